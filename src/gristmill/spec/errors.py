@@ -1,0 +1,154 @@
+"""The error tree. Every message says what, where, and what to type next.
+
+GristmillError                 exit 1
+├── UsageError                 exit 2   wrong words on the command line, or a setting that cannot be
+│   ├── UnknownName            exit 2   no such recipe, step, setting or file format
+│   └── DriftError             exit 2   what lies in DIR was made by other settings
+├── RecipeError                exit 2   a recipe that cannot work, found before anything moves
+├── SourceError                exit 1   an upstream that cannot be read as promised
+│   ├── AccessError            exit 1   gated, private, or a missing token
+│   └── ByHandSource           exit 3   a person must fetch it first
+├── DamagedOutput              exit 1   bytes on disk that differ from their record
+├── MachineError               exit 1   disk full, no permission: stop, nothing finished is lost
+├── OursNotTheirs              exit 1   the breaker: our network or name service is down
+├── TaskFailed                 exit 1   one task failed, with its cause
+├── Incomplete                 exit 3   finished below the expected completeness, or resumable
+├── Busy                       exit 75  another run holds what is needed
+├── Stopped                    exit 3    within a worker: the task was asked to stop
+└── Interrupted                exit 130 / 143
+
+All survive pickling: their constructor arguments are plain data and are what ``args`` holds.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AccessError",
+    "Busy",
+    "ByHandSource",
+    "DamagedOutput",
+    "DriftError",
+    "GristmillError",
+    "Incomplete",
+    "Interrupted",
+    "MachineError",
+    "OursNotTheirs",
+    "RecipeError",
+    "SourceError",
+    "Stopped",
+    "TaskFailed",
+    "UnknownName",
+    "UsageError",
+]
+
+
+class GristmillError(Exception):
+    """Root of all errors that Gristmill raises on purpose; ``str()`` is fit for a terminal."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(GristmillError):
+    """Wrong use: found before anything is read or written."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that nothing answers to; says what was meant, if something is close."""
+
+    def __init__(self, kind: str, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(kind, name, known)
+        self.kind, self.name, self.known = kind, name, known
+
+    def __str__(self) -> str:
+        import difflib
+
+        close = difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.5)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        listing = f" Known: {', '.join(self.known)}." if self.known and len(self.known) <= 30 else ""
+        return f"There is no {self.kind} {self.name!r}.{hint}{listing}"
+
+
+class DriftError(UsageError):
+    """The folder was begun with other settings, another recipe or other inputs."""
+
+    def __init__(self, name: str, where: str, differences: tuple[tuple[str, str, str], ...]) -> None:
+        super().__init__(name, where, differences)
+        self.name, self.where, self.differences = name, where, differences
+
+    def __str__(self) -> str:
+        width = max((len(field) for field, _, _ in self.differences), default=0)
+        lines = "\n".join(f"  {field:<{width}}  was {was}   is {now}" for field, was, now in self.differences)
+        return (
+            f"{self.name} in {self.where} was begun otherwise, and will not be mixed:\n{lines}\n"
+            "Put the value back to continue it, or choose another folder with --out to build the new one."
+        )
+
+
+class RecipeError(GristmillError):
+    """A recipe that contradicts itself."""
+
+    exit_code = 2
+
+
+class SourceError(GristmillError):
+    """An upstream, or a local copy of one, that cannot be read as promised."""
+
+
+class AccessError(SourceError):
+    """The upstream exists but does not let us in: terms to accept, or a token to give."""
+
+
+class ByHandSource(SourceError):
+    """A source that only a person can fetch."""
+
+    exit_code = 3
+
+
+class DamagedOutput(GristmillError):
+    """Bytes on disk that are not what their record says."""
+
+
+class MachineError(GristmillError):
+    """Disk full, read-only, no permission, out of memory: not the data's fault."""
+
+
+class OursNotTheirs(GristmillError):
+    """Too many failures in a row that look like our own network's fault; the run stops."""
+
+
+class TaskFailed(GristmillError):
+    """One task could not be done; the others are unharmed."""
+
+
+class Incomplete(GristmillError):
+    """Done as far as possible, and less than expected."""
+
+    exit_code = 3
+
+
+class Busy(GristmillError):
+    """Another run works on the same folder."""
+
+    exit_code = 75
+
+
+class Stopped(GristmillError):
+    """A task was asked to stop; what it finished so far is kept."""
+
+    exit_code = 3
+
+
+class Interrupted(GristmillError):
+    """Stopped by a signal; what is finished is kept and the same command goes on."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number  # type: ignore[misc]
+
+    def __str__(self) -> str:
+        return "Stopped. Everything finished is kept; the same command continues."

@@ -1,0 +1,50 @@
+"""The fate of one upstream row, or of one of its media. The fields are the columns of ``fates/*.parquet``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gristmill.spec.reasons import Reason
+
+__all__ = ["Fate"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Fate:
+    """What became of it, and all that was measured on the way.
+
+    Attributes:
+        row: Position in the upstream file, from 0.
+        medium: Part name, or the empty string where the row itself is meant.
+        reason: Why it was not kept; None if it was.
+        detail: What was seen, at most 200 characters, control characters escaped.
+        elapsed_s: From the first request to the last byte, all tries together.
+        finished_at: Unix time, seconds.
+        attempt: 0 for the run, n for the n-th retry round.
+    """
+
+    row: int
+    key: str = ""
+    medium: str = ""
+    url: str | None = None
+    reason: Reason | None = None
+    detail: str = ""
+    status: int | None = None
+    tries: int = 0
+    elapsed_s: float | None = None
+    finished_at: float | None = None
+    raw_bytes: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+    original_mime: str | None = None
+    original_width_px: int | None = None
+    original_height_px: int | None = None
+    mime: str | None = None
+    size_bytes: int | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    phash: str | None = None
+    phash_distance: int | None = None
+    final_url: str | None = None
+    opt_out: str | None = None
+    attempt: int = 0

@@ -1,0 +1,104 @@
+"""The closed list of reasons why an upstream row, or one of its media, was not kept.
+
+A reason is part of the record format: values are never renamed or given a new meaning, only added.
+What a server or a decoder said in its own words goes to a separate, length-capped ``detail`` field.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["OURS", "PERMANENT", "TRANSIENT", "Reason"]
+
+
+class Reason(StrEnum):
+    """Why a row or a medium was dropped. The text of each member is what lies in ``fates``."""
+
+    # rows, before any request
+    BAD_ROW = "bad_row"  # not parseable, or a value of the wrong type
+    ROW_TOO_LONG = "row_too_long"  # a line beyond the reader's cap
+    NO_SCORE = "no_score"  # a score column is null or not a number
+    BELOW_FLOOR = "below_floor"  # score does not pass the floor
+    BEYOND_SHARE = "beyond_share"  # passes the floor, is not among the best share
+    NOT_CHOSEN = "not_chosen"  # outside --only N
+    EMPTY_TEXT = "empty_text"
+    DUPLICATE_KEY = "duplicate_key"
+
+    # the address
+    BAD_URL = "bad_url"
+    BAD_SCHEME = "bad_scheme"
+    BAD_PORT = "bad_port"
+    PRIVATE_ADDRESS = "private_address"
+
+    # name lookup, connection, TLS
+    DNS_NOT_FOUND = "dns_not_found"  # the name does not exist
+    DNS_FAILED = "dns_failed"  # the lookup failed or timed out
+    CONNECT_FAILED = "connect_failed"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls"
+
+    # the exchange
+    DEADLINE = "deadline"  # the total time for this URL is used up
+    STALLED = "stalled"  # no bytes for too long
+    RESET = "reset"  # connection closed or reset in the middle
+    SHORT_BODY = "short_body"  # fewer bytes than announced, or chunking cut off
+    TOO_LARGE = "too_large"  # body beyond the limit
+    BOMB = "bomb"  # compressed body beyond the limit, or nested encodings
+    BAD_HTTP = "bad_http"  # not an HTTP answer one may trust
+    REDIRECTS = "redirects"  # too many, or a loop, or no usable target
+    HTTP_404 = "http_404"
+    HTTP_410 = "http_410"
+    HTTP_403 = "http_403"
+    HTTP_451 = "http_451"
+    HTTP_429 = "http_429"
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    HTTP_OTHER = "http_other"
+
+    # consent
+    OPTED_OUT = "opted_out"
+    ROBOTS = "robots"
+
+    # the bytes
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"  # HTML, JSON, SVG, or nothing known
+    UNSUPPORTED = "unsupported"  # an image format outside the allow-list
+    TRUNCATED = "truncated"
+    UNDECODABLE = "undecodable"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    DECODER_CRASH = "decoder_crash"
+    DECODER_TIMEOUT = "decoder_timeout"
+    TOO_SMALL = "too_small"
+    ASPECT = "aspect"
+    HASH_MISMATCH = "hash_mismatch"  # checksum differs from the list's
+    PHASH_MISMATCH = "phash_mismatch"  # perceptual hash further than allowed
+
+    # packing
+    TAIL = "tail"  # last, incomplete shard, dropped on request
+
+    # us
+    INTERNAL_ERROR = "internal_error"
+
+
+TRANSIENT: frozenset[Reason] = frozenset(
+    {
+        Reason.DNS_FAILED,
+        Reason.CONNECT_FAILED,
+        Reason.CONNECT_TIMEOUT,
+        Reason.DEADLINE,
+        Reason.STALLED,
+        Reason.RESET,
+        Reason.SHORT_BODY,
+        Reason.HTTP_429,
+        Reason.HTTP_5XX,
+    }
+)
+"""Worth asking again: within the run a bounded number of times, and later by ``gristmill retry``."""
+
+PERMANENT: frozenset[Reason] = frozenset(
+    {Reason.HTTP_404, Reason.HTTP_410, Reason.HTTP_403, Reason.HTTP_451, Reason.DNS_NOT_FOUND}
+)
+"""The upstream said no, and asking again soon will not change it."""
+
+OURS: frozenset[Reason] = frozenset({Reason.DNS_FAILED, Reason.CONNECT_FAILED, Reason.INTERNAL_ERROR})
+"""Reasons that may be our own network's or machine's fault when they come in a row."""

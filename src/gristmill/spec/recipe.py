@@ -1,0 +1,182 @@
+"""A recipe: one dataset, as words. It may hold data and one function, ``parse``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Literal, TypeAlias
+
+from gristmill.spec.errors import RecipeError, UnknownName, UsageError
+from gristmill.spec.sample import Json, Outcome
+from gristmill.spec.step import Step
+
+__all__ = ["Access", "Expect", "Parse", "Recipe", "Source"]
+
+Access: TypeAlias = Literal["open", "terms", "form", "login", "withdrawn"]
+Parse: TypeAlias = Callable[[Mapping[str, Json]], Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where annotations come from.
+
+    Attributes:
+        key: What ``--source KEY=PATH`` replaces.
+        hub: Dataset repository on the Hugging Face hub.
+        revision: Commit of that repository. A source is pinned or it is a person's own copy.
+        patterns: Which files, in the order of their sorted names.
+        path: A local file or folder, when it is somebody's own list.
+        by_hand: The sentence that tells a person what to do, when no client can fetch it.
+        files, size_bytes, rows: As published, for ``plan`` before anything is asked.
+    """
+
+    key: str
+    hub: str | None = None
+    revision: str | None = None
+    patterns: tuple[str, ...] = ("*",)
+    path: str | None = None
+    by_hand: str | None = None
+    format: str = "parquet"
+    license: str = "unknown"
+    access: Access = "open"
+    files: int | None = None
+    size_bytes: int | None = None
+    rows: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.hub and not self.revision:
+            raise RecipeError(f"source {self.key!r}: {self.hub} has no pinned revision")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expect:
+    """What the author promises; ``run`` ends with exit code 3 below it.
+
+    Attributes:
+        kept_share: Least share of the requested media that should survive the crawl, 0 to 1.
+        stored_bytes: Usual size of one stored sample, for ``plan``.
+        received_bytes: Usual size of one answer, for ``plan``.
+    """
+
+    kept_share: float = 0.0
+    selected_share: float = 1.0
+    stored_bytes: int | None = None
+    received_bytes: int | None = None
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One dataset: its card, its pinned sources, its steps."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    homepage: str
+    license: str
+    sources: tuple[Source, ...]
+    parse: Parse
+    steps: tuple[Step, ...]
+    citation: str = ""
+    redistribution: Literal["media", "urls", "nothing"] = "urls"
+    stages: tuple[Literal["align", "pretrain", "sft"], ...] = ()
+    traps: tuple[str, ...] = ()
+    writes: frozenset[str] = field(default_factory=frozenset)  # what parse provides
+    expect: Expect = field(default_factory=Expect)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise RecipeError(f"{self.name!r}: a recipe's name is its module's name: a-z, 0-9, _")
+        if not re.fullmatch(r"\d{4}\.\d{1,2}\.\d+", self.version):
+            raise RecipeError(f"{self.name}: version {self.version!r} is not YEAR.MONTH.NUMBER")
+        self._check_reads()
+
+    def _check_reads(self) -> None:
+        known = set(self.writes)
+        earlier = ["parse"]
+        for step in self.steps:
+            missing = sorted(step.reads - known)
+            if missing:
+                raise RecipeError(
+                    f"{self.name}: {step.name} reads {missing}, which no earlier step writes.\n"
+                    f"Earlier steps: {', '.join(earlier)}. Put a step that writes it before {step.name}."
+                )
+            known |= step.writes
+            earlier.append(step.name)
+
+    @property
+    def public_name(self) -> str:
+        """The name as typed and as found on disk: dashes for underscores."""
+        return self.name.replace("_", "-")
+
+    def source(self, key: str) -> Source:
+        """The source with this key.
+
+        Raises:
+            UnknownName: No source has it.
+        """
+        for source in self.sources:
+            if source.key == key:
+                return source
+        raise UnknownName("source", key, tuple(s.key for s in self.sources))
+
+    def identity(self) -> dict[str, Json]:
+        """All that decides what comes out, for comparison field by field."""
+        return {
+            "recipe": self.public_name,
+            "version": self.version,
+            "steps": [step.identity() for step in self.steps],
+        }
+
+    def with_settings(self, settings: Mapping[str, str]) -> Recipe:
+        """The recipe with ``STEP.FIELD`` settings replaced by values as typed on the command line.
+
+        Raises:
+            UnknownName: No such step or field.
+            UsageError: The text does not fit the field's type.
+        """
+        steps = list(self.steps)
+        for dotted, text in settings.items():
+            step_name, _, field_name = dotted.partition(".")
+            places = [i for i, step in enumerate(steps) if step.name == step_name]
+            if not places:
+                raise UnknownName("step", step_name, tuple(s.name for s in steps))
+            for place in places:
+                steps[place] = _set_field(steps[place], field_name, text)
+        return replace(self, steps=tuple(steps))
+
+
+def _set_field(step: Step, name: str, text: str) -> Step:
+    if not is_dataclass(step):
+        raise RecipeError(f"step {step.name} is not a dataclass")
+    known = {f.name: f for f in fields(step)}
+    if name not in known:
+        raise UnknownName(f"setting of {step.name}", name, tuple(known))
+    value = _convert(text, getattr(step, name), str(known[name].type), f"{step.name}.{name}")
+    try:
+        return replace(step, **{name: value})
+    except (ValueError, TypeError) as err:
+        raise UsageError(f"--set {step.name}.{name}={text}: {err}") from err
+
+
+def _convert(text: str, current: object, declared: str, where: str) -> object:
+    """A typed value from text: the declared type decides, spelled as in the dataclass."""
+    base = declared.replace("| None", "").strip()
+    if "None" in declared and text.lower() in {"none", "null", ""}:
+        return None
+    try:
+        if base == "bool":
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
+                text.lower()
+            ]
+        if base == "int":
+            return int(text.replace("_", ""))
+        if base == "float":
+            return float(text)
+        if base.startswith("tuple[str"):
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+    except (KeyError, ValueError) as err:
+        raise UsageError(f"--set {where}={text}: expected {base}, for example {where}={current}") from err
+    return text

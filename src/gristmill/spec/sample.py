@@ -1,0 +1,115 @@
+"""What travels: a sample, its media and its turns. Bytes of media are never inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from gristmill.spec.reasons import Reason
+
+__all__ = ["Drop", "Json", "MediaRef", "Origin", "Outcome", "Part", "Sample", "Show", "Text", "Turn"]
+
+Json: TypeAlias = Any
+"""A value that JSON can hold. Mappings keep their order: it is part of the bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaRef:
+    """One picture or video of a sample: where it comes from and, once measured, what it is.
+
+    Facts are None until measured. ``sha256``, ``md5`` and ``raw_bytes`` are of the bytes as they came from
+    upstream; ``size_bytes``, ``width_px``, ``height_px`` and ``mime`` are of what is stored.
+    """
+
+    kind: Literal["image", "video"] = "image"
+    url: str | None = None
+    expected_width_px: int | None = None
+    expected_height_px: int | None = None
+    expected_phash: str | None = None
+    expected_hash: str | None = None  # "sha256:...", "md5:..." as the list promises it
+    sha256: str | None = None
+    md5: str | None = None
+    raw_bytes: int | None = None
+    original_mime: str | None = None
+    original_width_px: int | None = None
+    original_height_px: int | None = None
+    mime: str | None = None
+    size_bytes: int | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    phash: str | None = None
+    phash_distance: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Text within a turn."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Show:
+    """A medium within a turn, by its name in ``Sample.media``, whole or a piece of it."""
+
+    media: str
+    start_s: float | None = None
+    end_s: float | None = None
+    box_px: tuple[float, float, float, float] | None = None
+
+
+Part: TypeAlias = Text | Show
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Who says what. A caption is one turn of role ``caption``: the picture, then its text."""
+
+    role: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The one line of the one upstream file a sample comes from; ``row`` counts from 0."""
+
+    source: str
+    file: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One training sample.
+
+    Attributes:
+        key: Unique in the dataset, the same on every run; plain ASCII, no dot.
+        media: Part name (``jpg``, ``000.jpg``) to reference, in the order they are stored.
+        turns: Text and media as a model is to see them.
+        columns: Values made on the way (a score), by name.
+        upstream: The upstream row, verbatim.
+        origin: Where the row stands upstream.
+    """
+
+    key: str
+    media: Mapping[str, MediaRef] = field(default_factory=dict)
+    turns: tuple[Turn, ...] = ()
+    columns: Mapping[str, Json] = field(default_factory=dict)
+    upstream: Mapping[str, Json] = field(default_factory=dict)
+    origin: Origin | None = None
+
+    def text(self) -> str:
+        """All text parts of all turns, joined by newlines: a caption where there is only one."""
+        return "\n".join(p.text for turn in self.turns for p in turn.parts if isinstance(p, Text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """Bad data: a declared reason and, apart from it, what was seen."""
+
+    reason: Reason
+    detail: str = ""
+
+
+Outcome: TypeAlias = Sample | Drop

@@ -1,0 +1,213 @@
+"""Steps: verbs with settings. A step is a frozen dataclass; its fields and ``revision`` are its identity."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from threading import Event
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
+
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Json, Outcome, Sample
+from gristmill.spec.task import Role, ShardInfo
+
+__all__ = [
+    "Attempt",
+    "Barrier",
+    "Decider",
+    "Group",
+    "Needs",
+    "PackBox",
+    "SampleBox",
+    "SampleStep",
+    "ShardStep",
+    "Slice",
+    "Step",
+    "Summary",
+    "TableBox",
+    "TableStep",
+    "circumstance",
+]
+
+R = TypeVar("R")
+
+
+def circumstance(default: Any, help: str = "") -> Any:
+    """A step's field that says how, not what: it may differ between runs and bears no identity."""
+    return field(default=default, metadata={"identity": False, "help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What one task of a step occupies."""
+
+    cpus: float = 1
+    memory_gib: float = 0.5
+    network: bool = False
+
+
+class Step(ABC):
+    """What all shapes share. Subclasses are frozen, keyword-only dataclasses of plain data."""
+
+    name: ClassVar[str]
+    revision: ClassVar[int] = 1
+    reads: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[frozenset[str]] = frozenset()
+    drops: ClassVar[frozenset[Reason]] = frozenset()
+    needs: ClassVar[Needs] = Needs()
+
+    def identity(self) -> dict[str, Json]:
+        """Name, revision and every setting that may change what comes out."""
+        settings = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)  # type: ignore[arg-type]
+            if f.metadata.get("identity", True)
+        }
+        return {"step": self.name, "revision": self.revision, **settings}
+
+
+class TableBox(Protocol):
+    """Where a TableStep puts what it decides. Tables are ``pyarrow.Table``; rows ``pyarrow.Array`` of int64."""
+
+    only: int | None
+    stop: Event
+
+    def expect(self, rows: int) -> None:
+        """Say how many rows will be kept, if known, so that they are cut into equal parts."""
+
+    def keep(self, table: Any, rows: Any) -> None:
+        """Hand on rows, in order, with their positions in the file."""
+
+    def drop(self, rows: Any, reason: Reason, detail: str = "") -> None:
+        """Give rows a fate."""
+
+    def note(self, text: str) -> None:
+        """Say something the user must see; it is kept in the record."""
+
+    def progress(self, done: int, total: int | None) -> None:
+        """Rows looked at so far."""
+
+
+class TableStep(Step):
+    """Whole columns, before there are samples. ``part_rows``: most rows that one crawl task is given."""
+
+    part_rows: int
+
+    @abstractmethod
+    def apply(self, table: Path, box: TableBox) -> None:
+        """Read one annotation file and give each of its rows to the box, kept or dropped."""
+
+
+class SampleBox(Protocol):
+    """What a ShardStep may use while it runs."""
+
+    stop: Event
+    attempt: int
+
+    def done(self) -> Mapping[tuple[int, str], Fate]:
+        """Media that an earlier, interrupted run of this task finished, by row and part name."""
+
+    def store(self, fate: Fate, body: bytes | None) -> None:
+        """Keep one finished medium, or the fate of one that could not be had; survives a kill."""
+
+    def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
+        """Media finished so far in this task."""
+
+    def resource(self, key: Any, make: Callable[[], R]) -> R:
+        """Something dear (sockets, decoders) that this process keeps from task to task."""
+
+
+class SampleStep(Step):
+    """Sample in, sample or drop out; neighbours are fused."""
+
+    @abstractmethod
+    def apply(self, sample: Sample) -> Outcome:
+        """Keep, change or drop one sample."""
+
+
+class ShardStep(Step):
+    """Holds something while it runs: sockets, a decoder."""
+
+    @abstractmethod
+    def apply(self, samples: Sequence[Sample], box: SampleBox) -> Iterator[Outcome]:
+        """One outcome for each sample, in order. ``samples`` are those of one task, never the dataset."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a Barrier learns of one finished shard.
+
+    Attributes:
+        sizes: Stored bytes of each kept sample, read only if asked for.
+    """
+
+    shard: ShardInfo
+    sizes: Callable[[], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Samples ``start`` to ``stop`` (exclusive, counted among the kept) of an intermediate shard."""
+
+    shard: ShardInfo
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Slices that make one output shard, in order; or that are left out, with the reason."""
+
+    slices: tuple[Slice, ...]
+    drop: Reason | None = None
+
+    @property
+    def samples(self) -> int:
+        """Samples in all slices."""
+        return sum(piece.stop - piece.start for piece in self.slices)
+
+
+class Decider(Protocol):
+    """Decides as soon as it can: fed summaries in the dataset's order, says which slices share a shard."""
+
+    def feed(self, summary: Summary) -> list[Group]:
+        """What is settled by this summary and those before it."""
+
+    def finish(self) -> list[Group]:
+        """What only the end settles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One sample that was attempted: kept, with the bytes of its media, or not, with the reason."""
+
+    key: str
+    sample: Sample | None
+    reason: Reason | None
+    bodies: Mapping[str, bytes]
+
+
+class PackBox(Protocol):
+    """What a Barrier's ``apply`` reads from and writes to."""
+
+    def attempts(self, piece: Slice) -> Iterator[Attempt]:
+        """The slice's samples in order, and with them the rows attempted since the sample before."""
+
+    def write(self, suffix: str, role: Role) -> AbstractContextManager[BinaryIO]:
+        """A whole file named after the shard's number: ``00000`` + ``suffix``."""
+
+
+class Barrier(Step):
+    """A decision that needs more than one shard: summarise, decide (pure, small), apply."""
+
+    @abstractmethod
+    def decider(self) -> Decider:
+        """A fresh decider."""
+
+    @abstractmethod
+    def apply(self, slices: Sequence[Slice], box: PackBox) -> None:
+        """Make one output shard out of its slices."""

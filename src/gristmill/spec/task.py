@@ -1,0 +1,128 @@
+"""Tasks, the shards they read and write, and the records that say what was done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal, TypeAlias
+
+from gristmill.spec.errors import GristmillError
+from gristmill.spec.sample import Json
+
+__all__ = ["LostSamples", "Role", "ShardInfo", "Task", "TaskRecord", "digest_of"]
+
+Role: TypeAlias = Literal["source", "part", "index", "spool", "fates", "shard", "sidecar"]
+
+
+def digest_of(value: Json) -> str:
+    """SHA-256, in hex, of a JSON value written in one fixed way."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} cannot be part of an identity: {value!r}")
+
+
+class LostSamples(GristmillError):
+    """A record whose numbers do not add up; a bug, never data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardInfo:
+    """A file: enough to trust or refuse it without opening it.
+
+    Attributes:
+        path: Relative to the dataset's folder; for sources the name in the source.
+        digest: SHA-256 of the bytes, except for spools and sources (see ``docs/reference``): there it is
+            of the content, which is the same on every run.
+    """
+
+    path: str
+    role: Role
+    samples: int
+    size_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One input through one stage. ``id`` depends on neither time, place nor worker count.
+
+    Attributes:
+        number: Place in the dataset's order: (round, input position, part).
+        decision: What a Barrier decided for this task, or which rows a retry asks for.
+        id: 16 hex digits over all of it.
+    """
+
+    stage: str
+    number: tuple[int, int, int]
+    inputs: tuple[ShardInfo, ...]
+    identity: str
+    decision: Json = None
+
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = [self.stage, self.identity, [shard.digest for shard in self.inputs], self.decision]
+        object.__setattr__(self, "id", digest_of([*parts, list(self.number)])[:16])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """What one task did. Exists means done; cannot be built unless its numbers add up.
+
+    Attributes:
+        retried: Samples taken over from an earlier round's drops, by their old reason.
+        hosts: Failures by host, the largest fifty.
+        facts: Other sums: ``bytes_in``, ``bytes_out``, ``requests``.
+    """
+
+    task_id: str
+    stage: str
+    number: tuple[int, int, int]
+    outputs: tuple[ShardInfo, ...]
+    samples_in: int
+    kept: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    retried: Mapping[str, int] = field(default_factory=dict)
+    hosts: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    finished_at: float = 0.0
+    host: str = ""
+    code_version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.samples_in != self.kept + sum(self.dropped.values()):
+            raise LostSamples(
+                f"{self.stage} {self.task_id}: {self.samples_in} in, {self.kept} kept and "
+                f"{sum(self.dropped.values())} dropped do not add up. This is a bug; nothing was recorded."
+            )
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain data; the inverse of :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Json]) -> TaskRecord:
+        """A record from plain data.
+
+        Raises:
+            LostSamples: The numbers do not add up.
+            TypeError, KeyError: Not a record.
+        """
+        data = dict(value)
+        data["outputs"] = tuple(ShardInfo(**shard) for shard in data["outputs"])
+        data["number"] = tuple(data["number"])
+        data["notes"] = tuple(data.get("notes", ()))
+        return cls(**data)
+
+    def output(self, role: Role) -> ShardInfo | None:
+        """The first output of this role."""
+        return next((shard for shard in self.outputs if shard.role == role), None)

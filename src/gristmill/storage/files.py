@@ -1,0 +1,162 @@
+"""Whole files or none: written under a temporary name, synced, renamed, the folder synced."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+from gristmill.spec.errors import GristmillError, MachineError, UsageError
+
+__all__ = [
+    "fingerprint_file",
+    "machine_error",
+    "sha256_file",
+    "sweep_temporaries",
+    "sync_folder",
+    "whole_file",
+    "write_whole",
+]
+
+_CHUNK_BYTES = 1 << 20
+_TEMPORARY = ".tmp-"
+
+_MACHINE: dict[int, str] = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission was denied",
+    errno.EPERM: "permission was denied",
+    errno.EIO: "the disk reported an error",
+    errno.EMFILE: "too many files are open in this process (see `ulimit -n`)",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.ENAMETOOLONG: "the path is too long",
+    errno.ENOMEM: "memory is used up",
+}
+
+
+def machine_error(err: OSError, path: Path | str | None = None) -> GristmillError:
+    """The sentence for an operating system's refusal.
+
+    Args:
+        err: What the system said.
+        path: What was being read or written, if ``err`` does not know.
+    """
+    where = err.filename or path or "the output folder"
+    what = _MACHINE.get(err.errno or 0, err.strerror or str(err))
+    if isinstance(err, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+        return UsageError(f"{where}: {what}. Check the path and give the command again.")
+    return MachineError(
+        f"{where}: {what}. Nothing finished is lost: put it right, then give the same command again."
+    )
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose bytes appear under ``path`` only if the block ends well.
+
+    Args:
+        path: Final name; its folder is made if missing. An existing file is replaced in one step.
+
+    Raises:
+        OSError: As the system says; the temporary file is then removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}{_TEMPORARY}{_host()}-{os.getpid()}-{secrets.token_hex(4)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    try:
+        with os.fdopen(fd, "wb", buffering=_CHUNK_BYTES) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def write_whole(path: Path, body: bytes) -> None:
+    """Write ``body`` to ``path``, whole or not at all.
+
+    Raises:
+        OSError: As the system says.
+    """
+    with whole_file(path) as stream:
+        stream.write(body)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within ``folder`` durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sweep_temporaries(folder: Path) -> int:
+    """Remove what an interrupted process left half-written in ``folder``; returns how many.
+
+    Only files of processes that no longer run on this machine are removed.
+    """
+    removed = 0
+    if not folder.is_dir():
+        return 0
+    for entry in os.scandir(folder):
+        if not entry.name.startswith(".") or _TEMPORARY not in entry.name:
+            continue
+        host, _, rest = entry.name.rpartition(_TEMPORARY)[2].partition("-")
+        pid = rest.partition("-")[0]
+        if host == _host() and pid.isdigit() and not _alive(int(pid)):
+            with suppress(FileNotFoundError):
+                os.unlink(entry.path)
+                removed += 1
+    return removed
+
+
+@lru_cache(maxsize=1)
+def _host() -> str:
+    """Short name of this machine: folders may be shared, process numbers are not."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint_file(path: Path) -> str:
+    """A cheap content fingerprint, in hex: SHA-256 over the size and the first and last 64 KiB.
+
+    It tells a changed annotation file apart without reading hundreds of gigabytes: a Parquet footer, at
+    the end, holds offsets and statistics of all that stands before it. It does not depend on time or place.
+    """
+    edge = 1 << 16
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as stream:
+        digest.update(stream.read(edge))
+        if size > edge:
+            stream.seek(max(edge, size - edge))
+            digest.update(stream.read(edge))
+    return digest.hexdigest()

@@ -1,0 +1,141 @@
+"""The Hugging Face hub, through its own client: listings with checksums, downloads that resume.
+
+The client takes ``HF_ENDPOINT``, ``HF_TOKEN`` and ``HF_HOME`` from the environment; the endpoint is read at each
+call, so that a mirror can be named for one run.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gristmill.spec.errors import AccessError, SourceError
+from gristmill.storage.files import sha256_file
+
+__all__ = ["HubFile", "download", "list_files"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubFile:
+    """One file of a dataset repository.
+
+    Attributes:
+        digest: SHA-256 of the content where the hub states it (large files), else the git blob id.
+        checked: True if ``digest`` is a SHA-256.
+    """
+
+    name: str
+    size_bytes: int
+    digest: str
+    checked: bool
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+@contextmanager
+def _explained(repo: str, revision: str) -> Iterator[None]:
+    """Turn the client's errors into sentences with the next thing to do."""
+    from huggingface_hub import errors
+
+    page = f"{_endpoint() or 'https://huggingface.co'}/datasets/{repo}"
+    try:
+        yield
+    except errors.GatedRepoError as err:
+        raise AccessError(
+            f"{repo} asks you to accept its terms. Open {page}, accept them, then set HF_TOKEN to a token of "
+            "that account (or run `hf auth login`) and give the same command again."
+        ) from err
+    except errors.RevisionNotFoundError as err:
+        raise SourceError(
+            f"{repo} has no revision {revision}: upstream rewrote its history. Look at {page}/commits/main, or "
+            "give a copy of your own with --source KEY=FOLDER."
+        ) from err
+    except errors.EntryNotFoundError as err:
+        raise SourceError(
+            f"{repo}@{revision} lacks a file that it listed ({err}). See {page}/tree/{revision}."
+        ) from err
+    except errors.RepositoryNotFoundError as err:
+        raise AccessError(
+            f"{repo} was not found on the hub: it was removed, or it is private and no token was given. Set "
+            "HF_TOKEN, or give a copy of your own with --source KEY=FOLDER."
+        ) from err
+    except errors.HfHubHTTPError as err:
+        raise SourceError(f"the hub refused {repo}: {err}. Give the same command again later.") from err
+    except (OSError, errors.OfflineModeIsEnabled) as err:
+        if isinstance(err, OSError) and err.errno is not None:
+            raise
+        raise SourceError(
+            f"the hub could not be reached for {repo}: {err}. Check the network (or HF_ENDPOINT), then give the "
+            "same command again: what is fetched is kept."
+        ) from err
+    except Exception as err:
+        # The client's HTTP library has changed between its releases; its transport errors share no base class.
+        if type(err).__module__.split(".")[0] not in {"httpx", "httpx2", "httpcore", "requests", "urllib3"}:
+            raise
+        raise SourceError(
+            f"the hub could not be reached for {repo}: {err}. Check the network (or HF_ENDPOINT), then give the "
+            "same command again: what is fetched is kept."
+        ) from err
+
+
+def list_files(repo: str, revision: str, patterns: Sequence[str]) -> list[HubFile]:
+    """Files of a dataset repository at a revision that match any of the patterns, sorted by name.
+
+    Raises:
+        AccessError: Gated, private or gone.
+        SourceError: Any other refusal; no network.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    with _explained(repo, revision):
+        api = HfApi(endpoint=_endpoint())
+        tree = list(api.list_repo_tree(repo, recursive=True, revision=revision, repo_type="dataset"))
+    found = [
+        HubFile(
+            name=entry.path,
+            size_bytes=entry.size,
+            digest=entry.lfs.sha256 if entry.lfs else entry.blob_id,
+            checked=entry.lfs is not None,
+        )
+        for entry in tree
+        if isinstance(entry, RepoFile) and any(fnmatch.fnmatch(entry.path, p) for p in patterns)
+    ]
+    if not found:
+        raise SourceError(f"{repo}@{revision} holds no file like {', '.join(patterns)}.")
+    return sorted(found, key=lambda file: file.name)
+
+
+def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
+    """Fetch one file below ``folder``, resuming what an interrupted call left, and check its SHA-256.
+
+    Raises:
+        AccessError, SourceError: As for :func:`list_files`; also for a checksum that differs.
+        OSError: Disk full and the like.
+    """
+    from huggingface_hub import hf_hub_download
+
+    with _explained(repo, revision):
+        path = Path(
+            hf_hub_download(
+                repo,
+                file.name,
+                revision=revision,
+                repo_type="dataset",
+                local_dir=folder,
+                endpoint=_endpoint(),
+            )
+        )
+    if path.stat().st_size != file.size_bytes or (file.checked and sha256_file(path) != file.digest):
+        path.unlink()
+        raise SourceError(
+            f"{repo}@{revision}: {file.name} arrived damaged (its checksum differs from the hub's). It was "
+            "removed; give the same command again to fetch it anew."
+        )
+    return path
