@@ -1,0 +1,162 @@
+"""``.gristmill/begun.json``: what a dataset's folder was begun with, and the check that it still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gristmill.ledger.ledger import STATE
+from gristmill.spec.errors import DamagedOutput, DriftError, UsageError
+from gristmill.spec.sample import Json
+from gristmill.storage.files import write_whole
+
+__all__ = ["Begun", "InputFile", "datasets_in"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """One annotation file.
+
+    Attributes:
+        source: Key of its source.
+        name: Within the source.
+        digest: SHA-256 where the hub states it, else the fingerprint of the content.
+        path: Where it lies, for a local copy; None if it must be fetched.
+    """
+
+    source: str
+    name: str
+    size_bytes: int
+    digest: str
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What defines the dataset in a folder.
+
+    Attributes:
+        recipe: Name or path by which the recipe is found again.
+        arguments: What else the recipe is built from (a list's column names); bears identity.
+        settings: ``--set`` values as typed.
+        identity: The recipe's identity at the beginning.
+        only: Rows per annotation file of a small run, or None.
+        sources: Source key to where it was read from.
+        inputs: All annotation files, in the dataset's order.
+        rounds: Reasons asked for again, one tuple for each ``retry``.
+        circumstances: Settings that may change between runs, as last given, for ``retry``.
+    """
+
+    recipe: str
+    name: str
+    version: str
+    identity: Mapping[str, Json]
+    inputs: tuple[InputFile, ...]
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    only: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    rounds: tuple[tuple[str, ...], ...] = ()
+
+    @staticmethod
+    def path(folder: Path) -> Path:
+        """Where it lies in a dataset's folder."""
+        return folder / STATE / "begun.json"
+
+    @classmethod
+    def read(cls, folder: Path) -> Begun:
+        """What ``folder`` was begun with.
+
+        Raises:
+            UsageError: The folder holds no dataset.
+            DamagedOutput: The file is not what was written.
+        """
+        path = cls.path(folder)
+        try:
+            data: dict[str, Any] = orjson.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise UsageError(
+                f"{folder} holds no dataset. Name the folder that was given to --out, or one dataset in it."
+            ) from None
+        except orjson.JSONDecodeError as err:
+            raise DamagedOutput(
+                f"{path} is damaged ({err}). Restore it, or start in another folder."
+            ) from err
+        data["inputs"] = tuple(InputFile(**item) for item in data["inputs"])
+        data["rounds"] = tuple(tuple(reasons) for reasons in data["rounds"])
+        return cls(**data)
+
+    def write(self, folder: Path) -> None:
+        """Write it, whole or not at all."""
+        write_whole(self.path(folder), orjson.dumps(self, option=orjson.OPT_INDENT_2))
+
+    def check(self, wanted: Begun, folder: Path) -> None:
+        """Refuse to continue with anything that defines the dataset changed.
+
+        Raises:
+            DriftError: With each field that differs.
+        """
+        was, now = _flat(self._defining()), _flat(wanted._defining())
+        differences = tuple(
+            (key, was.get(key, "absent"), now.get(key, "absent"))
+            for key in dict.fromkeys([*was, *now])
+            if was.get(key) != now.get(key)
+        )
+        if differences:
+            raise DriftError(self.name, str(folder), differences[:20])
+
+    def _defining(self) -> dict[str, Json]:
+        steps = {
+            step["step"]: {k: v for k, v in step.items() if k != "step"} for step in self.identity["steps"]
+        }
+        files = {f"{i.source}/{i.name}": i.digest[:16] for i in self.inputs}
+        return {
+            "recipe": self.identity["recipe"],
+            "version": self.identity["version"],
+            **steps,
+            "arguments": dict(self.arguments),
+            "only": self.only,
+            "input": files,
+        }
+
+    def with_round(self, reasons: tuple[str, ...]) -> Begun:
+        """The same with one more round of asking again."""
+        return replace(self, rounds=(*self.rounds, reasons))
+
+
+def _flat(value: Json, prefix: str = "") -> dict[str, str]:
+    return dict(_pairs(value, prefix))
+
+
+def _pairs(value: Json, prefix: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _pairs(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, orjson.dumps(_listed(value)).decode()
+
+
+def _listed(value: Json) -> Json:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def datasets_in(folder: Path) -> list[Path]:
+    """The dataset folders that ``folder`` is or holds.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if Begun.path(folder).is_file():
+        return [folder]
+    found = sorted(p.parent.parent for p in folder.glob(f"*/{STATE}/begun.json")) if folder.is_dir() else []
+    if not found:
+        raise UsageError(
+            f"{folder} holds no dataset. Name the folder that was given to --out, or one dataset in it."
+        )
+    return found

@@ -1,0 +1,101 @@
+"""``fates/*.parquet``: one row for each upstream row and medium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.storage.files import whole_file
+
+__all__ = ["FATES_SCHEMA", "NOT_KEPT_SCHEMA", "fates_table", "not_kept_table", "read_fates", "write_fates"]
+
+_TYPES: dict[str, pa.DataType] = {
+    "row": pa.int64(),
+    "status": pa.int16(),
+    "tries": pa.int16(),
+    "elapsed_s": pa.float32(),
+    "finished_at": pa.float64(),
+    "raw_bytes": pa.int64(),
+    "size_bytes": pa.int64(),
+    "original_width_px": pa.int32(),
+    "original_height_px": pa.int32(),
+    "width_px": pa.int32(),
+    "height_px": pa.int32(),
+    "phash_distance": pa.int16(),
+    "attempt": pa.int16(),
+}
+
+FATES_SCHEMA = pa.schema(
+    [
+        pa.field("source", pa.string()),
+        pa.field("file", pa.string()),
+        *(pa.field(f.name, _TYPES.get(f.name, pa.string())) for f in fields(Fate)),
+    ]
+)
+"""Columns of a fates file. ``reason`` is null where the medium was kept."""
+
+NOT_KEPT_SCHEMA = pa.schema([FATES_SCHEMA.field(n) for n in ("source", "file", "row", "reason", "detail")])
+"""Columns of the fates of rows that were never chosen: nothing was asked, so nothing else is known."""
+
+
+def fates_table(fates: Iterable[Fate], *, source: str, file: str) -> pa.Table:
+    """The fates of one task as a table of :data:`FATES_SCHEMA`.
+
+    Args:
+        source: Key of the source.
+        file: Name of the upstream file within it.
+    """
+    rows: list[dict[str, Any]] = []
+    for fate in fates:
+        row = asdict(fate)
+        row["reason"] = None if fate.reason is None else str(fate.reason)
+        rows.append({"source": source, "file": file, **row})
+    return pa.Table.from_pylist(rows, schema=FATES_SCHEMA)
+
+
+def not_kept_table(rows: pa.Array, reason: Reason, detail: str, *, source: str, file: str) -> pa.Table:
+    """Fates of many rows that share one reason."""
+    n = len(rows)
+    return pa.table(
+        [
+            pa.repeat(pa.scalar(source), n),
+            pa.repeat(pa.scalar(file), n),
+            rows,
+            pa.repeat(pa.scalar(str(reason)), n),
+            pa.repeat(pa.scalar(detail), n),
+        ],
+        schema=NOT_KEPT_SCHEMA,
+    )
+
+
+def write_fates(path: Path, tables: Sequence[pa.Table], schema: pa.Schema) -> None:
+    """Write one fates file, whole or not at all.
+
+    Rows are delta-encoded: positions of rows not chosen take almost no space.
+    """
+    encoding = {"row": "DELTA_BINARY_PACKED"}
+    dictionary = [name for name in schema.names if name != "row"]
+    with (
+        whole_file(path) as stream,
+        pq.ParquetWriter(
+            stream, schema, compression="zstd", use_dictionary=dictionary, column_encoding=encoding
+        ) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table)
+
+
+def read_fates(folder: Path, columns: Sequence[str] | None = None) -> Iterable[pa.RecordBatch]:
+    """All fates in a folder, a batch at a time; columns that a file lacks are null."""
+    for path in sorted(folder.glob("*.parquet")):
+        with pq.ParquetFile(path) as file:
+            have = set(file.schema_arrow.names)
+            wanted = [n for n in (columns or FATES_SCHEMA.names) if n in have]
+            yield from file.iter_batches(columns=wanted)

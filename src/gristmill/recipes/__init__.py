@@ -1,0 +1,77 @@
+"""One file a dataset; a file's name is its registration. Names are listed without importing any of them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from gristmill.spec.errors import RecipeError, UnknownName
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.sample import Json
+
+__all__ = ["find", "load", "names"]
+
+
+def names() -> list[str]:
+    """Recipes that come with Gristmill, as typed: dashes for underscores."""
+    found = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted(name.replace("_", "-") for name in found)
+
+
+def find(reference: str) -> Recipe:
+    """A recipe by its name, or by the path of somebody's own recipe file.
+
+    Raises:
+        UnknownName: No such recipe or file.
+        RecipeError: The file has no ``RECIPE``, or it contradicts itself.
+    """
+    if reference.endswith(".py"):
+        module = _from_file(Path(reference))
+    elif reference in names():
+        module = importlib.import_module(f"{__name__}.{reference.replace('-', '_')}")
+    else:
+        raise UnknownName("recipe", reference, tuple(names()))
+    recipe = getattr(module, "RECIPE", None)
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"{reference} has no RECIPE: a recipe file ends in RECIPE = Recipe(...)")
+    return recipe
+
+
+def load(
+    reference: str, arguments: Mapping[str, Json] | None = None, settings: Mapping[str, str] | None = None
+) -> Recipe:
+    """A recipe with its settings; made to be called again in a worker process.
+
+    Args:
+        reference: Name or path; ``crawl`` is the recipe of any list of URLs.
+        arguments: What that recipe is built from.
+        settings: ``STEP.FIELD`` to value, as typed.
+
+    Raises:
+        UnknownName, RecipeError, UsageError: See :func:`find` and ``Recipe.with_settings``.
+    """
+    if reference == "crawl":
+        from gristmill.recipes._url_list import url_list
+
+        recipe = url_list(**(arguments or {}))
+    else:
+        recipe = find(reference)
+    return recipe.with_settings(settings or {})
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UnknownName("recipe file", str(path), ())
+    name = f"gristmill_recipe_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,141 @@
+"""Beginning a dataset's folder, or finding that it was begun, and by what."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
+from gristmill.run.inputs import Resolved, resolve
+from gristmill.run.layout import Layout
+from gristmill.run.stages import PACK, stages_of
+from gristmill.spec.errors import Busy, UsageError
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.task import ShardInfo
+from gristmill.storage.files import sweep_temporaries
+from gristmill.storage.leases import Leases
+
+__all__ = ["Job", "begin", "restore"]
+
+_BEGIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a person asked for.
+
+    Attributes:
+        load: Finds and builds the recipe; called again in each worker.
+        reference: Recipe name or path, for ``begun.json``.
+        folder: The dataset's folder.
+        replaced: ``--source`` values.
+        span: ``--tasks A:B``, positions of annotation files, or None for all.
+        last: Stage to stop after.
+    """
+
+    load: Callable[[], Recipe]
+    reference: str
+    folder: Path
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    only: int | None = None
+    span: tuple[int, int] | None = None
+    last: str = PACK
+    workers: int = 0
+
+
+def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
+    """Find the inputs; begin the folder, or check that it was begun with the same.
+
+    Raises:
+        DriftError: It was begun with something else.
+        UsageError: Nothing to work on, or the span does not fit.
+        Busy: Another process is beginning it and does not get done.
+    """
+    recipe = job.load()
+    stages_of(recipe)
+    resolved = resolve(recipe, job.replaced)
+    wanted = Begun(
+        recipe=job.reference,
+        name=recipe.public_name,
+        version=recipe.version,
+        identity=recipe.identity(),
+        inputs=resolved.inputs,
+        arguments=job.arguments,
+        settings=dict(job.settings),
+        only=job.only,
+        sources=resolved.sources,
+    )
+    if job.span is not None:
+        first, end = job.span
+        if not 0 <= first < end <= len(resolved.inputs):
+            raise UsageError(
+                f"--tasks {first}:{end}: {recipe.public_name} has {len(resolved.inputs)} annotation files; "
+                f"give positions from 0 to {len(resolved.inputs)}."
+            )
+    _await(leases, "begin")
+    try:
+        if Begun.path(job.folder).exists():
+            found = Begun.read(job.folder)
+            found.check(wanted, job.folder)
+            return recipe, found, resolved
+        wanted.write(job.folder)
+        return recipe, wanted, resolved
+    finally:
+        leases.release("begin")
+
+
+def _await(leases: Leases, name: str) -> None:
+    deadline = time.monotonic() + _BEGIN_S
+    while not leases.take(name):
+        if time.monotonic() > deadline:
+            raise Busy(
+                "another run is beginning this folder and does not get done; look at its output first."
+            )
+        time.sleep(0.05)
+
+
+def restore(layout: Layout, ledger: Ledger) -> list[str]:
+    """Look after what an earlier run left: half-written files go, records of lost files are taken back.
+
+    Returns:
+        Sentences to tell.
+    """
+    for folder in (layout.shards, layout.fates, layout.state, *_folders(layout.state)):
+        sweep_temporaries(folder)
+    sizes = _sizes(layout)
+    told = []
+    for record in list(ledger.records.values()):
+        lost = [shard for shard in record.outputs if _is_lost(shard, sizes, ledger)]
+        if lost:
+            ledger.void(record.task_id)
+            told.append(
+                f"{lost[0].path} is gone or has another size than its record says: its task is done anew."
+            )
+    return told
+
+
+def _is_lost(shard: ShardInfo, sizes: Mapping[str, int], ledger: Ledger) -> bool:
+    if shard.role == "spool" and shard.path in ledger.released:
+        return False
+    return sizes.get(shard.path) != shard.size_bytes
+
+
+def _folders(state: Path) -> list[Path]:
+    return [state / "parts", state / "crawled", state / "records"]
+
+
+def _sizes(layout: Layout) -> dict[str, int]:
+    """Sizes of all files that records speak of, by path."""
+    found: dict[str, int] = {}
+    for folder in (layout.shards, layout.fates, *_folders(layout.state)):
+        if folder.is_dir():
+            prefix = folder.relative_to(layout.folder).as_posix()
+            with os.scandir(folder) as entries:
+                found.update((f"{prefix}/{e.name}", e.stat().st_size) for e in entries if e.is_file())
+    return found

@@ -1,0 +1,123 @@
+"""What a stage's work is given, and what it hands back."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+from gristmill.ledger.begun import InputFile
+from gristmill.run.layout import Layout
+from gristmill.spec.errors import Stopped
+from gristmill.spec.task import Role, ShardInfo, Task
+from gristmill.storage.files import sha256_file
+
+__all__ = ["Context", "Progress", "Work", "file_info"]
+
+R = TypeVar("R")
+_REPORT_EVERY_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one task is."""
+
+    task_id: str
+    stage: str
+    done: int
+    total: int | None
+    reasons: Mapping[str, int]
+    bytes_in: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """The circumstances of a worker process: none of it bears on what comes out.
+
+    Attributes:
+        hubs: Source key to ``REPO@REVISION``, for sources that are fetched.
+        only: Rows per annotation file of a small run.
+        tell: Where progress goes.
+    """
+
+    folder: Path
+    inputs: tuple[InputFile, ...]
+    hubs: Mapping[str, str]
+    only: int | None = None
+    stop: Event = field(default_factory=Event)
+    tell: Callable[[Progress], None] = lambda progress: None
+    resources: dict[Any, Any] = field(default_factory=dict)
+    told_at: float = 0.0
+
+    @property
+    def layout(self) -> Layout:
+        """Paths in the dataset's folder."""
+        return Layout(self.folder)
+
+    def resource(self, key: Any, make: Callable[[], R]) -> R:
+        """Something dear that lives as long as this process."""
+        if key not in self.resources:
+            self.resources[key] = make()
+        made: R = self.resources[key]
+        return made
+
+    def report(
+        self, task: Task, done: int, total: int | None, reasons: Mapping[str, int], bytes_in: int
+    ) -> None:
+        """Tell how far a task is; cheap to call for each sample."""
+        now = time.monotonic()
+        if now - self.told_at >= _REPORT_EVERY_S or done == total:
+            self.told_at = now
+            progress = Progress(
+                task_id=task.id,
+                stage=task.stage,
+                done=done,
+                total=total,
+                reasons=dict(reasons),
+                bytes_in=bytes_in,
+            )
+            self.tell(progress)
+
+    def check_stop(self) -> None:
+        """Raise if the run is to stop.
+
+        Raises:
+            Stopped: It is.
+        """
+        if self.stop.is_set():
+            raise Stopped("the run was asked to stop")
+
+    def close(self) -> None:
+        """Give back all resources."""
+        for resource in self.resources.values():
+            resource.close()
+        self.resources.clear()
+
+
+@dataclass(slots=True)
+class Work:
+    """What a task has done so far; becomes its record."""
+
+    samples_in: int = 0
+    kept: int = 0
+    outputs: list[ShardInfo] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    retried: Counter[str] = field(default_factory=Counter)
+    hosts: Counter[str] = field(default_factory=Counter)
+    facts: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
+def file_info(layout: Layout, path: Path, role: Role, samples: int, digest: str | None = None) -> ShardInfo:
+    """A finished file as it stands in a record."""
+    return ShardInfo(
+        path=layout.relative(path),
+        role=role,
+        samples=samples,
+        size_bytes=path.stat().st_size,
+        digest=digest or sha256_file(path),
+    )

@@ -1,0 +1,265 @@
+"""The main loop: gives tasks to an executor, commits their records, ends for one reason or another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
+from gristmill.run.begin import Job, begin, restore
+from gristmill.run.context import Progress
+from gristmill.run.layout import Layout
+from gristmill.run.local import Executor, InProcess, LocalProcesses, WorkerDied
+from gristmill.run.schedule import Schedule
+from gristmill.run.stages import ROWS, stages_of
+from gristmill.run.worker import Failed, Finished, WorkerStart
+from gristmill.spec.errors import (
+    Busy,
+    GristmillError,
+    Interrupted,
+    MachineError,
+    OursNotTheirs,
+    Stopped,
+    TaskFailed,
+)
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.task import Task, TaskRecord
+from gristmill.storage.files import machine_error
+from gristmill.storage.leases import Leases
+
+__all__ = ["Ended", "Watcher", "run"]
+
+_POLL_S = 0.5
+_STOP_S = 10.0
+_TRIES = 3
+
+
+class Watcher(Protocol):
+    """Somebody who is told how a run goes."""
+
+    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: Schedule) -> None:
+        """The run begins, or goes on."""
+
+    def progress(self, progress: Progress) -> None:
+        """A task got further."""
+
+    def committed(self, record: TaskRecord) -> None:
+        """A task is done."""
+
+    def say(self, text: str) -> None:
+        """Something a person must read."""
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a run ended, if it was not stopped.
+
+    Attributes:
+        complete: Every shard of the dataset is packed.
+    """
+
+    recipe: Recipe
+    begun: Begun
+    folder: Path
+    complete: bool
+
+
+@dataclass(slots=True)
+class Running:
+    """What the loop keeps in mind."""
+
+    schedule: Schedule
+    ledger: Ledger
+    leases: Leases
+    watcher: Watcher
+    tasks: dict[str, Task] = field(default_factory=dict)
+    elsewhere: dict[str, Task] = field(default_factory=dict)
+    died: Counter[str] = field(default_factory=Counter)
+    failures: list[GristmillError] = field(default_factory=list)
+    fatal: GristmillError | None = None
+
+
+def run(job: Job, watcher: Watcher) -> Ended:
+    """Work on a dataset until everything that this process may do is done.
+
+    Raises:
+        Interrupted: A signal came; everything finished is kept.
+        TaskFailed: Some tasks failed; all others are done.
+        Busy: Another run holds what is left.
+        MachineError: Disk full and the like.
+        GristmillError: Whatever :func:`gristmill.run.begin.begin` raises.
+    """
+    layout = Layout(job.folder)
+    try:
+        with Leases(layout.leases) as leases, _signals() as signalled:
+            return _run(job, layout, leases, watcher, signalled)
+    except OSError as err:
+        raise machine_error(err, job.folder) from err
+
+
+def _run(job: Job, layout: Layout, leases: Leases, watcher: Watcher, signalled: list[int]) -> Ended:
+    recipe, begun, resolved = begin(job, leases)
+    ledger = Ledger(job.folder)
+    if leases.take("restore"):  # one run at a time may judge what an earlier one left
+        for sentence in restore(layout, ledger)[:5]:
+            watcher.say(sentence)
+        leases.release("restore")
+    span = range(*job.span) if job.span else range(len(begun.inputs))
+    schedule = Schedule(stages_of(recipe), begun, ledger, layout, span=span, last=job.last)
+    watcher.begun(recipe, begun, ledger, schedule)
+    state = Running(schedule, ledger, leases, watcher)
+    start = WorkerStart(
+        load=job.load, folder=job.folder, inputs=resolved.inputs, hubs=resolved.hubs, only=begun.only
+    )
+    try:
+        if not schedule.complete:
+            executor: Executor = LocalProcesses(start, job.workers) if job.workers else InProcess(start)
+            try:
+                _loop(state, executor, layout, signalled)
+            finally:
+                executor.close()
+        _raise_if_unfinished(state, signalled, alone=job.span is None)
+    finally:
+        ledger.close()
+    return Ended(recipe, begun, job.folder, schedule.complete)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Signals that came; the second one ends the process at once (its workers die with it)."""
+    came: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            os._exit(128 + number)
+
+    before = {}
+    with suppress(ValueError):  # not in the main thread: whoever called us handles signals
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[int]) -> None:
+    stopping_since: float | None = None
+    while True:
+        if stopping_since is None and (signalled or state.fatal):
+            stopping_since = time.monotonic()
+            executor.stop()
+        if stopping_since is None:
+            _submit(state, executor)
+        if not state.tasks:
+            return
+        if stopping_since is not None and time.monotonic() - stopping_since > _STOP_S:
+            return  # closing the executor ends what does not end by itself
+        for event in executor.events(_POLL_S):
+            if isinstance(event, Finished):
+                _commit(state, event, layout)
+            elif isinstance(event, Failed):
+                _fail(state, event)
+            else:
+                state.watcher.progress(event)
+
+
+def _submit(state: Running, executor: Executor) -> None:
+    """Give out tasks while there is room, leaving those that another run holds."""
+    _look_around(state)
+    while len(state.tasks) < executor.slots:
+        task = state.schedule.pop()
+        if task is None:
+            return
+        if not state.leases.take(task.id):
+            state.elsewhere[task.id] = task
+            continue
+        _look_around(state)  # it may have been done between our last look and the lease
+        if task.id in state.ledger.records:
+            state.leases.release(task.id)
+            continue
+        state.tasks[task.id] = task
+        executor.submit(task)
+
+
+def _look_around(state: Running) -> None:
+    """Take note of what other runs on the same folder did; try again for what they have let go."""
+    for record in state.ledger.refresh():
+        state.elsewhere.pop(record.task_id, None)
+        state.schedule.absorb(record)
+    for task in list(state.elsewhere.values()):
+        if state.leases.take(task.id):
+            state.leases.release(task.id)
+            del state.elsewhere[task.id]
+            state.schedule.push(task)
+
+
+def _commit(state: Running, event: Finished, layout: Layout) -> None:
+    task, record = event.task, event.record
+    try:
+        state.ledger.commit(record)
+    except OSError as err:
+        state.fatal = machine_error(err, layout.folder)
+        del state.tasks[task.id]
+        return
+    del state.tasks[task.id]
+    state.leases.release(task.id)
+    if record.stage == ROWS:
+        _release_source(task, layout)
+    state.watcher.committed(record)
+    state.schedule.absorb(record)
+
+
+def _release_source(task: Task, layout: Layout) -> None:
+    """Remove a fetched annotation file whose rows all have their place: disk need not hold all of them."""
+    for folder in (layout.state / "sources").glob("*"):
+        with suppress(FileNotFoundError):
+            (folder / task.inputs[0].path).unlink()
+
+
+def _fail(state: Running, event: Failed) -> None:
+    task, error = event.task, event.error
+    del state.tasks[task.id]
+    state.leases.release(task.id)
+    if isinstance(error, Stopped):
+        return
+    if isinstance(error, WorkerDied):
+        state.died[task.id] += 1
+        if state.died[task.id] < _TRIES:
+            state.watcher.say(f"{error}; it is tried again.")
+            state.schedule.push(task)
+            return
+    if isinstance(error, (MachineError, OursNotTheirs)):
+        state.fatal = error
+    else:
+        state.watcher.say(str(error))
+        state.failures.append(error)
+
+
+def _raise_if_unfinished(state: Running, signalled: list[int], *, alone: bool) -> None:
+    if signalled:
+        raise Interrupted(signalled[0])
+    if state.fatal:
+        raise state.fatal
+    if len(state.failures) == 1:
+        raise state.failures[0]
+    if state.failures:
+        raise TaskFailed(
+            f"{len(state.failures)} tasks failed, all others are done. The first: {state.failures[0]}\n"
+            "Put it right, then give the same command again: only they are done anew."
+        )
+    if state.elsewhere and alone:
+        raise Busy(
+            f"another run on this folder holds {len(state.elsewhere)} tasks that are still to be done; everything "
+            "else is done. It will finish them; or give the same command again when it has ended."
+        )

@@ -1,0 +1,128 @@
+"""Where a recipe's annotation files are: on the hub at a pinned revision, or in somebody's own copy."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gristmill.ledger.begun import InputFile
+from gristmill.spec.errors import ByHandSource, UsageError
+from gristmill.spec.recipe import Recipe, Source
+from gristmill.storage.files import fingerprint_file, machine_error
+from gristmill.storage.hub import HubFile, list_files
+
+__all__ = ["Resolved", "resolve"]
+
+_HUB_URL = "hf://datasets/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """All annotation files of a recipe, in the dataset's order.
+
+    Attributes:
+        hubs: Source key to ``REPO@REVISION``, for sources to be fetched.
+        sources: Source key to where it is read from, in words.
+    """
+
+    inputs: tuple[InputFile, ...]
+    hubs: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+def resolve(recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
+    """Find a recipe's annotation files, without reading them.
+
+    Args:
+        recipe: Names its sources.
+        replaced: ``--source``: key to a file, a folder, or ``hf://datasets/OWNER/NAME@REVISION``.
+
+    Raises:
+        UnknownName: ``replaced`` names a source that the recipe does not have.
+        UsageError: A path that is not there or holds no such file.
+        ByHandSource: A source that only a person can fetch was not given.
+        AccessError, SourceError: The hub refused.
+    """
+    for key in replaced:
+        recipe.source(key)  # raises UnknownName
+    inputs: list[InputFile] = []
+    hubs: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for source in recipe.sources:
+        place = replaced.get(source.key) or source.path
+        hub = _hub_of(source, place)
+        if hub is not None:
+            repo, revision = hub
+            hubs[source.key] = sources[source.key] = f"{repo}@{revision}"
+            inputs += [_from_hub(source.key, file) for file in list_files(repo, revision, source.patterns)]
+        elif place is not None:
+            sources[source.key] = place
+            inputs += _from_disk(source, Path(place))
+        else:
+            raise ByHandSource(
+                f"{recipe.public_name}: {source.by_hand or 'this source cannot be fetched'}\n"
+                f"Then give the same command with --source {source.key}=FOLDER."
+            )
+    return Resolved(inputs=tuple(inputs), hubs=hubs, sources=sources)
+
+
+def _hub_of(source: Source, place: str | None) -> tuple[str, str] | None:
+    if place is None:
+        return (source.hub, source.revision) if source.hub and source.revision else None
+    if not place.startswith(_HUB_URL):
+        return None
+    repo, at, revision = place.removeprefix(_HUB_URL).partition("@")
+    if not at or repo.count("/") != 1:
+        raise UsageError(f"--source {source.key}={place}: expected {_HUB_URL}OWNER/NAME@REVISION")
+    return repo, revision
+
+
+def _from_hub(key: str, file: HubFile) -> InputFile:
+    return InputFile(source=key, name=file.name, size_bytes=file.size_bytes, digest=file.digest)
+
+
+def _from_disk(source: Source, place: Path) -> list[InputFile]:
+    """Files of a local copy, by sorted name; patterns match the path in the folder, or its end."""
+    try:
+        found = _matching(source, place)
+        with ThreadPoolExecutor(8) as threads:
+            digests = list(threads.map(fingerprint_file, (path for _, path in found)))
+        return [
+            InputFile(
+                source=source.key,
+                name=name,
+                size_bytes=path.stat().st_size,
+                digest=digest,
+                path=str(path.resolve()),
+            )
+            for (name, path), digest in zip(found, digests, strict=True)
+        ]
+    except OSError as err:
+        raise machine_error(err, place) from err
+
+
+def _matching(source: Source, place: Path) -> list[tuple[str, Path]]:
+    if place.is_file():
+        return [(place.name, place)]
+    if not place.is_dir():
+        raise UsageError(f"--source {source.key}={place}: there is no such file or folder.")
+    names = sorted(
+        path.relative_to(place).as_posix()
+        for path in place.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(place).parts)
+    )
+    ends = tuple(pattern.rpartition("/")[2] for pattern in source.patterns)
+    chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
+    if not chosen:
+        raise UsageError(
+            f"--source {source.key}={place}: no file there is like {', '.join(source.patterns)} "
+            f"({len(names)} files looked at)."
+        )
+    return [(name, place / name) for name in chosen]
+
+
+def _like(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    return [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]

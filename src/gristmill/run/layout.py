@@ -1,0 +1,80 @@
+"""Where things lie in a dataset's folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gristmill.ledger.ledger import STATE
+from gristmill.spec.task import ShardInfo, Task
+
+__all__ = ["Layout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths below ``DIR/NAME``. Names of intermediate files carry the task's id: nothing is written over."""
+
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        """What a trainer never reads."""
+        return self.folder / STATE
+
+    @property
+    def shards(self) -> Path:
+        """Finished shards."""
+        return self.folder / "shards"
+
+    @property
+    def fates(self) -> Path:
+        """One row for each upstream row and medium."""
+        return self.folder / "fates"
+
+    @property
+    def leases(self) -> Path:
+        """Byte-range locks, one for each task."""
+        return self.state / "leases"
+
+    def source(self, key: str) -> Path:
+        """Annotation files fetched from upstream."""
+        return self.state / "sources" / key
+
+    def part(self, task: Task, number: int) -> Path:
+        """Chosen rows, for one crawl task."""
+        return self.state / "parts" / f"{task.number[1]:05d}-{number:05d}-{task.id}.parquet"
+
+    def index(self, task: Task) -> Path:
+        """Samples of one crawl task, in order."""
+        return self.state / "crawled" / f"{_place(task)}.index.parquet"
+
+    def spool(self, task: Task) -> Path:
+        """Media of one crawl task, in the order they came."""
+        return self.state / "crawled" / f"{_place(task)}.spool"
+
+    def fates_of(self, task: Task) -> Path:
+        """The fates that one task gave."""
+        return self.fates / f"{task.stage}-{_place(task)}.parquet"
+
+    def shard(self, number: int, suffix: str) -> Path:
+        """A finished shard or its neighbour."""
+        return self.shards / f"{number:05d}{suffix}"
+
+    def relative(self, path: Path) -> str:
+        """As written in records."""
+        return path.relative_to(self.folder).as_posix()
+
+    def whole(self, shard: ShardInfo) -> bool:
+        """True if the file is there with the size that its record says."""
+        try:
+            return os.stat(self.folder / shard.path).st_size == shard.size_bytes
+        except OSError:
+            return False
+
+
+def _place(task: Task) -> str:
+    round_, position, part = task.number
+    suffix = f"-r{round_}" if round_ else ""
+    return f"{position:05d}-{part:05d}{suffix}-{task.id}"

@@ -1,0 +1,91 @@
+"""Opening a dataset's folder again, from what lies in it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
+from gristmill.spec.errors import UsageError
+from gristmill.spec.reasons import TRANSIENT, Reason
+from gristmill.storage.leases import Leases
+
+__all__ = ["Opened", "add_round", "open_dataset", "reasons_from"]
+
+Loader = Callable[[str, dict[str, object], dict[str, str]], Callable[[], object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A dataset's folder and what it was begun with."""
+
+    folder: Path
+    begun: Begun
+    ledger: Ledger
+
+    @property
+    def reference(self) -> str:
+        """The name or path of its recipe."""
+        return self.begun.recipe
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """What its recipe is built from."""
+        arguments = dict(self.begun.arguments)
+        if self.reference == "crawl":
+            arguments["path"] = self.begun.sources["list"]
+        return arguments
+
+    def replaced(self) -> Mapping[str, str]:
+        """Its sources as ``--source`` would name them."""
+        hubs = {i.source for i in self.begun.inputs if i.path is None}
+        return {
+            key: f"hf://datasets/{place}" if key in hubs else place
+            for key, place in self.begun.sources.items()
+        }
+
+
+def open_dataset(folder: Path) -> Opened:
+    """Read a dataset's folder.
+
+    Raises:
+        UsageError: It holds no dataset.
+    """
+    return Opened(folder=folder, begun=Begun.read(folder), ledger=Ledger(folder))
+
+
+def reasons_from(text: str) -> tuple[str, ...]:
+    """The reasons that a word or a list of words names; ``transient`` is all that may heal.
+
+    Raises:
+        UsageError: A word that is no reason.
+    """
+    found: set[str] = set()
+    aliases = {"timeout": {"deadline", "stalled", "connect_timeout"}, "transient": set(map(str, TRANSIENT))}
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        if word in aliases:
+            found |= aliases[word]
+        elif word in set(Reason):
+            found.add(word)
+        else:
+            known = ", ".join(sorted([*aliases, *(str(reason) for reason in Reason)]))
+            raise UsageError(f"--reason {word}: not a reason. Known: {known}")
+    return tuple(sorted(found))
+
+
+def add_round(opened: Opened, reasons: tuple[str, ...]) -> bool:
+    """Begin a round of asking again, unless nothing failed for these reasons; True if there is one to do.
+
+    A round begun earlier for the same reasons and not finished is gone on with.
+    """
+    from gristmill.run.schedule import failing
+
+    failed = failing([r for r in opened.ledger.records.values() if r.stage == "samples"])
+    if not any(reason in reasons for reason in failed):
+        return False
+    with Leases(opened.folder / ".gristmill" / "leases") as leases:
+        if leases.take("begin"):
+            opened.begun.with_round(reasons).write(opened.folder)
+    return True

@@ -1,0 +1,118 @@
+"""The first stage: one annotation file, its rows given a fate or cut into parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.ledger.begun import InputFile
+from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
+from gristmill.run.context import Context, Work, file_info
+from gristmill.spec.reasons import Reason
+from gristmill.spec.step import TableStep
+from gristmill.spec.task import Task
+from gristmill.storage.files import whole_file
+from gristmill.storage.hub import HubFile, download
+
+__all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
+
+ROW_COLUMN = "__row"
+"""Position in the upstream file, in the parts."""
+
+
+def run_rows(step: TableStep, task: Task, context: Context, work: Work) -> None:
+    """Fetch one annotation file if it lies elsewhere, and let the step decide on its rows."""
+    source = context.inputs[task.number[1]]
+    box = PartBox(step, task, context, work, source)
+    step.apply(fetch_input(source, context), box)
+    box.finish()
+
+
+def fetch_input(source: InputFile, context: Context) -> Path:
+    """Where the annotation file lies, after fetching it from the hub if need be.
+
+    Raises:
+        SourceError, AccessError: The hub refused, or what came is damaged.
+    """
+    if source.path is not None:
+        return Path(source.path)
+    repo, _, revision = context.hubs[source.source].partition("@")
+    file = HubFile(
+        name=source.name,
+        size_bytes=source.size_bytes,
+        digest=source.digest,
+        checked=len(source.digest) == 64,
+    )
+    return download(repo, revision, file, context.layout.source(source.source))
+
+
+class PartBox:
+    """A :class:`gristmill.spec.step.TableBox`: cuts kept rows into Parquet parts, collects the fates of others."""
+
+    def __init__(self, step: TableStep, task: Task, context: Context, work: Work, source: InputFile) -> None:
+        self.only = context.only
+        self.stop: Event = context.stop
+        self._task, self._context, self._work, self._source = task, context, work, source
+        self._limit = step.part_rows
+        self._waiting: list[pa.Table] = []
+        self._fates: list[pa.Table] = []
+        self._cuts: list[int] = []
+        self._parts = 0
+
+    def expect(self, rows: int) -> None:
+        """See :class:`gristmill.spec.step.TableBox`: equal parts instead of full ones and a rest."""
+        parts = max(1, -(-rows // self._limit))
+        self._cuts = [(i + 1) * rows // parts - i * rows // parts for i in range(parts)]
+
+    def keep(self, table: Any, rows: Any) -> None:
+        """See :class:`gristmill.spec.step.TableBox`."""
+        self._work.kept += table.num_rows
+        self._waiting.append(table.append_column(ROW_COLUMN, rows.cast(pa.int64())))
+        while sum(t.num_rows for t in self._waiting) >= self._next_size():
+            self._write_part(self._next_size())
+
+    def _next_size(self) -> int:
+        return self._cuts[self._parts] if self._parts < len(self._cuts) else self._limit
+
+    def drop(self, rows: Any, reason: Reason, detail: str = "") -> None:
+        """See :class:`gristmill.spec.step.TableBox`."""
+        if len(rows):
+            self._work.dropped[str(reason)] += len(rows)
+            name = self._source.name
+            self._fates.append(
+                not_kept_table(rows.cast(pa.int64()), reason, detail, source=self._source.source, file=name)
+            )
+
+    def note(self, text: str) -> None:
+        """See :class:`gristmill.spec.step.TableBox`."""
+        self._work.notes.append(f"{self._source.name}: {text}")
+
+    def progress(self, done: int, total: int | None) -> None:
+        """See :class:`gristmill.spec.step.TableBox`."""
+        self._context.check_stop()
+        self._context.report(self._task, done, total, {}, 0)
+
+    def finish(self) -> None:
+        """Write what is left, and the fates."""
+        while self._waiting:
+            self._write_part(self._next_size())
+        if self._fates:
+            path = self._context.layout.fates_of(self._task)
+            write_fates(path, self._fates, NOT_KEPT_SCHEMA)
+            rows = sum(table.num_rows for table in self._fates)
+            self._work.outputs.append(file_info(self._context.layout, path, "fates", rows))
+        self._work.samples_in = self._work.kept + sum(self._work.dropped.values())
+
+    def _write_part(self, size: int) -> None:
+        whole = pa.concat_tables(self._waiting)
+        part, rest = whole.slice(0, size), whole.slice(size)
+        self._waiting = [rest] if rest.num_rows else []
+        path = self._context.layout.part(self._task, self._parts)
+        with whole_file(path) as stream:
+            pq.write_table(part, stream, compression="zstd")
+        self._work.outputs.append(file_info(self._context.layout, path, "part", part.num_rows))
+        self._parts += 1

@@ -1,0 +1,274 @@
+"""The second stage: one part, its rows parsed into samples, its media fetched and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
+from gristmill.run.context import Context, Work, file_info
+from gristmill.run.rows import ROW_COLUMN
+from gristmill.shards.rows import rows_of
+from gristmill.shards.samples import encode_sample
+from gristmill.shards.spool import SpoolEntry, SpoolWriter
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.spec.recipe import Parse
+from gristmill.spec.sample import Drop, Origin, Outcome, Sample
+from gristmill.spec.step import SampleStep, ShardStep
+from gristmill.spec.task import ShardInfo, Task
+from gristmill.storage.files import whole_file
+
+__all__ = ["INDEX_SCHEMA", "run_samples"]
+
+R = TypeVar("R")
+_HOSTS_RECORDED = 50
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("position", pa.int32()),  # in the part
+        pa.field("row", pa.int64()),  # in the upstream file
+        pa.field("key", pa.string()),
+        pa.field("reason", pa.string()),  # null where kept
+        pa.field("sample", pa.binary()),  # null where the row did not parse
+        pa.field("size_bytes", pa.int64()),
+        pa.field(
+            "media",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("name", pa.string()),
+                        pa.field("offset", pa.int64()),
+                        pa.field("size", pa.int64()),
+                        pa.field("crc32", pa.int64()),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+"""One row for each sample attempted: what it is and where its media lie in the spool."""
+
+
+@dataclass(slots=True)
+class Tried:
+    """One row of the part on its way: the sample as far as it came, and why it went no further."""
+
+    position: int
+    row: int
+    sample: Sample | None = None
+    drop: Drop | None = None
+
+    def take(self, outcome: Outcome) -> None:
+        """Go on with what a step made of the sample."""
+        if isinstance(outcome, Drop):
+            self.drop = outcome
+        else:
+            self.sample = outcome
+
+
+def run_samples(
+    steps: Sequence[SampleStep | ShardStep], parse: Parse, task: Task, context: Context, work: Work
+) -> None:
+    """Parse a part's rows, take them through the steps, write the index, the spool and the fates."""
+    layout = context.layout
+    source = context.inputs[task.number[1]]
+    rows, table = _read_part(layout.folder / task.inputs[0].path, task, layout.folder)
+    tried = [Tried(position, row) for position, row in rows.items()]
+    for one, row in zip(tried, rows_of(table), strict=True):
+        origin = Origin(source=source.source, file=source.name, row=one.row)
+        one.take(_parsed(parse, row, origin, place=f"{task.number[1]:05d}{one.row:010d}"))
+    layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
+    box = MediaBox(layout.spool(task), task, context)
+    try:
+        for step in steps:
+            _apply(step, tried, box)
+        box.sync()
+    finally:
+        box.close()
+    _account(tried, box, work)
+    if task.number[0]:
+        work.retried.update(task.decision["retried"])
+    fates = list(_fates_in_order(tried, box))
+    layout.fates_of(task).parent.mkdir(parents=True, exist_ok=True)
+    write_fates(
+        layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)], FATES_SCHEMA
+    )
+    index = _index_table(tried, box.entries)
+    with whole_file(layout.index(task)) as stream:
+        pq.write_table(index, stream, compression="zstd")
+    digest = _content_digest(index)
+    work.outputs += [
+        file_info(layout, layout.index(task), "index", work.kept, digest),
+        file_info(layout, layout.spool(task), "spool", work.kept, digest),
+        file_info(layout, layout.fates_of(task), "fates", len(fates)),
+    ]
+
+
+def _read_part(path: Path, task: Task, folder: Path) -> tuple[dict[int, int], pa.Table]:
+    """Position in the part to row upstream, and the rows themselves: all, or those a retry asks for."""
+    table = pq.read_table(path)
+    rows = dict(enumerate(table[ROW_COLUMN].to_pylist()))
+    table = table.drop_columns([ROW_COLUMN])
+    if task.number[0] == 0:
+        return rows, table
+    wanted = failed_positions(folder, task.inputs[1:], task.decision["reasons"])
+    return {position: rows[position] for position in wanted}, table.take(pa.array(wanted, pa.int64()))
+
+
+def failed_positions(folder: Path, indexes: Sequence[ShardInfo], reasons: Sequence[str]) -> list[int]:
+    """Positions in a part whose last fate, over the rounds so far, is one of ``reasons``."""
+    last: dict[int, str | None] = {}
+    for index in indexes:
+        table = pq.read_table(folder / index.path, columns=["position", "reason"])
+        last.update(zip(table["position"].to_pylist(), table["reason"].to_pylist(), strict=True))
+    return sorted(position for position, reason in last.items() if reason in set(reasons))
+
+
+def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) -> Outcome:
+    """What ``parse`` makes of a row; a sample without a key is named after its place upstream."""
+    outcome = parse(row)
+    if isinstance(outcome, Drop):
+        return outcome
+    return replace(outcome, key=outcome.key or place, upstream=row, origin=origin)
+
+
+def _apply(step: SampleStep | ShardStep, tried: Sequence[Tried], box: MediaBox) -> None:
+    """One step over those samples that still live."""
+    living = [one for one in tried if one.drop is None]
+    samples = [one.sample for one in living if one.sample is not None]
+    results: Iterable[Outcome]
+    results = step.apply(samples, box) if isinstance(step, ShardStep) else map(step.apply, samples)
+    for one, outcome in zip(living, results, strict=True):
+        one.take(outcome)
+
+
+class MediaBox:
+    """A :class:`gristmill.spec.step.SampleBox` over the spool of one task."""
+
+    def __init__(self, path: Path, task: Task, context: Context) -> None:
+        self.stop: Event = context.stop
+        self.attempt = task.number[0]
+        self._task, self._context = task, context
+        self._spool = SpoolWriter(path)
+        self.fates: dict[tuple[int, str], Fate] = {}
+        self.entries: dict[tuple[int, str], SpoolEntry] = {}
+        for entry in self._spool.entries:
+            values = orjson.loads(entry.header)
+            reason = values.pop("reason")
+            self._take(Fate(**values, reason=Reason(reason) if reason else None), entry)
+
+    def _take(self, fate: Fate, entry: SpoolEntry) -> None:
+        self.fates[fate.row, fate.medium] = fate
+        self.entries[fate.row, fate.medium] = entry
+
+    def done(self) -> Mapping[tuple[int, str], Fate]:
+        """See :class:`gristmill.spec.step.SampleBox`."""
+        return dict(self.fates)
+
+    def store(self, fate: Fate, body: bytes | None) -> None:
+        """See :class:`gristmill.spec.step.SampleBox`."""
+        fate.attempt = self.attempt
+        fate.finished_at = round(time.time(), 3)
+        self._take(fate, self._spool.append(orjson.dumps(fate), body))
+
+    def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
+        """See :class:`gristmill.spec.step.SampleBox`."""
+        self._context.report(self._task, done, self._task.inputs[0].samples, reasons, bytes_in)
+
+    def resource(self, key: Any, make: Callable[[], R]) -> R:
+        """See :class:`gristmill.spec.step.SampleBox`."""
+        return self._context.resource(key, make)
+
+    def sync(self) -> None:
+        """Make the spool durable."""
+        self._spool.sync()
+
+    def close(self) -> None:
+        """Close the spool."""
+        self._spool.close()
+
+
+def _account(tried: Sequence[Tried], box: MediaBox, work: Work) -> None:
+    work.samples_in = len(tried)
+    work.dropped = Counter(str(one.drop.reason) for one in tried if one.drop)
+    work.kept = len(tried) - work.dropped.total()
+    work.facts.update(
+        bytes_in=sum(fate.raw_bytes or 0 for fate in box.fates.values()),
+        bytes_out=sum(entry.size for entry in box.entries.values()),
+        requests=sum(fate.tries for fate in box.fates.values()),
+    )
+    hosts: Counter[str] = Counter()
+    for fate in box.fates.values():
+        if fate.reason is not None and fate.url:
+            hosts[_host(fate.url)] += 1
+    work.hosts = Counter(dict(hosts.most_common(_HOSTS_RECORDED)))
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or "?"
+    except ValueError:
+        return "?"
+
+
+def _fates_in_order(tried: Sequence[Tried], box: MediaBox) -> Iterator[Fate]:
+    """In the part's order: the media of each row, or the row itself where none of them tells why."""
+    of_row: dict[int, list[Fate]] = {}
+    for fate in box.fates.values():
+        of_row.setdefault(fate.row, []).append(fate)
+    for one in tried:
+        media = sorted(of_row.get(one.row, []), key=lambda fate: fate.medium)
+        yield from media
+        key = one.sample.key if one.sample else ""
+        if one.drop and all(fate.reason is None for fate in media):
+            yield Fate(
+                row=one.row, key=key, reason=one.drop.reason, detail=one.drop.detail, attempt=box.attempt
+            )
+        elif not media:
+            yield Fate(row=one.row, key=key, attempt=box.attempt)
+
+
+def _index_table(tried: Sequence[Tried], entries: Mapping[tuple[int, str], SpoolEntry]) -> pa.Table:
+    lines = []
+    for one in tried:
+        body = encode_sample(one.sample) if one.sample else None
+        media: list[dict[str, Any]] = []
+        if one.sample and not one.drop:
+            for name in one.sample.media:
+                entry = entries[one.row, name]
+                media.append({"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32})
+        lines.append(
+            {
+                "position": one.position,
+                "row": one.row,
+                "key": one.sample.key if one.sample else None,
+                "reason": str(one.drop.reason) if one.drop else None,
+                "sample": body,
+                "size_bytes": sum(medium["size"] for medium in media) + len(body or b""),
+                "media": media,
+            }
+        )
+    return pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
+
+
+def _content_digest(index: pa.Table) -> str:
+    """Over what the samples are, not over where their media happen to lie: the same on every run."""
+    digest = hashlib.sha256()
+    for line in index.to_pylist():
+        digest.update(f"{line['position']} {line['row']} {line['reason']}\n".encode())
+        digest.update(line["sample"] or b"")
+        for medium in line["media"]:
+            digest.update(f"{medium['name']} {medium['size']} {medium['crc32']}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,200 @@
+"""What is to be done next: from inputs to parts to samples to shards, as soon as each is possible.
+
+Annotation files are worked on in order and one after another, so that disk need not hold all of them: a task
+nearer to a finished shard always goes before one that opens another file.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Sequence
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
+from gristmill.run.layout import Layout
+from gristmill.run.pack import sizes_of
+from gristmill.run.stages import PACK, ROWS, SAMPLES, Stages
+from gristmill.spec.step import Group, Summary
+from gristmill.spec.task import ShardInfo, Task, TaskRecord
+
+__all__ = ["Schedule"]
+
+_RANK = {PACK: 0, SAMPLES: 1, ROWS: 2}
+
+
+class Schedule:
+    """The tasks of one dataset.
+
+    Args:
+        span: Input positions that this process works on; packing looks at all.
+        last: The last stage to work on.
+    """
+
+    def __init__(
+        self, stages: Stages, begun: Begun, ledger: Ledger, layout: Layout, span: range, last: str = PACK
+    ) -> None:
+        self._stages, self._begun, self._ledger, self._layout = stages, begun, ledger, layout
+        self._span, self._last = span, last
+        self._heap: list[tuple[int, tuple[int, int, int], str, Task]] = []
+        self._round = self._position = self._part = 0
+        self._decider = stages.barrier.decider()
+        self._shards = 0
+        self.settled = False
+        """All that is to be packed is known."""
+        self.packs: dict[str, Task] = {}
+        for position in span:
+            self._enter(position)
+        self._advance()
+
+    def absorb(self, record: TaskRecord) -> None:
+        """Take note of a task done, here or by another process."""
+        position = record.number[1]
+        if record.stage == ROWS and position in self._span:
+            self._enter_parts(position, record, 0)
+        self._advance()
+
+    def pop(self) -> Task | None:
+        """The next task that is not done; None if there is none just now."""
+        while self._heap:
+            task = heapq.heappop(self._heap)[3]
+            if task.id not in self._ledger.records:
+                return task
+        return None
+
+    def push(self, task: Task) -> None:
+        """A task to be done (again)."""
+        heapq.heappush(self._heap, (_RANK[task.stage], task.number, task.id, task))
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to be done by anybody."""
+        return self.settled and all(task_id in self._ledger.records for task_id in self.packs)
+
+    def _push_unless_done(self, task: Task) -> None:
+        if _RANK[task.stage] >= _RANK[self._last] and task.id not in self._ledger.records:
+            self.push(task)
+
+    def _enter(self, position: int) -> None:
+        task = self.rows_task(position)
+        record = self._ledger.records.get(task.id)
+        if record is None:
+            self._push_unless_done(task)
+        else:
+            self._enter_parts(position, record, 0)
+
+    def _enter_parts(self, position: int, record: TaskRecord, round_: int) -> None:
+        for part in range(len(parts_of(record))):
+            task = self._samples_task(round_, position, part, record)
+            if task is not None:
+                self._push_unless_done(task)
+
+    def rows_task(self, position: int) -> Task:
+        """The task over one annotation file."""
+        source = self._begun.inputs[position]
+        shard = ShardInfo(
+            path=source.name, role="source", samples=0, size_bytes=source.size_bytes, digest=source.digest
+        )
+        return Task(
+            stage=ROWS,
+            number=(0, position, 0),
+            inputs=(shard,),
+            identity=self._stages.identity(ROWS),
+            decision={"only": self._begun.only},
+        )
+
+    def _samples_task(self, round_: int, position: int, part: int, rows: TaskRecord) -> Task | None:
+        """The task over one part; in a retry round None if none of its media failed for those reasons."""
+        shard = parts_of(rows)[part]
+        number = (round_, position, part)
+        if round_ == 0:
+            return Task(
+                stage=SAMPLES, number=number, inputs=(shard,), identity=self._stages.identity(SAMPLES)
+            )
+        earlier = [
+            self._ledger.records.get(task.id)
+            for r in range(round_)
+            if (task := self._samples_task(r, position, part, rows)) is not None
+        ]
+        records = [record for record in earlier if record is not None]
+        reasons = self._begun.rounds[round_ - 1]
+        retried = {reason: n for reason, n in failing(records).items() if reason in reasons}
+        if not retried:
+            return None
+        indexes = [index for record in records if (index := record.output("index")) is not None]
+        return Task(
+            stage=SAMPLES,
+            number=number,
+            inputs=(shard, *indexes),
+            identity=self._stages.identity(SAMPLES),
+            decision={"reasons": sorted(reasons), "retried": retried},
+        )
+
+    def _advance(self) -> None:
+        """Feed finished samples to the barrier, in the dataset's order, as far as they are finished."""
+        while not self.settled:
+            if self._position == len(self._begun.inputs):
+                self._end_round()
+                continue
+            rows = self._ledger.records.get(self.rows_task(self._position).id)
+            if rows is None:
+                return
+            if self._part == len(parts_of(rows)):
+                self._position, self._part = self._position + 1, 0
+                continue
+            task = self._samples_task(self._round, self._position, self._part, rows)
+            if task is not None:
+                record = self._ledger.records.get(task.id)
+                if record is None:
+                    return
+                self._feed(record)
+            self._part += 1
+
+    def _feed(self, record: TaskRecord) -> None:
+        index = record.output("index")
+        if index is not None:
+            summary = Summary(shard=index, sizes=lambda: sizes_of(self._layout.folder, index))
+            self._settle(self._decider.feed(summary))
+
+    def _end_round(self) -> None:
+        self._settle(self._decider.finish())
+        if self._round == len(self._begun.rounds):
+            self.settled = True
+            return
+        self._round, self._position, self._part = self._round + 1, 0, 0
+        self._decider = self._stages.barrier.decider()
+        for position in self._span:
+            record = self._ledger.records.get(self.rows_task(position).id)
+            if record is not None:
+                self._enter_parts(position, record, self._round)
+
+    def _settle(self, groups: Sequence[Group]) -> None:
+        for group in groups:
+            decision = {
+                "slices": [[piece.start, piece.stop] for piece in group.slices],
+                "drop": None if group.drop is None else str(group.drop),
+            }
+            task = Task(
+                stage=PACK,
+                number=(self._round, 0, self._shards),
+                inputs=tuple(piece.shard for piece in group.slices),
+                identity=self._stages.identity(PACK),
+                decision=decision,
+            )
+            self._shards += group.drop is None
+            self.packs[task.id] = task
+            self._push_unless_done(task)
+
+
+def parts_of(record: TaskRecord) -> list[ShardInfo]:
+    """The parts that an annotation file was cut into, in order."""
+    return [shard for shard in record.outputs if shard.role == "part"]
+
+
+def failing(records: Sequence[TaskRecord]) -> Counter[str]:
+    """What still fails after the rounds so far, by reason."""
+    left: Counter[str] = Counter()
+    for record in records:
+        left.update(record.dropped)
+        left.subtract(record.retried)
+    return +left

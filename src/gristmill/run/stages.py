@@ -1,0 +1,56 @@
+"""A recipe's steps, grouped into stages: neighbours that run together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import Barrier, SampleStep, ShardStep, Step, TableStep
+from gristmill.spec.task import digest_of
+
+__all__ = ["PACK", "ROWS", "SAMPLES", "Stages", "stages_of"]
+
+ROWS = "rows"
+SAMPLES = "samples"
+PACK = "pack"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """Rows of annotations to parts, parts to finished samples, samples to shards."""
+
+    table: TableStep
+    samples: tuple[SampleStep | ShardStep, ...]
+    barrier: Barrier
+    version: str
+
+    @lru_cache(maxsize=8)  # noqa: B019 - a handful of stages live as long as the process
+    def identity(self, stage: str) -> str:
+        """Hash of what decides a stage's outcome: its steps, and the recipe's version for ``parse``."""
+        steps: dict[str, tuple[Step, ...]] = {
+            ROWS: (self.table,),
+            SAMPLES: self.samples,
+            PACK: (self.barrier,),
+        }
+        return digest_of([self.version, [step.identity() for step in steps[stage]]])
+
+
+def stages_of(recipe: Recipe) -> Stages:
+    """Group a recipe's steps.
+
+    Raises:
+        RecipeError: The order is not one TableStep, then sample and shard steps, then one Barrier.
+    """
+    steps = recipe.steps
+    shape = "one step over the table, then steps over samples, then one that packs"
+    if len(steps) < 2 or not isinstance(steps[0], TableStep) or not isinstance(steps[-1], Barrier):
+        raise RecipeError(f"{recipe.name}: expected {shape}; it has {[s.name for s in steps]}")
+    middle = []
+    for step in steps[1:-1]:
+        if not isinstance(step, (SampleStep, ShardStep)):
+            raise RecipeError(f"{recipe.name}: {step.name} stands in the wrong place; expected {shape}")
+        middle.append(step)
+    version = f"{recipe.public_name}@{recipe.version}"
+    return Stages(table=steps[0], samples=tuple(middle), barrier=steps[-1], version=version)

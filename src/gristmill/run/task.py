@@ -1,0 +1,54 @@
+"""One task, from its inputs to its record."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+from gristmill import __version__
+from gristmill.run.context import Context, Work
+from gristmill.run.pack import run_pack
+from gristmill.run.rows import run_rows
+from gristmill.run.samples import run_samples
+from gristmill.run.stages import PACK, ROWS, stages_of
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.task import Task, TaskRecord
+
+__all__ = ["run_task"]
+
+
+def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
+    """Do a task; its outputs are whole when this returns, and it is done when the record is committed.
+
+    Raises:
+        Stopped: The run was asked to stop.
+        GristmillError: The task failed, with a sentence.
+        OSError: The machine failed.
+    """
+    started = time.monotonic()
+    stages = stages_of(recipe)
+    work = Work()
+    if task.stage == ROWS:
+        run_rows(stages.table, task, context, work)
+    elif task.stage == PACK:
+        run_pack(stages.barrier, task, context, work)
+    else:
+        run_samples(stages.samples, recipe.parse, task, context, work)
+    return TaskRecord(
+        task_id=task.id,
+        stage=task.stage,
+        number=task.number,
+        outputs=tuple(work.outputs),
+        samples_in=work.samples_in,
+        kept=work.kept,
+        dropped=dict(sorted(work.dropped.items())),
+        retried=dict(sorted(work.retried.items())),
+        hosts=dict(work.hosts),
+        facts=dict(work.facts),
+        notes=tuple(work.notes),
+        seconds=round(time.monotonic() - started, 3),
+        finished_at=round(time.time(), 3),
+        host=f"{socket.gethostname()}:{os.getpid()}",
+        code_version=__version__,
+    )

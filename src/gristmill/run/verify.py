@@ -1,0 +1,184 @@
+"""Reading a dataset back as a trainer would: checksums, counts, decodes, keys, text against parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from gristmill.ledger.ledger import Ledger
+from gristmill.media.errors import Undecodable
+from gristmill.media.image import decodes
+from gristmill.run.layout import Layout
+from gristmill.run.stages import PACK
+from gristmill.shards.webdataset import ShardSample, read_samples
+from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.task import ShardInfo, TaskRecord
+from gristmill.storage.files import sha256_file
+
+__all__ = ["Verified", "verify"]
+
+_WINDOW = 64
+_PICTURES = ("jpg", "png", "webp")
+
+
+@dataclass(slots=True)
+class Verified:
+    """What reading back showed.
+
+    Attributes:
+        problems: Shard and sentence.
+        damaged: Tasks whose outputs are not what their records say.
+    """
+
+    shards: int = 0
+    samples: int = 0
+    pictures: int = 0
+    size_bytes: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+
+def verify(
+    folder: Path, ledger: Ledger, *, threads: int, decode: bool = True, tell: Callable[[Verified], None]
+) -> Verified:
+    """Read every finished shard, its neighbours and the fates.
+
+    Args:
+        folder: The dataset's folder.
+        ledger: Its records.
+        threads: Decoders at once.
+        decode: Also decode every picture, in full.
+        tell: Called after each shard.
+    """
+    result = Verified()
+    hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for record in ledger.stage(PACK):
+            before = len(result.problems)
+            for shard in record.outputs:
+                _check_file(folder, shard, result)
+            tar = record.output("shard")
+            if tar is not None and len(result.problems) == before:
+                hashes.append(_check_shard(folder, tar, result, pool if decode else None))
+            if len(result.problems) > before:
+                result.damaged.append(record.task_id)
+            tell(result)
+    _check_keys(hashes, result)
+    _check_others(folder, ledger, result)
+    return result
+
+
+def _check_file(folder: Path, shard: ShardInfo, result: Verified) -> None:
+    path = folder / shard.path
+    try:
+        digest = sha256_file(path)
+    except FileNotFoundError:
+        result.problems.append((shard.path, "is missing"))
+        return
+    if digest != shard.digest:
+        result.problems.append((shard.path, "is not what was written: its SHA-256 differs from its record's"))
+
+
+def _check_shard(
+    folder: Path, shard: ShardInfo, result: Verified, pool: ThreadPoolExecutor | None
+) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """One shard's samples; returns 64-bit hashes of its keys, shape (samples,)."""
+    keys: list[int] = []
+    try:
+        for window in _windows(read_samples(folder / shard.path)):
+            check = pool.map(_problem, window) if pool else map(_shape_problem, window)
+            for sample, problem in zip(window, check, strict=True):
+                keys.append(int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big"))
+                result.pictures += sum(part.rpartition(".")[2] in _PICTURES for part in sample.parts)
+                if problem:
+                    result.problems.append((shard.path, f"sample {sample.key}: {problem}"))
+    except DamagedOutput as err:
+        result.problems.append((shard.path, str(err)))
+    if len(keys) != shard.samples:
+        result.problems.append((shard.path, f"holds {len(keys)} samples, its record says {shard.samples}"))
+    result.shards += 1
+    result.samples += len(keys)
+    result.size_bytes += shard.size_bytes
+    return np.array(keys, dtype=np.uint64)
+
+
+def _windows(samples: Iterator[ShardSample]) -> Iterator[list[ShardSample]]:
+    window: list[ShardSample] = []
+    for sample in samples:
+        window.append(sample)
+        if len(window) == _WINDOW:
+            yield window
+            window = []
+    if window:
+        yield window
+
+
+def _shape_problem(sample: ShardSample) -> str | None:
+    """What a trainer would stumble over, short of decoding."""
+    if "json" not in sample.parts:
+        return "has no .json part"
+    try:
+        facts = orjson.loads(sample.parts["json"])
+    except orjson.JSONDecodeError as err:
+        return f"its .json part is not JSON ({err})"
+    if facts.get("key") != sample.key:
+        return f"its .json part speaks of key {facts.get('key')!r}"
+    named = set(facts.get("media") or {})
+    have = {part for part in sample.parts if part.rpartition(".")[2] in _PICTURES}
+    if named and named != have:
+        return f"its .json part names {sorted(named)}, the shard holds {sorted(have)}"
+    if "txt" in sample.parts and facts.get("caption", "") is None:
+        return "has text that its .json part does not know"
+    return None
+
+
+def _problem(sample: ShardSample) -> str | None:
+    problem = _shape_problem(sample)
+    if problem:
+        return problem
+    for part, body in sample.parts.items():
+        if part.rpartition(".")[2] in _PICTURES:
+            try:
+                decodes(body)
+            except Undecodable as err:
+                return f"{part} does not decode: {err}"
+    return None
+
+
+def _check_keys(hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]], result: Verified) -> None:
+    if not hashes:
+        return
+    keys = np.concatenate(hashes)
+    repeated = len(keys) - len(np.unique(keys))
+    if repeated:
+        result.problems.append(("shards", f"{repeated} keys occur more than once"))
+
+
+def _check_others(folder: Path, ledger: Ledger, result: Verified) -> None:
+    """The fates are whole, and nothing else lies among the shards."""
+    for record in ledger.records.values():
+        fates = record.output("fates")
+        if fates is not None and record.stage != PACK:
+            before = len(result.problems)
+            _check_file(folder, fates, result)
+            if len(result.problems) > before:
+                result.damaged.append(record.task_id)
+    known = {shard.path for record in ledger.stage(PACK) for shard in record.outputs}
+    layout = Layout(folder)
+    if layout.shards.is_dir():
+        for path in sorted(layout.shards.iterdir()):
+            if layout.relative(path) not in known and not path.name.startswith("."):
+                result.problems.append(
+                    (layout.relative(path), "belongs to no record; it was not made by a run")
+                )
+
+
+def damaged_records(ledger: Ledger, result: Verified) -> list[TaskRecord]:
+    """Records to take back so that the next run makes their outputs anew."""
+    return [ledger.records[task_id] for task_id in result.damaged if task_id in ledger.records]

@@ -1,0 +1,134 @@
+"""A worker process: takes tasks from its parent over a socket, one at a time, until told to stop.
+
+It dies with its parent, whatever ends that: the socket then closes, and on Linux the kernel sends SIGKILL.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from gristmill.ledger.begun import InputFile
+from gristmill.run.context import Context, Progress
+from gristmill.run.task import run_task
+from gristmill.spec.errors import GristmillError, Stopped, TaskFailed
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.task import Task, TaskRecord
+from gristmill.storage.files import machine_error
+
+__all__ = ["Failed", "Finished", "Hello", "WorkerStart", "main"]
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStart:
+    """First message to a worker: what all its tasks share."""
+
+    load: Callable[[], Recipe]
+    folder: Path
+    inputs: tuple[InputFile, ...]
+    hubs: dict[str, str]
+    only: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The worker is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A task is done, but for its record."""
+
+    task: Task
+    record: TaskRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A task failed or was stopped."""
+
+    task: Task
+    error: GristmillError
+
+
+def main(fd: int) -> None:
+    """Serve the parent at the other end of the socket ``fd``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    connection = Connection(fd)
+    start: WorkerStart = connection.recv()
+    lock = threading.Lock()
+
+    def tell(message: object) -> None:
+        with lock:
+            connection.send(message)
+
+    def tell_progress(progress: Progress) -> None:
+        tell(progress)
+
+    context = Context(
+        folder=start.folder, inputs=start.inputs, hubs=start.hubs, only=start.only, tell=tell_progress
+    )
+    tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+    listener = threading.Thread(target=_listen, args=(connection, tasks, context.stop), daemon=True)
+    listener.start()
+    recipe = start.load()
+    tell(Hello())
+    while (task := tasks.get()) is not None:
+        tell(outcome_of(recipe, task, context))
+    context.close()
+
+
+def _listen(connection: Connection, tasks: queue.SimpleQueue[Task | None], stop: threading.Event) -> None:
+    """Messages: a Task to do, ``"stop"`` to end early, None to end; the parent's death ends us at once."""
+    while True:
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            os._exit(1)
+        if message == "stop":
+            stop.set()
+        else:
+            tasks.put(message)
+
+
+def outcome_of(recipe: Recipe, task: Task, context: Context) -> Finished | Failed:
+    """Run a task and turn what may go wrong into a message that travels."""
+    try:
+        if context.stop.is_set():
+            raise Stopped("the run was asked to stop")
+        return Finished(task, run_task(recipe, task, context))
+    except GristmillError as err:
+        return Failed(task, _portable(err))
+    except OSError as err:
+        return Failed(task, machine_error(err, context.folder))
+    except MemoryError:
+        return Failed(task, TaskFailed(f"{task.stage} task {task.id}: memory is used up"))
+    except Exception as err:  # noqa: BLE001 - a bug must cost one task and name itself, not hang the run
+        last = traceback.extract_tb(err.__traceback__)[-1]
+        where = f"{Path(last.filename).name}:{last.lineno}"
+        text = f"{task.stage} task {task.id}: {type(err).__name__}: {err} ({where}). This is a bug; please report it."
+        return Failed(task, TaskFailed(text))
+
+
+def _portable(err: GristmillError) -> GristmillError:
+    """The error itself if it survives pickling, else one of the same words."""
+    try:
+        pickle.loads(pickle.dumps(err))
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return TaskFailed(str(err))
+    return err

@@ -1,0 +1,129 @@
+"""What lies beside a crawled shard, as img2dataset's users know it: the rows attempted, and their statistics.
+
+``00000.parquet`` holds one row for each sample that was attempted, failures too; ``00000_stats.json`` the sums.
+Names and meanings are img2dataset's, https://github.com/rom1504/img2dataset; what depends on the time of the
+run (``duration``, ``start_time``, ``end_time``) is left out, so that both are the same on every run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, BinaryIO
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.shards.lossless import utf8
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import MediaRef
+from gristmill.spec.step import Attempt
+
+__all__ = ["SIDECAR_SCHEMA", "Sidecars", "status_of"]
+
+SIDECAR_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("url", pa.string()),
+        ("caption", pa.string()),
+        ("status", pa.string()),
+        ("error_message", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("original_width", pa.int32()),
+        ("original_height", pa.int32()),
+        ("sha256", pa.string()),
+    ]
+)
+"""Columns of ``00000.parquet``. Facts of a medium are null where a sample has none, or several."""
+
+_GROUP_ROWS = 8192
+
+_AFTER_THE_DOWNLOAD = frozenset(
+    {
+        Reason.EMPTY,
+        Reason.NOT_AN_IMAGE,
+        Reason.UNSUPPORTED,
+        Reason.TRUNCATED,
+        Reason.UNDECODABLE,
+        Reason.TOO_MANY_PIXELS,
+        Reason.DECODER_CRASH,
+        Reason.DECODER_TIMEOUT,
+        Reason.TOO_SMALL,
+        Reason.ASPECT,
+        Reason.PHASH_MISMATCH,
+    }
+)
+"""img2dataset's ``failed_to_resize``: the bytes came, but no picture was made of them."""
+
+
+def status_of(reason: Reason | None) -> str:
+    """img2dataset's word for a fate: ``success``, ``failed_to_download`` or ``failed_to_resize``."""
+    if reason is None:
+        return "success"
+    return "failed_to_resize" if reason in _AFTER_THE_DOWNLOAD else "failed_to_download"
+
+
+class Sidecars:
+    """Collects what was attempted for one shard; holds it compressed, about 100 bytes a row."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Any, ...]] = []
+        self._fates: Counter[Reason | None] = Counter()
+        self._compressed = pa.BufferOutputStream()
+        self._writer = pq.ParquetWriter(self._compressed, SIDECAR_SCHEMA, compression="zstd")
+
+    def add(self, attempt: Attempt) -> None:
+        """Take up one attempt, in the order of the rows."""
+        self._fates[attempt.reason] += 1
+        sample = attempt.sample
+        media = list(sample.media.values()) if sample else []
+        ref = media[0] if len(media) == 1 else MediaRef()
+        self._rows.append(
+            (
+                attempt.key,
+                _text(ref.url),
+                _text(sample.text() if sample else None),
+                status_of(attempt.reason),
+                attempt.reason and str(attempt.reason),
+                ref.width_px,
+                ref.height_px,
+                ref.original_width_px,
+                ref.original_height_px,
+                ref.sha256,
+            )
+        )
+        if len(self._rows) == _GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = zip(*self._rows, strict=True)
+        arrays = [pa.array(values, f.type) for values, f in zip(columns, SIDECAR_SCHEMA, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SIDECAR_SCHEMA))
+        self._rows.clear()
+
+    def write_parquet(self, stream: BinaryIO) -> None:
+        """Write ``00000.parquet``; once, after the last :meth:`add`."""
+        if self._rows:
+            self._flush()
+        self._writer.close()
+        stream.write(self._compressed.getvalue())
+
+    def stats(self) -> bytes:
+        """The bytes of ``00000_stats.json``: ``status_dict`` counts by reason, successes included."""
+        by_status: Counter[str] = Counter()
+        for reason, count in self._fates.items():
+            by_status[status_of(reason)] += count
+        stats = {
+            "count": self._fates.total(),
+            "successes": by_status["success"],
+            "failed_to_download": by_status["failed_to_download"],
+            "failed_to_resize": by_status["failed_to_resize"],
+            "status_dict": dict(sorted((str(r or "success"), count) for r, count in self._fates.items())),
+        }
+        return orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _text(text: str | None) -> str | None:
+    """What Arrow can hold: UTF-8."""
+    return text if text is None or text.isascii() else utf8(text).decode()

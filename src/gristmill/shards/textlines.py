@@ -1,0 +1,151 @@
+"""Pieces of text files in constant memory: lines, and the elements of one large JSON array."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from gristmill.spec.errors import SourceError
+from gristmill.storage.files import machine_error
+
+__all__ = ["MAX_ROW_BYTES", "Piece", "array_elements", "lines", "open_text"]
+
+MAX_ROW_BYTES = 16 << 20
+"""A longer line, or element of an array, is passed over unread."""
+
+_CHUNK_BYTES = 1 << 20
+_UTF8_BOM = b"\xef\xbb\xbf"
+_OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(slots=True)
+class Piece:
+    """A line without its end, or an element of an array.
+
+    Attributes:
+        line: Line on which it begins, from 1.
+        text: None if it is longer than the cap.
+    """
+
+    line: int
+    text: bytes | None
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[BinaryIO]:
+    """A byte stream over a text file, unpacked if its name ends in ``.gz``, behind its UTF-8 BOM.
+
+    Raises:
+        SourceError: UTF-16, or damaged gzip, then or while it is read within the block.
+        GristmillError: What the operating system refuses, as a sentence.
+    """
+    try:
+        with path.open("rb", _CHUNK_BYTES) as raw:
+            packed = path.name.lower().endswith(".gz")
+            stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
+            start = stream.read(len(_UTF8_BOM))
+            if start.startswith(_OTHER_BOMS):
+                raise SourceError(f"{path} is UTF-16. Make it UTF-8: iconv -f utf-16 -t utf-8 {path.name}")
+            if start != _UTF8_BOM:
+                stream.seek(0)
+            yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as err:
+        raise SourceError(f"{path}: damaged gzip ({err}). Fetch it again.") from err
+    except OSError as err:
+        raise machine_error(err, path) from err
+
+
+def lines(stream: BinaryIO, *, max_bytes: int = MAX_ROW_BYTES, verbatim: bool = False) -> Iterator[Piece]:
+    """The lines of a text file.
+
+    Args:
+        stream: Where to read.
+        max_bytes: A longer line has no text.
+        verbatim: With line ends (LF or CRLF) and blank lines; else without.
+    """
+    number = 0
+    while raw := stream.readline(max_bytes + 2):
+        number += 1
+        ended = raw.endswith(b"\n")
+        text = raw.removesuffix(b"\n").removesuffix(b"\r") if ended else raw
+        if len(text) > max_bytes:
+            while not ended and (rest := stream.readline(_CHUNK_BYTES)):
+                ended = rest.endswith(b"\n")
+            yield Piece(number, None)
+        elif verbatim or text.strip():
+            yield Piece(number, raw if verbatim else text)
+
+
+# what cannot be a mark: possessive, so that one match passes over many whole strings without backtracking
+_WITHIN_STRING = re.compile(rb'[^"\\]*+')
+_OUTERMOST = re.compile(rb'(?:[^"\[\]{},]++|"[^"\\]*+")*+')
+_NESTED = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+")*+')
+_NESTING = {b"[": 1, b"{": 1, b",": 0, b"]": -1, b"}": -1}
+
+
+def array_elements(stream: BinaryIO, max_bytes: int = MAX_ROW_BYTES) -> Iterator[Piece]:
+    """The texts of the elements of one JSON array, which need not be valid JSON themselves.
+
+    Raises:
+        SourceError: The stream does not hold one array from beginning to end; elements before the fault
+            were given out.
+    """
+    kept = bytearray()
+    too_long = False
+    line = begins_on = 1
+    state = "before"
+    for text, mark in _top_level_marks(stream):
+        if not kept and not too_long:
+            body = text.lstrip()
+            begins_on = line + text[: len(text) - len(body)].count(b"\n")
+            kept += body
+        elif not too_long:
+            kept += text
+        line += text.count(b"\n")
+        if len(kept) > max_bytes:
+            too_long = True
+            kept.clear()
+        if not mark:
+            continue
+        if state != ("before" if mark == b"[" else "within") or (state == "before" and kept):
+            raise SourceError(f"line {line}: text before a JSON array, or behind it")
+        if state == "within" and (kept or too_long or mark == b","):
+            yield Piece(begins_on, None if too_long else bytes(kept.rstrip()))
+        state = "after" if mark == b"]" else "within"
+        kept.clear()
+        too_long = False
+    if state != "after" or kept or too_long:
+        raise SourceError(f"line {line}: ends in the middle of a JSON array, or has text behind it")
+
+
+def _top_level_marks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Text up to each ``[``, ``,`` or ``]`` of the outermost array, with that mark; or to a chunk's end, without."""
+    depth = 0
+    in_string = escaped = False
+    while chunk := stream.read(_CHUNK_BYTES):
+        at = begin = 0
+        if escaped:
+            at, escaped = 1, False
+        while True:
+            plain = _WITHIN_STRING if in_string else _NESTED if depth > 1 else _OUTERMOST
+            at = plain.match(chunk, at).end() + 1  # type: ignore[union-attr]  # it matches anything
+            mark = chunk[at - 1 : at]
+            if not mark:
+                break
+            if mark == b"\\":
+                at, escaped = at + 1, at == len(chunk)
+            elif mark == b'"':
+                in_string = not in_string
+            else:
+                outermost = mark in b"[,]" and depth == (0 if mark == b"[" else 1)
+                depth += _NESTING[mark]
+                if outermost:
+                    yield chunk[begin : at - 1], mark
+                    begin = at
+        yield chunk[begin:], b""

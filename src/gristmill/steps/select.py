@@ -1,0 +1,129 @@
+"""Selecting rows of an annotation file by its columns, before there are samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gristmill.spec.errors import SourceError, UsageError
+from gristmill.spec.reasons import Reason
+from gristmill.spec.step import TableBox, TableStep
+
+__all__ = ["SelectTop"]
+
+_PART_ROWS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectTop(TableStep):
+    """Keep the best ``share`` of a file's rows among those whose score passes ``floor``.
+
+    The score is the sum of the columns ``score``, computed in their own type. Rows leave by descending score,
+    ties in file order. Where fewer rows pass the floor than the share asks for, those that pass are kept, and
+    a note says so.
+
+    Attributes:
+        score: Columns whose sum is the score.
+        floor: Rows with a score not above it are dropped.
+        share: Part of *all* rows of the file, 0 to 1; ``int(share * rows)`` are kept.
+    """
+
+    score: tuple[str, ...]
+    floor: float = 0.6
+    share: float = 0.2
+    part_rows: int = 5000
+
+    name = "select"
+    revision = 1
+    drops = frozenset({Reason.NO_SCORE, Reason.BELOW_FLOOR, Reason.BEYOND_SHARE, Reason.NOT_CHOSEN})
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise UsageError(f"select.share={self.share}: expected a share above 0 and at most 1")
+
+    def apply(self, table: Path, box: TableBox) -> None:
+        """See :class:`TableStep`; the file is Parquet.
+
+        Raises:
+            SourceError: Not Parquet, or a score column is missing.
+        """
+        try:
+            with pq.ParquetFile(table, memory_map=True) as file:
+                self._apply(file, box)
+        except pa.ArrowInvalid as err:
+            raise SourceError(f"{table} is not a readable Parquet file: {err}") from err
+
+    def _apply(self, file: pq.ParquetFile, box: TableBox) -> None:
+        scores = self._scores(file)
+        order = self._decide(scores, box)
+        rank = np.full(len(scores), -1, dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        chosen = pa.concat_tables(list(_chosen(file, rank, box)))
+        found = np.flatnonzero(rank >= 0)  # file order, as the rows in ``chosen``
+        leave = np.argsort(rank[found])  # positions in ``chosen`` by descending score
+        box.expect(len(order))
+        for start in range(0, len(leave), _PART_ROWS):
+            some = leave[start : start + _PART_ROWS]
+            box.keep(chosen.take(pa.array(some)), pa.array(found[some]))
+
+    def _scores(self, file: pq.ParquetFile) -> npt.NDArray[np.floating]:
+        """The score of each row, NaN where there is none; shape (rows,)."""
+        missing = [column for column in self.score if column not in file.schema_arrow.names]
+        if missing:
+            raise SourceError(
+                f"the annotation file has no column {', '.join(missing)}; it has "
+                f"{', '.join(file.schema_arrow.names)}. Name others with --set select.score=COLUMN,COLUMN"
+            )
+        table = file.read(columns=list(self.score))
+        columns = []
+        for name in self.score:
+            column = table[name]
+            if not pa.types.is_floating(column.type):
+                column = pc.cast(column, pa.float64())
+            columns.append(column.to_numpy())
+        return np.asarray(sum(columns[1:], start=columns[0]))
+
+    def _decide(self, scores: npt.NDArray[np.floating], box: TableBox) -> npt.NDArray[np.int64]:
+        """Rows to keep, by descending score; the others get their fate."""
+        rows = len(scores)
+        wanted = int(self.share * rows)
+        absent = np.isnan(scores)
+        passing = np.flatnonzero(scores > np.asarray(self.floor, dtype=scores.dtype))
+        order = passing[np.argsort(-scores[passing], kind="stable")]
+        kept, beyond = order[:wanted], order[wanted:]
+        if len(kept) < wanted:
+            box.note(
+                f"select: only {len(passing):,} of {rows:,} rows pass the floor of {self.floor}, fewer than "
+                f"the share of {self.share:.0%}: all that pass were kept"
+            )
+        if box.only is not None:
+            kept, rest = kept[: box.only], kept[box.only :]
+            box.drop(pa.array(np.sort(rest)), Reason.NOT_CHOSEN)
+        below = np.ones(rows, dtype=bool)
+        below[passing] = False
+        below[absent] = False
+        box.drop(pa.array(np.flatnonzero(absent)), Reason.NO_SCORE)
+        box.drop(pa.array(np.flatnonzero(below)), Reason.BELOW_FLOOR)
+        box.drop(pa.array(np.sort(beyond)), Reason.BEYOND_SHARE)
+        return kept
+
+
+def _chosen(file: pq.ParquetFile, rank: npt.NDArray[np.int64], box: TableBox) -> Iterator[pa.Table]:
+    """The chosen rows in file order, one row group at a time."""
+    start = 0
+    total = file.metadata.num_rows
+    yield file.schema_arrow.empty_table()
+    for group in range(file.metadata.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        mask = rank[start : start + rows] >= 0
+        if mask.any():
+            yield file.read_row_group(group).filter(pa.array(mask))
+        start += rows
+        box.progress(start, total)
