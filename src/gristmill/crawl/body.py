@@ -1,0 +1,151 @@
+"""Reading a body: never more than allowed, and inflated where the server compressed it unasked."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Protocol
+
+import aiohttp
+
+from gristmill.crawl.budget import Hold
+from gristmill.crawl.guard import Refused
+from gristmill.crawl.watch import Attempt
+from gristmill.spec.reasons import Reason
+
+__all__ = ["read_body"]
+
+_GZIP_WBITS = 31
+_ZLIB_WBITS = 15
+_RAW_WBITS = -15
+_NO_ENCODING = frozenset({"", "identity", "none", "binary", "utf-8", "8bit", "7bit"})
+
+
+class _Sink(Protocol):
+    def feed(self, chunk: bytes) -> bytes: ...
+    def end(self) -> None: ...
+
+
+class _Plain:
+    """The body as it comes."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        return chunk
+
+    def end(self) -> None: ...
+
+
+class _Inflate:
+    """gzip or deflate, one layer, output bounded. A body that is not compressed after all is let through."""
+
+    def __init__(self, *, gzip: bool, max_bytes: int) -> None:
+        self._gzip = gzip
+        self._left_bytes = max_bytes
+        self._head = b""
+        self._inflater: zlib._Decompress | None = None
+        self._plain = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._plain:
+            return self._count(chunk)
+        if self._inflater is None:
+            chunk = self._head + chunk
+            if len(chunk) < 2:
+                self._head = chunk
+                return b""
+            if not self._choose(chunk):
+                self._plain = True
+                return self._count(chunk)
+        try:
+            return self._inflate(chunk)
+        except zlib.error as error:
+            raise Refused(Reason.BAD_HTTP, f"the compressed body is damaged: {error}") from error
+
+    def end(self) -> None:
+        if not self._plain and (self._inflater is None or not self._inflater.eof):
+            raise Refused(Reason.SHORT_BODY, "the compressed body ends early")
+
+    def _choose(self, head: bytes) -> bool:
+        if self._gzip:
+            if head[:2] != b"\x1f\x8b":
+                return False
+            self._inflater = zlib.decompressobj(_GZIP_WBITS)
+            return True
+        looks_like_zlib = head[0] & 0x0F == 8 and int.from_bytes(head[:2]) % 31 == 0
+        if not looks_like_zlib and head[:2] in {b"\xff\xd8", b"\x89P", b"GI", b"RI", b"BM", b"II", b"MM"}:
+            return False
+        self._inflater = zlib.decompressobj(_ZLIB_WBITS if looks_like_zlib else _RAW_WBITS)
+        return True
+
+    def _inflate(self, data: bytes) -> bytes:
+        out = []
+        while data and self._inflater is not None:
+            if self._inflater.eof:
+                if not (self._gzip and data[:2] == b"\x1f\x8b"):
+                    break  # padding after the end
+                self._inflater = zlib.decompressobj(_GZIP_WBITS)
+            out.append(self._count(self._inflater.decompress(data, self._left_bytes + 1)))
+            data = self._inflater.unconsumed_tail or self._inflater.unused_data
+        return b"".join(out)
+
+    def _count(self, data: bytes) -> bytes:
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            raise Refused(Reason.BOMB, "larger than allowed after decompression")
+        return data
+
+
+def _sink(response: aiohttp.ClientResponse, max_bytes: int) -> _Sink:
+    header = response.headers.get("Content-Encoding")
+    if header is None:
+        return _Plain()
+    layers = [word for part in header.split(",") if (word := part.strip().lower()) not in _NO_ENCODING]
+    if len(layers) > 1:
+        raise Refused(Reason.BOMB, f"compressed {len(layers)} times")
+    if not layers:
+        return _Plain()
+    if layers[0] in {"gzip", "x-gzip", "deflate"}:
+        return _Inflate(gzip=layers[0] != "deflate", max_bytes=max_bytes)
+    if layers[0] in {"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"}:
+        raise Refused(Reason.BAD_HTTP, f"compressed as {layers[0]}, which was not asked for")
+    return _Plain()  # no encoding at all, such as a media type or a character set
+
+
+async def read_body(response: aiohttp.ClientResponse, attempt: Attempt, hold: Hold, max_bytes: int) -> bytes:
+    """Read a body to its end, counting its bytes in ``attempt`` and holding them in ``hold``.
+
+    Raises:
+        Refused: ``TOO_LARGE``, ``BOMB``, ``BAD_HTTP`` for an encoding that was not asked for or is damaged,
+            ``SHORT_BODY`` for a compressed body that ends early.
+        aiohttp.ClientError: As the HTTP client.
+    """
+    announced = response.content_length or 0
+    if announced > max_bytes:
+        raise Refused(Reason.TOO_LARGE, f"{announced} bytes announced, {max_bytes} allowed")
+    sink = _sink(response, max_bytes)
+    content = response.content
+    chunks: list[bytes] = []
+    size = 0
+    if announced > hold.held_bytes:
+        await _make_room(hold, announced, attempt)
+    while chunk := await content.readany():
+        attempt.received_bytes += len(chunk)
+        if attempt.received_bytes > max_bytes:
+            raise Refused(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
+        chunk = sink.feed(chunk)
+        size += len(chunk)
+        if size > hold.held_bytes:
+            await _make_room(hold, size, attempt)
+        chunks.append(chunk)
+    sink.end()
+    hold.settle(size)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _make_room(hold: Hold, size: int, attempt: Attempt) -> None:
+    if hold.grow(size):
+        return
+    attempt.paused = True
+    try:
+        await hold.room(size)
+    finally:
+        attempt.paused = False

@@ -1,0 +1,257 @@
+"""One request and its answer: the only file that holds the HTTP client's session, sockets and TLS context."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from gristmill.crawl.addresses import is_public
+from gristmill.crawl.body import read_body
+from gristmill.crawl.budget import Hold
+from gristmill.crawl.classify import EXCHANGE_ERRORS, Broken, describe, reason_of_error, reason_of_status
+from gristmill.crawl.dns import Resolver
+from gristmill.crawl.guard import Refused, Target
+from gristmill.crawl.optout import directives_for_us, opted_out
+from gristmill.crawl.settings import CrawlSettings
+from gristmill.crawl.watch import Attempt, Phase, Watch
+from gristmill.spec.reasons import Reason
+
+__all__ = ["Client", "Exchange", "tls_context"]
+
+KEEP_ALIVE_S = 5.0
+READ_BUFFER_BYTES = 256 * 1024
+MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADERS = 256
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CLOSE = {"Connection": "close"}
+
+# The attempt on whose behalf a socket is made; tasks that race to connect inherit it.
+_ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What one request brought: a body, a redirect (``location``), or a reason."""
+
+    reason: Reason | None = None
+    detail: str = ""
+    status: int | None = None
+    location: str | None = None
+    body: bytes | None = None
+    content_type: str | None = None
+    opt_out: tuple[str, ...] = ()
+    retry_after: str | None = None
+    received_bytes: int = 0
+    left_s: float = 0.0
+    """What is left of the time for this try."""
+
+
+class _HeadFirst(ResponseHandler):
+    """Hands an answer's head to the HTTP parser apart from what comes with it in one piece.
+
+    The parser forgets a whole answer when what follows it in the same piece is wrong. A body that is longer
+    than its announced length would then count or not as the network cuts it.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the socket."""
+        if self._payload is None or self._payload.is_eof():
+            head_bytes = data.find(b"\r\n\r\n", 0, MAX_HEADER_BYTES) + 4
+            if 4 <= head_bytes < len(data):
+                super().data_received(data[:head_bytes])
+                data = data[head_bytes:]
+        super().data_received(data)
+
+
+async def _ask_again_only_if_stale(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Bound the HTTP client's own hidden repeat of a GET to where it is due.
+
+    A server may close a kept-alive connection in the moment that it is used again. Then the client asks
+    once more, which does not count as a try: nothing was wrong with the server or the URL.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if _ATTEMPT.get().opened:
+            raise Broken(str(error)) from error
+        raise
+
+
+def tls_context(*, verify: bool) -> ssl.SSLContext:
+    """The TLS settings of all connections: TLS 1.2 or later, the system's authorities or ``SSL_CERT_FILE``."""
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class Client:
+    """Makes single requests, guarded and bounded; knows nothing of retries, queues or hosts.
+
+    Args:
+        settings: Limits and trust.
+        resolver: For every name; literal addresses are checked by the guard.
+        watch: Keeps the deadlines.
+    """
+
+    def __init__(self, settings: CrawlSettings, resolver: Resolver, watch: Watch) -> None:
+        self._settings = settings
+        self._resolver = resolver
+        self._watch = watch
+        self._loop = asyncio.get_running_loop()
+        connector = aiohttp.TCPConnector(
+            ssl=tls_context(verify=settings.verify_tls),
+            resolver=resolver,
+            use_dns_cache=False,  # the resolver has one
+            limit=0,  # the schedule bounds connections, in all and by host
+            keepalive_timeout=KEEP_ALIVE_S,
+            socket_factory=self._make_socket,
+        )
+        connector._factory = cast("partial[ResponseHandler]", partial(_HeadFirst, loop=self._loop))
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "User-Agent": settings.user_agent,
+                "Accept": "image/*, */*;q=0.5",
+                "Accept-Encoding": "identity",
+            },
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=None, sock_connect=settings.connect_s, sock_read=None
+            ),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            middlewares=(_ask_again_only_if_stale,),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def exchange(
+        self, target: Target, *, hold: Hold, left_s: float, keep_alive: Callable[[], bool]
+    ) -> Exchange:
+        """Ask for one URL, once, without following a redirect.
+
+        Args:
+            target: Checked by the guard.
+            hold: Bytes of the body are held here; the caller gives them back.
+            left_s: Seconds left for this try.
+            keep_alive: Whether the connection is likely to be used again; asked before and after the head.
+
+        Returns:
+            What came of it. Only cancellation from outside, and bugs, raise.
+        """
+        attempt = self._watch.begin(left_s)
+        _ATTEMPT.set(attempt)
+        result = Exchange()
+        try:
+            if self._resolver.known(target.host) is None:
+                await self._look_up(target)
+            await self._ask(target, attempt, hold, keep_alive, result)
+        except Refused as refusal:
+            result.reason, result.detail = refusal.reason, refusal.detail
+        except EXCHANGE_ERRORS as error:
+            result.reason = reason_of_error(error, in_body=attempt.phase is Phase.BODY)
+            result.detail = describe(error)
+        except asyncio.CancelledError:
+            # The watch's doing, unless somebody else wants this task gone as well.
+            if attempt.verdict is None or attempt.task.uncancel() > 0:
+                raise
+            result.reason, result.detail = attempt.verdict, attempt.detail
+        finally:
+            self._watch.end(attempt)
+        if attempt.refused is not None:
+            result.reason, result.body = Reason.PRIVATE_ADDRESS, None
+            result.detail = f"{target.host} led to {attempt.refused}, not a public address"
+        result.received_bytes = attempt.received_bytes
+        result.left_s = attempt.deadline_s - self._loop.time()
+        return result
+
+    async def _look_up(self, target: Target) -> None:
+        if ":" not in target.host and not target.host[-1].isdigit():
+            await self._resolver.addresses(target.host)
+
+    async def _ask(
+        self, target: Target, attempt: Attempt, hold: Hold, keep_alive: Callable[[], bool], result: Exchange
+    ) -> None:
+        loop_time = self._loop.time
+        attempt.enter(Phase.HEAD, loop_time())
+        response = await self._session.get(
+            target.url(), allow_redirects=False, headers=None if keep_alive() else _CLOSE
+        )
+        try:
+            attempt.enter(Phase.BODY, loop_time())
+            attempt.response = response
+            await self._read(response, attempt, hold, keep_alive, result)
+        finally:
+            response.release()  # closes the connection, too, if the body was not read to its end
+
+    async def _read(
+        self,
+        response: aiohttp.ClientResponse,
+        attempt: Attempt,
+        hold: Hold,
+        keep_alive: Callable[[], bool],
+        result: Exchange,
+    ) -> None:
+        settings = self._settings
+        headers = response.headers
+        result.status = response.status
+        result.content_type = headers.get("Content-Type")
+        if "Transfer-Encoding" in headers and "Content-Length" in headers:
+            raise Refused(Reason.BAD_HTTP, "both Transfer-Encoding and Content-Length")
+        if "X-Robots-Tag" in headers:
+            result.opt_out = directives_for_us(headers.getall("X-Robots-Tag"), settings.agent_names)
+        if response.status in _REDIRECTS:
+            result.location = headers.get("Location")
+            if result.location is None:
+                raise Refused(Reason.REDIRECTS, f"status {response.status} without a Location")
+        else:
+            result.reason = reason_of_status(response.status)
+        if result.reason is not None:
+            result.retry_after = headers.get("Retry-After")
+            result.detail = f"{response.status} {response.reason or ''}".strip()
+            return
+        if settings.respect_opt_out and opted_out(result.opt_out, settings.opt_out_directives):
+            raise Refused(Reason.OPTED_OUT, "X-Robots-Tag: " + ", ".join(result.opt_out))
+        if result.location is not None:
+            return
+        connection = response.connection
+        if connection is not None and connection.protocol is not None and not keep_alive():
+            connection.protocol.force_close()
+        body = await read_body(response, attempt, hold, settings.max_body_bytes)
+        if not body:
+            raise Refused(Reason.EMPTY, "no bytes")
+        result.body = body
+
+    def _make_socket(self, address: tuple[Any, ...]) -> socket.socket:
+        """The guard at its last gate: nothing connects but through here, to exactly this address."""
+        family, kind, protocol, _, destination = address
+        attempt = _ATTEMPT.get()
+        attempt.opened = True
+        if not self._settings.allow_private_addresses and not is_public(destination[0]):
+            attempt.refused = destination[0]
+            raise OSError(None, f"{destination[0]} is not a public address")
+        connecting = socket.socket(family, kind, protocol)
+        connecting.setblocking(False)
+        return connecting

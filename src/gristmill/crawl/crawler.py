@@ -1,0 +1,411 @@
+"""Asking for many URLs at once: politely, bounded, each with exactly one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import random as random_module
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from gristmill.crawl.answer import Answer, clean, without_userinfo
+from gristmill.crawl.budget import ByteBudget, Hold
+from gristmill.crawl.client import Client, Exchange
+from gristmill.crawl.dns import Resolver
+from gristmill.crawl.guard import Refused, Target, join, parse
+from gristmill.crawl.retry import WORTH_ANOTHER_TRY, backoff_s, retry_after_s
+from gristmill.crawl.schedule import Host, Schedule
+from gristmill.crawl.settings import CrawlSettings
+from gristmill.crawl.watch import Watch
+from gristmill.spec.errors import GristmillError
+from gristmill.spec.reasons import Reason
+
+__all__ = ["Consume", "Crawler", "Stopped"]
+
+Consume = Callable[[int, Answer], Awaitable[None]]
+
+STOP_POLL_S = 0.1
+CONSUMING_PER_IN_FLIGHT = 8
+CLOCK_LAG_S = 0.005  # a loop's clock is read once a turn; never ask sooner than we were told to
+MAX_LANDINGS = 10_000
+RETRIED_STATUSES = frozenset({408, 425})
+
+
+class Stopped(GristmillError):
+    """The crawl was asked to stop: some URLs have no answer and are to be asked again."""
+
+    exit_code = 3
+
+    def __init__(self, unanswered: int) -> None:
+        super().__init__(unanswered)
+        self.unanswered = unanswered
+
+    def __str__(self) -> str:
+        return f"Stopped with {self.unanswered} URLs unanswered. The same command asks for them again."
+
+
+class _Batch:
+    """One call of :meth:`Crawler.crawl`."""
+
+    def __init__(self, consume: Consume) -> None:
+        self.consume = consume
+        self.unanswered = 0
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.ended = False
+
+    def answered(self) -> None:
+        self.unanswered -= 1
+        if self.unanswered == 0 and not self.over.done():
+            self.over.set_result(None)
+
+    def finished(self, task: asyncio.Task[None]) -> None:
+        """A task's end. Its exception is a bug or the consumer's, and ends the batch."""
+        self.tasks.discard(task)
+        if task.cancelled():
+            if not self.ended and not self.over.done():
+                self.over.cancel()
+        elif (error := task.exception()) is not None and not self.over.done():
+            self.over.set_exception(error)
+
+
+class _Place:
+    """One exchange's place among those in flight, and its part of the byte budget."""
+
+    __slots__ = ("flying", "hold", "host")
+
+    def __init__(self, host: Host[_Item], hold: Hold) -> None:
+        self.host, self.hold = host, hold
+        self.flying = True
+
+
+class _Item:
+    """One URL on its way to its answer."""
+
+    __slots__ = (
+        "batch",
+        "began_s",
+        "hops",
+        "index",
+        "left_s",
+        "opt_out",
+        "origin",
+        "received_bytes",
+        "refusal",
+        "retry_after_s",
+        "status",
+        "target",
+        "tries",
+        "url",
+        "visited",
+    )
+
+    def __init__(
+        self, batch: _Batch, index: int, url: str, origin: Target | None, refusal: Refused | None
+    ) -> None:
+        self.batch, self.index, self.url, self.origin, self.refusal = batch, index, url, origin, refusal
+        self.target = origin
+        self.hops = self.tries = self.received_bytes = 0
+        self.left_s = 0.0
+        self.began_s: float | None = None
+        self.status: int | None = None
+        self.retry_after_s: float | None = None
+        self.opt_out: dict[str, None] = {}
+        self.visited: set[str] = set()
+
+
+class Crawler:
+    """Asks strangers for URLs, in the event loop in which it was entered.
+
+    One crawler keeps its connections, its cache of names, its limits and its manners towards hosts over any
+    number of calls, also overlapping ones::
+
+        async with Crawler(CrawlSettings(contact="https://example.org/crawl")) as crawler:
+            await crawler.crawl(enumerate(urls), consume)
+
+    Args:
+        settings: Limits, manners and trust.
+        resolver: In place of one over the system's name service.
+        random: Uniform in [0, 1), for the jitter of the back-off.
+        wall_clock: Seconds since 1970, for ``Retry-After`` dates.
+    """
+
+    def __init__(
+        self,
+        settings: CrawlSettings,
+        *,
+        resolver: Resolver | None = None,
+        random: Callable[[], float] = random_module.random,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self._resolver = resolver or Resolver(settings)
+        self._random = random
+        self._wall_clock = wall_clock
+        self._schedule: Schedule[_Item] = Schedule(settings.per_host)
+        self._budget = ByteBudget(settings.bytes_in_memory)
+        self._landings: dict[str, int] = {}  # redirects by the host that they led to
+        self._flying = 0
+        self._consuming = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._watch = Watch(self.settings, self._loop)
+        self._client = Client(self.settings, self._resolver, self._watch)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watch.close()
+        await self._client.close()
+        await self._resolver.close()
+
+    async def fetch(self, url: str) -> Answer:
+        """Ask for one URL, with retries. Raises for nothing that the web does."""
+        answers: list[Answer] = []
+
+        async def keep(_: int, answer: Answer) -> None:
+            answers.append(answer)
+
+        await self.crawl(((0, url),), keep)
+        return answers[0]
+
+    async def crawl(
+        self, requests: Iterable[tuple[int, str]], consume: Consume, *, stop: threading.Event | None = None
+    ) -> None:
+        """Ask for every URL and hand each answer over, exactly once, in the order in which they come.
+
+        Hosts take turns, so that one host's many URLs delay none of the others'. Bodies count as in memory
+        until ``consume`` returns; as many answers are consumed at once as that allows.
+
+        Args:
+            requests: Numbers of the caller's choice and URLs; all are queued at once.
+            consume: Called with the number and the answer. What it raises ends the crawl and is raised here.
+            stop: When set, nothing new is begun, and what is under way may end within ``stop_grace_s``.
+
+        Raises:
+            Stopped: ``stop`` was set before every URL had its answer consumed.
+        """
+        batch = _Batch(consume)
+        for index, url in requests:
+            self._enter(batch, index, url)
+        if batch.unanswered == 0:
+            return
+        try:
+            self._pump()
+            await self._until_over(batch, stop)
+        finally:
+            await self._end(batch)
+
+    def _enter(self, batch: _Batch, index: int, url: str) -> None:
+        batch.unanswered += 1
+        try:
+            target = parse(url, self.settings)
+        except Refused as refusal:
+            self._schedule.add("", _Item(batch, index, url, None, refusal))
+        else:
+            self._schedule.add(target.key, _Item(batch, index, url, target, None))
+
+    async def _until_over(self, batch: _Batch, stop: threading.Event | None) -> None:
+        while not batch.over.done():
+            await asyncio.wait((batch.over,), timeout=None if stop is None else STOP_POLL_S)
+            if stop is not None and stop.is_set() and not batch.over.done():
+                self._schedule.drop(lambda item: item.batch is batch)
+                batch.ended = True
+                if batch.tasks:
+                    await asyncio.wait(batch.tasks, timeout=self.settings.stop_grace_s)
+                if batch.unanswered:
+                    raise Stopped(batch.unanswered)
+        batch.over.result()
+
+    async def _end(self, batch: _Batch) -> None:
+        """Leave nothing of a batch behind; a no-op if it came to its natural end."""
+        batch.ended = True
+        if batch.unanswered:
+            self._schedule.drop(lambda item: item.batch is batch)
+        tasks = list(batch.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if batch.over.done() and not batch.over.cancelled():
+            batch.over.exception()  # taken note of, also where something else is raised
+        self._pump()
+
+    def _pump(self) -> None:
+        """Begin all that may begin now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        settings = self.settings
+        while (
+            self._flying < settings.in_flight
+            and self._consuming < settings.in_flight * CONSUMING_PER_IN_FLIGHT
+            and self._budget.admits()
+        ):
+            taken = self._schedule.take(self._loop.time())
+            if taken is None:
+                break
+            self._begin(*taken)
+        wakeup_s = self._schedule.next_wakeup_s()
+        if wakeup_s is not None:
+            self._timer = self._loop.call_at(wakeup_s, self._pump)
+
+    def _begin(self, host: Host[_Item], item: _Item) -> None:
+        self._flying += 1
+        place = _Place(host, self._budget.open())
+        task = self._loop.create_task(self._run(place, item))
+        item.batch.tasks.add(task)
+        # In a callback, because a task that is cancelled before its first step runs no ``finally``.
+        task.add_done_callback(lambda task: self._ended(place, item.batch, task))
+
+    def _ended(self, place: _Place, batch: _Batch, task: asyncio.Task[None]) -> None:
+        self._land(place)
+        place.hold.close()
+        batch.finished(task)
+        self._pump()
+
+    def _land(self, place: _Place) -> None:
+        """Give back a place among those in flight."""
+        if place.flying:
+            place.flying = False
+            self._flying -= 1
+            self._schedule.done(place.host)
+            self._schedule.forget_idle(place.host, self._loop.time())
+
+    async def _run(self, place: _Place, item: _Item) -> None:
+        """One exchange of one URL, and what follows from it."""
+        exchange = await self._exchange(place.host, item, place.hold)
+        answer = self._judge(place.host, item, exchange)
+        self._land(place)
+        if answer is None:
+            return
+        if answer.body is None:
+            place.hold.close()
+        self._pump()
+        self._consuming += 1
+        try:
+            await item.batch.consume(item.index, answer)
+        finally:
+            self._consuming -= 1
+        item.batch.answered()
+
+    async def _exchange(self, host: Host[_Item], item: _Item, hold: Hold) -> Exchange:
+        now_s = self._loop.time()
+        if item.began_s is None:
+            item.began_s = now_s
+        if item.target is None:
+            assert item.refusal is not None
+            return Exchange(reason=item.refusal.reason, detail=item.refusal.detail)
+        if host.closed_until_s > now_s and host.closed_because is not None:
+            return Exchange(reason=host.closed_because[0], detail=host.closed_because[1])
+        if item.hops == 0:
+            item.tries += 1
+            item.left_s = self.settings.total_s
+        return await self._client.exchange(
+            item.target,
+            hold=hold,
+            left_s=item.left_s,
+            keep_alive=lambda: bool(host.queue) or self._landings.get(host.key, 0) > 1,
+        )
+
+    def _judge(self, host: Host[_Item], item: _Item, exchange: Exchange) -> Answer | None:
+        """The URL's answer, or None if it was queued once more: for a redirect, or for another try."""
+        item.received_bytes += exchange.received_bytes
+        item.opt_out.update(dict.fromkeys(exchange.opt_out))
+        item.status = exchange.status or item.status
+        if exchange.reason is None and exchange.location is not None:
+            try:
+                self._follow(item, exchange.location, exchange.left_s)
+            except Refused as refusal:
+                unusable = refusal.reason is Reason.BAD_URL
+                exchange.reason = Reason.REDIRECTS if unusable else refusal.reason
+                exchange.detail = f"to nowhere: {refusal.detail}" if unusable else refusal.detail
+            else:
+                return None
+        if exchange.reason is None:
+            host.pauses_s = 0.0
+        elif self._try_again(host, item, exchange):
+            return None
+        return self._answer(item, exchange)
+
+    def _follow(self, item: _Item, location: str, left_s: float) -> None:
+        """Queue a redirect's target at its own host, ahead of what has not begun yet."""
+        assert item.target is not None
+        item.visited.add(item.target.text)
+        target = join(item.target, location, self.settings)
+        if item.hops >= self.settings.max_redirects:
+            raise Refused(Reason.REDIRECTS, f"more than {self.settings.max_redirects}")
+        if target.text in item.visited:
+            raise Refused(Reason.REDIRECTS, "a loop")
+        item.hops += 1
+        item.target = target
+        item.left_s = max(left_s, 0.0)
+        if target.key not in self._landings and len(self._landings) >= MAX_LANDINGS:
+            del self._landings[next(iter(self._landings))]
+        self._landings[target.key] = self._landings.get(target.key, 0) + 1
+        if not item.batch.ended:
+            self._schedule.add(target.key, item, first=True)
+
+    def _try_again(self, host: Host[_Item], item: _Item, exchange: Exchange) -> bool:
+        """Pause the host if it asks for it; queue the URL again if that is worth while."""
+        now_s = self._loop.time()
+        if host.closed_until_s > now_s or item.origin is None:
+            return False
+        item.retry_after_s = retry_after_s(exchange.retry_after, self._wall_clock())
+        wait_s = backoff_s(self.settings.backoff_s, item.tries, self._random) + CLOCK_LAG_S
+        if exchange.status in {429, 503}:
+            wait_s = max(wait_s, (item.retry_after_s or 0.0) + CLOCK_LAG_S)
+            if not self._pause(host, now_s, wait_s, exchange):
+                return False
+        worth = exchange.reason in WORTH_ANOTHER_TRY or exchange.status in RETRIED_STATUSES
+        if not worth or item.tries >= self.settings.tries:
+            return False
+        item.target, item.hops = item.origin, 0
+        item.visited.clear()
+        if not item.batch.ended:
+            self._schedule.add_later(item.origin.key, item, now_s + wait_s)
+        return True
+
+    def _pause(self, host: Host[_Item], now_s: float, wait_s: float, exchange: Exchange) -> bool:
+        """Leave a host alone for a while; False if that is longer than we are willing to wait."""
+        host.pauses_s += max(0.0, now_s + wait_s - max(now_s, host.paused_until_s))
+        if (
+            wait_s <= self.settings.max_retry_after_s + CLOCK_LAG_S
+            and host.pauses_s <= self.settings.max_host_pause_s
+        ):
+            host.paused_until_s = max(host.paused_until_s, now_s + wait_s)
+            return True
+        assert exchange.reason is not None
+        host.closed_until_s = now_s + max(wait_s, self.settings.max_host_pause_s)
+        asked_s = exchange.status, max(wait_s, host.pauses_s)
+        host.closed_because = (
+            exchange.reason,
+            "not asked: the host answered {} and wants {:.0f} s of patience".format(*asked_s),
+        )
+        return False
+
+    def _answer(self, item: _Item, exchange: Exchange) -> Answer:
+        began_s = item.began_s
+        assert began_s is not None
+        url = without_userinfo(item.url)
+        return Answer(
+            url=url,
+            final_url=url if item.target is None else item.target.text,
+            reason=exchange.reason,
+            detail=clean(exchange.detail) if exchange.detail else "",
+            status=item.status,
+            body=exchange.body,
+            content_type=None if exchange.content_type is None else clean(exchange.content_type, 100),
+            tries=item.tries,
+            elapsed_s=self._loop.time() - began_s,
+            opt_out=", ".join(item.opt_out) or None,
+            retry_after_s=item.retry_after_s,
+            bytes_received=item.received_bytes,
+        )

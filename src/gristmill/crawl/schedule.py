@@ -1,0 +1,144 @@
+"""Whose turn it is: per-host queues, taken round robin, with pauses. No clock, no sockets, no tasks."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Generic, TypeVar
+
+from gristmill.spec.reasons import Reason
+
+__all__ = ["Host", "Schedule"]
+
+T = TypeVar("T")
+
+
+class Host(Generic[T]):
+    """What is queued and under way at one host."""
+
+    __slots__ = (
+        "active",
+        "closed_because",
+        "closed_until_s",
+        "in_line",
+        "key",
+        "later",
+        "paused_until_s",
+        "pauses_s",
+        "queue",
+    )
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.queue: deque[T] = deque()
+        self.active = 0
+        self.later = 0  # items of this host that wait for their back-off
+        self.in_line = False  # it stands in the round-robin line, or a wake-up will put it there
+        self.paused_until_s = 0.0
+        self.pauses_s = 0.0  # sum of its pauses since its last good answer
+        self.closed_until_s = 0.0  # it asked for more patience than we have: answered without asking
+        self.closed_because: tuple[Reason, str] | None = None
+
+
+class Schedule(Generic[T]):
+    """Gives out items so that no host has more than ``per_host`` and no host starves another.
+
+    The order is a function of the order of :meth:`add` and of when items finish; it involves no chance.
+    """
+
+    def __init__(self, per_host: int) -> None:
+        self._per_host = per_host
+        self._hosts: dict[str, Host[T]] = {}
+        self._line: deque[Host[T]] = deque()
+        self._wakeups: list[tuple[float, int, Host[T], T | None]] = []
+        self._serial = count()
+
+    def host(self, key: str) -> Host[T]:
+        """The host of this name, made if need be."""
+        host = self._hosts.get(key)
+        if host is None:
+            host = self._hosts[key] = Host(key)
+        return host
+
+    def add(self, key: str, item: T, *, first: bool = False) -> None:
+        """Queue an item at the end of its host's queue, or ``first`` in it."""
+        host = self.host(key)
+        if first:
+            host.queue.appendleft(item)
+        else:
+            host.queue.append(item)
+        self._enlist(host)
+
+    def add_later(self, key: str, item: T, at_s: float) -> None:
+        """Queue an item first in its host's queue once ``at_s`` has come."""
+        host = self.host(key)
+        host.later += 1
+        heapq.heappush(self._wakeups, (at_s, next(self._serial), host, item))
+
+    def take(self, now_s: float) -> tuple[Host[T], T] | None:
+        """The next item that may begin now, if there is one; its host counts one more under way."""
+        self._wake(now_s)
+        while self._line:
+            host = self._line.popleft()
+            host.in_line = False
+            if host.paused_until_s > now_s and host.closed_until_s <= now_s:
+                if host.queue:
+                    host.in_line = True
+                    heapq.heappush(self._wakeups, (host.paused_until_s, next(self._serial), host, None))
+                continue
+            if not host.queue or host.active >= self._per_host:
+                continue
+            item = host.queue.popleft()
+            host.active += 1
+            self._enlist(host)
+            return host, item
+        return None
+
+    def done(self, host: Host[T]) -> None:
+        """One item of the host is no longer under way."""
+        host.active -= 1
+        self._enlist(host)
+
+    def forget_idle(self, host: Host[T], now_s: float) -> None:
+        """Drop a host of which nothing need be remembered."""
+        if not (host.queue or host.active or host.later or host.in_line) and (
+            max(host.paused_until_s, host.closed_until_s) <= now_s
+        ):
+            self._hosts.pop(host.key, None)
+
+    def next_wakeup_s(self) -> float | None:
+        """When :meth:`take` may have something that it has not now, apart from what :meth:`done` brings."""
+        return self._wakeups[0][0] if self._wakeups else None
+
+    def drop(self, unwanted: Callable[[T], bool]) -> None:
+        """Take all waiting items for which ``unwanted`` holds out of every queue."""
+        for host in list(self._hosts.values()):
+            host.queue = deque(item for item in host.queue if not unwanted(item))
+        kept = []
+        for wakeup in self._wakeups:
+            if wakeup[3] is not None and unwanted(wakeup[3]):
+                wakeup[2].later -= 1
+            else:
+                kept.append(wakeup)
+        heapq.heapify(kept)
+        self._wakeups = kept
+        for host in list(self._hosts.values()):
+            if not (host.queue or host.active or host.later or host.in_line or host.paused_until_s):
+                del self._hosts[host.key]
+
+    def _enlist(self, host: Host[T]) -> None:
+        if host.queue and not host.in_line and host.active < self._per_host:
+            host.in_line = True
+            self._line.append(host)
+
+    def _wake(self, now_s: float) -> None:
+        while self._wakeups and self._wakeups[0][0] <= now_s:
+            _, _, host, item = heapq.heappop(self._wakeups)
+            if item is None:
+                host.in_line = False
+            else:
+                host.later -= 1
+                host.queue.appendleft(item)
+            self._enlist(host)

@@ -1,0 +1,94 @@
+"""How the crawler behaves towards strangers and towards this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CrawlSettings"]
+
+MIB = 1 << 20
+AGENT = "Gristmill"
+VERSION = "0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrawlSettings:
+    """Limits, manners and trust of one crawler. The defaults suit still images.
+
+    Sizes are bytes, times are seconds. Limits on time hold for one try of one URL: its redirects and
+    its body included, waiting for our own turn excluded. A URL as a whole is therefore bounded by
+    ``tries * total_s`` of asking, plus back-off and the pauses its host asked for, which
+    ``max_host_pause_s`` bounds.
+    """
+
+    in_flight: int = 256
+    """Requests under way at once in this process."""
+    per_host: int = 6
+    """Connections to one host at once. Six is what browsers open over HTTP/1.1, so it is what servers
+    and their abuse limits are sized for."""
+    bytes_in_memory: int = 64 * MIB
+    """Bodies received and not yet consumed, in this process. May be overdrawn by one body at a time."""
+
+    total_s: float = 30.0
+    connect_s: float = 5.0
+    """TCP and TLS handshakes together, for each address of the host."""
+    stall_s: float = 10.0
+    """The head of an answer, or the next bytes of its body, must come within this time."""
+    min_rate_bytes_s: int = 1000
+    """A body slower than this over ``min_rate_window_s`` is given up as stalled."""
+    min_rate_window_s: float = 10.0
+    max_body_bytes: int = 32 * MIB
+    """Of the body as sent, and again of the body after decompression."""
+    max_redirects: int = 5
+
+    tries: int = 3
+    """One request and two more for what may heal: 5xx, 429, time-outs, resets, short bodies."""
+    backoff_s: float = 0.5
+    """Wait before the second try; doubles with each further one, times a random 0.5 to 1.5."""
+    max_retry_after_s: float = 60.0
+    """A host that asks for a longer ``Retry-After`` is left alone for good in this crawl."""
+    max_host_pause_s: float = 300.0
+    """Pauses that one host may ask for in a row, without one good answer in between, before the rest
+    of its URLs is given up unasked. It keeps a host that answers 429 to everything from holding a run."""
+
+    contact: str | None = None
+    """A URL or mail address, sent with the user agent, for those who want to complain."""
+    respect_opt_out: bool = True
+    opt_out_directives: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex", "none")
+
+    verify_tls: bool = True
+    allow_private_addresses: bool = False
+    """For tests and intranets: private addresses, and with them any port."""
+    allowed_ports: tuple[int, ...] = (80, 443, 8080, 8443)
+
+    dns_ttl_s: float = 300.0
+    """How long names, and the absence of names, are remembered."""
+    dns_failure_ttl_s: float = 30.0
+    """How long a failed lookup is remembered, so that a host's other URLs need not wait for it."""
+    dns_lookups: int = 32
+    """Lookups at once. More makes common resolvers drop queries, and every drop costs seconds."""
+    dns_timeout_s: float = 5.0
+    dns_tries: int = 2
+
+    stop_grace_s: float = 3.0
+    """What is under way when the crawl is stopped may end within this time."""
+
+    def __post_init__(self) -> None:
+        for name in ("in_flight", "per_host", "bytes_in_memory", "max_body_bytes", "tries", "dns_lookups"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("total_s", "connect_s", "stall_s", "min_rate_window_s", "dns_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be more than 0 seconds, not {getattr(self, name)}")
+        if self.contact is not None and not (self.contact.isascii() and self.contact.isprintable()):
+            raise ValueError("contact must be printable ASCII: it becomes part of an HTTP header")
+
+    @property
+    def user_agent(self) -> str:
+        """The honest name under which every request is made."""
+        return f"{AGENT}/{VERSION} (+{self.contact})" if self.contact else f"{AGENT}/{VERSION}"
+
+    @property
+    def agent_names(self) -> frozenset[str]:
+        """Names, in lower case, by which an agent-named directive means us."""
+        return frozenset({AGENT.lower()})

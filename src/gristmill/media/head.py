@@ -1,0 +1,242 @@
+"""What an image's header says, read by hand and before any decoder sees the bytes.
+
+Only structures are walked (JPEG segments: ITU-T T.81 annex B; PNG chunks: the W3C PNG specification; WebP:
+the RIFF container of the WebP specification), so nothing is allocated by what a header claims.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+from gristmill.media import careful
+from gristmill.media.errors import Undecodable
+from gristmill.media.sniff import ALLOWED, PICTURES, sniff
+from gristmill.spec.reasons import Reason
+
+__all__ = ["ImageHead", "head", "jpeg_end", "read_head"]
+
+ICC_MAX_BYTES = 4 << 20
+"""Larger colour profiles are ignored; printers' CMYK profiles have about 1 MiB."""
+
+EXIF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageHead:
+    """What the header says.
+
+    Attributes:
+        format: A member of ``sniff.ALLOWED``.
+        width_px: As stored, before orientation.
+        height_px: As stored, before orientation.
+        orientation: EXIF orientation, 1 to 8; 1 is upright.
+        icc: The embedded colour profile, or None.
+        simple: 8 bits a channel, grey or RGB, opaque, one frame: any decoder gets it right.
+        alpha: There may be transparent pixels.
+        deep: More than 8 bits a channel.
+    """
+
+    format: str
+    width_px: int
+    height_px: int
+    orientation: int = 1
+    icc: bytes | None = None
+    simple: bool = False
+    alpha: bool = False
+    deep: bool = False
+
+
+def read_head(body: bytes) -> ImageHead:
+    """Read the header of an image of an allowed format.
+
+    Raises:
+        Undecodable: EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED or UNDECODABLE.
+    """
+    name = sniff(body)
+    if name not in ALLOWED:
+        if name == "empty":
+            raise Undecodable(Reason.EMPTY)
+        raise Undecodable(Reason.UNSUPPORTED if name in PICTURES else Reason.NOT_AN_IMAGE, name)
+    reader = {"jpeg": _jpeg, "png": _png, "webp": _webp}.get(name)
+    try:
+        found = reader(body) if reader else _by_pillow(body, name)
+    except (struct.error, IndexError) as err:
+        raise Undecodable(Reason.TRUNCATED, f"the {name} header is cut off") from err
+    if found.width_px < 1 or found.height_px < 1:
+        raise Undecodable(Reason.UNDECODABLE, f"a size of {found.width_px} x {found.height_px} px")
+    return found
+
+
+head = read_head
+
+
+def _by_pillow(body: bytes, name: str) -> ImageHead:
+    """GIF, BMP, TIFF, AVIF: rare, so Pillow's header reader does; pixels are decoded later."""
+    with careful.opened(body, name) as image:
+        width_px, height_px = image.size
+    return ImageHead(format=name, width_px=width_px, height_px=height_px)
+
+
+def _jpeg(body: bytes) -> ImageHead:
+    at, orientation, frame, icc = 2, 1, None, {}
+    while True:
+        marker, at = _next_marker(body, at)
+        if marker in (0xD9, 0xDA):
+            break
+        (size_bytes,) = struct.unpack_from(">H", body, at)
+        segment = body[at + 2 : at + size_bytes]
+        if size_bytes < 2 or at + size_bytes > len(body):
+            raise Undecodable(Reason.TRUNCATED, "a JPEG segment reaches beyond the end")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            frame = struct.unpack_from(">BHHB", segment)
+        elif marker == 0xE1 and segment.startswith(b"Exif\0\0"):
+            orientation = _exif_orientation(segment[6:])
+        elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0") and len(segment) > 14:
+            icc[segment[12]] = segment[14:]
+        at += size_bytes
+    if frame is None:
+        raise Undecodable(Reason.UNDECODABLE, "a JPEG without a frame header")
+    bits, height_px, width_px, components = frame
+    return ImageHead(
+        format="jpeg",
+        width_px=width_px,
+        height_px=height_px,
+        orientation=orientation,
+        icc=_capped(b"".join(icc[number] for number in sorted(icc))),
+        simple=bits == 8 and components in (1, 3),
+        deep=bits > 8,
+    )
+
+
+def _next_marker(body: bytes, at: int) -> tuple[int, int]:
+    """Marker code at or after ``at`` and the position behind it. Fill bytes and stray bytes are skipped."""
+    at = body.find(b"\xff", at)
+    while at >= 0:
+        code = body[at + 1]
+        if code not in (0x00, 0x01, 0xFF) and not 0xD0 <= code <= 0xD8:
+            return code, at + 2
+        at = body.find(b"\xff", at + 1)
+    raise Undecodable(Reason.TRUNCATED, "the JPEG ends before its first scan")
+
+
+def jpeg_end(body: bytes) -> int | None:
+    """Position behind the end-of-image marker of the first image in ``body``; None if there is none.
+
+    Metadata segments are stepped over, so the marker of an embedded thumbnail is not taken for it.
+    """
+    at = 2
+    try:
+        while True:
+            marker, at = _next_marker(body, at)
+            if marker == 0xD9:
+                return at
+            at += struct.unpack_from(">H", body, at)[0]
+    except (Undecodable, struct.error, IndexError):
+        return None
+
+
+def _png(body: bytes) -> ImageHead:
+    width_px, height_px, bits, colour = struct.unpack_from(">IIBB", body, 16)
+    if body[12:16] != b"IHDR":
+        raise Undecodable(Reason.UNDECODABLE, "a PNG without its header chunk")
+    at, seen, orientation, icc = 8, set(), 1, b""
+    while at < len(body):
+        size_bytes, kind = struct.unpack_from(">I4s", body, at)
+        if at + 12 + size_bytes > len(body):
+            # Decoders allocate what the length says, up to 2 GiB.
+            raise Undecodable(Reason.TRUNCATED, "a PNG chunk reaches beyond the end")
+        seen.add(kind)
+        if kind == b"eXIf":
+            orientation = _exif_orientation(body[at + 8 : at + 8 + size_bytes])
+        elif kind == b"iCCP":
+            icc = _inflated(body[at + 8 : at + 8 + size_bytes].partition(b"\0")[2][1:])
+        elif kind == b"IEND":
+            break
+        at += 12 + size_bytes
+    if b"IEND" not in seen:
+        raise Undecodable(Reason.TRUNCATED, "the PNG has no end chunk")
+    alpha = colour in (4, 6) or b"tRNS" in seen
+    return ImageHead(
+        format="png",
+        width_px=width_px,
+        height_px=height_px,
+        orientation=orientation,
+        icc=_capped(icc),
+        simple=bits <= 8 and not alpha and b"acTL" not in seen,
+        alpha=alpha,
+        deep=bits == 16,
+    )
+
+
+def _webp(body: bytes) -> ImageHead:
+    (riff_bytes,) = struct.unpack_from("<I", body, 4)
+    if riff_bytes + 8 > len(body):
+        raise Undecodable(Reason.TRUNCATED, f"{len(body)} of {riff_bytes + 8} bytes")
+    kind = body[12:16]
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", body, 26)
+        return ImageHead(format="webp", width_px=width & 0x3FFF, height_px=height & 0x3FFF, simple=True)
+    if kind == b"VP8L":
+        (packed,) = struct.unpack_from("<I", body, 21)
+        width_px, height_px, alpha = (
+            (packed & 0x3FFF) + 1,
+            (packed >> 14 & 0x3FFF) + 1,
+            bool(packed >> 28 & 1),
+        )
+        return ImageHead(format="webp", width_px=width_px, height_px=height_px, simple=not alpha, alpha=alpha)
+    if kind != b"VP8X":
+        raise Undecodable(Reason.UNDECODABLE, "an unknown kind of WebP")
+    flags = body[20]
+    chunks = _riff_chunks(body, 30)
+    exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
+    return ImageHead(
+        format="webp",
+        width_px=int.from_bytes(body[24:27], "little") + 1,
+        height_px=int.from_bytes(body[27:30], "little") + 1,
+        orientation=_exif_orientation(exif),
+        icc=_capped(chunks.get(b"ICCP", b"")),
+        simple=not flags & 0x12,
+        alpha=bool(flags & 0x10),
+    )
+
+
+def _riff_chunks(body: bytes, at: int) -> dict[bytes, bytes]:
+    """The metadata chunks behind the extended WebP header, by their four-letter name."""
+    found: dict[bytes, bytes] = {}
+    while at + 8 <= len(body):
+        kind, size_bytes = struct.unpack_from("<4sI", body, at)
+        if kind in (b"ICCP", b"EXIF"):
+            found.setdefault(kind, body[at + 8 : at + 8 + size_bytes])
+        at += 8 + size_bytes + (size_bytes & 1)
+    return found
+
+
+def _capped(icc: bytes) -> bytes | None:
+    return icc if 0 < len(icc) <= ICC_MAX_BYTES else None
+
+
+def _inflated(packed: bytes) -> bytes:
+    """Inflate a PNG's colour profile, and never more of it than a profile may have."""
+    try:
+        return zlib.decompressobj().decompress(packed, ICC_MAX_BYTES + 1)
+    except zlib.error:
+        return b""
+
+
+def _exif_orientation(tiff: bytes) -> int:
+    """The orientation tag of the first directory of a TIFF structure (EXIF 2.3, 4.6.4); 1 where it says nothing."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (at,) = struct.unpack_from(order + "I", tiff, 4)
+        (entries,) = struct.unpack_from(order + "H", tiff, at)
+        for number in range(min(entries, 512)):
+            tag, kind, _count, value = struct.unpack_from(order + "HHIH", tiff, at + 2 + 12 * number)
+            if tag == EXIF_ORIENTATION:
+                return value if kind == 3 and 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1

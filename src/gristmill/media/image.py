@@ -1,0 +1,120 @@
+"""An image from a stranger to the image that is stored."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from gristmill.media.arrays import PixelsHWC
+from gristmill.media.colour import is_srgb, to_srgb
+from gristmill.media.decode import decoded
+from gristmill.media.errors import Undecodable
+from gristmill.media.head import ImageHead, head, jpeg_end, read_head
+from gristmill.media.phash import phash
+from gristmill.media.resize import DECODE_FACTOR, fit, framed, scaled
+from gristmill.media.settings import ImageSettings
+from gristmill.media.transcoded import Transcoded
+from gristmill.spec.reasons import Reason
+
+__all__ = ["ImageHead", "Transcoded", "Undecodable", "decodes", "head", "transcode"]
+
+
+def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
+    """Decode, orient, resize and encode one image.
+
+    Deterministic: the same bytes and settings give the same result in every process.
+
+    Raises:
+        Undecodable: EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, UNDECODABLE, TOO_MANY_PIXELS, TOO_SMALL or ASPECT.
+    """
+    found = read_head(body)
+    _admit(found, settings)
+    size = fit(found.width_px, found.height_px, settings)
+    factor = DECODE_FACTOR[settings.quality]
+    least = None if size == (found.width_px, found.height_px) else (factor * size[0], factor * size[1])
+    pixels = decoded(body, found, least=least, alpha=settings.alpha)
+    small = scaled(pixels, size, settings.quality)
+    print_ = phash(small if min(size) >= 64 else pixels) if settings.phash else None
+    kept = body[: jpeg_end(body)] if _may_stay(found, size, settings) else None
+    if kept is None:
+        small = to_srgb(small, found.icc)
+        small = _upright(framed(small, settings), found.orientation if settings.orientation == "apply" else 1)
+    return Transcoded(
+        body=kept if kept is not None else encoded(small, settings),
+        format="jpeg" if kept is not None else settings.format,
+        width_px=small.shape[1],
+        height_px=small.shape[0],
+        original_width_px=found.width_px,
+        original_height_px=found.height_px,
+        original_format=found.format,
+        orientation=found.orientation,
+        phash=print_,
+        kept_original=kept is not None,
+    )
+
+
+def decodes(body: bytes) -> None:
+    """Decode all of an image and throw it away.
+
+    Raises:
+        Undecodable: If it is not an allowed format, or any part of it is missing or damaged.
+    """
+    decoded(body, read_head(body), least=None, alpha="drop")
+
+
+def _admit(found: ImageHead, settings: ImageSettings) -> None:
+    """Refuse by the header's size.
+
+    Raises:
+        Undecodable: TOO_MANY_PIXELS, TOO_SMALL or ASPECT.
+    """
+    short_px, long_px = sorted((found.width_px, found.height_px))
+    said = f"{found.width_px} x {found.height_px} px"
+    if short_px * long_px > settings.max_pixels or long_px > settings.max_side_px:
+        raise Undecodable(Reason.TOO_MANY_PIXELS, said)
+    if short_px < settings.min_side_px:
+        raise Undecodable(Reason.TOO_SMALL, said)
+    if settings.max_aspect and long_px > settings.max_aspect * short_px:
+        raise Undecodable(Reason.ASPECT, said)
+
+
+def _may_stay(found: ImageHead, size: tuple[int, int], settings: ImageSettings) -> bool:
+    """May the original bytes be stored? ``size`` is the size that they would be scaled to."""
+    if not (settings.keep_original and settings.format == "jpeg" and found.format == "jpeg" and found.simple):
+        return False
+    if size != (found.width_px, found.height_px) or not (
+        found.orientation == 1 or settings.orientation == "ignore"
+    ):
+        return False
+    square = settings.resize_mode not in ("center_crop", "border") or (
+        size[0] == size[1] and (settings.resize_mode == "center_crop" or size[0] == settings.size_px)
+    )
+    return square and is_srgb(found.icc)
+
+
+_TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def _upright(pixels: PixelsHWC, orientation: int) -> PixelsHWC:
+    """Apply an EXIF orientation (1 to 8; EXIF 2.3, 4.6.4)."""
+    if orientation in (5, 7):
+        pixels = pixels.transpose(1, 0, 2)
+        return pixels if orientation == 5 else pixels[::-1, ::-1]
+    if orientation == 2:
+        return pixels[:, ::-1]
+    if orientation == 4:
+        return pixels[::-1]
+    return cv2.rotate(pixels, _TURNS[orientation]) if orientation in _TURNS else pixels
+
+
+def encoded(pixels: PixelsHWC, settings: ImageSettings) -> bytes:
+    """Encode RGB pixels, shape (height_px, width_px, 3), as ``settings.format``; no metadata."""
+    pixels = np.ascontiguousarray(pixels)
+    if settings.format == "jpeg":
+        return simplejpeg.encode_jpeg(pixels, settings.encode_quality, "RGB", "420")
+    options = [cv2.IMWRITE_WEBP_QUALITY, settings.encode_quality] if settings.format == "webp" else []
+    done, body = cv2.imencode(f".{settings.format}", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise Undecodable(Reason.UNDECODABLE, f"cannot be written as {settings.format}")
+    return body.tobytes()
