@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.shards.lossless import utf8
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.storage.files import whole_file
@@ -56,6 +57,7 @@ def fates_table(fates: Iterable[Fate], *, source: str, file: str) -> pa.Table:
     for fate in fates:
         row = asdict(fate)
         row["reason"] = None if fate.reason is None else str(fate.reason)
+        row["url"] = None if fate.url is None else utf8(fate.url).decode()  # a list may hold lone surrogates
         rows.append({"source": source, "file": file, **row})
     return pa.Table.from_pylist(rows, schema=FATES_SCHEMA)
 

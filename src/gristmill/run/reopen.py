@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
-from gristmill.spec.errors import UsageError
+from gristmill.run.layout import Layout
+from gristmill.run.schedule import Schedule, failing
+from gristmill.run.stages import SAMPLES, stages_of
+from gristmill.spec.errors import Busy, UsageError
 from gristmill.spec.reasons import TRANSIENT, Reason
+from gristmill.spec.recipe import Recipe
 from gristmill.storage.leases import Leases
 
-__all__ = ["Opened", "add_round", "open_dataset", "reasons_from"]
-
-Loader = Callable[[str, dict[str, object], dict[str, str]], Callable[[], object]]
+__all__ = ["Opened", "add_round", "open_dataset", "reasons_from", "schedule_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +77,24 @@ def reasons_from(text: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def add_round(opened: Opened, reasons: tuple[str, ...]) -> bool:
-    """Begin a round of asking again, unless nothing failed for these reasons; True if there is one to do.
+def add_round(opened: Opened, schedule: Schedule, reasons: tuple[str, ...]) -> bool:
+    """Begin a round of asking again; True if there is something to do.
 
-    A round begun earlier for the same reasons and not finished is gone on with.
+    A round that was begun for the same reasons and is not finished is gone on with instead.
     """
-    from gristmill.run.schedule import failing
-
-    failed = failing([r for r in opened.ledger.records.values() if r.stage == "samples"])
+    if not schedule.complete and opened.begun.rounds[-1:] == (reasons,):
+        return True
+    failed = failing(opened.ledger.stage(SAMPLES))
     if not any(reason in reasons for reason in failed):
         return False
-    with Leases(opened.folder / ".gristmill" / "leases") as leases:
-        if leases.take("begin"):
-            opened.begun.with_round(reasons).write(opened.folder)
+    with Leases(Layout(opened.folder).leases) as leases:
+        if not leases.take("begin"):
+            raise Busy(f"another run is beginning {opened.folder}; give the same command again.")
+        opened.begun.with_round(reasons).write(opened.folder)
     return True
+
+
+def schedule_of(opened: Opened, recipe: Recipe) -> Schedule:
+    """What is done and to be done in a dataset's folder."""
+    span = range(len(opened.begun.inputs))
+    return Schedule(stages_of(recipe), opened.begun, opened.ledger, Layout(opened.folder), span=span)

@@ -71,6 +71,11 @@ class Schedule:
         """Nothing is left to be done by anybody."""
         return self.settled and all(task_id in self._ledger.records for task_id in self.packs)
 
+    @property
+    def waiting(self) -> int:
+        """Tasks known and not given out."""
+        return len(self._heap)
+
     def _push_unless_done(self, task: Task) -> None:
         if _RANK[task.stage] >= _RANK[self._last] and task.id not in self._ledger.records:
             self.push(task)

@@ -24,6 +24,7 @@ from gristmill.storage.files import sha256_file
 __all__ = ["Verified", "verify"]
 
 _WINDOW = 64
+_EXPORTED = frozenset({"wids-meta.json", ".nv-meta"})
 _PICTURES = ("jpg", "png", "webp")
 
 
@@ -33,6 +34,7 @@ class Verified:
 
     Attributes:
         problems: Shard and sentence.
+        remarks: What is no damage and still worth knowing.
         damaged: Tasks whose outputs are not what their records say.
     """
 
@@ -41,6 +43,7 @@ class Verified:
     pictures: int = 0
     size_bytes: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
 
 

@@ -1,0 +1,54 @@
+# Everything runs in .venv, which each target makes if it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow test-kill check bench golden lock clean help
+
+help:
+	@echo "make demo       set up, then run every recipe on a made-up upstream with real photographs"
+	@echo "make test       set up, then run the tests"
+	@echo "make check      lint, types and import contracts"
+	@echo "make test-slow  longer tests: read-back by real libraries, corpora"
+	@echo "make test-kill  kill -9 at random instants, many times"
+	@echo "make bench      speed and memory against named baselines (installs nginx on Debian)"
+	@echo "make golden     write the recipes' golden files anew"
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/ready-dev: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: .venv/ready
+	$(BIN)/gristmill demo
+
+test: .venv/ready-dev
+	$(BIN)/python -m pytest
+
+test-slow: .venv/ready-dev
+	$(BIN)/python -m pytest -m slow
+
+test-kill: .venv/ready-dev
+	$(BIN)/python -m pytest -m kill --timeout 1200
+
+check: .venv/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready-dev
+	$(BIN)/python -m bench $(BENCH)
+
+golden: .venv/ready-dev
+	$(BIN)/python -m gristmill.testing.check_recipe --write
+
+lock: .venv/ready-dev
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,34 @@
+"""``gristmill clean DIR``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gristmill.cli.options import recipe_loader
+
+
+@click.command("clean")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def command(folder: Path, dry_run: bool) -> None:
+    """Remove intermediate media whose shards are finished, and fetched annotation files.
+
+    Shards, fates, records and what `gristmill retry` needs stay.
+
+    \b
+    Example:
+      gristmill clean data --dry-run
+      gristmill clean data/coyo-700m
+    """
+    from gristmill.ledger.begun import datasets_in
+    from gristmill.run.clean import clean
+    from gristmill.run.reopen import open_dataset, schedule_of
+
+    for dataset in datasets_in(folder):
+        opened = open_dataset(dataset)
+        recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
+        files, size = clean(dataset, schedule_of(opened, recipe), opened.ledger, dry_run=dry_run)
+        verb = "would remove" if dry_run else "removed"
+        click.echo(f"{dataset}: {verb} {files:,} files, {size / 1e6:,.1f} MB")

@@ -1,0 +1,123 @@
+"""``gristmill crawl URLS --out DIR``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gristmill.cli.options import (
+    circumstances,
+    default_workers,
+    json_option,
+    manner_options,
+    pairs,
+    parse_span,
+    recipe_loader,
+    run_options,
+)
+from gristmill.spec.errors import UsageError
+
+_MODES = ("no", "keep_ratio", "keep_ratio_largest", "center_crop", "border")
+
+
+def picture_options(function: Any) -> Any:
+    """What becomes of a picture: settings of the step ``crawl`` under friendlier names."""
+    for option in reversed(
+        [
+            click.option("--resize", "resize_mode", type=click.Choice(_MODES), help="Default: keep_ratio."),
+            click.option("--size", "size_px", type=click.IntRange(1), help="Wanted side, pixels (336)."),
+            click.option("--enlarge", is_flag=True, help="Also bring smaller pictures to that size."),
+            click.option("--format", "format_", type=click.Choice(["jpeg", "png", "webp"])),
+            click.option("--encode-quality", type=click.IntRange(1, 100), help="Of the encoder (75)."),
+            click.option("--quality", type=click.Choice(["fast", "default", "quality"]), help="Of resizing."),
+            click.option("--keep-original", is_flag=True, help="Keep a JPEG's bytes if it already fits."),
+            click.option("--min-side", "min_side_px", type=click.IntRange(0), help="Drop smaller pictures."),
+            click.option(
+                "--max-aspect", type=float, help="Drop pictures longer than so many times their width."
+            ),
+            click.option("--shard-samples", type=click.IntRange(1), help="Samples a shard (10,000)."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@click.command("crawl")
+@click.argument("urls", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to.")
+@click.option("--url-column", default="url", show_default=True)
+@click.option("--caption-column", help="Becomes the .txt part.")
+@click.option("--hash-column", help="Checksum of the bytes that must come.")
+@click.option("--hash-kind", type=click.Choice(["sha256", "md5", "sha512"]), default="sha256")
+@picture_options
+@run_options
+@manner_options
+@json_option
+def command(urls: Path, out: Path, **given: Any) -> None:
+    """Fetch every image of a list (txt, csv, tsv, json, jsonl or parquet; a file or a folder of them).
+
+    \b
+    Example:
+      gristmill crawl urls.parquet --out pictures --caption-column text
+      gristmill crawl urls.txt --out pictures --resize center_crop --size 256 --contact me@example.org
+
+    All columns are carried. The same command continues what was interrupted.
+    """
+    from gristmill.cli.finish import run_and_tell
+    from gristmill.run.begin import Job
+
+    if not urls.exists():
+        raise UsageError(f"{urls}: there is no such file or folder.")
+    arguments = {
+        "path": str(urls.resolve()),
+        "url_column": given["url_column"],
+        "caption_column": given["caption_column"],
+        "hash_column": given["hash_column"],
+        "hash_kind": given["hash_kind"],
+    }
+    _check_list(urls, arguments)
+    settings = {**_picture_settings(given), **pairs("--set", given["settings"])}
+    manners = circumstances(
+        given["contact"],
+        given["allow_private_addresses"],
+        given["no_verify_tls"],
+        given["in_flight"],
+        given["per_host"],
+    )
+    workers = given["workers"]
+    job = Job(
+        load=recipe_loader("crawl", arguments, {**settings, **manners}),
+        reference="crawl",
+        folder=out,
+        arguments={key: value for key, value in arguments.items() if key != "path"},
+        settings=settings,
+        only=given["only"],
+        span=parse_span(given["tasks"]),
+        workers=default_workers() if workers is None else workers,
+    )
+    run_and_tell(job, as_json=given["as_json"])
+
+
+def _check_list(urls: Path, arguments: dict[str, Any]) -> None:
+    """A single list's columns are looked at before anything is begun."""
+    if urls.is_file():
+        from gristmill.shards.rows import guess_format
+        from gristmill.steps.rows import check_columns
+
+        columns = (arguments["url_column"], arguments["caption_column"], arguments["hash_column"])
+        check_columns(urls, guess_format(urls), tuple(column for column in columns if column))
+
+
+def _picture_settings(given: dict[str, Any]) -> dict[str, str]:
+    names = ("resize_mode", "size_px", "encode_quality", "quality", "min_side_px", "max_aspect")
+    settings = {f"crawl.{name}": str(given[name]) for name in names if given[name] is not None}
+    if given["format_"]:
+        settings["crawl.format"] = given["format_"]
+    for flag in ("enlarge", "keep_original"):
+        if given[flag]:
+            settings[f"crawl.{flag}"] = "true"
+    if given["shard_samples"]:
+        settings["pack.shard_samples"] = str(given["shard_samples"])
+    return settings

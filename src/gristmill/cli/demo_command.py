@@ -1,0 +1,87 @@
+"""``gristmill demo``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import click
+
+from gristmill.cli.options import circumstances, default_workers, recipe_loader
+
+
+@click.command("demo")
+@click.option(
+    "--out",
+    default="demo-output",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to; emptied of an earlier demo first.",
+)
+@click.option(
+    "--rows", default=6000, show_default=True, type=click.IntRange(50), help="Annotation rows a file."
+)
+@click.option("--keep", is_flag=True, help="Go on in the folder instead of emptying it.")
+def command(out: Path, rows: int, keep: bool) -> None:
+    """Every recipe on a made-up hub and web on this machine, with real photographs and dead links.
+
+    No address but the loopback is asked.
+
+    \b
+    Example:
+      gristmill demo
+      gristmill demo --out /tmp/demo --rows 500
+    """
+    from gristmill.testing.demo import UPSTREAMS, WEB_PORT
+    from gristmill.testing.web import FakeWeb
+
+    _make_room(out, keep)
+    with FakeWeb(port=WEB_PORT) as web:
+        for name, upstream in UPSTREAMS.items():
+            with upstream(out / "upstream" / name, web, rows) as hub_url:
+                os.environ["HF_ENDPOINT"] = hub_url
+                began = time.monotonic()
+                _run(name, out)
+                click.echo(
+                    f"{name}: {time.monotonic() - began:.0f} s. The report: {out / name / 'report.html'}"
+                )
+    click.echo("Look further:")
+    for name in UPSTREAMS:
+        click.echo(f"  gristmill status {out / name}")
+        click.echo(f"  gristmill verify {out / name}")
+        click.echo(f"  gristmill export {out / name} --to vila --out {out / 'vila' / name}")
+
+
+def _make_room(out: Path, keep: bool) -> None:
+    """Only what an earlier demo left is removed."""
+    mark = out / ".gristmill-demo"
+    if out.exists() and not keep:
+        if any(out.iterdir()) and not mark.exists():
+            raise click.UsageError(f"{out} holds something that is not a demo's; name another with --out.")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
+def _run(name: str, out: Path) -> None:
+    from gristmill.cli.finish import run_and_tell
+    from gristmill.run.begin import Job
+    from gristmill.testing.demo import SETTINGS
+
+    manners = circumstances("https://example.org/demo", True, False, None, None)
+    given = SETTINGS.get(name, {})
+    load = recipe_loader(name, None, {**given, **manners, **QUICK})
+    job = Job(
+        load=load,
+        reference=name,
+        folder=out / name,
+        settings=given,
+        workers=default_workers(),
+    )
+    run_and_tell(job, as_json=False)
+
+
+QUICK = {"crawl.total_s": "4", "crawl.stall_s": "2", "crawl.connect_s": "2", "crawl.per_host": "16"}
+"""The made-up web answers at once or never; nobody should wait half a minute for its stalling paths."""

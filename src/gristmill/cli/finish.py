@@ -1,0 +1,89 @@
+"""Running a job with somebody watching, and what is written and said at its end."""
+
+from __future__ import annotations
+
+import click
+
+from gristmill.cli.progress import watcher_for
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.totals import total
+from gristmill.run.begin import Job
+from gristmill.run.drive import Ended, run
+from gristmill.run.stages import PACK, ROWS, SAMPLES
+from gristmill.spec.errors import Incomplete, UnknownName
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import Barrier, TableStep
+
+__all__ = ["last_stage", "run_and_tell", "write_papers"]
+
+
+def last_stage(recipe: Recipe, step_name: str | None) -> str:
+    """The stage that ends with a step.
+
+    Raises:
+        UnknownName: The recipe has no such step.
+    """
+    if step_name is None:
+        return PACK
+    for step in recipe.steps:
+        if step.name == step_name:
+            return ROWS if isinstance(step, TableStep) else PACK if isinstance(step, Barrier) else SAMPLES
+    raise UnknownName("step", step_name, tuple(step.name for step in recipe.steps))
+
+
+def run_and_tell(job: Job, *, as_json: bool) -> None:
+    """Run a job, write the card, the manifest and the report, say how it went.
+
+    Raises:
+        Incomplete: Done, and less was kept than the recipe expects.
+        GristmillError: Whatever the run raises.
+    """
+    with watcher_for(job.folder) as watcher:
+        ended = run(job, watcher)
+    ledger = Ledger(job.folder)
+    write_papers(ended, ledger)
+    _tell(ended, ledger, as_json=as_json)
+    _check_expected(ended, ledger)
+
+
+def write_papers(ended: Ended, ledger: Ledger) -> None:
+    """README.md, croissant.json, dataset.json and report.html."""
+    from gristmill.ledger.card import write_card
+    from gristmill.ledger.croissant import write_croissant
+    from gristmill.ledger.manifest import write_manifest
+    from gristmill.viewer.report import write_report
+
+    write_manifest(ended.folder, ended.recipe, ended.begun, ledger)
+    write_card(ended.folder, ended.recipe, ended.begun, ledger)
+    write_croissant(ended.folder, ended.recipe, ended.begun, ledger)
+    write_report(ended.folder)
+
+
+def _tell(ended: Ended, ledger: Ledger, *, as_json: bool) -> None:
+    from gristmill.cli.funnel import print_status
+
+    print_status(ended.folder, ended.recipe, ended.begun, ledger, as_json=as_json)
+    if not ended.complete and not as_json:
+        click.echo(_waiting(ended.begun, ledger), err=True)
+
+
+def _waiting(begun: Begun, ledger: Ledger) -> str:
+    done = len(ledger.stage(ROWS))
+    return (
+        f"This part is done. Shards are packed in the dataset's order, as far as all earlier annotation files are "
+        f"done; {done} of {len(begun.inputs)} are begun or done."
+    )
+
+
+def _check_expected(ended: Ended, ledger: Ledger) -> None:
+    samples = total(ledger.records.values()).stage(SAMPLES)
+    if not ended.complete or not samples.samples_in:
+        return
+    share = samples.kept / samples.samples_in
+    if share < ended.recipe.expect.kept_share:
+        raise Incomplete(
+            f"{ended.recipe.public_name}: {share:.1%} of {samples.samples_in:,} samples were kept, fewer than the "
+            f"{ended.recipe.expect.kept_share:.0%} that the recipe expects. Everything kept is packed. Look at "
+            f"{ended.folder / 'report.html'}, then ask again for what may heal: gristmill retry {ended.folder}"
+        )

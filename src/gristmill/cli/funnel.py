@@ -1,0 +1,209 @@
+"""The funnel on a terminal or in a log: what ``gristmill status`` and the end of a run say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.funnel import Funnel, funnel
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.losses import Group as Losses
+from gristmill.ledger.losses import explained, group_of, grouped
+from gristmill.ledger.manifest import shards_of
+from gristmill.ledger.totals import Totals, total
+from gristmill.ledger.words import duration_text, share_text, size_text
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.sample import Json
+
+__all__ = ["funnel_json", "print_status", "render_funnel"]
+
+_HOSTS = 10
+_NOTES = 5
+_LOG_WIDTH = 120
+_TONES = {
+    Losses.LATER: "yellow",
+    Losses.OURS: "red",
+    Losses.NEVER: "default",
+    Losses.RULES: "blue",
+}
+
+
+def print_status(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger, *, as_json: bool) -> None:
+    """Print the funnel of one dataset to stdout; as one line of JSON if asked."""
+    totals = total(ledger.records.values())
+    if as_json:
+        said = {"folder": str(folder), **funnel_json(totals, begun, recipe)}
+        click.echo(orjson.dumps(said))
+        return
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _LOG_WIDTH)
+    shards = shards_of(ledger)
+    console.print(
+        render_funnel(
+            totals,
+            begun,
+            recipe,
+            where=str(folder),
+            shards=(len(shards), sum(shard.size_bytes for shard in shards)),
+        )
+    )
+
+
+def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]:
+    """The same as plain data."""
+    levels = funnel(totals, begun)
+    facts = totals.stage("samples").facts
+    return {
+        "name": recipe.public_name,
+        "version": recipe.version,
+        "complete": levels.complete,
+        "adds_up": levels.adds_up,
+        "files": levels.files,
+        "files_read": levels.files_read,
+        "counts": {level.name: level.count for level in levels.levels},
+        "waiting": sum(level.waiting for level in levels.levels),
+        "dropped": levels.dropped(),
+        "funnel": levels.to_json(),
+        "hosts": dict(_worst_hosts(totals)),
+        "requests": int(facts["requests"]),
+        "received_bytes": int(facts["bytes_in"]),
+        "started_at": totals.started_at,
+        "finished_at": totals.finished_at,
+        "notes": totals.notes,
+    }
+
+
+def render_funnel(
+    totals: Totals, begun: Begun, recipe: Recipe, *, where: str = "DIR", shards: tuple[int, int] | None = None
+) -> RenderableType:
+    """The funnel, losses by reason and host, the rate, and what is still to do.
+
+    Args:
+        where: The dataset's folder, for the commands that are suggested.
+        shards: Number of finished shards and their bytes.
+    """
+    levels = funnel(totals, begun)
+    return Group(
+        _head(levels, recipe),
+        _levels(levels),
+        *_reasons(levels),
+        *_hosts(totals),
+        *_notes(totals),
+        *_facts(levels, totals, shards),
+        *_next(levels, begun, where),
+    )
+
+
+def _grid(*columns: str) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column()  # the indent
+    for side in columns:
+        table.add_column(justify="right" if side == "right" else "left", no_wrap=side != "wrap")
+    return table
+
+
+def _head(levels: Funnel, recipe: Recipe) -> Text:
+    state = ("complete", "green") if levels.complete else ("not complete yet", "yellow")
+    return Text.assemble((recipe.public_name, "bold"), f" {recipe.version}  ", state, "\n")
+
+
+def _levels(levels: Funnel) -> Table:
+    table = _grid("right", "left", "right", "wrap")
+    for level in levels.levels:
+        lost = f"-{level.lost_count:,}" if level.lost_count else ""
+        why = [f"{reason} {n:,}" for reason, n in list(level.lost.items())[:4]]
+        why += [f"and {len(level.lost) - 4} more"] if len(level.lost) > 4 else []
+        why += [f"{level.waiting:,} wait"] if level.waiting else []
+        table.add_row(
+            "", Text(f"{level.count:,}", "bold"), level.title, Text(lost), Text(", ".join(why), "dim")
+        )
+    return table
+
+
+def _reasons(levels: Funnel) -> Iterator[RenderableType]:
+    dropped = levels.dropped(after_selection=True)
+    asked = levels.count("asked")
+    if not dropped:
+        return
+    number = sum(dropped.values())
+    yield Text(f"\nLost after they were chosen: {number:,}, as shares of the {asked:,} asked for")
+    table = _grid("left", "right", "right", "wrap")
+    for reason, n in dropped.items():
+        tone = _TONES[group_of(reason)]
+        table.add_row("", Text(reason, tone), f"{n:,}", share_text(n, asked), Text(explained(reason), "dim"))
+    yield table
+
+
+def _worst_hosts(totals: Totals) -> list[tuple[str, int]]:
+    return sorted(totals.hosts.items(), key=lambda item: (-item[1], item[0]))[:_HOSTS]
+
+
+def _hosts(totals: Totals) -> Iterator[RenderableType]:
+    if not totals.hosts:
+        return
+    yield Text("\nHosts with the most failures")
+    table = _grid("left", "right")
+    for host, n in _worst_hosts(totals):
+        table.add_row("", Text(host), f"{n:,}")
+    yield table
+
+
+def _notes(totals: Totals) -> Iterator[RenderableType]:
+    if totals.notes:
+        yield Text("\nNotes")
+        for note in totals.notes[:_NOTES]:
+            yield Text(f"  {note}")
+        if len(totals.notes) > _NOTES:
+            yield Text(f"  and {len(totals.notes) - _NOTES:,} more, in dataset.json")
+
+
+def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> Iterator[RenderableType]:
+    facts = totals.stage("samples").facts
+    said = []
+    if levels.count("asked"):
+        share = share_text(levels.count("kept"), levels.count("asked"))
+        said.append(f"{share} of those asked for were kept")
+    if facts["bytes_in"]:
+        said.append(f"{size_text(facts['bytes_in'])} received in {int(facts['requests']):,} requests")
+    if totals.started_at is not None and totals.finished_at is not None:
+        span_s = totals.finished_at - totals.started_at
+        rate = f", {levels.count('asked') / span_s:,.1f} addresses a second" if span_s >= 1 else ""
+        said.append(f"{duration_text(span_s)} from the first task to the last{rate}")
+    if shards is not None:
+        said.append(f"{shards[0]:,} shards, {size_text(shards[1])}")
+    yield Text("\n" + "\n".join(said))
+
+
+def _next(levels: Funnel, begun: Begun, where: str) -> Iterator[RenderableType]:
+    waiting: Mapping[str, int] = {level.name: level.waiting for level in levels.levels if level.waiting}
+    if levels.files_read < levels.files:
+        yield Text(
+            f"still to read: {levels.files - levels.files_read:,} of {levels.files:,} annotation files"
+        )
+    if "selected" in waiting:
+        yield Text(f"still to ask for: {waiting['selected']:,}")
+    if "kept" in waiting:
+        yield Text(f"still to pack: {waiting['kept']:,}")
+    if not levels.complete:
+        yield Text("The command that began this continues it.")
+    elif levels.dropped(after_selection=True) and _may_heal(levels):
+        yield Text.assemble(
+            "ask again for what may come back:  ", (f"gristmill retry {shlex.quote(where)}", "bold")
+        )
+    if begun.rounds:
+        again = "once" if len(begun.rounds) == 1 else f"{len(begun.rounds)} times"
+        yield Text(f"asked again so far: {again}")
+    yield Text(f"the whole account, with pictures:  {where}/report.html")
+
+
+def _may_heal(levels: Funnel) -> bool:
+    return Losses.LATER in grouped(levels.dropped(after_selection=True))

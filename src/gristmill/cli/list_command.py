@@ -1,0 +1,50 @@
+"""``gristmill list``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from gristmill.cli.options import json_option
+from gristmill.spec.recipe import Recipe
+
+
+@click.command("list")
+@json_option
+def command(as_json: bool) -> None:
+    """Recipes that come with Gristmill.
+
+    \b
+    Example:
+      gristmill list
+      gristmill list --json
+    """
+    from gristmill import recipes
+
+    found = [recipes.find(name) for name in recipes.names()]
+    if as_json:
+        click.echo(json.dumps([_plain(recipe) for recipe in found], indent=2))
+        return
+    click.echo(f"{'name':<16}{'stage':<10}{'rows':>14}{'annotations':>13}  {'access':<8}{'license'}")
+    for recipe in found:
+        facts = _plain(recipe)
+        size = f"{facts['bytes'] / 1e9:,.1f} GB"
+        stages, access = ",".join(facts["stages"]), ",".join(facts["access"])
+        click.echo(
+            f"{facts['name']:<16}{stages:<10}{facts['rows']:>14,}{size:>13}  {access:<8}{facts['license']}"
+        )
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "name": recipe.public_name,
+        "version": recipe.version,
+        "stages": list(recipe.stages),
+        "rows": sum(source.rows or 0 for source in recipe.sources),
+        "bytes": sum(source.size_bytes or 0 for source in recipe.sources),
+        "access": sorted({source.access for source in recipe.sources}),
+        "license": recipe.license,
+        "title": recipe.title,
+    }

@@ -1,0 +1,103 @@
+"""The command ``gristmill``. Each command is a file of its own, imported only when it is called or listed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from gristmill import __version__
+from gristmill.spec.errors import GristmillError
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = {
+    "list": "Recipes: stage, rows, bytes, access, licence.",
+    "show": "One recipe: its card, sources, steps, known traps.",
+    "plan": "What a run would fetch, ask for and write, before anything moves.",
+    "run": "Prepare a dataset: from annotations to verified shards.",
+    "status": "Funnel, progress, failures by reason and host.",
+    "retry": "Ask again for what failed, for these reasons alone.",
+    "verify": "Read everything back as a trainer would.",
+    "export": "Write a trainer's own format.",
+    "crawl": "Any list of image URLs to shards.",
+    "clean": "Remove what is no longer needed.",
+    "demo": "Every recipe on a made-up upstream on this machine.",
+}
+
+
+class LazyGroup(click.Group):
+    """Lists commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of use."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's file."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"gristmill.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line each."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say what was meant, if something is close."""
+        from gristmill.spec.errors import UnknownName
+
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            raise UnknownName("command", args[0], tuple(_COMMANDS))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="gristmill")
+def cli() -> None:
+    """From published vision-language annotations to verified training shards.
+
+    \b
+    Example:
+      gristmill plan coyo-700m
+      gristmill run coyo-700m --out data --tasks 0:1 --only 1000
+      gristmill status data
+
+    Exit codes: 0 done, 1 failed, 2 wrong use, 3 incomplete and resumable, 75 another run holds what is
+    needed, 130 or 143 interrupted.
+    """
+
+
+def main() -> None:
+    """Entry point: runs a command and turns errors into a sentence and an exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except GristmillError as err:
+        click.echo(f"gristmill: {err}", err=True)
+        sys.exit(err.exit_code)
+    except click.ClickException as err:
+        err.show()
+        sys.exit(err.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # somebody closed our output (``| head``): not our failure, and nothing more can be said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as err:
+        from gristmill.storage.files import machine_error
+
+        explained = machine_error(err)
+        click.echo(f"gristmill: {explained}", err=True)
+        sys.exit(explained.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gristmill.spec.errors import UsageError
+
+__all__ = [
+    "circumstances",
+    "default_workers",
+    "json_option",
+    "manner_options",
+    "pairs",
+    "parse_span",
+    "recipe_loader",
+    "run_options",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(function: F) -> F:
+    """``--json``."""
+    option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+    return option(function)
+
+
+def run_options(function: F) -> F:
+    """Where, how much and with what."""
+    for option in reversed(
+        [
+            click.option("--only", type=click.IntRange(1), help="A small run: so many rows of each file."),
+            click.option("--tasks", metavar="A:B", help="Only annotation files A to B-1, by position."),
+            click.option("--workers", type=click.IntRange(0), help="Processes. Default: one per core."),
+            click.option("--on", "engine", type=click.Choice(["local"]), default="local", hidden=True),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="STEP.FIELD=VALUE",
+                help="A setting of a step; `gristmill show NAME` lists them.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def manner_options(function: F) -> F:
+    """How a crawl behaves; none of it changes what a dataset is."""
+    for option in reversed(
+        [
+            click.option("--contact", help="A mail address or page for those we ask, in the user agent."),
+            click.option(
+                "--allow-private-addresses",
+                is_flag=True,
+                help="Also fetch from this machine and its networks.",
+            ),
+            click.option("--no-verify-tls", is_flag=True, help="Accept any certificate, for this run."),
+            click.option("--in-flight", type=click.IntRange(1), help="Requests at once in each worker."),
+            click.option("--per-host", type=click.IntRange(1), help="Of these, to one host."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def circumstances(
+    contact: str | None,
+    allow_private_addresses: bool,
+    no_verify_tls: bool,
+    in_flight: int | None,
+    per_host: int | None,
+) -> dict[str, str]:
+    """The manner options as settings of the step ``crawl``."""
+    given = {
+        "contact": contact,
+        "allow_private_addresses": "true" if allow_private_addresses else None,
+        "verify_tls": "false" if no_verify_tls else None,
+        "in_flight": in_flight,
+        "per_host": per_host,
+    }
+    return {f"crawl.{name}": str(value) for name, value in given.items() if value is not None}
+
+
+def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
+    """``KEY=VALUE`` words as a mapping.
+
+    Raises:
+        UsageError: A word without ``=``.
+    """
+    found = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{option} {value}: expected KEY=VALUE")
+        found[key] = text
+    return found
+
+
+def parse_span(text: str | None) -> tuple[int, int] | None:
+    """``A:B``.
+
+    Raises:
+        UsageError: Not two whole numbers.
+    """
+    if text is None:
+        return None
+    first, _, end = text.partition(":")
+    if not (first.isdigit() and end.isdigit()):
+        raise UsageError(f"--tasks {text}: expected two positions, for example --tasks 0:8")
+    return int(first), int(end)
+
+
+def recipe_loader(
+    reference: str, arguments: dict[str, Any] | None = None, settings: dict[str, str] | None = None
+) -> Callable[[], Any]:
+    """A picklable function that builds the recipe, here and in workers."""
+    from gristmill import recipes
+
+    if reference.endswith(".py"):
+        reference = str(Path(reference).resolve())
+    return partial(recipes.load, reference, arguments, settings)
+
+
+def default_workers() -> int:
+    """One per core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

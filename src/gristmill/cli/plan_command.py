@@ -1,0 +1,64 @@
+"""``gristmill plan NAME``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import click
+
+from gristmill.cli.options import json_option, pairs, recipe_loader
+
+
+@click.command("plan")
+@click.argument("name")
+@click.option(
+    "--source", "sources", multiple=True, metavar="KEY=PATH_OR_URL", help="A copy or mirror of a source."
+)
+@click.option("--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="As for `gristmill run`.")
+@click.option("--only", type=click.IntRange(1), help="As for `gristmill run`.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also look at this disk, and what is done.",
+)
+@click.option("--offline", is_flag=True, help="Ask nobody: use the published figures.")
+@json_option
+def command(
+    name: str,
+    sources: tuple[str, ...],
+    settings: tuple[str, ...],
+    only: int | None,
+    out: Path | None,
+    offline: bool,
+    as_json: bool,
+) -> None:
+    """What a run of NAME would fetch, ask for and write, and which access it needs. Moves nothing.
+
+    \b
+    Example:
+      gristmill plan coyo-700m
+      gristmill plan coyo-700m --source annotations=/mnt/coyo --out data
+    """
+    from gristmill.run.plan import plan
+
+    recipe = recipe_loader(name, None, pairs("--set", settings))()
+    folder = out / recipe.public_name if out else None
+    planned = plan(recipe, pairs("--source", sources), only=only, folder=folder, offline=offline)
+    free = shutil.disk_usage(_existing(out)).free if out else None
+    if as_json:
+        click.echo(json.dumps({**planned.as_dict(), "disk_free_bytes": free}, indent=2))
+        return
+    for line in planned.lines():
+        click.echo(line)
+    if free is not None:
+        short = " - NOT ENOUGH" if planned.disk_bytes is not None and planned.disk_bytes > free else ""
+        click.echo(f"free on that disk  {free / 1e9:,.1f} GB{short}")
+
+
+def _existing(path: Path) -> Path:
+    path = path.resolve()
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,212 @@
+"""What a person sees while a run goes on: bars on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.totals import total
+from gristmill.run.context import Progress
+from gristmill.run.schedule import Schedule
+from gristmill.run.stages import PACK, ROWS, SAMPLES
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.task import TaskRecord
+
+__all__ = ["Bars", "Lines", "Tally", "watcher_for"]
+
+_LOG_EVERY_S = 10.0
+_VERBS = {ROWS: "select", SAMPLES: "crawl", PACK: "pack"}
+
+
+class Tally:
+    """How far all stages are: records that are committed, and tasks under way."""
+
+    def __init__(self) -> None:
+        self.total = dict.fromkeys(_VERBS, 0)
+        self.done = dict.fromkeys(_VERBS, 0)
+        self.kept = 0
+        self.reasons: Counter[str] = Counter()
+        self.running: dict[str, Progress] = {}
+        self.new = 0
+        self._since = time.monotonic()
+
+    def begun(self, begun: Begun, ledger: Ledger) -> None:
+        """Take in what earlier runs did."""
+        totals = total(ledger.records.values())
+        for stage in _VERBS:
+            self.done[stage] = totals.stage(stage).samples_in
+        self.total[SAMPLES] = totals.stage(ROWS).kept
+        self.kept = totals.stage(SAMPLES).kept
+        self.reasons.update(totals.stage(SAMPLES).dropped)
+
+    def committed(self, record: TaskRecord) -> None:
+        """Take in a task."""
+        self.running.pop(record.task_id, None)
+        taken_over = sum(record.retried.values())
+        self.done[record.stage] += record.samples_in - taken_over
+        if record.stage == ROWS:
+            self.total[SAMPLES] += record.kept
+        elif record.stage == SAMPLES:
+            self.kept += record.kept
+            self.new += record.samples_in
+            self.reasons.update(record.dropped)
+            self.reasons.subtract(record.retried)
+
+    def now(self, stage: str) -> int:
+        """Rows done, those of tasks under way included."""
+        return self.done[stage] + sum(p.done for p in self.running.values() if p.stage == stage)
+
+    def rate(self) -> float:
+        """Media finished a second since this run began."""
+        running = sum(p.done for p in self.running.values() if p.stage == SAMPLES)
+        return (self.new + running) / max(0.001, time.monotonic() - self._since)
+
+    def left_s(self) -> float | None:
+        """Seconds left at this rate for what is known to be crawled."""
+        rate = self.rate()
+        return (self.total[SAMPLES] - self.now(SAMPLES)) / rate if rate > 0 else None
+
+    def failing(self) -> list[tuple[str, int]]:
+        """The three most frequent reasons."""
+        reasons = self.reasons.copy()
+        for progress in self.running.values():
+            reasons.update(progress.reasons)
+        return [(reason, n) for reason, n in reasons.most_common(3) if n > 0]
+
+    def sentence(self) -> str:
+        """All of it in one line."""
+        crawled, known = self.now(SAMPLES), self.total[SAMPLES]
+        lost = sum(self.reasons.values()) + sum(sum(p.reasons.values()) for p in self.running.values())
+        kept = f"{(crawled - lost) / crawled:.0%} kept" if crawled else "nothing asked yet"
+        why = ", ".join(f"{reason} {n:,}" for reason, n in self.failing())
+        left = self.left_s()
+        until = f", {_duration(left)} left" if left is not None and known > crawled else ""
+        return f"{crawled:,} of {known:,} crawled, {self.rate():,.0f}/s, {kept}{until}" + (
+            f"; {why}" if why else ""
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Lines:
+    """For logs: what begins, what ends, and every ten seconds how far it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tally = Tally()
+        self._said_at = time.monotonic()
+
+    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: Schedule) -> None:
+        """See :class:`gristmill.run.drive.Watcher`."""
+        self._tally.begun(begun, ledger)
+        done = len(ledger.records)
+        again = f", going on after {done:,} finished tasks" if done else ""
+        self.say(f"{recipe.public_name} {recipe.version}: {len(begun.inputs):,} annotation files{again}")
+
+    def progress(self, progress: Progress) -> None:
+        """See :class:`gristmill.run.drive.Watcher`."""
+        self._tally.running[progress.task_id] = progress
+        if time.monotonic() - self._said_at >= _LOG_EVERY_S:
+            self.say(self._tally.sentence())
+
+    def committed(self, record: TaskRecord) -> None:
+        """See :class:`gristmill.run.drive.Watcher`."""
+        self._tally.committed(record)
+        for note in record.notes:
+            self.say(note)
+
+    def say(self, text: str) -> None:
+        """See :class:`gristmill.run.drive.Watcher`."""
+        self._said_at = time.monotonic()
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+        sys.stderr.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._tally.now(SAMPLES):
+            self.say(self._tally.sentence())
+
+
+class Bars:
+    """For terminals: a bar for each stage, and a line with what fails."""
+
+    def __init__(self, folder: Path) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._tally = Tally()
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:<7}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            refresh_per_second=4,
+        )
+        self._ids = {stage: self._bars.add_task(verb, total=None, text="") for stage, verb in _VERBS.items()}
+
+    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: Schedule) -> None:
+        """See :class:`gristmill.run.drive.Watcher`."""
+        self._tally.begun(begun, ledger)
+        done = len(ledger.records)
+        again = f", going on after {done:,} finished tasks" if done else ""
+        self.say(f"{recipe.public_name} {recipe.version}: {len(begun.inputs):,} annotation files{again}")
+        self._show()
+
+    def progress(self, progress: Progress) -> None:
+        """See :class:`gristmill.run.drive.Watcher`."""
+        self._tally.running[progress.task_id] = progress
+        self._show()
+
+    def committed(self, record: TaskRecord) -> None:
+        """See :class:`gristmill.run.drive.Watcher`."""
+        self._tally.committed(record)
+        for note in record.notes:
+            self.say(note)
+        self._show()
+
+    def _show(self) -> None:
+        tally = self._tally
+        totals = {
+            ROWS: sum(p.total or 0 for p in tally.running.values() if p.stage == ROWS) + tally.done[ROWS],
+            SAMPLES: tally.total[SAMPLES],
+            PACK: tally.kept,
+        }
+        why = "  ".join(f"{reason} {n:,}" for reason, n in tally.failing())
+        texts = {ROWS: "rows", SAMPLES: f"{tally.rate():,.0f}/s  [dim]{why}[/dim]", PACK: "kept"}
+        for stage, bar in self._ids.items():
+            self._bars.update(bar, completed=tally.now(stage), total=totals[stage] or None, text=texts[stage])
+
+    def say(self, text: str) -> None:
+        """See :class:`gristmill.run.drive.Watcher`."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+
+def watcher_for(folder: Path) -> Bars | Lines:
+    """Bars where somebody watches, lines where a log is written."""
+    return Bars(folder) if sys.stderr.isatty() else Lines(folder)

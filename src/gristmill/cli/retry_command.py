@@ -1,0 +1,69 @@
+"""``gristmill retry DIR``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gristmill.cli.options import circumstances, default_workers, json_option, manner_options, recipe_loader
+
+
+@click.command("retry")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--reason",
+    "reason",
+    default="transient",
+    show_default=True,
+    metavar="R,...",
+    help="Which failures: reasons as `gristmill status` names them, `timeout`, or `transient`.",
+)
+@click.option("--workers", type=click.IntRange(0), help="Processes. Default: one per core.")
+@manner_options
+@json_option
+def command(
+    folder: Path,
+    reason: str,
+    workers: int | None,
+    contact: str | None,
+    allow_private_addresses: bool,
+    no_verify_tls: bool,
+    in_flight: int | None,
+    per_host: int | None,
+    as_json: bool,
+) -> None:
+    """Ask again for what failed for these reasons, and for nothing else.
+
+    What comes this time goes into additional shards; finished shards stay as they are, byte for byte.
+
+    \b
+    Example:
+      gristmill retry data/coyo-700m
+      gristmill retry data/coyo-700m --reason http_5xx,timeout
+    """
+    from gristmill.cli.finish import run_and_tell
+    from gristmill.ledger.begun import datasets_in
+    from gristmill.run.begin import Job
+    from gristmill.run.reopen import add_round, open_dataset, reasons_from, schedule_of
+
+    reasons = reasons_from(reason)
+    manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host)
+    for dataset in datasets_in(folder):
+        opened = open_dataset(dataset)
+        settings = dict(opened.begun.settings)
+        load = recipe_loader(opened.reference, opened.arguments, {**settings, **manners})
+        if not add_round(opened, schedule_of(opened, load()), reasons):
+            click.echo(f"{dataset}: nothing failed for {', '.join(reasons)}.", err=True)
+            continue
+        job = Job(
+            load=load,
+            reference=opened.reference,
+            folder=dataset,
+            arguments=opened.begun.arguments,
+            settings=settings,
+            replaced={} if opened.reference == "crawl" else opened.replaced(),
+            only=opened.begun.only,
+            workers=default_workers() if workers is None else workers,
+        )
+        run_and_tell(job, as_json=as_json)

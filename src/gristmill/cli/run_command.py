@@ -1,0 +1,78 @@
+"""``gristmill run NAME --out DIR``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gristmill.cli.options import (
+    circumstances,
+    default_workers,
+    json_option,
+    manner_options,
+    pairs,
+    parse_span,
+    recipe_loader,
+    run_options,
+)
+from gristmill.spec.errors import UsageError
+
+
+@click.command("run")
+@click.argument("name")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to.")
+@click.option(
+    "--source", "sources", multiple=True, metavar="KEY=PATH_OR_URL", help="A copy or mirror of a source."
+)
+@click.option("--to", "to_step", metavar="STEP", help="Stop after this step.")
+@run_options
+@manner_options
+@json_option
+def command(
+    name: str,
+    out: Path,
+    sources: tuple[str, ...],
+    to_step: str | None,
+    only: int | None,
+    tasks: str | None,
+    workers: int | None,
+    engine: str,
+    settings: tuple[str, ...],
+    contact: str | None,
+    allow_private_addresses: bool,
+    no_verify_tls: bool,
+    in_flight: int | None,
+    per_host: int | None,
+    as_json: bool,
+) -> None:
+    """Prepare the dataset NAME under DIR/NAME. The same command continues what was interrupted.
+
+    \b
+    Example:
+      gristmill run coyo-700m --out data --tasks 0:1 --only 1000 --contact me@example.org
+      gristmill run coyo-700m --out data --source annotations=/mnt/coyo --set select.share=0.1
+
+    Several commands with different --tasks, on one machine or many, may share one DIR.
+    """
+    from gristmill.cli.finish import last_stage, run_and_tell
+    from gristmill.run.begin import Job
+
+    given = pairs("--set", settings)
+    manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host)
+    load = recipe_loader(name, None, {**given, **manners})
+    recipe = load()
+    if name == "crawl":
+        raise UsageError("a list of URLs is crawled with: gristmill crawl URLS --out DIR")
+    job = Job(
+        load=load,
+        reference=str(Path(name).resolve()) if name.endswith(".py") else name,
+        folder=out / recipe.public_name,
+        settings=given,
+        replaced=pairs("--source", sources),
+        only=only,
+        span=parse_span(tasks),
+        last=last_stage(recipe, to_step),
+        workers=default_workers() if workers is None else workers,
+    )
+    run_and_tell(job, as_json=as_json)

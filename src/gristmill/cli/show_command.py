@@ -1,0 +1,74 @@
+"""``gristmill show NAME``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+import click
+
+from gristmill.cli.options import json_option
+from gristmill.spec.recipe import Recipe
+
+
+@click.command("show")
+@click.argument("name")
+@json_option
+def command(name: str, as_json: bool) -> None:
+    """The card of recipe NAME: sources, steps and their settings, expectations, known traps.
+
+    \b
+    Example:
+      gristmill show coyo-700m
+      gristmill show my_recipe.py --json
+    """
+    from gristmill import recipes
+
+    recipe = recipes.find(name)
+    click.echo(json.dumps(_plain(recipe), indent=2, default=sorted) if as_json else _card(recipe))
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "name": recipe.public_name,
+        "version": recipe.version,
+        "title": recipe.title,
+        "description": recipe.description,
+        "homepage": recipe.homepage,
+        "license": recipe.license,
+        "redistribution": recipe.redistribution,
+        "stages": list(recipe.stages),
+        "sources": [asdict(source) for source in recipe.sources],
+        "steps": [{"step": step.name, **asdict(step)} for step in recipe.steps],  # type: ignore[call-overload]
+        "expect": asdict(recipe.expect),
+        "traps": list(recipe.traps),
+    }
+
+
+def _card(recipe: Recipe) -> str:
+    lines = [f"{recipe.title} ({recipe.public_name} {recipe.version})", "", recipe.description, ""]
+    lines += [
+        f"homepage  {recipe.homepage}",
+        f"licence   {recipe.license}; may be passed on: {recipe.redistribution}",
+    ]
+    for source in recipe.sources:
+        place = f"{source.hub}@{source.revision}" if source.hub else source.path or source.by_hand
+        lines += [f"source    {source.key}: {place} ({', '.join(source.patterns)}), {source.access}"]
+        if source.size_bytes:
+            lines += [
+                f"          {source.files:,} files, {source.size_bytes / 1e9:,.0f} GB, {source.rows or 0:,} rows"
+            ]
+    lines += ["", "steps, with their settings (--set STEP.FIELD=VALUE):"]
+    for step in recipe.steps:
+        lines.append(f"  {step.name}: {(step.__doc__ or '').strip().splitlines()[0]}")
+        for f in fields(step):  # type: ignore[arg-type]
+            mark = "" if f.metadata.get("identity", True) else "   (how, not what: may change between runs)"
+            lines.append(f"    {f.name} = {getattr(step, f.name)}{mark}")
+    lines += [
+        "",
+        f"expected  at least {recipe.expect.kept_share:.0%} of what is asked for. {recipe.expect.remark}",
+    ]
+    if recipe.traps:
+        lines += ["", "known traps:", *(f"  - {trap}" for trap in recipe.traps)]
+    return "\n".join(lines)

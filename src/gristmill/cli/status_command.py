@@ -1,0 +1,37 @@
+"""``gristmill status DIR``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from gristmill.cli.options import json_option, recipe_loader
+
+
+@click.command("status")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--watch", is_flag=True, help="Again every few seconds, until Ctrl-C.")
+@json_option
+def command(folder: Path, watch: bool, as_json: bool) -> None:
+    """The funnel of each dataset in DIR, failures by reason and host. Reads records alone.
+
+    \b
+    Example:
+      gristmill status data
+      gristmill status data/coyo-700m --json
+    """
+    from gristmill.cli.funnel import print_status
+    from gristmill.ledger.begun import datasets_in
+    from gristmill.run.reopen import open_dataset
+
+    while True:
+        for dataset in datasets_in(folder):
+            opened = open_dataset(dataset)
+            recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
+            print_status(dataset, recipe, opened.begun, opened.ledger, as_json=as_json)
+        if not watch:
+            return
+        time.sleep(5)
+        click.clear()

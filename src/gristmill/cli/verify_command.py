@@ -1,0 +1,68 @@
+"""``gristmill verify DIR``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from gristmill.cli.options import default_workers, json_option
+
+
+@click.command("verify")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--no-decode", is_flag=True, help="Checksums, counts and keys only.")
+@click.option("--repair", is_flag=True, help="Let the next run make damaged files anew.")
+@json_option
+def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
+    """Read all of it back as a trainer would: checksums, counts, keys, decodes, text against parts.
+
+    \b
+    Example:
+      gristmill verify data/coyo-700m
+      gristmill verify data --repair
+    """
+    from gristmill.ledger.begun import datasets_in
+    from gristmill.run.reopen import open_dataset
+    from gristmill.run.verify import Verified, damaged_records, verify
+    from gristmill.spec.errors import DamagedOutput
+
+    def tell(so_far: Verified) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{so_far.shards:,} shards, {so_far.samples:,} samples read", nl=False, err=True)
+
+    results = []
+    for dataset in datasets_in(folder):
+        opened = open_dataset(dataset)
+        result = verify(dataset, opened.ledger, threads=default_workers(), decode=not no_decode, tell=tell)
+        if sys.stderr.isatty():
+            click.echo(err=True)
+        results.append((dataset, result))
+        if repair:
+            for record in damaged_records(opened.ledger, result):
+                opened.ledger.void(record.task_id)
+    if as_json:
+        click.echo(json.dumps([_plain(dataset, result) for dataset, result in results], indent=2))
+    for dataset, result in results:
+        if not as_json:
+            click.echo(
+                f"{dataset}: {result.shards:,} shards, {result.samples:,} samples, {result.pictures:,} pictures, "
+                f"{result.size_bytes / 1e6:,.1f} MB: {'all as recorded' if not result.problems else 'DAMAGED'}"
+            )
+            for place, problem in [*result.problems[:20], *result.remarks[:20]]:
+                click.echo(f"  {place}: {problem}")
+    if any(result.problems for _, result in results):
+        then = (
+            "give the run's command again"
+            if repair
+            else "give: gristmill verify --repair, then the run's command"
+        )
+        raise DamagedOutput(f"something is not as recorded. To make it anew, {then}.")
+
+
+def _plain(dataset: Path, result: object) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {"dataset": str(dataset), **asdict(result)}  # type: ignore[call-overload]

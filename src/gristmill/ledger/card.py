@@ -1,0 +1,272 @@
+"""``README.md``: the dataset card, as the Hugging Face hub and its library read it.
+
+Format: https://huggingface.co/docs/hub/datasets-cards
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import orjson
+
+from gristmill import __version__
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.features import IMAGE_PARTS, features
+from gristmill.ledger.funnel import Funnel, funnel
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.losses import ADVICE, explained, grouped
+from gristmill.ledger.manifest import shards_of
+from gristmill.ledger.totals import total
+from gristmill.ledger.words import share_text, size_text
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.sample import Json
+from gristmill.spec.task import ShardInfo
+from gristmill.storage.files import write_whole
+
+__all__ = ["REDISTRIBUTION", "card", "command", "write_card"]
+
+REDISTRIBUTION: Mapping[str, str] = {
+    "media": "The pictures may be passed on, under the licence above.",
+    "urls": "Only the addresses and annotations may be passed on; the pictures belong to their owners. "
+    "Do not publish the shards.",
+    "nothing": "Nothing of this may be passed on.",
+}
+"""What a recipe's ``redistribution`` means."""
+
+_HUB_LICENSES = frozenset(
+    {
+        *(
+            "apache-2.0",
+            "mit",
+            "cc0-1.0",
+            "cc-by-2.0",
+            "cc-by-3.0",
+            "cc-by-4.0",
+            "cc-by-sa-3.0",
+            "cc-by-sa-4.0",
+        ),
+        *("cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-4.0"),
+        *("odc-by", "odbl", "pddl", "cdla-permissive-2.0", "unknown"),
+    }
+)
+"""Licences that the hub knows by name; others are ``other`` with a name and a link."""
+
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+
+
+def write_card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Path:
+    """Write ``README.md`` for the dataset in ``folder``, whole or not at all; returns its path.
+
+    Raises:
+        DamagedOutput: A shard that its schema is read off is damaged.
+        OSError: As the system says.
+    """
+    path = folder / "README.md"
+    write_whole(path, card(folder, recipe, begun, ledger).encode())
+    return path
+
+
+def card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> str:
+    """The text of the card: YAML for machines, then prose for people."""
+    levels = funnel(total(ledger.records.values()), begun)
+    shards = shards_of(ledger)
+    schema = features(folder, [shard.path for shard in shards])
+    sections = (
+        _opening(recipe, levels, shards),
+        _contents(schema),
+        _making(recipe, begun),
+        _funnel_table(levels),
+        _loss_tables(levels),
+        _loading(folder.resolve().name, schema, shards),
+        _licence(recipe),
+        _traps(recipe),
+        _citation(recipe),
+    )
+    return _front_matter(recipe, levels, schema) + "\n\n".join(s for s in sections if s) + "\n"
+
+
+def command(begun: Begun) -> str:
+    """The command that makes this dataset, as far as it bears on what comes out."""
+    words = ["gristmill", "run", begun.name] if begun.recipe != "crawl" else ["gristmill", "crawl", "URLS"]
+    words += ["--out", "DIR"]
+    if begun.only is not None:
+        words += ["--only", str(begun.only)]
+    words += [f"--{name.replace('_', '-')}={value}" for name, value in begun.arguments.items() if value]
+    for name, value in begun.settings.items():
+        words += ["--set", f"{name}={value}"]
+    return shlex.join(words)
+
+
+def _front_matter(recipe: Recipe, levels: Funnel, schema: Sequence[Json]) -> str:
+    """JSON is YAML, so every value is written as JSON: quoted text cannot break out."""
+    keys: dict[str, Json] = {
+        **_hub_license(recipe),
+        "pretty_name": recipe.title,
+        "size_categories": [_size_category(levels.count("packed"))],
+        "task_categories": ["image-to-text", "image-text-to-text"],
+        "source_datasets": [source.hub for source in recipe.sources if source.hub],
+        "tags": ["webdataset", "gristmill"],
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": "train", "path": "shards/*.tar"}]},
+        ],
+    }
+    lines = [f"{key}: {_json(value)}" for key, value in keys.items() if value]
+    lines += ["dataset_info:", "  features:", *(f"  - {_json(field)}" for field in schema)]
+    return "---\n" + "\n".join(lines) + "\n---\n\n"
+
+
+def _json(value: Json) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _hub_license(recipe: Recipe) -> dict[str, Json]:
+    name = re.sub(r"[^a-z0-9.]+", "-", recipe.license.lower()).strip("-")
+    if name in _HUB_LICENSES:
+        return {"license": name}
+    return {"license": "other", "license_name": name or "unnamed", "license_link": recipe.homepage}
+
+
+def _size_category(samples: int) -> str:
+    return next((s for i, s in enumerate(_SIZES) if samples < 10 ** (i + 3)), "10B<n<100B")
+
+
+def _opening(recipe: Recipe, levels: Funnel, shards: Sequence[ShardInfo]) -> str:
+    size = size_text(sum(shard.size_bytes for shard in shards))
+    state = "" if levels.complete else f"\n\n**Not complete yet.** {_waiting(levels)}"
+    return (
+        f"# {recipe.title}\n\n{recipe.description.strip()}\n\n"
+        f"Recipe `{recipe.public_name}`, version {recipe.version}, from <{recipe.homepage}>: "
+        f"{levels.count('packed'):,} samples in {len(shards):,} shards, {size}.{state}"
+    )
+
+
+def _waiting(levels: Funnel) -> str:
+    waiting = sum(level.waiting for level in levels.levels)
+    return (
+        f"{levels.files_read:,} of {levels.files:,} annotation files are read and {waiting:,} samples wait. "
+        "The command that made it continues it."
+    )
+
+
+def _contents(schema: Sequence[Json]) -> str:
+    parts = [field["name"] for field in schema if not field["name"].startswith("__")]
+    media = [part for part in parts if part not in ("txt", "json")]
+    lines = [f"- `<key>.{part}`: the picture as stored" for part in media]
+    lines += ["- `<key>.txt`: its text"] if "txt" in parts else []
+    lines.append(
+        "- `<key>.json`: `url`; `sha256`, `md5` and `bytes` of the picture as it came; `original_width`, "
+        "`original_height`; `width`, `height`, `stored_bytes` as stored; `phash` and `phash_distance`; "
+        "`origin` (file and row); `upstream`, the row verbatim"
+    )
+    return (
+        "## What is in it\n\n"
+        "`shards/*.tar` in WebDataset form. Keys are unique and the same on every run.\n\n"
+        + "\n".join(lines)
+        + "\n\nThe fate of every upstream row, kept or not and why, is in `fates/*.parquet`; `dataset.json` holds "
+        "the pinned sources, counts and the checksum of each shard; `report.html` shows all this in one page."
+    )
+
+
+def _making(recipe: Recipe, begun: Begun) -> str:
+    lines = ["## How it was made", "", f"By Gristmill {__version__}:", ""]
+    lines += ["```sh", command(begun), "```", ""]
+    for source in recipe.sources:
+        pinned = f"`{source.hub}` at revision `{source.revision}`" if source.hub else "a local list"
+        files = [i for i in begun.inputs if i.source == source.key]
+        size = size_text(sum(i.size_bytes for i in files))
+        lines.append(f"- source `{source.key}`: {pinned}, {len(files):,} files, {size}")
+    for number, step in enumerate(begun.identity["steps"], 1):
+        settings = ", ".join(
+            f"{key} = `{_json(_listed(value))}`"
+            for key, value in step.items()
+            if key not in ("step", "revision")
+        )
+        lines.append(
+            f"- step {number}, **{step['step']}** (revision {step['revision']}): {settings or 'as is'}"
+        )
+    return "\n".join(lines)
+
+
+def _listed(value: Json) -> Json:
+    return sorted(value) if isinstance(value, (set, frozenset)) else value
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rule = ["---", *("---:" if title not in ("", "meaning", "of which") else "---" for title in head[1:])]
+    lines = [head, rule, *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _funnel_table(levels: Funnel) -> str:
+    rows = []
+    for level in levels.levels:
+        lost = ", ".join(f"{reason} {number:,}" for reason, number in list(level.lost.items())[:4])
+        rest = len(level.lost) - 4
+        rows.append(
+            (
+                level.title,
+                f"{level.count:,}",
+                f"{level.lost_count:,}" if level.phase else "",
+                f"{level.waiting:,}" if level.waiting else "",
+                lost + (f", and {rest} more" if rest > 0 else ""),
+            )
+        )
+    table = _table(("rows", "number", "lost after", "waiting", "of which"), rows)
+    return f"## Where every row went\n\nEach number is the next one, plus what was lost or waits.\n\n{table}"
+
+
+def _loss_tables(levels: Funnel) -> str:
+    asked = levels.count("asked")
+    if not asked:
+        return ""
+    blocks = ["## Losses by reason", f"Shares are of the {asked:,} samples asked for."]
+    for group, reasons in grouped(levels.dropped(after_selection=True)).items():
+        rows = [(f"`{r}`", f"{n:,}", share_text(n, asked), explained(r)) for r, n in reasons.items()]
+        blocks += [f"{ADVICE[group]}", _table(("reason", "number", "share", "meaning"), rows)]
+    return "\n\n".join(blocks) if len(blocks) > 2 else ""
+
+
+def _loading(name: str, schema: Sequence[Json], shards: Sequence[ShardInfo]) -> str:
+    parts = [field["name"] for field in schema]
+    picture = next((p for p in parts if p.rpartition(".")[2] in IMAGE_PARTS), "jpg")
+    wanted = ", ".join(f'"{p}"' for p in (picture, *(p for p in ("txt", "json") if p in parts)))
+    last = Path(shards[-1].path).stem if shards else "00000"
+    return f"""## How to load it
+
+```python
+import webdataset as wds
+
+dataset = wds.WebDataset("shards/{{00000..{last}}}.tar", shardshuffle=100).decode("pil").to_tuple({wanted})
+```
+
+```python
+from datasets import load_dataset
+
+dataset = load_dataset("DIR/{name}", split="train", streaming=True)
+```
+
+```sh
+gristmill verify DIR/{name}
+gristmill export DIR/{name} --to vila --out X
+```
+
+The features are declared above on purpose: without them `datasets` looks at the first five samples only and
+silently leaves out what later ones have."""
+
+
+def _licence(recipe: Recipe) -> str:
+    return (
+        f"## Licence\n\n{recipe.license}, as upstream states it. {REDISTRIBUTION[recipe.redistribution]} "
+        "Each picture has its own owner, whatever the licence of the list says."
+    )
+
+
+def _traps(recipe: Recipe) -> str:
+    return "## Known traps\n\n" + "\n".join(f"- {trap}" for trap in recipe.traps) if recipe.traps else ""
+
+
+def _citation(recipe: Recipe) -> str:
+    return f"## Citation\n\n```bibtex\n{recipe.citation.strip()}\n```" if recipe.citation else ""

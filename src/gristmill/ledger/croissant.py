@@ -1,0 +1,252 @@
+"""``croissant.json``: the dataset described for machines, in Croissant 1.1 (JSON-LD).
+
+Format: http://mlcommons.org/croissant/1.1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from gristmill import __version__
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.features import IMAGE_PARTS, features
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.manifest import MANIFEST, shards_of
+from gristmill.ledger.totals import Totals, total
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.sample import Json
+from gristmill.spec.task import ShardInfo
+from gristmill.storage.files import sha256_file, write_whole
+
+__all__ = ["croissant", "write_croissant"]
+
+_LISTED_SHARDS = 100
+_MIME = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+}
+_KEY = {"fileProperty": "filename"}
+
+_TERMS = (
+    *(
+        "arrayShape",
+        "citeAs",
+        "column",
+        "containedIn",
+        "equivalentProperty",
+        "extract",
+        "field",
+        "fileProperty",
+        "fileObject",
+        "fileSet",
+        "format",
+        "includes",
+    ),
+    *(
+        "isArray",
+        "isLiveDataset",
+        "jsonPath",
+        "key",
+        "md5",
+        "parentField",
+        "path",
+        "recordSet",
+        "references",
+        "regex",
+    ),
+    *("repeated", "replace", "samplingRate", "separator", "source", "subField", "transform"),
+)
+
+_CONTEXT: dict[str, Json] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "prov": "http://www.w3.org/ns/prov#",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "wasDerivedFrom": "prov:wasDerivedFrom",
+    "wasGeneratedBy": "prov:wasGeneratedBy",
+    **{term: f"cr:{term}" for term in _TERMS},
+}
+
+
+def write_croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Path:
+    """Write ``croissant.json`` for the dataset in ``folder``, whole or not at all; returns its path.
+
+    Above a hundred shards they are described as a set, and the manifest, which lists their checksums, as a
+    file: write it first.
+
+    Raises:
+        DamagedOutput: A shard that its schema is read off is damaged.
+        OSError: As the system says.
+    """
+    path = folder / "croissant.json"
+    described = croissant(folder, recipe, begun, ledger)
+    write_whole(path, orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    return path
+
+
+def croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
+    """The description, as plain data."""
+    totals = total(ledger.records.values())
+    shards = shards_of(ledger)
+    schema = features(folder, [shard.path for shard in shards])
+    described: dict[str, Json] = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": recipe.public_name,
+        "alternateName": recipe.title,
+        "description": recipe.description.strip(),
+        "version": _semantic(recipe.version),
+        "license": recipe.license,
+        "url": recipe.homepage,
+        "citeAs": recipe.citation.strip() or None,
+        "datePublished": _date(totals),
+        "creator": {"@type": "sc:Organization", "name": recipe.title, "url": recipe.homepage},
+        "wasDerivedFrom": [{"@id": origin} for origin in _origins(recipe)],
+        "wasGeneratedBy": {
+            "@type": "prov:Activity",
+            "name": f"gristmill {__version__}, recipe {recipe.public_name} {recipe.version}",
+        },
+        "distribution": [*_files(folder, shards), *_sets(schema, shards)],
+        "recordSet": _record_sets(schema) if shards else [],
+    }
+    return {key: value for key, value in described.items() if value not in (None, [])}
+
+
+def _date(totals: Totals) -> str | None:
+    at = totals.finished_at
+    return None if at is None else datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
+def _semantic(version: str) -> str:
+    """A calendar version in the form that Croissant asks for, which allows no leading zeros."""
+    return ".".join(str(int(number)) for number in version.split("."))
+
+
+def _origins(recipe: Recipe) -> list[str]:
+    return [f"https://huggingface.co/datasets/{s.hub}/tree/{s.revision}" for s in recipe.sources if s.hub]
+
+
+def _files(folder: Path, shards: Sequence[ShardInfo]) -> list[Json]:
+    """Each shard with its checksum; beyond a hundred the manifest in their stead."""
+    if len(shards) <= _LISTED_SHARDS:
+        return [_file(s.path, s.path, s.size_bytes, "application/x-tar", s.digest) for s in shards]
+    manifest = folder / MANIFEST
+    size = manifest.stat().st_size
+    return [
+        _file("manifest", MANIFEST, size, "application/json", sha256_file(manifest)),
+        {
+            "@type": "cr:FileSet",
+            "@id": "shards",
+            "name": "shards",
+            "description": f"{len(shards)} shards; {MANIFEST} lists the SHA-256 of each.",
+            "encodingFormat": "application/x-tar",
+            "includes": "shards/*.tar",
+        },
+    ]
+
+
+def _file(name: str, path: str, size_bytes: int, mime: str, sha256: str) -> Json:
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "contentUrl": path,
+        "contentSize": f"{size_bytes} B",
+        "encodingFormat": mime,
+        "sha256": sha256,
+    }
+
+
+def _sets(schema: Sequence[Json], shards: Sequence[ShardInfo]) -> list[Json]:
+    """The members of all shards, one set for each part of a sample."""
+    ids = [s.path for s in shards] if len(shards) <= _LISTED_SHARDS else ["shards"]
+    return [
+        {
+            "@type": "cr:FileSet",
+            "@id": f"{part}-members",
+            "name": f"{part}-members",
+            "containedIn": [{"@id": name} for name in ids],
+            "encodingFormat": _mime(part),
+            "includes": f"*.{part}",
+        }
+        for part in _parts(schema)
+        if shards
+    ]
+
+
+def _parts(schema: Sequence[Json]) -> list[str]:
+    return [field["name"] for field in schema if not field["name"].startswith("__")]
+
+
+def _mime(part: str) -> str:
+    extension = part.rpartition(".")[2]
+    return {**_MIME, "txt": "text/plain", "json": "application/json"}.get(
+        extension, "application/octet-stream"
+    )
+
+
+def _record_sets(schema: Sequence[Json]) -> list[Json]:
+    """One set of records for each part of a sample; the key tells which belong together.
+
+    Joins between them, and single values out of the ``json`` part, could be written down, but mlcroissant 1.1
+    accepts such a description and then fails to read members of an archive by it.
+    """
+    sets = []
+    parts = [field for field in schema if not field["name"].startswith("__")]
+    for field in parts:
+        part = field["name"]
+        key = _field(part, "key", part, "sc:Text", _KEY)
+        kind = "sc:ImageObject" if part.rpartition(".")[2] in IMAGE_PARTS else "sc:Text"
+        content = _field(part, "content", part, kind, {"fileProperty": "content"})
+        if "struct" in field:
+            content["description"] = "JSON object: " + ", ".join(_described(f) for f in field["struct"])
+        sets.append(
+            _record_set(
+                part, f"The {part} part of each sample; the key ties it to the others.", [key, content]
+            )
+        )
+    return sets
+
+
+def _described(field: Json) -> str:
+    kind = field.get("dtype") or ("list" if "list" in field else "object")
+    return f"{field['name']} ({kind})"
+
+
+def _record_set(name: str, description: str, fields: list[Json]) -> Json:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "description": description,
+        "key": {"@id": f"{name}/key"},
+        "field": fields,
+    }
+
+
+def _field(record_set: str, name: str, part: str, kind: str, extract: Json) -> dict[str, Json]:
+    source: dict[str, Json] = {"fileSet": {"@id": f"{part}-members"}, "extract": extract}
+    if extract == _KEY:
+        source["transform"] = {"regex": r"^([^.]+)\..*$"}
+    return {
+        "@type": "cr:Field",
+        "@id": f"{record_set}/{name}",
+        "name": f"{record_set}/{name}",
+        "dataType": kind,
+        "source": source,
+    }

@@ -1,0 +1,130 @@
+"""The funnel of a dataset: six levels, each the sum of the next, what was lost on the way, and what waits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.losses import Phase, phase_of
+from gristmill.ledger.totals import Totals
+from gristmill.spec.sample import Json
+
+__all__ = ["Funnel", "Level", "funnel"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One level: ``count`` = next level's count + ``lost`` + ``waiting``.
+
+    Attributes:
+        title: What a sample on this level is, in words.
+        phase: Where the losses between this level and the next happen; None for the last.
+        lost: Losses by reason, the largest first.
+        waiting: Not yet worked on.
+    """
+
+    name: str
+    title: str
+    count: int
+    phase: Phase | None = None
+    lost: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
+
+    @property
+    def lost_count(self) -> int:
+        """All losses on the way to the next level."""
+        return sum(self.lost.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funnel:
+    """The levels from the upstream's rows to packed samples.
+
+    Attributes:
+        adds_up: The first level is what the annotation files hold, as far as they were read.
+        files_read: Annotation files whose rows all have a fate or were handed on.
+        complete: All files were read and nothing waits.
+    """
+
+    levels: tuple[Level, ...]
+    adds_up: bool
+    files: int
+    files_read: int
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to do."""
+        return self.files_read >= self.files and not any(level.waiting for level in self.levels)
+
+    def count(self, name: str) -> int:
+        """Samples on the level ``name``."""
+        return next(level.count for level in self.levels if level.name == name)
+
+    def dropped(self, *, after_selection: bool = False) -> dict[str, int]:
+        """Losses by reason over all levels, the largest first.
+
+        Args:
+            after_selection: Leave out the rows that were never chosen.
+        """
+        levels = self.levels[1:] if after_selection else self.levels
+        return dict(sum((Counter(level.lost) for level in levels), Counter()).most_common())
+
+    def to_json(self) -> list[Json]:
+        """Plain data."""
+        return [
+            {
+                "level": level.name,
+                "count": level.count,
+                "lost": dict(level.lost),
+                "waiting": level.waiting,
+            }
+            for level in self.levels
+        ]
+
+
+def funnel(totals: Totals, begun: Begun) -> Funnel:
+    """The funnel of the records summed in ``totals``.
+
+    While a run is under way its records are read one journal after another, so a later stage may already be
+    known by more samples than the earlier one handed on: levels are therefore summed up from the last.
+    """
+    rows, samples, pack = totals.stage("rows"), totals.stage("samples"), totals.stage("pack")
+    lost: dict[Phase, Counter[str]] = {phase: Counter() for phase in Phase}
+    lost[Phase.SELECTING].update(rows.dropped)
+    lost[Phase.PACKING].update(pack.dropped)
+    for reason, number in samples.dropped.items():
+        lost[phase_of(reason)][reason] += number
+
+    packed = pack.kept
+    kept = max(samples.kept, pack.samples_in)
+    fetched = kept + lost[Phase.CHECKING].total()
+    asked = fetched + lost[Phase.FETCHING].total()
+    read = asked + lost[Phase.READING].total()
+    selected = max(rows.kept, read)
+    annotated = selected + lost[Phase.SELECTING].total()
+
+    def level(name: str, title: str, count: int, phase: Phase | None = None, waiting: int = 0) -> Level:
+        reasons = dict(lost[phase].most_common()) if phase else {}
+        return Level(name=name, title=title, count=count, phase=phase, lost=reasons, waiting=waiting)
+
+    return Funnel(
+        levels=(
+            level("annotated", "rows in the annotation files", annotated, Phase.SELECTING),
+            level("selected", "chosen by the recipe", selected, Phase.READING, selected - read),
+            level("asked", "asked for", asked, Phase.FETCHING),
+            level("fetched", "arrived", fetched, Phase.CHECKING),
+            level(
+                "kept",
+                "kept as good pictures",
+                kept,
+                Phase.PACKING,
+                kept - packed - lost[Phase.PACKING].total(),
+            ),
+            level("packed", "in the shards", packed),
+        ),
+        adds_up=not rows.tasks or annotated == rows.samples_in,
+        files=len(begun.inputs),
+        files_read=rows.tasks,
+    )

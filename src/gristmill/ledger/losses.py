@@ -1,0 +1,162 @@
+"""What each reason means to a person: where on the way it stands, whether asking again helps, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from gristmill.spec.reasons import OURS, TRANSIENT, Reason
+
+__all__ = ["ADVICE", "Group", "Phase", "explained", "group_of", "grouped", "phase_of"]
+
+
+class Phase(StrEnum):
+    """Where a row was lost; a level of the funnel loses to exactly one of them."""
+
+    SELECTING = "selecting"
+    READING = "reading"
+    FETCHING = "fetching"
+    CHECKING = "checking"
+    PACKING = "packing"
+
+
+class Group(StrEnum):
+    """What can be done about a loss."""
+
+    LATER = "later"
+    OURS = "ours"
+    NEVER = "never"
+    RULES = "rules"
+
+
+ADVICE: Mapping[Group, str] = {
+    Group.LATER: "The server or the way to it failed this time. Asking again later brings part of these back.",
+    Group.OURS: "These may be our own network or machine. Check that first, then ask again.",
+    Group.NEVER: "Gone, refused by the owner, or not a usable picture. Asking again soon will not change it.",
+    Group.RULES: "Left out by this dataset's own rules and limits. Nothing is broken.",
+}
+"""One sentence for each group."""
+
+_READING = frozenset(
+    {
+        Reason.BAD_ROW,
+        Reason.ROW_TOO_LONG,
+        Reason.EMPTY_TEXT,
+        Reason.DUPLICATE_KEY,
+        Reason.BAD_URL,
+        Reason.BAD_SCHEME,
+        Reason.BAD_PORT,
+    }
+)
+_CHECKING = frozenset(
+    {
+        Reason.NOT_AN_IMAGE,
+        Reason.UNSUPPORTED,
+        Reason.TRUNCATED,
+        Reason.UNDECODABLE,
+        Reason.TOO_MANY_PIXELS,
+        Reason.DECODER_CRASH,
+        Reason.DECODER_TIMEOUT,
+        Reason.TOO_SMALL,
+        Reason.ASPECT,
+        Reason.HASH_MISMATCH,
+        Reason.PHASH_MISMATCH,
+    }
+)
+_RULES = frozenset(
+    {
+        Reason.NO_SCORE,
+        Reason.BELOW_FLOOR,
+        Reason.BEYOND_SHARE,
+        Reason.NOT_CHOSEN,
+        Reason.EMPTY_TEXT,
+        Reason.DUPLICATE_KEY,
+        Reason.TOO_SMALL,
+        Reason.ASPECT,
+        Reason.TOO_LARGE,
+        Reason.TOO_MANY_PIXELS,
+        Reason.TAIL,
+    }
+)
+
+_EXPLAINED: Mapping[Reason, str] = {
+    Reason.BAD_ROW: "the row could not be read",
+    Reason.ROW_TOO_LONG: "the row is longer than the reader's limit",
+    Reason.NO_SCORE: "the score is missing",
+    Reason.BELOW_FLOOR: "the score is not above the floor",
+    Reason.BEYOND_SHARE: "passes the floor, but not among the best share",
+    Reason.NOT_CHOSEN: "left out by --only",
+    Reason.EMPTY_TEXT: "there is no text",
+    Reason.DUPLICATE_KEY: "the key was used before",
+    Reason.BAD_URL: "the address is malformed",
+    Reason.BAD_SCHEME: "the address is neither http nor https",
+    Reason.BAD_PORT: "the address names a port that is not asked",
+    Reason.PRIVATE_ADDRESS: "the address leads into a private network",
+    Reason.DNS_NOT_FOUND: "the host name does not exist",
+    Reason.DNS_FAILED: "the name lookup failed or timed out",
+    Reason.CONNECT_FAILED: "no connection",
+    Reason.CONNECT_TIMEOUT: "no connection in time",
+    Reason.TLS: "the certificate or the TLS handshake failed",
+    Reason.DEADLINE: "the total time for one address was used up",
+    Reason.STALLED: "the server stopped sending",
+    Reason.RESET: "the connection was cut",
+    Reason.SHORT_BODY: "fewer bytes came than were announced",
+    Reason.TOO_LARGE: "the body is larger than the limit",
+    Reason.BOMB: "the compressed body unpacks beyond the limit",
+    Reason.BAD_HTTP: "the answer is not proper HTTP",
+    Reason.REDIRECTS: "too many redirects, or a loop",
+    Reason.HTTP_404: "not found (404)",
+    Reason.HTTP_410: "gone (410)",
+    Reason.HTTP_403: "forbidden (403)",
+    Reason.HTTP_451: "blocked for legal reasons (451)",
+    Reason.HTTP_429: "too many requests (429)",
+    Reason.HTTP_4XX: "another refusal (4xx)",
+    Reason.HTTP_5XX: "the server failed (5xx)",
+    Reason.HTTP_OTHER: "another status",
+    Reason.OPTED_OUT: "the owner opted out (X-Robots-Tag)",
+    Reason.ROBOTS: "disallowed by robots.txt",
+    Reason.EMPTY: "the body is empty",
+    Reason.NOT_AN_IMAGE: "something else than a picture came",
+    Reason.UNSUPPORTED: "a picture format that is not accepted",
+    Reason.TRUNCATED: "the picture is cut off",
+    Reason.UNDECODABLE: "the picture does not decode",
+    Reason.TOO_MANY_PIXELS: "more pixels than the limit",
+    Reason.DECODER_CRASH: "the decoder crashed on it",
+    Reason.DECODER_TIMEOUT: "decoding took too long",
+    Reason.TOO_SMALL: "smaller than wanted",
+    Reason.ASPECT: "too long and thin",
+    Reason.HASH_MISMATCH: "other bytes than the list promised",
+    Reason.PHASH_MISMATCH: "another picture than the list describes",
+    Reason.TAIL: "in the last, incomplete shard",
+    Reason.INTERNAL_ERROR: "an error of ours",
+}
+
+
+def phase_of(reason: str) -> Phase:
+    """Where on the way between a chosen row and a shard ``reason`` stands; SELECTING is told by its stage."""
+    if reason in _READING:
+        return Phase.READING
+    if reason in _CHECKING:
+        return Phase.CHECKING
+    return Phase.PACKING if reason == Reason.TAIL else Phase.FETCHING
+
+
+def group_of(reason: str) -> Group:
+    """What can be done about ``reason``; a reason of a newer version counts as one that stays."""
+    if reason in OURS:
+        return Group.OURS
+    if reason in TRANSIENT:
+        return Group.LATER
+    return Group.RULES if reason in _RULES else Group.NEVER
+
+
+def explained(reason: str) -> str:
+    """``reason`` in plain words; the reason itself if it is of a newer version."""
+    return _EXPLAINED[Reason(reason)] if reason in _EXPLAINED else reason
+
+
+def grouped(dropped: Mapping[str, int]) -> dict[Group, dict[str, int]]:
+    """Losses by group, each by falling number; groups without losses are left out."""
+    ordered = sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
+    groups = {group: {r: n for r, n in ordered if n and group_of(r) is group} for group in Group}
+    return {group: reasons for group, reasons in groups.items() if reasons}

@@ -1,0 +1,151 @@
+"""``dataset.json``: the manifest. The same records give the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from gristmill import __version__
+from gristmill.ledger.begun import Begun, InputFile
+from gristmill.ledger.funnel import Funnel, funnel
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.totals import Totals, total
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.sample import Json
+from gristmill.spec.task import ShardInfo, digest_of
+from gristmill.storage.files import write_whole
+
+__all__ = ["FORMAT", "MANIFEST", "manifest", "shards_of", "write_manifest"]
+
+MANIFEST = "dataset.json"
+FORMAT = "gristmill-dataset-1"
+"""Raised when a key changes its meaning; new keys do not raise it."""
+
+_LISTED_FILES = 1000
+
+
+def write_manifest(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Path:
+    """Write ``dataset.json`` for the dataset in ``folder``, whole or not at all; returns its path.
+
+    Raises:
+        OSError: As the system says.
+    """
+    path = folder / MANIFEST
+    body = orjson.dumps(
+        manifest(recipe, begun, ledger),
+        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+        default=_plain,
+    )
+    write_whole(path, body)
+    return path
+
+
+def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
+    """What the manifest says, as plain data; see ``docs/reference`` for its keys."""
+    totals = total(ledger.records.values())
+    levels = funnel(totals, begun)
+    shards = shards_of(ledger)
+    return {
+        "format": FORMAT,
+        "name": recipe.public_name,
+        "version": recipe.version,
+        "title": recipe.title,
+        "description": recipe.description,
+        "homepage": recipe.homepage,
+        "license": recipe.license,
+        "redistribution": recipe.redistribution,
+        "citation": recipe.citation,
+        "traps": list(recipe.traps),
+        "gristmill": __version__,
+        "finished_at": _iso(totals.finished_at),
+        "complete": levels.complete and levels.adds_up,
+        "counts": _counts(levels, totals, shards),
+        "dropped": levels.dropped(),
+        "funnel": levels.to_json(),
+        "recipe": begun.recipe,
+        "arguments": dict(begun.arguments),
+        "settings": dict(begun.settings),
+        "only": begun.only,
+        "rounds": [list(reasons) for reasons in begun.rounds],
+        "steps": list(begun.identity["steps"]),
+        "identity": digest_of(begun.identity),
+        "sources": [_source(key, recipe, begun) for key in dict.fromkeys(i.source for i in begun.inputs)],
+        "shards": [_shard(shard) for shard in shards],
+        "checksum": _listing_digest((shard.path, shard.digest) for shard in shards),
+        "notes": totals.notes,
+    }
+
+
+def shards_of(ledger: Ledger) -> list[ShardInfo]:
+    """The finished shards, in the dataset's order."""
+    return [shard for record in ledger.stage("pack") for shard in record.outputs if shard.role == "shard"]
+
+
+def _counts(levels: Funnel, totals: Totals, shards: list[ShardInfo]) -> dict[str, int]:
+    facts = totals.stage("samples").facts
+    return {
+        **{level.name: level.count for level in levels.levels},
+        "waiting": sum(level.waiting for level in levels.levels),
+        "files": levels.files,
+        "files_read": levels.files_read,
+        "shards": len(shards),
+        "shard_bytes": sum(shard.size_bytes for shard in shards),
+        "requests": int(facts["requests"]),
+        "received_bytes": int(facts["bytes_in"]),
+    }
+
+
+def _source(key: str, recipe: Recipe, begun: Begun) -> dict[str, Json]:
+    """A source as it was pinned; beyond a thousand files their number and a digest of their listing."""
+    inputs = [i for i in begun.inputs if i.source == key]
+    pinned = next((s for s in recipe.sources if s.key == key), None)
+    said: dict[str, Json] = {"key": key}
+    if pinned is not None:
+        said |= {
+            "hub": pinned.hub,
+            "revision": pinned.revision,
+            "license": pinned.license,
+            "access": pinned.access,
+        }
+    said |= {
+        "local_copy": any(i.path is not None for i in inputs),
+        "files": len(inputs),
+        "size_bytes": sum(i.size_bytes for i in inputs),
+        "listing": _listing_digest((i.name, i.digest) for i in inputs),
+    }
+    if len(inputs) <= _LISTED_FILES:
+        said["inputs"] = [_input(i) for i in inputs]
+    return said
+
+
+def _input(file: InputFile) -> dict[str, Json]:
+    return {"name": file.name, "size_bytes": file.size_bytes, "digest": file.digest}
+
+
+def _shard(shard: ShardInfo) -> dict[str, Json]:
+    return {
+        "path": shard.path,
+        "samples": shard.samples,
+        "size_bytes": shard.size_bytes,
+        "sha256": shard.digest,
+    }
+
+
+def _listing_digest(files: Iterable[tuple[str, str]]) -> str:
+    """SHA-256 of the lines that ``sha256sum`` would print for these files."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _iso(unix_s: float | None) -> str | None:
+    return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} cannot stand in a manifest: {value!r}")

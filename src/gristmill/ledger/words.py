@@ -1,0 +1,44 @@
+"""Numbers as people read them: on the terminal, in the card and in the report alike."""
+
+from __future__ import annotations
+
+__all__ = ["duration_text", "share_text", "size_text"]
+
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def size_text(size_bytes: float) -> str:
+    """A size with three digits and a decimal unit: ``1.53 GB``."""
+    if size_bytes < 1000:
+        return f"{size_bytes:.0f} B"
+    value = size_bytes / 1000
+    for unit in _UNITS:
+        if value < 999.5 or unit == _UNITS[-1]:
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:,.{digits}f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def share_text(part: float, whole: float) -> str:
+    """A share in percent; never rounded to nothing or to all when it is not."""
+    if not whole:
+        return "–"
+    share = 100 * part / whole
+    if 0 < share < 0.1:
+        return "<0.1 %"
+    if 99.9 < share < 100:
+        return ">99.9 %"
+    return f"{share:.1f} %" if share % 100 else f"{share:.0f} %"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in its two largest units: ``3 h 12 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest_s} s"

@@ -1,0 +1,184 @@
+"""What a run would do, before anything moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
+from gristmill.run.inputs import Resolved, resolve
+from gristmill.run.layout import Layout
+from gristmill.run.schedule import Schedule
+from gristmill.run.stages import stages_of
+from gristmill.spec.errors import SourceError
+from gristmill.spec.recipe import Recipe
+
+__all__ = ["Planned", "plan"]
+
+_ACCESS = {
+    "open": "open: no account needed",
+    "terms": "terms to accept on the source's page, and a token (HF_TOKEN)",
+    "form": "a form to fill in",
+    "login": "an account",
+    "withdrawn": "withdrawn upstream: only a copy of your own",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The figures of a run. None where nothing is known; estimates are the recipe's.
+
+    Attributes:
+        fetch_bytes: Annotations that are not on this machine yet.
+        requests: Media to be asked for.
+        receive_bytes: What their answers will amount to.
+        disk_bytes: Most that lies on disk at once: shards, as much again for media not yet packed, and the
+            largest annotation file.
+    """
+
+    name: str
+    version: str
+    sources: dict[str, str]
+    access: dict[str, str]
+    files: int
+    fetch_bytes: int
+    rows: int | None
+    rows_are: str
+    requests: int | None
+    receive_bytes: int | None
+    shard_bytes: int | None
+    disk_bytes: int | None
+    remark: str
+    tasks_done: int = 0
+    tasks_left: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        lines = [f"{self.name} {self.version}"]
+        lines += [f"source {key:<11} {place}; {self.access[key]}" for key, place in self.sources.items()]
+        lines.append(f"annotation files   {self.files:,}; {_size(self.fetch_bytes)} to fetch")
+        lines.append(f"rows               {_number(self.rows)} ({self.rows_are})")
+        lines.append(
+            f"requests           {_number(self.requests)}, about {_size(self.receive_bytes)} to receive"
+        )
+        lines.append(f"shards             about {_size(self.shard_bytes)}")
+        lines.append(f"disk, at most      about {_size(self.disk_bytes)}")
+        if self.tasks_left is not None:
+            lines.append(f"tasks              {self.tasks_done:,} done, at least {self.tasks_left:,} to do")
+        if self.remark:
+            lines.append(self.remark)
+        return lines
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _size(value: int | None) -> str:
+    if value is None:
+        return "unknown"
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if value >= size:
+            return f"{value / size:,.1f} {unit}"
+    return f"{value:,} bytes"
+
+
+def plan(
+    recipe: Recipe, replaced: Mapping[str, str], *, only: int | None, folder: Path | None, offline: bool
+) -> Planned:
+    """Work out what a run would do.
+
+    Args:
+        recipe: With its settings.
+        replaced: ``--source`` values.
+        only: Rows per annotation file.
+        folder: The dataset's folder, to see what is done already.
+        offline: Use the published figures of sources that lie elsewhere.
+
+    Raises:
+        GristmillError: As for a run: a source that cannot be read, a wrong setting.
+    """
+    published = [source for source in recipe.sources if source.key not in replaced and source.path is None]
+    if offline and published:
+        files = sum(source.files or 0 for source in recipe.sources)
+        resolved = None
+        rows: int | None = sum(source.rows or 0 for source in recipe.sources) or None
+        rows_are = "as published"
+        fetch = largest = sum(source.size_bytes or 0 for source in published)
+        places = {s.key: f"{s.hub}@{s.revision}" for s in recipe.sources}
+    else:
+        resolved = resolve(recipe, replaced)
+        files, places = len(resolved.inputs), resolved.sources
+        rows, rows_are = _count_rows(recipe, resolved)
+        fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)
+        largest = max((file.size_bytes for file in resolved.inputs if file.path is None), default=0)
+    requests = None if rows is None else int(rows * recipe.expect.selected_share)
+    if only is not None:
+        requests = min(only * files, requests) if requests is not None else only * files
+    done, left = _tasks(recipe, resolved, folder, only) if folder and resolved else (0, None)
+    expect = recipe.expect
+    shards = _times(_times(requests, expect.kept_share or 1.0), expect.stored_bytes)
+    return Planned(
+        name=recipe.public_name,
+        version=recipe.version,
+        sources=places,
+        access={source.key: _ACCESS[source.access] for source in recipe.sources},
+        files=files,
+        fetch_bytes=fetch,
+        rows=rows,
+        rows_are=rows_are,
+        requests=requests,
+        receive_bytes=_times(_times(requests, expect.kept_share or 1.0), expect.received_bytes),
+        shard_bytes=shards,
+        disk_bytes=None if shards is None else 2 * shards + min(largest, 2 << 30),
+        remark=expect.remark,
+        tasks_done=done,
+        tasks_left=left,
+    )
+
+
+def _times(value: int | None, factor: float | None) -> int | None:
+    return None if value is None or factor is None else int(value * factor)
+
+
+def _count_rows(recipe: Recipe, resolved: Resolved) -> tuple[int | None, str]:
+    """Rows by the footers of local Parquet files, else by the published count."""
+    local = [Path(file.path) for file in resolved.inputs if file.path is not None]
+    if len(local) == len(resolved.inputs) and all(path.suffix == ".parquet" for path in local):
+        try:
+            return sum(pq.read_metadata(path).num_rows for path in local), "counted in the files' footers"
+        except pa.ArrowInvalid as err:
+            raise SourceError(f"an annotation file is not readable as Parquet: {err}") from err
+    published = sum(source.rows or 0 for source in recipe.sources)
+    return (published, "as published") if published else (None, "not known before they are read")
+
+
+def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -> tuple[int, int | None]:
+    """Tasks done and, as far as known, left."""
+    if not Begun.path(folder).exists():
+        return 0, len(resolved.inputs)
+    begun = Begun.read(folder)
+    wanted = Begun(
+        recipe=begun.recipe,
+        name=recipe.public_name,
+        version=recipe.version,
+        identity=recipe.identity(),
+        inputs=resolved.inputs,
+        arguments=begun.arguments,
+        only=only,
+    )
+    begun.check(wanted, folder)
+    ledger = Ledger(folder)
+    span = range(len(begun.inputs))
+    schedule = Schedule(stages_of(recipe), begun, ledger, Layout(folder), span=span)
+    return len(ledger.records), schedule.waiting

@@ -1,0 +1,5 @@
+"""A made-up upstream on the loopback, for the demo, for recipe authors and for tests.
+
+`web.FakeWeb` serves photographs and plays faults, `hub.FakeHub` is a dataset hub that the unmodified
+`huggingface_hub` client talks to, `rows` makes annotation rows that lead to them.
+"""

@@ -1,0 +1,184 @@
+"""What the fates say in numbers: statuses, sizes, times. Summed batch by batch, so memory stays constant."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+__all__ = ["FILES_READ", "Histogram", "Measures", "Rate", "measure"]
+
+FILES_READ = 500
+"""Of more fates files only so many, evenly spread, are read."""
+
+_COLUMNS = (
+    "reason",
+    "status",
+    "elapsed_s",
+    "finished_at",
+    "original_width_px",
+    "original_height_px",
+    "size_bytes",
+    "phash_distance",
+)
+_INTERVALS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
+_RATE_BINS = 60
+_DAY_S = 86_400
+
+_SHORT_SIDE_PX = (0, 64, 128, 192, 256, 336, 448, 512, 640, 768, 1024, 1536, 2048, 3072, np.inf)
+_STORED_BYTES = (*(1000 * k for k in (0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)), np.inf)
+_ELAPSED_S = (0, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, np.inf)
+_PHASH_DISTANCE = (0, 1, *range(3, 35, 2), np.inf)  # 0, then pairs 1-2, 3-4, ..., then beyond
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Numbers of values between ``edges``; the last edge is infinite."""
+
+    edges: Sequence[float]
+    counts: Counts
+
+    @classmethod
+    def empty(cls, edges: Sequence[float]) -> Histogram:
+        """Nothing counted yet."""
+        return cls(edges, np.zeros(len(edges) - 1, dtype=np.int64))
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Count values."""
+        places = np.searchsorted(np.asarray(self.edges[1:-1]), values, side="right")
+        self.counts += np.bincount(places, minlength=len(self.counts))
+
+    @property
+    def total(self) -> int:
+        """Values counted."""
+        return int(self.counts.sum())
+
+    def median(self) -> float | None:
+        """Where half of the values lie below, interpolated within its interval; None without values."""
+        if not self.total:
+            return None
+        below = np.cumsum(self.counts)
+        place = int(np.searchsorted(below, self.total / 2))
+        low, high = self.edges[place], self.edges[place + 1]
+        if not np.isfinite(high):
+            return float(low)
+        inside = (self.total / 2 - (below[place] - self.counts[place])) / self.counts[place]
+        return float(low + inside * (high - low))
+
+
+@dataclass(slots=True)
+class Rate:
+    """Media finished per interval, from the first to the last."""
+
+    start_s: float
+    interval_s: float
+    kept: Counts
+    lost: Counts
+
+    @classmethod
+    def between(cls, start_s: float, end_s: float) -> Rate:
+        """Nothing counted yet, in at most sixty intervals of a round length."""
+        span = max(end_s - start_s, 0.0)
+        interval = next(
+            (s for s in _INTERVALS_S if span / s <= _RATE_BINS),
+            math.ceil(span / _DAY_S / _RATE_BINS) * _DAY_S,
+        )
+        bins = int(span // interval) + 1
+        return cls(start_s, interval, np.zeros(bins, np.int64), np.zeros(bins, np.int64))
+
+    def add(self, finished_s: npt.NDArray[np.float64], kept: npt.NDArray[np.bool_]) -> None:
+        """Count media by the time they were finished."""
+        places = ((finished_s - self.start_s) // self.interval_s).astype(np.int64)
+        places = np.clip(places, 0, len(self.kept) - 1)
+        self.kept += np.bincount(places[kept], minlength=len(self.kept))
+        self.lost += np.bincount(places[~kept], minlength=len(self.lost))
+
+
+@dataclass(slots=True, kw_only=True)
+class Measures:
+    """Sums over the fates that were read.
+
+    Attributes:
+        statuses: Last HTTP status of each medium asked for; None where no answer came.
+        files, files_read: All fates files of the crawl, and how many of them were read.
+    """
+
+    files: int = 0
+    files_read: int = 0
+    media: int = 0
+    statuses: Counter[int | None] = field(default_factory=Counter)
+    short_side_px: Histogram = field(default_factory=lambda: Histogram.empty(_SHORT_SIDE_PX))
+    stored_bytes: Histogram = field(default_factory=lambda: Histogram.empty(_STORED_BYTES))
+    elapsed_s: Histogram = field(default_factory=lambda: Histogram.empty(_ELAPSED_S))
+    phash_distance: Histogram = field(default_factory=lambda: Histogram.empty(_PHASH_DISTANCE))
+    rate: Rate | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Sum up one batch of fates."""
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        kept = columns["reason"].is_null()
+        self.media += batch.num_rows
+        for item in pc.value_counts(columns["status"]).to_pylist():
+            self.statuses[item["values"]] += item["counts"]
+        sides = pc.min_element_wise(
+            columns["original_width_px"], columns["original_height_px"], skip_nulls=False
+        )
+        for histogram, values in (
+            (self.short_side_px, sides),
+            (self.stored_bytes, columns["size_bytes"]),
+            (self.phash_distance, columns["phash_distance"]),
+        ):
+            histogram.add(values.filter(kept).drop_null().to_numpy(zero_copy_only=False))
+        self.elapsed_s.add(columns["elapsed_s"].drop_null().to_numpy(zero_copy_only=False))
+        if self.rate is not None:
+            timed = columns["finished_at"].is_valid()
+            self.rate.add(
+                columns["finished_at"].filter(timed).to_numpy(zero_copy_only=False),
+                kept.filter(timed).to_numpy(zero_copy_only=False),
+            )
+
+
+def measure(paths: Sequence[Path]) -> Measures:
+    """Sum up fates files of :data:`gristmill.ledger.fates.FATES_SCHEMA`; files that are gone are passed over.
+
+    Args:
+        paths: The files; of more than :data:`FILES_READ` only so many, evenly spread, are read.
+    """
+    wanted = len(paths)
+    if wanted > FILES_READ:
+        paths = [paths[i * wanted // FILES_READ] for i in range(FILES_READ)]
+    paths = [path for path in paths if path.is_file()]
+    measures = Measures(files=wanted, files_read=len(paths))
+    spans = [span for path in paths if (span := _span(path)) is not None]
+    if spans:
+        measures.rate = Rate.between(min(first for first, _ in spans), max(last for _, last in spans))
+    for batch in _batches(paths):
+        measures.add(batch)
+    return measures
+
+
+def _batches(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(columns=list(_COLUMNS))
+
+
+def _span(path: Path) -> tuple[float, float] | None:
+    """First and last time in a file, from its footer alone."""
+    metadata = pq.read_metadata(path)
+    names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    place = names.index("finished_at")
+    found = [metadata.row_group(i).column(place).statistics for i in range(metadata.num_row_groups)]
+    known = [s for s in found if s is not None and s.has_min_max]
+    return (min(s.min for s in known), max(s.max for s in known)) if known else None

@@ -1,0 +1,303 @@
+"""``report.html``: one self-contained page about a dataset, to look at and to send on."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.card import REDISTRIBUTION
+from gristmill.ledger.funnel import Funnel, funnel
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.losses import ADVICE, Group, explained, grouped
+from gristmill.ledger.manifest import MANIFEST, shards_of
+from gristmill.ledger.totals import Totals, total
+from gristmill.ledger.words import duration_text, share_text, size_text
+from gristmill.storage.files import write_whole
+from gristmill.viewer.charts import Bar, Column, columns, connector, funnel_rows, widths
+from gristmill.viewer.measures import Histogram, Measures, Rate, measure
+from gristmill.viewer.pictures import thumbnails
+
+__all__ = ["REPORT", "write_report"]
+
+REPORT = "report.html"
+_PICTURES = 24
+_HOSTS = 12
+_HEADINGS = {
+    Group.LATER: "May come back",
+    Group.OURS: "Perhaps our own fault",
+    Group.NEVER: "Gone for good",
+    Group.RULES: "Left out by the rules",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A chart with its heading and the labels below it."""
+
+    title: str
+    note: str
+    svg: Markup
+    ticks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """One group of reasons."""
+
+    tone: str
+    heading: str
+    advice: str
+    total: int
+    share: str
+    bars: tuple[Bar, ...]
+    command: str
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` for the dataset in ``folder``, whole or not at all; returns its path.
+
+    Reads the records, the fates, a few samples of a few shards and, if it is there, the manifest. Memory does
+    not grow with the dataset.
+
+    Raises:
+        UsageError: The folder holds no dataset.
+        DamagedOutput: Its records are damaged.
+        OSError: As the system says.
+    """
+    begun = Begun.read(folder)
+    ledger = Ledger(folder)
+    environment = Environment(
+        loader=PackageLoader("gristmill.viewer", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(_content(folder, begun, ledger))
+    path = folder / REPORT
+    write_whole(path, page.encode())
+    return path
+
+
+def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
+    totals = total(ledger.records.values())
+    levels = funnel(totals, begun)
+    shards = shards_of(ledger)
+    pictures, trouble = thumbnails(folder, shards, _PICTURES)
+    measures = measure(_fates(folder, ledger))
+    return {
+        "card": _card(folder, begun),
+        "name": shlex.quote(folder.resolve().name),
+        "begun": begun,
+        "levels": levels,
+        "tiles": _tiles(levels, totals, sum(shard.size_bytes for shard in shards), len(shards)),
+        "funnel": funnel_rows(levels),
+        "losses": _losses(levels, shlex.quote(folder.resolve().name)),
+        "asked": levels.count("asked"),
+        "hosts": _hosts(totals),
+        "statuses": _statuses(measures),
+        "charts": _charts(measures),
+        "rate": _rate(measures.rate, measures),
+        "measures": measures,
+        "pictures": pictures,
+        "notes": [*totals.notes, *trouble],
+        "when": _when(totals),
+        "explained": explained,
+        "connector": connector,
+        "redistribution": REDISTRIBUTION,
+        "has_later": bool(grouped(levels.dropped(after_selection=True)).keys() & {Group.LATER, Group.OURS}),
+    }
+
+
+def _card(folder: Path, begun: Begun) -> dict[str, Any]:
+    """What the manifest says about the recipe; without one, what the folder was begun with."""
+    card: dict[str, Any] = {
+        "title": begun.name,
+        "description": "",
+        "homepage": "",
+        "license": "",
+        "redistribution": "",
+        "traps": [],
+        "gristmill": "",
+        "sources": [],
+        "steps": [_plain_step(step) for step in begun.identity["steps"]],
+    }
+    path = folder / MANIFEST
+    if path.is_file():
+        said = orjson.loads(path.read_bytes())
+        card |= {key: said[key] for key in card if key in said and key != "steps"}
+    for source in card["sources"]:
+        source["size"] = size_text(source["size_bytes"])
+    return card
+
+
+def _plain_step(step: Any) -> dict[str, Any]:
+    settings = {key: value for key, value in step.items() if key not in ("step", "revision")}
+    return {"name": step["step"], "settings": [(key, _said(value)) for key, value in settings.items()]}
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(sorted(map(str, value)) if isinstance(value, (set, frozenset)) else map(str, value))
+    return "none" if value is None else str(value)
+
+
+def _fates(folder: Path, ledger: Ledger) -> list[Path]:
+    return [
+        folder / shard.path
+        for record in ledger.stage("samples")
+        for shard in record.outputs
+        if shard.role == "fates"
+    ]
+
+
+def _when(totals: Totals) -> str:
+    """From the first task to the last; the time between runs is part of it."""
+    if totals.started_at is None or totals.finished_at is None:
+        return ""
+    first, last = (datetime.fromtimestamp(t, UTC) for t in (totals.started_at, totals.finished_at))
+    span = duration_text(totals.finished_at - totals.started_at)
+    if first.date() == last.date():
+        return f"{first:%-d %B %Y, %H:%M} to {last:%H:%M} UTC ({span})"
+    return f"{first:%-d %B %Y, %H:%M} to {last:%-d %B %Y, %H:%M} UTC ({span})"
+
+
+def _tiles(levels: Funnel, totals: Totals, stored_bytes: int, shards: int) -> list[tuple[str, str, str]]:
+    """The numbers that are asked for first: value, label, remark."""
+    facts = totals.stage("samples").facts
+    asked, kept = levels.count("asked"), levels.count("kept")
+    packed = levels.count("packed")
+    return [
+        (share_text(kept, asked), "kept of those asked for", f"{kept:,} of {asked:,}"),
+        (f"{packed:,}", "samples in the shards", f"of {levels.count('annotated'):,} upstream rows"),
+        (
+            size_text(stored_bytes),
+            f"in {shards:,} shard{'s' if shards != 1 else ''}",
+            f"{size_text(stored_bytes / packed)} a sample" if packed else "",
+        ),
+        (size_text(facts["bytes_in"]), "received", f"{int(facts['requests']):,} requests"),
+    ]
+
+
+def _losses(levels: Funnel, name: str) -> list[Losses]:
+    dropped = levels.dropped(after_selection=True)
+    asked = levels.count("asked")
+    found = []
+    for group, reasons in grouped(dropped).items():
+        lengths = [100 * n / max(dropped.values()) for n in reasons.values()]
+        again = group in (Group.LATER, Group.OURS)
+        number = sum(reasons.values())
+        found.append(
+            Losses(
+                tone=str(group),
+                heading=_HEADINGS[group],
+                advice=ADVICE[group],
+                total=number,
+                share=share_text(number, asked),
+                bars=tuple(
+                    Bar(label=reason, value=n, percent=max(length, 0.5), note=share_text(n, asked))
+                    for (reason, n), length in zip(reasons.items(), lengths, strict=True)
+                ),
+                command=f"gristmill retry {name} --reason {','.join(reasons)}" if again else "",
+            )
+        )
+    return found
+
+
+def _bars(items: Sequence[tuple[str, int]], whole: int) -> list[Bar]:
+    lengths = widths([n for _, n in items])
+    return [
+        Bar(label=label, value=n, percent=length, note=share_text(n, whole))
+        for (label, n), length in zip(items, lengths, strict=True)
+    ]
+
+
+def _hosts(totals: Totals) -> list[Bar]:
+    ordered = sorted(totals.hosts.items(), key=lambda item: (-item[1], item[0]))
+    return _bars(ordered[:_HOSTS], sum(totals.hosts.values()))
+
+
+def _statuses(measures: Measures) -> list[Bar]:
+    ordered = sorted(measures.statuses.items(), key=lambda item: (-item[1], item[0] or 0))
+    items = [("no answer" if status is None else str(status), n) for status, n in ordered[:_HOSTS]]
+    return _bars(items, measures.media)
+
+
+def _charts(measures: Measures) -> list[Chart]:
+    charts = []
+    px = _median(measures.short_side_px, lambda v: f"{v:,.0f} px")
+    size = _median(measures.stored_bytes, size_text)
+    took = _median(measures.elapsed_s, lambda v: f"{v:.2f} s")
+    for title, note, histogram, label in (
+        ("Shorter side of the originals", px, measures.short_side_px, lambda v: f"{v:g} px"),
+        ("Stored size of a picture", size, measures.stored_bytes, lambda v: f"{v / 1000:g} kB"),
+        ("Time for one address, all tries", took, measures.elapsed_s, lambda v: f"{v:g} s"),
+    ):
+        if histogram.total:
+            charts.append(_histogram(title, note, histogram, label))
+    distance = measures.phash_distance
+    if distance.total:
+        same = share_text(int(distance.counts[:4].sum()), distance.total)
+        charts.append(
+            _histogram(
+                "Distance to the listed perceptual hash, in bits",
+                f"{same} within 6 bits: the same picture; far to the right: probably another one",
+                distance,
+                lambda v: f"{v:g}",
+            )
+        )
+    return charts
+
+
+def _median(histogram: Histogram, said: Any) -> str:
+    median = histogram.median()
+    return "" if median is None else f"half are below {said(median)}"
+
+
+def _histogram(title: str, note: str, histogram: Histogram, label: Any) -> Chart:
+    shown = []
+    for low, high, n in zip(histogram.edges[:-1], histogram.edges[1:], histogram.counts, strict=True):
+        span = f"{label(low)} and more" if math.isinf(high) else f"{label(low)} to below {label(high)}"
+        share = share_text(int(n), histogram.total)
+        shown.append(Column(values=((float(n), "good"),), title=f"{span}: {n:,} ({share})"))
+    edges = histogram.edges[:-1]
+    every = max(1, math.ceil(len(edges) / 7))
+    ticks = tuple(label(edge) if i % every == 0 else "" for i, edge in enumerate(edges))
+    return Chart(title=title, note=note, svg=columns(shown, title), ticks=ticks)
+
+
+def _rate(rate: Rate | None, measures: Measures) -> Chart | None:
+    if rate is None or not (rate.kept.sum() + rate.lost.sum()):
+        return None
+    scale = measures.files / max(measures.files_read, 1) / rate.interval_s
+    shown = []
+    for place, (kept, lost) in enumerate(zip(rate.kept, rate.lost, strict=True)):
+        at = datetime.fromtimestamp(rate.start_s + place * rate.interval_s, UTC)
+        per_s = (kept + lost) * scale
+        title = (
+            f"{at:%Y-%m-%d %H:%M:%S}: {per_s:,.1f} a second, {share_text(int(kept), int(kept + lost))} kept"
+        )
+        shown.append(Column(values=((float(kept), "good"), (float(lost), "lost")), title=title))
+    top = float((rate.kept + rate.lost).max() * scale)
+    span = (len(shown) - 1) * rate.interval_s
+    ticks = tuple(_tick(rate.start_s + span * part / 4, span) for part in range(5))
+    fastest = f"{top:,.1f}" if top < 10 else f"{top:,.0f}"
+    note = f"dark: kept, light: lost; at most {fastest} a second; each column is {duration_text(rate.interval_s)}"
+    return Chart(
+        title="Addresses finished over time", note=note, svg=columns(shown, "rate over time"), ticks=ticks
+    )
+
+
+def _tick(unix_s: float, span_s: float) -> str:
+    at = datetime.fromtimestamp(unix_s, UTC)
+    return f"{at:%-d %b %H:%M}" if span_s > 86_400 else f"{at:%H:%M:%S}" if span_s < 600 else f"{at:%H:%M}"

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "viewer"))
+from made_dataset import Made, make_dataset
+
+from gristmill.cli.funnel import funnel_json, print_status, render_funnel
+from gristmill.ledger.funnel import funnel
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.totals import Totals, total
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make_dataset(tmp_path_factory.mktemp("made"))
+
+
+def said(made: Made, totals: Totals, width: int = 120) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, markup=False, highlight=False)
+    console.print(render_funnel(totals, made.begun, made.recipe, where="DIR/made-up", shards=(3, 12345)))
+    return out.getvalue()
+
+
+def test_plain_text_holds_every_number(made: Made) -> None:
+    totals = total(made.ledger.records.values())
+    text = said(made, totals)
+    levels = funnel(totals, made.begun)
+    assert "\x1b" not in text
+    for level in levels.levels:
+        assert re.search(rf"^ +{level.count:,}  {re.escape(level.title)}", text, re.MULTILINE)
+    for reason, n in levels.dropped(after_selection=True).items():
+        assert re.search(rf"^  {reason} +{n:,} ", text, re.MULTILINE)
+    assert len(re.findall(r"pictures-\d+\.example\.org", text)) == 10
+    assert "gristmill retry DIR/made-up" in text
+    assert "a note <b>of the run</b>" in text
+    assert "3 shards, 12.3 kB" in text
+    assert "asked again so far: once" in text
+
+
+def test_what_is_left_is_said(made: Made) -> None:
+    rows = total(r for r in made.ledger.records.values() if r.stage == "rows" and r.number[1] == 0)
+    text = said(made, rows)
+    assert "not complete yet" in text
+    assert "still to read: 1 of 2 annotation files" in text
+    assert "still to ask for: 120" in text
+    assert "continues it" in text
+    crawled = total(r for r in made.ledger.records.values() if r.stage != "pack")
+    assert f"still to pack: {crawled.stage('samples').kept:,}" in said(made, crawled)
+
+
+def test_nothing_done_yet(made: Made) -> None:
+    text = said(made, Totals())
+    assert "still to read: 2 of 2 annotation files" in text
+    assert funnel_json(Totals(), made.begun, made.recipe)["complete"] is False
+
+
+def test_narrow_terminals_keep_the_numbers(made: Made) -> None:
+    totals = total(made.ledger.records.values())
+    text = said(made, totals, width=60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert f"{totals.stage('rows').samples_in:,}" in text
+
+
+def test_json_is_one_line_that_adds_up(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    print_status(made.folder, made.recipe, made.begun, Ledger(made.folder), as_json=True)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    value = orjson.loads(out)
+    assert value["counts"]["annotated"] == value["counts"]["packed"] + sum(value["dropped"].values())
+    assert value["complete"] is value["adds_up"] is True
+    assert value["folder"] == str(made.folder)
+
+
+def test_in_a_log_lines_are_not_wrapped_at_eighty(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    print_status(made.folder, made.recipe, made.begun, Ledger(made.folder), as_json=False)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert re.search(r"beyond_share \d+", out)

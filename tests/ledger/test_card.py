@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pytest
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "viewer"))
+from made_dataset import EVIL, Made, make_dataset, photographs
+
+from gristmill.ledger import croissant as croissant_module
+from gristmill.ledger.card import card, command, write_card
+from gristmill.ledger.croissant import write_croissant
+from gristmill.ledger.features import features, from_arrow, from_values
+from gristmill.ledger.funnel import Funnel, funnel
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.losses import ADVICE, Group, Phase, explained, group_of, grouped, phase_of
+from gristmill.ledger.manifest import manifest, shards_of, write_manifest
+from gristmill.ledger.totals import total
+from gristmill.ledger.words import duration_text, share_text, size_text
+from gristmill.shards.webdataset import read_samples
+from gristmill.spec.reasons import PERMANENT, TRANSIENT, Reason
+from gristmill.spec.task import TaskRecord
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make_dataset(tmp_path_factory.mktemp("made"))
+
+
+def levels_of(made: Made) -> Funnel:
+    return funnel(total(made.ledger.records.values()), made.begun)
+
+
+def adds_up(levels: Funnel) -> bool:
+    pairs = zip(levels.levels, levels.levels[1:], strict=False)
+    return all(a.count == b.count + a.lost_count + a.waiting for a, b in pairs)
+
+
+def front_matter(made: Made) -> dict:
+    _, text, _ = card(made.folder, made.recipe, made.begun, made.ledger).split("---\n", 2)
+    return yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_is_explained_and_belongs_to_one_group(reason: Reason) -> None:
+    assert explained(reason) != reason
+    assert sum(reason in reasons for reasons in grouped({reason: 1}).values()) == 1
+    assert phase_of(reason) in Phase
+    assert group_of(reason) in ADVICE
+
+
+def test_what_is_asked_again_is_never_called_gone() -> None:
+    assert {group_of(r) for r in TRANSIENT} <= {Group.LATER, Group.OURS}
+    assert {group_of(r) for r in PERMANENT} == {Group.NEVER}
+    assert group_of("a_reason_of_a_later_version") is Group.NEVER
+
+
+def test_funnel_adds_up_to_upstream_and_agrees_with_the_shards(made: Made) -> None:
+    levels = levels_of(made)
+    assert adds_up(levels)
+    assert levels.adds_up
+    assert levels.complete
+    assert levels.count("annotated") == 1200
+    assert levels.count("selected") == 240
+    in_shards = sum(1 for s in shards_of(made.ledger) for _ in read_samples(made.folder / s.path))
+    assert levels.count("packed") == in_shards == levels.count("kept")
+    assert levels.count("annotated") == in_shards + sum(levels.dropped().values())
+
+
+def test_a_retry_moves_samples_instead_of_counting_them_twice(made: Made) -> None:
+    first = [r for r in made.ledger.records.values() if r.number[0] == 0]
+    healed = TaskRecord(
+        task_id="f" * 16,
+        stage="samples",
+        number=(1, 1, 0),
+        outputs=(),
+        samples_in=3,
+        kept=2,
+        dropped={"http_404": 1},
+        retried={"http_429": 2, "connect_timeout": 1},
+    )
+    before = funnel(total(first), made.begun)
+    after = funnel(total([*first, healed]), made.begun)
+    assert adds_up(after)
+    assert after.count("annotated") == before.count("annotated")
+    assert after.count("kept") == before.count("kept") + 2
+    assert after.levels[4].waiting == 2
+    assert not after.complete
+
+
+def test_half_a_run_says_what_waits(made: Made) -> None:
+    some = [r for r in made.ledger.records.values() if r.stage == "rows"]
+    some += [r for r in made.ledger.stage("samples") if r.number == (0, 0, 0)]
+    levels = funnel(total(some), made.begun)
+    assert adds_up(levels)
+    assert levels.levels[1].waiting == 120
+    assert levels.levels[4].waiting == levels.count("kept") > 0
+    assert not levels.complete
+    later = funnel(total(some[1:]), made.begun)  # a record that is not yet seen
+    assert adds_up(later)
+    assert later.files_read == 1
+
+
+def test_numbers_that_do_not_add_up_are_noticed(made: Made) -> None:
+    extra = TaskRecord(task_id="e" * 16, stage="samples", number=(0, 9, 0), outputs=(), samples_in=7, kept=7)
+    levels = funnel(total([*made.ledger.records.values(), extra]), made.begun)
+    assert not levels.adds_up
+    assert levels.count("annotated") == 1207
+
+
+def test_manifest_is_the_same_for_the_same_records(made: Made) -> None:
+    first = write_manifest(made.folder, made.recipe, made.begun, made.ledger).read_bytes()
+    assert write_manifest(made.folder, made.recipe, made.begun, Ledger(made.folder)).read_bytes() == first
+    said = orjson.loads(first)
+    assert said["complete"] is True
+    assert said["finished_at"] == "2026-01-01T00:15:03Z"
+    assert [s["path"] for s in said["shards"]] == [f"shards/{i:05d}.tar" for i in range(3)]
+    assert said["counts"]["packed"] == sum(s["samples"] for s in said["shards"])
+    assert said["steps"][1]["allow"] == ["jpeg", "png"]
+    assert said["sources"][0]["revision"] == made.recipe.sources[0].revision
+    assert len(said["sources"][0]["inputs"]) == 2
+
+
+def test_manifest_of_very_many_files_holds_their_digest_only(made: Made) -> None:
+    one = made.begun.inputs[0]
+    many = replace(made.begun, inputs=tuple(replace(one, name=f"{i}.parquet") for i in range(1001)))
+    source = manifest(made.recipe, many, made.ledger)["sources"][0]
+    assert source["files"] == 1001
+    assert "inputs" not in source
+    other = replace(many, inputs=(*many.inputs[:-1], replace(one, name="other.parquet")))
+    assert manifest(made.recipe, other, made.ledger)["sources"][0]["listing"] != source["listing"]
+
+
+def test_card_declares_every_key_of_every_sample(made: Made) -> None:
+    front = front_matter(made)
+    declared = {field["name"]: field for field in front["dataset_info"]["features"]}
+    assert list(declared) == ["jpg", "txt", "json", "__key__", "__url__"]
+    keys = {field["name"] for field in declared["json"]["struct"]}
+    upstream = next(f for f in declared["json"]["struct"] if f["name"] == "upstream")["struct"]
+    for shard in shards_of(made.ledger):
+        for sample in read_samples(made.folder / shard.path):
+            record = orjson.loads(sample.parts["json"])
+            assert set(record) == keys
+            assert set(record["upstream"]) == {field["name"] for field in upstream}
+    assert {"name": "tags", "list": "string"} in upstream  # empty in the first samples
+    assert {"name": "watermark_score", "dtype": "float64"} in upstream  # null in the first samples
+    assert front["license"] == "cc-by-4.0"
+    assert front["size_categories"] == ["n<1K"]
+    assert front["configs"][0]["data_files"] == [{"split": "train", "path": "shards/*.tar"}]
+
+
+def test_card_without_parts_takes_types_from_samples(made: Made, tmp_path: Path) -> None:
+    shard = shards_of(made.ledger)[-1]
+    (tmp_path / "shards").mkdir()
+    (tmp_path / shard.path).write_bytes((made.folder / shard.path).read_bytes())
+    whole = next(f for f in features(tmp_path, [shard.path]) if f["name"] == "json")["struct"]
+    upstream = next(f for f in whole if f["name"] == "upstream")["struct"]
+    assert {"name": "id", "dtype": "int64"} in upstream
+    assert {"name": "clip_sim", "dtype": "float64"} in whole
+
+
+def test_card_tells_the_funnel_and_survives_hostile_words(made: Made) -> None:
+    hostile = replace(
+        made.recipe,
+        title='x"\n---\nevil: [1',
+        license="Own terms: see page",
+        redistribution="nothing",
+    )
+    hostile_made = replace(made, recipe=hostile)
+    assert front_matter(hostile_made)["pretty_name"] == 'x"\n---\nevil: [1'
+    assert front_matter(hostile_made)["license"] == "other"
+    assert front_matter(hostile_made)["license_name"] == "own-terms-see-page"
+    text = write_card(made.folder, made.recipe, made.begun, made.ledger).read_text()
+    levels = levels_of(made)
+    for level in levels.levels:
+        assert f"| {level.title} | {level.count:,} |" in text
+    for reason, n in levels.dropped(after_selection=True).items():
+        assert f"| `{reason}` | {n:,} |" in text
+    assert "gristmill run made-up --out DIR --set crawl.size_px=200" in text
+    assert "Do not publish the shards" in text
+    assert "Scores are floats" in text
+
+
+def test_command_is_safe_to_paste(made: Made) -> None:
+    begun = replace(made.begun, settings={"a.b": "$(rm -rf x); y"}, only=5)
+    assert command(begun) == "gristmill run made-up --out DIR --only 5 --set 'a.b=$(rm -rf x); y'"
+
+
+def test_card_before_anything_is_packed(tmp_path: Path) -> None:
+    made = make_dataset(tmp_path, rows_per_file=100, packed=False)
+    text = card(made.folder, made.recipe, made.begun, made.ledger)
+    assert "Not complete yet" in text
+    assert "samples wait" in text
+    assert write_croissant(made.folder, made.recipe, made.begun, made.ledger).is_file()
+    assert manifest(made.recipe, made.begun, made.ledger)["complete"] is False
+
+
+def test_croissant_lists_shards_with_checksums(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_manifest(made.folder, made.recipe, made.begun, made.ledger)
+    said = orjson.loads(write_croissant(made.folder, made.recipe, made.begun, made.ledger).read_bytes())
+    files = [d for d in said["distribution"] if d["@type"] == "cr:FileObject"]
+    assert {f["contentUrl"]: f["sha256"] for f in files} == {s.path: s.digest for s in shards_of(made.ledger)}
+    ids = {d["@id"] for d in said["distribution"]}
+    assert set(sources(said)) <= ids
+    assert said["version"] == "2026.1.1"
+
+    monkeypatch.setattr(croissant_module, "_LISTED_SHARDS", 2)
+    said = orjson.loads(write_croissant(made.folder, made.recipe, made.begun, made.ledger).read_bytes())
+    kinds = [(d["@type"], d["@id"]) for d in said["distribution"]]
+    assert kinds[:2] == [("cr:FileObject", "manifest"), ("cr:FileSet", "shards")]
+    assert set(sources(said)) <= {name for _, name in kinds}
+
+
+def sources(said: dict) -> Iterator[str]:
+    for record_set in said["recordSet"]:
+        for field in record_set["field"]:
+            yield field["source"]["fileSet"]["@id"]
+    for item in said["distribution"]:
+        for inside in item.get("containedIn", []):
+            yield inside["@id"]
+
+
+def test_arrow_types_as_they_stand_in_json() -> None:
+    kind = pa.struct(
+        [("a", pa.list_(pa.struct([("b", pa.float32())]))), ("c", pa.dictionary(pa.int8(), pa.string()))]
+    )
+    assert from_arrow(kind) == {
+        "struct": [
+            {"name": "a", "list": [{"name": "b", "dtype": "float64"}]},
+            {"name": "c", "dtype": "string"},
+        ]
+    }
+    assert from_arrow(pa.uint64()) == "uint64"
+    assert from_arrow(pa.null()) == "string"
+    assert from_arrow(pa.decimal128(9, 2)) == {"struct": [{"name": "$decimal", "dtype": "string"}]}
+    assert from_arrow(pa.list_(pa.list_(pa.int32()))) == {"list": {"list": "int32"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([None, 1, None], "int64"),
+        ([1, 2.5], "float64"),
+        ([True], "bool"),
+        ([1, "a"], "string"),
+        ([1, True], "string"),
+        ([None], "string"),
+        ([[], [1]], {"list": "int64"}),
+        (
+            [{"a": 1}, {"b": "x"}],
+            {"struct": [{"name": "a", "dtype": "int64"}, {"name": "b", "dtype": "string"}]},
+        ),
+    ],
+)
+def test_types_off_values(values: list, kind: object) -> None:
+    assert from_values(values) == kind
+
+
+def test_words() -> None:
+    assert [size_text(n) for n in (0, 999, 1000, 1534, 99_960, 999_499, 999_600, 2.5e12)] == [
+        "0 B",
+        "999 B",
+        "1.00 kB",
+        "1.53 kB",
+        "100 kB",
+        "999 kB",
+        "1.00 MB",
+        "2.50 TB",
+    ]
+    assert [share_text(n, 10_000) for n in (0, 1, 5000, 9999, 10_000)] == [
+        "0 %",
+        "<0.1 %",
+        "50.0 %",
+        ">99.9 %",
+        "100 %",
+    ]
+    assert share_text(1, 0) == "–"
+    assert [duration_text(s) for s in (0.5, 59.4, 60, 3725, 90_000)] == [
+        "0.5 s",
+        "59 s",
+        "1 min 0 s",
+        "1 h 2 min",
+        "1 d 1 h",
+    ]
+
+
+@pytest.mark.slow
+def test_the_real_library_loads_it_with_nothing_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    made = make_dataset(tmp_path)
+    write_card(made.folder, made.recipe, made.begun, made.ledger)
+    write_manifest(made.folder, made.recipe, made.begun, made.ledger)
+    write_croissant(made.folder, made.recipe, made.begun, made.ledger)
+    stored = [s for shard in shards_of(made.ledger) for s in read_samples(made.folder / shard.path)]
+    bodies = {p.body for p in photographs()}
+
+    loaded = datasets.load_dataset(str(made.folder), split="train", cache_dir=str(tmp_path / "cache"))
+    loaded = loaded.cast_column("jpg", datasets.Image(decode=False))
+    assert len(loaded) == len(stored)
+    for sample, row in zip(stored, loaded, strict=True):
+        assert row["__key__"] == sample.key
+        assert row["jpg"]["bytes"] == sample.parts["jpg"]
+        assert row["jpg"]["bytes"] in bodies
+        assert row["txt"] == sample.parts["txt"].decode()
+        assert row["json"] == orjson.loads(sample.parts["json"])
+    assert loaded[0]["txt"] == EVIL
+
+    features_of_card = datasets.load_dataset_builder(str(made.folder)).info.features
+    streamed = datasets.load_dataset(
+        "webdataset",
+        data_files=str(made.folder / "shards" / "*.tar"),
+        features=features_of_card,
+        split="train",
+        streaming=True,
+    )
+    last = list(streamed)[-1]
+    assert last["json"] == orjson.loads(stored[-1].parts["json"])
+    assert last["jpg"].size == (last["json"]["width"], last["json"]["height"])

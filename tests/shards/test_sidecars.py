@@ -1,0 +1,111 @@
+import io
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from gristmill.shards.sidecars import SIDECAR_SCHEMA, Sidecars, status_of
+from gristmill.shards.wids import WIDS_NAME, wids_index
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
+from gristmill.spec.step import Attempt
+
+
+def attempt(n: int, reason: Reason | None = None, **facts) -> Attempt:
+    turns = (Turn(role="caption", parts=(Show(media="jpg"), Text(text=f"caption {n}"))),)
+    media = {"jpg": MediaRef(url=f"http://a.test/{n}", **facts)}
+    sample = Sample(key=f"{n:09d}", media=media, turns=turns)
+    return Attempt(key=sample.key, sample=sample, reason=reason, bodies={})
+
+
+def written(attempts) -> tuple[list[dict], dict, bytes]:
+    sidecars, stream = Sidecars(), io.BytesIO()
+    for one in attempts:
+        sidecars.add(one)
+    sidecars.write_parquet(stream)
+    table = pq.read_table(io.BytesIO(stream.getvalue()))
+    assert table.schema.equals(SIDECAR_SCHEMA)
+    return table.to_pylist(), json.loads(sidecars.stats()), stream.getvalue() + sidecars.stats()
+
+
+def test_rows_attempted_and_their_sums():
+    rows, stats, _ = written(
+        [
+            attempt(
+                0, width_px=336, height_px=448, original_width_px=640, original_height_px=853, sha256="ab"
+            ),
+            attempt(1, Reason.HTTP_404),
+            attempt(2, Reason.TRUNCATED),
+            attempt(3, Reason.HTTP_404),
+            Attempt(key="", sample=None, reason=Reason.BAD_ROW, bodies={}),
+        ]
+    )
+    assert rows[0] == {
+        "key": "000000000",
+        "url": "http://a.test/0",
+        "caption": "caption 0",
+        "status": "success",
+        "error_message": None,
+        "width": 336,
+        "height": 448,
+        "original_width": 640,
+        "original_height": 853,
+        "sha256": "ab",
+    }
+    assert [(row["status"], row["error_message"]) for row in rows[1:]] == [
+        ("failed_to_download", "http_404"),
+        ("failed_to_resize", "truncated"),
+        ("failed_to_download", "http_404"),
+        ("failed_to_download", "bad_row"),
+    ]
+    assert rows[4]["url"] is None
+    assert stats == {
+        "count": 5,
+        "successes": 1,
+        "failed_to_download": 3,
+        "failed_to_resize": 1,
+        "status_dict": {"bad_row": 1, "http_404": 2, "success": 1, "truncated": 1},
+    }
+
+
+def test_no_attempts_many_attempts_and_the_same_bytes_twice():
+    rows, stats, _ = written([])
+    assert rows == []
+    assert stats["count"] == 0
+    many = [attempt(n, Reason.DEADLINE if n % 3 else None) for n in range(20_000)]
+    rows, stats, once = written(many)
+    assert [row["key"] for row in rows] == [one.key for one in many]
+    assert (stats["count"], stats["successes"]) == (20_000, 6667)
+    assert written(many)[2] == once
+
+
+def test_text_that_arrow_cannot_hold_and_several_media():
+    turns = (Turn(role="caption", parts=(Text(text="lone \ud800"),)),)
+    media = {"000.jpg": MediaRef(url="http://a"), "001.jpg": MediaRef(url="http://b")}
+    sample = Sample(key="k", media=media, turns=turns)
+    rows, _, _ = written([Attempt(key="k", sample=sample, reason=None, bodies={})])
+    assert (rows[0]["caption"], rows[0]["url"]) == ("lone \ufffd", None)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_word_of_img2dataset(reason):
+    decoding = "decod" in reason or reason in {
+        "empty", "not_an_image", "unsupported", "truncated", "too_many_pixels", "too_small", "aspect",
+        "phash_mismatch",
+    }  # fmt: skip
+    assert status_of(reason) == ("failed_to_resize" if decoding else "failed_to_download")
+
+
+def test_wids_index():
+    assert WIDS_NAME == "wids-meta.json"
+    shards = [("shards/00000.tar", 10, 20480, "a" * 32), ("shards/00001.tar", 7, 10240, "b" * 32)]
+    assert wids_index("coyo-700m", shards) == wids_index("coyo-700m", iter(shards))
+    assert json.loads(wids_index("coyo-700m", shards)) == {
+        "__kind__": "wids-shard-index-v1",
+        "wids_version": 1,
+        "name": "coyo-700m",
+        "shardlist": [
+            {"url": "shards/00000.tar", "nsamples": 10, "filesize": 20480, "md5sum": "a" * 32},
+            {"url": "shards/00001.tar", "nsamples": 7, "filesize": 10240, "md5sum": "b" * 32},
+        ],
+    }
