@@ -14,10 +14,10 @@ from gristmill.crawl import CrawlSettings
 BODY = bytes(range(256)) * 20
 QUICK = CrawlSettings(
     allow_private_addresses=True,
-    total_s=1.0,
-    connect_s=0.4,
-    stall_s=0.4,
-    min_rate_window_s=0.4,
+    total_s=0.8,
+    connect_s=0.25,
+    stall_s=0.25,
+    min_rate_window_s=0.25,
     backoff_s=0.01,
     max_body_bytes=1 << 20,
     stop_grace_s=0.3,

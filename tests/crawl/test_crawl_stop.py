@@ -61,6 +61,7 @@ def test_stop_set_before_anything_was_begun() -> None:
         async with serving(otherwise=very_slow) as server, Crawler(QUICK) as crawler:
             with pytest.raises(Stopped):
                 await crawler.crawl([(0, server.url("/"))], keep, stop=stop)
+            assert server.visits.total() == 0
 
     run(main())
 
@@ -92,6 +93,22 @@ def test_what_the_consumer_raises_ends_the_crawl() -> None:
                 await crawler.crawl(((i, server.url(f"/{i}")) for i in range(100)), broken)
             assert (crawler._flying, crawler._budget.used_bytes, crawler._consuming) == (0, 0, 0)
             assert (await crawler.fetch(server.url("/"))).ok
+
+    run(main())
+
+
+def test_what_the_consumer_raises_is_not_hidden_by_a_stop() -> None:
+    async def main() -> None:
+        stop = threading.Event()
+
+        async def broken(index: int, answer: Answer) -> None:
+            stop.set()
+            await asyncio.sleep(0.25)
+            raise LookupError(str(index))
+
+        async with serving(otherwise=slow) as server, Crawler(replace(QUICK, stop_grace_s=2.0)) as crawler:
+            with pytest.raises(LookupError):
+                await crawler.crawl(((i, server.url(f"/{i}")) for i in range(20)), broken, stop=stop)
 
     run(main())
 

@@ -136,6 +136,41 @@ def test_a_lookup_that_hangs_costs_its_deadline_and_does_not_hold_up_the_end() -
     assert run(main()) < 0.6
 
 
+def test_names_that_hang_do_not_keep_others_from_being_looked_up() -> None:
+    async def main() -> None:
+        names = Names(hang=1.0)
+        settings = replace(PUBLIC, dns_lookups=2, dns_timeout_s=0.05, dns_tries=1)
+        resolver = Resolver(settings, lookup=names)
+        hanging = [asyncio.create_task(reason_for(resolver, f"hang.{i}")) for i in range(8)]
+        began_s = time.monotonic()
+        assert await reason_for(resolver, "well.example") is None
+        assert time.monotonic() - began_s < 0.6
+        assert set(await asyncio.gather(*hanging)) == {Reason.DNS_FAILED}
+        assert 2 < names.peak <= 2 * 8
+        await resolver.close()
+
+    run(main())
+
+
+def test_the_wait_for_a_lookup_is_not_held_against_the_url() -> None:
+    async def main() -> None:
+        async def route(visit: Visit) -> None:
+            await visit.answer()
+
+        settings = replace(QUICK, total_s=0.3, dns_lookups=1)
+        resolver = Resolver(settings, lookup=lambda host: time.sleep(0.1) or ["127.0.0.1"])
+        reasons = []
+
+        async def keep(_: int, answer: Answer) -> None:
+            reasons.append(answer.reason)
+
+        async with serving(otherwise=route) as server, Crawler(settings, resolver=resolver) as crawler:
+            await crawler.crawl(((i, f"http://h{i}.example:{server.port}/") for i in range(8)), keep)
+        assert reasons == [None] * 8
+
+    run(main())
+
+
 def test_answers_of_a_crawl_say_what_was_wrong_with_the_name() -> None:
     async def main() -> None:
         names = Names(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 import zlib
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -461,6 +462,62 @@ def test_opting_out() -> None:
         assert answer.bytes_received == 0
         answer, _ = await ask(route, replace(QUICK, respect_opt_out=False))
         assert (answer.ok, answer.opt_out) == (True, "nofollow, noai")
+
+    run(main())
+
+
+def test_damaged_answers_come_to_a_reason_and_nothing_worse() -> None:
+    """Answers with bytes changed, cut, doubled or dropped, by seed."""
+
+    async def main() -> None:
+        draw = random.Random(11)
+        seeds = [
+            sized(BODY[:300], "Content-Type: image/jpeg", "X-Robots-Tag: all", "ETag: x"),
+            head("Transfer-Encoding: chunked") + b"a\r\n0123456789\r\n3\r\nabc\r\n0\r\nTrailer: x\r\n\r\n",
+            sized(gzip.compress(BODY), "Content-Encoding: gzip"),
+            b"HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 3\r\n\r\nabc",
+            b"HTTP/1.1 500 Busy\r\nRetry-After: 0\r\nContent-Length: 3\r\n\r\nabc",
+        ]
+
+        def damaged(answer: bytes) -> bytes:
+            data = bytearray(answer)
+            for _ in range(draw.randint(1, 4)):
+                at = draw.randrange(len(data)) if draw.random() < 0.3 else draw.randrange(min(len(data), 120))
+                kind = draw.randrange(4)
+                if kind == 0:
+                    data[at] = draw.choice(b"\x00\r\n \t:;,0129az\xff%-")
+                elif kind == 1:
+                    del data[at : at + draw.randint(1, 9)]
+                elif kind == 2:
+                    data[at:at] = data[at : at + draw.randint(1, 40)]
+                else:
+                    data[at:at] = draw.choice(
+                        [b"\r\n", b"\r\n\r\n", b"\x00", b"9" * 20, b": ", b"\xe2\x80\xa8"]
+                    )
+            return bytes(data)
+
+        replies = [damaged(draw.choice(seeds)) for _ in range(600)]
+
+        async def route(visit: Visit) -> None:
+            if visit.path[1:].isdigit():
+                await visit.send(replies[int(visit.path[1:])])
+                visit.hang_up()
+            else:
+                await visit.answer()
+
+        answers: dict[int, Answer] = {}
+
+        async def keep(index: int, answer: Answer) -> None:
+            assert index not in answers
+            answers[index] = answer
+
+        settings = replace(QUICK, per_host=32, tries=1)
+        async with serving(otherwise=route) as server, Crawler(settings) as crawler:
+            await crawler.crawl(((i, server.url(f"/{i}")) for i in range(len(replies))), keep)
+        assert len(answers) == len(replies)
+        broken = [a for a in answers.values() if a.reason is Reason.INTERNAL_ERROR]
+        assert not broken, broken
+        assert len({a.reason for a in answers.values()}) > 5
 
     run(main())
 

@@ -81,9 +81,13 @@ def _check_expected(ended: Ended, ledger: Ledger) -> None:
     if not ended.complete or not samples.samples_in:
         return
     share = samples.kept / samples.samples_in
-    if share < ended.recipe.expect.kept_share:
+    if share < ended.recipe.expect.kept_share or not samples.kept:
         raise Incomplete(
-            f"{ended.recipe.public_name}: {share:.1%} of {samples.samples_in:,} samples were kept, fewer than the "
-            f"{ended.recipe.expect.kept_share:.0%} that the recipe expects. Everything kept is packed. Look at "
+            f"{ended.recipe.public_name}: {share:.1%} of {samples.samples_in:,} samples were kept"
+            f"{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. Look at "
             f"{ended.folder / 'report.html'}, then ask again for what may heal: gristmill retry {ended.folder}"
         )
+
+
+def _expected(share: float) -> str:
+    return f", fewer than the {share:.0%} that the recipe expects" if share else ""

@@ -131,15 +131,15 @@ def _levels(levels: Funnel) -> Table:
 
 def _reasons(levels: Funnel) -> Iterator[RenderableType]:
     dropped = levels.dropped(after_selection=True)
-    asked = levels.count("asked")
+    chosen = levels.count("selected")
     if not dropped:
         return
     number = sum(dropped.values())
-    yield Text(f"\nLost after they were chosen: {number:,}, as shares of the {asked:,} asked for")
+    yield Text(f"\nLost after they were chosen: {number:,}, as shares of these {chosen:,}")
     table = _grid("left", "right", "right", "wrap")
     for reason, n in dropped.items():
         tone = _TONES[group_of(reason)]
-        table.add_row("", Text(reason, tone), f"{n:,}", share_text(n, asked), Text(explained(reason), "dim"))
+        table.add_row("", Text(reason, tone), f"{n:,}", share_text(n, chosen), Text(explained(reason), "dim"))
     yield table
 
 
@@ -179,7 +179,7 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
         rate = f", {levels.count('asked') / span_s:,.1f} addresses a second" if span_s >= 1 else ""
         said.append(f"{duration_text(span_s)} from the first task to the last{rate}")
     if shards is not None:
-        said.append(f"{shards[0]:,} shards, {size_text(shards[1])}")
+        said.append(f"{shards[0]:,} shard{'s' if shards[0] != 1 else ''}, {size_text(shards[1])}")
     yield Text("\n" + "\n".join(said))
 
 

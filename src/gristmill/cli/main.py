@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -77,6 +78,8 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: runs a command and turns errors into a sentence and an exit code."""
+    # a hundred thousand records are no garbage: looking through them again and again costs more than reading
+    gc.set_threshold(200_000, 20, 100)
     try:
         cli.main(standalone_mode=False)
     except GristmillError as err:

@@ -13,7 +13,19 @@ from gristmill.spec.reasons import Reason
 
 __all__ = ["EXCHANGE_ERRORS", "Broken", "describe", "reason_of_error", "reason_of_status"]
 
-EXCHANGE_ERRORS = (aiohttp.ClientError, HttpProcessingError, TimeoutError, ssl.SSLError, OSError, ValueError)
+LIBRARY_BUGS = (RuntimeError, AssertionError, AttributeError, LookupError, TypeError)
+"""What the HTTP client or the event loop raises when a stranger's bytes or timing find a hole in them. One URL
+must not end a run, so it becomes ``INTERNAL_ERROR``, of which too many stop a run."""
+
+EXCHANGE_ERRORS = (
+    aiohttp.ClientError,
+    HttpProcessingError,
+    TimeoutError,
+    ssl.SSLError,
+    OSError,
+    ValueError,
+    *LIBRARY_BUGS,
+)
 """All that an exchange may raise because of the web. ValueError covers malformed URLs and header values."""
 
 
@@ -79,7 +91,7 @@ def reason_of_error(error: BaseException, *, in_body: bool) -> Reason:
         return _of_os_error(error, in_body=in_body)
     if isinstance(error, aiohttp.ClientConnectionError):
         return Reason.SHORT_BODY if in_body else Reason.RESET
-    return Reason.BAD_HTTP
+    return Reason.INTERNAL_ERROR if isinstance(error, LIBRARY_BUGS) else Reason.BAD_HTTP
 
 
 def describe(error: BaseException) -> str:
@@ -109,6 +121,7 @@ def _is_tls(error: BaseException) -> bool:
 
 
 def _of_os_error(error: OSError, *, in_body: bool) -> Reason:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     number = error.errno
     if number in _OURS:
         return Reason.INTERNAL_ERROR
@@ -116,6 +129,6 @@ def _of_os_error(error: OSError, *, in_body: bool) -> Reason:
         return Reason.CONNECT_TIMEOUT if isinstance(error, aiohttp.ClientConnectorError) else Reason.STALLED
     if in_body:
         return Reason.SHORT_BODY
-    if number in _RESET:
+    if number in _RESET or (isinstance(cause, ConnectionError) and number is None):
         return Reason.RESET
     return Reason.CONNECT_FAILED if isinstance(error, aiohttp.ClientConnectorError) else Reason.RESET

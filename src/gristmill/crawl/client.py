@@ -155,7 +155,7 @@ class Client:
         Args:
             target: Checked by the guard.
             hold: Bytes of the body are held here; the caller gives them back.
-            left_s: Seconds left for this try.
+            left_s: Seconds left for this try; a lookup does not count.
             keep_alive: Whether the connection is likely to be used again; asked before and after the head.
 
         Returns:
@@ -167,6 +167,7 @@ class Client:
         try:
             if self._resolver.known(target.host) is None:
                 await self._look_up(target)
+            attempt.deadline_s = self._loop.time() + left_s
             await self._ask(target, attempt, hold, keep_alive, result)
         except Refused as refusal:
             result.reason, result.detail = refusal.reason, refusal.detail
@@ -184,7 +185,7 @@ class Client:
             result.reason, result.body = Reason.PRIVATE_ADDRESS, None
             result.detail = f"{target.host} led to {attempt.refused}, not a public address"
         result.received_bytes = attempt.received_bytes
-        result.left_s = attempt.deadline_s - self._loop.time()
+        result.left_s = max(0.0, attempt.deadline_s - self._loop.time())
         return result
 
     async def _look_up(self, target: Target) -> None:

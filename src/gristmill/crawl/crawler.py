@@ -6,7 +6,7 @@ import asyncio
 import random as random_module
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -14,20 +14,21 @@ from gristmill.crawl.answer import Answer, clean, without_userinfo
 from gristmill.crawl.budget import ByteBudget, Hold
 from gristmill.crawl.client import Client, Exchange
 from gristmill.crawl.dns import Resolver
-from gristmill.crawl.guard import Refused, Target, join, parse
+from gristmill.crawl.guard import Refused, join, parse
+from gristmill.crawl.loop import room_for_sockets
 from gristmill.crawl.retry import WORTH_ANOTHER_TRY, backoff_s, retry_after_s
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.watch import Watch
+from gristmill.crawl.work import Batch, Consume, Item, Place
 from gristmill.spec.errors import GristmillError
 from gristmill.spec.reasons import Reason
 
 __all__ = ["Consume", "Crawler", "Stopped"]
 
-Consume = Callable[[int, Answer], Awaitable[None]]
-
 STOP_POLL_S = 0.1
 CONSUMING_PER_IN_FLIGHT = 8
+SOCKETS_PER_IN_FLIGHT = 4  # connections kept alive for a while, and all other open files, included
 CLOCK_LAG_S = 0.005  # a loop's clock is read once a turn; never ask sooner than we were told to
 MAX_LANDINGS = 10_000
 RETRIED_STATUSES = frozenset({408, 425})
@@ -44,76 +45,6 @@ class Stopped(GristmillError):
 
     def __str__(self) -> str:
         return f"Stopped with {self.unanswered} URLs unanswered. The same command asks for them again."
-
-
-class _Batch:
-    """One call of :meth:`Crawler.crawl`."""
-
-    def __init__(self, consume: Consume) -> None:
-        self.consume = consume
-        self.unanswered = 0
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.ended = False
-
-    def answered(self) -> None:
-        self.unanswered -= 1
-        if self.unanswered == 0 and not self.over.done():
-            self.over.set_result(None)
-
-    def finished(self, task: asyncio.Task[None]) -> None:
-        """A task's end. Its exception is a bug or the consumer's, and ends the batch."""
-        self.tasks.discard(task)
-        if task.cancelled():
-            if not self.ended and not self.over.done():
-                self.over.cancel()
-        elif (error := task.exception()) is not None and not self.over.done():
-            self.over.set_exception(error)
-
-
-class _Place:
-    """One exchange's place among those in flight, and its part of the byte budget."""
-
-    __slots__ = ("flying", "hold", "host")
-
-    def __init__(self, host: Host[_Item], hold: Hold) -> None:
-        self.host, self.hold = host, hold
-        self.flying = True
-
-
-class _Item:
-    """One URL on its way to its answer."""
-
-    __slots__ = (
-        "batch",
-        "began_s",
-        "hops",
-        "index",
-        "left_s",
-        "opt_out",
-        "origin",
-        "received_bytes",
-        "refusal",
-        "retry_after_s",
-        "status",
-        "target",
-        "tries",
-        "url",
-        "visited",
-    )
-
-    def __init__(
-        self, batch: _Batch, index: int, url: str, origin: Target | None, refusal: Refused | None
-    ) -> None:
-        self.batch, self.index, self.url, self.origin, self.refusal = batch, index, url, origin, refusal
-        self.target = origin
-        self.hops = self.tries = self.received_bytes = 0
-        self.left_s = 0.0
-        self.began_s: float | None = None
-        self.status: int | None = None
-        self.retry_after_s: float | None = None
-        self.opt_out: dict[str, None] = {}
-        self.visited: set[str] = set()
 
 
 class Crawler:
@@ -144,7 +75,7 @@ class Crawler:
         self._resolver = resolver or Resolver(settings)
         self._random = random
         self._wall_clock = wall_clock
-        self._schedule: Schedule[_Item] = Schedule(settings.per_host)
+        self._schedule: Schedule[Item] = Schedule(settings.per_host)
         self._budget = ByteBudget(settings.bytes_in_memory)
         self._landings: dict[str, int] = {}  # redirects by the host that they led to
         self._flying = 0
@@ -153,6 +84,7 @@ class Crawler:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        room_for_sockets(SOCKETS_PER_IN_FLIGHT * self.settings.in_flight)
         self._watch = Watch(self.settings, self._loop)
         self._client = Client(self.settings, self._resolver, self._watch)
         return self
@@ -192,27 +124,28 @@ class Crawler:
         Raises:
             Stopped: ``stop`` was set before every URL had its answer consumed.
         """
-        batch = _Batch(consume)
+        batch = Batch(consume)
         for index, url in requests:
             self._enter(batch, index, url)
         if batch.unanswered == 0:
             return
         try:
-            self._pump()
+            if stop is None or not stop.is_set():
+                self._pump()
             await self._until_over(batch, stop)
         finally:
             await self._end(batch)
 
-    def _enter(self, batch: _Batch, index: int, url: str) -> None:
+    def _enter(self, batch: Batch, index: int, url: str) -> None:
         batch.unanswered += 1
         try:
             target = parse(url, self.settings)
         except Refused as refusal:
-            self._schedule.add("", _Item(batch, index, url, None, refusal))
+            self._schedule.add("", Item(batch, index, url, None, refusal))
         else:
-            self._schedule.add(target.key, _Item(batch, index, url, target, None))
+            self._schedule.add(target.key, Item(batch, index, url, target, None))
 
-    async def _until_over(self, batch: _Batch, stop: threading.Event | None) -> None:
+    async def _until_over(self, batch: Batch, stop: threading.Event | None) -> None:
         while not batch.over.done():
             await asyncio.wait((batch.over,), timeout=None if stop is None else STOP_POLL_S)
             if stop is not None and stop.is_set() and not batch.over.done():
@@ -220,11 +153,11 @@ class Crawler:
                 batch.ended = True
                 if batch.tasks:
                     await asyncio.wait(batch.tasks, timeout=self.settings.stop_grace_s)
-                if batch.unanswered:
+                if batch.unanswered and not batch.over.done():
                     raise Stopped(batch.unanswered)
         batch.over.result()
 
-    async def _end(self, batch: _Batch) -> None:
+    async def _end(self, batch: Batch) -> None:
         """Leave nothing of a batch behind; a no-op if it came to its natural end."""
         batch.ended = True
         if batch.unanswered:
@@ -236,6 +169,7 @@ class Crawler:
             await asyncio.wait(tasks)
         if batch.over.done() and not batch.over.cancelled():
             batch.over.exception()  # taken note of, also where something else is raised
+        self._schedule.tidy(self._loop.time())
         self._pump()
 
     def _pump(self) -> None:
@@ -257,21 +191,21 @@ class Crawler:
         if wakeup_s is not None:
             self._timer = self._loop.call_at(wakeup_s, self._pump)
 
-    def _begin(self, host: Host[_Item], item: _Item) -> None:
+    def _begin(self, host: Host[Item], item: Item) -> None:
         self._flying += 1
-        place = _Place(host, self._budget.open())
+        place = Place(host, self._budget.open())
         task = self._loop.create_task(self._run(place, item))
         item.batch.tasks.add(task)
         # In a callback, because a task that is cancelled before its first step runs no ``finally``.
         task.add_done_callback(lambda task: self._ended(place, item.batch, task))
 
-    def _ended(self, place: _Place, batch: _Batch, task: asyncio.Task[None]) -> None:
+    def _ended(self, place: Place, batch: Batch, task: asyncio.Task[None]) -> None:
         self._land(place)
         place.hold.close()
         batch.finished(task)
         self._pump()
 
-    def _land(self, place: _Place) -> None:
+    def _land(self, place: Place) -> None:
         """Give back a place among those in flight."""
         if place.flying:
             place.flying = False
@@ -279,7 +213,7 @@ class Crawler:
             self._schedule.done(place.host)
             self._schedule.forget_idle(place.host, self._loop.time())
 
-    async def _run(self, place: _Place, item: _Item) -> None:
+    async def _run(self, place: Place, item: Item) -> None:
         """One exchange of one URL, and what follows from it."""
         exchange = await self._exchange(place.host, item, place.hold)
         answer = self._judge(place.host, item, exchange)
@@ -296,7 +230,7 @@ class Crawler:
             self._consuming -= 1
         item.batch.answered()
 
-    async def _exchange(self, host: Host[_Item], item: _Item, hold: Hold) -> Exchange:
+    async def _exchange(self, host: Host[Item], item: Item, hold: Hold) -> Exchange:
         now_s = self._loop.time()
         if item.began_s is None:
             item.began_s = now_s
@@ -315,7 +249,7 @@ class Crawler:
             keep_alive=lambda: bool(host.queue) or self._landings.get(host.key, 0) > 1,
         )
 
-    def _judge(self, host: Host[_Item], item: _Item, exchange: Exchange) -> Answer | None:
+    def _judge(self, host: Host[Item], item: Item, exchange: Exchange) -> Answer | None:
         """The URL's answer, or None if it was queued once more: for a redirect, or for another try."""
         item.received_bytes += exchange.received_bytes
         item.opt_out.update(dict.fromkeys(exchange.opt_out))
@@ -335,7 +269,7 @@ class Crawler:
             return None
         return self._answer(item, exchange)
 
-    def _follow(self, item: _Item, location: str, left_s: float) -> None:
+    def _follow(self, item: Item, location: str, left_s: float) -> None:
         """Queue a redirect's target at its own host, ahead of what has not begun yet."""
         assert item.target is not None
         item.visited.add(item.target.text)
@@ -346,14 +280,14 @@ class Crawler:
             raise Refused(Reason.REDIRECTS, "a loop")
         item.hops += 1
         item.target = target
-        item.left_s = max(left_s, 0.0)
+        item.left_s = left_s
         if target.key not in self._landings and len(self._landings) >= MAX_LANDINGS:
             del self._landings[next(iter(self._landings))]
         self._landings[target.key] = self._landings.get(target.key, 0) + 1
         if not item.batch.ended:
             self._schedule.add(target.key, item, first=True)
 
-    def _try_again(self, host: Host[_Item], item: _Item, exchange: Exchange) -> bool:
+    def _try_again(self, host: Host[Item], item: Item, exchange: Exchange) -> bool:
         """Pause the host if it asks for it; queue the URL again if that is worth while."""
         now_s = self._loop.time()
         if host.closed_until_s > now_s or item.origin is None:
@@ -373,7 +307,7 @@ class Crawler:
             self._schedule.add_later(item.origin.key, item, now_s + wait_s)
         return True
 
-    def _pause(self, host: Host[_Item], now_s: float, wait_s: float, exchange: Exchange) -> bool:
+    def _pause(self, host: Host[Item], now_s: float, wait_s: float, exchange: Exchange) -> bool:
         """Leave a host alone for a while; False if that is longer than we are willing to wait."""
         host.pauses_s += max(0.0, now_s + wait_s - max(now_s, host.paused_until_s))
         if (
@@ -391,7 +325,7 @@ class Crawler:
         )
         return False
 
-    def _answer(self, item: _Item, exchange: Exchange) -> Answer:
+    def _answer(self, item: Item, exchange: Exchange) -> Answer:
         began_s = item.began_s
         assert began_s is not None
         url = without_userinfo(item.url)

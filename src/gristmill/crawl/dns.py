@@ -22,6 +22,8 @@ __all__ = ["Resolver", "system_lookup"]
 Lookup = Callable[[str], Sequence[str]]
 
 MAX_CACHED = 200_000
+# A lookup that has used up its time frees its place, while its thread still hangs in the system's resolver.
+THREADS_PER_LOOKUP = 8
 MAX_ADDRESSES = 16  # of one host; the first few are all that is ever tried
 _NO_SUCH_NAME = frozenset(
     getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)
@@ -49,17 +51,17 @@ class _Entry:
 class _Threads:
     """Threads for blocking lookups. They are daemons, so that a hanging lookup cannot hold up the exit."""
 
-    def __init__(self, count: int, work: Lookup) -> None:
+    def __init__(self, most: int, work: Lookup) -> None:
         self._jobs: SimpleQueue[tuple[str, asyncio.Future[Sequence[str]]] | None] = SimpleQueue()
         self._work = work
-        self._left_to_start = count
+        self._most = most
         self._started = 0
-        self.free = asyncio.Semaphore(count)
+        self._busy = 0
 
     def ask(self, host: str) -> asyncio.Future[Sequence[str]]:
-        """Start a lookup. The caller holds one of ``free``, which comes back when the thread does."""
-        if self._left_to_start:
-            self._left_to_start -= 1
+        """Start a lookup, or queue it if all threads hang in one."""
+        self._busy += 1
+        if self._busy > self._started < self._most:
             self._started += 1
             threading.Thread(target=self._run, name="lookup", daemon=True).start()
         future: asyncio.Future[Sequence[str]] = asyncio.get_running_loop().create_future()
@@ -86,7 +88,7 @@ class _Threads:
                 return
 
     def _deliver(self, future: asyncio.Future[Sequence[str]], result: Sequence[str] | OSError) -> None:
-        self.free.release()
+        self._busy -= 1
         if future.done():
             return
         if isinstance(result, OSError):
@@ -118,7 +120,8 @@ class Resolver(AbstractResolver):
         self._clock = clock
         self._cache: dict[str, _Entry] = {}
         self._flights: dict[str, asyncio.Task[_Entry]] = {}
-        self._threads = _Threads(settings.dns_lookups, lookup)
+        self._free = asyncio.Semaphore(settings.dns_lookups)
+        self._threads = _Threads(settings.dns_lookups * THREADS_PER_LOOKUP, lookup)
 
     def known(self, host: str) -> tuple[str, ...] | None:
         """The addresses of a host if no lookup is needed, else None.
@@ -190,19 +193,19 @@ class Resolver(AbstractResolver):
 
     async def _ask(self, host: str) -> _Entry:
         settings = self._settings
-        await self._threads.free.acquire()
-        future = self._threads.ask(host)
-        try:
-            async with asyncio.timeout(settings.dns_timeout_s):
-                addresses = tuple(await future)[:MAX_ADDRESSES]
-        except TimeoutError as error:
-            if future.done() and not future.cancelled():
-                return self._failed(str(error))  # the system's own time-out, not ours
-            return self._failed(f"no answer within {settings.dns_timeout_s:g} s")
-        except OSError as error:
-            if error.errno in _NO_SUCH_NAME:
-                return self._refused(Reason.DNS_NOT_FOUND, f"{host}: {error.strerror or error}")
-            return self._failed(f"{host}: {error.strerror or error}")
+        async with self._free:
+            future = self._threads.ask(host)
+            try:
+                async with asyncio.timeout(settings.dns_timeout_s):
+                    addresses = tuple(await future)[:MAX_ADDRESSES]
+            except TimeoutError as error:
+                if future.done() and not future.cancelled():
+                    return self._failed(str(error))  # the system's own time-out, not ours
+                return self._failed(f"no answer within {settings.dns_timeout_s:g} s")
+            except OSError as error:
+                if error.errno in _NO_SUCH_NAME:
+                    return self._refused(Reason.DNS_NOT_FOUND, f"{host}: {error.strerror or error}")
+                return self._failed(f"{host}: {error.strerror or error}")
         if not addresses:
             return self._refused(Reason.DNS_NOT_FOUND, f"{host} has no address")
         inside = [a for a in addresses if not is_public(a)] if not settings.allow_private_addresses else []

@@ -1,4 +1,4 @@
-"""The event loop that a crawl runs in."""
+"""The event loop that a crawl runs in, and how many sockets it may have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["new_loop", "run"]
+__all__ = ["new_loop", "room_for_sockets", "run"]
 
 T = TypeVar("T")
 
@@ -24,3 +24,18 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def room_for_sockets(count: int) -> None:
+    """Raise this process's soft limit of open files to ``count``, as far as its hard limit allows.
+
+    Many systems begin with 1,024. The limit is never lowered, and where there is none nothing happens.
+    """
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -124,9 +124,11 @@ class Schedule(Generic[T]):
                 kept.append(wakeup)
         heapq.heapify(kept)
         self._wakeups = kept
+
+    def tidy(self, now_s: float) -> None:
+        """Forget every host of which nothing need be remembered any more."""
         for host in list(self._hosts.values()):
-            if not (host.queue or host.active or host.later or host.in_line or host.paused_until_s):
-                del self._hosts[host.key]
+            self.forget_idle(host, now_s)
 
     def _enlist(self, host: Host[T]) -> None:
         if host.queue and not host.in_line and host.active < self._per_host:

@@ -14,6 +14,9 @@ import aiohttp
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.spec.reasons import Reason
 
+LOOKUP_PATIENCE = 4
+"""Lookups have limits of their own and wait for their turn, which is not the URL's fault. This is a last resort."""
+
 __all__ = ["Attempt", "Phase", "Watch"]
 
 
@@ -45,9 +48,9 @@ class Attempt:
         "window_bytes",
     )
 
-    def __init__(self, task: asyncio.Task[object], now_s: float, deadline_s: float) -> None:
+    def __init__(self, task: asyncio.Task[object], now_s: float, left_s: float) -> None:
         self.task = task
-        self.deadline_s = deadline_s
+        self.deadline_s = now_s + LOOKUP_PATIENCE * left_s  # until the exchange proper begins
         self.phase = Phase.LOOKUP
         self.received_bytes = self.seen_bytes = self.window_bytes = 0
         self.seen_at_s = self.window_at_s = now_s
@@ -77,11 +80,11 @@ class Watch:
         self._swept_s = 0.0
 
     def begin(self, left_s: float) -> Attempt:
-        """Watch the current task for at most ``left_s`` seconds."""
+        """Watch the current task, which has ``left_s`` seconds from when its lookup is done."""
         task = asyncio.current_task()
         assert task is not None
         now_s = self._loop.time()
-        attempt = Attempt(task, now_s, now_s + left_s)
+        attempt = Attempt(task, now_s, left_s)
         self._attempts[attempt] = None
         if self._timer is None:
             self._swept_s = now_s
@@ -118,7 +121,8 @@ class Watch:
         if now_s >= attempt.deadline_s:
             lookup = attempt.phase is Phase.LOOKUP
             attempt.verdict = Reason.DNS_FAILED if lookup else Reason.DEADLINE
-            attempt.detail = f"not done within {settings.total_s:g} s"
+            allowed_s = settings.total_s * (LOOKUP_PATIENCE if lookup else 1)
+            attempt.detail = f"not done within {allowed_s:g} s"
             return True
         if attempt.phase is Phase.LOOKUP:
             return False

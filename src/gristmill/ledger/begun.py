@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ class Begun:
 
     def write(self, folder: Path) -> None:
         """Write it, whole or not at all."""
-        write_whole(self.path(folder), orjson.dumps(self, option=orjson.OPT_INDENT_2))
+        write_whole(self.path(folder), orjson.dumps(self, default=_listed, option=orjson.OPT_INDENT_2))
 
     def check(self, wanted: Begun, folder: Path) -> None:
         """Refuse to continue with anything that defines the dataset changed.
@@ -110,14 +111,12 @@ class Begun:
             raise DriftError(self.name, str(folder), differences[:20])
 
     def _defining(self) -> dict[str, Json]:
-        steps = {
-            step["step"]: {k: v for k, v in step.items() if k != "step"} for step in self.identity["steps"]
-        }
         files = {f"{i.source}/{i.name}": i.digest[:16] for i in self.inputs}
         return {
             "recipe": self.identity["recipe"],
             "version": self.identity["version"],
-            **steps,
+            "steps": [step["step"] for step in self.identity["steps"]],
+            **dict(_settings(self.identity["steps"])),
             "arguments": dict(self.arguments),
             "only": self.only,
             "input": files,
@@ -126,6 +125,18 @@ class Begun:
     def with_round(self, reasons: tuple[str, ...]) -> Begun:
         """The same with one more round of asking again."""
         return replace(self, rounds=(*self.rounds, reasons))
+
+
+def _settings(steps: Sequence[Mapping[str, Json]]) -> Iterator[tuple[str, Json]]:
+    """The settings of each step under its name; a name's second step is called ``name-2``."""
+    seen: Counter[str] = Counter()
+    for step in steps:
+        name = step["step"]
+        seen[name] += 1
+        yield (
+            name if seen[name] == 1 else f"{name}-{seen[name]}",
+            {k: v for k, v in step.items() if k != "step"},
+        )
 
 
 def _flat(value: Json, prefix: str = "") -> dict[str, str]:

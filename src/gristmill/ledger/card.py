@@ -135,11 +135,12 @@ def _size_category(samples: int) -> str:
 
 def _opening(recipe: Recipe, levels: Funnel, shards: Sequence[ShardInfo]) -> str:
     size = size_text(sum(shard.size_bytes for shard in shards))
+    boxes = f"{len(shards):,} shard{'s' if len(shards) != 1 else ''}"
     state = "" if levels.complete else f"\n\n**Not complete yet.** {_waiting(levels)}"
     return (
         f"# {recipe.title}\n\n{recipe.description.strip()}\n\n"
         f"Recipe `{recipe.public_name}`, version {recipe.version}, from <{recipe.homepage}>: "
-        f"{levels.count('packed'):,} samples in {len(shards):,} shards, {size}.{state}"
+        f"{levels.count('packed'):,} samples in {boxes}, {size}.{state}"
     )
 
 
@@ -177,7 +178,9 @@ def _making(recipe: Recipe, begun: Begun) -> str:
         pinned = f"`{source.hub}` at revision `{source.revision}`" if source.hub else "a local list"
         files = [i for i in begun.inputs if i.source == source.key]
         size = size_text(sum(i.size_bytes for i in files))
-        lines.append(f"- source `{source.key}`: {pinned}, {len(files):,} files, {size}")
+        lines.append(
+            f"- source `{source.key}`: {pinned}, {len(files):,} file{'s' if len(files) != 1 else ''}, {size}"
+        )
     for number, step in enumerate(begun.identity["steps"], 1):
         settings = ", ".join(
             f"{key} = `{_json(_listed(value))}`"

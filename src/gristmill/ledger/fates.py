@@ -42,8 +42,14 @@ FATES_SCHEMA = pa.schema(
 )
 """Columns of a fates file. ``reason`` is null where the medium was kept."""
 
-NOT_KEPT_SCHEMA = pa.schema([FATES_SCHEMA.field(n) for n in ("source", "file", "row", "reason", "detail")])
-"""Columns of the fates of rows that were never chosen: nothing was asked, so nothing else is known."""
+NOT_KEPT_SCHEMA = pa.schema(
+    [
+        pa.field(name, pa.int64() if name == "row" else pa.dictionary(pa.int8(), pa.string()))
+        for name in ("source", "file", "row", "reason", "detail")
+    ]
+)
+"""Columns of the fates of rows that were never chosen: nothing was asked, so nothing else is known. Text is
+dictionary-encoded in memory only; on disk it is text, as in the other fates."""
 
 
 def fates_table(fates: Iterable[Fate], *, source: str, file: str) -> pa.Table:
@@ -64,17 +70,16 @@ def fates_table(fates: Iterable[Fate], *, source: str, file: str) -> pa.Table:
 
 def not_kept_table(rows: pa.Array, reason: Reason, detail: str, *, source: str, file: str) -> pa.Table:
     """Fates of many rows that share one reason."""
-    n = len(rows)
-    return pa.table(
-        [
-            pa.repeat(pa.scalar(source), n),
-            pa.repeat(pa.scalar(file), n),
-            rows,
-            pa.repeat(pa.scalar(str(reason)), n),
-            pa.repeat(pa.scalar(detail), n),
-        ],
-        schema=NOT_KEPT_SCHEMA,
-    )
+    constants = {"source": source, "file": file, "reason": str(reason), "detail": detail}
+    columns = [
+        rows if name == "row" else _repeated(constants[name], len(rows)) for name in NOT_KEPT_SCHEMA.names
+    ]
+    return pa.table(columns, schema=NOT_KEPT_SCHEMA)
+
+
+def _repeated(text: str, times: int) -> pa.DictionaryArray:
+    """One text, many times, at a byte each."""
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), times), [text])
 
 
 def write_fates(path: Path, tables: Sequence[pa.Table], schema: pa.Schema) -> None:
@@ -87,7 +92,12 @@ def write_fates(path: Path, tables: Sequence[pa.Table], schema: pa.Schema) -> No
     with (
         whole_file(path) as stream,
         pq.ParquetWriter(
-            stream, schema, compression="zstd", use_dictionary=dictionary, column_encoding=encoding
+            stream,
+            schema,
+            compression="zstd",
+            use_dictionary=dictionary,
+            column_encoding=encoding,
+            store_schema=False,
         ) as writer,
     ):
         for table in tables:

@@ -1,8 +1,9 @@
 """The ledger: what was done, as task records in append-only journals.
 
 Each process that commits has a journal of its own, created exclusively and synced after each line; a line is
-a record, and its presence means done. A line cut off by a kill does not count. The index in memory is rebuilt
-from the journals and can be refreshed while other processes append to theirs.
+a record, and its presence means done. A line cut off by a kill does not count. A line that takes something back
+names the very record it speaks of, so that the order in which journals are read does not matter. The index in
+memory is rebuilt from the journals and can be refreshed while other processes append to theirs.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import orjson
+import msgspec
 
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
-from gristmill.spec.task import TaskRecord
+from gristmill.spec.task import LostSamples, ShardInfo, TaskRecord
 from gristmill.storage.files import sync_folder
 
 __all__ = ["STATE", "Ledger"]
 
 STATE = ".gristmill"
 """The folder within a dataset's folder for what a trainer never reads."""
+
+_DECODER = msgspec.json.Decoder(TaskRecord)
+_NOT_A_RECORD = (b'{"released"', b'{"void"')
 
 
 class Ledger:
@@ -40,7 +43,8 @@ class Ledger:
         self._read_to: dict[str, int] = {}
         self._fd: int | None = None
         self.records: dict[str, TaskRecord] = {}
-        self.released: set[str] = set()
+        self._void: set[tuple[str, float]] = set()
+        self._released: dict[str, float] = {}  # path to finished_at of the record whose output it is
         self.refresh()
 
     def refresh(self) -> list[TaskRecord]:
@@ -54,13 +58,13 @@ class Ledger:
             start = self._read_to.get(entry.name, 0)
             if entry.stat().st_size <= start:
                 continue
-            for value in self._lines(entry.path, entry.name, start):
-                record = self._apply(value)
+            for line in self._lines(entry.path, entry.name, start):
+                record = self._apply(line, entry.path)
                 if record is not None:
                     new.append(record)
         return new
 
-    def _lines(self, path: str, name: str, start: int) -> Iterator[dict[str, Any]]:
+    def _lines(self, path: str, name: str, start: int) -> Iterator[bytes]:
         with open(path, "rb") as stream:
             stream.seek(start)
             for line in stream:
@@ -68,25 +72,33 @@ class Ledger:
                     break  # cut off by a kill, or still being written: not a record
                 start += len(line)
                 self._read_to[name] = start
-                try:
-                    yield orjson.loads(line)
-                except orjson.JSONDecodeError as err:
-                    raise DamagedOutput(
-                        f"{path}: the line that ends at byte {start} is not a record ({err}). Remove that "
-                        "line and give the command again: its task alone is done anew."
-                    ) from err
+                yield line
 
-    def _apply(self, value: dict[str, Json]) -> TaskRecord | None:
-        if "released" in value:
-            self.released.update(value["released"])
-            return None
+    def _apply(self, line: bytes, path: str) -> TaskRecord | None:
+        try:
+            if not line.startswith(_NOT_A_RECORD):
+                return self._take(_DECODER.decode(line))
+            value = msgspec.json.decode(line)
+        except (msgspec.DecodeError, LostSamples) as err:
+            raise DamagedOutput(
+                f"{path}: the line {line[:60]!r}... is not a record ({err}). Remove that line and give the command "
+                "again: its task alone is done anew."
+            ) from err
+        self._released.update(value.get("released", {}))
         if "void" in value:
-            self.records.pop(value["void"], None)
+            self._forget(value["void"], value["finished_at"])
+        return None
+
+    def _take(self, record: TaskRecord) -> TaskRecord | None:
+        if (record.task_id, record.finished_at) in self._void:
             return None
-        record = TaskRecord.from_json(value)
         self.records[record.task_id] = record
-        self.released.difference_update(shard.path for shard in record.outputs)
         return record
+
+    def _forget(self, task_id: str, finished_at: float) -> None:
+        self._void.add((task_id, finished_at))
+        if task_id in self.records and self.records[task_id].finished_at == finished_at:
+            del self.records[task_id]
 
     def commit(self, record: TaskRecord) -> None:
         """Make a task done: append its record and sync.
@@ -94,20 +106,28 @@ class Ledger:
         Raises:
             OSError: As the system says; the task is then not done.
         """
-        self._append(record.to_json())
-        self._apply(record.to_json())
+        self._append(record)
+        self._take(record)
 
     def void(self, task_id: str) -> None:
         """Take a record back, because its outputs are damaged or gone; the task will be done anew."""
-        self._append({"void": task_id})
-        self.records.pop(task_id, None)
+        record = self.records.get(task_id)
+        if record is not None:
+            self._append({"void": task_id, "finished_at": record.finished_at})
+            self._forget(task_id, record.finished_at)
 
     def release(self, paths: list[str]) -> None:
         """Note that intermediate files are no longer needed, before they are removed."""
-        self._append({"released": paths})
-        self.released.update(paths)
+        made = {shard.path: r.finished_at for r in self.records.values() for shard in r.outputs}
+        released = {path: made.get(path, 0.0) for path in paths}
+        self._append({"released": released})
+        self._released.update(released)
 
-    def _append(self, value: dict[str, Json]) -> None:
+    def is_released(self, record: TaskRecord, shard: ShardInfo) -> bool:
+        """True if this output of this record may be gone."""
+        return self._released.get(shard.path) == record.finished_at
+
+    def _append(self, value: TaskRecord | dict[str, Json]) -> None:
         if self._fd is None:
             self._journals.mkdir(parents=True, exist_ok=True)
             name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
@@ -115,7 +135,7 @@ class Ledger:
             self._fd = os.open(self._journals / name, flags, 0o644)
             self._own = name
             sync_folder(self._journals)
-        line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+        line = msgspec.json.encode(value) + b"\n"
         start = os.fstat(self._fd).st_size
         try:
             written = 0

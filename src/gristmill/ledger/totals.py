@@ -6,19 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gristmill.spec.reasons import Reason
 from gristmill.spec.task import TaskRecord
 
-__all__ = ["FETCH_REASONS", "StageTotals", "Totals", "total"]
+__all__ = ["StageTotals", "Totals", "total"]
 
-FETCH_REASONS = frozenset(Reason) - {
-    Reason.NO_SCORE,
-    Reason.BELOW_FLOOR,
-    Reason.BEYOND_SHARE,
-    Reason.NOT_CHOSEN,
-    Reason.TAIL,
-}
-"""Reasons that may stand behind a row that was asked for."""
+_HOSTS_COUNTED = 100_000
+"""More failing hosts than that are not told apart: those that failed least are forgotten."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,14 +29,16 @@ class StageTotals:
     def add(self, record: TaskRecord) -> None:
         """Add one record; a retry takes its samples over from the drops of an earlier round."""
         self.tasks += 1
-        taken_over = sum(record.retried.values())
-        self.samples_in += record.samples_in - taken_over
+        self.samples_in += record.samples_in
         self.kept += record.kept
-        self.dropped.update(record.dropped)
-        self.dropped.subtract(record.retried)
-        self.dropped = +self.dropped
-        self.facts.update(record.facts)
         self.seconds += record.seconds
+        for reason, count in record.dropped.items():
+            self.dropped[reason] += count
+        for fact, amount in record.facts.items():
+            self.facts[fact] += amount  # type: ignore[assignment]
+        if record.retried:
+            self.samples_in -= sum(record.retried.values())
+            self.dropped = +(self.dropped - Counter(record.retried))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,11 +59,17 @@ class Totals:
 def total(records: Iterable[TaskRecord]) -> Totals:
     """Sum the records of a dataset."""
     totals = Totals()
+    hosts: dict[str, int] = {}
+    notes: dict[str, None] = {}
     for record in sorted(records, key=lambda r: r.number):
         totals.stages.setdefault(record.stage, StageTotals(stage=record.stage)).add(record)
-        totals.hosts.update(record.hosts)
-        totals.notes.extend(note for note in record.notes if note not in totals.notes)
+        for host, failures in record.hosts.items():
+            hosts[host] = hosts.get(host, 0) + failures
+        if len(hosts) > _HOSTS_COUNTED:
+            hosts = dict(Counter(hosts).most_common(_HOSTS_COUNTED // 2))
+        notes.update(dict.fromkeys(record.notes))
         begun = record.finished_at - record.seconds
         totals.started_at = min(totals.started_at or begun, begun)
         totals.finished_at = max(totals.finished_at or 0.0, record.finished_at)
+    totals.hosts, totals.notes = Counter(hosts), list(notes)
     return totals

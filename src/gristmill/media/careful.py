@@ -15,6 +15,7 @@ import numpy as np
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
+    ExifTags,
     GifImagePlugin,
     Image,
     ImageFile,
@@ -24,11 +25,12 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from gristmill.media import colour
 from gristmill.media.arrays import PixelsHWC
 from gristmill.media.errors import Undecodable
 from gristmill.spec.reasons import Reason
 
-__all__ = ["opened", "pixels"]
+__all__ = ["opened", "orientation", "pixels"]
 
 _FORMATS: dict[str, type[ImageFile.ImageFile]] = {
     "jpeg": JpegImagePlugin.JpegImageFile,
@@ -79,6 +81,12 @@ def opened(body: bytes, name: str) -> Iterator[ImageFile.ImageFile]:
             raise Undecodable(Reason.TRUNCATED if cut else Reason.UNDECODABLE, f"{name}: {err}") from err
 
 
+def orientation(image: ImageFile.ImageFile) -> int:
+    """EXIF orientation that is still to be applied, 1 to 8. Pillow turns a TIFF by itself."""
+    said = 1 if image.format == "TIFF" else image.getexif().get(ExifTags.Base.Orientation, 1)
+    return said if said in range(1, 9) else 1
+
+
 def pixels(image: Image.Image, alpha: str) -> PixelsHWC:
     """Decode an opened image to RGB: 16 bits scaled by 257, the first frame, alpha by choice.
 
@@ -96,11 +104,14 @@ def pixels(image: Image.Image, alpha: str) -> PixelsHWC:
         return _from_deep(np.asarray(image, dtype=np.int64))
     if image.mode == "F":
         raise Undecodable(Reason.UNSUPPORTED, "floating-point pixels have no agreed white")
+    if image.mode == "CMYK":
+        return np.array(colour.from_cmyk(image, image.info.get("icc_profile")))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layered = image.convert("RGBA")
         if alpha == "white":
-            paper = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-            return np.array(Image.alpha_composite(paper, layered).convert("RGB"))
+            paper = Image.new("RGB", layered.size, (255, 255, 255))
+            paper.paste(layered, mask=layered.getchannel("A"))
+            return np.array(paper)
         return np.array(layered.convert("RGB"))
     return np.array(image.convert("RGB"))
 

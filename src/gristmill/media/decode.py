@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
 
 from gristmill.media import careful
 from gristmill.media.arrays import PixelsHWC
@@ -16,16 +20,13 @@ __all__ = ["decoded"]
 
 cv2.setNumThreads(1)  # one image a thread or process is how this scales; OpenCV's own pool only costs
 
-# libjpeg's warnings after which the whole picture is there all the same; Pillow decides on these.
-_HARMLESS = ("extraneous bytes", "Invalid SOS parameters", "Unknown Adobe color transform")
 
-
-def decoded(body: bytes, head: ImageHead, *, least: tuple[int, int] | None, alpha: str) -> PixelsHWC:
-    """Decode an image whose header is ``head``, in its own colour space and orientation.
+def decoded(body: bytes, found: ImageHead, *, least: tuple[int, int] | None, alpha: str) -> PixelsHWC:
+    """Decode an image whose header is ``found``, in its own colour space and orientation.
 
     Args:
         body: The bytes.
-        head: What ``read_head`` said about them.
+        found: Their header.
         least: (width_px, height_px) that is enough; a JPEG may be decoded at a power-of-two fraction of its
             size that is not smaller. None is the full size.
         alpha: ``white`` or ``drop``; see ``ImageSettings``.
@@ -36,34 +37,56 @@ def decoded(body: bytes, head: ImageHead, *, least: tuple[int, int] | None, alph
     Raises:
         Undecodable: TRUNCATED, UNDECODABLE or UNSUPPORTED.
     """
-    if head.format == "jpeg" and head.simple:
+    pixels = None
+    if found.format == "jpeg" and found.simple:
         pixels = _jpeg(body, least)
-    elif head.format in ("png", "webp") and (head.simple or head.format == "png"):
-        pixels = _by_opencv(body, head, alpha)
-    else:
-        pixels = None
+    elif found.format in ("png", "webp") and found.simple:
+        pixels = _by_opencv(body, cv2.IMREAD_COLOR_RGB)
+    elif found.format == "png" and found.deep:
+        pixels = _deep_png(body, alpha)
     if pixels is not None:
         return pixels
-    with careful.opened(body, head.format) as image:
+    with careful.opened(body, found.format) as image:
         return careful.pixels(image, alpha)
 
 
 def _jpeg(body: bytes, least: tuple[int, int] | None) -> PixelsHWC | None:
-    """Decode a JPEG, strictly; None where only the careful decoder can tell."""
+    """Decode a JPEG, strictly; None where the careful decoder shall say.
+
+    libjpeg goes on after damage and leaves grey or shifted blocks; that is refused. It also warns of oddities
+    that leave the picture whole.
+    """
     width_px, height_px = least or (0, 0)
     try:
-        return simplejpeg.decode_jpeg(body, "RGB", min_width=width_px, min_height=height_px, min_factor=2)
+        pixels: PixelsHWC = simplejpeg.decode_jpeg(
+            body, "RGB", min_width=width_px, min_height=height_px, min_factor=2
+        )
     except ValueError as err:
         said = str(err)
-    if any(text in said for text in _HARMLESS):
+        if "remature end" in said:
+            raise Undecodable(Reason.TRUNCATED, f"jpeg: {said}") from err
+        if "Corrupt JPEG data" in said and "extraneous bytes" not in said:
+            raise Undecodable(Reason.UNDECODABLE, f"jpeg: {said}") from err
         return None
-    cut = "remature end" in said
-    raise Undecodable(Reason.TRUNCATED if cut else Reason.UNDECODABLE, f"jpeg: {said}")
-
-
-def _by_opencv(body: bytes, head: ImageHead, alpha: str) -> PixelsHWC | None:
-    """Decode a PNG or WebP; None where the careful decoder is needed."""
-    if not head.simple:
-        return None
-    pixels = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     return pixels
+
+
+def _by_opencv(body: bytes, flags: int) -> NDArray[Any] | None:
+    """Decode by OpenCV as stored; None where it cannot, so that the careful decoder says why."""
+    try:
+        return cv2.imdecode(np.frombuffer(body, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+
+
+def _deep_png(body: bytes, alpha: str) -> PixelsHWC | None:
+    """16 bits to 8 by 257, so that white stays white and the rounding is even; Pillow cuts the low byte off."""
+    deep = _by_opencv(body, cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.dtype != np.uint16 or (deep.ndim == 3 and deep.shape[2] not in (1, 3, 4)):
+        return None
+    pixels = cv2.convertScaleAbs(deep, alpha=1 / 257)
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+    if pixels.shape[2] == 4 and alpha == "white":
+        return careful.pixels(Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)), alpha)
+    return np.ascontiguousarray(pixels[..., 2::-1])

@@ -15,7 +15,7 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.sniff import ALLOWED, PICTURES, sniff
 from gristmill.spec.reasons import Reason
 
-__all__ = ["ImageHead", "head", "jpeg_end", "read_head"]
+__all__ = ["ImageHead", "head", "jpeg_end"]
 
 ICC_MAX_BYTES = 4 << 20
 """Larger colour profiles are ignored; printers' CMYK profiles have about 1 MiB."""
@@ -48,7 +48,7 @@ class ImageHead:
     deep: bool = False
 
 
-def read_head(body: bytes) -> ImageHead:
+def head(body: bytes) -> ImageHead:
     """Read the header of an image of an allowed format.
 
     Raises:
@@ -69,14 +69,16 @@ def read_head(body: bytes) -> ImageHead:
     return found
 
 
-head = read_head
-
-
 def _by_pillow(body: bytes, name: str) -> ImageHead:
     """GIF, BMP, TIFF, AVIF: rare, so Pillow's header reader does; pixels are decoded later."""
     with careful.opened(body, name) as image:
-        width_px, height_px = image.size
-    return ImageHead(format=name, width_px=width_px, height_px=height_px)
+        return ImageHead(
+            format=name,
+            width_px=image.size[0],
+            height_px=image.size[1],
+            orientation=careful.orientation(image),
+            icc=_capped(image.info.get("icc_profile") or b""),
+        )
 
 
 def _jpeg(body: bytes) -> ImageHead:
@@ -174,7 +176,7 @@ def _webp(body: bytes) -> ImageHead:
     (riff_bytes,) = struct.unpack_from("<I", body, 4)
     if riff_bytes + 8 > len(body):
         raise Undecodable(Reason.TRUNCATED, f"{len(body)} of {riff_bytes + 8} bytes")
-    kind = body[12:16]
+    (kind,) = struct.unpack_from("4s", body, 12)
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", body, 26)
         return ImageHead(format="webp", width_px=width & 0x3FFF, height_px=height & 0x3FFF, simple=True)

@@ -10,7 +10,7 @@ from gristmill.media.arrays import PixelsHWC
 from gristmill.media.colour import is_srgb, to_srgb
 from gristmill.media.decode import decoded
 from gristmill.media.errors import Undecodable
-from gristmill.media.head import ImageHead, head, jpeg_end, read_head
+from gristmill.media.head import ImageHead, head, jpeg_end
 from gristmill.media.phash import phash
 from gristmill.media.resize import DECODE_FACTOR, fit, framed, scaled
 from gristmill.media.settings import ImageSettings
@@ -26,16 +26,17 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     Deterministic: the same bytes and settings give the same result in every process.
 
     Raises:
-        Undecodable: EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, UNDECODABLE, TOO_MANY_PIXELS, TOO_SMALL or ASPECT.
+        Undecodable: EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, UNDECODABLE, TOO_MANY_PIXELS,
+            TOO_SMALL or ASPECT.
     """
-    found = read_head(body)
+    found = head(body)
     _admit(found, settings)
     size = fit(found.width_px, found.height_px, settings)
     factor = DECODE_FACTOR[settings.quality]
     least = None if size == (found.width_px, found.height_px) else (factor * size[0], factor * size[1])
     pixels = decoded(body, found, least=least, alpha=settings.alpha)
     small = scaled(pixels, size, settings.quality)
-    print_ = phash(small if min(size) >= 64 else pixels) if settings.phash else None
+    fingerprint = phash(small if min(size) >= 64 else pixels) if settings.phash else None
     kept = body[: jpeg_end(body)] if _may_stay(found, size, settings) else None
     if kept is None:
         small = to_srgb(small, found.icc)
@@ -49,7 +50,7 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
         original_height_px=found.height_px,
         original_format=found.format,
         orientation=found.orientation,
-        phash=print_,
+        phash=fingerprint,
         kept_original=kept is not None,
     )
 
@@ -60,7 +61,7 @@ def decodes(body: bytes) -> None:
     Raises:
         Undecodable: If it is not an allowed format, or any part of it is missing or damaged.
     """
-    decoded(body, read_head(body), least=None, alpha="drop")
+    decoded(body, head(body), least=None, alpha="drop")
 
 
 def _admit(found: ImageHead, settings: ImageSettings) -> None:
@@ -105,14 +106,16 @@ def _upright(pixels: PixelsHWC, orientation: int) -> PixelsHWC:
         return pixels[:, ::-1]
     if orientation == 4:
         return pixels[::-1]
-    return cv2.rotate(pixels, _TURNS[orientation]) if orientation in _TURNS else pixels
+    if orientation in _TURNS:
+        return cv2.rotate(pixels, _TURNS[orientation])  # type: ignore[return-value]
+    return pixels
 
 
 def encoded(pixels: PixelsHWC, settings: ImageSettings) -> bytes:
     """Encode RGB pixels, shape (height_px, width_px, 3), as ``settings.format``; no metadata."""
     pixels = np.ascontiguousarray(pixels)
     if settings.format == "jpeg":
-        return simplejpeg.encode_jpeg(pixels, settings.encode_quality, "RGB", "420")
+        return bytes(simplejpeg.encode_jpeg(pixels, settings.encode_quality, "RGB", "420"))
     options = [cv2.IMWRITE_WEBP_QUALITY, settings.encode_quality] if settings.format == "webp" else []
     done, body = cv2.imencode(f".{settings.format}", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
     if not done:

@@ -7,8 +7,10 @@ import functools
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from gristmill.media.arrays import PixelsHWC
+from gristmill.media.hamming import hamming
 
 __all__ = ["hamming", "phash"]
 
@@ -33,32 +35,10 @@ def phash(pixels: PixelsHWC) -> str:
     while min(grey.shape) >= _HALVED_FROM_PX:
         half = ((grey.shape[1] + 1) // 2, (grey.shape[0] + 1) // 2)
         grey = cv2.resize(grey, half, interpolation=cv2.INTER_LINEAR)
-    height_px, width_px = grey.shape
-    rows = np.clip(grey.astype(np.float32) @ _lanczos(width_px).T, 0, 255)
-    small = np.rint(np.clip(_lanczos(height_px) @ rows, 0, 255))
+    small = np.asarray(Image.fromarray(grey).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), np.float64)
     low = (_dct() @ small @ _dct().T).ravel()
     middle = np.partition(low, (31, 32))[31:33].mean()
     return np.packbits(low > middle).tobytes().hex()
-
-
-def hamming(a: str, b: str) -> int:
-    """Number of differing bits of two hashes of equal length; 0 to 64 for ``phash``."""
-    return (int(a, 16) ^ int(b, 16)).bit_count()
-
-
-@functools.lru_cache(maxsize=256)
-def _lanczos(side_px: int) -> NDArray[np.float32]:
-    """Weights of Pillow's antialiased Lanczos (a = 3) from ``side_px`` to 32, shape (32, side_px)."""
-    scale = side_px / _SIDE
-    stretch = max(scale, 1.0)
-    centre = (np.arange(_SIDE)[:, None] + 0.5) * scale
-    first = np.maximum(np.floor(centre - 3 * stretch + 0.5), 0)
-    behind = np.minimum(np.floor(centre + 3 * stretch + 0.5), side_px)
-    at = np.arange(side_px)[None, :]
-    x = (at - centre + 0.5) / stretch
-    weights = np.where((np.abs(x) < 3) & (at >= first) & (at < behind), np.sinc(x) * np.sinc(x / 3), 0.0)
-    normalised: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return normalised
 
 
 @functools.cache

@@ -34,9 +34,6 @@ START_S = 60.0
 
 _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
-    # Keep and reuse the few megabytes of an image; asking the kernel anew for each costs page faults.
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_LOG_LEVEL": "SILENT",
@@ -45,6 +42,10 @@ _ENVIRONMENT = {
 
 class _ChildEnded(Exception):
     """The child at the other end is gone; the text says by what."""
+
+
+class _NeverReady(_ChildEnded):
+    """It was gone before it had loaded its codecs, so no image is to blame."""
 
 
 class CodecPool:
@@ -94,6 +95,11 @@ class CodecPool:
                     raise Undecodable(Reason.DECODER_TIMEOUT, said) from err
                 except _ChildEnded as err:
                     child = self._replaced(child)
+                    if last and isinstance(err, _NeverReady):
+                        raise MachineError(
+                            f"Codec processes do not start ({err}).\n"
+                            f"See why: {sys.executable} -c 'import gristmill.media.worker'"
+                        ) from err
                     if last:
                         raise Undecodable(Reason.DECODER_CRASH, str(err)) from err
                 else:
@@ -142,11 +148,16 @@ class _Child:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    command, stdin=theirs, env={**os.environ, **_ENVIRONMENT}, process_group=0
+                    command, stdin=theirs.fileno(), env={**os.environ, **_ENVIRONMENT}, process_group=0
                 )
             except OSError as err:
                 self._sock.close()
                 raise MachineError(f"No codec process could be started: {err}") from err
+
+    @property
+    def pid(self) -> int:
+        """Process number."""
+        return self._process.pid
 
     def ask(self, body: bytes) -> tuple[dict[str, Any], bytes]:
         """Have one image transcoded.
@@ -154,7 +165,6 @@ class _Child:
         Raises:
             TimeoutError: The deadline has passed.
             _ChildEnded: The child is gone.
-            MachineError: The child never came up.
         """
         if not self._ready:
             self._await_ready()
@@ -172,10 +182,7 @@ class _Child:
         try:
             self._ready = wire.receive(self._sock, len(wire.READY)) == wire.READY
         except (OSError, EOFError) as err:
-            raise MachineError(
-                f"A codec process did not start ({self.end()}).\n"
-                f"See why: {self._process.args[0]} -c 'import gristmill.media.worker'"  # type: ignore[index]
-            ) from err
+            raise _NeverReady(self.end()) from err
 
     def end(self) -> str:
         """Kill the child if it lives, and say how it ended."""

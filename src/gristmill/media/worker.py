@@ -29,10 +29,12 @@ __all__ = ["main", "serve"]
 Codec = Callable[[bytes, ImageSettings], Transcoded]
 
 RECYCLE_RSS_BYTES = 250 << 20
-"""A child whose memory has ever reached this leaves after its answer; another takes its place."""
+"""A child that holds more than this after its answer leaves; another takes its place."""
 
 # Decoding through Pillow holds up to five copies of four bytes a pixel at once.
 _BYTES_PER_PIXEL = 24
+
+_PAGE_BYTES = resource.getpagesize()
 
 
 def main(arguments: list[str] | None = None, codec: Codec = transcode) -> None:
@@ -40,13 +42,12 @@ def main(arguments: list[str] | None = None, codec: Codec = transcode) -> None:
     settings_json, deadline_s = arguments or sys.argv[1:]
     settings = ImageSettings(**json.loads(settings_json))
     _limit(settings)
-    with socket.socket(fileno=os.dup(0)) as sock:
+    gc.freeze()
+    with socket.socket(fileno=os.dup(0)) as sock, contextlib.suppress(BrokenPipeError, ConnectionResetError):
         sock.sendall(wire.READY)
-        # From here on only decoders could write to it, and they quote strangers.
+        # From here on only decoders could write to standard error, and they quote strangers.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        gc.freeze()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            serve(sock, settings, codec, float(deadline_s))
+        serve(sock, settings, codec, float(deadline_s))
     os._exit(0)  # skips the interpreter's tidying-up, which nobody waits for
 
 
@@ -58,7 +59,7 @@ def serve(sock: socket.socket, settings: ImageSettings, codec: Codec, deadline_s
         signal.setitimer(signal.ITIMER_REAL, deadline_s + 1)
         facts, stored = _answer(bytes(body), settings, codec)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        leave = facts["leave"] = _peak_rss_bytes() > RECYCLE_RSS_BYTES
+        leave = facts["leave"] = _rss_bytes() > RECYCLE_RSS_BYTES
         wire.send_answer(sock, facts, stored)
 
 
@@ -82,18 +83,24 @@ def _limit(settings: ImageSettings) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
-        with open("/proc/self/statm", encoding="ascii") as file:
-            now_bytes = int(file.read().split()[0]) * resource.getpagesize()
-        most_bytes = now_bytes + max(512 << 20, settings.max_pixels * _BYTES_PER_PIXEL)
+        most_bytes = _statm_bytes(0) + max(512 << 20, settings.max_pixels * _BYTES_PER_PIXEL)
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         if hard != resource.RLIM_INFINITY:
             most_bytes = min(most_bytes, hard)
         resource.setrlimit(resource.RLIMIT_AS, (most_bytes, hard))
 
 
-def _peak_rss_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _rss_bytes() -> int:
+    if sys.platform == "linux":
+        # Not ru_maxrss: on Linux that begins at what the parent had when it started this process.
+        return _statm_bytes(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _statm_bytes(field: int) -> int:
+    """Memory of this process: 0 is its address space, 1 what is resident (Linux, proc(5))."""
+    with open("/proc/self/statm", "rb", buffering=0) as file:
+        return int(file.read().split()[field]) * _PAGE_BYTES
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from gristmill.run.layout import Layout
 from gristmill.run.stages import PACK, stages_of
 from gristmill.spec.errors import Busy, UsageError
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.task import ShardInfo
+from gristmill.spec.task import ShardInfo, TaskRecord
 from gristmill.storage.files import sweep_temporaries
 from gristmill.storage.leases import Leases
 
@@ -111,7 +111,7 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
     sizes = _sizes(layout)
     told = []
     for record in list(ledger.records.values()):
-        lost = [shard for shard in record.outputs if _is_lost(shard, sizes, ledger)]
+        lost = [shard for shard in record.outputs if _is_lost(shard, record, sizes, ledger)]
         if lost:
             ledger.void(record.task_id)
             told.append(
@@ -120,8 +120,8 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
     return told
 
 
-def _is_lost(shard: ShardInfo, sizes: Mapping[str, int], ledger: Ledger) -> bool:
-    if shard.role == "spool" and shard.path in ledger.released:
+def _is_lost(shard: ShardInfo, record: TaskRecord, sizes: Mapping[str, int], ledger: Ledger) -> bool:
+    if ledger.is_released(record, shard):
         return False
     return sizes.get(shard.path) != shard.size_bytes
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,13 +14,16 @@ import pyarrow.parquet as pq
 from gristmill.ledger.begun import InputFile
 from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info
+from gristmill.run.layout import Layout
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableStep
-from gristmill.spec.task import Task
+from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
 from gristmill.storage.hub import HubFile, download
 
 __all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
+
+_WRITERS = 4
 
 ROW_COLUMN = "__row"
 """Position in the upstream file, in the parts."""
@@ -27,9 +32,13 @@ ROW_COLUMN = "__row"
 def run_rows(step: TableStep, task: Task, context: Context, work: Work) -> None:
     """Fetch one annotation file if it lies elsewhere, and let the step decide on its rows."""
     source = context.inputs[task.number[1]]
+    path = fetch_input(source, context)
     box = PartBox(step, task, context, work, source)
-    step.apply(fetch_input(source, context), box)
-    box.finish()
+    try:
+        step.apply(path, box)
+        box.finish()
+    finally:
+        box.close()
 
 
 def fetch_input(source: InputFile, context: Context) -> Path:
@@ -62,6 +71,8 @@ class PartBox:
         self._fates: list[pa.Table] = []
         self._cuts: list[int] = []
         self._parts = 0
+        self._writers = ThreadPoolExecutor(_WRITERS)  # most of a small file's time is waiting for the disk
+        self._written: deque[Future[ShardInfo]] = deque()
 
     def expect(self, rows: int) -> None:
         """See :class:`gristmill.spec.step.TableBox`: equal parts instead of full ones and a rest."""
@@ -100,6 +111,7 @@ class PartBox:
         """Write what is left, and the fates."""
         while self._waiting:
             self._write_part(self._next_size())
+        self._collect(0)
         if self._fates:
             path = self._context.layout.fates_of(self._task)
             write_fates(path, self._fates, NOT_KEPT_SCHEMA)
@@ -107,12 +119,27 @@ class PartBox:
             self._work.outputs.append(file_info(self._context.layout, path, "fates", rows))
         self._work.samples_in = self._work.kept + sum(self._work.dropped.values())
 
+    def close(self) -> None:
+        """Let go of the writers."""
+        self._writers.shutdown(cancel_futures=True)
+
     def _write_part(self, size: int) -> None:
         whole = pa.concat_tables(self._waiting)
         part, rest = whole.slice(0, size), whole.slice(size)
         self._waiting = [rest] if rest.num_rows else []
         path = self._context.layout.part(self._task, self._parts)
-        with whole_file(path) as stream:
-            pq.write_table(part, stream, compression="zstd")
-        self._work.outputs.append(file_info(self._context.layout, path, "part", part.num_rows))
         self._parts += 1
+        self._written.append(self._writers.submit(_write_part, self._context.layout, path, part))
+        self._collect(2 * _WRITERS)
+
+    def _collect(self, left: int) -> None:
+        """Take note of parts written, in order, until at most ``left`` are under way."""
+        while len(self._written) > left:
+            self._work.outputs.append(self._written.popleft().result())
+
+
+def _write_part(layout: Layout, path: Path, part: pa.Table) -> ShardInfo:
+    # read once, soon, and in full: neither statistics nor dictionaries are worth their time
+    with whole_file(path) as stream:
+        pq.write_table(part, stream, compression="lz4", use_dictionary=False, write_statistics=False)
+    return file_info(layout, path, "part", part.num_rows)

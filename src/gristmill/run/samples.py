@@ -33,7 +33,7 @@ from gristmill.storage.files import whole_file
 __all__ = ["INDEX_SCHEMA", "run_samples"]
 
 R = TypeVar("R")
-_HOSTS_RECORDED = 50
+_HOSTS_RECORDED = 20
 
 INDEX_SCHEMA = pa.schema(
     [

@@ -89,8 +89,8 @@ class Schedule:
             self._enter_parts(position, record, 0)
 
     def _enter_parts(self, position: int, record: TaskRecord, round_: int) -> None:
-        for part in range(len(parts_of(record))):
-            task = self._samples_task(round_, position, part, record)
+        for number, part in enumerate(parts_of(record)):
+            task = self._samples_task(round_, (position, number), part)
             if task is not None:
                 self._push_unless_done(task)
 
@@ -108,20 +108,14 @@ class Schedule:
             decision={"only": self._begun.only},
         )
 
-    def _samples_task(self, round_: int, position: int, part: int, rows: TaskRecord) -> Task | None:
+    def _samples_task(self, round_: int, place: tuple[int, int], part: ShardInfo) -> Task | None:
         """The task over one part; in a retry round None if none of its media failed for those reasons."""
-        shard = parts_of(rows)[part]
-        number = (round_, position, part)
+        number = (round_, *place)
+        identity = self._stages.identity(SAMPLES)
         if round_ == 0:
-            return Task(
-                stage=SAMPLES, number=number, inputs=(shard,), identity=self._stages.identity(SAMPLES)
-            )
-        earlier = [
-            self._ledger.records.get(task.id)
-            for r in range(round_)
-            if (task := self._samples_task(r, position, part, rows)) is not None
-        ]
-        records = [record for record in earlier if record is not None]
+            return Task(stage=SAMPLES, number=number, inputs=(part,), identity=identity)
+        earlier = [task for r in range(round_) if (task := self._samples_task(r, place, part)) is not None]
+        records = [record for task in earlier if (record := self._ledger.records.get(task.id)) is not None]
         reasons = self._begun.rounds[round_ - 1]
         retried = {reason: n for reason, n in failing(records).items() if reason in reasons}
         if not retried:
@@ -130,8 +124,8 @@ class Schedule:
         return Task(
             stage=SAMPLES,
             number=number,
-            inputs=(shard, *indexes),
-            identity=self._stages.identity(SAMPLES),
+            inputs=(part, *indexes),
+            identity=identity,
             decision={"reasons": sorted(reasons), "retried": retried},
         )
 
@@ -142,18 +136,22 @@ class Schedule:
                 self._end_round()
                 continue
             rows = self._ledger.records.get(self.rows_task(self._position).id)
-            if rows is None:
+            if rows is None or not self._feed_file(rows):
                 return
-            if self._part == len(parts_of(rows)):
-                self._position, self._part = self._position + 1, 0
-                continue
-            task = self._samples_task(self._round, self._position, self._part, rows)
+            self._position, self._part = self._position + 1, 0
+
+    def _feed_file(self, rows: TaskRecord) -> bool:
+        """Feed what is finished of one annotation file; False if it is not all."""
+        parts = parts_of(rows)
+        while self._part < len(parts):
+            task = self._samples_task(self._round, (self._position, self._part), parts[self._part])
             if task is not None:
                 record = self._ledger.records.get(task.id)
                 if record is None:
-                    return
+                    return False
                 self._feed(record)
             self._part += 1
+        return True
 
     def _feed(self, record: TaskRecord) -> None:
         index = record.output("index")

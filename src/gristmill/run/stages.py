@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.recipe import Recipe
@@ -17,7 +17,7 @@ SAMPLES = "samples"
 PACK = "pack"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Stages:
     """Rows of annotations to parts, parts to finished samples, samples to shards."""
 
@@ -26,15 +26,21 @@ class Stages:
     barrier: Barrier
     version: str
 
-    @lru_cache(maxsize=8)  # noqa: B019 - a handful of stages live as long as the process
     def identity(self, stage: str) -> str:
         """Hash of what decides a stage's outcome: its steps, and the recipe's version for ``parse``."""
+        return self._identities[stage]
+
+    @cached_property
+    def _identities(self) -> dict[str, str]:
         steps: dict[str, tuple[Step, ...]] = {
             ROWS: (self.table,),
             SAMPLES: self.samples,
             PACK: (self.barrier,),
         }
-        return digest_of([self.version, [step.identity() for step in steps[stage]]])
+        return {
+            stage: digest_of([self.version, [step.identity() for step in own]])
+            for stage, own in steps.items()
+        }
 
 
 def stages_of(recipe: Recipe) -> Stages:

@@ -107,7 +107,7 @@ class Sidecars:
         if self._rows:
             self._flush()
         self._writer.close()
-        stream.write(self._compressed.getvalue())
+        stream.write(self._compressed.getvalue().to_pybytes())
 
     def stats(self) -> bytes:
         """The bytes of ``00000_stats.json``: ``status_dict`` counts by reason, successes included."""

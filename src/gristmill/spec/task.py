@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from gristmill.spec.errors import GristmillError
@@ -68,8 +68,10 @@ class Task:
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        parts = [self.stage, self.identity, [shard.digest for shard in self.inputs], self.decision]
-        object.__setattr__(self, "id", digest_of([*parts, list(self.number)])[:16])
+        decision = "" if self.decision is None else digest_of(self.decision)
+        parts = (self.stage, self.identity, *(shard.digest for shard in self.inputs), decision)
+        text = " ".join((*parts, *map(str, self.number)))
+        object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ class TaskRecord:
 
     Attributes:
         retried: Samples taken over from an earlier round's drops, by their old reason.
-        hosts: Failures by host, the largest fifty.
+        hosts: Failures by host, the largest twenty.
         facts: Other sums: ``bytes_in``, ``bytes_out``, ``requests``.
     """
 
@@ -104,24 +106,6 @@ class TaskRecord:
                 f"{self.stage} {self.task_id}: {self.samples_in} in, {self.kept} kept and "
                 f"{sum(self.dropped.values())} dropped do not add up. This is a bug; nothing was recorded."
             )
-
-    def to_json(self) -> dict[str, Json]:
-        """Plain data; the inverse of :meth:`from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Json]) -> TaskRecord:
-        """A record from plain data.
-
-        Raises:
-            LostSamples: The numbers do not add up.
-            TypeError, KeyError: Not a record.
-        """
-        data = dict(value)
-        data["outputs"] = tuple(ShardInfo(**shard) for shard in data["outputs"])
-        data["number"] = tuple(data["number"])
-        data["notes"] = tuple(data.get("notes", ()))
-        return cls(**data)
 
     def output(self, role: Role) -> ShardInfo | None:
         """The first output of this role."""

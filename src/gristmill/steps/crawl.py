@@ -15,7 +15,7 @@ from gristmill.crawl.crawler import Stopped as CrawlStopped
 from gristmill.crawl.loop import new_loop
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.media.errors import Undecodable
-from gristmill.media.phash import hamming
+from gristmill.media.hamming import hamming
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import Format, ImageSettings, Quality, ResizeMode
 from gristmill.media.transcoded import Transcoded

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from gristmill.spec.step import TableBox, TableStep
 __all__ = ["SelectTop"]
 
 _PART_ROWS = 1 << 16
+_READERS = 2  # row groups decoded at once: the columns of one are too unequal to keep two cores busy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +56,23 @@ class SelectTop(TableStep):
         """See :class:`TableStep`; the file is Parquet.
 
         Raises:
-            SourceError: Not Parquet, or a score column is missing.
+            SourceError: Not Parquet.
+            UsageError: A score column is missing.
         """
         try:
-            with pq.ParquetFile(table, memory_map=True) as file:
-                self._apply(file, box)
-        except pa.ArrowInvalid as err:
+            with pq.ParquetFile(table) as file:
+                self._apply(table, file, box)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OSError) as err:
+            if isinstance(err, OSError) and err.errno is not None:  # the machine's word, not Arrow's
+                raise
             raise SourceError(f"{table} is not a readable Parquet file: {err}") from err
 
-    def _apply(self, file: pq.ParquetFile, box: TableBox) -> None:
+    def _apply(self, table: Path, file: pq.ParquetFile, box: TableBox) -> None:
         scores = self._scores(file)
         order = self._decide(scores, box)
         rank = np.full(len(scores), -1, dtype=np.int64)
         rank[order] = np.arange(len(order))
-        chosen = pa.concat_tables(list(_chosen(file, rank, box)))
+        chosen = pa.concat_tables(_chosen(table, file, rank, box)).combine_chunks()
         found = np.flatnonzero(rank >= 0)  # file order, as the rows in ``chosen``
         leave = np.argsort(rank[found])  # positions in ``chosen`` by descending score
         box.expect(len(order))
@@ -77,7 +84,7 @@ class SelectTop(TableStep):
         """The score of each row, NaN where there is none; shape (rows,)."""
         missing = [column for column in self.score if column not in file.schema_arrow.names]
         if missing:
-            raise SourceError(
+            raise UsageError(
                 f"the annotation file has no column {', '.join(missing)}; it has "
                 f"{', '.join(file.schema_arrow.names)}. Name others with --set select.score=COLUMN,COLUMN"
             )
@@ -115,15 +122,30 @@ class SelectTop(TableStep):
         return kept
 
 
-def _chosen(file: pq.ParquetFile, rank: npt.NDArray[np.int64], box: TableBox) -> Iterator[pa.Table]:
-    """The chosen rows in file order, one row group at a time."""
-    start = 0
-    total = file.metadata.num_rows
+def _chosen(
+    table: Path, file: pq.ParquetFile, rank: npt.NDArray[np.int64], box: TableBox
+) -> Iterator[pa.Table]:
+    """The chosen rows in file order; memory holds the rows of as many row groups as there are threads."""
+    groups = range(file.metadata.num_row_groups)
+    starts = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in groups)])
+    local = threading.local()  # a reader is not made for several threads
+
+    def read(group: int) -> pa.Table:
+        if not hasattr(local, "reader"):
+            local.reader = pq.ParquetFile(table)
+        mask = rank[starts[group] : starts[group + 1]] >= 0
+        if not mask.any():
+            return file.schema_arrow.empty_table()
+        return local.reader.read_row_group(group, use_threads=False).filter(pa.array(mask))
+
     yield file.schema_arrow.empty_table()
-    for group in range(file.metadata.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        mask = rank[start : start + rows] >= 0
-        if mask.any():
-            yield file.read_row_group(group).filter(pa.array(mask))
-        start += rows
-        box.progress(start, total)
+    with ThreadPoolExecutor(_READERS) as readers:
+        pending: deque[Future[pa.Table]] = deque()
+        for group in groups:
+            pending.append(readers.submit(read, group))
+            if len(pending) == _READERS:
+                yield pending.popleft().result()
+                box.progress(int(starts[group]), len(rank))
+        while pending:
+            yield pending.popleft().result()
+    box.progress(len(rank), len(rank))

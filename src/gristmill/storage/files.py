@@ -146,11 +146,14 @@ def sha256_file(path: Path) -> str:
 
 
 def fingerprint_file(path: Path) -> str:
-    """A cheap content fingerprint, in hex: SHA-256 over the size and the first and last 64 KiB.
+    """A fingerprint of a file's content, in hex: SHA-256, for Parquet over its size and first and last 64 KiB.
 
-    It tells a changed annotation file apart without reading hundreds of gigabytes: a Parquet footer, at
-    the end, holds offsets and statistics of all that stands before it. It does not depend on time or place.
+    That tells a changed annotation file apart without reading hundreds of gigabytes: a Parquet footer, at the
+    end, holds offsets and statistics of all that stands before it. A list of lines has nothing of the kind and
+    is read whole. Neither depends on time or place.
     """
+    if path.suffix != ".parquet":
+        return sha256_file(path)
     edge = 1 << 16
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())

@@ -56,6 +56,8 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
             f"{repo} has no revision {revision}: upstream rewrote its history. Look at {page}/commits/main, or "
             "give a copy of your own with --source KEY=FOLDER."
         ) from err
+    except errors.LocalEntryNotFoundError as err:  # also an EntryNotFoundError, though nobody answered
+        raise _unreachable(repo, err) from err
     except errors.EntryNotFoundError as err:
         raise SourceError(
             f"{repo}@{revision} lacks a file that it listed ({err}). See {page}/tree/{revision}."
@@ -70,18 +72,19 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
     except (OSError, errors.OfflineModeIsEnabled) as err:
         if isinstance(err, OSError) and err.errno is not None:
             raise
-        raise SourceError(
-            f"the hub could not be reached for {repo}: {err}. Check the network (or HF_ENDPOINT), then give the "
-            "same command again: what is fetched is kept."
-        ) from err
+        raise _unreachable(repo, err) from err
     except Exception as err:
         # The client's HTTP library has changed between its releases; its transport errors share no base class.
         if type(err).__module__.split(".")[0] not in {"httpx", "httpx2", "httpcore", "requests", "urllib3"}:
             raise
-        raise SourceError(
-            f"the hub could not be reached for {repo}: {err}. Check the network (or HF_ENDPOINT), then give the "
-            "same command again: what is fetched is kept."
-        ) from err
+        raise _unreachable(repo, err) from err
+
+
+def _unreachable(repo: str, err: Exception) -> SourceError:
+    return SourceError(
+        f"the hub could not be reached for {repo}: {err}. Check the network (or HF_ENDPOINT), then give the "
+        "same command again: what is fetched is kept."
+    )
 
 
 def list_files(repo: str, revision: str, patterns: Sequence[str]) -> list[HubFile]:

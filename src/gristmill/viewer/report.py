@@ -103,7 +103,7 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "tiles": _tiles(levels, totals, sum(shard.size_bytes for shard in shards), len(shards)),
         "funnel": funnel_rows(levels),
         "losses": _losses(levels, shlex.quote(folder.resolve().name)),
-        "asked": levels.count("asked"),
+        "chosen": levels.count("selected"),
         "hosts": _hosts(totals),
         "statuses": _statuses(measures),
         "charts": _charts(measures),
@@ -191,7 +191,7 @@ def _tiles(levels: Funnel, totals: Totals, stored_bytes: int, shards: int) -> li
 
 def _losses(levels: Funnel, name: str) -> list[Losses]:
     dropped = levels.dropped(after_selection=True)
-    asked = levels.count("asked")
+    chosen = levels.count("selected")
     found = []
     for group, reasons in grouped(dropped).items():
         lengths = [100 * n / max(dropped.values()) for n in reasons.values()]
@@ -203,9 +203,9 @@ def _losses(levels: Funnel, name: str) -> list[Losses]:
                 heading=_HEADINGS[group],
                 advice=ADVICE[group],
                 total=number,
-                share=share_text(number, asked),
+                share=share_text(number, chosen),
                 bars=tuple(
-                    Bar(label=reason, value=n, percent=max(length, 0.5), note=share_text(n, asked))
+                    Bar(label=reason, value=n, percent=max(length, 0.5), note=share_text(n, chosen))
                     for (reason, n), length in zip(reasons.items(), lengths, strict=True)
                 ),
                 command=f"gristmill retry {name} --reason {','.join(reasons)}" if again else "",
@@ -290,7 +290,7 @@ def _rate(rate: Rate | None, measures: Measures) -> Chart | None:
         shown.append(Column(values=((float(kept), "good"), (float(lost), "lost")), title=title))
     top = float((rate.kept + rate.lost).max() * scale)
     span = (len(shown) - 1) * rate.interval_s
-    ticks = tuple(_tick(rate.start_s + span * part / 4, span) for part in range(5))
+    ticks = tuple(_tick(rate.start_s, span * part / 4, span) for part in range(5))
     fastest = f"{top:,.1f}" if top < 10 else f"{top:,.0f}"
     note = f"dark: kept, light: lost; at most {fastest} a second; each column is {duration_text(rate.interval_s)}"
     return Chart(
@@ -298,6 +298,9 @@ def _rate(rate: Rate | None, measures: Measures) -> Chart | None:
     )
 
 
-def _tick(unix_s: float, span_s: float) -> str:
-    at = datetime.fromtimestamp(unix_s, UTC)
+def _tick(start_s: float, after_s: float, span_s: float) -> str:
+    """The time of day, as fine as the span needs; of a very short run the seconds since its start."""
+    at = datetime.fromtimestamp(start_s + after_s, UTC)
+    if span_s < 20:
+        return f"{after_s:.1f} s"
     return f"{at:%-d %b %H:%M}" if span_s > 86_400 else f"{at:%H:%M:%S}" if span_s < 600 else f"{at:%H:%M}"

@@ -1,0 +1,86 @@
+"""What the crawler keeps of a call, of a URL on its way, and of a request under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gristmill.crawl.answer import Answer
+from gristmill.crawl.budget import Hold
+from gristmill.crawl.guard import Refused, Target
+from gristmill.crawl.schedule import Host
+
+__all__ = ["Batch", "Consume", "Item", "Place"]
+
+Consume = Callable[[int, Answer], Awaitable[None]]
+
+
+class Batch:
+    """One call of ``Crawler.crawl``: what is still to be answered, and by which tasks."""
+
+    def __init__(self, consume: Consume) -> None:
+        self.consume = consume
+        self.unanswered = 0
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.ended = False
+
+    def answered(self) -> None:
+        """One more URL's answer is consumed."""
+        self.unanswered -= 1
+        if self.unanswered == 0 and not self.over.done():
+            self.over.set_result(None)
+
+    def finished(self, task: asyncio.Task[None]) -> None:
+        """A task's end. Its exception is a bug or the consumer's, and ends the batch."""
+        self.tasks.discard(task)
+        if task.cancelled():
+            if not self.ended and not self.over.done():
+                self.over.cancel()
+        elif (error := task.exception()) is not None and not self.over.done():
+            self.over.set_exception(error)
+
+
+class Place:
+    """One exchange's place among those in flight, and its part of the byte budget."""
+
+    __slots__ = ("flying", "hold", "host")
+
+    def __init__(self, host: Host[Item], hold: Hold) -> None:
+        self.host, self.hold = host, hold
+        self.flying = True
+
+
+class Item:
+    """One URL on its way to its answer."""
+
+    __slots__ = (
+        "batch",
+        "began_s",
+        "hops",
+        "index",
+        "left_s",
+        "opt_out",
+        "origin",
+        "received_bytes",
+        "refusal",
+        "retry_after_s",
+        "status",
+        "target",
+        "tries",
+        "url",
+        "visited",
+    )
+
+    def __init__(
+        self, batch: Batch, index: int, url: str, origin: Target | None, refusal: Refused | None
+    ) -> None:
+        self.batch, self.index, self.url, self.origin, self.refusal = batch, index, url, origin, refusal
+        self.target = origin
+        self.hops = self.tries = self.received_bytes = 0
+        self.left_s = 0.0
+        self.began_s: float | None = None
+        self.status: int | None = None
+        self.retry_after_s: float | None = None
+        self.opt_out: dict[str, None] = {}
+        self.visited: set[str] = set()

@@ -1,0 +1,184 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+from made_images import photo, saved
+
+from gristmill.media.image import Undecodable, transcode
+from gristmill.media.pool import CodecPool
+from gristmill.media.settings import ImageSettings
+from gristmill.spec.errors import MachineError
+from gristmill.spec.reasons import Reason
+
+SETTINGS = ImageSettings(size_px=100)
+
+FAKE = """
+import ctypes, os, pathlib, signal, sys, time
+from gristmill.media import worker
+from gristmill.media.image import transcode
+
+def codec(body, settings):
+    if body.startswith(b"crash once") and not pathlib.Path(FLAG).exists():
+        pathlib.Path(FLAG).touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if body == b"segv":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if body == b"abort":
+        os.abort()
+    if body == b"hang":
+        ctypes.PyDLL(None).sleep(60)  # holds the GIL, as a looping decoder may
+    if body == b"eat":
+        bytearray(64 << 30)
+    if body == b"leak":
+        worker.kept = b"x" * (300 << 20)
+    body = body.removeprefix(b"crash once")
+    return transcode(BODY if body in (b"leak", b"pid") else body, settings)
+
+BODY = pathlib.Path(sys.argv.pop(1)).read_bytes()
+FLAG = sys.argv.pop(1)
+worker.main(codec=codec)
+"""
+
+
+@pytest.fixture(scope="module")
+def body():
+    return saved(photo(300, 200))
+
+
+@pytest.fixture
+def fake(tmp_path, body):
+    (tmp_path / "fake.py").write_text(textwrap.dedent(FAKE))
+    (tmp_path / "body.jpg").write_bytes(body)
+    command = (sys.executable, str(tmp_path / "fake.py"), str(tmp_path / "body.jpg"), str(tmp_path / "flag"))
+    with CodecPool(SETTINGS, processes=1, deadline_s=2, command=command) as pool:
+        yield pool
+
+
+def pids(pool):
+    return {child.pid for child in pool._children}
+
+
+def test_same_as_in_process_from_many_threads(body):
+    bodies = [
+        saved(photo(150 + 40 * n, 160, n), kind) for n, kind in enumerate(["JPEG", "PNG", "WEBP", "GIF"] * 3)
+    ]
+    with CodecPool(SETTINGS, processes=2) as pool, ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(pool.transcode, bodies)) == [transcode(each, SETTINGS) for each in bodies]
+        with pytest.raises(Undecodable) as caught:
+            pool.transcode(body[:-30])
+        assert caught.value.reason is Reason.TRUNCATED
+        big = saved(photo(2000, 1500), "BMP")
+        assert len(big) > 8 << 20
+        assert pool.transcode(big) == transcode(big, SETTINGS)
+
+
+@pytest.mark.parametrize("how", [b"segv", b"abort"])
+def test_a_crash_costs_its_image_only(fake, body, how):
+    before = pids(fake)
+    with pytest.raises(Undecodable) as caught:
+        fake.transcode(how)
+    assert caught.value.reason is Reason.DECODER_CRASH
+    assert {b"segv": "SIGSEGV", b"abort": "SIGABRT"}[how] in caught.value.detail
+    assert fake.transcode(body).width_px == 150
+    assert not before & pids(fake)
+
+
+def test_an_image_is_tried_again_after_a_crash(fake, body):
+    assert fake.transcode(b"crash once" + body).width_px == 150
+
+
+def test_a_child_killed_while_idle_costs_nothing(fake, body):
+    fake.transcode(body)
+    for pid in pids(fake):
+        os.kill(pid, signal.SIGKILL)
+    assert fake.transcode(body).width_px == 150
+
+
+def test_a_hang_ends_at_the_deadline(fake, body):
+    fake.transcode(body)
+    began_s = time.monotonic()
+    with pytest.raises(Undecodable) as caught:
+        fake.transcode(b"hang")
+    assert caught.value.reason is Reason.DECODER_TIMEOUT
+    assert time.monotonic() - began_s < 3
+    assert fake.transcode(body).width_px == 150
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
+def test_memory_is_bounded(fake, body):
+    with pytest.raises(Undecodable) as caught:
+        fake.transcode(b"eat")
+    assert caught.value.reason is Reason.UNDECODABLE
+    assert "memory" in caught.value.detail
+    assert fake.transcode(body).width_px == 150
+
+
+def test_a_child_that_has_grown_is_replaced(fake, body):
+    fake.transcode(body)
+    before = pids(fake)
+    assert fake.transcode(b"leak").width_px == 150
+    assert not before & pids(fake)
+    same = pids(fake)
+    assert fake.transcode(body).width_px == 150
+    assert pids(fake) == same
+
+
+def test_close_ends_the_children_and_wakes_who_waits(fake):
+    children = [psutil.Process(pid) for pid in pids(fake)]
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(fake.transcode, b"hang")
+        time.sleep(1)
+        fake.close()
+        with pytest.raises(MachineError):
+            waiting.result(timeout=5)
+    assert not any(child.is_running() for child in children)
+
+
+def test_a_child_that_cannot_start_is_said(body):
+    command = (sys.executable, "-c", "raise SystemExit(3)")
+    with (
+        CodecPool(SETTINGS, processes=1, command=command) as pool,
+        pytest.raises(MachineError, match="code 3"),
+    ):
+        pool.transcode(body)
+
+
+def test_children_go_when_the_parent_is_killed():
+    script = """
+        import time
+        from gristmill.media.pool import CodecPool
+        from gristmill.media.settings import ImageSettings
+        pool = CodecPool(ImageSettings(), processes=2)
+        print(*(child.pid for child in pool._children), flush=True)
+        time.sleep(60)
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    )
+    with parent:
+        children = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+        parent.kill()
+    assert len(children) == 2
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
+def test_the_crawling_process_loads_no_codec_and_a_child_nothing_else():
+    light = "import sys, gristmill.media.pool, gristmill.media.hamming; print(*sys.modules)"
+    heavy = "import sys, gristmill.media.worker; print(*sys.modules)"
+    parent, child = (
+        set(
+            subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True
+            ).stdout.split()
+        )
+        for code in (light, heavy)
+    )
+    assert not {"cv2", "numpy", "PIL", "simplejpeg"} & parent
+    assert not {"pyarrow", "aiohttp", "asyncio", "click", "huggingface_hub", "scipy"} & child

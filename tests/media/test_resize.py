@@ -1,0 +1,50 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+from made_images import photo, psnr, saved
+from PIL import Image
+
+from gristmill.media.decode import decoded
+from gristmill.media.head import head
+from gristmill.media.resize import DECODE_FACTOR, scaled
+
+SIZES = [(370, 400), (560, 420), (760, 640), (900, 700), (1000, 860), (1300, 1190)]
+
+
+@pytest.mark.parametrize(("quality", "gain_db"), [("fast", 0.0), ("default", 0.5), ("quality", 2.0)])
+def test_resizing_is_nearer_to_lanczos_than_area(quality, gain_db):
+    gains = []
+    for seed, (width_px, height_px) in enumerate(SIZES):
+        body = saved(photo(width_px, height_px, seed))
+        size = (336 * width_px // min(width_px, height_px), 336 * height_px // min(width_px, height_px))
+        full = Image.open(io.BytesIO(body)).convert("RGB")
+        wanted = np.asarray(full.resize(size, Image.Resampling.LANCZOS))
+        area = cv2.resize(np.asarray(full), size, interpolation=cv2.INTER_AREA)
+        factor = DECODE_FACTOR[quality]
+        pixels = decoded(body, head(body), least=(factor * size[0], factor * size[1]), alpha="drop")
+        gains.append(psnr(scaled(pixels, size, quality), wanted) - psnr(area, wanted))
+    assert np.mean(gains) > gain_db, gains
+    assert min(gains) > -1, gains
+
+
+@pytest.mark.parametrize("quality", ["fast", "default", "quality"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (100, 75), (399, 299), (400, 300), (401, 301), (900, 700)])
+def test_flat_stays_flat_at_any_ratio(quality, size):
+    flat = np.full((300, 400, 3), (10, 128, 250), np.uint8)
+    got = scaled(flat, size, quality)
+    assert got.shape == (size[1], size[0], 3)
+    assert np.abs(got.astype(int) - (10, 128, 250)).max() <= 1
+
+
+@pytest.mark.parametrize("quality", ["fast", "default", "quality"])
+@pytest.mark.parametrize("ratio", [1.1, 1.4, 1.9, 2.5, 3.3, 7.7])
+def test_nothing_moves(quality, ratio):
+    """A ramp keeps its place: a shift by a pixel's fraction would show as a constant difference."""
+    width_px = round(64 * ratio)
+    ramp = np.repeat(np.linspace(20, 230, width_px)[None, :, None], width_px, axis=0).repeat(3, axis=2)
+    got = scaled(np.rint(ramp).astype(np.uint8), (64, 64), quality)[32, 8:-8, 0].astype(float)
+    at = (np.arange(64) + 0.5) * width_px / 64 - 0.5
+    wanted = np.interp(at, np.arange(width_px), ramp[0, :, 0])[8:-8]
+    assert abs(np.mean(got - wanted)) < 0.3

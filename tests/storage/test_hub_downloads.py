@@ -1,0 +1,144 @@
+"""The hub through its unmodified client, against the made-up hub on the loopback."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gristmill.spec.errors import AccessError, SourceError
+from gristmill.storage.hub import HubFile, download, list_files
+from gristmill.testing.hub import DEFAULT_REVISION, FakeHub
+
+REPO = "owner/captions"
+LARGE = bytes(range(256)) * 20_000  # 5 MB, so that a cut leaves something to go on from
+FILES = {
+    "data/part-00001.parquet": LARGE,
+    "data/part-00000.parquet": LARGE[:70_000],
+    "data/_SUCCESS": b"",
+    "README.md": b"# Made up\n",
+    "other/part-00002.parquet": b"small",
+}
+PATTERNS = ("data/*.parquet",)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
+    repos = {REPO: FILES, "owner/gated": FILES, "owner/secret": FILES}
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with FakeHub(repos, gated=["owner/gated"], granted=["owner/gated"], private=["owner/secret"]) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        yield hub
+
+
+def large() -> HubFile:
+    return list_files(REPO, DEFAULT_REVISION, PATTERNS)[1]
+
+
+def test_files_are_listed_in_the_order_of_their_names_with_checksums(hub):
+    found = list_files(REPO, DEFAULT_REVISION, ("data/*.parquet", "README.md"))
+    assert [file.name for file in found] == [
+        "README.md",
+        "data/part-00000.parquet",
+        "data/part-00001.parquet",
+    ]
+    assert [file.checked for file in found] == [False, True, True]
+    for file in found:
+        assert file.size_bytes == len(FILES[file.name])
+    assert found[2].digest == hashlib.sha256(LARGE).hexdigest()
+
+
+def test_a_pattern_that_nothing_matches_is_said(hub):
+    with pytest.raises(SourceError, match=r"holds no file like \*\.csv"):
+        list_files(REPO, DEFAULT_REVISION, ("*.csv",))
+
+
+def test_a_file_is_fetched_below_the_folder(hub, tmp_path):
+    for file in list_files(REPO, DEFAULT_REVISION, ("*",)):
+        path = download(REPO, DEFAULT_REVISION, file, tmp_path / "sources")
+        assert path == tmp_path / "sources" / file.name
+        assert path.read_bytes() == FILES[file.name]
+
+
+def test_other_bytes_than_promised_are_refused_and_removed(hub, tmp_path):
+    file = large()
+    hub.spoil(REPO, file.name)
+    with pytest.raises(SourceError, match=r"damaged.*checksum.*same command again"):
+        download(REPO, DEFAULT_REVISION, file, tmp_path)
+    assert not (tmp_path / file.name).exists()
+
+
+@pytest.mark.parametrize("short_bytes", [1, 1000])
+def test_a_file_of_another_size_than_listed_is_refused(hub, tmp_path, short_bytes):
+    small = HubFile(name="README.md", size_bytes=10 - short_bytes, digest="", checked=False)
+    with pytest.raises(SourceError, match="damaged"):
+        download(REPO, DEFAULT_REVISION, small, tmp_path)
+
+
+def test_cut_downloads_go_on_where_they_were_cut(hub, tmp_path, monkeypatch):
+    file = large()
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 18)
+    hub.cut(file.name, after_bytes=2_000_000, times=2)
+    assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == LARGE
+    asked = [request.headers.get("range") for request in hub.log if request.method == "GET"]
+    starts = [int(value.removeprefix("bytes=").partition("-")[0]) for value in asked if value]
+    assert len(starts) >= 2
+    assert starts == sorted(starts)
+    assert starts[0] > 0
+
+
+def test_a_download_that_fails_for_good_is_a_sentence_and_can_be_given_again(hub, tmp_path):
+    file = large()
+    hub.cut(file.name, after_bytes=1000, times=50)
+    with pytest.raises(SourceError, match="same command again"):
+        download(REPO, DEFAULT_REVISION, file, tmp_path)
+    assert not (tmp_path / file.name).exists()
+    hub._mishaps.clear()
+    assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == LARGE
+
+
+def test_gated_needs_terms_accepted_and_a_token(hub, tmp_path, monkeypatch):
+    file = list_files("owner/gated", DEFAULT_REVISION, PATTERNS)[0]
+    with pytest.raises(AccessError, match=rf"accept its terms.*{hub.url}/datasets/owner/gated.*HF_TOKEN"):
+        download("owner/gated", DEFAULT_REVISION, file, tmp_path)
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    path = download("owner/gated", DEFAULT_REVISION, file, tmp_path)
+    assert path.read_bytes() == FILES[file.name]
+
+
+@pytest.mark.parametrize("repo", ["owner/nothing", "owner/secret"])
+def test_a_repository_that_is_not_there_or_private(hub, repo):
+    with pytest.raises(AccessError, match="not found on the hub.*HF_TOKEN"):
+        list_files(repo, DEFAULT_REVISION, PATTERNS)
+
+
+def test_a_revision_that_is_gone(hub):
+    with pytest.raises(SourceError, match="no revision abcdef0"):
+        list_files(REPO, "abcdef0", PATTERNS)
+
+
+def test_a_file_that_is_gone(hub, tmp_path):
+    file = HubFile(name="data/gone.parquet", size_bytes=1, digest="", checked=False)
+    with pytest.raises(SourceError, match="lacks a file that it listed"):
+        download(REPO, DEFAULT_REVISION, file, tmp_path)
+
+
+def test_a_hub_that_cannot_be_reached(hub, tmp_path, monkeypatch):
+    file = large()
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for call in (
+        lambda: list_files(REPO, DEFAULT_REVISION, PATTERNS),
+        lambda: download(REPO, DEFAULT_REVISION, file, tmp_path),
+    ):
+        with pytest.raises(SourceError, match="could not be reached.*HF_ENDPOINT"):
+            call()
+
+
+def test_a_hub_that_is_ill(hub):
+    hub.fail("tree", 500, times=100)
+    with pytest.raises(SourceError, match="refused owner/captions"):
+        list_files(REPO, DEFAULT_REVISION, PATTERNS)
