@@ -20,7 +20,9 @@ from gristmill.steps.select import SelectTop
 SCORES = ("clip_similarity_vitb32", "clip_similarity_vitl14")
 Row = tuple[float | None, float | None]
 
-few_values = st.sampled_from((0.1, 0.3, 0.30000001192092896, 0.29999998, 0.6, 0.0, -1.0, None, math.nan, math.inf))
+few_values = st.sampled_from(
+    (0.1, 0.3, 0.30000001192092896, 0.29999998, 0.6, 0.0, -1.0, None, math.nan, math.inf)
+)
 any_values = st.none() | st.floats(width=32)
 files = st.lists(st.tuples(few_values, few_values) | st.tuples(any_values, any_values), max_size=60)
 shares = st.sampled_from((0.2, 1.0, 0.001, 0.29, 1 / 3)) | st.floats(0.01, 1)
@@ -125,9 +127,13 @@ def test_how_a_file_is_cut_into_row_groups_does_not_matter(tmp_path, rows, group
         boxes.append(select(tmp_path / "a.parquet", floor=0.2))
     for box in boxes[1:]:
         assert (box.kept, box.dropped, box.notes) == (boxes[0].kept, boxes[0].dropped, boxes[0].notes)
-        assert pa.Table.equals(*(pa.concat_tables([b.tables[0].slice(0, 0), *b.tables]) for b in (box, boxes[0]))) if (
-            box.tables
-        ) else not boxes[0].tables
+        assert (
+            pa.Table.equals(
+                *(pa.concat_tables([b.tables[0].slice(0, 0), *b.tables]) for b in (box, boxes[0]))
+            )
+            if (box.tables)
+            else not boxes[0].tables
+        )
 
 
 def test_the_floor_is_compared_in_the_columns_own_type(tmp_path):
@@ -144,7 +150,11 @@ def test_the_floor_is_compared_in_the_columns_own_type(tmp_path):
 
 @pytest.mark.parametrize("dtype", [pa.float16(), pa.int64(), pa.decimal128(9, 3)])
 def test_scores_of_other_types(tmp_path, dtype):
-    values = np.float16([[3, 1], [5, 5], [0, 0], [4, 5]]) if dtype == pa.float16() else [[3, 1], [5, 5], [0, 0], [4, 5]]
+    values = (
+        np.float16([[3, 1], [5, 5], [0, 0], [4, 5]])
+        if dtype == pa.float16()
+        else [[3, 1], [5, 5], [0, 0], [4, 5]]
+    )
     write(tmp_path / "a.parquet", values, dtype)
     assert select(tmp_path / "a.parquet", share=0.75, floor=1).kept == [1, 3, 0]
 
@@ -178,7 +188,9 @@ def test_a_file_without_rows(tmp_path):
 
 def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):
     pq.write_table(pa.table({"similarity": [0.1], "clip_similarity_vitb32": [0.1]}), tmp_path / "a.parquet")
-    with pytest.raises(UsageError, match=r"no column clip_similarity_vitl14; it has similarity.*select\.score"):
+    with pytest.raises(
+        UsageError, match=r"no column clip_similarity_vitl14; it has similarity.*select\.score"
+    ):
         select(tmp_path / "a.parquet")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ _TYPES: dict[str, pa.DataType] = {
     "attempt": pa.int16(),
 }
 
+_FIELDS = tuple(field.name for field in fields(Fate))
+
 FATES_SCHEMA = pa.schema(
     [
         pa.field("source", pa.string()),
@@ -59,13 +61,15 @@ def fates_table(fates: Iterable[Fate], *, source: str, file: str) -> pa.Table:
         source: Key of the source.
         file: Name of the upstream file within it.
     """
-    rows: list[dict[str, Any]] = []
-    for fate in fates:
-        row = asdict(fate)
-        row["reason"] = None if fate.reason is None else str(fate.reason)
-        row["url"] = None if fate.url is None else utf8(fate.url).decode()  # a list may hold lone surrogates
-        rows.append({"source": source, "file": file, **row})
-    return pa.Table.from_pylist(rows, schema=FATES_SCHEMA)
+    rows = list(fates)
+    columns: dict[str, Any] = {name: [getattr(fate, name) for fate in rows] for name in _FIELDS}
+    columns["reason"] = [None if reason is None else str(reason) for reason in columns["reason"]]
+    columns["url"] = [  # a list of URLs may hold what UTF-8 cannot
+        url if url is None or url.isascii() else utf8(url).decode() for url in columns["url"]
+    ]
+    columns["source"], columns["file"] = [source] * len(rows), [file] * len(rows)
+    arrays = [pa.array(columns[field.name], field.type) for field in FATES_SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=FATES_SCHEMA)
 
 
 def not_kept_table(rows: pa.Array, reason: Reason, detail: str, *, source: str, file: str) -> pa.Table:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from gristmill.ledger.begun import InputFile
@@ -51,7 +51,8 @@ class Context:
     stop: Event = field(default_factory=Event)
     tell: Callable[[Progress], None] = lambda progress: None
     resources: dict[Any, Any] = field(default_factory=dict)
-    told_at: float = 0.0
+    making: Lock = field(default_factory=Lock)
+    told_at: dict[str, float] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
@@ -60,9 +61,10 @@ class Context:
 
     def resource(self, key: Any, make: Callable[[], R]) -> R:
         """Something dear that lives as long as this process."""
-        if key not in self.resources:
-            self.resources[key] = make()
-        made: R = self.resources[key]
+        with self.making:  # tasks of one process share it
+            if key not in self.resources:
+                self.resources[key] = make()
+            made: R = self.resources[key]
         return made
 
     def report(
@@ -70,8 +72,8 @@ class Context:
     ) -> None:
         """Tell how far a task is; cheap to call for each sample."""
         now = time.monotonic()
-        if now - self.told_at >= _REPORT_EVERY_S or done == total:
-            self.told_at = now
+        if now - self.told_at.get(task.id, 0.0) >= _REPORT_EVERY_S or done == total:
+            self.told_at[task.id] = now
             progress = Progress(
                 task_id=task.id,
                 stage=task.stage,

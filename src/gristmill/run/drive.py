@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import Protocol
 
@@ -98,15 +99,17 @@ def run(job: Job, watcher: Watcher) -> Ended:
         MachineError: Disk full and the like.
         GristmillError: Whatever :func:`gristmill.run.begin.begin` raises.
     """
-    layout = Layout(job.folder)
+    layout, stop = Layout(job.folder), Event()
     try:
-        with Leases(layout.leases) as leases, _signals() as signalled:
-            return _run(job, layout, leases, watcher, signalled)
+        with Leases(layout.leases) as leases, _signals(stop) as signalled:
+            return _run(job, layout, leases, watcher, signalled, stop)
     except OSError as err:
         raise machine_error(err, job.folder) from err
 
 
-def _run(job: Job, layout: Layout, leases: Leases, watcher: Watcher, signalled: list[int]) -> Ended:
+def _run(
+    job: Job, layout: Layout, leases: Leases, watcher: Watcher, signalled: list[int], stop: Event
+) -> Ended:
     recipe, begun, resolved = begin(job, leases)
     ledger = Ledger(job.folder)
     if leases.take("restore"):  # one run at a time may judge what an earlier one left
@@ -122,7 +125,7 @@ def _run(job: Job, layout: Layout, leases: Leases, watcher: Watcher, signalled: 
     )
     try:
         if not schedule.complete:
-            executor: Executor = LocalProcesses(start, job.workers) if job.workers else InProcess(start)
+            executor: Executor = LocalProcesses(start, job.workers) if job.workers else InProcess(start, stop)
             try:
                 _loop(state, executor, layout, signalled)
             finally:
@@ -134,12 +137,13 @@ def _run(job: Job, layout: Layout, leases: Leases, watcher: Watcher, signalled: 
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Signals that came; the second one ends the process at once (its workers die with it)."""
+def _signals(stop: Event) -> Iterator[list[int]]:
+    """Signals that came, the first sets ``stop``; the second ends the process at once (its workers with it)."""
     came: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         came.append(number)
+        stop.set()
         if len(came) > 1:
             os._exit(128 + number)
 
@@ -177,9 +181,9 @@ def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[in
 def _submit(state: Running, executor: Executor) -> None:
     """Give out tasks while there is room, leaving those that another run holds."""
     _look_around(state)
-    while len(state.tasks) < executor.slots:
-        task = state.schedule.pop()
-        if task is None:
+    while (task := state.schedule.pop()) is not None:
+        if not executor.room(task):
+            state.schedule.push(task)
             return
         if not state.leases.take(task.id):
             state.elsewhere[task.id] = task

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from gristmill.run.context import Context, Progress
-from gristmill.run.worker import Failed, Finished, Hello, WorkerStart, outcome_of
+from gristmill.run.stages import SAMPLES
+from gristmill.run.worker import TASKS_AT_ONCE, Failed, Finished, Hello, WorkerStart, outcome_of
 from gristmill.spec.errors import TaskFailed
 from gristmill.spec.task import Task
 
@@ -23,6 +25,15 @@ __all__ = ["Event", "Executor", "InProcess", "LocalProcesses", "WorkerDied"]
 
 Event = Finished | Failed | Progress
 _STOP_GRACE_S = 15.0
+_LOW_WATER = 512
+"""A worker with fewer media left than that gets the next crawl: its stragglers must not leave it idle."""
+_ENVIRONMENT = {
+    # bodies come and go by the hundred: memory that is free goes back to the system at once
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(128 << 10),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 _MAIN = "import sys; from gristmill.run.worker import main; main(int(sys.argv[1]))"
 
 
@@ -33,10 +44,11 @@ class WorkerDied(TaskFailed):
 class Executor(Protocol):
     """Where tasks run. It moves descriptions, never media; tasks may finish in any order."""
 
-    slots: int
+    def room(self, task: Task) -> bool:
+        """Whether this task may be submitted now."""
 
     def submit(self, task: Task) -> None:
-        """Begin a task; at most ``slots`` are under way."""
+        """Begin a task for which there is room."""
 
     def events(self, timeout_s: float) -> Iterator[Event]:
         """What happened; waits at most ``timeout_s`` for it."""
@@ -49,11 +61,14 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """Runs each task in this process: for tests, a debugger, and very small work."""
+    """Runs each task in this process: for tests, a debugger, and very small work.
 
-    slots = 1
+    Args:
+        start: As for worker processes.
+        stop: Ends the task under way early once it is set.
+    """
 
-    def __init__(self, start: WorkerStart) -> None:
+    def __init__(self, start: WorkerStart, stop: threading.Event) -> None:
         self._recipe = start.load()
         self._events: deque[Event] = deque()
         self._waiting: deque[Task] = deque()
@@ -62,8 +77,13 @@ class InProcess:
             inputs=start.inputs,
             hubs=start.hubs,
             only=start.only,
+            stop=stop,
             tell=self._events.append,
         )
+
+    def room(self, task: Task) -> bool:
+        """See :class:`Executor`."""
+        return not self._waiting
 
     def submit(self, task: Task) -> None:
         """See :class:`Executor`."""
@@ -94,15 +114,18 @@ class LocalProcesses:
     """
 
     def __init__(self, start: WorkerStart, workers: int) -> None:
-        self.slots = workers
         self._start = start
         self._workers = [_Worker(start) for _ in range(workers)]
         self._stopping = False
 
-    def submit(self, task: Task) -> None:
+    def room(self, task: Task) -> bool:
         """See :class:`Executor`."""
-        idle = next(worker for worker in self._workers if worker.task is None)
-        idle.give(task)
+        return any(worker.room(task) for worker in self._workers)
+
+    def submit(self, task: Task) -> None:
+        """See :class:`Executor`: to the worker that has least to do."""
+        free = [worker for worker in self._workers if worker.room(task)]
+        min(free, key=lambda worker: (len(worker.tasks), sum(worker.left.values()))).give(task)
 
     def events(self, timeout_s: float) -> Iterator[Event]:
         """See :class:`Executor`."""
@@ -113,15 +136,14 @@ class LocalProcesses:
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
-                task, how = worker.task, worker.end()
+                how = worker.end()
                 self._workers[i] = _Worker(self._start)
                 if self._stopping:
                     self._workers[i].connection.send("stop")
-                if task is not None:
+                for task in worker.tasks.values():
                     yield Failed(task, WorkerDied(f"{task.stage} task {task.id}: its worker process {how}"))
                 continue
-            if isinstance(message, (Finished, Failed)):
-                worker.task = None
+            worker.heard(message)
             if not isinstance(message, Hello):
                 yield message
 
@@ -135,12 +157,12 @@ class LocalProcesses:
     def close(self) -> None:
         """See :class:`Executor`."""
         for worker in self._workers:
-            if worker.task is None:
+            if not worker.tasks:
                 with suppress(OSError):
                     worker.connection.send(None)
         deadline = time.monotonic() + 5
         for worker in self._workers:
-            worker.end(deadline if worker.task is None else None)
+            worker.end(None if worker.tasks else deadline)
 
 
 class _Worker:
@@ -148,24 +170,39 @@ class _Worker:
 
     def __init__(self, start: WorkerStart) -> None:
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", _MAIN, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env=environment,
+            env={**os.environ, **_ENVIRONMENT},
         )
         theirs.close()
         self.connection = Connection(ours.detach())
-        self.task: Task | None = None
+        self.tasks: dict[str, Task] = {}
+        self.left: dict[str, int] = {}  # media that each task has still to finish
         with suppress(OSError):  # it may be dead already; the next read says so
             self.connection.send(start)
 
+    def room(self, task: Task) -> bool:
+        """An idle worker takes any task; one whose crawls are coming to their end takes another crawl."""
+        if not self.tasks:
+            return True
+        crawls = all(other.stage == SAMPLES for other in (task, *self.tasks.values()))
+        return crawls and len(self.tasks) < TASKS_AT_ONCE and sum(self.left.values()) < _LOW_WATER
+
     def give(self, task: Task) -> None:
         """Begin a task."""
-        self.task = task
+        self.tasks[task.id] = task
+        self.left[task.id] = task.inputs[0].samples
         with suppress(OSError):  # as above
             self.connection.send(task)
+
+    def heard(self, message: object) -> None:
+        """Take note of what the worker says of its tasks."""
+        if isinstance(message, Progress) and message.task_id in self.left:
+            self.left[message.task_id] = (message.total or 0) - message.done
+        elif isinstance(message, (Finished, Failed)):
+            del self.tasks[message.task.id], self.left[message.task.id]
 
     def end(self, deadline: float | None = None) -> str:
         """Make sure that the process is gone by ``deadline`` (now if None); says how it ended."""

@@ -1,4 +1,7 @@
-"""A worker process: takes tasks from its parent over a socket, one at a time, until told to stop.
+"""A worker process: takes tasks from its parent over a socket until told to stop.
+
+Each task runs in a thread of its own. The parent gives several at once only where they mostly wait: a crawl's
+last answers are slow ones, and the next crawl begins while they come.
 
 It dies with its parent, whatever ends that: the socket then closes, and on Linux the kernel sends SIGKILL.
 """
@@ -8,12 +11,12 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
-import queue
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,8 +29,9 @@ from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
 from gristmill.storage.files import machine_error
 
-__all__ = ["Failed", "Finished", "Hello", "WorkerStart", "main"]
+__all__ = ["TASKS_AT_ONCE", "Failed", "Finished", "Hello", "WorkerStart", "main"]
 
+TASKS_AT_ONCE = 6
 _PR_SET_PDEATHSIG = 1
 
 
@@ -83,27 +87,31 @@ def main(fd: int) -> None:
     context = Context(
         folder=start.folder, inputs=start.inputs, hubs=start.hubs, only=start.only, tell=tell_progress
     )
-    tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-    listener = threading.Thread(target=_listen, args=(connection, tasks, context.stop), daemon=True)
-    listener.start()
     recipe = start.load()
     tell(Hello())
-    while (task := tasks.get()) is not None:
+
+    def work_on(task: Task) -> None:
         tell(outcome_of(recipe, task, context))
+
+    with ThreadPoolExecutor(TASKS_AT_ONCE, thread_name_prefix="task") as threads:
+        for task in _tasks(connection, context.stop):
+            threads.submit(work_on, task)
     context.close()
 
 
-def _listen(connection: Connection, tasks: queue.SimpleQueue[Task | None], stop: threading.Event) -> None:
+def _tasks(connection: Connection, stop: threading.Event) -> Iterator[Task]:
     """Messages: a Task to do, ``"stop"`` to end early, None to end; the parent's death ends us at once."""
     while True:
         try:
             message = connection.recv()
         except (EOFError, OSError):
             os._exit(1)
+        if message is None:
+            return
         if message == "stop":
             stop.set()
         else:
-            tasks.put(message)
+            yield message
 
 
 def outcome_of(recipe: Recipe, task: Task, context: Context) -> Finished | Failed:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from gristmill.crawl.answer import Answer
 from gristmill.crawl.crawler import Crawler
@@ -27,6 +29,7 @@ from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
 
 __all__ = ["Crawl"]
 
+R = TypeVar("R")
 _EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 _MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
@@ -62,7 +65,7 @@ class Crawl(ShardStep):
 
     in_flight: int = circumstance(256)
     per_host: int = circumstance(6)
-    bytes_in_memory: int = circumstance(48 << 20)
+    bytes_in_memory: int = circumstance(32 << 20)
     total_s: float = circumstance(30.0)
     connect_s: float = circumstance(5.0)
     stall_s: float = circumstance(10.0)
@@ -197,11 +200,17 @@ class Engine:
 
     def __init__(self, step: Crawl) -> None:
         self._step = step
-        self._runner = asyncio.Runner(loop_factory=new_loop)
+        self._loop = new_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="crawl", daemon=True)
+        self._thread.start()
         self._pool = CodecPool(step.image_settings(), processes=step.codecs, deadline_s=step.codec_deadline_s)
         # one thread more than decoders: it hashes while they decode
         self._threads = ThreadPoolExecutor(step.codecs + 1, thread_name_prefix="codec")
-        self._crawler: Crawler | None = None
+        self._crawler = self._wait_for(Crawler(step.crawl_settings()).__aenter__())
+
+    def _wait_for(self, work: Coroutine[Any, Any, R]) -> R:
+        """Have the loop's thread do something, and wait for it. Several tasks may do so at once."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def run(self, samples: Sequence[Sample], box: SampleBox) -> None:
         """Ask for all media of the samples that the box does not hold yet; a URL is asked for once."""
@@ -212,12 +221,9 @@ class Engine:
                 if (_row(sample), name) not in done:
                     by_url.setdefault(ref.url or "", []).append(Wanted(sample, name, ref))
         if by_url:
-            self._runner.run(self._crawl(list(by_url.items()), box, Tally(box)))
+            self._wait_for(self._crawl(list(by_url.items()), box, Tally(box)))
 
     async def _crawl(self, groups: list[tuple[str, list[Wanted]]], box: SampleBox, tally: Tally) -> None:
-        if self._crawler is None:
-            self._crawler = await Crawler(self._step.crawl_settings()).__aenter__()
-
         async def consume(index: int, answer: Answer) -> None:
             await self._finish(groups[index][1], answer, box, tally)
 
@@ -279,9 +285,10 @@ class Engine:
 
     def close(self) -> None:
         """Close connections and decoders."""
-        if self._crawler is not None:
-            self._runner.run(self._crawler.__aexit__(None, None, None))
-        self._runner.close()
+        self._wait_for(self._crawler.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
         self._threads.shutdown(cancel_futures=True)
         self._pool.close()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gristmill.shards.rows import column_names, guess_format, read_rows
 from gristmill.spec.errors import UsageError
@@ -26,7 +27,7 @@ class TakeRows(TableStep):
 
     columns: tuple[str, ...] = ()
     format: str | None = None
-    part_rows: int = 5000
+    part_rows: int = 2500
 
     name = "rows"
     revision = 1
@@ -41,6 +42,8 @@ class TakeRows(TableStep):
         """
         file_format = self.format or guess_format(table)
         check_columns(table, file_format, self.columns)
+        if file_format == "parquet" and box.only is None:
+            box.expect(pq.read_metadata(table).num_rows)
         taken = 0
         for batch in read_rows(table, format=file_format):
             for bad in batch.bad:

@@ -1,0 +1,65 @@
+"""Rows of a list as they come, each with a fate."""
+
+from threading import Event
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gristmill.shards.rows import rows_of
+from gristmill.spec.errors import UsageError
+from gristmill.spec.reasons import Reason
+from gristmill.steps.rows import TakeRows
+
+
+class Box:
+    """A TableBox that remembers."""
+
+    def __init__(self, only: int | None = None) -> None:
+        self.only, self.stop = only, Event()
+        self.kept: list[tuple[int, dict]] = []
+        self.dropped: dict[int, Reason] = {}
+
+    def keep(self, table: pa.Table, rows: pa.Array) -> None:
+        assert table.num_rows == len(rows) > 0
+        self.kept += zip(rows.to_pylist(), rows_of(table), strict=True)
+
+    def drop(self, rows: pa.Array, reason: Reason, detail: str = "") -> None:
+        for row in rows.to_pylist():
+            assert row not in self.dropped
+            self.dropped[row] = reason
+
+    def progress(self, done: int, total: int | None) -> None:
+        pass
+
+
+def take(path, only=None, **settings) -> Box:
+    box = Box(only)
+    TakeRows(**settings).apply(path, box)
+    return box
+
+
+def test_lines_that_cannot_be_read_are_counted_and_the_others_kept(tmp_path):
+    path = tmp_path / "list.jsonl"
+    lines = [b'{"url": "a"}', b"{not json", b'{"url": "c", "text": "\xff"}', b'{"url": "d"}']
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    box = take(path, columns=("url",))
+    kept = {row: values["url"] for row, values in box.kept}
+    assert kept[0] == "a"
+    assert kept[3] == "d"
+    assert box.dropped[1] == Reason.BAD_ROW
+    assert sorted([*kept, *box.dropped]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("only", [0, 1, 7, 9, 50])
+def test_only_so_many_and_a_fate_for_the_rest(tmp_path, only):
+    pq.write_table(pa.table({"url": [f"u{n}" for n in range(9)]}), tmp_path / "a.parquet")
+    box = take(tmp_path / "a.parquet", only)
+    assert [row for row, _ in box.kept] == list(range(min(only, 9)))
+    assert box.dropped == dict.fromkeys(range(min(only, 9), 9), Reason.NOT_CHOSEN)
+
+
+def test_a_missing_column_is_said_before_anything_is_taken(tmp_path):
+    (tmp_path / "a.csv").write_text("link,text\nu,t\n")
+    with pytest.raises(UsageError, match=r"no column 'url'; its columns are: link, text.*--url-column"):
+        take(tmp_path / "a.csv", columns=("url", "text"))
