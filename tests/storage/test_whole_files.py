@@ -149,8 +149,9 @@ def test_only_what_dead_processes_left_is_swept(tmp_path):
                 assert sweep_temporaries(tmp_path) == 0
         finally:
             writer.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet reaped
+        assert sweep_temporaries(tmp_path) == 1
     assert not path.exists()
-    assert sweep_temporaries(tmp_path) == 1
     assert names(tmp_path) == sorted([".hidden", elsewhere, "b"])
     assert sweep_temporaries(tmp_path / "no such folder") == 0
 

@@ -29,7 +29,9 @@ def picture_options(function: Any) -> Any:
             click.option("--resize", "resize_mode", type=click.Choice(_MODES), help="Default: keep_ratio."),
             click.option("--size", "size_px", type=click.IntRange(1), help="Wanted side, pixels (336)."),
             click.option("--enlarge", is_flag=True, help="Also bring smaller pictures to that size."),
-            click.option("--format", "format_", type=click.Choice(["jpeg", "png", "webp"])),
+            click.option(
+                "--format", "format_", type=click.Choice(["jpeg", "png", "webp"]), help="To store as (jpeg)."
+            ),
             click.option("--encode-quality", type=click.IntRange(1, 100), help="Of the encoder (75)."),
             click.option("--quality", type=click.Choice(["fast", "default", "quality"]), help="Of resizing."),
             click.option("--keep-original", is_flag=True, help="Keep a JPEG's bytes if it already fits."),
@@ -47,10 +49,12 @@ def picture_options(function: Any) -> Any:
 @click.command("crawl")
 @click.argument("urls", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to.")
-@click.option("--url-column", default="url", show_default=True)
+@click.option("--url-column", default="url", show_default=True, help="Holds the addresses.")
 @click.option("--caption-column", help="Becomes the .txt part.")
 @click.option("--hash-column", help="Checksum of the bytes that must come.")
-@click.option("--hash-kind", type=click.Choice(["sha256", "md5", "sha512"]), default="sha256")
+@click.option(
+    "--hash-kind", type=click.Choice(["sha256", "md5", "sha512"]), default="sha256", help="Of that checksum."
+)
 @picture_options
 @run_options
 @manner_options
@@ -93,6 +97,7 @@ def command(urls: Path, out: Path, **given: Any) -> None:
         folder=out,
         arguments={key: value for key, value in arguments.items() if key != "path"},
         settings=settings,
+        manners=manners,
         only=given["only"],
         span=parse_span(given["tasks"]),
         workers=default_workers() if workers is None else workers,

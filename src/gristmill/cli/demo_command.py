@@ -47,7 +47,7 @@ def command(out: Path, rows: int, keep: bool) -> None:
                 click.echo(
                     f"{name}: {time.monotonic() - began:.0f} s. The report: {out / name / 'report.html'}"
                 )
-    click.echo("Look further:")
+    click.echo("The made-up web has ended with the demo, so there is nobody to ask again. Look further:")
     for name in UPSTREAMS:
         click.echo(f"  gristmill status {out / name}")
         click.echo(f"  gristmill verify {out / name}")
@@ -78,6 +78,7 @@ def _run(name: str, out: Path) -> None:
         reference=name,
         folder=out / name,
         settings=given,
+        manners={**manners, **QUICK},
         workers=default_workers(),
     )
     run_and_tell(job, as_json=False)

@@ -52,7 +52,9 @@ def command(
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset)
         settings = dict(opened.begun.settings)
-        load = recipe_loader(opened.reference, opened.arguments, {**settings, **manners})
+        load = recipe_loader(
+            opened.reference, opened.arguments, {**settings, **opened.begun.manners, **manners}
+        )
         if not add_round(opened, schedule_of(opened, load()), reasons):
             click.echo(f"{dataset}: nothing failed for {', '.join(reasons)}.", err=True)
             continue
@@ -62,7 +64,7 @@ def command(
             folder=dataset,
             arguments=opened.begun.arguments,
             settings=settings,
-            replaced={} if opened.reference == "crawl" else opened.replaced(),
+            resolved=opened.resolved(),
             only=opened.begun.only,
             workers=default_workers() if workers is None else workers,
         )

@@ -58,17 +58,18 @@ def command(
     from gristmill.cli.finish import last_stage, run_and_tell
     from gristmill.run.begin import Job
 
+    if name == "crawl":
+        raise UsageError("a list of URLs is crawled with: gristmill crawl URLS --out DIR")
     given = pairs("--set", settings)
     manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host)
     load = recipe_loader(name, None, {**given, **manners})
     recipe = load()
-    if name == "crawl":
-        raise UsageError("a list of URLs is crawled with: gristmill crawl URLS --out DIR")
     job = Job(
         load=load,
         reference=str(Path(name).resolve()) if name.endswith(".py") else name,
         folder=out / recipe.public_name,
         settings=given,
+        manners=manners,
         replaced=pairs("--source", sources),
         only=only,
         span=parse_span(tasks),

@@ -49,7 +49,7 @@ class Begun:
         sources: Source key to where it was read from.
         inputs: All annotation files, in the dataset's order.
         rounds: Reasons asked for again, one tuple for each ``retry``.
-        circumstances: Settings that may change between runs, as last given, for ``retry``.
+        manners: Settings that say how, not what, as first given: what ``retry`` goes on with.
     """
 
     recipe: str
@@ -62,6 +62,7 @@ class Begun:
     only: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     rounds: tuple[tuple[str, ...], ...] = ()
+    manners: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def path(folder: Path) -> Path:

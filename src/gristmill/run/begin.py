@@ -12,14 +12,15 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import Layout
-from gristmill.run.stages import PACK, stages_of
+from gristmill.run.schedule import Schedule
+from gristmill.run.stages import PACK, SAMPLES, stages_of
 from gristmill.spec.errors import Busy, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import ShardInfo, TaskRecord
 from gristmill.storage.files import sweep_temporaries
 from gristmill.storage.leases import Leases
 
-__all__ = ["Job", "begin", "restore"]
+__all__ = ["Job", "begin", "restore", "void_without_media"]
 
 _BEGIN_S = 30.0
 
@@ -33,8 +34,10 @@ class Job:
         reference: Recipe name or path, for ``begun.json``.
         folder: The dataset's folder.
         replaced: ``--source`` values.
+        manners: Settings that say how, not what; kept for a later ``retry``.
         span: ``--tasks A:B``, positions of annotation files, or None for all.
         last: Stage to stop after.
+        resolved: The annotation files, where they are known and need not be looked for.
     """
 
     load: Callable[[], Recipe]
@@ -47,6 +50,8 @@ class Job:
     span: tuple[int, int] | None = None
     last: str = PACK
     workers: int = 0
+    manners: Mapping[str, str] = field(default_factory=dict)
+    resolved: Resolved | None = None
 
 
 def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
@@ -59,7 +64,7 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
     """
     recipe = job.load()
     stages_of(recipe)
-    resolved = resolve(recipe, job.replaced)
+    resolved = job.resolved or resolve(recipe, job.replaced)
     wanted = Begun(
         recipe=job.reference,
         name=recipe.public_name,
@@ -70,6 +75,7 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
         settings=dict(job.settings),
         only=job.only,
         sources=resolved.sources,
+        manners=dict(job.manners),
     )
     if job.span is not None:
         first, end = job.span
@@ -118,6 +124,23 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
                 f"{lost[0].path} is gone or has another size than its record says: its task is done anew."
             )
     return told
+
+
+def void_without_media(schedule: Schedule, ledger: Ledger) -> int:
+    """Take back the records of crawls whose media a shard still needs and ``clean`` has removed."""
+    needed = {
+        shard.path
+        for task_id, task in schedule.packs.items()
+        if task_id not in ledger.records and task.decision["drop"] is None
+        for shard in task.inputs
+    }
+    voided = 0
+    for record in ledger.stage(SAMPLES):
+        index, spool = record.output("index"), record.output("spool")
+        if index and spool and index.path in needed and ledger.is_released(record, spool):
+            ledger.void(record.task_id)
+            voided += 1
+    return voided
 
 
 def _is_lost(shard: ShardInfo, record: TaskRecord, sizes: Mapping[str, int], ledger: Ledger) -> bool:

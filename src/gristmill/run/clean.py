@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.layout import Layout
 from gristmill.run.schedule import Schedule
-from gristmill.run.stages import PACK, SAMPLES
+from gristmill.run.stages import SAMPLES
 from gristmill.spec.errors import Busy
 from gristmill.storage.leases import Leases
 
@@ -28,8 +29,7 @@ def clean(folder: Path, schedule: Schedule, ledger: Ledger, *, dry_run: bool) ->
     """
     layout = Layout(folder)
     with Leases(layout.leases) as leases:
-        held = [task_id for task_id in ledger.records if not leases.take(task_id)]
-        if held:
+        if not leases.take("run"):
             raise Busy(f"a run works on {folder}; clean it when that has ended.")
         doomed = _spent(layout, schedule, ledger)
         sizes = [path.stat().st_size for path in doomed]
@@ -42,31 +42,21 @@ def clean(folder: Path, schedule: Schedule, ledger: Ledger, *, dry_run: bool) ->
 
 
 def _spent(layout: Layout, schedule: Schedule, ledger: Ledger) -> list[Path]:
-    """Spools that no shard still to be packed needs, and those of no record."""
-    waiting = {
-        shard.path
-        for task_id, task in schedule.packs.items()
-        if task_id not in ledger.records
-        for shard in task.inputs
-    }
-    packed = {
-        shard.path
-        for task_id, task in schedule.packs.items()
-        if task_id in ledger.records and task.stage == PACK
-        for shard in task.inputs
-    }
-    spent = []
-    recorded = set()
+    """Spools whose every sample lies in a finished shard; and, once all is packed, those of no record."""
+    packed: Counter[str] = Counter()
+    for task_id, task in schedule.packs.items():
+        if task_id in ledger.records:
+            for shard, (start, stop) in zip(task.inputs, task.decision["slices"], strict=True):
+                packed[shard.path] += stop - start
+    spent, recorded = [], set()
     for record in ledger.stage(SAMPLES):
         index, spool = record.output("index"), record.output("spool")
         if index is None or spool is None:
             continue
         recorded.add(spool.path)
-        unneeded = index.path in packed - waiting or (schedule.settled and index.path not in waiting)
-        if unneeded and (layout.folder / spool.path).exists():
+        if packed[index.path] == index.samples and (layout.folder / spool.path).exists():
             spent.append(layout.folder / spool.path)
-    crawled = layout.state / "crawled"
-    stray = (
-        [p for p in crawled.glob("*.spool") if layout.relative(p) not in recorded] if schedule.settled else []
-    )
-    return spent + stray
+    if schedule.complete:
+        crawled = layout.state / "crawled"
+        spent += [path for path in crawled.glob("*.spool") if layout.relative(path) not in recorded]
+    return spent

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.begin import Job, begin, restore
+from gristmill.run.begin import Job, begin, restore, void_without_media
 from gristmill.run.context import Progress
 from gristmill.run.layout import Layout
 from gristmill.run.local import Executor, InProcess, LocalProcesses, WorkerDied
@@ -110,6 +110,8 @@ def run(job: Job, watcher: Watcher) -> Ended:
 def _run(
     job: Job, layout: Layout, leases: Leases, watcher: Watcher, signalled: list[int], stop: Event
 ) -> Ended:
+    if not leases.take("run", shared=True):
+        raise Busy(f"{job.folder} is being cleaned; give the same command again when that has ended.")
     recipe, begun, resolved = begin(job, leases)
     ledger = Ledger(job.folder)
     if leases.take("restore"):  # one run at a time may judge what an earlier one left
@@ -118,6 +120,9 @@ def _run(
         leases.release("restore")
     span = range(*job.span) if job.span else range(len(begun.inputs))
     schedule = Schedule(stages_of(recipe), begun, ledger, layout, span=span, last=job.last)
+    if void_without_media(schedule, ledger):
+        watcher.say("a shard is lost and its media were cleaned away: they are asked for again.")
+        schedule = Schedule(stages_of(recipe), begun, ledger, layout, span=span, last=job.last)
     watcher.begun(recipe, begun, ledger, schedule)
     state = Running(schedule, ledger, leases, watcher)
     start = WorkerStart(

@@ -58,6 +58,8 @@ def export_vila(folder: Path, shards: list[ShardInfo], out: Path) -> Iterator[Sh
             with whole_file(out / pickle_name) as stream:
                 items = _write_items(stream, read_samples(folder / shard.path))
             write_whole(out / count_name, items.count_text())
+        elif (out / count_name).read_text().strip() != str(shard.samples):
+            raise UsageError(f"{out / count_name} is of another dataset. Name an empty folder with --out.")
         yield shard
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
+from gristmill.run.inputs import Resolved
 from gristmill.run.layout import Layout
 from gristmill.run.schedule import Schedule, failing
 from gristmill.run.stages import SAMPLES, stages_of
@@ -40,13 +40,11 @@ class Opened:
             arguments["path"] = self.begun.sources["list"]
         return arguments
 
-    def replaced(self) -> Mapping[str, str]:
-        """Its sources as ``--source`` would name them."""
-        hubs = {i.source for i in self.begun.inputs if i.path is None}
-        return {
-            key: f"hf://datasets/{place}" if key in hubs else place
-            for key, place in self.begun.sources.items()
-        }
+    def resolved(self) -> Resolved:
+        """Its annotation files, as they were found at the beginning."""
+        fetched = {file.source for file in self.begun.inputs if file.path is None}
+        hubs = {key: place for key, place in self.begun.sources.items() if key in fetched}
+        return Resolved(inputs=self.begun.inputs, hubs=hubs, sources=dict(self.begun.sources))
 
 
 def open_dataset(folder: Path) -> Opened:

@@ -24,6 +24,7 @@ from gristmill.storage.hub import HubFile, download
 __all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
 
 _WRITERS = 4
+_GROUP_COLUMN = "__group"
 
 ROW_COLUMN = "__row"
 """Position in the upstream file, in the parts."""
@@ -79,11 +80,15 @@ class PartBox:
         parts = max(1, -(-rows // self._limit))
         self._cuts = [(i + 1) * rows // parts - i * rows // parts for i in range(parts)]
 
-    def keep(self, table: Any, rows: Any) -> None:
+    def keep(self, table: Any, rows: Any, groups: Any = None) -> None:
         """See :class:`gristmill.spec.step.TableBox`."""
+        if not table.num_rows:
+            return
         self._work.kept += table.num_rows
-        self._waiting.append(table.append_column(ROW_COLUMN, rows.cast(pa.int64())))
-        while sum(t.num_rows for t in self._waiting) >= self._next_size():
+        rows = rows.cast(pa.int64())
+        table = table.append_column(ROW_COLUMN, rows)
+        self._waiting.append(table.append_column(_GROUP_COLUMN, rows if groups is None else groups))
+        while sum(t.num_rows for t in self._waiting) > self._next_size():  # one more shows where a group ends
             self._write_part(self._next_size())
 
     def _next_size(self) -> int:
@@ -125,7 +130,10 @@ class PartBox:
 
     def _write_part(self, size: int) -> None:
         whole = pa.concat_tables(self._waiting)
-        part, rest = whole.slice(0, size), whole.slice(size)
+        groups = whole[_GROUP_COLUMN]
+        while 0 < size < whole.num_rows and groups[size] == groups[size - 1]:
+            size += 1
+        part, rest = whole.slice(0, size).drop_columns([_GROUP_COLUMN]), whole.slice(size)
         self._waiting = [rest] if rest.num_rows else []
         path = self._context.layout.part(self._task, self._parts)
         self._parts += 1

@@ -176,10 +176,8 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified) -> None:
     layout = Layout(folder)
     if layout.shards.is_dir():
         for path in sorted(layout.shards.iterdir()):
-            if layout.relative(path) not in known and not path.name.startswith("."):
-                result.problems.append(
-                    (layout.relative(path), "belongs to no record; it was not made by a run")
-                )
+            if layout.relative(path) not in known and path.name not in _EXPORTED:
+                result.remarks.append((layout.relative(path), "belongs to no record; no run made it"))
 
 
 def damaged_records(ledger: Ledger, result: Verified) -> list[TaskRecord]:

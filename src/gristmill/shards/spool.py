@@ -98,7 +98,7 @@ class SpoolWriter:
 
     def sync(self) -> None:
         """Wait until everything appended is on the disk."""
-        os.fdatasync(self._fd)
+        getattr(os, "fdatasync", os.fsync)(self._fd)  # not every system has the cheaper one
 
     def close(self) -> None:
         """Close the file; what was appended stays."""

@@ -79,8 +79,8 @@ class TableBox(Protocol):
     def expect(self, rows: int) -> None:
         """Say how many rows will be kept, if known, so that they are cut into equal parts."""
 
-    def keep(self, table: Any, rows: Any) -> None:
-        """Hand on rows, in order, with their positions in the file."""
+    def keep(self, table: Any, rows: Any, groups: Any = None) -> None:
+        """Hand on rows, in order, with their positions in the file; neighbours of one group stay together."""
 
     def drop(self, rows: Any, reason: Reason, detail: str = "") -> None:
         """Give rows a fate."""

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.shards.rows import column_names, guess_format, read_rows
+from gristmill.shards.rows import column_names, guess_format, read_rows, rows_of
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableBox, TableStep
 
 __all__ = ["TakeRows"]
+
+Int64s: TypeAlias = npt.NDArray[np.int64]
+
+_NONE: Int64s = np.empty(0, np.int64)
+_ROW = "__position"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +32,13 @@ class TakeRows(TableStep):
 
     Attributes:
         columns: Columns that must be there, checked before anything is asked.
+        unique: Column whose repeated values are worked on once: rows that repeat an earlier row's value leave
+            right behind it and go to the same task. None leaves all rows where they stand.
         format: Of the file, or None to tell by its name.
     """
 
     columns: tuple[str, ...] = ()
+    unique: str | None = None
     format: str | None = None
     part_rows: int = 2500
 
@@ -44,19 +57,68 @@ class TakeRows(TableStep):
         check_columns(table, file_format, self.columns)
         if file_format == "parquet" and box.only is None:
             box.expect(pq.read_metadata(table).num_rows)
+        together = self.unique if box.only is None else None  # a small run takes the first rows as they are
+        later, first_rows = _later(table, file_format, together) if together else (None, _NONE)
         taken = 0
-        for batch in read_rows(table, format=file_format):
-            for bad in batch.bad:
-                box.drop(pa.array([bad.row], pa.int64()), bad.reason, bad.detail)
-            some, rows = batch.table, batch.rows
-            if box.only is not None and taken + some.num_rows > box.only:
-                rest = box.only - taken
-                box.drop(rows.slice(rest), Reason.NOT_CHOSEN)
-                some, rows = some.slice(0, rest), rows.slice(0, rest)
+        for some, rows in _chosen(table, file_format, box):
             taken += some.num_rows
-            if some.num_rows:
-                box.keep(some, rows)
+            _keep_with_repeats(some, rows, later, first_rows, box)
             box.progress(taken, None)
+
+
+def _chosen(table: Path, file_format: str, box: TableBox) -> Iterator[tuple[Any, Any]]:
+    """Good rows with their positions, as many as are wanted; the others get their fate."""
+    left = box.only
+    for batch in read_rows(table, format=file_format):
+        for bad in batch.bad:
+            box.drop(pa.array([bad.row], pa.int64()), bad.reason, bad.detail)
+        some, rows = batch.table, batch.rows
+        if left is not None:
+            box.drop(rows.slice(left), Reason.NOT_CHOSEN)
+            some, rows = some.slice(0, left), rows.slice(0, left)
+            left -= some.num_rows
+        yield some, rows
+
+
+def _later(table: Path, file_format: str, column: str) -> tuple[pa.Table | None, Int64s]:
+    """Rows that repeat an earlier row's value, and for each the position of that earlier row.
+
+    Holds 8 bytes for each row of the list, and the repeating rows themselves.
+    """
+    positions, digests = [_NONE], [np.empty(0, np.uint64)]
+    for batch in read_rows(table, format=file_format):
+        values = (str(row.get(column)).encode("utf-8", "surrogatepass") for row in rows_of(batch.table))
+        hashes = b"".join(hashlib.blake2b(value, digest_size=8).digest() for value in values)
+        digests.append(np.frombuffer(hashes, np.uint64))
+        positions.append(batch.rows.to_numpy())
+    where = np.concatenate(positions)
+    _, first, inverse = np.unique(np.concatenate(digests), return_index=True, return_inverse=True)
+    first_of = first[inverse]
+    repeating = np.flatnonzero(first_of != np.arange(len(where)))
+    if not len(repeating):
+        return None, _NONE
+    rows = where[repeating]
+    found = [
+        batch.table.append_column(_ROW, batch.rows).filter(pa.array(np.isin(batch.rows.to_numpy(), rows)))
+        for batch in read_rows(table, format=file_format)
+    ]
+    return pa.concat_tables(found), where[first_of[repeating]]
+
+
+def _keep_with_repeats(some: Any, rows: Any, later: Any, first_rows: Int64s, box: TableBox) -> None:
+    """Hand on rows in order, each followed by those that repeat it; repeats are not handed on again."""
+    if later is None or not some.num_rows:
+        box.keep(some, rows)
+        return
+    own = rows.to_numpy()
+    stays = ~np.isin(own, later[_ROW].to_numpy())
+    joins = np.isin(first_rows, own)
+    group = np.concatenate([own[stays], first_rows[joins]])
+    order = pa.array(np.argsort(group, kind="stable"))
+    guests = later.filter(pa.array(joins))
+    table = pa.concat_tables([some.filter(pa.array(stays)), guests.drop_columns([_ROW])])
+    positions = pa.concat_arrays([rows.filter(pa.array(stays)), *guests[_ROW].chunks])
+    box.keep(table.take(order), positions.take(order), pa.array(group).take(order))
 
 
 def check_columns(path: Path, file_format: str, wanted: tuple[str, ...]) -> None:

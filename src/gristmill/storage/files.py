@@ -136,7 +136,11 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:  # where nobody reaps them, as in many a container, dead processes keep their number
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    return state not in "ZX"
 
 
 def sha256_file(path: Path) -> str:

@@ -26,8 +26,12 @@ class Leases:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._held: set[str] = set()
 
-    def take(self, name: str) -> bool:
+    def take(self, name: str, *, shared: bool = False) -> bool:
         """Try to get the lease on ``name`` (hex digits or any text); False if another process holds it.
+
+        Args:
+            name: What to lease.
+            shared: Any number of processes may hold it so, or one alone may hold it otherwise.
 
         Raises:
             OSError: The file system cannot lock.
@@ -35,7 +39,8 @@ class Leases:
         if name in self._held:
             return True
         try:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(name))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.lockf(self._fd, kind | fcntl.LOCK_NB, 1, _offset(name))
         except OSError as err:
             if err.errno in (errno.EACCES, errno.EAGAIN):
                 return False

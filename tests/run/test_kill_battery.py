@@ -1,0 +1,67 @@
+"""kill -9 of the whole tree, and signals, at random instants; ``make test-kill``, a few minutes."""
+
+import random
+import signal
+import time
+
+import pytest
+from small_world import (
+    ONE_BY_ONE,
+    ROWS,
+    UNFINISHED,
+    Process,
+    check_final_names,
+    run_here,
+    temporaries,
+    totals,
+    tree_of,
+    wait_for,
+)
+
+pytestmark = pytest.mark.kill
+
+
+def interrupt(process: Process, web, rng: random.Random) -> None:
+    """Wait until some more was asked for, and then a little; anywhere from before the start to after the end."""
+    asked = web.hits.total() + rng.randrange(ROWS + 10)
+    wait_for(lambda: web.hits.total() >= min(asked, ROWS) or process.popen.poll() is not None)
+    time.sleep(rng.choice((0, rng.random() * 0.05, rng.random() * 0.5)))
+
+
+@pytest.mark.parametrize("seed", range(44))
+def test_killed_at_a_random_instant(small, web, tmp_path, seed):
+    rng, folder, most_twice = random.Random(seed), tmp_path / "out", 0
+    for _ in range(rng.choice((1, 1, 2))):
+        workers = rng.choice((0, 1, 2, 3))
+        web.latency_s = rng.choice((0, 0.01, 0.03))
+        with Process(small.place, folder, workers=workers, settings=ONE_BY_ONE) as process:
+            interrupt(process, web, rng)
+            process.kill_all()
+        most_twice += max(1, workers) * UNFINISHED
+        check_final_names(folder)
+    web.latency_s = 0
+    ended, _ = run_here(small.place, folder, workers=rng.choice((0, 0, 1, 2)))
+    assert ended.complete
+    assert tree_of(folder) == small.shards
+    assert temporaries(folder) == []
+    assert sum(hits - 1 for hits in web.hits.values()) <= most_twice
+    assert totals(folder).stage("samples").samples_in == ROWS
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signalled_at_a_random_instant(small, web, tmp_path, seed, number):
+    rng, folder = random.Random(f"{seed} {number}"), tmp_path / "out"
+    web.latency_s = 0.02
+    with Process(small.place, folder, workers=rng.choice((0, 1, 2))) as process:
+        wait_for(lambda: (folder / ".gristmill" / "begun.json").exists())
+        interrupt(process, web, rng)
+        process.popen.send_signal(number)
+        started = time.monotonic()
+        code, said = process.end(30)
+        assert time.monotonic() - started < 10
+    assert code == 128 + number or (code in (0, -number) and said.endswith("complete")), said
+    assert temporaries(folder) == []
+    check_final_names(folder)
+    assert run_here(small.place, folder)[0].complete
+    assert tree_of(folder) == small.shards

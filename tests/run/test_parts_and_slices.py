@@ -1,0 +1,99 @@
+"""How a file's rows are cut into parts, and which lines of an index belong to a slice of it."""
+
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gristmill.ledger.begun import InputFile
+from gristmill.run.context import Context, Work
+from gristmill.run.pack import _bounds
+from gristmill.run.rows import ROW_COLUMN, PartBox
+from gristmill.run.samples import INDEX_SCHEMA
+from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.reasons import Reason
+from gristmill.spec.step import Slice
+from gristmill.spec.task import ShardInfo, Task
+from gristmill.steps.rows import TakeRows
+
+SOURCE = InputFile(source="list", name="a.parquet", size_bytes=1, digest="0" * 64)
+
+
+def box_in(folder, part_rows: int) -> tuple[PartBox, Work, Context]:
+    shard = ShardInfo(path="a.parquet", role="source", samples=0, size_bytes=1, digest="0" * 64)
+    task = Task(stage="rows", number=(0, 0, 0), inputs=(shard,), identity="i")
+    work, context = Work(), Context(folder=folder, inputs=(SOURCE,), hubs={})
+    return PartBox(TakeRows(part_rows=part_rows), task, context, work, SOURCE), work, context
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(
+    st.lists(st.integers(1, 30), max_size=6), st.integers(1, 25), st.booleans(), st.lists(st.integers(0, 9), max_size=3)
+)
+def test_parts_hold_all_rows_in_order_and_are_equal_where_their_number_is_known(
+    tmp_path_factory, batches, part_rows, known, dropped
+):
+    folder = tmp_path_factory.mktemp("parts")
+    box, work, _ = box_in(folder, part_rows)
+    rows = sum(batches)
+    if known:
+        box.expect(rows)
+    first = 0
+    for size in batches:
+        numbers = pa.array(range(first, first + size), pa.int64())
+        box.keep(pa.table({"url": [f"u{n}" for n in range(first, first + size)]}), numbers)
+        first += size
+    for n, count in enumerate(dropped):
+        box.drop(pa.array(range(rows + 10 * n, rows + 10 * n + count), pa.int64()), Reason.BAD_ROW)
+    box.finish()
+    parts = [pq.read_table(folder / shard.path) for shard in work.outputs if shard.role == "part"]
+    assert [n for part in parts for n in part[ROW_COLUMN].to_pylist()] == list(range(rows))
+    assert [u for part in parts for u in part["url"].to_pylist()] == [f"u{n}" for n in range(rows)]
+    sizes = [part.num_rows for part in parts]
+    assert all(0 < size <= part_rows for size in sizes)
+    assert len(sizes) == -(-rows // part_rows)
+    if known and sizes:
+        assert max(sizes) - min(sizes) <= 1
+    elif sizes:
+        assert set(sizes[:-1]) <= {part_rows}
+    assert work.samples_in == rows + sum(dropped)
+    assert work.dropped == Counter({"bad_row": sum(dropped)} if sum(dropped) else {})
+
+
+def test_no_rows_at_all_is_no_part(tmp_path):
+    box, work, _ = box_in(tmp_path, 5)
+    box.expect(0)
+    box.keep(pa.table({"url": pa.array([], pa.string())}), pa.array([], pa.int64()))
+    box.finish()
+    assert work.outputs == []
+
+
+@st.composite
+def cut_indexes(draw: st.DrawFn) -> tuple[list[bool], list[int]]:
+    kept = draw(st.lists(st.booleans(), max_size=30))
+    cuts = draw(st.lists(st.integers(1, max(1, sum(kept) - 1)), max_size=4)) if sum(kept) > 1 else []
+    return kept, sorted(set(cuts))
+
+
+@given(cut_indexes())
+def test_each_line_of_an_index_belongs_to_one_slice(made):
+    kept, cuts = made
+    lines = [{"position": n, "row": n, "reason": None if good else "reset"} for n, good in enumerate(kept)]
+    table = pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
+    shard = ShardInfo(path="i", role="index", samples=sum(kept), size_bytes=1, digest="d")
+    covered = []
+    for start, stop in zip([0, *cuts], [*cuts, sum(kept)], strict=True):
+        first, end = _bounds(table, Slice(shard=shard, start=start, stop=stop))
+        assert sum(kept[first:end]) == stop - start
+        covered += range(first, end)
+    assert covered == list(range(len(kept)))
+
+
+def test_an_index_that_differs_from_its_record_is_damage():
+    table = pa.Table.from_pylist([{"position": 0, "reason": None}], schema=INDEX_SCHEMA)
+    shard = ShardInfo(path="i", role="index", samples=2, size_bytes=1, digest="d")
+    with pytest.raises(DamagedOutput, match="i: 1 samples, its record says 2"):
+        _bounds(table, Slice(shard=shard, start=0, stop=2))
