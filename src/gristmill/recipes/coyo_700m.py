@@ -10,6 +10,7 @@ many links are dead.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from gristmill.spec.reasons import Reason
@@ -29,6 +30,9 @@ def parse(row: Mapping[str, Json]) -> Outcome:
     text = row.get("text")
     if not isinstance(text, str) or not text.strip():
         return Drop(reason=Reason.EMPTY_TEXT)
+    scores = [row.get(name) for name in SCORES]
+    if not all(isinstance(score, float) and math.isfinite(score) for score in scores):
+        return Drop(reason=Reason.NO_SCORE)
     picture = MediaRef(
         url=row["url"],
         expected_width_px=row.get("width"),
@@ -39,7 +43,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
         key=f"{row['id']:013d}",
         media={"image": picture},
         turns=(Turn(role="caption", parts=(Show(media="image"), Text(text=text))),),
-        columns={"clip_sim": row[SCORES[0]] + row[SCORES[1]]},
+        columns={"clip_sim": sum(scores)},
     )
 
 

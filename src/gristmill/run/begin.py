@@ -13,14 +13,14 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import Layout
 from gristmill.run.schedule import Schedule
-from gristmill.run.stages import PACK, SAMPLES, stages_of
+from gristmill.run.stages import PACK, ROWS, SAMPLES, stages_of
 from gristmill.spec.errors import Busy, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import ShardInfo, TaskRecord
 from gristmill.storage.files import sweep_temporaries
 from gristmill.storage.leases import Leases
 
-__all__ = ["Job", "begin", "restore", "void_without_media"]
+__all__ = ["Job", "begin", "drop_stale", "restore", "void_without_media"]
 
 _BEGIN_S = 30.0
 
@@ -141,6 +141,22 @@ def void_without_media(schedule: Schedule, ledger: Ledger) -> int:
             ledger.void(record.task_id)
             voided += 1
     return voided
+
+
+def drop_stale(schedule: Schedule, ledger: Ledger, layout: Layout) -> None:
+    """Once all is packed: take back records that no task stands for any more, and remove what they left.
+
+    There are some only where media had to be asked for again and other answers came than the first time.
+    """
+    current = {*schedule.packs, *schedule.fed}
+    stale = [r for r in ledger.records.values() if r.stage != ROWS and r.task_id not in current]
+    for record in stale:
+        ledger.void(record.task_id)
+    claimed = {shard.path for record in ledger.records.values() for shard in record.outputs}
+    for record in stale:
+        for shard in record.outputs:
+            if shard.path not in claimed:
+                (layout.folder / shard.path).unlink(missing_ok=True)
 
 
 def _is_lost(shard: ShardInfo, record: TaskRecord, sizes: Mapping[str, int], ledger: Ledger) -> bool:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.begin import Job, begin, restore, void_without_media
+from gristmill.run.begin import Job, begin, drop_stale, restore, void_without_media
 from gristmill.run.context import Progress
 from gristmill.run.layout import Layout
 from gristmill.run.local import Executor, InProcess, LocalProcesses, WorkerDied
@@ -136,6 +136,8 @@ def _run(
             finally:
                 executor.close()
         _raise_if_unfinished(state, signalled, alone=job.span is None)
+        if schedule.complete:
+            drop_stale(schedule, ledger, layout)
     finally:
         ledger.close()
     return Ended(recipe, begun, job.folder, schedule.complete)

@@ -43,6 +43,8 @@ class Schedule:
         self.settled = False
         """All that is to be packed is known."""
         self.packs: dict[str, Task] = {}
+        self.fed: set[str] = set()
+        """Ids of the crawl tasks whose samples were decided on."""
         for position in span:
             self._enter(position)
         self._advance()
@@ -154,6 +156,7 @@ class Schedule:
         return True
 
     def _feed(self, record: TaskRecord) -> None:
+        self.fed.add(record.task_id)
         index = record.output("index")
         if index is not None:
             summary = Summary(shard=index, sizes=lambda: sizes_of(self._layout.folder, index))

@@ -1,0 +1,202 @@
+"""The command line by its real entry point, on the made-up web and hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gristmill.shards.webdataset import read_samples
+from gristmill.testing.hub import FakeHub
+from gristmill.testing.rows import write_coyo
+from gristmill.testing.web import FakeWeb
+
+GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
+QUICK = ("--allow-private-addresses", "--workers", "2", "--per-host", "16")
+
+
+def gristmill(*words: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [GRISTMILL, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[FakeWeb]:
+    with FakeWeb() as made:
+        yield made
+
+
+def list_of(folder: Path, web: FakeWeb, rows: int) -> Path:
+    lines = ["url,text"]
+    for i in range(rows):
+        path = f"/fault/5xx-heals/{i}" if i % 7 == 3 else f"/photo/{i % 40}.jpg?w=160"
+        lines.append(f"{web.url(path, host=i)},caption {i}")
+    path = folder / "urls.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_crawl_status_verify_export_clean(tmp_path: Path, web: FakeWeb) -> None:
+    urls, out = list_of(tmp_path, web, 70), tmp_path / "out"
+    web.forget()
+    words = ("crawl", urls, "--out", out, "--caption-column", "text", "--shard-samples", "25", *QUICK)
+    gristmill(*words, "--set", "crawl.tries=1")
+    assert max(count for path, count in web.hits.items() if path.startswith("/photo")) == 1
+    status = json.loads(gristmill("status", out, "--json").stdout)
+    assert status["counts"]["annotated"] == 70
+    assert status["counts"]["packed"] == 60
+    assert status["dropped"] == {"http_5xx": 10}
+    before = tree(out / "shards")
+
+    # what failed before comes now, into additional shards, with the manners of the first run
+    for _ in range(2):
+        gristmill("retry", out, "--reason", "http_5xx")
+    after = tree(out / "shards")
+    assert {name: after[name] for name in before} == before
+    assert json.loads(gristmill("status", out, "--json").stdout)["counts"]["packed"] == 70
+    gristmill("verify", out)
+
+    exported = tmp_path / "vila"
+    gristmill("export", out, "--to", "vila", "--out", exported)
+    assert_vila_reads(exported, samples=70)
+    gristmill("export", out, "--to", "webdataset-index", "--out", out / "shards")
+    gristmill("verify", out)
+
+    gristmill("clean", out)
+    assert not list((out / ".gristmill" / "crawled").glob("*.spool"))
+    (out / "shards" / "00001.tar").unlink()
+    gristmill("verify", out, code=1)
+    # the web answers otherwise by now: everything is as one run with these answers would have left it
+    gristmill(*words, "--set", "crawl.tries=1")
+    gristmill("verify", out)
+    status = json.loads(gristmill("status", out, "--json").stdout)
+    assert status["counts"] == {**status["counts"], "annotated": 70, "packed": 70}
+    assert [len(list(read_samples(p))) for p in sorted((out / "shards").glob("*.tar"))] == [25, 25, 20]
+
+
+def test_a_lost_shard_is_made_again_also_after_clean(tmp_path: Path, web: FakeWeb) -> None:
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    urls.write_text("\n".join(web.url(f"/photo/{i}.jpg?w=160") for i in range(30)))
+    words = ("crawl", urls, "--out", out, "--shard-samples", "12", *QUICK)
+    gristmill(*words)
+    before = tree(out / "shards")
+    for clean in (False, True):
+        if clean:
+            gristmill("clean", out)
+        (out / "shards" / "00001.tar").unlink()
+        gristmill(*words)
+        assert tree(out / "shards") == before
+
+
+def assert_vila_reads(folder: Path, samples: int) -> None:
+    """As LazyCoyoDataset does: half as many shards as entries, counts beside pickles, four keys it uses."""
+    entries = sorted(folder.iterdir())
+    pickles = [path for path in entries if path.suffix == ".pkl"]
+    assert len(pickles) == len(entries) // 2
+    total = 0
+    for path in pickles:
+        items: list[dict[str, Any]] = pickle.loads(path.read_bytes())
+        assert int(path.with_suffix(".count").read_text()) == len(items)
+        assert all(type(item) is dict and item["text"] and item["image"][:4] == "/9j/" for item in items)
+        total += len(items)
+    assert total == samples
+
+
+def test_coyo_from_the_hub_with_tasks(tmp_path: Path, web: FakeWeb) -> None:
+    write_coyo(tmp_path / "up", web, files=2, rows=300)
+    out = tmp_path / "out"
+    words = ("run", "coyo-700m", "--out", out, *QUICK, "--set", "crawl.total_s=3", "--set", "crawl.stall_s=1")
+    with FakeHub({"kakaobrain/coyo-700m": tmp_path / "up"}, revision="54ee2d8") as hub:
+        for span in ("1:2", "0:1"):
+            gristmill(*words, "--tasks", span, HF_ENDPOINT=hub.url)
+    folder = out / "coyo-700m"
+    status = json.loads(gristmill("status", out, "--json").stdout)
+    assert status["complete"]
+    assert status["adds_up"]
+    assert status["counts"]["annotated"] == 600
+    assert not list((folder / ".gristmill").glob("sources/**/*.parquet")), "annotation files are let go"
+    samples = [sample for path in sorted(folder.glob("shards/*.tar")) for sample in read_samples(path)]
+    assert len(samples) == status["counts"]["packed"] > 0
+    facts = json.loads(samples[0].parts["json"])
+    assert facts["clip_sim"] > 0.6
+    assert facts["upstream"]["id"] == int(samples[0].key)
+    for name in ("README.md", "croissant.json", "dataset.json", "report.html"):
+        assert (folder / name).stat().st_size > 500
+
+
+def test_drift_is_refused_field_by_field(tmp_path: Path, web: FakeWeb) -> None:
+    urls, out = list_of(tmp_path, web, 3), tmp_path / "out"
+    gristmill("crawl", urls, "--out", out, *QUICK)
+    said = gristmill("crawl", urls, "--out", out, "--size", "200", *QUICK, code=2).stderr
+    assert "crawl.size_px" in said
+    assert "was 336" in said
+    urls.write_text(urls.read_text() + "\nhttp://127.0.0.1/further,text")
+    assert "input.list/urls.csv" in gristmill("crawl", urls, "--out", out, *QUICK, code=2).stderr
+
+
+def test_private_addresses_and_total_failure(tmp_path: Path, web: FakeWeb) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_text(web.url("/photo/1.jpg").replace(str(web.port), "80") + "\nfile:///etc/hostname\n")
+    done = gristmill("crawl", urls, "--out", tmp_path / "out", "--json", code=3)
+    assert json.loads(done.stdout)["dropped"] == {"private_address": 1, "bad_scheme": 1}
+    assert "0.0%" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "coyo-700", "--out", "x"), "Did you mean 'coyo-700m'?"),
+        (("run", "crawl", "--out", "x"), "gristmill crawl URLS"),
+        (("rnu",), "Did you mean 'run'?"),
+        (("crawl", "absent.csv", "--out", "x"), "no such file"),
+        (("status", "."), "holds no dataset"),
+        (("run", "coyo-700m", "--out", "x", "--set", "crawl.size=3"), "Did you mean 'size_px'?"),
+        (("run", "coyo-700m", "--out", "x", "--tasks", "3"), "0:8"),
+    ],
+)
+def test_wrong_use_says_what_to_type(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [GRISTMILL, *words], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_of_every_command_has_an_example() -> None:
+    listing = gristmill("--help").stdout
+    for name in (
+        "list",
+        "show",
+        "plan",
+        "run",
+        "status",
+        "retry",
+        "verify",
+        "export",
+        "crawl",
+        "clean",
+        "demo",
+    ):
+        assert name in listing
+        assert "Example:" in gristmill(name, "--help").stdout
