@@ -28,7 +28,9 @@ from gristmill.spec.reasons import Reason
 __all__ = ["Client", "Exchange", "tls_context"]
 
 KEEP_ALIVE_S = 5.0
-READ_BUFFER_BYTES = 256 * 1024
+READ_BUFFER_BYTES = 4 * 1024 * 1024
+"""Reading pauses at twice this much. Where it pauses under TLS, uvloop 0.23 loses the end of an answer whose
+server then closes, so that it must be more than all but the largest pictures have."""
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 256
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
