@@ -30,8 +30,6 @@ _LOW_WATER = 512
 _ENVIRONMENT = {
     # bodies come and go by the hundred: memory that is free goes back to the system at once
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(128 << 10),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 _MAIN = "import sys; from gristmill.run.worker import main; main(int(sys.argv[1]))"

@@ -87,10 +87,11 @@ def _later(table: Path, file_format: str, column: str) -> tuple[pa.Table | None,
     """
     positions, digests = [_NONE], [np.empty(0, np.uint64)]
     for batch in read_rows(table, format=file_format):
-        values = (str(row.get(column)).encode("utf-8", "surrogatepass") for row in rows_of(batch.table))
-        hashes = b"".join(hashlib.blake2b(value, digest_size=8).digest() for value in values)
+        where = batch.rows.to_numpy()
+        values = (row.get(column) for row in rows_of(batch.table))
+        hashes = b"".join(_digest(value, row) for value, row in zip(values, where, strict=True))
         digests.append(np.frombuffer(hashes, np.uint64))
-        positions.append(batch.rows.to_numpy())
+        positions.append(where)
     where = np.concatenate(positions)
     _, first, inverse = np.unique(np.concatenate(digests), return_index=True, return_inverse=True)
     first_of = first[inverse]
@@ -103,6 +104,12 @@ def _later(table: Path, file_format: str, column: str) -> tuple[pa.Table | None,
         for batch in read_rows(table, format=file_format)
     ]
     return pa.concat_tables(found), where[first_of[repeating]]
+
+
+def _digest(value: object, row: int) -> bytes:
+    """8 bytes that equal values share; rows without a value share theirs with none."""
+    text = str(value) if value else f"\0{row}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def _keep_with_repeats(some: Any, rows: Any, later: Any, first_rows: Int64s, box: TableBox) -> None:
