@@ -127,7 +127,7 @@ def test_a_commit_that_the_disk_refuses_is_none(tmp_path, monkeypatch, call):
 
     with monkeypatch.context() as patched:
         patched.setattr(os, call, refuse)
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="No space left"):
             ledger.commit(record(1))
     assert path.read_bytes() == before
     assert set(ledger.records) == {record(0).task_id}

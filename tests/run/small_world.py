@@ -34,10 +34,10 @@ from gristmill.spec.errors import GristmillError
 from gristmill.testing.web import FakeWeb
 
 ROWS = 110
-ONE_BY_ONE = {"crawl.in_flight": "1"}
+ONE_BY_ONE = {"crawl.in_flight": "1", "rows.part_rows": "60"}
+"""Two tasks with one request at a time, so that what is asked for twice tells. The shards are the same."""
 UNFINISHED = 1 + CONSUMING_PER_IN_FLIGHT
-"""Most URLs of one worker that, one under way at a time, were asked for and are not finished yet: they wait for
-a decoder."""
+"""Most URLs of one such worker that were asked for and are not finished yet: they wait for a decoder."""
 SETTINGS = {
     "crawl.allow_private_addresses": "true",
     "crawl.in_flight": "8",

@@ -1,22 +1,26 @@
 """Runs from a list to shards: the same bytes however, everything accounted for, and what is refused."""
 
 import json
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_world import ROWS, check_final_names, run_here, totals, tree_of, url, write_list
+from small_world import ROWS, check_final_names, job, run_here, totals, tree_of, url, write_list
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.fates import read_fates
 from gristmill.ledger.ledger import Ledger
+from gristmill.run.clean import clean
 from gristmill.run.reopen import add_round, open_dataset, schedule_of
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DriftError, MachineError, SourceError, TaskFailed, UsageError
 
 
 def fates(folder) -> list[dict]:
-    return [row for batch in read_fates(folder / "fates") for row in pa.Table.from_batches([batch]).to_pylist()]
+    return [
+        row for batch in read_fates(folder / "fates") for row in pa.Table.from_batches([batch]).to_pylist()
+    ]
 
 
 def test_shards_hold_the_kept_rows_in_order_and_every_row_has_a_fate(small):
@@ -41,7 +45,11 @@ def test_shards_hold_the_kept_rows_in_order_and_every_row_has_a_fate(small):
     assert sums.stage("samples").samples_in == ROWS
     assert sums.stage("samples").dropped == {"http_404": len(gone), "not_an_image": len(pages)}
     assert sums.stage("samples").kept == sums.stage("pack").kept == len(kept)
-    attempted = [row for path in sorted((small.folder / "shards").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    attempted = [
+        row
+        for path in sorted((small.folder / "shards").glob("*.parquet"))
+        for row in pq.read_table(path).to_pylist()
+    ]
     assert len(attempted) == ROWS
     check_final_names(small.folder)
 
@@ -73,8 +81,6 @@ def test_the_stage_to_stop_after(small, web, tmp_path):
 
 
 def test_lost_and_cut_files_are_made_anew(small, web, tmp_path):
-    import shutil
-
     folder = tmp_path / "out"
     shutil.copytree(small.folder, folder)
     (folder / "shards" / "00001.tar").unlink()
@@ -178,8 +184,6 @@ def test_a_folder_that_cannot_be_written(small, tmp_path):
 
 def retry(folder, place, *reasons):
     opened = open_dataset(folder)
-    from small_world import job
-
     schedule = schedule_of(opened, job(place, folder).load())
     added = add_round(opened, schedule, reasons)
     return (added, *run_here(place, folder)) if added else (False, None, None)
@@ -228,7 +232,9 @@ def test_a_retry_asks_for_what_failed_alone_and_adds_shards(web, tmp_path):
 
 @pytest.mark.slow
 def test_the_same_list_and_retries_elsewhere_give_the_same_bytes(web, tmp_path):
-    urls = [web.url(f"/photo/{n}.jpg?w=64&r") for n in range(12)] + [web.url(f"/fault/503-after-past/{n}") for n in range(3)]
+    urls = [web.url(f"/photo/{n}.jpg?w=64&r") for n in range(12)] + [
+        web.url(f"/fault/503-after-past/{n}") for n in range(3)
+    ]
     place = write_list(tmp_path / "list.parquet", urls)
     trees = []
     for name, workers in (("a", 0), ("b", 1)):
@@ -238,3 +244,42 @@ def test_the_same_list_and_retries_elsewhere_give_the_same_bytes(web, tmp_path):
         trees.append(tree_of(tmp_path / name))
     assert trees[0] == trees[1]
     assert len(trees[0]) == 6
+
+
+def test_a_shard_lost_after_cleaning_is_fetched_again(small, web, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(small.folder, folder)
+    opened = open_dataset(folder)
+    files, size_bytes = clean(
+        folder, schedule_of(opened, job(small.place, folder).load()), opened.ledger, dry_run=False
+    )
+    assert files == 6
+    assert size_bytes > 10_000
+    assert list((folder / ".gristmill" / "crawled").glob("*.spool")) == []
+    assert run_here(small.place, folder)[1].committed_tasks == []
+    assert web.hits.total() == 0
+
+    (folder / "shards" / "00003.tar").unlink()
+    ended, watcher = run_here(small.place, folder)
+    assert ended.complete
+    assert tree_of(folder) == small.shards
+    assert 15 <= web.hits.total() < 60
+    assert any("asked for again" in said for said in watcher.said)
+    assert run_here(small.place, folder)[1].committed_tasks == []
+
+
+def test_a_url_repeated_across_the_list_is_asked_for_once(web, tmp_path):
+    urls = [url(web, n) for n in range(50)]
+    urls[45] = urls[40] = urls[1]
+    urls[49] = urls[2]
+    ended, _ = run_here(write_list(tmp_path / "list.parquet", urls), tmp_path / "out")
+    assert ended.complete
+    assert set(web.hits.values()) == {1}
+    assert web.hits.total() == 47
+    kept = [
+        sample.key
+        for path in sorted((tmp_path / "out" / "shards").glob("*.tar"))
+        for sample in read_samples(path)
+    ]
+    assert {f"{0:05d}{n:010d}" for n in (1, 2, 40, 45, 49)} <= set(kept)
+    assert len(fates(tmp_path / "out")) == 50

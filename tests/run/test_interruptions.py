@@ -38,7 +38,7 @@ def test_killed_at_three_instants_with_other_worker_counts_after_each(small, web
             assert not alive
         most_twice += workers * UNFINISHED
         check_final_names(folder)
-    ended, _ = run_here(small.place, folder)
+    ended, _ = run_here(small.place, folder, settings=ONE_BY_ONE)
     assert ended.complete
     assert tree_of(folder) == small.shards
     assert temporaries(folder) == []
@@ -85,7 +85,7 @@ def test_control_c_is_tidy_and_goes_on(small, web, tmp_path):
     assert temporaries(folder) == []
     check_final_names(folder)
     web.latency_s = 0.0
-    assert run_here(small.place, folder)[0].complete
+    assert run_here(small.place, folder, settings=ONE_BY_ONE)[0].complete
     assert tree_of(folder) == small.shards
     assert set(web.hits.values()) <= {1, 2}
     assert sum(hits - 1 for hits in web.hits.values()) <= UNFINISHED

@@ -40,7 +40,7 @@ def test_killed_at_a_random_instant(small, web, tmp_path, seed):
         most_twice += max(1, workers) * UNFINISHED
         check_final_names(folder)
     web.latency_s = 0
-    ended, _ = run_here(small.place, folder, workers=rng.choice((0, 0, 1, 2)))
+    ended, _ = run_here(small.place, folder, workers=rng.choice((0, 0, 1, 2)), settings=ONE_BY_ONE)
     assert ended.complete
     assert tree_of(folder) == small.shards
     assert temporaries(folder) == []
@@ -54,7 +54,7 @@ def test_signalled_at_a_random_instant(small, web, tmp_path, seed, number):
     rng, folder = random.Random(f"{seed} {number}"), tmp_path / "out"
     web.latency_s = 0.02
     with Process(small.place, folder, workers=rng.choice((0, 1, 2))) as process:
-        wait_for(lambda: (folder / ".gristmill" / "begun.json").exists())
+        wait_for((folder / ".gristmill" / "begun.json").exists)
         interrupt(process, web, rng)
         process.popen.send_signal(number)
         started = time.monotonic()

@@ -1,5 +1,6 @@
 """How a file's rows are cut into parts, and which lines of an index belong to a slice of it."""
 
+import json
 from collections import Counter
 
 import pyarrow as pa
@@ -31,7 +32,10 @@ def box_in(folder, part_rows: int) -> tuple[PartBox, Work, Context]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
-    st.lists(st.integers(1, 30), max_size=6), st.integers(1, 25), st.booleans(), st.lists(st.integers(0, 9), max_size=3)
+    st.lists(st.integers(1, 30), max_size=6),
+    st.integers(1, 25),
+    st.booleans(),
+    st.lists(st.integers(0, 9), max_size=3),
 )
 def test_parts_hold_all_rows_in_order_and_are_equal_where_their_number_is_known(
     tmp_path_factory, batches, part_rows, known, dropped
@@ -97,3 +101,34 @@ def test_an_index_that_differs_from_its_record_is_damage():
     shard = ShardInfo(path="i", role="index", samples=2, size_bytes=1, digest="d")
     with pytest.raises(DamagedOutput, match="i: 1 samples, its record says 2"):
         _bounds(table, Slice(shard=shard, start=0, stop=2))
+
+
+urls = st.lists(
+    st.sampled_from((None, "", *"abcdefgh")) | st.integers(0, 99).map(str), min_size=1, max_size=60
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(urls, st.integers(1, 20), st.booleans())
+def test_rows_of_one_url_go_to_one_part_and_all_others_keep_their_order(
+    tmp_path_factory, urls, part_rows, lines
+):
+    folder = tmp_path_factory.mktemp("repeats")
+    if lines:
+        path = folder / "list.jsonl"
+        path.write_text("".join(json.dumps({"url": url, "n": n}) + "\n" for n, url in enumerate(urls)))
+    else:
+        path = folder / "list.parquet"
+        pq.write_table(pa.table({"url": pa.array(urls, pa.string())}), path, row_group_size=7)
+    box, work, _ = box_in(folder, part_rows)
+    TakeRows(columns=("url",), unique="url", part_rows=part_rows).apply(path, box)
+    box.finish()
+    parts = [pq.read_table(folder / shard.path)[ROW_COLUMN].to_pylist() for shard in work.outputs]
+    rows = [row for part in parts for row in part]
+    assert sorted(rows) == list(range(len(urls)))
+    for url in filter(None, set(urls)):
+        assert sum(any(urls[row] == url for row in part) for part in parts) == 1
+    first = {url: n for n, url in reversed(list(enumerate(urls))) if url}
+    assert rows == sorted(rows, key=lambda row: (first.get(urls[row], row), row))
+    largest = max([1, *(urls.count(url) for url in first)])
+    assert all(len(part) < part_rows + largest for part in parts)

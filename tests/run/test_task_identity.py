@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import job, url, write_list
 
@@ -70,26 +70,28 @@ def test_ids_are_the_same_in_another_process():
     code = (
         "from gristmill.spec.task import *\n"
         "shard = ShardInfo(path='p', role='part', samples=1, size_bytes=2, digest='d' * 64)\n"
-        "task = Task(stage='pack', number=(1, 2, 3), inputs=(shard,), identity='i' * 64, decision={'é': [1], 'a': {2}})\n"
+        "decision = {'é': [1], 'a': {2, 3}}\n"
+        "task = Task(stage='pack', number=(1, 2, 3), inputs=(shard,), identity='i' * 64, decision=decision)\n"
         "print(task.id)"
     )
     seen = {
         subprocess.check_output(
-            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed, "LC_ALL": "C", "TZ": zone}
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "LC_ALL": "C", "TZ": zone},
         )
         for seed, zone in (("1", "UTC"), ("2", "Asia/Tokyo"))
     }
     assert len(seen) == 1
 
 
-def coyo(**settings: str):
-    dotted = {name.replace("__", "."): text for name, text in settings.items()}
+def coyo(**changes: str):
+    dotted = {name.replace("__", "."): text for name, text in changes.items()}
     return stages_of(recipes.load("coyo-700m", None, dotted))
 
 
 def test_a_stage_is_identified_by_the_settings_that_matter_to_it():
     plain = coyo()
-    for settings, changed in (
+    for changes, changed in (
         ({"select__share": "0.1"}, {ROWS}),
         ({"select__part_rows": "10"}, {ROWS}),
         ({"crawl__size_px": "224"}, {SAMPLES}),
@@ -97,7 +99,7 @@ def test_a_stage_is_identified_by_the_settings_that_matter_to_it():
         ({"pack__shard_samples": "10"}, {PACK}),
         ({"crawl__in_flight": "3", "crawl__contact": "me@example.org", "crawl__codecs": "2"}, set()),
     ):
-        other = coyo(**settings)
+        other = coyo(**changes)
         assert {s for s in (ROWS, SAMPLES, PACK) if other.identity(s) != plain.identity(s)} == changed
     newer = stages_of(replace(recipes.find("coyo-700m"), version="2030.1.1"))
     assert {newer.identity(s) for s in (ROWS, SAMPLES, PACK)}.isdisjoint(
@@ -136,13 +138,17 @@ def done(task: Task, parts: list[list[int]]) -> TaskRecord:
     )
 
 
+@settings(max_examples=40)
 @given(data=st.data(), parts=st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=3, max_size=3))
 def test_any_number_of_processes_settle_the_same_tasks(tmp_path_factory, data, parts):
     recipe = recipes.find("coyo-700m")
     inputs = tuple(
-        InputFile(source="annotations", name=f"{n}.parquet", size_bytes=1, digest=f"{n}" * 64) for n in range(3)
+        InputFile(source="annotations", name=f"{n}.parquet", size_bytes=1, digest=f"{n}" * 64)
+        for n in range(3)
     )
-    begun = Begun(recipe="coyo-700m", name="coyo-700m", version="1", identity=recipe.identity(), inputs=inputs)
+    begun = Begun(
+        recipe="coyo-700m", name="coyo-700m", version="1", identity=recipe.identity(), inputs=inputs
+    )
     stages = coyo(pack__shard_samples="5")
     found = []
     for processes in (1, data.draw(st.integers(1, 3))):

@@ -1,6 +1,7 @@
 """Where shards are cut: a matter of the samples alone, not of how they came."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -71,7 +72,7 @@ def test_shards_by_bytes_are_as_full_as_can_be(made, shard_bytes):
     shards = [samples_of(group, one) for group in groups]
     assert [n for shard in shards for n in shard] == list(range(len(sizes)))
     assert all(group.drop is None for group in groups)
-    for shard, following in zip(shards, shards[1:], strict=False):
+    for shard, following in pairwise(shards):
         assert sum(sizes[n] for n in shard) + sizes[following[0]] > shard_bytes
     for shard in shards:
         assert len(shard) == 1 or sum(sizes[n] for n in shard) <= shard_bytes

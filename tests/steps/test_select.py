@@ -63,9 +63,11 @@ class Box:
         self.looked_at.append((done, total))
 
 
-def write(path: Path, rows: Sequence[Row], dtype: pa.DataType = pa.float64(), group: int = 1000) -> pa.Table:
+def write(path: Path, rows: Sequence[Row], dtype: pa.DataType | None = None, group: int = 1000) -> pa.Table:
     columns = {"id": pa.array([n * 1_000_003 for n in range(len(rows))], pa.int64())}
-    columns |= {name: pa.array([row[i] for row in rows], dtype) for i, name in enumerate(SCORES)}
+    columns |= {
+        name: pa.array([row[i] for row in rows], dtype or pa.float64()) for i, name in enumerate(SCORES)
+    }
     columns["text"] = pa.array([None if n % 7 == 3 else f"text {n}" for n in range(len(rows))], pa.string())
     table = pa.table(columns)
     pq.write_table(table, path, row_group_size=group)
@@ -208,11 +210,10 @@ def test_a_damaged_file_is_its_own_fault_not_the_machines(tmp_path):
     footer = whole[:-60] + b"\xff" * 40 + whole[-20:]
     flipped = whole[:middle] + bytes(255 - b for b in whole[middle : middle + 40]) + whole[middle + 40 :]
     damaged = [b"", b"PAR1", b"<html>", whole[:-1], whole[:middle], whole[4:], footer, flipped]
-    for number, body in enumerate(damaged):
+    for body in damaged:
         path.write_bytes(body)
         with pytest.raises(SourceError, match=r"a\.parquet is not a readable Parquet file"):
             select(path)
-            pytest.fail(f"damage {number} was not noticed")
 
 
 def test_random_damage_is_never_anything_else(tmp_path):

@@ -20,8 +20,8 @@ class Box:
         self.kept: list[tuple[int, dict]] = []
         self.dropped: dict[int, Reason] = {}
 
-    def keep(self, table: pa.Table, rows: pa.Array) -> None:
-        assert table.num_rows == len(rows) > 0
+    def keep(self, table: pa.Table, rows: pa.Array, groups: pa.Array | None = None) -> None:
+        assert table.num_rows == len(rows)
         self.kept += zip(rows.to_pylist(), rows_of(table), strict=True)
 
     def drop(self, rows: pa.Array, reason: Reason, detail: str = "") -> None:

@@ -112,7 +112,7 @@ def test_gated_needs_terms_accepted_and_a_token(hub, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("repo", ["owner/nothing", "owner/secret"])
 def test_a_repository_that_is_not_there_or_private(hub, repo):
-    with pytest.raises(AccessError, match="not found on the hub.*HF_TOKEN"):
+    with pytest.raises(AccessError, match=r"not found on the hub.*HF_TOKEN"):
         list_files(repo, DEFAULT_REVISION, PATTERNS)
 
 
@@ -134,7 +134,7 @@ def test_a_hub_that_cannot_be_reached(hub, tmp_path, monkeypatch):
         lambda: list_files(REPO, DEFAULT_REVISION, PATTERNS),
         lambda: download(REPO, DEFAULT_REVISION, file, tmp_path),
     ):
-        with pytest.raises(SourceError, match="could not be reached.*HF_ENDPOINT"):
+        with pytest.raises(SourceError, match=r"could not be reached.*HF_ENDPOINT"):
             call()
 
 
