@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import simplejpeg
@@ -33,7 +35,9 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     _admit(found, settings)
     size = fit(found.width_px, found.height_px, settings)
     factor = DECODE_FACTOR[settings.quality]
-    least = None if size == (found.width_px, found.height_px) else (factor * size[0], factor * size[1])
+    least = None
+    if size != (found.width_px, found.height_px):
+        least = math.ceil(factor * size[0]), math.ceil(factor * size[1])
     pixels = decoded(body, found, least=least, alpha=settings.alpha)
     small = scaled(pixels, size, settings.quality)
     fingerprint = phash(small if min(size) >= 64 else pixels) if settings.phash else None

@@ -17,7 +17,7 @@ from gristmill.media.settings import ImageSettings, Quality
 
 __all__ = ["DECODE_FACTOR", "fit", "framed", "scaled"]
 
-DECODE_FACTOR: dict[Quality, int] = {"fast": 2, "default": 2, "quality": 3}
+DECODE_FACTOR: dict[Quality, float] = {"fast": 1.75, "default": 1.75, "quality": 3}
 """How many times the wanted size a JPEG's reduced decoding must leave."""
 
 # Blurs that OpenCV has whole: taps -> standard deviation in pixels of its binomial-like kernel.

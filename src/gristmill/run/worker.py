@@ -9,6 +9,7 @@ It dies with its parent, whatever ends that: the socket then closes, and on Linu
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pickle
 import signal
@@ -73,6 +74,7 @@ def main(fd: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    gc.set_threshold(50_000, 20, 50)  # thousands of answers live at once; none of them is a cycle
     connection = Connection(fd)
     start: WorkerStart = connection.recv()
     lock = threading.Lock()

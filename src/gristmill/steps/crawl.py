@@ -42,6 +42,7 @@ class Crawl(ShardStep):
     those of :class:`gristmill.crawl.settings.CrawlSettings`.
 
     Attributes:
+        phash: Measure the perceptual hash, and its distance to upstream's where the row has one.
         max_phash_distance: Drop pictures whose perceptual hash differs from upstream's in more bits (0 to
             64). None only records the distance.
         codecs: Decoding processes beside each worker.
@@ -59,6 +60,7 @@ class Crawl(ShardStep):
     alpha: str = "white"
     orientation: str = "apply"
     max_pixels: int = 50_000_000
+    phash: bool = True
     max_phash_distance: int | None = None
     max_body_bytes: int = 32 << 20
     respect_opt_out: bool = True
@@ -105,6 +107,7 @@ class Crawl(ShardStep):
             alpha="drop" if self.alpha == "drop" else "white",
             orientation="ignore" if self.orientation == "ignore" else "apply",
             max_pixels=self.max_pixels,
+            phash=self.phash,
         )
 
     def crawl_settings(self) -> CrawlSettings:
