@@ -1,0 +1,209 @@
+"""The sub-benchmarks: each runs its contestants and returns rows of the table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.contestants import Contestant, Outcome, gristmill, img2dataset, limit_s, race, script
+from bench.paths import say
+from bench.server import Trust, client_environment, serving
+from bench.urls import url_list
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How much to measure. Counts are URLs."""
+
+    urls: int = 9_000
+    rounds: int = 3
+    growth_urls: tuple[int, ...] = (1_000, 9_000, 100_000)
+    script_urls: tuple[int, ...] = (3_000, 9_000, 27_000)
+
+
+@dataclass(kw_only=True)
+class Figure:
+    """One line of the table; ``raw`` goes into the result file only."""
+
+    name: str
+    value: str
+    goal: str = ""
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+def crawl(files: Sequence[Path], options: Options) -> list[Figure]:
+    """Plain HTTP with connections kept alive: ours, (a), (b) and the limit, in turns."""
+    urls = url_list(files, options.urls)
+    contestants = (gristmill(), img2dataset(), script())
+    rounds: list[dict[str, Outcome]] = []
+    limits: list[dict[str, float]] = []
+    with serving():
+        for number in range(options.rounds):
+            say(f"crawl: round {number + 1} of {options.rounds}, {options.urls:,} URLs")
+            rounds.append({c.name: race(c, urls) for c in contestants})
+            limits.append({job: limit_s(job, urls) for job in ("codec", "fetch")})
+            say(f"  limit: codec {limits[-1]['codec']:.1f} s, fetch {limits[-1]['fetch']:.1f} s")
+    a = _ratios(rounds, "img2dataset", _speed)
+    b = _ratios(rounds, "script", _speed)
+    cpu = [r["gristmill"].cpu_s_per_1000 / r["script"].cpu_s_per_1000 for r in rounds]
+    rates = [options.urls / (limit["codec"] + limit["fetch"]) for limit in limits]
+    shares = [r["gristmill"].images_per_s / rate for r, rate in zip(rounds, rates, strict=True)]
+    raw = {"rounds": [_raw(r) for r in rounds], "limits_s": limits}
+    return [
+        *(_absolute(rounds, c.name) for c in contestants),
+        Figure(name="limit (c), images/s", value=_spread(rates, "{:.0f}"), raw=raw),
+        Figure(name="images/s against img2dataset (a), plain HTTP", value=_times(a), goal="at least 2"),
+        Figure(name="images/s against the script (b)", value=_times(b), goal="at least 3.5"),
+        Figure(name="CPU seconds against the script (b)", value=_times(cpu), goal="at most 0.5"),
+        Figure(name="share of the limit (c)", value=_spread(shares, "{:.0%}"), goal="at least 85 %"),
+    ]
+
+
+def https(files: Sequence[Path], options: Options) -> list[Figure]:
+    """HTTPS, a new connection and a verified certificate for each URL: ours and (a), in turns."""
+    urls = url_list(files, options.urls, "https")
+    figures = []
+    trusts: tuple[tuple[Trust, str], ...] = (
+        ("authority", "one trusted root"),
+        ("bundle", "the system's trusted roots"),
+    )
+    for trust, words in trusts:
+        with serving():
+            env = client_environment(trust)
+            rounds = []
+            for number in range(options.rounds):
+                say(f"https ({words}): round {number + 1} of {options.rounds}, {options.urls:,} URLs")
+                rounds.append({c.name: race(c, urls, env=env) for c in (gristmill(), img2dataset())})
+        figures += [
+            *(_absolute(rounds, name, f", HTTPS, {words}") for name in ("gristmill", "img2dataset")),
+            Figure(
+                name=f"images/s against img2dataset (a), HTTPS with a connection per URL, {words}",
+                value=_times(_ratios(rounds, "img2dataset", _speed)),
+                goal="at least 2.5",
+                raw={"rounds": [_raw(r) for r in rounds]},
+            ),
+        ]
+    return figures
+
+
+def memory(files: Sequence[Path], options: Options) -> list[Figure]:
+    """Peak memory over the length of the list, ours and (b)'s, and what an image costs as the list grows."""
+    figures = []
+    with serving():
+        for count in options.growth_urls:
+            figures += _growth(files, gristmill(), count, "under 700 MB, flat")
+        for count in options.script_urls:
+            figures += _growth(files, script(), count, "")
+    return figures
+
+
+def select(_files: Sequence[Path], options: Options) -> list[Figure]:
+    from bench.select_rows import ROWS
+    from bench.select_rows import select as run
+
+    costs = [run() for _ in range(options.rounds)]
+    wall_s = statistics.median(cost.wall_s for cost in costs)
+    rss_gb = max(cost.peak_rss_bytes for cost in costs) / 1e9
+    return [
+        Figure(
+            name=f"select over {ROWS:,} rows",
+            value=f"{wall_s:.1f} s, {rss_gb:.2f} GB",
+            goal="under 5 s and 1.5 GB",
+            raw={"runs": [asdict(cost) for cost in costs]},
+        )
+    ]
+
+
+def plan(_files: Sequence[Path], options: Options) -> list[Figure]:
+    from bench.planning import RECORDS, planning
+
+    runs = [planning() for _ in range(options.rounds)]
+    return [
+        Figure(
+            name=f"{what} with {RECORDS:,} task records",
+            value=f"{statistics.median(run[what].wall_s for run in runs):.1f} s, "
+            f"{max(run[what].peak_rss_bytes for run in runs) / 1e6:.0f} MB",
+            goal="under 3 s",
+            raw={"runs": [asdict(run[what]) for run in runs]},
+        )
+        for what in ("status", "planning")
+    ]
+
+
+def codec(files: Sequence[Path], _options: Options) -> list[Figure]:
+    from bench.codec import codec as run
+
+    results = run(files)
+    return [
+        Figure(
+            name=f"resize: {way}",
+            value=f"PSNR {r['psnr_db']:.1f} dB, worst twentieth {r['psnr_worst_db']:.1f} dB; "
+            f"{r['ms']:.1f} ms, {r['script_ratio']:.2f} times the script's speed",
+            raw=dict(r),
+        )
+        for way, r in results.items()
+    ]
+
+
+BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
+    "crawl": crawl,
+    "https": https,
+    "memory": memory,
+    "select": select,
+    "plan": plan,
+    "codec": codec,
+}
+
+
+def _growth(files: Sequence[Path], contestant: Contestant, count: int, goal: str) -> list[Figure]:
+    say(f"memory: {contestant.name}, {count:,} URLs")
+    outcome = race(contestant, url_list(files, count))
+    return [
+        Figure(
+            name=f"{contestant.name}, {count:,} URLs: peak RSS (PSS) of the tree; CPU s per 1,000",
+            value=f"{outcome.cost.peak_rss_bytes / 1e6:.0f} ({outcome.cost.peak_pss_bytes / 1e6:.0f}) MB; "
+            f"{outcome.cpu_s_per_1000:.2f}",
+            goal=goal,
+            raw=asdict(outcome),
+        )
+    ]
+
+
+def _speed(outcome: Outcome) -> float:
+    return outcome.images_per_s
+
+
+def _ratios(
+    rounds: Sequence[dict[str, Outcome]], baseline: str, measure: Callable[[Outcome], float]
+) -> list[float]:
+    """Ours over the baseline's, round by round: the machine's drift falls out."""
+    return [measure(r["gristmill"]) / measure(r[baseline]) for r in rounds]
+
+
+def _absolute(rounds: Sequence[dict[str, Outcome]], name: str, where: str = "") -> Figure:
+    runs = [r[name] for r in rounds]
+    return Figure(
+        name=f"{name}{where}: images/s; CPU s per 1,000; peak RSS (PSS)",
+        value=f"{_spread([run.images_per_s for run in runs], '{:.0f}')}; "
+        f"{statistics.median(run.cpu_s_per_1000 for run in runs):.1f}; "
+        f"{max(run.cost.peak_rss_bytes for run in runs) / 1e6:.0f} "
+        f"({max(run.cost.peak_pss_bytes for run in runs) / 1e6:.0f}) MB",
+    )
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """The median, and the lowest and highest where there are several."""
+    low, high = form.format(min(values)), form.format(max(values))
+    median = form.format(statistics.median(values))
+    return f"{median} ({low} to {high})" if len(values) > 1 else median
+
+
+def _times(values: Sequence[float]) -> str:
+    return _spread(values, "{:.2f}")
+
+
+def _raw(outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    return {name: asdict(outcome) for name, outcome in outcomes.items()}
