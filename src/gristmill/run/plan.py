@@ -157,7 +157,7 @@ def _count_rows(recipe: Recipe, resolved: Resolved) -> tuple[int | None, str]:
     if len(local) == len(resolved.inputs) and all(path.suffix == ".parquet" for path in local):
         try:
             return sum(pq.read_metadata(path).num_rows for path in local), "counted in the files' footers"
-        except pa.ArrowInvalid as err:
+        except (pa.ArrowInvalid, OSError) as err:
             raise SourceError(f"an annotation file is not readable as Parquet: {err}") from err
     published = sum(source.rows or 0 for source in recipe.sources)
     return (published, "as published") if published else (None, "not known before they are read")

@@ -89,6 +89,7 @@ def run_samples(
     for one, row in zip(tried, rows_of(table), strict=True):
         origin = Origin(source=source.source, file=source.name, row=one.row)
         one.take(_parsed(parse, row, origin, place=f"{task.number[1]:05d}{one.row:010d}"))
+    _drop_repeated_keys(tried)
     layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
     box = MediaBox(layout.spool(task), task, context)
     try:
@@ -142,6 +143,16 @@ def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) ->
     if isinstance(outcome, Drop):
         return outcome
     return replace(outcome, key=outcome.key or place, upstream=row, origin=origin)
+
+
+def _drop_repeated_keys(tried: Sequence[Tried]) -> None:
+    """The first sample of a key stays: two of one name cannot lie in a shard. ``verify`` looks beyond the part."""
+    seen: set[str] = set()
+    for one in tried:
+        if one.sample and one.drop is None:
+            if one.sample.key in seen:
+                one.drop = Drop(reason=Reason.DUPLICATE_KEY, detail=one.sample.key)
+            seen.add(one.sample.key)
 
 
 def _apply(step: SampleStep | ShardStep, tried: Sequence[Tried], box: MediaBox) -> None:
