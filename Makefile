@@ -10,7 +10,7 @@ help:
 	@echo "make check      lint, types and import contracts"
 	@echo "make test-slow  longer tests: read-back by real libraries, corpora"
 	@echo "make test-kill  kill -9 at random instants, many times"
-	@echo "make bench      speed and memory against named baselines (installs nginx on Debian)"
+	@echo "make bench      speed and memory against named baselines (Debian: takes or fetches nginx)"
 	@echo "make golden     write the recipes' golden files anew"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -27,7 +27,7 @@ demo: .venv/ready
 	$(BIN)/gristmill demo
 
 test: .venv/ready-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-slow: .venv/ready-dev
 	$(BIN)/python -m pytest -m slow
