@@ -1,7 +1,7 @@
 """Planning and status over a dataset's folder with 100,000 task records.
 
 The folder is made with the tool's own types: its schedule hands out the tasks of recipe coyo-700m over made-up
-annotation files, and each gets the record that such a task leaves (fifty failing hosts, reasons, three outputs),
+annotation files, and each gets the record that such a task leaves (twenty failing hosts, reasons, three outputs),
 until there are 100,000. The media are not there: neither command reads them.
 
 ``python -m bench.planning DIR`` plans what is left to do, as ``gristmill run`` does before it starts: what is
@@ -31,7 +31,7 @@ RECORDS = 100_000
 ANNOTATION_FILES = 360
 PARTS = 233  # of 5,000 rows: a fifth of 5.8 million
 PART_ROWS, PART_KEPT = 5_000, 3_100
-FAILING_HOSTS = 50
+FAILING_HOSTS = 20
 SEED = 5
 REASONS = {
     "http_404": 700,

@@ -8,10 +8,12 @@ memory is rebuilt from the journals and can be refreshed while other processes a
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -21,13 +23,28 @@ from gristmill.spec.sample import Json
 from gristmill.spec.task import LostSamples, ShardInfo, TaskRecord
 from gristmill.storage.files import sync_folder
 
-__all__ = ["STATE", "Ledger"]
+__all__ = ["STATE", "Ledger", "uncollected"]
 
 STATE = ".gristmill"
 """The folder within a dataset's folder for what a trainer never reads."""
 
 _DECODER = msgspec.json.Decoder(TaskRecord)
 _NOT_A_RECORD = (b'{"released"', b'{"void"')
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the cyclic garbage collector from walking through records again and again while they are made.
+
+    None of them is part of a cycle; with a hundred thousand the walks cost more than the reading.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Ledger:
@@ -45,7 +62,8 @@ class Ledger:
         self.records: dict[str, TaskRecord] = {}
         self._void: set[tuple[str, float]] = set()
         self._released: dict[str, float] = {}  # path to finished_at of the record whose output it is
-        self.refresh()
+        with uncollected():
+            self.refresh()
 
     def refresh(self) -> list[TaskRecord]:
         """Read what was appended since the last time, by any process; returns the new records."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gristmill.ledger.begun import Begun
-from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.ledger import Ledger, uncollected
 from gristmill.run.layout import Layout
 from gristmill.run.pack import sizes_of
 from gristmill.run.stages import PACK, ROWS, SAMPLES, Stages
@@ -45,9 +45,10 @@ class Schedule:
         self.packs: dict[str, Task] = {}
         self.fed: set[str] = set()
         """Ids of the crawl tasks whose samples were decided on."""
-        for position in span:
-            self._enter(position)
-        self._advance()
+        with uncollected():
+            for position in span:
+                self._enter(position)
+            self._advance()
 
     def absorb(self, record: TaskRecord) -> None:
         """Take note of a task done, here or by another process."""
