@@ -40,7 +40,7 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
         least = math.ceil(factor * size[0]), math.ceil(factor * size[1])
     pixels = decoded(body, found, least=least, alpha=settings.alpha)
     small = scaled(pixels, size, settings.quality)
-    fingerprint = phash(small if min(size) >= 64 else pixels) if settings.phash else None
+    fingerprint = phash(pixels) if settings.phash else None
     kept = body[: jpeg_end(body)] if _may_stay(found, size, settings) else None
     if kept is None:
         small = to_srgb(small, found.icc)
