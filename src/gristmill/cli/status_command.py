@@ -24,13 +24,18 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     """
     from gristmill.cli.funnel import print_status
     from gristmill.ledger.begun import datasets_in
-    from gristmill.run.reopen import open_dataset
+    from gristmill.run.reopen import open_dataset, under_way
 
     while True:
         for dataset in datasets_in(folder):
             opened = open_dataset(dataset)
             recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
             print_status(dataset, recipe, opened.begun, opened.ledger, as_json=as_json)
+            tasks, media = under_way(opened)
+            if tasks and not as_json:
+                click.echo(
+                    f"under way or interrupted: {tasks:,} crawl tasks, {media:,} media finished in them"
+                )
         if not watch:
             return
         time.sleep(5)

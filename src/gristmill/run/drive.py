@@ -19,7 +19,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job, begin, drop_stale, restore, void_without_media
 from gristmill.run.context import Progress
 from gristmill.run.layout import Layout
-from gristmill.run.local import Executor, InProcess, LocalProcesses, WorkerDied
+from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDied, WorkerDied
 from gristmill.run.schedule import Schedule
 from gristmill.run.stages import ROWS, stages_of
 from gristmill.run.worker import Failed, Finished, WorkerStart
@@ -245,7 +245,7 @@ def _fail(state: Running, event: Failed) -> None:
     if isinstance(error, Stopped):
         return
     if isinstance(error, WorkerDied):
-        state.died[task.id] += 1
+        state.died[task.id] += not isinstance(error, NeighbourDied)
         if state.died[task.id] < _TRIES:
             state.watcher.say(f"{error}; it is tried again.")
             state.schedule.push(task)

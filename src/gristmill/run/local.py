@@ -21,7 +21,7 @@ from gristmill.run.worker import TASKS_AT_ONCE, Failed, Finished, Hello, WorkerS
 from gristmill.spec.errors import TaskFailed
 from gristmill.spec.task import Task
 
-__all__ = ["Event", "Executor", "InProcess", "LocalProcesses", "WorkerDied"]
+__all__ = ["Event", "Executor", "InProcess", "LocalProcesses", "NeighbourDied", "WorkerDied"]
 
 Event = Finished | Failed | Progress
 _STOP_GRACE_S = 15.0
@@ -37,6 +37,10 @@ _MAIN = "import sys; from gristmill.run.worker import main; main(int(sys.argv[1]
 
 class WorkerDied(TaskFailed):
     """A worker process ended in the middle of a task."""
+
+
+class NeighbourDied(WorkerDied):
+    """A worker process ended with several tasks aboard; which of them was the cause is not known."""
 
 
 class Executor(Protocol):
@@ -115,14 +119,17 @@ class LocalProcesses:
         self._start = start
         self._workers = [_Worker(start) for _ in range(workers)]
         self._stopping = False
+        self._suspects: set[str] = set()
+        """Tasks that were aboard a worker that died: from then on each runs alone, so that it is known whose
+        fault the next death is."""
 
     def room(self, task: Task) -> bool:
         """See :class:`Executor`."""
-        return any(worker.room(task) for worker in self._workers)
+        return any(worker.room(task, self._suspects) for worker in self._workers)
 
     def submit(self, task: Task) -> None:
         """See :class:`Executor`: to the worker that has least to do."""
-        free = [worker for worker in self._workers if worker.room(task)]
+        free = [worker for worker in self._workers if worker.room(task, self._suspects)]
         min(free, key=lambda worker: (len(worker.tasks), sum(worker.left.values()))).give(task)
 
     def events(self, timeout_s: float) -> Iterator[Event]:
@@ -138,8 +145,11 @@ class LocalProcesses:
                 self._workers[i] = _Worker(self._start)
                 if self._stopping:
                     self._workers[i].connection.send("stop")
+                alone = len(worker.tasks) == 1
+                self._suspects.update(worker.tasks)
                 for task in worker.tasks.values():
-                    yield Failed(task, WorkerDied(f"{task.stage} task {task.id}: its worker process {how}"))
+                    text = f"{task.stage} task {task.id}: its worker process {how}"
+                    yield Failed(task, WorkerDied(text) if alone else NeighbourDied(text))
                 continue
             worker.heard(message)
             if not isinstance(message, Hello):
@@ -181,10 +191,12 @@ class _Worker:
         with suppress(OSError):  # it may be dead already; the next read says so
             self.connection.send(start)
 
-    def room(self, task: Task) -> bool:
+    def room(self, task: Task, suspects: set[str]) -> bool:
         """An idle worker takes any task; one whose crawls are coming to their end takes another crawl."""
         if not self.tasks:
             return True
+        if task.id in suspects or not suspects.isdisjoint(self.tasks):
+            return False
         crawls = all(other.stage == SAMPLES for other in (task, *self.tasks.values()))
         return crawls and len(self.tasks) < TASKS_AT_ONCE and sum(self.left.values()) < _LOW_WATER
 

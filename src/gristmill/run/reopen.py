@@ -11,12 +11,13 @@ from gristmill.run.inputs import Resolved
 from gristmill.run.layout import Layout
 from gristmill.run.schedule import Schedule, failing
 from gristmill.run.stages import SAMPLES, stages_of
+from gristmill.shards.spool import read_spool
 from gristmill.spec.errors import Busy, UsageError
 from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.leases import Leases
 
-__all__ = ["Opened", "add_round", "open_dataset", "reasons_from", "schedule_of"]
+__all__ = ["Opened", "add_round", "open_dataset", "reasons_from", "schedule_of", "under_way"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,19 @@ def open_dataset(folder: Path) -> Opened:
         UsageError: It holds no dataset.
     """
     return Opened(folder=folder, begun=Begun.read(folder), ledger=Ledger(folder))
+
+
+def under_way(opened: Opened) -> tuple[int, int]:
+    """Crawl tasks begun and not done, and the media they have finished so far, by the heads of their spools."""
+    recorded = {s.path for r in opened.ledger.stage(SAMPLES) for s in r.outputs if s.role == "spool"}
+    layout = Layout(opened.folder)
+    begun = [
+        path
+        for path in sorted((layout.state / "crawled").glob("*.spool"))
+        if layout.relative(path) not in recorded
+    ]
+    media = sum(1 for path in begun for _ in read_spool(path, finished=False, check_bodies=False))
+    return len(begun), media
 
 
 def reasons_from(text: str) -> tuple[str, ...]:
