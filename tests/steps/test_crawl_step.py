@@ -12,7 +12,8 @@ from gristmill.spec.errors import Stopped, UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
-from gristmill.steps.crawl import Crawl, distance
+from gristmill.steps.crawl import Crawl
+from gristmill.steps.crawl_engine import distance
 from gristmill.testing.web import FakeWeb
 
 

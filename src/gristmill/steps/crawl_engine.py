@@ -1,0 +1,235 @@
+"""The engine behind the step ``crawl``: URLs asked for, answers checked, decoded and judged, kept in the box."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from gristmill.crawl.answer import Answer
+from gristmill.crawl.crawler import Crawler
+from gristmill.crawl.crawler import Stopped as CrawlStopped
+from gristmill.crawl.loop import new_loop
+from gristmill.crawl.settings import CrawlSettings
+from gristmill.media.errors import Undecodable
+from gristmill.media.hamming import hamming
+from gristmill.media.pool import CodecPool
+from gristmill.media.settings import ImageSettings
+from gristmill.media.transcoded import Transcoded
+from gristmill.spec.errors import Stopped
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Drop, MediaRef, Sample
+from gristmill.spec.step import SampleBox
+
+__all__ = ["Engine", "distance", "row_of"]
+
+R = TypeVar("R")
+_MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+
+
+class Settings(Protocol):
+    """What the engine wants to know of the step."""
+
+    @property
+    def codecs(self) -> int:
+        """Decoding processes."""
+
+    @property
+    def codec_deadline_s(self) -> float:
+        """For one picture."""
+
+    @property
+    def max_phash_distance(self) -> int | None:
+        """Bits, or None for any."""
+
+    def image_settings(self) -> ImageSettings:
+        """For the decoders."""
+
+    def crawl_settings(self) -> CrawlSettings:
+        """For the crawler."""
+
+
+def row_of(sample: Sample) -> int:
+    """Where the sample's row stands in its annotation file."""
+    return sample.origin.row if sample.origin else 0
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One medium to ask for."""
+
+    sample: Sample
+    name: str
+    ref: MediaRef
+
+
+class Engine:
+    """What a worker keeps from task to task: event loop, connections, names looked up, decoders."""
+
+    def __init__(self, step: Settings) -> None:
+        self._step = step
+        self._loop = new_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="crawl", daemon=True)
+        self._thread.start()
+        self._pool = CodecPool(step.image_settings(), processes=step.codecs, deadline_s=step.codec_deadline_s)
+        # one thread more than decoders: it hashes while they decode
+        self._threads = ThreadPoolExecutor(step.codecs + 1, thread_name_prefix="codec")
+        self._crawler = self._wait_for(Crawler(step.crawl_settings()).__aenter__())
+
+    def _wait_for(self, work: Coroutine[Any, Any, R]) -> R:
+        """Have the loop's thread do something, and wait for it. Several tasks may do so at once."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def run(self, samples: Sequence[Sample], box: SampleBox) -> None:
+        """Ask for all media of the samples that the box does not hold yet; a URL is asked for once."""
+        done = box.done()
+        by_url: dict[str, list[Wanted]] = {}
+        for sample in samples:
+            for name, ref in sample.media.items():
+                if (row_of(sample), name) not in done:
+                    by_url.setdefault(ref.url or "", []).append(Wanted(sample, name, ref))
+        if by_url:
+            self._wait_for(self._crawl(list(by_url.items()), box, Tally(box)))
+
+    async def _crawl(self, groups: list[tuple[str, list[Wanted]]], box: SampleBox, tally: Tally) -> None:
+        async def consume(index: int, answer: Answer) -> None:
+            await self._finish(groups[index][1], answer, box, tally)
+
+        requests = ((index, url) for index, (url, _) in enumerate(groups))
+        try:
+            await self._crawler.crawl(requests, consume, stop=box.stop)
+        except CrawlStopped as err:
+            raise Stopped(str(err)) from err
+
+    async def _finish(self, wanted: list[Wanted], answer: Answer, box: SampleBox, tally: Tally) -> None:
+        if answer.body is None:
+            for one in wanted:
+                fate = _fate(one, answer)
+                fate.reason, fate.detail = answer.reason, answer.detail
+                box.store(fate, None)
+                tally.add(fate)
+            return
+        loop = asyncio.get_running_loop()
+        checked = await loop.run_in_executor(self._threads, check_image, answer.body, self._pool)
+        for one in wanted:
+            fate, body = self._judge(one, answer, checked)
+            box.store(fate, body)
+            tally.add(fate)
+
+    def _judge(self, one: Wanted, answer: Answer, checked: Checked) -> tuple[Fate, bytes | None]:
+        fate = _fate(one, answer)
+        fate.sha256, fate.md5, fate.raw_bytes = checked.sha256, checked.md5, checked.size
+        picture = checked.picture
+        if isinstance(picture, Drop):
+            fate.reason, fate.detail = picture.reason, picture.detail
+            return fate, None
+        fate.original_mime = f"image/{picture.original_format}"
+        fate.original_width_px, fate.original_height_px = (
+            picture.original_width_px,
+            picture.original_height_px,
+        )
+        fate.mime, fate.size_bytes = _MIME[picture.format], len(picture.body)
+        fate.width_px, fate.height_px, fate.phash = picture.width_px, picture.height_px, picture.phash
+        if picture.phash and one.ref.expected_phash:
+            fate.phash_distance = distance(picture.phash, one.ref.expected_phash)
+        drop = self._mismatch(one.ref, fate, checked)
+        if drop is not None:
+            fate.reason, fate.detail = drop.reason, drop.detail
+            return fate, None
+        return fate, picture.body
+
+    def _mismatch(self, ref: MediaRef, fate: Fate, checked: Checked) -> Drop | None:
+        if ref.expected_hash:
+            kind, _, digest = ref.expected_hash.lower().partition(":")
+            found = {"sha256": checked.sha256, "md5": checked.md5}.get(kind)
+            if found is None:
+                found = hashlib.new(kind, checked.body).hexdigest()
+            if found != digest:
+                return Drop(reason=Reason.HASH_MISMATCH, detail=f"{kind} is {found}")
+        limit = self._step.max_phash_distance
+        if limit is not None and fate.phash_distance is not None and fate.phash_distance > limit:
+            return Drop(reason=Reason.PHASH_MISMATCH, detail=f"{fate.phash_distance} bits")
+        return None
+
+    def close(self) -> None:
+        """Close connections and decoders."""
+        self._wait_for(self._crawler.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._threads.shutdown(cancel_futures=True)
+        self._pool.close()
+
+
+class Tally:
+    """Counts what is finished, for progress."""
+
+    def __init__(self, box: SampleBox) -> None:
+        self._box = box
+        self._done = 0
+        self._bytes_in = 0
+        self._reasons: Counter[str] = Counter()
+        for fate in box.done().values():
+            self._count(fate)
+
+    def add(self, fate: Fate) -> None:
+        """One more medium."""
+        self._count(fate)
+        self._box.progress(self._done, self._reasons, self._bytes_in)
+
+    def _count(self, fate: Fate) -> None:
+        self._done += 1
+        self._bytes_in += fate.raw_bytes or 0
+        if fate.reason is not None:
+            self._reasons[str(fate.reason)] += 1
+
+
+@dataclass(slots=True)
+class Checked:
+    """A body, hashed and decoded."""
+
+    body: bytes
+    size: int
+    sha256: str
+    md5: str
+    picture: Transcoded | Drop
+
+
+def check_image(body: bytes, pool: CodecPool) -> Checked:
+    """Hash and decode a body; runs in a thread, waits for a decoder."""
+    sha256 = hashlib.sha256(body).hexdigest()
+    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    picture: Transcoded | Drop
+    try:
+        picture = pool.transcode(body)
+    except Undecodable as err:
+        picture = Drop(reason=err.reason, detail=err.detail)
+    return Checked(body, len(body), sha256, md5, picture)
+
+
+def distance(measured: str, expected: str) -> int | None:
+    """Bits in which two perceptual hashes differ; None where the expected one is not 16 hex digits."""
+    try:
+        return hamming(measured, expected) if len(expected) == len(measured) else None
+    except ValueError:
+        return None
+
+
+def _fate(one: Wanted, answer: Answer) -> Fate:
+    return Fate(
+        row=row_of(one.sample),
+        key=one.sample.key,
+        medium=one.name,
+        url=answer.url,
+        status=answer.status,
+        tries=answer.tries,
+        elapsed_s=round(answer.elapsed_s, 3),
+        final_url=answer.final_url if answer.final_url != answer.url else None,
+        opt_out=answer.opt_out,
+    )
