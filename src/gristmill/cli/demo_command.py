@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -34,24 +35,26 @@ def command(out: Path, rows: int, keep: bool) -> None:
       gristmill demo
       gristmill demo --out /tmp/demo --rows 500
     """
-    from gristmill.testing.demo import UPSTREAMS, WEB_PORT
+    from gristmill.testing.upstreams import upstreams
     from gristmill.testing.web import FakeWeb
 
     _make_room(out, keep)
-    with FakeWeb(port=WEB_PORT) as web:
-        for name, upstream in UPSTREAMS.items():
-            with upstream(out / "upstream" / name, web, rows) as hub_url:
+    found = upstreams()
+    with FakeWeb() as web:
+        for name, upstream in found.items():
+            with upstream.play(out / "upstream" / name, web, rows) as hub_url:
                 os.environ["HF_ENDPOINT"] = hub_url
                 began = time.monotonic()
-                _run(name, out)
+                _run(name, out, upstream.settings)
                 click.echo(
                     f"{name}: {time.monotonic() - began:.0f} s. The report: {out / name / 'report.html'}"
                 )
     click.echo("The made-up web has ended with the demo, so there is nobody to ask again. Look further:")
-    for name in UPSTREAMS:
+    for name, upstream in found.items():
         click.echo(f"  gristmill status {out / name}")
         click.echo(f"  gristmill verify {out / name}")
-        click.echo(f"  gristmill export {out / name} --to vila --out {out / 'vila' / name}")
+        for form in upstream.exports:
+            click.echo(f"  gristmill export {out / name} --to {form} --out {out / form / name}")
 
 
 def _make_room(out: Path, keep: bool) -> None:
@@ -65,13 +68,12 @@ def _make_room(out: Path, keep: bool) -> None:
     mark.touch()
 
 
-def _run(name: str, out: Path) -> None:
+def _run(name: str, out: Path, settings: Mapping[str, str]) -> None:
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
-    from gristmill.testing.demo import SETTINGS
 
     manners = circumstances("https://example.org/demo", True, False, None, None)
-    given = SETTINGS.get(name, {})
+    given = dict(settings)
     load = recipe_loader(name, None, {**given, **manners, **QUICK})
     job = Job(
         load=load,

@@ -1,0 +1,30 @@
+"""What the demo wants to know of a made-up upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gristmill.testing.web import FakeWeb
+
+__all__ = ["Play", "Upstream"]
+
+Play = Callable[[Path, FakeWeb, int], AbstractContextManager[str]]
+"""Given a folder of its own, the web and a number of rows: a context manager that yields the hub's address."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """One recipe's upstream.
+
+    Attributes:
+        play: Makes the annotation files, and serves them while its context lasts.
+        settings: ``--set`` values for the demo: small shards, so that a small demo has several of everything.
+        exports: Formats of ``gristmill export`` that suit the recipe, to be named at the end.
+    """
+
+    play: Play
+    settings: Mapping[str, str] = field(default_factory=dict)
+    exports: tuple[str, ...] = ("vila",)
