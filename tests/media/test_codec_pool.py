@@ -34,14 +34,21 @@ def codec(body, settings):
     if body == b"hang":
         ctypes.PyDLL(None).sleep(60)  # holds the GIL, as a looping decoder may
     if body == b"eat":
-        bytearray(64 << 30)
+        bytearray(300 << 20)  # much for a picture of no size
     if body == b"leak":
-        worker.kept = b"x" * (300 << 20)
+        worker.kept = [*getattr(worker, "kept", ()), b"x" * (90 << 20)]
+    if body == b"compute":
+        while True:
+            pass
+    if body == b"write":
+        with open(FLAG, "wb") as file:
+            file.write(b"x")
     body = body.removeprefix(b"crash once")
     return transcode(BODY if body in (b"leak", b"pid") else body, settings)
 
 BODY = pathlib.Path(sys.argv.pop(1)).read_bytes()
 FLAG = sys.argv.pop(1)
+worker.CPU_S = 0.5
 worker.main(codec=codec)
 """
 
@@ -110,6 +117,22 @@ def test_a_hang_ends_at_the_deadline(fake, body):
     assert fake.transcode(body).width_px == 150
 
 
+def test_processor_time_is_bounded(fake, body):
+    began_s = time.monotonic()
+    with pytest.raises(Undecodable, match="processor time") as caught:
+        fake.transcode(b"compute")
+    assert caught.value.reason is Reason.DECODER_TIMEOUT
+    assert time.monotonic() - began_s < 2
+    assert fake.transcode(body).width_px == 150
+
+
+def test_a_decoder_writes_no_file(fake, body):
+    with pytest.raises(Undecodable) as caught:
+        fake.transcode(b"write")
+    assert caught.value.reason is Reason.DECODER_CRASH
+    assert fake.transcode(body).width_px == 150
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
 def test_memory_is_bounded(fake, body):
     with pytest.raises(Undecodable) as caught:
@@ -122,7 +145,8 @@ def test_memory_is_bounded(fake, body):
 def test_a_child_that_has_grown_is_replaced(fake, body):
     fake.transcode(body)
     before = pids(fake)
-    assert fake.transcode(b"leak").width_px == 150
+    for _ in range(3):
+        assert fake.transcode(b"leak").width_px == 150
     assert not before & pids(fake)
     same = pids(fake)
     assert fake.transcode(body).width_px == 150

@@ -59,6 +59,9 @@ _REFUSALS = (
     struct.error,
 )
 
+# Pillow's AVIF decoder starts a thread for each core otherwise, with a stack each; we start a process for each.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 

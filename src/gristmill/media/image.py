@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from gristmill.media import limits
 from gristmill.media.arrays import PixelsHWC
 from gristmill.media.colour import is_srgb, to_srgb
 from gristmill.media.decode import decoded
@@ -33,6 +34,7 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     """
     found = head(body)
     _admit(found, settings)
+    limits.allow_pixels(found.width_px * found.height_px)
     size = fit(found.width_px, found.height_px, settings)
     factor = DECODE_FACTOR[settings.quality]
     least = None

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from gristmill.media import wire
 from gristmill.media.errors import Undecodable
+from gristmill.media.limits import CPU_SIGNAL
 from gristmill.media.settings import ImageSettings
 from gristmill.media.transcoded import Transcoded
 from gristmill.spec.errors import MachineError
@@ -42,6 +43,10 @@ _ENVIRONMENT = {
 
 class _ChildEnded(Exception):
     """The child at the other end is gone; the text says by what."""
+
+
+class _OutOfTime(_ChildEnded):
+    """It has used up the processor time that a picture may take."""
 
 
 class _NeverReady(_ChildEnded):
@@ -93,6 +98,9 @@ class CodecPool:
                     child = self._replaced(child)
                     said = f"no answer within {self._deadline_s:g} s"
                     raise Undecodable(Reason.DECODER_TIMEOUT, said) from err
+                except _OutOfTime as err:
+                    child = self._replaced(child)
+                    raise Undecodable(Reason.DECODER_TIMEOUT, "too much processor time") from err
                 except _ChildEnded as err:
                     child = self._replaced(child)
                     if last and isinstance(err, _NeverReady):
@@ -175,7 +183,8 @@ class _Child:
         except TimeoutError:
             raise
         except (OSError, EOFError, ValueError) as err:
-            raise _ChildEnded(self.end()) from err
+            said = self.end()
+            raise (_OutOfTime if CPU_SIGNAL.name in said else _ChildEnded)(said) from err
 
     def _await_ready(self) -> None:
         self._sock.settimeout(START_S)
