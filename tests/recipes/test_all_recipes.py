@@ -66,13 +66,16 @@ def test_sources_are_pinned_or_by_hand(recipe):
     assert len({source.key for source in recipe.sources}) == len(recipe.sources)
     for source in recipe.sources:
         assert source.path is None
-        assert bool(source.hub) != bool(source.by_hand)
+        assert sum(map(bool, (source.hub, source.url, source.by_hand))) == 1
         assert source.license != "unknown"
         if source.hub:
             assert re.fullmatch(r"[\w.-]+/[\w.-]+", source.hub)
             full = bool(re.fullmatch(r"[0-9a-f]{40}", source.revision))
             assert full != (recipe.public_name in SHORT_PIN)
             assert re.fullmatch(r"[0-9a-f]{7,40}", source.revision)
+        if source.url:
+            assert source.url.startswith("https://")
+        if not source.by_hand:
             assert source.files
             assert source.size_bytes
             assert source.rows

@@ -50,8 +50,8 @@ def test_a_missing_file_is_written(golden):
     (golden / "expected.jsonl").unlink()
     assert "make golden" in difference(recipes.find("coyo-700m"), golden)
     assert main(["--golden", str(golden.parent), "coyo-700m"]) == 1
-    assert main(["--golden", str(golden.parent), "--write"]) == 0
-    assert main(["--golden", str(golden.parent)]) == 0
+    assert main(["--golden", str(golden.parent), "--write", "coyo-700m"]) == 0
+    assert main(["--golden", str(golden.parent), "coyo-700m"]) == 0
     assert (golden / "expected.jsonl").read_bytes() == (HERE / "coyo_700m" / "expected.jsonl").read_bytes()
 
 

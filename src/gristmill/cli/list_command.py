@@ -27,14 +27,17 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_plain(recipe) for recipe in found], indent=2))
         return
-    click.echo(f"{'name':<16}{'stage':<10}{'rows':>14}{'annotations':>13}  {'access':<8}{'license'}")
+    wide = max(len(recipe.public_name) for recipe in found) + 2
+    click.echo(f"{'name':<{wide}}{'stage':<10}{'rows':>14}{'annotations':>13}  {'access':<8}{'license'}")
     for recipe in found:
         facts = _plain(recipe)
         size = f"{facts['bytes'] / 1e9:,.1f} GB"
         stages, access = ",".join(facts["stages"]), ",".join(facts["access"])
         click.echo(
-            f"{facts['name']:<16}{stages:<10}{facts['rows']:>14,}{size:>13}  {access:<8}{facts['license']}"
+            f"{facts['name']:<{wide}}{stages:<10}{facts['rows']:>14,}{size:>13}  {access:<8}{facts['license']}"
         )
+    for group, names in recipes.groups().items():
+        click.echo(f"{group:<{wide}}all {len(names)}: {', '.join(names)}")
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
@@ -47,4 +50,5 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
         "access": sorted({source.access for source in recipe.sources}),
         "license": recipe.license,
         "title": recipe.title,
+        "groups": list(recipe.groups),
     }

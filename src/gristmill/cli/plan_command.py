@@ -41,20 +41,26 @@ def command(
       gristmill plan coyo-700m
       gristmill plan coyo-700m --source annotations=/mnt/coyo --out data
     """
+    from gristmill import recipes
+    from gristmill.cli.many import for_each
     from gristmill.run.plan import plan
 
-    recipe = recipe_loader(name, None, pairs("--set", settings))()
-    folder = out / recipe.public_name if out else None
-    planned = plan(recipe, pairs("--source", sources), only=only, folder=folder, offline=offline)
     free = shutil.disk_usage(_existing(out)).free if out else None
-    if as_json:
-        click.echo(json.dumps({**planned.as_dict(), "disk_free_bytes": free}, indent=2))
-        return
-    for line in planned.lines():
-        click.echo(line)
-    if free is not None:
-        short = " - NOT ENOUGH" if planned.disk_bytes is not None and planned.disk_bytes > free else ""
-        click.echo(f"free on that disk  {free / 1e9:,.1f} GB{short}")
+
+    def plan_one(name: str) -> None:
+        recipe = recipe_loader(name, None, pairs("--set", settings))()
+        folder = out / recipe.public_name if out else None
+        planned = plan(recipe, pairs("--source", sources), only=only, folder=folder, offline=offline)
+        if as_json:
+            click.echo(json.dumps({**planned.as_dict(), "disk_free_bytes": free}, indent=2))
+            return
+        for line in planned.lines():
+            click.echo(line)
+        if free is not None:
+            short = " - NOT ENOUGH" if planned.disk_bytes is not None and planned.disk_bytes > free else ""
+            click.echo(f"free on that disk  {free / 1e9:,.1f} GB{short}")
+
+    for_each(recipes.members(name), plan_one, as_json=as_json)
 
 
 def _existing(path: Path) -> Path:

@@ -53,27 +53,37 @@ def command(
       gristmill run coyo-700m --out data --tasks 0:1 --only 1000 --contact me@example.org
       gristmill run coyo-700m --out data --source annotations=/mnt/coyo --set select.share=0.1
 
+    NAME may be a group of recipes (`gristmill list` names them): each is prepared under DIR in turn, and one
+    that cannot be does not stop the others.
+
     Several commands with different --tasks, on one machine or many, may share one DIR.
     """
+    from gristmill import recipes
     from gristmill.cli.finish import last_stage, run_and_tell
+    from gristmill.cli.many import for_each
     from gristmill.run.begin import Job
 
     if name == "crawl":
         raise UsageError("a list of URLs is crawled with: gristmill crawl URLS --out DIR")
     given = pairs("--set", settings)
     manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host)
-    load = recipe_loader(name, None, {**given, **manners})
-    recipe = load()
-    job = Job(
-        load=load,
-        reference=str(Path(name).resolve()) if name.endswith(".py") else name,
-        folder=out / recipe.public_name,
-        settings=given,
-        manners=manners,
-        replaced=pairs("--source", sources),
-        only=only,
-        span=parse_span(tasks),
-        last=last_stage(recipe, to_step),
-        workers=default_workers() if workers is None else workers,
-    )
-    run_and_tell(job, as_json=as_json)
+    replaced = pairs("--source", sources)
+
+    def run_one(name: str) -> None:
+        load = recipe_loader(name, None, {**given, **manners})
+        recipe = load()
+        job = Job(
+            load=load,
+            reference=str(Path(name).resolve()) if name.endswith(".py") else name,
+            folder=out / recipe.public_name,
+            settings=given,
+            manners=manners,
+            replaced=replaced,
+            only=only,
+            span=parse_span(tasks),
+            last=last_stage(recipe, to_step),
+            workers=default_workers() if workers is None else workers,
+        )
+        run_and_tell(job, as_json=as_json)
+
+    for_each(recipes.members(name), run_one, as_json=as_json)

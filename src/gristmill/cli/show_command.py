@@ -25,8 +25,12 @@ def command(name: str, as_json: bool) -> None:
     """
     from gristmill import recipes
 
-    recipe = recipes.find(name)
-    click.echo(json.dumps(_plain(recipe), indent=2, default=sorted) if as_json else _card(recipe))
+    found = [recipes.find(member) for member in recipes.members(name)]
+    if as_json:
+        plain = [_plain(recipe) for recipe in found]
+        click.echo(json.dumps(plain if len(plain) > 1 else plain[0], indent=2, default=sorted))
+    else:
+        click.echo(_card(found[0]) if len(found) == 1 else _group(name, found))
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
@@ -46,6 +50,17 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def _group(name: str, found: list[Recipe]) -> str:
+    lines = [f"{name}: {len(found)} recipes, which `gristmill run {name} --out DIR` prepares in turn", ""]
+    for recipe in found:
+        lines.append(f"{recipe.public_name:<32}{recipe.title}")
+        for source in recipe.sources:
+            size = f", {source.size_bytes / 1e9:,.2f} GB" if source.size_bytes else ""
+            lines.append(f"{'':<32}{source.key}: {', '.join(source.patterns)}{size}")
+    lines += ["", f"The card of one of them: gristmill show {found[0].public_name}"]
+    return "\n".join(lines)
+
+
 def _card(recipe: Recipe) -> str:
     lines = [f"{recipe.title} ({recipe.public_name} {recipe.version})", "", recipe.description, ""]
     lines += [
@@ -53,7 +68,7 @@ def _card(recipe: Recipe) -> str:
         f"licence   {recipe.license}; may be passed on: {recipe.redistribution}",
     ]
     for source in recipe.sources:
-        place = f"{source.hub}@{source.revision}" if source.hub else source.path or source.by_hand
+        place = source.home or source.path or source.by_hand
         lines += [f"source    {source.key}: {place} ({', '.join(source.patterns)}), {source.access}"]
         if source.size_bytes:
             lines += [

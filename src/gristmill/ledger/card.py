@@ -21,7 +21,7 @@ from gristmill.ledger.losses import ADVICE, explained, grouped
 from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
-from gristmill.spec.recipe import Recipe
+from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
@@ -175,7 +175,7 @@ def _making(recipe: Recipe, begun: Begun) -> str:
     lines = ["## How it was made", "", f"By Gristmill {__version__}:", ""]
     lines += ["```sh", command(begun), "```", ""]
     for source in recipe.sources:
-        pinned = f"`{source.hub}` at revision `{source.revision}`" if source.hub else "a local list"
+        pinned = _pinned(source)
         files = [i for i in begun.inputs if i.source == source.key]
         size = size_text(sum(i.size_bytes for i in files))
         lines.append(
@@ -191,6 +191,12 @@ def _making(recipe: Recipe, begun: Begun) -> str:
             f"- step {number}, **{step['step']}** (revision {step['revision']}): {settings or 'as is'}"
         )
     return "\n".join(lines)
+
+
+def _pinned(source: Source) -> str:
+    if source.hub:
+        return f"`{source.hub}` at revision `{source.revision}`"
+    return f"<{source.url}> of SHA-256 `{source.sha256}`" if source.url else "a local list"
 
 
 def _listed(value: Json) -> Json:

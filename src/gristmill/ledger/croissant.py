@@ -138,7 +138,11 @@ def _semantic(version: str) -> str:
 
 
 def _origins(recipe: Recipe) -> list[str]:
-    return [f"https://huggingface.co/datasets/{s.hub}/tree/{s.revision}" for s in recipe.sources if s.hub]
+    return [
+        f"https://huggingface.co/datasets/{s.hub}/tree/{s.revision}" if s.hub else str(s.url)
+        for s in recipe.sources
+        if s.hub or s.url
+    ]
 
 
 def _files(folder: Path, shards: Sequence[ShardInfo]) -> list[Json]:

@@ -108,6 +108,7 @@ def _source(key: str, recipe: Recipe, begun: Begun) -> dict[str, Json]:
         said |= {
             "hub": pinned.hub,
             "revision": pinned.revision,
+            **({"url": pinned.url} if pinned.url else {}),
             "license": pinned.license,
             "access": pinned.access,
         }

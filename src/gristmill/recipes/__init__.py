@@ -14,7 +14,7 @@ from gristmill.spec.errors import RecipeError, UnknownName
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 
-__all__ = ["find", "load", "names"]
+__all__ = ["find", "groups", "load", "members", "names"]
 
 
 def names() -> list[str]:
@@ -40,6 +40,29 @@ def find(reference: str) -> Recipe:
     if not isinstance(recipe, Recipe):
         raise RecipeError(f"{reference} has no RECIPE: a recipe file ends in RECIPE = Recipe(...)")
     return recipe
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """Names that stand for several recipes, by their recipes' own word; all recipes are imported for it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names():
+        for group in find(name).groups:
+            found[group] = (*found.get(group, ()), name)
+    return dict(sorted(found.items()))
+
+
+def members(reference: str) -> tuple[str, ...]:
+    """The recipes that a name stands for: itself, unless it is a group's.
+
+    Raises:
+        UnknownName: Neither a recipe nor a group nor a recipe's file.
+    """
+    if reference.endswith(".py") or reference in names():
+        return (reference,)
+    known = groups()
+    if reference not in known:
+        raise UnknownName("recipe", reference, (*names(), *known))
+    return known[reference]
 
 
 def load(

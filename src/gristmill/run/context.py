@@ -39,7 +39,7 @@ class Context:
     """The circumstances of a worker process: none of it bears on what comes out.
 
     Attributes:
-        hubs: Source key to ``REPO@REVISION``, for sources that are fetched.
+        hubs: Source key to ``REPO@REVISION`` or a URL, for sources that are fetched.
         only: Rows per annotation file of a small run.
         tell: Where progress goes.
     """

@@ -13,6 +13,7 @@ from gristmill.spec.errors import ByHandSource, UsageError
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.storage.files import fingerprint_file, machine_error
 from gristmill.storage.hub import HubFile, list_files
+from gristmill.storage.url import is_url, name_of
 
 __all__ = ["Resolved", "resolve"]
 
@@ -24,7 +25,7 @@ class Resolved:
     """All annotation files of a recipe, in the dataset's order.
 
     Attributes:
-        hubs: Source key to ``REPO@REVISION``, for sources to be fetched.
+        hubs: Source key to ``REPO@REVISION`` or a file's URL, for sources to be fetched.
         sources: Source key to where it is read from, in words.
     """
 
@@ -38,7 +39,7 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
 
     Args:
         recipe: Names its sources.
-        replaced: ``--source``: key to a file, a folder, or ``hf://datasets/OWNER/NAME@REVISION``.
+        replaced: ``--source``: key to a file, a folder, ``hf://datasets/OWNER/NAME@REVISION``, or a mirror's URL.
 
     Raises:
         UnknownName: ``replaced`` names a source that the recipe does not have.
@@ -52,12 +53,15 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
     hubs: dict[str, str] = {}
     sources: dict[str, str] = {}
     for source in recipe.sources:
-        place = replaced.get(source.key) or source.path
+        place = replaced.get(source.key) or source.path or source.url
         hub = _hub_of(source, place)
         if hub is not None:
             repo, revision = hub
             hubs[source.key] = sources[source.key] = f"{repo}@{revision}"
             inputs += [_from_hub(source.key, file) for file in list_files(repo, revision, source.patterns)]
+        elif place is not None and is_url(place):
+            hubs[source.key] = sources[source.key] = place
+            inputs.append(_from_url(source, place))
         elif place is not None:
             sources[source.key] = place
             inputs += _from_disk(source, Path(place))
@@ -82,6 +86,17 @@ def _hub_of(source: Source, place: str | None) -> tuple[str, str] | None:
 
 def _from_hub(key: str, file: HubFile) -> InputFile:
     return InputFile(source=key, name=file.name, size_bytes=file.size_bytes, digest=file.digest)
+
+
+def _from_url(source: Source, place: str) -> InputFile:
+    if source.sha256 is None:
+        raise UsageError(
+            f"--source {source.key}={place}: this source is more than one file; give a folder, or "
+            f"{_HUB_URL}OWNER/NAME@REVISION."
+        )
+    return InputFile(
+        source=source.key, name=name_of(place), size_bytes=source.size_bytes or 0, digest=source.sha256
+    )
 
 
 def _from_disk(source: Source, place: Path) -> list[InputFile]:

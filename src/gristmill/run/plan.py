@@ -115,7 +115,7 @@ def plan(
         rows: int | None = sum(source.rows or 0 for source in recipe.sources) or None
         rows_are = "as published"
         fetch = largest = sum(source.size_bytes or 0 for source in published)
-        places = {s.key: f"{s.hub}@{s.revision}" for s in recipe.sources}
+        places = {s.key: s.home or s.by_hand or "?" for s in recipe.sources}
     else:
         resolved = resolve(recipe, replaced)
         files, places = len(resolved.inputs), resolved.sources

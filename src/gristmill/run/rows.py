@@ -20,6 +20,7 @@ from gristmill.spec.step import TableStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
 from gristmill.storage.hub import HubFile, download
+from gristmill.storage.url import fetch, is_url
 
 __all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
 
@@ -43,21 +44,24 @@ def run_rows(step: TableStep, task: Task, context: Context, work: Work) -> None:
 
 
 def fetch_input(source: InputFile, context: Context) -> Path:
-    """Where the annotation file lies, after fetching it from the hub if need be.
+    """Where the annotation file lies, after fetching it if need be.
 
     Raises:
-        SourceError, AccessError: The hub refused, or what came is damaged.
+        SourceError, AccessError: Upstream refused, or what came is damaged.
     """
     if source.path is not None:
         return Path(source.path)
-    repo, _, revision = context.hubs[source.source].partition("@")
+    place, folder = context.hubs[source.source], context.layout.source(source.source)
+    if is_url(place):
+        return fetch(place, folder / source.name, sha256=source.digest, size_bytes=source.size_bytes or None)
+    repo, _, revision = place.partition("@")
     file = HubFile(
         name=source.name,
         size_bytes=source.size_bytes,
         digest=source.digest,
         checked=len(source.digest) == 64,
     )
-    return download(repo, revision, file, context.layout.source(source.source))
+    return download(repo, revision, file, folder)
 
 
 class PartBox:

@@ -24,7 +24,7 @@ from gristmill.shards.samples import encode_sample
 from gristmill.shards.spool import SpoolEntry, SpoolWriter
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Parse
+from gristmill.spec.recipe import Parse, Recipe
 from gristmill.spec.sample import Drop, Origin, Outcome, Sample
 from gristmill.spec.step import SampleStep, ShardStep
 from gristmill.spec.task import ShardInfo, Task
@@ -79,7 +79,7 @@ class Tried:
 
 
 def run_samples(
-    steps: Sequence[SampleStep | ShardStep], parse: Parse, task: Task, context: Context, work: Work
+    steps: Sequence[SampleStep | ShardStep], recipe: Recipe, task: Task, context: Context, work: Work
 ) -> None:
     """Parse a part's rows, take them through the steps, write the index, the spool and the fates."""
     layout = context.layout
@@ -88,7 +88,9 @@ def run_samples(
     tried = [Tried(position, row) for position, row in rows.items()]
     for one, row in zip(tried, rows_of(table), strict=True):
         origin = Origin(source=source.source, file=source.name, row=one.row)
-        one.take(_parsed(parse, row, origin, place=f"{task.number[1]:05d}{one.row:010d}"))
+        one.take(
+            _parsed(recipe.parse, row, origin, place=recipe.key.format(file=task.number[1], row=one.row))
+        )
     _drop_repeated_keys(tried)
     layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
     box = MediaBox(layout.spool(task), task, context)

@@ -34,7 +34,7 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
     elif task.stage == PACK:
         run_pack(stages.barrier, task, context, work)
     else:
-        run_samples(stages.samples, recipe.parse, task, context, work)
+        run_samples(stages.samples, recipe, task, context, work)
     return TaskRecord(
         task_id=task.id,
         stage=task.stage,

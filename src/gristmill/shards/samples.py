@@ -22,13 +22,13 @@ def sample_parts(sample: Sample, bodies: Mapping[str, bytes]) -> list[tuple[str,
         bodies: Bytes to store, by part name.
 
     Returns:
-        Part name and bytes. ``txt`` is there only if there is text.
+        Part name and bytes. ``txt`` is there only if the text is a caption's.
 
     Raises:
         KeyError: A medium without a body.
     """
     parts = [(name, bodies[name]) for name in sample.media]
-    if text := sample.text():
+    if (text := sample.text()) and _is_captioned(sample.turns):
         parts.append(("txt", utf8(text)))
     parts.append(("json", sample_json(sample)))
     return parts
@@ -48,7 +48,7 @@ def sample_json(sample: Sample) -> bytes:
     facts = next(iter(media.values())) if len(media) == 1 else {}
     if facts:
         record["url"] = facts["url"]
-    record["caption"] = sample.text() or None
+    record["caption"] = (sample.text() or None) if _is_captioned(sample.turns) else None
     record.update(facts)
     if len(media) > 1:
         record["media"] = media
@@ -115,6 +115,11 @@ def _facts(ref: MediaRef) -> dict[str, Json]:
         "phash": ref.phash,
         "phash_distance": ref.phash_distance,
     }
+
+
+def _is_captioned(turns: tuple[Turn, ...]) -> bool:
+    """Whether the text describes the media, as opposed to a dialogue or a document."""
+    return all(turn.role == "caption" for turn in turns)
 
 
 def _is_caption(turns: tuple[Turn, ...]) -> bool:

@@ -26,6 +26,8 @@ class Source:
         hub: Dataset repository on the Hugging Face hub.
         revision: Commit of that repository. A source is pinned or it is a person's own copy.
         patterns: Which files, in the order of their sorted names.
+        url: Address of a single file; it is pinned by its checksum.
+        sha256: Checksum of that file, hex.
         path: A local file or folder, when it is somebody's own list.
         by_hand: The sentence that tells a person what to do, when no client can fetch it.
         files, size_bytes, rows: As published, for ``plan`` before anything is asked.
@@ -35,6 +37,8 @@ class Source:
     hub: str | None = None
     revision: str | None = None
     patterns: tuple[str, ...] = ("*",)
+    url: str | None = None
+    sha256: str | None = None
     path: str | None = None
     by_hand: str | None = None
     format: str = "parquet"
@@ -47,6 +51,13 @@ class Source:
     def __post_init__(self) -> None:
         if self.hub and not self.revision:
             raise RecipeError(f"source {self.key!r}: {self.hub} has no pinned revision")
+        if self.url and not re.fullmatch(r"[0-9a-f]{64}", self.sha256 or ""):
+            raise RecipeError(f"source {self.key!r}: {self.url} has no SHA-256 to be known by")
+
+    @property
+    def home(self) -> str | None:
+        """Where it is fetched from, in a word: ``REPO@REVISION`` or a URL; None where nothing fetches it."""
+        return f"{self.hub}@{self.revision}" if self.hub else self.url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +95,8 @@ class Recipe:
     stages: tuple[Literal["align", "pretrain", "sft"], ...] = ()
     traps: tuple[str, ...] = ()
     writes: frozenset[str] = field(default_factory=frozenset)  # what parse provides
+    key: str = "{file:05d}{row:010d}"  # of samples that parse gives none: by their place upstream
+    groups: tuple[str, ...] = ()  # names under which it is run together with others
     expect: Expect = field(default_factory=Expect)
 
     def __post_init__(self) -> None:

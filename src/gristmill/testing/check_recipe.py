@@ -15,6 +15,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -97,7 +98,15 @@ def check_recipe(recipe: Recipe, rows: Sequence[Mapping[str, Json]]) -> list[dic
         step.apply(table, decisions)
         outcomes = [recipe.parse(row) for batch in read_rows(table) for row in rows_of(batch.table)]
     head = {"recipe": recipe.public_name, "version": recipe.version, "notes": decisions.notes}
-    return [head, *({"row": n, "table": decisions.of(n), **_plain(o)} for n, o in enumerate(outcomes))]
+    named = [_named(outcome, recipe, row) for row, outcome in enumerate(outcomes)]
+    return [head, *({"row": n, "table": decisions.of(n), **_plain(o)} for n, o in enumerate(named))]
+
+
+def _named(outcome: Outcome, recipe: Recipe, row: int) -> Outcome:
+    """As in a run: a sample that ``parse`` gives no key is named after its place."""
+    if isinstance(outcome, Drop):
+        return outcome
+    return replace(outcome, key=outcome.key or recipe.key.format(file=0, row=row))
 
 
 def _table_file(folder: Path, file_format: str, rows: Sequence[Mapping[str, Json]]) -> Path:
