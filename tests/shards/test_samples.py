@@ -206,6 +206,21 @@ def test_json_of_several_media_and_turns():
     ]
 
 
+def test_a_document_of_one_picture_has_no_flat_facts_and_no_text_part():
+    parts = (Text(text="first"), Show(media="000.jpg"), Text(text="second"))
+    page = Sample(
+        key="k",
+        media={"000.jpg": MediaRef(url="http://a.test/b", width_px=7)},
+        turns=(Turn(role="document", parts=parts),),
+    )
+    record = orjson.loads(sample_json(page))
+    assert list(record) == ["key", "caption", "media", "turns", "origin", "upstream"]
+    assert record["caption"] is None
+    assert record["media"]["000.jpg"]["width"] == 7
+    assert record["turns"][0]["parts"] == [{"text": "first"}, {"media": "000.jpg"}, {"text": "second"}]
+    assert [name for name, _ in sample_parts(page, {"000.jpg": b"J"})] == ["000.jpg", "json"]
+
+
 def test_columns_never_hide_facts():
     record = orjson.loads(sample_json(replace(CAT, columns={"width": 1, "upstream": 2, "score": 3})))
     assert (record["width"], record["score"]) == (336, 3)

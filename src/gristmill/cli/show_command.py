@@ -70,6 +70,8 @@ def _card(recipe: Recipe) -> str:
     for source in recipe.sources:
         place = source.home or source.path or source.by_hand
         lines += [f"source    {source.key}: {place} ({', '.join(source.patterns)}), {source.access}"]
+        if source.number:
+            lines += [f"          in {source.order} order ({source.key}.order: numeric or published)"]
         if source.size_bytes:
             lines += [
                 f"          {source.files:,} files, {source.size_bytes / 1e9:,.0f} GB, {source.rows or 0:,} rows"

@@ -27,6 +27,8 @@ class InputFile:
         name: Within the source.
         digest: SHA-256 where the hub states it, else the fingerprint of the content.
         path: Where it lies, for a local copy; None if it must be fetched.
+        number: Its number upstream, where its name has one.
+        note: What its user should know, to be recorded when it is read.
     """
 
     source: str
@@ -34,6 +36,8 @@ class InputFile:
     size_bytes: int
     digest: str
     path: str | None = None
+    number: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +124,7 @@ class Begun:
             **dict(_settings(self.identity["steps"])),
             "arguments": dict(self.arguments),
             "only": self.only,
+            "order": self.identity.get("order", {}),
             "input": files,
         }
 

@@ -79,7 +79,9 @@ def end_picture() -> int:
     if _has_bytes:
         _has_bytes = space_bytes
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # the next file's size is our own parent's choice
+        resource.setrlimit(
+            resource.RLIMIT_AS, (hard, hard)
+        )  # the next file's size is our own parent's choice
     return resident_bytes
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gristmill.ledger.begun import InputFile
+from gristmill.run.numbering import arranged
 from gristmill.spec.errors import ByHandSource, UsageError
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.storage.files import fingerprint_file, machine_error
@@ -58,13 +59,14 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
         if hub is not None:
             repo, revision = hub
             hubs[source.key] = sources[source.key] = f"{repo}@{revision}"
-            inputs += [_from_hub(source.key, file) for file in list_files(repo, revision, source.patterns)]
+            listed = list_files(repo, revision, source.patterns)
+            inputs += arranged(source, [_from_hub(source.key, file) for file in listed])
         elif place is not None and is_url(place):
             hubs[source.key] = sources[source.key] = place
             inputs.append(_from_url(source, place))
         elif place is not None:
             sources[source.key] = place
-            inputs += _from_disk(source, Path(place))
+            inputs += arranged(source, _from_disk(source, Path(place)))
         else:
             raise ByHandSource(
                 f"{recipe.public_name}: {source.by_hand or 'this source cannot be fetched'}\n"

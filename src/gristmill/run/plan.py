@@ -122,12 +122,13 @@ def plan(
         rows, rows_are = _count_rows(recipe, resolved)
         fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)
         largest = max((file.size_bytes for file in resolved.inputs if file.path is None), default=0)
-    requests = None if rows is None else int(rows * recipe.expect.selected_share)
+    chosen = None if rows is None else int(rows * recipe.expect.selected_share)
     if only is not None:
-        requests = min(only * files, requests) if requests is not None else only * files
+        chosen = min(only * files, chosen) if chosen is not None else only * files
     done, left = _tasks(recipe, resolved, folder, only) if folder and resolved else (0, None)
     expect = recipe.expect
-    shards = _times(_times(requests, expect.kept_share or 1.0), expect.stored_bytes)
+    requests = _times(chosen, expect.media_per_row)
+    shards = _times(_times(chosen, expect.kept_share or 1.0), expect.stored_bytes)
     return Planned(
         name=recipe.public_name,
         version=recipe.version,

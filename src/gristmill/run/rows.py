@@ -36,6 +36,8 @@ def run_rows(step: TableStep, task: Task, context: Context, work: Work) -> None:
     source = context.inputs[task.number[1]]
     path = fetch_input(source, context)
     box = PartBox(step, task, context, work, source)
+    if source.note:
+        box.note(source.note)
     try:
         step.apply(path, box)
         box.finish()

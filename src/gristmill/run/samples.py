@@ -86,11 +86,10 @@ def run_samples(
     source = context.inputs[task.number[1]]
     rows, table = _read_part(layout.folder / task.inputs[0].path, task, layout.folder)
     tried = [Tried(position, row) for position, row in rows.items()]
+    number = task.number[1] if source.number is None else source.number
     for one, row in zip(tried, rows_of(table), strict=True):
         origin = Origin(source=source.source, file=source.name, row=one.row)
-        one.take(
-            _parsed(recipe.parse, row, origin, place=recipe.key.format(file=task.number[1], row=one.row))
-        )
+        one.take(_parsed(recipe.parse, row, origin, place=recipe.key.format(file=number, row=one.row)))
     _drop_repeated_keys(tried)
     layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
     box = MediaBox(layout.spool(task), task, context)

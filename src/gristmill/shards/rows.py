@@ -9,9 +9,10 @@ json         one array of objects, or in truth JSON lines; rows are carried like
 parquet      read by row groups; times in nanoseconds, which Python's types cannot hold, become text
 ===========  =========================================================================================
 
-All but parquet may be gzipped (``.gz``); a UTF-8 byte order mark and CRLF are understood; blank lines are no
-rows. A JSON row is carried as text instead of in columns because that is the one schema that fits every row:
-nothing is lost where a type changes from row to row, a name is missing, or a number is large.
+All but parquet may be gzipped (``.gz``) or lie in a zip (``.zip``, its first file); a UTF-8 byte order mark and
+CRLF are understood; blank lines are no rows. A JSON row is carried as text instead of in columns because that is
+the one schema that fits every row: nothing is lost where a type changes from row to row, a name is missing, or a
+number is large.
 """
 
 from __future__ import annotations
@@ -89,13 +90,13 @@ def guess_format(path: str | Path) -> str:
     Raises:
         UsageError: None of :data:`FORMATS`.
     """
-    extension = Path(path).name.lower().removesuffix(".gz").rpartition(".")[2]
+    extension = Path(path).name.lower().removesuffix(".gz").removesuffix(".zip").rpartition(".")[2]
     format = "jsonl" if extension == "ndjson" else extension
     if format in FORMATS:
         return format
     raise UsageError(
         f"{path}: the name does not tell the format. Give it one of these endings: "
-        f"{', '.join('.' + known for known in FORMATS)}; all but .parquet may be followed by .gz."
+        f"{', '.join('.' + known for known in FORMATS)}; all but .parquet may be followed by .gz or .zip."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from gristmill.shards.lossless import dumps, loads, utf8
 from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Text, Turn
 
-__all__ = ["decode_sample", "encode_sample", "sample_json", "sample_parts"]
+__all__ = ["caption_of", "decode_sample", "encode_sample", "sample_json", "sample_parts"]
 
 _MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef))
 
@@ -28,7 +28,7 @@ def sample_parts(sample: Sample, bodies: Mapping[str, bytes]) -> list[tuple[str,
         KeyError: A medium without a body.
     """
     parts = [(name, bodies[name]) for name in sample.media]
-    if (text := sample.text()) and _is_captioned(sample.turns):
+    if text := caption_of(sample):
         parts.append(("txt", utf8(text)))
     parts.append(("json", sample_json(sample)))
     return parts
@@ -37,20 +37,21 @@ def sample_parts(sample: Sample, bodies: Mapping[str, bytes]) -> list[tuple[str,
 def sample_json(sample: Sample) -> bytes:
     """The ``json`` part: the same bytes for the same sample; nothing in it depends on the run.
 
-    The facts of a single medium stand flat, under img2dataset's names; those of several stand in ``media``
-    by part name. ``bytes`` is the size upstream, ``stored_bytes`` the size here; ``width`` and ``height`` are
-    of what is stored. Then come ``turns`` (unless the sample is a plain caption), the sample's columns,
-    ``origin`` and ``upstream``, the row as it was. Columns that would hide one of the other names stand in
-    ``columns``. What JSON cannot say is written as in :mod:`gristmill.shards.lossless`.
+    The facts of the one medium of a caption (part ``jpg``) stand flat, under img2dataset's names; those of media
+    named by their position (``000.jpg``), be it only one, stand in ``media`` by part name. ``bytes`` is the size
+    upstream, ``stored_bytes`` the size here; ``width`` and ``height`` are of what is stored. Then come ``turns``
+    (unless the sample is a plain caption), the sample's columns, ``origin`` and ``upstream``, the row as it was.
+    Columns that would hide one of the other names stand in ``columns``. What JSON cannot say is written as in
+    :mod:`gristmill.shards.lossless`.
     """
     record: dict[str, Json] = {"key": sample.key}
     media = {name: _facts(ref) for name, ref in sample.media.items()}
-    facts = next(iter(media.values())) if len(media) == 1 else {}
+    facts = next(iter(media.values())) if len(media) == 1 and not any("." in name for name in media) else {}
     if facts:
         record["url"] = facts["url"]
-    record["caption"] = (sample.text() or None) if _is_captioned(sample.turns) else None
+    record["caption"] = caption_of(sample) or None
     record.update(facts)
-    if len(media) > 1:
+    if media and not facts:
         record["media"] = media
     if not _is_caption(sample.turns):
         record["turns"] = [_plain_turn(turn) for turn in sample.turns]
@@ -62,6 +63,11 @@ def sample_json(sample: Sample) -> bytes:
     record["origin"] = _plain_origin(sample.origin)
     record["upstream"] = sample.upstream
     return dumps(record)
+
+
+def caption_of(sample: Sample) -> str:
+    """The text of a sample that is a caption, and nothing of one that has turns to be read: a document, a talk."""
+    return sample.text() if _is_captioned(sample.turns) else ""
 
 
 def encode_sample(sample: Sample) -> bytes:

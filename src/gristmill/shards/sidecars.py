@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.shards.lossless import utf8
+from gristmill.shards.samples import caption_of
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef
 from gristmill.spec.step import Attempt
@@ -83,7 +84,7 @@ class Sidecars:
             (
                 attempt.key,
                 _text(ref.url),
-                _text(sample.text() if sample else None),
+                _text(caption_of(sample) if sample else None),
                 status_of(attempt.reason),
                 attempt.reason and str(attempt.reason),
                 ref.width_px,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,11 @@ __all__ = ["MAX_ROW_BYTES", "Piece", "array_elements", "lines", "open_text"]
 MAX_ROW_BYTES = 16 << 20
 """A longer line, or element of an array, is passed over unread."""
 
+MAX_UNPACKED_BYTES = 64 << 30
+"""More than that in one zip is no annotation file."""
+
 _CHUNK_BYTES = 1 << 20
+_DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError)
 _UTF8_BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -39,26 +45,47 @@ class Piece:
 
 @contextmanager
 def open_text(path: Path) -> Iterator[BinaryIO]:
-    """A byte stream over a text file, unpacked if its name ends in ``.gz``, behind its UTF-8 BOM.
+    """A byte stream over a text file, unpacked if its name ends in ``.gz`` or ``.zip``, behind its UTF-8 BOM.
+
+    Of a zip the first file is read, in place: nothing is extracted.
 
     Raises:
-        SourceError: UTF-16, or damaged gzip, then or while it is read within the block.
+        SourceError: UTF-16, or a damaged gzip or zip, then or while it is read within the block.
         GristmillError: What the operating system refuses, as a sentence.
     """
     try:
         with path.open("rb", _CHUNK_BYTES) as raw:
-            packed = path.name.lower().endswith(".gz")
-            stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
+            stream = _unpacked(path, raw)
             start = stream.read(len(_UTF8_BOM))
             if start.startswith(_OTHER_BOMS):
                 raise SourceError(f"{path} is UTF-16. Make it UTF-8: iconv -f utf-16 -t utf-8 {path.name}")
             if start != _UTF8_BOM:
                 stream.seek(0)
             yield stream
-    except (EOFError, zlib.error, gzip.BadGzipFile) as err:
-        raise SourceError(f"{path}: damaged gzip ({err}). Fetch it again.") from err
+    except _DAMAGED as err:
+        kind = "zip" if path.name.lower().endswith(".zip") else "gzip"
+        raise SourceError(f"{path}: damaged {kind} ({err}). Fetch it again.") from err
     except OSError as err:
         raise machine_error(err, path) from err
+
+
+def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    if not name.endswith(".zip"):
+        return raw
+    archive = zipfile.ZipFile(raw)
+    member = next((info for info in archive.infolist() if not info.is_dir()), None)
+    if member is None:
+        raise SourceError(f"{path}: there is no file in this zip. Fetch it again.")
+    if member.flag_bits & 1:
+        raise SourceError(f"{path}: {member.filename!r} is encrypted. Unpack it and give the plain file.")
+    if member.file_size > MAX_UNPACKED_BYTES:
+        raise SourceError(
+            f"{path}: {member.filename!r} unpacks to {member.file_size >> 30} GiB, more than an annotation file has."
+        )
+    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, archive.open(member)), _CHUNK_BYTES))
 
 
 def lines(stream: BinaryIO, *, max_bytes: int = MAX_ROW_BYTES, verbatim: bool = False) -> Iterator[Piece]:

@@ -22,7 +22,11 @@ class Reason(StrEnum):
     BEYOND_SHARE = "beyond_share"  # passes the floor, is not among the best share
     NOT_CHOSEN = "not_chosen"  # outside --only N
     EMPTY_TEXT = "empty_text"
+    FEW_IMAGES = "few_images"  # a document without images, or with fewer than it must have
     DUPLICATE_KEY = "duplicate_key"
+
+    # a document's image
+    NOT_NEEDED = "not_needed"  # not asked for: one before it was lost, and the document with it
 
     # the address
     BAD_URL = "bad_url"

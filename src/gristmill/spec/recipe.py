@@ -25,11 +25,14 @@ class Source:
         key: What ``--source KEY=PATH`` replaces.
         hub: Dataset repository on the Hugging Face hub.
         revision: Commit of that repository. A source is pinned or it is a person's own copy.
-        patterns: Which files, in the order of their sorted names.
+        patterns: Which files.
         url: Address of a single file; it is pinned by its checksum.
         sha256: Checksum of that file, hex.
         path: A local file or folder, when it is somebody's own list.
         by_hand: The sentence that tells a person what to do, when no client can fetch it.
+        number: Pattern of a file's name whose group is its number upstream. Keys of samples are then made from it.
+        order: ``published`` is by name as text, as published scripts sort; ``numeric`` is by number.
+        gaps: Numbers that upstream does not have.
         files, size_bytes, rows: As published, for ``plan`` before anything is asked.
     """
 
@@ -44,6 +47,9 @@ class Source:
     format: str = "parquet"
     license: str = "unknown"
     access: Access = "open"
+    number: str | None = None
+    order: Literal["published", "numeric"] = "published"
+    gaps: tuple[int, ...] = ()
     files: int | None = None
     size_bytes: int | None = None
     rows: int | None = None
@@ -53,6 +59,10 @@ class Source:
             raise RecipeError(f"source {self.key!r}: {self.hub} has no pinned revision")
         if self.url and not re.fullmatch(r"[0-9a-f]{64}", self.sha256 or ""):
             raise RecipeError(f"source {self.key!r}: {self.url} has no SHA-256 to be known by")
+        if self.order not in {"published", "numeric"}:
+            raise UsageError(f"{self.key}.order={self.order}: expected published or numeric")
+        if self.order == "numeric" and self.number is None:
+            raise UsageError(f"{self.key}.order=numeric: the names of its files have no number")
 
     @property
     def home(self) -> str | None:
@@ -66,12 +76,14 @@ class Expect:
 
     Attributes:
         kept_share: Least share of the requested media that should survive the crawl, 0 to 1.
+        media_per_row: Usual number of media of one row, for ``plan``.
         stored_bytes: Usual size of one stored sample, for ``plan``.
         received_bytes: Usual size of one answer, for ``plan``.
     """
 
     kept_share: float = 0.0
     selected_share: float = 1.0
+    media_per_row: float = 1.0
     stored_bytes: int | None = None
     received_bytes: int | None = None
     remark: str = ""
@@ -141,24 +153,30 @@ class Recipe:
             "recipe": self.public_name,
             "version": self.version,
             "steps": [step.identity() for step in self.steps],
+            **({"order": orders} if (orders := {s.key: s.order for s in self.sources if s.number}) else {}),
         }
 
     def with_settings(self, settings: Mapping[str, str]) -> Recipe:
         """The recipe with ``STEP.FIELD`` settings replaced by values as typed on the command line.
 
+        Of a source ``SOURCE.order`` can be set: the order of its annotation files.
+
         Raises:
             UnknownName: No such step or field.
             UsageError: The text does not fit the field's type.
         """
-        steps = list(self.steps)
+        steps, sources = list(self.steps), list(self.sources)
         for dotted, text in settings.items():
-            step_name, _, field_name = dotted.partition(".")
-            places = [i for i, step in enumerate(steps) if step.name == step_name]
-            if not places:
-                raise UnknownName("step", step_name, tuple(s.name for s in steps))
+            name, _, field_name = dotted.partition(".")
+            places = [i for i, step in enumerate(steps) if step.name == name]
+            own = [i for i, source in enumerate(sources) if source.key == name and field_name == "order"]
+            if not places and not own:
+                raise UnknownName("step", name, tuple(s.name for s in steps))
             for place in places:
                 steps[place] = _set_field(steps[place], field_name, text)
-        return replace(self, steps=tuple(steps))
+            for place in () if places else own:
+                sources[place] = replace(sources[place], order=text)  # type: ignore[arg-type]  # it is checked
+        return replace(self, steps=tuple(steps), sources=tuple(sources))
 
 
 def _set_field(step: Step, name: str, text: str) -> Step:
