@@ -27,7 +27,7 @@ def test_by_number_or_as_text():
     found = arranged(SOURCE, shards(10, 2, 1, 100))
     assert [file.number for file in found] == [1, 2, 10, 100]
     published = arranged(replace(SOURCE, order="published"), shards(10, 2, 1, 100))
-    assert [file.number for file in published] == [10, 100, 1, 2]  # "_" sorts behind digits
+    assert [file.number for file in published] == [100, 10, 1, 2]  # "_" sorts behind digits
 
 
 def test_a_file_packed_and_unpacked_is_taken_once():

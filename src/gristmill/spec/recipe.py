@@ -107,7 +107,7 @@ class Recipe:
     stages: tuple[Literal["align", "pretrain", "sft"], ...] = ()
     traps: tuple[str, ...] = ()
     writes: frozenset[str] = field(default_factory=frozenset)  # what parse provides
-    key: str = "{file:05d}{row:010d}"  # of samples that parse gives none: by their place upstream
+    key: str = "{file:05d}{row:010d}"  # where parse gives none: by the place upstream; file is the position, or the number in its name
     groups: tuple[str, ...] = ()  # names under which it is run together with others
     expect: Expect = field(default_factory=Expect)
 
