@@ -84,6 +84,11 @@ class Hold:
         self._budget._seen(size_bytes)
         self._keep(size_bytes)
 
+    def shrink(self, to_bytes: int) -> None:
+        """Give back what is held beyond ``to_bytes`` for bytes that are yet to come."""
+        if to_bytes < self.held_bytes:
+            self._keep(to_bytes)
+
     def close(self) -> None:
         """Give everything back."""
         self._keep(0)

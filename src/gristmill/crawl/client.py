@@ -55,6 +55,10 @@ class Exchange:
     received_bytes: int = 0
     left_s: float = 0.0
     """What is left of the time for this try."""
+    asked: bool = False
+    """Whether the server was asked at all."""
+    head_s: float | None = None
+    """From the request to the head of its answer."""
 
 
 class _HeadFirst(ResponseHandler):
@@ -150,7 +154,13 @@ class Client:
         await self._session.close()
 
     async def exchange(
-        self, target: Target, *, hold: Hold, left_s: float, keep_alive: Callable[[], bool]
+        self,
+        target: Target,
+        *,
+        hold: Hold,
+        left_s: float,
+        keep_alive: Callable[[], bool],
+        give_way: Callable[[int], bool],
     ) -> Exchange:
         """Ask for one URL, once, without following a redirect.
 
@@ -159,13 +169,14 @@ class Client:
             hold: Bytes of the body are held here; the caller gives them back.
             left_s: Seconds left for this try; a lookup does not count.
             keep_alive: Whether the connection is likely to be used again; asked before and after the head.
+            give_way: Called with the bytes received so far once the server turns out to be slow.
 
         Returns:
             What came of it. Only cancellation from outside, and bugs, raise.
         """
-        attempt = self._watch.begin(left_s)
+        attempt = self._watch.begin(left_s, lambda: give_way(attempt.received_bytes))
         _ATTEMPT.set(attempt)
-        result = Exchange()
+        result = Exchange(asked=True)
         try:
             if self._resolver.known(target.host) is None:
                 await self._look_up(target)
@@ -198,12 +209,14 @@ class Client:
         self, target: Target, attempt: Attempt, hold: Hold, keep_alive: Callable[[], bool], result: Exchange
     ) -> None:
         loop_time = self._loop.time
-        attempt.enter(Phase.HEAD, loop_time())
+        asked_s = loop_time()
+        attempt.enter(Phase.HEAD, asked_s)
         response = await self._session.get(
             target.url(), allow_redirects=False, headers=None if keep_alive() else _CLOSE
         )
         try:
             attempt.enter(Phase.BODY, loop_time())
+            result.head_s = attempt.seen_at_s - asked_s
             attempt.response = response
             await self._read(response, attempt, hold, keep_alive, result)
         finally:

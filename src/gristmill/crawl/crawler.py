@@ -7,15 +7,17 @@ import random as random_module
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from gristmill.crawl.answer import Answer, clean, without_userinfo
-from gristmill.crawl.budget import ByteBudget, Hold
+from gristmill.crawl.budget import ByteBudget
 from gristmill.crawl.client import Client, Exchange
 from gristmill.crawl.dns import Resolver
 from gristmill.crawl.guard import Refused, join, parse
 from gristmill.crawl.loop import room_for_sockets
+from gristmill.crawl.manners import Manners
 from gristmill.crawl.retry import WORTH_ANOTHER_TRY, backoff_s, retry_after_s
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
@@ -78,13 +80,18 @@ class Crawler:
         self._schedule: Schedule[Item] = Schedule(settings.per_host)
         self._budget = ByteBudget(settings.bytes_in_memory)
         self._landings: dict[str, int] = {}  # redirects by the host that they led to
+        self._manners = Manners(settings)
         self._flying = 0
+        self._waiting = 0  # for slow servers
+        self._most_waiting = settings.in_flight_slow
         self._consuming = 0
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        room_for_sockets(SOCKETS_PER_IN_FLIGHT * self.settings.in_flight)
+        least = SOCKETS_PER_IN_FLIGHT * self.settings.in_flight
+        room = room_for_sockets(least + self.settings.in_flight_slow)
+        self._most_waiting = max(0, min(self.settings.in_flight_slow, room - least))
         self._watch = Watch(self.settings, self._loop)
         self._client = Client(self.settings, self._resolver, self._watch)
         return self
@@ -193,7 +200,7 @@ class Crawler:
 
     def _begin(self, host: Host[Item], item: Item) -> None:
         self._flying += 1
-        place = Place(host, self._budget.open())
+        place = Place(host, self._budget.open(), self._loop.time())
         task = self._loop.create_task(self._run(place, item))
         item.batch.tasks.add(task)
         # In a callback, because a task that is cancelled before its first step runs no ``finally``.
@@ -209,14 +216,28 @@ class Crawler:
         """Give back a place among those in flight."""
         if place.flying:
             place.flying = False
-            self._flying -= 1
+            if place.slow:
+                self._waiting -= 1
+            else:
+                self._flying -= 1
             self._schedule.done(place.host)
             self._schedule.forget_idle(place.host, self._loop.time())
 
+    def _give_way(self, place: Place, received_bytes: int) -> bool:
+        """Let others begin in place of a request whose server is slow; False if too many wait already."""
+        if not place.flying or self._waiting >= self._most_waiting:
+            return False
+        place.slow = True
+        self._flying -= 1
+        self._waiting += 1
+        place.hold.shrink(received_bytes)
+        self._pump()
+        return True
+
     async def _run(self, place: Place, item: Item) -> None:
         """One exchange of one URL, and what follows from it."""
-        exchange = await self._exchange(place.host, item, place.hold)
-        answer = self._judge(place.host, item, exchange)
+        exchange = await self._exchange(place, item)
+        answer = self._judge(place, item, exchange)
         self._land(place)
         if answer is None:
             return
@@ -230,8 +251,8 @@ class Crawler:
             self._consuming -= 1
         item.batch.answered()
 
-    async def _exchange(self, host: Host[Item], item: Item, hold: Hold) -> Exchange:
-        now_s = self._loop.time()
+    async def _exchange(self, place: Place, item: Item) -> Exchange:
+        host, now_s = place.host, self._loop.time()
         if item.began_s is None:
             item.began_s = now_s
         if item.target is None:
@@ -244,16 +265,18 @@ class Crawler:
             item.left_s = self.settings.total_s
         return await self._client.exchange(
             item.target,
-            hold=hold,
+            hold=place.hold,
             left_s=item.left_s,
             keep_alive=lambda: bool(host.queue) or self._landings.get(host.key, 0) > 1,
+            give_way=partial(self._give_way, place),
         )
 
-    def _judge(self, host: Host[Item], item: Item, exchange: Exchange) -> Answer | None:
+    def _judge(self, place: Place, item: Item, exchange: Exchange) -> Answer | None:
         """The URL's answer, or None if it was queued once more: for a redirect, or for another try."""
         item.received_bytes += exchange.received_bytes
         item.opt_out.update(dict.fromkeys(exchange.opt_out))
         item.status = exchange.status or item.status
+        self._learn(place, exchange)
         if exchange.reason is None and exchange.location is not None:
             try:
                 self._follow(item, exchange.location, exchange.left_s)
@@ -263,11 +286,26 @@ class Crawler:
                 exchange.detail = f"to nowhere: {refusal.detail}" if unusable else refusal.detail
             else:
                 return None
-        if exchange.reason is None:
-            host.pauses_s = 0.0
-        elif self._try_again(host, item, exchange):
+        if exchange.reason is not None and self._try_again(place.host, item, exchange):
             return None
         return self._answer(item, exchange)
+
+    def _learn(self, place: Place, exchange: Exchange) -> None:
+        """What an exchange says about its host; nothing if none was made."""
+        host, now_s = place.host, self._loop.time()
+        if not exchange.asked:
+            return
+        if exchange.reason is None:
+            self._manners.answered(host, began_s=place.began_s, now_s=now_s, head_s=exchange.head_s)
+        else:
+            self._manners.failed(
+                host,
+                exchange.reason,
+                exchange.detail,
+                exchange.status,
+                began_s=place.began_s,
+                now_s=now_s,
+            )
 
     def _follow(self, item: Item, location: str, left_s: float) -> None:
         """Queue a redirect's target at its own host, ahead of what has not begun yet."""
@@ -296,7 +334,10 @@ class Crawler:
         wait_s = backoff_s(self.settings.backoff_s, item.tries, self._random) + CLOCK_LAG_S
         if exchange.status in {429, 503}:
             wait_s = max(wait_s, (item.retry_after_s or 0.0) + CLOCK_LAG_S)
-            if not self._pause(host, now_s, wait_s, exchange):
+            assert exchange.reason is not None
+            if not self._manners.asked_to_wait(
+                host, exchange.reason, exchange.status, now_s=now_s, wait_s=wait_s, slack_s=CLOCK_LAG_S
+            ):
                 return False
         worth = exchange.reason in WORTH_ANOTHER_TRY or exchange.status in RETRIED_STATUSES
         if not worth or item.tries >= self.settings.tries:
@@ -306,24 +347,6 @@ class Crawler:
         if not item.batch.ended:
             self._schedule.add_later(item.origin.key, item, now_s + wait_s)
         return True
-
-    def _pause(self, host: Host[Item], now_s: float, wait_s: float, exchange: Exchange) -> bool:
-        """Leave a host alone for a while; False if that is longer than we are willing to wait."""
-        host.pauses_s += max(0.0, now_s + wait_s - max(now_s, host.paused_until_s))
-        if (
-            wait_s <= self.settings.max_retry_after_s + CLOCK_LAG_S
-            and host.pauses_s <= self.settings.max_host_pause_s
-        ):
-            host.paused_until_s = max(host.paused_until_s, now_s + wait_s)
-            return True
-        assert exchange.reason is not None
-        host.closed_until_s = now_s + max(wait_s, self.settings.max_host_pause_s)
-        asked_s = exchange.status, max(wait_s, host.pauses_s)
-        host.closed_because = (
-            exchange.reason,
-            "not asked: the host answered {} and wants {:.0f} s of patience".format(*asked_s),
-        )
-        return False
 
     def _answer(self, item: Item, exchange: Exchange) -> Answer:
         began_s = item.began_s

@@ -26,16 +26,21 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def room_for_sockets(count: int) -> None:
+def room_for_sockets(count: int) -> int:
     """Raise this process's soft limit of open files to ``count``, as far as its hard limit allows.
 
     Many systems begin with 1,024. The limit is never lowered, and where there is none nothing happens.
+
+    Returns:
+        How many may be open now, or ``count`` if that is less or unknown.
     """
     try:
         import resource
     except ImportError:  # not on this system
-        return
+        return count
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return count if soft == resource.RLIM_INFINITY else min(count, soft)

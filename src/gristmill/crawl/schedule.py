@@ -20,17 +20,26 @@ class Host(Generic[T]):
 
     __slots__ = (
         "active",
+        "answered",
         "closed_because",
         "closed_until_s",
+        "failing_since_s",
+        "failures",
+        "gap_s",
         "in_line",
         "key",
+        "lately_s",
         "later",
+        "limit",
         "paused_until_s",
         "pauses_s",
         "queue",
+        "remembered_until_s",
+        "slowed_at_s",
+        "usual_s",
     )
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, limit: int) -> None:
         self.key = key
         self.queue: deque[T] = deque()
         self.active = 0
@@ -40,10 +49,24 @@ class Host(Generic[T]):
         self.pauses_s = 0.0  # sum of its pauses since its last good answer
         self.closed_until_s = 0.0  # it asked for more patience than we have: answered without asking
         self.closed_because: tuple[Reason, str] | None = None
+        self.limit = float(limit)  # most under way at once; rounded down
+        self.gap_s = 0.0  # least time from one request's start to the next one's
+        self.failures = 0  # in a row, without any answer
+        self.failing_since_s = 0.0
+        self.answered = False
+        self.slowed_at_s = 0.0
+        self.usual_s: float | None = None  # how long its answers take to begin
+        self.lately_s = 0.0
+        self.remembered_until_s = 0.0
+
+    @property
+    def full(self) -> bool:
+        """Whether as many are under way as may be."""
+        return self.active + 1 > self.limit
 
 
 class Schedule(Generic[T]):
-    """Gives out items so that no host has more than ``per_host`` and no host starves another.
+    """Gives out items so that no host has more than its limit (``per_host`` to begin with) and none starves another.
 
     The order is a function of the order of :meth:`add` and of when items finish; it involves no chance.
     """
@@ -59,7 +82,7 @@ class Schedule(Generic[T]):
         """The host of this name, made if need be."""
         host = self._hosts.get(key)
         if host is None:
-            host = self._hosts[key] = Host(key)
+            host = self._hosts[key] = Host(key, self._per_host)
         return host
 
     def add(self, key: str, item: T, *, first: bool = False) -> None:
@@ -88,10 +111,12 @@ class Schedule(Generic[T]):
                     host.in_line = True
                     heapq.heappush(self._wakeups, (host.paused_until_s, next(self._serial), host, None))
                 continue
-            if not host.queue or host.active >= self._per_host:
+            if not host.queue or host.full:
                 continue
             item = host.queue.popleft()
             host.active += 1
+            if host.gap_s:
+                host.paused_until_s = max(host.paused_until_s, now_s + host.gap_s)
             self._enlist(host)
             return host, item
         return None
@@ -104,7 +129,7 @@ class Schedule(Generic[T]):
     def forget_idle(self, host: Host[T], now_s: float) -> None:
         """Drop a host of which nothing need be remembered."""
         if not (host.queue or host.active or host.later or host.in_line) and (
-            max(host.paused_until_s, host.closed_until_s) <= now_s
+            max(host.paused_until_s, host.closed_until_s, host.remembered_until_s) <= now_s
         ):
             self._hosts.pop(host.key, None)
 
@@ -131,7 +156,7 @@ class Schedule(Generic[T]):
             self.forget_idle(host, now_s)
 
     def _enlist(self, host: Host[T]) -> None:
-        if host.queue and not host.in_line and host.active < self._per_host:
+        if host.queue and not host.in_line and not host.full:
             host.in_line = True
             self._line.append(host)
 

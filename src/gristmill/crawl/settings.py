@@ -23,6 +23,11 @@ class CrawlSettings:
 
     in_flight: int = 256
     """Requests under way at once in this process."""
+    in_flight_slow: int = 1024
+    """Requests beside those in flight whose servers keep us waiting: each gives up its place among those in
+    flight after ``slow_after_s``, so that dead and slow hosts do not hold up the others."""
+    slow_after_s: float = 2.0
+    """A request that has brought less than 8 kB a second by then counts as slow."""
     per_host: int = 6
     """Connections to one host at once. Six is what browsers open over HTTP/1.1, so it is what servers
     and their abuse limits are sized for."""
@@ -51,6 +56,14 @@ class CrawlSettings:
     """Pauses that one host may ask for in a row, without one good answer in between, before the rest
     of its URLs is given up unasked. It keeps a host that answers 429 to everything from holding a run."""
 
+    host_failures: int = 6
+    """Failures in a row without any answer (refused, timed out, stalled, reset, TLS) after which the rest of a
+    host's URLs is given up unasked, if they go on for ``host_patience_s``. 0 is never."""
+    host_patience_s: float = 10.0
+    """How long a host may go on failing; six times as long if it has answered before."""
+    host_memory_s: float = 300.0
+    """How long a host that was given up is left alone, and how long its failures are remembered."""
+
     contact: str | None = None
     """A URL or mail address, sent with the user agent, for those who want to complain."""
     respect_opt_out: bool = True
@@ -74,12 +87,17 @@ class CrawlSettings:
     """What is under way when the crawl is stopped may end within this time."""
 
     def __post_init__(self) -> None:
-        for name in ("in_flight", "per_host", "bytes_in_memory", "max_body_bytes", "tries", "dns_lookups"):
+        counts = ("in_flight", "in_flight_slow", "per_host", "bytes_in_memory", "max_body_bytes", "tries")
+        times = ("total_s", "connect_s", "stall_s", "min_rate_window_s", "dns_timeout_s", "slow_after_s")
+        for name in (*counts, "dns_lookups"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("total_s", "connect_s", "stall_s", "min_rate_window_s", "dns_timeout_s"):
+        for name in times:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0 seconds, not {getattr(self, name)}")
+        for name in ("host_failures", "host_patience_s", "host_memory_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.contact is not None and not (self.contact.isascii() and self.contact.isprintable()):
             raise ValueError("contact must be printable ASCII: it becomes part of an HTTP header")
 

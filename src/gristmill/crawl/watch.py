@@ -7,6 +7,7 @@ at all requests, and cancels those that are over time; limits are therefore kept
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import IntEnum
 
 import aiohttp
@@ -16,6 +17,8 @@ from gristmill.spec.reasons import Reason
 
 LOOKUP_PATIENCE = 4
 """Lookups have limits of their own and wait for their turn, which is not the URL's fault. This is a last resort."""
+SLOW_BYTES_S = 8_000
+"""A request that has brought fewer bytes a second than that, its lookup included, gives way to others."""
 
 __all__ = ["Attempt", "Phase", "Watch"]
 
@@ -32,8 +35,10 @@ class Attempt:
     """One exchange under way, as the sweep sees it. The exchange itself only counts bytes."""
 
     __slots__ = (
+        "began_s",
         "deadline_s",
         "detail",
+        "give_way",
         "opened",
         "paused",
         "phase",
@@ -42,14 +47,20 @@ class Attempt:
         "response",
         "seen_at_s",
         "seen_bytes",
+        "slow",
         "task",
         "verdict",
         "window_at_s",
         "window_bytes",
     )
 
-    def __init__(self, task: asyncio.Task[object], now_s: float, left_s: float) -> None:
+    def __init__(
+        self, task: asyncio.Task[object], now_s: float, left_s: float, give_way: Callable[[], bool]
+    ) -> None:
         self.task = task
+        self.began_s = now_s
+        self.give_way = give_way
+        self.slow = False  # it has given way to others
         self.deadline_s = now_s + LOOKUP_PATIENCE * left_s  # until the exchange proper begins
         self.phase = Phase.LOOKUP
         self.received_bytes = self.seen_bytes = self.window_bytes = 0
@@ -79,12 +90,18 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._swept_s = 0.0
 
-    def begin(self, left_s: float) -> Attempt:
-        """Watch the current task, which has ``left_s`` seconds from when its lookup is done."""
+    def begin(self, left_s: float, give_way: Callable[[], bool]) -> Attempt:
+        """Watch the current task.
+
+        Args:
+            left_s: Seconds that it has from when its lookup is done.
+            give_way: Called once the server turns out to be slow, so that others need not wait for it; called
+                again later if it returns False.
+        """
         task = asyncio.current_task()
         assert task is not None
         now_s = self._loop.time()
-        attempt = Attempt(task, now_s, left_s)
+        attempt = Attempt(task, now_s, left_s, give_way)
         self._attempts[attempt] = None
         if self._timer is None:
             self._swept_s = now_s
@@ -109,12 +126,22 @@ class Watch:
         for attempt in list(self._attempts):
             if attempt.paused or ours_s:
                 excused_s = max(since_s if attempt.paused else 0.0, ours_s)
+                attempt.began_s += excused_s
                 attempt.deadline_s += excused_s
                 attempt.seen_at_s += excused_s
                 attempt.window_at_s += excused_s
-            elif attempt.verdict is None and self._too_slow(attempt, now_s):
-                attempt.task.cancel()
+            elif attempt.verdict is None:
+                if self._too_slow(attempt, now_s):
+                    attempt.task.cancel()
+                elif not attempt.slow and self._holds_up(attempt, now_s):
+                    attempt.slow = attempt.give_way()
         self._timer = self._loop.call_later(self._tick_s, self._sweep) if self._attempts else None
+
+    def _holds_up(self, attempt: Attempt, now_s: float) -> bool:
+        under_way_s = now_s - attempt.began_s
+        return (
+            under_way_s >= self._settings.slow_after_s and attempt.received_bytes < under_way_s * SLOW_BYTES_S
+        )
 
     def _too_slow(self, attempt: Attempt, now_s: float) -> bool:
         settings = self._settings

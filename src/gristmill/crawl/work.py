@@ -44,11 +44,12 @@ class Batch:
 class Place:
     """One exchange's place among those in flight, and its part of the byte budget."""
 
-    __slots__ = ("flying", "hold", "host")
+    __slots__ = ("began_s", "flying", "hold", "host", "slow")
 
-    def __init__(self, host: Host[Item], hold: Hold) -> None:
-        self.host, self.hold = host, hold
+    def __init__(self, host: Host[Item], hold: Hold, began_s: float) -> None:
+        self.host, self.hold, self.began_s = host, hold, began_s
         self.flying = True
+        self.slow = False  # it waits for a slow server, in a place beside those in flight
 
 
 class Item:

@@ -50,12 +50,15 @@ class Crawl(ShardStep):
     respect_opt_out: bool = True
 
     in_flight: int = circumstance(256)
+    in_flight_slow: int = circumstance(1024)
     per_host: int = circumstance(6)
     bytes_in_memory: int = circumstance(32 << 20)
     total_s: float = circumstance(30.0)
     connect_s: float = circumstance(5.0)
     stall_s: float = circumstance(10.0)
     tries: int = circumstance(3)
+    host_failures: int = circumstance(6)
+    host_patience_s: float = circumstance(10.0)
     contact: str | None = circumstance(None)
     verify_tls: bool = circumstance(True)
     allow_private_addresses: bool = circumstance(False)
@@ -98,12 +101,15 @@ class Crawl(ShardStep):
         """The exchange's part of the settings."""
         return CrawlSettings(
             in_flight=self.in_flight,
+            in_flight_slow=self.in_flight_slow,
             per_host=self.per_host,
             bytes_in_memory=self.bytes_in_memory,
             total_s=self.total_s,
             connect_s=self.connect_s,
             stall_s=self.stall_s,
             tries=self.tries,
+            host_failures=self.host_failures,
+            host_patience_s=self.host_patience_s,
             contact=self.contact,
             max_body_bytes=self.max_body_bytes,
             respect_opt_out=self.respect_opt_out,

@@ -1,0 +1,137 @@
+"""How one host is treated, by what its exchanges came to: fewer at once, pauses, and when it is given up.
+
+In plain order: a host that says 429 or 503, that lets requests time out, or whose answers come ever later, is
+asked less at once, and with each good answer a little more again (additive increase, multiplicative decrease,
+as in TCP). One that fails to answer at all is asked with growing pauses. One that goes on failing, or asks for
+more patience than we have, is given up: for a while its URLs are answered unasked, with the reason seen last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gristmill.crawl.schedule import Host
+from gristmill.crawl.settings import CrawlSettings
+from gristmill.spec.reasons import Reason
+
+__all__ = ["NO_ANSWER", "Manners"]
+
+NO_ANSWER = frozenset(
+    {
+        Reason.CONNECT_FAILED,
+        Reason.CONNECT_TIMEOUT,
+        Reason.TLS,
+        Reason.STALLED,
+        Reason.DEADLINE,
+        Reason.RESET,
+    }
+)
+"""Reasons that speak of the host rather than of the URL, if they come in a row."""
+
+_TIMED_OUT = frozenset({Reason.CONNECT_TIMEOUT, Reason.STALLED, Reason.DEADLINE})
+_SLOW_DOWN = frozenset({429, 503})
+LONGEST_PAUSE_S = 5.0
+"""Between two requests to a host that fails to answer."""
+PATIENCE_WITH_OLD_FRIENDS = 6
+"""A host that has answered before is given so many times as long to come back."""
+LATENCY_GROWTH = 4.0
+LEAST_LATENCY_S = 1.0
+"""Answers that take this long, and so many times as long as the host's usual, are a sign of load."""
+
+
+class Manners:
+    """Judges hosts. Pure: time comes in as an argument, everything remembered lies in the host.
+
+    Args:
+        settings: Limits.
+    """
+
+    def __init__(self, settings: CrawlSettings) -> None:
+        self._settings = settings
+
+    def answered(self, host: Host[Any], *, began_s: float, now_s: float, head_s: float | None) -> None:
+        """A good answer came, whose head took ``head_s`` seconds: recover, unless answers come ever later."""
+        host.pauses_s = 0.0
+        self.alive(host)
+        if head_s is not None and self._grows_late(host, head_s):
+            self._slow_down(host, began_s, now_s)
+        else:
+            host.limit = min(float(self._settings.per_host), host.limit + 1.0 / host.limit)
+
+    def alive(self, host: Host[Any]) -> None:
+        """It answered something: it is not dead."""
+        host.failures = 0
+        host.answered = True
+
+    def failed(
+        self,
+        host: Host[Any],
+        reason: Reason,
+        detail: str,
+        status: int | None,
+        *,
+        began_s: float,
+        now_s: float,
+    ) -> None:
+        """An exchange brought no body. Whether the URL is asked again is not decided here."""
+        host.remembered_until_s = now_s + self._settings.host_memory_s
+        if status in _SLOW_DOWN or reason in _TIMED_OUT:
+            self._slow_down(host, began_s, now_s)
+        if reason not in NO_ANSWER:
+            if status is not None:
+                self.alive(host)
+            return
+        if host.failures == 0:
+            host.failing_since_s = began_s
+        host.failures += 1
+        if host.failures < 2 or host.closed_until_s > now_s:
+            return
+        pause_s = min(LONGEST_PAUSE_S, self._settings.backoff_s * 2.0 ** min(host.failures - 2, 16))
+        host.paused_until_s = max(host.paused_until_s, now_s + pause_s)
+        patience_s = self._settings.host_patience_s * (PATIENCE_WITH_OLD_FRIENDS if host.answered else 1)
+        failing_s = now_s - host.failing_since_s
+        if 0 < self._settings.host_failures <= host.failures and failing_s >= patience_s:
+            words = f"not asked: the host failed {host.failures} times in a row, over {failing_s:.0f} s ({detail})"
+            self._give_up(host, now_s + self._settings.host_memory_s, reason, words)
+            # one more failure is enough when it is tried again
+            host.failures, host.answered = self._settings.host_failures - 1, False
+
+    def asked_to_wait(
+        self, host: Host[Any], reason: Reason, status: int, *, now_s: float, wait_s: float, slack_s: float
+    ) -> bool:
+        """Leave a host alone for ``wait_s``, as it asked; False if that is longer than we are willing to wait.
+
+        Args:
+            host: The host, which answered ``status``.
+            reason: What its other URLs are given if it is given up.
+            now_s: The time.
+            wait_s: What it asked for, ``slack_s`` included.
+            slack_s: What we add ourselves.
+        """
+        settings = self._settings
+        host.pauses_s += max(0.0, now_s + wait_s - max(now_s, host.paused_until_s))
+        if wait_s <= settings.max_retry_after_s + slack_s and host.pauses_s <= settings.max_host_pause_s:
+            host.paused_until_s = max(host.paused_until_s, now_s + wait_s)
+            return True
+        words = "not asked: the host answered {} and wants {:.0f} s of patience"
+        words = words.format(status, max(wait_s, host.pauses_s))
+        self._give_up(host, now_s + max(wait_s, settings.max_host_pause_s), reason, words)
+        return False
+
+    def _give_up(self, host: Host[Any], until_s: float, reason: Reason, words: str) -> None:
+        host.closed_until_s, host.closed_because = until_s, (reason, words)
+
+    def _slow_down(self, host: Host[Any], began_s: float, now_s: float) -> None:
+        """Half as many at once; once for all requests that were under way together."""
+        if began_s >= host.slowed_at_s:
+            host.slowed_at_s = now_s
+            host.limit = max(1.0, host.limit / 2)
+
+    def _grows_late(self, host: Host[Any], head_s: float) -> bool:
+        """Whether the host's answers, on average, come much later than they are wont to."""
+        if host.usual_s is None:
+            host.usual_s = host.lately_s = head_s
+            return False
+        host.lately_s += (head_s - host.lately_s) / 4
+        host.usual_s = min(head_s, host.usual_s * 1.01)
+        return host.lately_s > max(LEAST_LATENCY_S, LATENCY_GROWTH * host.usual_s)

@@ -1,0 +1,125 @@
+"""How hosts are judged, without sockets or time."""
+
+from dataclasses import replace
+
+from crawl_server import QUICK
+
+from gristmill.crawl.manners import LEAST_LATENCY_S, Manners
+from gristmill.crawl.schedule import Host
+from gristmill.spec.reasons import Reason
+
+SETTINGS = replace(QUICK, per_host=8, host_failures=6, host_patience_s=10, host_memory_s=300, backoff_s=0.5)
+
+
+def host() -> Host[int]:
+    return Host("h", SETTINGS.per_host)
+
+
+def fail(host: Host[int], began_s: float, now_s: float, reason: Reason = Reason.STALLED) -> None:
+    Manners(SETTINGS).failed(host, reason, "no answer", None, began_s=began_s, now_s=now_s)
+
+
+def good(host: Host[int], now_s: float, head_s: float = 0.1) -> None:
+    Manners(SETTINGS).answered(host, began_s=now_s - head_s, now_s=now_s, head_s=head_s)
+
+
+def test_requests_that_time_out_together_halve_the_limit_once() -> None:
+    h = host()
+    for _ in range(8):
+        fail(h, 1.0, 11.0)
+    assert h.limit == 4
+    for _ in range(9):
+        fail(h, 12.0, 22.0)
+    assert h.limit == 2
+
+
+def test_good_answers_bring_the_limit_back_one_a_round() -> None:
+    h = host()
+    h.limit = 1.0
+    good(h, 1)
+    assert h.limit == 2
+    good(h, 2)
+    good(h, 3)
+    assert 2.8 < h.limit < 3
+    for i in range(200):
+        good(h, 4 + i)
+    assert h.limit == 8
+
+
+def test_answers_that_come_ever_later_lower_the_limit() -> None:
+    h = host()
+    for i in range(50):
+        good(h, i, 0.2)
+    assert h.limit == 8
+    for i in range(50):
+        good(h, 100 + i * 0.01, 0.7)  # later, but not late
+    assert h.limit == 8
+    for i in range(8):
+        good(h, 200 + i, 3 * LEAST_LATENCY_S)
+    assert h.limit < 4
+
+
+def test_a_host_that_was_always_slow_is_not_slowed_down_for_it() -> None:
+    h = host()
+    for i in range(50):
+        good(h, i, 3.0)
+    assert h.limit == 8
+
+
+def test_a_host_is_given_up_after_so_many_failures_over_so_long() -> None:
+    h = host()
+    for _ in range(20):
+        fail(h, 0.0, 0.1, Reason.RESET)
+    assert h.closed_because is None  # a hiccup: many failures, but all at once
+    assert 4 < h.paused_until_s <= 5.1
+    fail(h, 5.0, 10.5, Reason.RESET)
+    assert h.closed_until_s == 310.5
+    assert h.closed_because == (
+        Reason.RESET,
+        "not asked: the host failed 21 times in a row, over 10 s (no answer)",
+    )
+
+
+def test_one_that_was_given_up_gets_one_chance_when_it_is_asked_again() -> None:
+    h = host()
+    for _ in range(6):
+        fail(h, 0.0, 15.0)
+    assert h.closed_until_s == 315.0
+    fail(h, 316.0, 326.0)
+    assert h.closed_until_s == 626.0
+    Manners(SETTINGS).answered(h, began_s=700, now_s=701, head_s=0.1)
+    assert h.failures == 0
+
+
+def test_one_that_has_answered_before_is_given_more_time() -> None:
+    h = host()
+    good(h, 0.0)
+    for i in range(6):
+        fail(h, 1.0 + i, 15.0 + i)
+    assert h.closed_because is None
+    fail(h, 50.0, 61.5)
+    assert h.closed_because is not None
+
+
+def test_any_answer_is_a_sign_of_life() -> None:
+    h = host()
+    for i in range(60):
+        fail(h, i, i + 1)
+        Manners(SETTINGS).failed(h, Reason.HTTP_404, "404", 404, began_s=i, now_s=i + 1)
+    assert h.closed_because is None
+
+
+def test_what_only_concerns_the_url_or_our_names_does_not_count() -> None:
+    h = host()
+    for reason in (Reason.DNS_FAILED, Reason.SHORT_BODY, Reason.BAD_HTTP, Reason.TOO_LARGE):
+        for i in range(60):
+            Manners(SETTINGS).failed(h, reason, "", None, began_s=i, now_s=i + 1)
+    assert (h.failures, h.limit, h.closed_because) == (0, 8, None)
+
+
+def test_nobody_is_given_up_if_so_set() -> None:
+    h = host()
+    manners = Manners(replace(SETTINGS, host_failures=0))
+    for i in range(100):
+        manners.failed(h, Reason.STALLED, "", None, began_s=i, now_s=i + 10)
+    assert h.closed_because is None
