@@ -1,4 +1,3 @@
-import base64
 import io
 import os
 import pickle
@@ -11,10 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gristmill.shards.samples import sample_parts
-from gristmill.shards.vila import PickledList, coyo_item, part_names, read_pickle_safely
+from gristmill.shards.vila import PickledList, part_names, read_pickle_safely, stamp_of
 from gristmill.spec.errors import SourceError
-from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
@@ -54,7 +51,22 @@ def test_batches_of_any_length(count):
 
 def test_items_are_the_same_bytes_wherever_they_stand():
     one = {"id": 7, "tags": ["a", "a"]}
-    assert pickled([one, one]).count(pickled([one])[5:-2]) == 2
+    assert pickled([one, one]).count(pickled([one])[13:-2]) == 2
+
+
+def test_a_stamp_is_found_again_and_is_no_part_of_the_list(tmp_path):
+    for stamp in ("", "é" * 50, "x" * 300):
+        stream = io.BytesIO()
+        out = PickledList(stream, stamp)
+        out.add({"a": 1})
+        out.close()
+        path = tmp_path / "part.pkl"
+        path.write_bytes(stream.getvalue())
+        assert stamp_of(path) == stamp
+        assert pickle.loads(path.read_bytes()) == [{"a": 1}]
+    for other in (b"", b"\x80\x03", pickle.dumps([1]), pickle.dumps("text", 3), b"\x80\x03X\xff\xff\xff\xff"):
+        path.write_bytes(other)
+        assert stamp_of(path) is None
 
 
 def test_only_plain_data_is_written():
@@ -147,27 +159,6 @@ def test_cut_at_every_byte(tmp_path):
         path.write_bytes(body[:cut])
         with pytest.raises(SourceError):
             read_pickle_safely(path)
-
-
-def test_coyo_item_of_a_sample_as_it_lies_in_a_shard():
-    sample = Sample(
-        key="8589934600",
-        media={"jpg": MediaRef(url="http://a.test/1.jpg")},
-        turns=(Turn(role="caption", parts=(Show(media="jpg"), Text(text="é cat"))),),
-        columns={"clip_sim": 0.61},
-        upstream={"id": 8589934600},
-    )
-    parts = dict(sample_parts(sample, {"jpg": b"\xff\xd8"}))
-    assert coyo_item(sample.key, parts) == {
-        "id": 8589934600,
-        "url": "http://a.test/1.jpg",
-        "text": "é cat",
-        "clip_sim": 0.61,
-        "image": base64.b64encode(b"\xff\xd8").decode(),
-    }
-    del parts["jpg"]
-    with pytest.raises(KeyError, match="8589934600"):
-        coyo_item(sample.key, parts)
 
 
 def test_names():

@@ -3,52 +3,130 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gristmill.cli.options import json_option
 from gristmill.spec.errors import UsageError
 
-FORMATS = ("vila", "webdataset-index")
+if TYPE_CHECKING:
+    from gristmill.run.export import Exported
+    from gristmill.run.reopen import Opened
+    from gristmill.spec.recipe import Recipe
+
+FORMATS = ("vila", "vila-unsharded", "interleaved-parquet", "webdataset-index")
 
 
 @click.command("export")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--to", "format_", type=click.Choice(FORMATS), required=True, help="Format.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write into.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write into.")
+@click.option("--name", help="Of the one pickle of vila-unsharded, without .pkl.")
+@click.option(
+    "--spread-images",
+    is_flag=True,
+    help="Of more than 8 pictures of a question, take 8 evenly. Otherwise such samples do not fit.",
+)
+@click.option(
+    "--leave-out",
+    is_flag=True,
+    help="Leave out and count samples that do not fit. Otherwise the first ends the export.",
+)
 @json_option
-def command(folder: Path, format_: str, out: Path | None, as_json: bool) -> None:
+def command(
+    folder: Path,
+    format_: str,
+    out: Path | None,
+    name: str | None,
+    spread_images: bool,
+    leave_out: bool,
+    as_json: bool,
+) -> None:
     """Write a finished dataset in a trainer's own format.
 
-    vila: part-NNNNN.pkl and .count as VILA's loaders read them (a pickle runs code when it is loaded: load only
-    your own). webdataset-index: wids-meta.json.
+    vila: part-NNNNN.pkl and .count, in the form of the loader that fits: captions for coyo, documents for mmc4,
+    questions and answers for vflan (a pickle runs code when it is loaded: load only your own).
+    vila-unsharded: one NAME.pkl for the vflan loader. interleaved-parquet: lists of texts and images, as in
+    OBELICS. webdataset-index: wids-meta.json.
+
+    The same command goes on after an interruption.
 
     \b
     Example:
       gristmill export data/coyo-700m --to vila --out playground/data/coyo-700m/pkl02-split
+      gristmill export data/mmc4-core --to interleaved-parquet --out mmc4-parquet
       gristmill export data/coyo-700m --to webdataset-index --out data/coyo-700m/index
     """
     from gristmill.ledger.begun import datasets_in
-    from gristmill.run.export import export_vila, export_wids, finished_shards
+    from gristmill.run.export import Exported, export_wids, finished_shards
+    from gristmill.run.export_interleaved import export_interleaved
+    from gristmill.run.export_vila import Manner, export_parts, export_whole
     from gristmill.run.reopen import open_dataset
 
     datasets = datasets_in(folder)
     if len(datasets) > 1:
         raise UsageError(f"{folder} holds {len(datasets)} datasets; name one, for example {datasets[0]}")
+    if name is not None and format_ != "vila-unsharded":
+        raise UsageError("--name is for --to vila-unsharded; the other formats name their files by number.")
     opened = open_dataset(datasets[0])
     shards = finished_shards(opened.folder, opened.ledger)
     if out is None:
         raise UsageError("name the folder to write into with --out")
+    manner = Manner(leave_out=leave_out, spread=spread_images)
     if format_ == "vila":
-        written = list(export_vila(opened.folder, shards, out))
+        done = _watched(export_parts(opened.folder, shards, out, manner), len(shards))
+    elif format_ == "interleaved-parquet":
+        done = _watched(export_interleaved(opened.folder, shards, out, manner), len(shards))
+    elif format_ == "vila-unsharded":
+        done = export_whole(opened.folder, shards, out, name or _published_name(opened), manner)
     else:
         export_wids(opened.folder, shards, opened.begun.name, out)
-        written = shards
-    samples = sum(shard.samples for shard in written)
+        done = Exported(shards=len(shards), samples=sum(shard.samples for shard in shards))
+    _tell(done, format_, out, as_json=as_json)
+
+
+def _watched(steps: Iterator[Exported], shards: int) -> Exported:
+    """Go through an export, with a line that tells how far it is where somebody watches."""
+    watched = sys.stderr.isatty()
+    for done in steps:
+        if watched:
+            click.echo(f"\r{done.shards:,} of {shards:,} shards", nl=False, err=True)
+    if watched:
+        click.echo(err=True)
+    return done
+
+
+def _published_name(opened: Opened) -> str:
+    """The file's name without its ending; by the recipe's name if it tells none."""
+    from gristmill.cli.options import recipe_loader
+
+    recipe: Recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
+    return recipe.published_as or recipe.name
+
+
+def _tell(done: Exported, format_: str, out: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(
-            json.dumps({"format": format_, "out": str(out), "shards": len(written), "samples": samples})
+            json.dumps(
+                {
+                    "format": format_,
+                    "form": done.form,
+                    "out": str(out),
+                    "shards": done.shards,
+                    "samples": done.samples,
+                    "left_out": done.left_out,
+                    "reasons": dict(done.reasons),
+                }
+            )
         )
-    else:
-        click.echo(f"{out}: {len(written):,} shards, {samples:,} samples as {format_}")
+        return
+    form = f", for VILA's {done.form} loader" if format_.startswith("vila") else ""
+    click.echo(f"{out}: {done.shards:,} shards, {done.samples:,} samples as {format_}{form}")
+    if done.left_out:
+        click.echo(f"  left out, because they do not fit: {done.left_out:,} samples")
+    for reason, count in sorted(done.reasons.items()):
+        click.echo(f"  {reason}: {count:,}")

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.stages import PACK
-from gristmill.shards.vila import PickledList, coyo_item, part_names
-from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.shards.wids import wids_index
 from gristmill.spec.errors import Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
-from gristmill.storage.files import sweep_temporaries, whole_file, write_whole
+from gristmill.storage.files import sweep_temporaries, write_whole
 
-__all__ = ["export_vila", "export_wids", "finished_shards"]
+__all__ = ["Exported", "check_folder", "export_wids", "finished_shards"]
+
+_TEMPORARY = ".tmp-"
+
+
+@dataclass(slots=True)
+class Exported:
+    """What an export wrote or found written.
+
+    Attributes:
+        form: Which of a trainer's forms it is.
+        left_out: Samples of the shards that are not among ``samples``.
+        reasons: Why, for the shards written this time; and what else was done to samples, by a word each.
+    """
+
+    form: str = ""
+    shards: int = 0
+    samples: int = 0
+    left_out: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 def finished_shards(folder: Path, ledger: Ledger) -> list[ShardInfo]:
@@ -32,46 +50,30 @@ def finished_shards(folder: Path, ledger: Ledger) -> list[ShardInfo]:
     return sorted(shards, key=lambda shard: shard.path)
 
 
-def export_vila(folder: Path, shards: list[ShardInfo], out: Path) -> Iterator[ShardInfo]:
-    """Write ``part-NNNNN.pkl`` and ``.count`` as VILA's ``LazyCoyoDataset`` reads them.
+def check_folder(out: Path, names: Sequence[str] | set[str], why: str) -> None:
+    """Make the folder to write into, sweep it, and refuse it if it holds anything that is not to be there.
 
-    A pickle is a list of plain dicts ``id, url, text, clip_sim, image`` (base64 of the JPEG). The loader counts
-    the folder's entries, so the folder must hold nothing else. Shards already exported are passed over.
-
-    Yields:
-        Each shard when its part is written.
+    Args:
+        out: The folder.
+        names: What may lie in it.
+        why: The trainer's rule, as a clause.
 
     Raises:
-        UsageError: ``out`` holds something else.
+        UsageError: Something else lies there.
     """
-    names = {name for number in range(len(shards)) for name in part_names(number)}
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file. Name a folder with --out.")
     out.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(out)
     strange = sorted(path.name for path in out.iterdir() if path.name not in names)
-    if strange:
+    if not strange:
+        return
+    if _TEMPORARY in strange[0]:
         raise UsageError(
-            f"{out} holds {strange[0]!r}: VILA's loader counts what lies in the folder. Name an empty one with --out."
+            f"{out} holds {strange[0]!r}: another export is writing there, or was killed on another machine. "
+            "Wait for it, or remove that file."
         )
-    for number, shard in enumerate(shards):
-        pickle_name, count_name = part_names(number)
-        if not (out / count_name).exists():  # written last, so it says that the pickle is whole
-            with whole_file(out / pickle_name) as stream:
-                items = _write_items(stream, read_samples(folder / shard.path))
-            write_whole(out / count_name, items.count_text())
-        elif (out / count_name).read_text().strip() != str(shard.samples):
-            raise UsageError(f"{out / count_name} is of another dataset. Name an empty folder with --out.")
-        yield shard
-
-
-def _write_items(stream: BinaryIO, samples: Iterator[ShardSample]) -> PickledList:
-    items = PickledList(stream)
-    for sample in samples:
-        try:
-            items.add(coyo_item(sample.key, sample.parts))
-        except KeyError as err:
-            raise UsageError(f"{err.args[0]}: VILA's image-text loader wants one picture a sample.") from err
-    items.close()
-    return items
+    raise UsageError(f"{out} holds {strange[0]!r}: {why}. Name an empty folder with --out.")
 
 
 def export_wids(folder: Path, shards: list[ShardInfo], name: str, out: Path) -> Path:

@@ -6,50 +6,27 @@ and nothing else: the loaders count directory entries. Written as a stream, read
 
 from __future__ import annotations
 
-import base64
 import io
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gristmill.shards.lossless import loads
 from gristmill.spec.errors import SourceError
 from gristmill.spec.sample import Json
 
-__all__ = ["PickledList", "coyo_item", "part_names", "read_pickle_safely"]
+__all__ = ["PickledList", "part_names", "read_pickle_safely", "stamp_of"]
 
 _PROTOCOL = 3  # the last without frames: what follows one item does not depend on its length
 _BATCH_ITEMS = 1000
-_IMAGE_PARTS = ("jpg", "png", "webp")
+_STAMP_HEAD = pickle.PROTO + bytes([_PROTOCOL]) + pickle.BINUNICODE
+_STAMP_MAX_BYTES = 4096
 
 
 def part_names(number: int) -> tuple[str, str]:
     """File names of the n-th pickle and of its count."""
     return f"part-{number:05d}.pkl", f"part-{number:05d}.count"
-
-
-def coyo_item(key: str, parts: Mapping[str, bytes]) -> dict[str, Json]:
-    """What ``LazyCoyoDataset`` wants of one sample: ``id, url, text, clip_sim, image`` (Base64 text).
-
-    Args:
-        key: Of the sample.
-        parts: As they lie in the shard.
-
-    Raises:
-        KeyError: No ``json``, or no single picture.
-    """
-    record = loads(parts["json"])
-    image = next((parts[name] for name in _IMAGE_PARTS if name in parts), None)
-    if image is None:
-        raise KeyError(f"sample {key} has no part {' or '.join(_IMAGE_PARTS)}")
-    return {
-        "id": record["upstream"].get("id", key),
-        "url": record.get("url"),
-        "text": parts["txt"].decode() if "txt" in parts else "",
-        "clip_sim": record.get("clip_sim"),
-        "image": base64.b64encode(image).decode("ascii"),
-    }
 
 
 class _DataPickler(pickle.Pickler):
@@ -64,18 +41,21 @@ class PickledList:
 
     Args:
         stream: Where to write; stays open.
+        stamp: Text that :func:`stamp_of` finds again. It is pushed and popped before the list begins, so that
+            no reader of the list sees it.
 
     Attributes:
         count: Items so far.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, stamp: str = "") -> None:
         self.count = 0
         self._stream = stream
         self._buffer = io.BytesIO()
         self._pickler = _DataPickler(self._buffer, protocol=_PROTOCOL)
         self._pickler.fast = True  # no memo: an item is the same bytes wherever it stands
-        stream.write(pickle.PROTO + bytes([_PROTOCOL]) + pickle.EMPTY_LIST)
+        text = stamp.encode()
+        stream.write(_STAMP_HEAD + struct.pack("<I", len(text)) + text + pickle.POP + pickle.EMPTY_LIST)
 
     def add(self, item: Mapping[str, Json]) -> None:
         """Append one dict of plain data.
@@ -98,6 +78,23 @@ class PickledList:
     def count_text(self) -> bytes:
         """The bytes of the ``.count`` file."""
         return b"%d" % self.count
+
+
+def stamp_of(path: Path) -> str | None:
+    """The stamp of a pickle that :class:`PickledList` wrote; None of any other file.
+
+    Raises:
+        OSError: As the system says.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(len(_STAMP_HEAD) + 4)
+        if len(head) < len(_STAMP_HEAD) + 4 or not head.startswith(_STAMP_HEAD):
+            return None
+        size = int.from_bytes(head[-4:], "little")
+        body = stream.read(size) if size <= _STAMP_MAX_BYTES else b""
+        if len(body) < size or stream.read(1) != pickle.POP:
+            return None
+    return body.decode("utf-8", "replace")
 
 
 class _Bounded:

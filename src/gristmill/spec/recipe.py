@@ -91,7 +91,11 @@ class Expect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One dataset: its card, its pinned sources, its steps."""
+    """One dataset: its card, its pinned sources, its steps.
+
+    Attributes:
+        published_as: Name, without ending, of the one file that VILA's own scripts make of it, if they do.
+    """
 
     name: str
     version: str
@@ -110,6 +114,7 @@ class Recipe:
     key: str = "{file:05d}{row:010d}"  # where parse gives none: by the place upstream; file is the position, or the number in its name
     groups: tuple[str, ...] = ()  # names under which it is run together with others
     expect: Expect = field(default_factory=Expect)
+    published_as: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):

@@ -1,0 +1,165 @@
+"""Interleaved documents as Parquet, in the columns that users of OBELICS know.
+
+``images`` and ``texts`` are lists of the same length, in reading order; where one holds something, the other
+holds null. ``metadata`` is a JSON list of that length (facts of each picture, null for texts),
+``general_metadata`` a JSON object about the document. Pictures are structs ``{bytes, path}`` and the schema
+carries their type for Hugging Face's ``datasets``. Columns: https://huggingface.co/datasets/HuggingFaceM4/OBELICS
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.shards.lossless import dumps, utf8
+from gristmill.shards.unfit import Unfit
+from gristmill.spec.sample import Json
+
+__all__ = ["InterleavedWriter", "interleaved_row", "made_of"]
+
+_GROUP_BYTES = 64 << 20
+_ROLES = frozenset({"caption", "document"})
+_FEATURES = {
+    "images": {"feature": {"_type": "Image"}, "_type": "List"},
+    "metadata": {"dtype": "string", "_type": "Value"},
+    "general_metadata": {"dtype": "string", "_type": "Value"},
+    "texts": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"},
+}
+_MADE_OF = b"gristmill.made_of"
+
+_PICTURE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+_SCHEMA = pa.schema(
+    [
+        pa.field("images", pa.list_(_PICTURE)),
+        pa.field("metadata", pa.string()),
+        pa.field("general_metadata", pa.string()),
+        pa.field("texts", pa.list_(pa.string())),
+    ]
+)
+
+
+def interleaved_row(key: str, record: Mapping[str, Json], parts: Mapping[str, bytes]) -> dict[str, Any]:
+    """One row: a document, or a caption as a document of one picture and one text.
+
+    Args:
+        key: Of the sample.
+        record: Its ``json`` part.
+        parts: As they lie in the shard.
+
+    Raises:
+        Unfit: It is a conversation, or shows a picture that is not there.
+    """
+    row: dict[str, list[Any]] = {"images": [], "metadata": [], "texts": []}
+    for piece in _pieces(key, record, parts):
+        if "text" in piece:
+            picture, facts, text = None, None, utf8(piece["text"]).decode()
+        else:
+            name = piece["media"]
+            if name not in parts:
+                raise Unfit("no_picture", f"sample {key} shows {name}, which is not in the shard")
+            picture = {"bytes": parts[name], "path": f"{key}.{name}"}
+            facts, text = (record.get("media") or {name: _flat_facts(record)}).get(name), None
+        row["images"].append(picture)
+        row["metadata"].append(facts)
+        row["texts"].append(text)
+    general = {name: record[name] for name in ("key", "origin", "upstream") if name in record}
+    return {
+        "images": row["images"],
+        "metadata": dumps(row["metadata"]).decode(),
+        "general_metadata": dumps({"url": (record.get("upstream") or {}).get("url"), **general}).decode(),
+        "texts": row["texts"],
+    }
+
+
+def _pieces(key: str, record: Mapping[str, Json], parts: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Texts and media in reading order."""
+    turns = record.get("turns")
+    if turns is None:
+        names = [name for name in parts if name not in {"txt", "json"}]
+        texts = [{"text": parts["txt"].decode()}] if "txt" in parts else []
+        return [*({"media": name} for name in names), *texts]
+    roles = {turn["role"] for turn in turns}
+    if not roles <= _ROLES:
+        raise Unfit(
+            "conversation", f"sample {key} has turns of {', '.join(sorted(roles))}; who speaks would be lost"
+        )
+    return [piece for turn in turns for piece in turn["parts"]]
+
+
+def _flat_facts(record: Mapping[str, Json]) -> dict[str, Json]:
+    """Facts of a single picture, which stand flat in the ``json`` part."""
+    names = ("url", "sha256", "md5", "bytes", "width", "height", "original_width", "original_height")
+    return {name: record[name] for name in names if name in record}
+
+
+class InterleavedWriter:
+    """Writes rows to a stream in row groups that close at 64 MiB of pictures and text.
+
+    The footer is written when the block ends.
+
+    Args:
+        stream: Where to write; stays open.
+        made_of: Kept in the file's schema; :func:`made_of` finds it again.
+
+    Attributes:
+        count: Rows so far.
+    """
+
+    def __init__(self, stream: BinaryIO, made_of: str) -> None:
+        self.count = 0
+        self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
+        features = json.dumps({"info": {"features": _FEATURES}})
+        self._schema = _SCHEMA.with_metadata({"huggingface": features, _MADE_OF: made_of})
+        # pictures do not compress; a dictionary of them would only hold them twice
+        self._writer = pq.ParquetWriter(
+            stream,
+            self._schema,
+            compression={"images.list.element.bytes": "none", "metadata": "zstd", "general_metadata": "zstd"},
+            use_dictionary=False,
+            write_statistics=False,
+        )
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a row of :func:`interleaved_row`."""
+        self._rows.append(row)
+        self._bytes += len(row["metadata"]) + len(row["general_metadata"])
+        self._bytes += sum(len(image["bytes"]) for image in row["images"] if image)
+        self._bytes += sum(len(text) for text in row["texts"] if text)
+        self.count += 1
+        if self._bytes >= _GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows, self._bytes = [], 0
+
+    def __enter__(self) -> InterleavedWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the last row group, unless something went wrong, and the footer."""
+        if kind is None and (self._rows or not self.count):
+            self._flush()
+        self._writer.close()
+
+
+def made_of(path: Any) -> tuple[str | None, int]:
+    """What a file of :class:`InterleavedWriter` was made of, and its rows; None of any other file.
+
+    Raises:
+        OSError: As the system says.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            found = (file.schema_arrow.metadata or {}).get(_MADE_OF)
+            return (None if found is None else found.decode("utf-8", "replace")), file.metadata.num_rows
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None, 0

@@ -1,0 +1,29 @@
+"""What a trainer's loader would stumble over in a sample, and the pictures among a sample's parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["Unfit", "pictures_of"]
+
+_EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp"})
+
+
+class Unfit(Exception):
+    """A sample that the loader would stumble over.
+
+    Attributes:
+        kind: One word for counting.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(kind, text)
+        self.kind, self.text = kind, text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def pictures_of(parts: Iterable[str]) -> list[str]:
+    """Names of the parts that are pictures, in the order in which they lie in the shard."""
+    return [name for name in parts if name.rpartition(".")[2] in _EXTENSIONS]
