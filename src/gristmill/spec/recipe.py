@@ -111,7 +111,9 @@ class Recipe:
     stages: tuple[Literal["align", "pretrain", "sft"], ...] = ()
     traps: tuple[str, ...] = ()
     writes: frozenset[str] = field(default_factory=frozenset)  # what parse provides
-    key: str = "{file:05d}{row:010d}"  # where parse gives none: by the place upstream; file is the position, or the number in its name
+    key: str = (
+        "{file:05d}{row:010d}"  # where parse gives none: by the file's position, or number, and the row
+    )
     groups: tuple[str, ...] = ()  # names under which it is run together with others
     expect: Expect = field(default_factory=Expect)
     published_as: str = ""
