@@ -1,12 +1,12 @@
 """The crawl step over the made-up web: what it measures, refuses, names and does not ask twice."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from threading import Event
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import pytest
+from crawl_box import Box
 
 from gristmill.spec.errors import Stopped, UsageError
 from gristmill.spec.fate import Fate
@@ -15,33 +15,6 @@ from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Tu
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.crawl_engine import distance
 from gristmill.testing.web import FakeWeb
-
-
-class Box:
-    """A SampleBox in memory; the engines are shared by all tests of the module."""
-
-    def __init__(self, engines: dict, done: dict[tuple[int, str], Fate] | None = None) -> None:
-        self.stop, self.attempt = Event(), 0
-        self.engines = engines
-        self.fates = dict(done or {})
-        self.bodies: dict[tuple[int, str], bytes | None] = {}
-        self.progressed: list[tuple[int, dict[str, int], int]] = []
-
-    def done(self) -> Mapping[tuple[int, str], Fate]:
-        return dict(self.fates)
-
-    def store(self, fate: Fate, body: bytes | None) -> None:
-        assert (fate.row, fate.medium) not in self.fates
-        self.fates[fate.row, fate.medium] = fate
-        self.bodies[fate.row, fate.medium] = body
-
-    def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
-        self.progressed.append((done, dict(reasons), bytes_in))
-
-    def resource(self, key, make):
-        if key not in self.engines:
-            self.engines[key] = make()
-        return self.engines[key]
 
 
 @pytest.fixture(scope="module")

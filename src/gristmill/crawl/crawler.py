@@ -125,7 +125,8 @@ class Crawler:
 
         Args:
             requests: Numbers of the caller's choice and URLs; all are queued at once.
-            consume: Called with the number and the answer. What it raises ends the crawl and is raised here.
+            consume: Called with the number and the answer. What it returns is asked for too. What it raises ends
+                the crawl and is raised here.
             stop: When set, nothing new is begun, and what is under way may end within ``stop_grace_s``.
 
         Raises:
@@ -145,6 +146,8 @@ class Crawler:
 
     def _enter(self, batch: Batch, index: int, url: str) -> None:
         batch.unanswered += 1
+        if batch.ended:
+            return
         try:
             target = parse(url, self.settings)
         except Refused as refusal:
@@ -246,9 +249,11 @@ class Crawler:
         self._pump()
         self._consuming += 1
         try:
-            await item.batch.consume(item.index, answer)
+            more = await item.batch.consume(item.index, answer)
         finally:
             self._consuming -= 1
+        for index, url in more or ():
+            self._enter(item.batch, index, url)
         item.batch.answered()
 
     async def _exchange(self, place: Place, item: Item) -> Exchange:

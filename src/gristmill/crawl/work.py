@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from gristmill.crawl.answer import Answer
 from gristmill.crawl.budget import Hold
@@ -12,7 +12,8 @@ from gristmill.crawl.schedule import Host
 
 __all__ = ["Batch", "Consume", "Item", "Place"]
 
-Consume = Callable[[int, Answer], Awaitable[None]]
+Consume = Callable[[int, Answer], Awaitable[Iterable[tuple[int, str]] | None]]
+"""Given a number and its answer; what it returns, numbers and URLs, is asked for in consequence."""
 
 
 class Batch:

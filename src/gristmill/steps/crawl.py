@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.media.settings import Format, ImageSettings, Quality, ResizeMode
 from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Outcome, Sample, Show, Turn
 from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
-from gristmill.steps.crawl_engine import Engine, row_of
+from gristmill.steps.asking import row_of
+from gristmill.steps.crawl_engine import Engine
 
 __all__ = ["Crawl"]
+
+OnMissing: TypeAlias = Literal["drop_document", "drop_image"]
 
 _EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
@@ -27,6 +32,10 @@ class Crawl(ShardStep):
 
     Attributes:
         phash: Measure the perceptual hash, and its distance to upstream's where the row has one.
+        on_missing_image: What becomes of a sample one of whose media cannot be had: ``drop_document`` drops it, and
+            its media that were not asked for yet are not asked for any more; ``drop_image`` keeps it with those
+            that can be had.
+        min_images: With ``drop_image``, the least number of media with which a sample is kept.
         max_phash_distance: Drop pictures whose perceptual hash differs from upstream's in more bits (0 to
             64). None only records the distance.
         codecs: Decoding processes beside each worker.
@@ -46,6 +55,8 @@ class Crawl(ShardStep):
     max_pixels: int = 50_000_000
     phash: bool = True
     max_phash_distance: int | None = None
+    on_missing_image: OnMissing = "drop_document"
+    min_images: int = 1
     max_body_bytes: int = 32 << 20
     respect_opt_out: bool = True
 
@@ -78,6 +89,14 @@ class Crawl(ShardStep):
             raise UsageError(f"crawl: {err}") from err
         if self.max_phash_distance is not None and not 0 <= self.max_phash_distance <= 64:
             raise UsageError("crawl.max_phash_distance: expected 0 to 64 bits, or none")
+        if self.on_missing_image not in {"drop_document", "drop_image"}:
+            raise UsageError(f"crawl.on_missing_image={self.on_missing_image}: drop_document or drop_image")
+        if self.min_images < 1:
+            raise UsageError("crawl.min_images: expected at least 1")
+
+    def least(self, media: int) -> int:
+        """How many of so many media a sample must have to be kept."""
+        return self.min_images if media and self.on_missing_image == "drop_image" else media
 
     def image_settings(self) -> ImageSettings:
         """The picture's part of the settings."""
@@ -148,13 +167,35 @@ class Crawl(ShardStep):
         return replace(sample, media=media, turns=turns)
 
     def _outcome(self, sample: Sample, fates: Mapping[tuple[int, str], Fate]) -> Outcome:
-        media = {}
-        for name, ref in sample.media.items():
-            fate = fates[row_of(sample), name]
-            if fate.reason is not None:
-                return Drop(reason=fate.reason, detail=fate.detail)
-            media[name] = _with_facts(ref, fate)
-        return replace(sample, media=media)
+        own = {name: fates[row_of(sample), name] for name in sample.media}
+        failed = [fate for fate in own.values() if fate.reason is not None]
+        if len(own) - len(failed) < self.least(len(own)):
+            return _why(failed, f"{len(own)} images, at least {self.min_images} wanted")
+        media = {
+            name: _with_facts(ref, own[name])
+            for name, ref in sample.media.items()
+            if own[name].reason is None
+        }
+        kept = replace(sample, media=media)
+        return _without_missing(kept, failed) if self.on_missing_image == "drop_image" else kept
+
+
+def _why(failed: Sequence[Fate], too_few: str) -> Drop:
+    """The reason of the first medium that failed; or, if none was asked for, that there were too few."""
+    first = failed[0] if failed else None
+    if first is None or first.reason is None or first.reason is Reason.NOT_NEEDED:
+        return Drop(reason=Reason.FEW_IMAGES, detail=too_few)
+    return Drop(reason=first.reason, detail=first.detail)
+
+
+def _without_missing(sample: Sample, failed: Sequence[Fate]) -> Sample:
+    """The sample without mention of media that could not be had, but for the column ``missing_media``."""
+    missing = [fate.medium for fate in failed]
+    turns = tuple(
+        replace(turn, parts=tuple(p for p in turn.parts if not isinstance(p, Show) or p.media not in missing))
+        for turn in sample.turns
+    )
+    return replace(sample, turns=turns, columns={**sample.columns, "missing_media": missing})
 
 
 def _with_facts(ref: MediaRef, fate: Fate) -> MediaRef:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from gristmill.crawl.answer import Answer
+from gristmill.crawl.answer import Answer, without_userinfo
 from gristmill.crawl.crawler import Crawler
 from gristmill.crawl.crawler import Stopped as CrawlStopped
 from gristmill.crawl.loop import new_loop
@@ -26,8 +26,9 @@ from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Sample
 from gristmill.spec.step import SampleBox
+from gristmill.steps.asking import Asking, Page, Wanted, row_of
 
-__all__ = ["Engine", "distance", "row_of"]
+__all__ = ["Engine", "distance"]
 
 R = TypeVar("R")
 _MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
@@ -48,25 +49,14 @@ class Settings(Protocol):
     def max_phash_distance(self) -> int | None:
         """Bits, or None for any."""
 
+    def least(self, media: int) -> int:
+        """How many of so many media a sample must have."""
+
     def image_settings(self) -> ImageSettings:
         """For the decoders."""
 
     def crawl_settings(self) -> CrawlSettings:
         """For the crawler."""
-
-
-def row_of(sample: Sample) -> int:
-    """Where the sample's row stands in its annotation file."""
-    return sample.origin.row if sample.origin else 0
-
-
-@dataclass(slots=True)
-class Wanted:
-    """One medium to ask for."""
-
-    sample: Sample
-    name: str
-    ref: MediaRef
 
 
 class Engine:
@@ -87,43 +77,48 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def run(self, samples: Sequence[Sample], box: SampleBox) -> None:
-        """Ask for all media of the samples that the box does not hold yet; a URL is asked for once."""
+        """Ask for the media that the samples need and the box does not hold yet; a URL is asked for once."""
         done = box.done()
-        by_url: dict[str, list[Wanted]] = {}
-        for sample in samples:
-            for name, ref in sample.media.items():
-                if (row_of(sample), name) not in done:
-                    by_url.setdefault(ref.url or "", []).append(Wanted(sample, name, ref))
-        if by_url:
-            self._wait_for(self._crawl(list(by_url.items()), box, Tally(box)))
+        asking = Asking(samples, done, self._step.least)
+        first = list(asking.due(asking.pages))
+        tally = Tally(box, asking.pages)
+        if first:
+            self._wait_for(self._crawl(asking, first, box, tally))
+        for page in asking.pages:
+            for name in page.not_asked():
+                if (row_of(page.sample), name) not in done:
+                    box.store(_not_needed(page.sample, name), None)
 
-    async def _crawl(self, groups: list[tuple[str, list[Wanted]]], box: SampleBox, tally: Tally) -> None:
-        async def consume(index: int, answer: Answer) -> None:
-            await self._finish(groups[index][1], answer, box, tally)
+    async def _crawl(
+        self, asking: Asking, first: list[tuple[int, str]], box: SampleBox, tally: Tally
+    ) -> None:
+        async def consume(number: int, answer: Answer) -> list[tuple[int, str]]:
+            """Store what came; returns what is to be asked for in consequence."""
+            checked = None
+            if answer.body is not None:
+                loop = asyncio.get_running_loop()
+                checked = await loop.run_in_executor(self._threads, check_image, answer.body, self._pool)
+            wanting = asking.wanting(number)
+            for one in wanting:
+                fate, body = self._judge(one, answer, checked)
+                box.store(fate, body)
+                one.page.settle(one.name, fate.reason)
+                tally.received(fate)
+            pages = [one.page for one in wanting]
+            more = list(asking.due(pages))
+            tally.settled(pages)
+            return more
 
-        requests = ((index, url) for index, (url, _) in enumerate(groups))
         try:
-            await self._crawler.crawl(requests, consume, stop=box.stop)
+            await self._crawler.crawl(first, consume, stop=box.stop)
         except CrawlStopped as err:
             raise Stopped(str(err)) from err
 
-    async def _finish(self, wanted: list[Wanted], answer: Answer, box: SampleBox, tally: Tally) -> None:
-        if answer.body is None:
-            for one in wanted:
-                fate = _fate(one, answer)
-                fate.reason, fate.detail = answer.reason, answer.detail
-                box.store(fate, None)
-                tally.add(fate)
-            return
-        loop = asyncio.get_running_loop()
-        checked = await loop.run_in_executor(self._threads, check_image, answer.body, self._pool)
-        for one in wanted:
-            fate, body = self._judge(one, answer, checked)
-            box.store(fate, body)
-            tally.add(fate)
-
-    def _judge(self, one: Wanted, answer: Answer, checked: Checked) -> tuple[Fate, bytes | None]:
+    def _judge(self, one: Wanted, answer: Answer, checked: Checked | None) -> tuple[Fate, bytes | None]:
         fate = _fate(one, answer)
+        if checked is None:
+            fate.reason, fate.detail = answer.reason, answer.detail
+            return fate, None
         fate.sha256, fate.md5, fate.raw_bytes = checked.sha256, checked.md5, checked.size
         picture = checked.picture
         if isinstance(picture, Drop):
@@ -168,26 +163,31 @@ class Engine:
 
 
 class Tally:
-    """Counts what is finished, for progress."""
+    """Counts the samples that are finished, for progress."""
 
-    def __init__(self, box: SampleBox) -> None:
+    def __init__(self, box: SampleBox, pages: Sequence[Page]) -> None:
         self._box = box
         self._done = 0
-        self._bytes_in = 0
+        self._bytes_in = sum(fate.raw_bytes or 0 for fate in box.done().values())
         self._reasons: Counter[str] = Counter()
-        for fate in box.done().values():
-            self._count(fate)
+        self._count(pages)
 
-    def add(self, fate: Fate) -> None:
-        """One more medium."""
-        self._count(fate)
+    def received(self, fate: Fate) -> None:
+        """One more medium is finished."""
+        self._bytes_in += fate.raw_bytes or 0
+
+    def settled(self, pages: Sequence[Page]) -> None:
+        """Something became of media of these samples."""
+        self._count(pages)
         self._box.progress(self._done, self._reasons, self._bytes_in)
 
-    def _count(self, fate: Fate) -> None:
-        self._done += 1
-        self._bytes_in += fate.raw_bytes or 0
-        if fate.reason is not None:
-            self._reasons[str(fate.reason)] += 1
+    def _count(self, pages: Sequence[Page]) -> None:
+        for page in pages:
+            if page.over and not page.counted:
+                page.counted = True
+                self._done += 1
+                if page.reason is not None:
+                    self._reasons[str(page.reason)] += 1
 
 
 @dataclass(slots=True)
@@ -221,10 +221,15 @@ def distance(measured: str, expected: str) -> int | None:
         return None
 
 
+def _not_needed(sample: Sample, name: str) -> Fate:
+    url = without_userinfo(sample.media[name].url or "")
+    return Fate(row=row_of(sample), key=sample.key, medium=name, url=url, reason=Reason.NOT_NEEDED)
+
+
 def _fate(one: Wanted, answer: Answer) -> Fate:
     return Fate(
-        row=row_of(one.sample),
-        key=one.sample.key,
+        row=row_of(one.page.sample),
+        key=one.page.sample.key,
         medium=one.name,
         url=answer.url,
         status=answer.status,

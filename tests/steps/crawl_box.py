@@ -1,0 +1,33 @@
+"""What a crawl step is given, in memory."""
+
+from collections.abc import Mapping
+from threading import Event
+
+from gristmill.spec.fate import Fate
+
+
+class Box:
+    """A SampleBox in memory; the engines are shared by all tests of the module."""
+
+    def __init__(self, engines: dict, done: dict[tuple[int, str], Fate] | None = None) -> None:
+        self.stop, self.attempt = Event(), 0
+        self.engines = engines
+        self.fates = dict(done or {})
+        self.bodies: dict[tuple[int, str], bytes | None] = {}
+        self.progressed: list[tuple[int, dict[str, int], int]] = []
+
+    def done(self) -> Mapping[tuple[int, str], Fate]:
+        return dict(self.fates)
+
+    def store(self, fate: Fate, body: bytes | None) -> None:
+        assert (fate.row, fate.medium) not in self.fates
+        self.fates[fate.row, fate.medium] = fate
+        self.bodies[fate.row, fate.medium] = body
+
+    def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
+        self.progressed.append((done, dict(reasons), bytes_in))
+
+    def resource(self, key, make):
+        if key not in self.engines:
+            self.engines[key] = make()
+        return self.engines[key]
