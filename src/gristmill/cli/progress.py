@@ -33,7 +33,7 @@ class Tally:
         self.kept = 0
         self.reasons: Counter[str] = Counter()
         self.running: dict[str, Progress] = {}
-        self.new = 0
+        self.new = self.surveyed = 0
         self._since = time.monotonic()
 
     def begun(self, begun: Begun, ledger: Ledger) -> None:
@@ -48,6 +48,9 @@ class Tally:
     def committed(self, record: TaskRecord) -> None:
         """Take in a task."""
         self.running.pop(record.task_id, None)
+        if record.stage not in self.done:
+            self.surveyed += 1
+            return
         taken_over = sum(record.retried.values())
         self.done[record.stage] += record.samples_in - taken_over
         if record.stage == ROWS:
@@ -82,6 +85,8 @@ class Tally:
     def sentence(self) -> str:
         """All of it in one line."""
         crawled, known = self.now(SAMPLES), self.total[SAMPLES]
+        if not known and self.surveyed:
+            return f"{self.surveyed:,} annotation files surveyed"
         lost = sum(self.reasons.values()) + sum(sum(p.reasons.values()) for p in self.running.values())
         kept = f"{(crawled - lost) / crawled:.0%} kept" if crawled else "nothing asked yet"
         why = ", ".join(f"{reason} {n:,}" for reason, n in self.failing())
@@ -189,7 +194,8 @@ class Bars:
             PACK: tally.kept,
         }
         why = "  ".join(f"{reason} {n:,}" for reason, n in tally.failing())
-        texts = {ROWS: "rows", SAMPLES: f"{tally.rate():,.0f}/s  [dim]{why}[/dim]", PACK: "kept"}
+        looked = f"rows, {tally.surveyed:,} files surveyed" if tally.surveyed else "rows"
+        texts = {ROWS: looked, SAMPLES: f"{tally.rate():,.0f}/s  [dim]{why}[/dim]", PACK: "kept"}
         for stage, bar in self._ids.items():
             self._bars.update(bar, completed=tally.now(stage), total=totals[stage] or None, text=texts[stage])
 

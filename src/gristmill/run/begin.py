@@ -13,7 +13,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import Layout
 from gristmill.run.schedule import Schedule
-from gristmill.run.stages import PACK, ROWS, SAMPLES, stages_of
+from gristmill.run.stages import PACK, ROWS, SAMPLES, SURVEY, stages_of
 from gristmill.spec.errors import Busy, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import ShardInfo, TaskRecord
@@ -149,7 +149,7 @@ def drop_stale(schedule: Schedule, ledger: Ledger, layout: Layout) -> None:
     There are some only where media had to be asked for again and other answers came than the first time.
     """
     current = {*schedule.packs, *schedule.fed}
-    stale = [r for r in ledger.records.values() if r.stage != ROWS and r.task_id not in current]
+    stale = [r for r in ledger.records.values() if r.stage not in {SURVEY, ROWS} and r.task_id not in current]
     for record in stale:
         ledger.void(record.task_id)
     claimed = {shard.path for record in ledger.records.values() for shard in record.outputs}

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from gristmill.ledger.begun import InputFile
 from gristmill.run.layout import Layout
 from gristmill.spec.errors import Stopped
+from gristmill.spec.sample import Json
 from gristmill.spec.task import Role, ShardInfo, Task
 from gristmill.storage.files import sha256_file
 
@@ -112,6 +113,7 @@ class Work:
     hosts: Counter[str] = field(default_factory=Counter)
     facts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    survey: Json = None
 
 
 def file_info(layout: Layout, path: Path, role: Role, samples: int, digest: str | None = None) -> ShardInfo:

@@ -42,6 +42,7 @@ __all__ = ["Ended", "Watcher", "run"]
 _POLL_S = 0.5
 _STOP_S = 10.0
 _TRIES = 3
+_SURVEY_WAIT_S = 300.0
 
 
 class Watcher(Protocol):
@@ -87,6 +88,8 @@ class Running:
     died: Counter[str] = field(default_factory=Counter)
     failures: list[GristmillError] = field(default_factory=list)
     fatal: GristmillError | None = None
+    waiting_since: tuple[float, int] | None = None
+    """When a wait for other runs' surveys last saw something happen, and how many records there were."""
 
 
 def run(job: Job, watcher: Watcher) -> Ended:
@@ -173,7 +176,10 @@ def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[in
         if stopping_since is None:
             _submit(state, executor)
         if not state.tasks:
-            return
+            if stopping_since is not None or not _survey_elsewhere(state):
+                return
+            time.sleep(_POLL_S)
+            continue
         if stopping_since is not None and time.monotonic() - stopping_since > _STOP_S:
             return  # closing the executor ends what does not end by itself
         for event in executor.events(_POLL_S):
@@ -213,6 +219,20 @@ def _look_around(state: Running) -> None:
             state.leases.release(task.id)
             del state.elsewhere[task.id]
             state.schedule.push(task)
+
+
+def _survey_elsewhere(state: Running) -> bool:
+    """Whether to wait: other runs survey files, and without their surveys there is nothing to do here.
+
+    Each of theirs ends, or its lease does; a run that makes no progress at all is not waited for.
+    """
+    if not (state.schedule.surveying and state.elsewhere):
+        state.waiting_since = None
+        return False
+    known = len(state.ledger.records)
+    if state.waiting_since is None or state.waiting_since[1] != known:
+        state.waiting_since = (time.monotonic(), known)
+    return time.monotonic() - state.waiting_since[0] < _SURVEY_WAIT_S
 
 
 def _commit(state: Running, event: Finished, layout: Layout) -> None:

@@ -15,12 +15,11 @@ from gristmill.ledger.begun import InputFile
 from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.layout import Layout
+from gristmill.run.tables import InputTable, fetch_input
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import TableStep
+from gristmill.spec.step import SurveyStep, TableStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
-from gristmill.storage.hub import HubFile, download
-from gristmill.storage.url import fetch, is_url
 
 __all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
 
@@ -32,38 +31,21 @@ ROW_COLUMN = "__row"
 
 
 def run_rows(step: TableStep, task: Task, context: Context, work: Work) -> None:
-    """Fetch one annotation file if it lies elsewhere, and let the step decide on its rows."""
+    """Let the step decide on the rows of one annotation file, fetching of it what the step needs."""
     source = context.inputs[task.number[1]]
-    path = fetch_input(source, context)
+    file = InputTable(source, context, work)
     box = PartBox(step, task, context, work, source)
     if source.note:
         box.note(source.note)
     try:
-        step.apply(path, box)
+        if isinstance(step, SurveyStep):
+            step.choose(file, task.decision["survey"], box)
+        else:
+            step.apply(file.fetch(), box)
         box.finish()
     finally:
         box.close()
-
-
-def fetch_input(source: InputFile, context: Context) -> Path:
-    """Where the annotation file lies, after fetching it if need be.
-
-    Raises:
-        SourceError, AccessError: Upstream refused, or what came is damaged.
-    """
-    if source.path is not None:
-        return Path(source.path)
-    place, folder = context.hubs[source.source], context.layout.source(source.source)
-    if is_url(place):
-        return fetch(place, folder / source.name, sha256=source.digest, size_bytes=source.size_bytes or None)
-    repo, _, revision = place.partition("@")
-    file = HubFile(
-        name=source.name,
-        size_bytes=source.size_bytes,
-        digest=source.digest,
-        checked=len(source.digest) == 64,
-    )
-    return download(repo, revision, file, folder)
+        file.close()
 
 
 class PartBox:

@@ -14,13 +14,16 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger, uncollected
 from gristmill.run.layout import Layout
 from gristmill.run.pack import sizes_of
-from gristmill.run.stages import PACK, ROWS, SAMPLES, Stages
-from gristmill.spec.step import Group, Summary
+from gristmill.run.stages import PACK, ROWS, SAMPLES, SURVEY, Stages
+from gristmill.run.survey import Surveys
+from gristmill.spec.sample import Json
+from gristmill.spec.step import Group, Summary, SurveyStep
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 
 __all__ = ["Schedule"]
 
-_RANK = {PACK: 0, SAMPLES: 1, ROWS: 2}
+_RANK = {PACK: 0, SAMPLES: 1, ROWS: 2, SURVEY: 3}
+_FOREIGN = 1  # surveys of files that other processes work on come after all of one's own
 
 
 class Schedule:
@@ -40,19 +43,26 @@ class Schedule:
         self._round = self._position = self._part = 0
         self._decider = stages.barrier.decider()
         self._shards = 0
+        self._entered = False
         self.settled = False
         """All that is to be packed is known."""
         self.packs: dict[str, Task] = {}
         self.fed: set[str] = set()
         """Ids of the crawl tasks whose samples were decided on."""
+        surveying = isinstance(stages.table, SurveyStep)
+        self._surveys = Surveys(stages, begun.inputs, ledger, self._source) if surveying else None
         with uncollected():
-            for position in span:
-                self._enter(position)
+            if self.surveying:
+                self._push_surveys()
+            else:
+                self._enter_span()
             self._advance()
 
     def absorb(self, record: TaskRecord) -> None:
         """Take note of a task done, here or by another process."""
         position = record.number[1]
+        if record.stage == SURVEY and not self.surveying and not self._entered:
+            self._enter_span()
         if record.stage == ROWS and position in self._span:
             self._enter_parts(position, record, 0)
         self._advance()
@@ -67,7 +77,14 @@ class Schedule:
 
     def push(self, task: Task) -> None:
         """A task to be done (again)."""
-        heapq.heappush(self._heap, (_RANK[task.stage], task.number, task.id, task))
+        foreign = task.stage == SURVEY and task.number[1] not in self._span
+        rank = _RANK[task.stage] + _FOREIGN * foreign
+        heapq.heappush(self._heap, (rank, task.number, task.id, task))
+
+    @property
+    def surveying(self) -> bool:
+        """Rows cannot be chosen yet: some annotation file has still to be surveyed, here or elsewhere."""
+        return self._surveys is not None and bool(self._surveys.missing())
 
     @property
     def complete(self) -> bool:
@@ -83,6 +100,16 @@ class Schedule:
         if _RANK[task.stage] >= _RANK[self._last] and task.id not in self._ledger.records:
             self.push(task)
 
+    def _push_surveys(self) -> None:
+        if self._surveys is not None:
+            for position in self._surveys.missing():
+                self._push_unless_done(self._surveys.tasks[position])
+
+    def _enter_span(self) -> None:
+        self._entered = True
+        for position in self._span:
+            self._enter(position)
+
     def _enter(self, position: int) -> None:
         task = self.rows_task(position)
         record = self._ledger.records.get(task.id)
@@ -97,18 +124,23 @@ class Schedule:
             if task is not None:
                 self._push_unless_done(task)
 
-    def rows_task(self, position: int) -> Task:
-        """The task over one annotation file."""
+    def _source(self, position: int) -> ShardInfo:
         source = self._begun.inputs[position]
-        shard = ShardInfo(
+        return ShardInfo(
             path=source.name, role="source", samples=0, size_bytes=source.size_bytes, digest=source.digest
         )
+
+    def rows_task(self, position: int) -> Task:
+        """The task over one annotation file; where files are surveyed, only once all are."""
+        decision: dict[str, Json] = {"only": self._begun.only}
+        if self._surveys is not None:
+            decision["survey"] = self._surveys.decision(position)
         return Task(
             stage=ROWS,
             number=(0, position, 0),
-            inputs=(shard,),
+            inputs=(self._source(position),),
             identity=self._stages.identity(ROWS),
-            decision={"only": self._begun.only},
+            decision=decision,
         )
 
     def _samples_task(self, round_: int, place: tuple[int, int], part: ShardInfo) -> Task | None:
@@ -134,7 +166,7 @@ class Schedule:
 
     def _advance(self) -> None:
         """Feed finished samples to the barrier, in the dataset's order, as far as they are finished."""
-        while not self.settled:
+        while not self.settled and self._entered:
             if self._position == len(self._begun.inputs):
                 self._end_round()
                 continue

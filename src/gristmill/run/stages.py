@@ -10,8 +10,9 @@ from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Barrier, SampleStep, ShardStep, Step, TableStep
 from gristmill.spec.task import digest_of
 
-__all__ = ["PACK", "ROWS", "SAMPLES", "Stages", "stages_of"]
+__all__ = ["PACK", "ROWS", "SAMPLES", "SURVEY", "Stages", "stages_of"]
 
+SURVEY = "survey"
 ROWS = "rows"
 SAMPLES = "samples"
 PACK = "pack"
@@ -33,6 +34,7 @@ class Stages:
     @cached_property
     def _identities(self) -> dict[str, str]:
         steps: dict[str, tuple[Step, ...]] = {
+            SURVEY: (self.table,),
             ROWS: (self.table,),
             SAMPLES: self.samples,
             PACK: (self.barrier,),

@@ -11,7 +11,8 @@ from gristmill.run.context import Context, Work
 from gristmill.run.pack import run_pack
 from gristmill.run.rows import run_rows
 from gristmill.run.samples import run_samples
-from gristmill.run.stages import PACK, ROWS, stages_of
+from gristmill.run.stages import PACK, ROWS, SURVEY, stages_of
+from gristmill.run.survey import run_survey
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
 
@@ -31,6 +32,8 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
     work = Work()
     if task.stage == ROWS:
         run_rows(stages.table, task, context, work)
+    elif task.stage == SURVEY:
+        run_survey(stages.table, task, context, work)
     elif task.stage == PACK:
         run_pack(stages.barrier, task, context, work)
     else:
@@ -51,4 +54,5 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
         finished_at=round(time.time(), 3),
         host=f"{socket.gethostname()}:{os.getpid()}",
         code_version=__version__,
+        survey=work.survey,
     )

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NO_SCORE = "no_score"  # a score column is null or not a number
     BELOW_FLOOR = "below_floor"  # score does not pass the floor
     BEYOND_SHARE = "beyond_share"  # passes the floor, is not among the best share
+    NOT_SAMPLED = "not_sampled"  # not among the evenly spaced rows
     NOT_CHOSEN = "not_chosen"  # outside --only N
     EMPTY_TEXT = "empty_text"
     FEW_IMAGES = "few_images"  # a document without images, or with fewer than it must have

@@ -20,6 +20,7 @@ __all__ = [
     "Barrier",
     "Decider",
     "Group",
+    "LocalFile",
     "Needs",
     "PackBox",
     "SampleBox",
@@ -28,7 +29,9 @@ __all__ = [
     "Slice",
     "Step",
     "Summary",
+    "SurveyStep",
     "TableBox",
+    "TableFile",
     "TableStep",
     "circumstance",
 ]
@@ -100,6 +103,76 @@ class TableStep(Step):
     @abstractmethod
     def apply(self, table: Path, box: TableBox) -> None:
         """Read one annotation file and give each of its rows to the box, kept or dropped."""
+
+
+class TableFile(Protocol):
+    """One annotation file, wherever it lies; offsets and sizes in bytes."""
+
+    @property
+    def name(self) -> str:
+        """Its name in its source."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes from ``start`` to ``stop``, and no others are moved."""
+
+    def hold(self, ranges: Sequence[tuple[int, int]]) -> Path:
+        """A file on this machine with at least these ``(start, stop)`` where they stand in the original."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A :class:`TableFile` that lies on this machine."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Its name, without the folder."""
+        return self.path.name
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+        return self.path.stat().st_size
+
+    def read(self, start: int, stop: int) -> bytes:
+        """See :class:`TableFile`."""
+        with self.path.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(stop - start)
+
+    def hold(self, ranges: Sequence[tuple[int, int]]) -> Path:
+        """See :class:`TableFile`."""
+        return self.path
+
+
+class SurveyStep(TableStep):
+    """A TableStep whose choice in one file depends on all: look at each, decide once, choose in each.
+
+    What :meth:`survey` returns is kept in a record, so it must be small. :meth:`decide` is pure: the same surveys
+    give the same decisions, in whichever process.
+    """
+
+    @abstractmethod
+    def survey(self, file: TableFile) -> Json:
+        """What must be known of one file before anything is chosen in any, as a JSON value."""
+
+    @abstractmethod
+    def decide(self, surveys: Sequence[Json]) -> list[Json]:
+        """From the surveys of all files, in the dataset's order, what holds for each of them."""
+
+    @abstractmethod
+    def choose(self, file: TableFile, decision: Json, box: TableBox) -> None:
+        """Give each row of one file to the box, kept or dropped."""
+
+    def apply(self, table: Path, box: TableBox) -> None:
+        """See :class:`TableStep`: this file alone, as though it were the whole dataset."""
+        file = LocalFile(table)
+        self.choose(file, self.decide([self.survey(file)])[0], box)
 
 
 class SampleBox(Protocol):

@@ -82,6 +82,7 @@ class TaskRecord:
         retried: Samples taken over from an earlier round's drops, by their old reason.
         hosts: Failures by host, the largest twenty.
         facts: Other sums: ``bytes_in``, ``bytes_out``, ``requests``.
+        survey: What a survey of an annotation file found; None for other tasks.
     """
 
     task_id: str
@@ -99,6 +100,7 @@ class TaskRecord:
     finished_at: float = 0.0
     host: str = ""
     code_version: str = ""
+    survey: Json = None
 
     def __post_init__(self) -> None:
         if self.samples_in != self.kept + sum(self.dropped.values()):

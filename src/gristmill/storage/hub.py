@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from pathlib import Path
 from gristmill.spec.errors import AccessError, SourceError
 from gristmill.storage.files import sha256_file
 
-__all__ = ["HubFile", "download", "list_files"]
+__all__ = ["HubFile", "download", "list_files", "read_range"]
+
+_RANGE_TRIES = 4
+_RANGE_WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,3 +146,36 @@ def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
             "removed; give the same command again to fetch it anew."
         )
     return path
+
+
+def read_range(repo: str, revision: str, name: str, size_bytes: int, start: int, stop: int) -> bytes:
+    """Some bytes of one file, by a range request; tried again a few times where the connection fails.
+
+    Nothing can check them but their number: the hub states checksums of whole files only.
+
+    Raises:
+        AccessError, SourceError: As for :func:`list_files`; also where another number of bytes comes.
+    """
+    for attempt in range(1, _RANGE_TRIES):
+        try:
+            return _range(repo, revision, name, size_bytes, start, stop)
+        except SourceError:
+            time.sleep(_RANGE_WAIT_S * attempt)
+    return _range(repo, revision, name, size_bytes, start, stop)
+
+
+def _range(repo: str, revision: str, name: str, size_bytes: int, start: int, stop: int) -> bytes:
+    from huggingface_hub import HfFileSystem
+
+    with _explained(repo, revision):
+        files = HfFileSystem(endpoint=_endpoint())
+        place = f"datasets/{repo}/{name}"
+        with files.open(place, "rb", revision=revision, size=size_bytes, cache_type="none") as stream:
+            stream.seek(start)
+            body: bytes = stream.read(stop - start)
+    if len(body) != stop - start:
+        raise SourceError(
+            f"{repo}@{revision}: {len(body)} bytes of {name} came where {stop - start} were asked for. The server, "
+            "or one on the way, does not answer ranges: give a copy of your own with --source KEY=FOLDER."
+        )
+    return body

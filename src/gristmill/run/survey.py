@@ -1,0 +1,79 @@
+"""Surveys: what a step over tables must know of every annotation file before it chooses rows in any.
+
+Each file's survey is a task; its record holds what was found. Any process may do any of them, so that a process
+with a share of the files (``--tasks``) need not wait for others that may never start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gristmill.ledger.begun import InputFile
+from gristmill.ledger.ledger import Ledger
+from gristmill.run.context import Context, Work
+from gristmill.run.stages import SURVEY, Stages
+from gristmill.run.tables import InputTable
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.sample import Json
+from gristmill.spec.step import SurveyStep, TableStep
+from gristmill.spec.task import ShardInfo, Task
+
+__all__ = ["Surveys", "run_survey"]
+
+
+class Surveys:
+    """The survey tasks of a dataset, and what was decided once all are done.
+
+    Args:
+        stages: Their first step is a SurveyStep.
+        inputs: All annotation files, in the dataset's order.
+        ledger: Where the records are.
+        shard_of: An annotation file as the input of a task.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        inputs: Sequence[InputFile],
+        ledger: Ledger,
+        shard_of: Callable[[int], ShardInfo],
+    ) -> None:
+        self._step, self._ledger = stages.table, ledger
+        self.tasks = [
+            Task(
+                stage=SURVEY,
+                number=(0, position, 0),
+                inputs=(shard_of(position),),
+                identity=stages.identity(SURVEY),
+            )
+            for position in range(len(inputs))
+        ]
+        self._missing = set(range(len(inputs)))
+        self._decisions: list[Json] = []
+
+    def missing(self) -> list[int]:
+        """Positions of the files that are not surveyed yet."""
+        self._missing = {p for p in self._missing if self.tasks[p].id not in self._ledger.records}
+        return sorted(self._missing)
+
+    def decision(self, position: int) -> Json:
+        """What holds for one file; call it only when none is missing."""
+        if not self._decisions and isinstance(self._step, SurveyStep):
+            found = [self._ledger.records[task.id].survey for task in self.tasks]
+            self._decisions = self._step.decide(found)
+        return self._decisions[position]
+
+
+def run_survey(step: TableStep, task: Task, context: Context, work: Work) -> None:
+    """Look at one annotation file.
+
+    Raises:
+        RecipeError: The step surveys nothing.
+    """
+    if not isinstance(step, SurveyStep):
+        raise RecipeError(f"{step.name} surveys nothing; no survey task can stand for it")
+    file = InputTable(context.inputs[task.number[1]], context, work)
+    try:
+        work.survey = step.survey(file)
+    finally:
+        file.close()

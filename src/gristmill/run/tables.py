@@ -1,0 +1,117 @@
+"""One annotation file as the steps over tables see it: on this machine, or on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gristmill.ledger.begun import InputFile
+from gristmill.run.context import Context, Work
+from gristmill.spec.step import LocalFile
+from gristmill.storage.hub import HubFile, download, read_range
+from gristmill.storage.url import fetch, is_url
+
+__all__ = ["InputTable", "fetch_input"]
+
+_PIECE_BYTES = 16 << 20
+_GAP_BYTES = 256 << 10
+"""Ranges that lie closer together are asked for as one: cheaper than a second request."""
+_WHOLE_SHARE = 0.9
+"""From that share on the whole file is fetched: it resumes, and its checksum is verified."""
+_WHOLE_REQUESTS = 2
+
+
+class InputTable:
+    """A :class:`gristmill.spec.step.TableFile`; what it moves is counted in ``work.facts``."""
+
+    def __init__(self, source: InputFile, context: Context, work: Work) -> None:
+        self.name, self.size_bytes = source.name, source.size_bytes
+        self._source, self._context, self._work = source, context, work
+        self._whole: Path | None = None
+        self._partial: Path | None = None
+        self._place = "" if source.path is not None else context.hubs[source.source]
+        self._in_ranges = bool(self._place) and not is_url(self._place)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """See :class:`gristmill.spec.step.TableFile`.
+
+        Raises:
+            SourceError, AccessError: The hub refused, or what came is damaged.
+        """
+        if not self._in_ranges:
+            return LocalFile(self.fetch()).read(start, stop)
+        self._context.check_stop()
+        repo, _, revision = self._place.partition("@")
+        body = read_range(repo, revision, self.name, self.size_bytes, start, stop)
+        self._count(len(body), 1)
+        return body
+
+    def hold(self, ranges: Sequence[tuple[int, int]]) -> Path:
+        """See :class:`gristmill.spec.step.TableFile`: a sparse file, or the whole where that is hardly more.
+
+        Raises:
+            SourceError, AccessError: As for :meth:`read`.
+        """
+        merged = _merged([(start, min(stop, self.size_bytes)) for start, stop in ranges])
+        wanted = sum(stop - start for start, stop in merged)
+        if not self._in_ranges or wanted > _WHOLE_SHARE * self.size_bytes:
+            return self.fetch()
+        path = self._context.layout.source(self._source.source) / f"{self.name}.ranges"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = path
+        with path.open("wb") as stream:
+            stream.truncate(self.size_bytes)
+            for start, stop in merged:
+                for at in range(start, stop, _PIECE_BYTES):
+                    stream.seek(at)
+                    stream.write(self.read(at, min(stop, at + _PIECE_BYTES)))
+        return path
+
+    def fetch(self) -> Path:
+        """The whole file on this machine."""
+        if self._whole is None:
+            self._whole = fetch_input(self._source, self._context)
+            if self._place:
+                self._count(self.size_bytes, _WHOLE_REQUESTS)
+        return self._whole
+
+    def close(self) -> None:
+        """Remove what was held in part."""
+        if self._partial is not None:
+            self._partial.unlink(missing_ok=True)
+
+    def _count(self, bytes_in: int, requests: int) -> None:
+        self._work.facts["bytes_in"] += bytes_in
+        self._work.facts["requests"] += requests
+
+
+def fetch_input(source: InputFile, context: Context) -> Path:
+    """Where the annotation file lies, after fetching it if need be.
+
+    Raises:
+        SourceError, AccessError: Upstream refused, or what came is damaged.
+    """
+    if source.path is not None:
+        return Path(source.path)
+    place, folder = context.hubs[source.source], context.layout.source(source.source)
+    if is_url(place):
+        return fetch(place, folder / source.name, sha256=source.digest, size_bytes=source.size_bytes or None)
+    repo, _, revision = place.partition("@")
+    file = HubFile(
+        name=source.name,
+        size_bytes=source.size_bytes,
+        digest=source.digest,
+        checked=len(source.digest) == 64,
+    )
+    return download(repo, revision, file, folder)
+
+
+def _merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, near neighbours joined."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if merged and start - merged[-1][1] <= _GAP_BYTES:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged

@@ -1,0 +1,151 @@
+"""Evenly spaced rows over all annotation files of a dataset, of which only what is needed is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.shards.footers import column_ranges, read_footer
+from gristmill.spec.errors import SourceError
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Json
+from gristmill.spec.step import SurveyStep, TableBox, TableFile
+from gristmill.steps.spacing import Int64s, Spaced
+
+__all__ = ["POSITION", "SampleRows"]
+
+POSITION = "__position"
+"""Column that is added to the chosen rows: their position in the sample, from 0."""
+
+_BATCH_ROWS = (
+    2048  # small enough that the text of a batch is still in the cache when rows are taken out of it
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRows(SurveyStep):
+    """Take ``size`` rows, evenly spaced over all files in their order; the first and the last row among them.
+
+    The files are Parquet. Their row counts come from their footers; then only row groups that hold chosen rows
+    are decoded, and only ``columns``. A file that holds none is not touched again.
+
+    Attributes:
+        columns: The columns to read.
+        size: Rows to take; all, if there are fewer.
+        spacing: ``exact`` or ``published``, see :mod:`gristmill.steps.spacing`.
+    """
+
+    columns: tuple[str, ...]
+    size: int = 1_000_000
+    spacing: str = "exact"
+    part_rows: int = 5000
+
+    name = "sample"
+    revision = 1
+    drops = frozenset({Reason.NOT_SAMPLED, Reason.NOT_CHOSEN})
+
+    def __post_init__(self) -> None:
+        Spaced(rows=0, size=self.size, spacing=self.spacing)  # raises UsageError
+
+    def survey(self, file: TableFile) -> Json:
+        """See :class:`SurveyStep`: the number of rows.
+
+        Raises:
+            SourceError: Not Parquet.
+        """
+        return {"rows": read_footer(file.name, file.size_bytes, file.read).num_rows}
+
+    def decide(self, surveys: Sequence[Json]) -> list[Json]:
+        """See :class:`SurveyStep`: each file's rows, those of the files before it, and of all."""
+        rows = [survey["rows"] for survey in surveys]
+        before = [0, *accumulate(rows)]
+        return [
+            {"rows": own, "before": earlier, "of": before[-1]}
+            for own, earlier in zip(rows, before, strict=False)
+        ]
+
+    def choose(self, file: TableFile, decision: Json, box: TableBox) -> None:
+        """See :class:`SurveyStep`.
+
+        Raises:
+            SourceError: The file is not what was surveyed, or damaged.
+            UsageError: A column is missing.
+        """
+        before, rows = decision["before"], decision["rows"]
+        spaced = Spaced(rows=decision["of"], size=self.size, spacing=self.spacing)
+        positions = spaced.positions_within(before, before + rows)
+        chosen = spaced.rows_at(positions) - before
+        self._tell(spaced, decision, box)
+        repeated = len(chosen) - len(np.unique(chosen))
+        if repeated:
+            box.note(f"sample: published spacing names rows here more than once, {repeated:,} times in all")
+        mask = np.ones(rows, dtype=bool)
+        mask[chosen] = False
+        box.drop(pa.array(np.flatnonzero(mask)), Reason.NOT_SAMPLED)
+        if box.only is not None:
+            box.drop(pa.array(chosen[box.only :]), Reason.NOT_CHOSEN)
+            positions, chosen = positions[: box.only], chosen[: box.only]
+        box.expect(len(chosen))
+        if len(chosen):
+            for table, found in self._read(file, rows, chosen, box):
+                own = positions[found]
+                box.keep(table.append_column(POSITION, pa.array(own)), pa.array(chosen[found]))
+        box.progress(rows, rows)
+
+    def _tell(self, spaced: Spaced, decision: Json, box: TableBox) -> None:
+        """What a person must see of the whole sample, said once: with the first file, or the last."""
+        if decision["before"] == 0 and spaced.count < self.size:
+            box.note(f"sample: there are only {spaced.rows:,} rows, fewer than {self.size:,}: all are taken")
+        is_last = decision["rows"] and decision["before"] + decision["rows"] == spaced.rows
+        if is_last and spaced.beyond:
+            box.note("sample: published spacing ends one past the last row; the last row is taken instead")
+
+    def _read(self, file: TableFile, rows: int, chosen: Int64s, box: TableBox) -> Iterator[tuple[Any, slice]]:
+        """The chosen rows in order, some at a time, and which of ``chosen`` they are."""
+        footer = read_footer(file.name, file.size_bytes, file.read)
+        if footer.num_rows != rows:
+            raise SourceError(
+                f"{file.name} had {rows:,} rows and has {footer.num_rows:,} now: it was changed."
+            )
+        edges = np.cumsum([0, *(footer.row_group(i).num_rows for i in range(footer.num_row_groups))])
+        bounds = np.searchsorted(chosen, edges)
+        groups = [i for i in range(footer.num_row_groups) if bounds[i] < bounds[i + 1]]
+        path = file.hold(column_ranges(file.name, footer, groups, self.columns))
+        try:
+            yield from self._decode(path, footer, groups, edges, chosen, box)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as err:
+            if isinstance(err, OSError) and err.errno is not None:  # the machine's word, not Arrow's
+                raise
+            raise SourceError(f"{file.name} is not a readable Parquet file: {err}") from err
+
+    def _decode(
+        self,
+        path: Path,
+        footer: pq.FileMetaData,
+        groups: Sequence[int],
+        edges: Any,
+        chosen: Int64s,
+        box: TableBox,
+    ) -> Iterator[tuple[Any, slice]]:
+        with pq.ParquetFile(path, metadata=footer, memory_map=True, pre_buffer=False) as reader:
+            for group in groups:
+                at = int(edges[group])
+                end = chosen[np.searchsorted(chosen, edges[group + 1]) - 1]
+                for batch in reader.iter_batches(
+                    _BATCH_ROWS, row_groups=[group], columns=list(self.columns), use_threads=False
+                ):
+                    first, last = np.searchsorted(chosen, [at, at + batch.num_rows])
+                    if first < last:
+                        some = batch.take(pa.array(chosen[first:last] - at))
+                        yield pa.Table.from_batches([some]), slice(int(first), int(last))
+                    at += batch.num_rows
+                    box.progress(at, int(edges[-1]))
+                    if at > end:
+                        break
