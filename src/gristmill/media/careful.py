@@ -77,6 +77,8 @@ def opened(body: bytes, name: str) -> Iterator[ImageFile.ImageFile]:
         try:
             with _FORMATS[name](io.BytesIO(body)) as image:
                 yield image
+        except Image.DecompressionBombError as err:  # a GIF's first frame may be larger than its screen
+            raise Undecodable(Reason.TOO_MANY_PIXELS, f"{name}: {err}") from err
         except MemoryError as err:
             raise Undecodable(Reason.UNDECODABLE, f"{name}: needs too much memory") from err
         except _REFUSALS as err:
@@ -104,22 +106,36 @@ def pixels(image: Image.Image, alpha: str) -> PixelsHWC:
         Undecodable: UNSUPPORTED for floating-point and 32-bit pixels.
     """
     if image.mode in _SIXTEEN_BIT or image.mode == "I":
-        return _from_deep(np.asarray(image, dtype=np.int64))
+        return _from_deep(np.asarray(image, dtype=np.int64), _white(image))
     if image.mode == "F":
         raise Undecodable(Reason.UNSUPPORTED, "floating-point pixels have no agreed white")
     if image.mode == "CMYK":
-        return np.array(colour.from_cmyk(image, image.info.get("icc_profile")))
+        return np.asarray(colour.from_cmyk(image, image.info.get("icc_profile")))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layered = image.convert("RGBA")
+        layered = _as(_as(image, "LA") if image.mode == "La" else image, "RGBA")
         if alpha == "white":
             paper = Image.new("RGB", layered.size, (255, 255, 255))
             paper.paste(layered, mask=layered.getchannel("A"))
-            return np.array(paper)
-        return np.array(layered.convert("RGB"))
-    return np.array(image.convert("RGB"))
+            return np.asarray(paper)
+        return np.asarray(layered.convert("RGB"))
+    return np.asarray(_as(image, "RGB"))
 
 
-def _from_deep(grey: np.ndarray) -> PixelsHWC:
-    if grey.size and (grey.min() < 0 or grey.max() > 0xFFFF):
-        raise Undecodable(Reason.UNSUPPORTED, "pixels of more than 16 bits")
-    return np.repeat(((grey + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
+def _as(image: Image.Image, mode: str) -> Image.Image:
+    """Convert, without the copy that Pillow makes where there is nothing to convert."""
+    image.load()
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _white(image: Image.Image) -> int:
+    """The value that is white in a grey image of 16 bits; TIFF's 12 bits come in their lower part (TIFF 6.0)."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, (16,))[0]
+        return int((1 << bits) - 1) if 8 < bits < 16 else 0xFFFF
+    return 0xFFFF
+
+
+def _from_deep(grey: np.ndarray, white: int) -> PixelsHWC:
+    if grey.size and (grey.min() < 0 or grey.max() > white):
+        raise Undecodable(Reason.UNSUPPORTED, f"pixels beyond {white}, the white of 16 bits or fewer")
+    return np.repeat(((grey * 255 + white // 2) // white).astype(np.uint8)[..., None], 3, axis=2)

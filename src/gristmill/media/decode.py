@@ -21,6 +21,10 @@ __all__ = ["decoded"]
 cv2.setNumThreads(1)  # one image a thread or process is how this scales; OpenCV's own pool only costs
 
 
+# What libjpeg warns of as corrupt although the picture is whole: bytes between segments, a colour profile.
+_JPEG_ODDITIES = ("extraneous bytes", "bad ICC marker")
+
+
 def decoded(body: bytes, found: ImageHead, *, least: tuple[int, int] | None, alpha: str) -> PixelsHWC:
     """Decode an image whose header is ``found``, in its own colour space and orientation.
 
@@ -65,7 +69,7 @@ def _jpeg(body: bytes, least: tuple[int, int] | None) -> PixelsHWC | None:
         said = str(err)
         if "remature end" in said:
             raise Undecodable(Reason.TRUNCATED, f"jpeg: {said}") from err
-        if "Corrupt JPEG data" in said and "extraneous bytes" not in said:
+        if "Corrupt JPEG data" in said and not any(oddity in said for oddity in _JPEG_ODDITIES):
             raise Undecodable(Reason.UNDECODABLE, f"jpeg: {said}") from err
         return None
     return pixels

@@ -10,7 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from gristmill.media import careful
+from gristmill.media import careful, orientation
 from gristmill.media.errors import Undecodable
 from gristmill.media.sniff import ALLOWED, PICTURES, sniff
 from gristmill.spec.reasons import Reason
@@ -20,7 +20,8 @@ __all__ = ["ImageHead", "head", "jpeg_end"]
 ICC_MAX_BYTES = 4 << 20
 """Larger colour profiles are ignored; printers' CMYK profiles have about 1 MiB."""
 
-EXIF_ORIENTATION = 0x0112
+TEXT_MAX_BYTES = 1 << 20
+"""Of a compressed text chunk, no more is unpacked; one can hold the orientation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class ImageHead:
         icc: The embedded colour profile, or None.
         simple: 8 bits a channel, grey or RGB, opaque, one frame: any decoder gets it right.
         alpha: There may be transparent pixels.
-        deep: More than 8 bits a channel.
+        deep: More than 8 bits a channel, and one frame.
     """
 
     format: str
@@ -46,6 +47,10 @@ class ImageHead:
     simple: bool = False
     alpha: bool = False
     deep: bool = False
+
+
+_XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
+_PNG_TEXTS = (b"iTXt", b"tEXt", b"zTXt")
 
 
 def head(body: bytes) -> ImageHead:
@@ -82,7 +87,7 @@ def _by_pillow(body: bytes, name: str) -> ImageHead:
 
 
 def _jpeg(body: bytes) -> ImageHead:
-    at, orientation, frame, icc = 2, 1, None, {}
+    at, turned, from_xmp, frame, icc = 2, None, None, None, {}
     while True:
         marker, at = _next_marker(body, at)
         if marker in (0xD9, 0xDA):
@@ -94,7 +99,9 @@ def _jpeg(body: bytes) -> ImageHead:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             frame = struct.unpack_from(">BHHB", segment)
         elif marker == 0xE1 and segment.startswith(b"Exif\0\0"):
-            orientation = _exif_orientation(segment[6:])
+            turned = orientation.from_exif(segment[6:])
+        elif marker == 0xE1 and segment.startswith(_XMP_SEGMENT):
+            from_xmp = orientation.from_xmp(segment)
         elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0") and len(segment) > 14:
             icc[segment[12]] = segment[14:]
         at += size_bytes
@@ -105,7 +112,7 @@ def _jpeg(body: bytes) -> ImageHead:
         format="jpeg",
         width_px=width_px,
         height_px=height_px,
-        orientation=orientation,
+        orientation=turned or from_xmp or 1,
         icc=_capped(b"".join(icc[number] for number in sorted(icc))),
         simple=bits == 8 and components in (1, 3),
         deep=bits > 8,
@@ -143,7 +150,8 @@ def _png(body: bytes) -> ImageHead:
     width_px, height_px, bits, colour = struct.unpack_from(">IIBB", body, 16)
     if body[12:16] != b"IHDR":
         raise Undecodable(Reason.UNDECODABLE, "a PNG without its header chunk")
-    at, seen, orientation, icc = 8, set(), 1, b""
+    at, seen, icc = 8, set(), b""
+    turned: list[int | None] = []
     while at < len(body):
         size_bytes, kind = struct.unpack_from(">I4s", body, at)
         if at + 12 + size_bytes > len(body):
@@ -151,9 +159,11 @@ def _png(body: bytes) -> ImageHead:
             raise Undecodable(Reason.TRUNCATED, "a PNG chunk reaches beyond the end")
         seen.add(kind)
         if kind == b"eXIf":
-            orientation = _exif_orientation(body[at + 8 : at + 8 + size_bytes])
+            turned.insert(0, orientation.from_exif(body[at + 8 : at + 8 + size_bytes]))
+        elif kind in _PNG_TEXTS:
+            turned.append(_text_orientation(kind, body[at + 8 : at + 8 + size_bytes]))
         elif kind == b"iCCP":
-            icc = _inflated(body[at + 8 : at + 8 + size_bytes].partition(b"\0")[2][1:])
+            icc = _inflated(body[at + 8 : at + 8 + size_bytes].partition(b"\0")[2][1:], ICC_MAX_BYTES + 1)
         elif kind == b"IEND":
             break
         at += 12 + size_bytes
@@ -164,11 +174,11 @@ def _png(body: bytes) -> ImageHead:
         format="png",
         width_px=width_px,
         height_px=height_px,
-        orientation=orientation,
+        orientation=next(filter(None, turned), 1),
         icc=_capped(icc),
         simple=bits <= 8 and not alpha and b"acTL" not in seen,
         alpha=alpha,
-        deep=bits == 16,
+        deep=bits == 16 and b"acTL" not in seen,  # OpenCV shows another frame than the first
     )
 
 
@@ -193,11 +203,12 @@ def _webp(body: bytes) -> ImageHead:
     flags = body[20]
     chunks = _riff_chunks(body, 30)
     exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
+    turned = orientation.from_exif(exif) or orientation.from_xmp(chunks.get(b"XMP ", b""))
     return ImageHead(
         format="webp",
         width_px=int.from_bytes(body[24:27], "little") + 1,
         height_px=int.from_bytes(body[27:30], "little") + 1,
-        orientation=_exif_orientation(exif),
+        orientation=turned or 1,
         icc=_capped(chunks.get(b"ICCP", b"")),
         simple=not flags & 0x12,
         alpha=bool(flags & 0x10),
@@ -209,7 +220,7 @@ def _riff_chunks(body: bytes, at: int) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     while at + 8 <= len(body):
         kind, size_bytes = struct.unpack_from("<4sI", body, at)
-        if kind in (b"ICCP", b"EXIF"):
+        if kind in (b"ICCP", b"EXIF", b"XMP "):
             found.setdefault(kind, body[at + 8 : at + 8 + size_bytes])
         at += 8 + size_bytes + (size_bytes & 1)
     return found
@@ -219,26 +230,20 @@ def _capped(icc: bytes) -> bytes | None:
     return icc if 0 < len(icc) <= ICC_MAX_BYTES else None
 
 
-def _inflated(packed: bytes) -> bytes:
-    """Inflate a PNG's colour profile, and never more of it than a profile may have."""
+def _text_orientation(kind: bytes, data: bytes) -> int | None:
+    """What a text chunk of a PNG says of the orientation: XMP, or ImageMagick's copy of the EXIF."""
+    keyword, _, text = data.partition(b"\0")
+    if keyword == b"XML:com.adobe.xmp" and kind == b"iTXt":
+        packed, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]  # method, language, translated keyword
+        return orientation.from_xmp(_inflated(text, TEXT_MAX_BYTES) if packed else text)
+    if keyword == b"Raw profile type exif" and kind != b"iTXt":
+        return orientation.from_raw_profile(_inflated(text[1:], TEXT_MAX_BYTES) if kind == b"zTXt" else text)
+    return None
+
+
+def _inflated(packed: bytes, most_bytes: int) -> bytes:
+    """Inflate what a PNG chunk holds, and never more than ``most_bytes`` of it."""
     try:
-        return zlib.decompressobj().decompress(packed, ICC_MAX_BYTES + 1)
+        return zlib.decompressobj().decompress(packed, most_bytes)
     except zlib.error:
         return b""
-
-
-def _exif_orientation(tiff: bytes) -> int:
-    """The orientation tag of the first directory of a TIFF structure (EXIF 2.3, 4.6.4); 1 where it says nothing."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    try:
-        (at,) = struct.unpack_from(order + "I", tiff, 4)
-        (entries,) = struct.unpack_from(order + "H", tiff, at)
-        for number in range(min(entries, 512)):
-            tag, kind, _count, value = struct.unpack_from(order + "HHIH", tiff, at + 2 + 12 * number)
-            if tag == EXIF_ORIENTATION:
-                return value if kind == 3 and 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1

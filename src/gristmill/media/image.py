@@ -16,7 +16,7 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.head import ImageHead, head, jpeg_end
 from gristmill.media.phash import phash
 from gristmill.media.resize import DECODE_FACTOR, fit, framed, scaled
-from gristmill.media.settings import ImageSettings
+from gristmill.media.settings import Format, ImageSettings
 from gristmill.media.transcoded import Transcoded
 from gristmill.spec.reasons import Reason
 
@@ -117,9 +117,19 @@ def _upright(pixels: PixelsHWC, orientation: int) -> PixelsHWC:
     return pixels
 
 
+_MOST_SIDE_PX: dict[Format, int] = {"jpeg": 65_500, "webp": 16_383, "png": 65_535}
+
+
 def encoded(pixels: PixelsHWC, settings: ImageSettings) -> bytes:
-    """Encode RGB pixels, shape (height_px, width_px, 3), as ``settings.format``; no metadata."""
+    """Encode RGB pixels, shape (height_px, width_px, 3), as ``settings.format``; no metadata.
+
+    Raises:
+        Undecodable: TOO_MANY_PIXELS for a side that the format cannot hold.
+    """
     pixels = np.ascontiguousarray(pixels)
+    if max(pixels.shape) > _MOST_SIDE_PX[settings.format]:
+        said = f"{pixels.shape[1]} x {pixels.shape[0]} px do not go into a {settings.format}"
+        raise Undecodable(Reason.TOO_MANY_PIXELS, said)
     if settings.format == "jpeg":
         return bytes(simplejpeg.encode_jpeg(pixels, settings.encode_quality, "RGB", "420"))
     options = [cv2.IMWRITE_WEBP_QUALITY, settings.encode_quality] if settings.format == "webp" else []
