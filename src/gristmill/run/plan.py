@@ -122,7 +122,7 @@ def plan(
         rows, rows_are = _count_rows(recipe, resolved)
         fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)
         largest = max((file.size_bytes for file in resolved.inputs if file.path is None), default=0)
-    chosen = None if rows is None else int(rows * recipe.expect.selected_share)
+    chosen = None if rows is None else _chosen(recipe, rows)
     if only is not None:
         chosen = min(only * files, chosen) if chosen is not None else only * files
     done, left = _tasks(recipe, resolved, folder, only) if folder and resolved else (0, None)
@@ -146,6 +146,11 @@ def plan(
         tasks_done=done,
         tasks_left=left,
     )
+
+
+def _chosen(recipe: Recipe, rows: int) -> int:
+    expected = stages_of(recipe).table.expected_rows(rows)
+    return int(rows * recipe.expect.selected_share) if expected is None else expected
 
 
 def _times(value: int | None, factor: float | None) -> int | None:

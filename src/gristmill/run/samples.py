@@ -25,8 +25,8 @@ from gristmill.shards.spool import SpoolEntry, SpoolWriter
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Parse, Recipe
-from gristmill.spec.sample import Drop, Origin, Outcome, Sample
-from gristmill.spec.step import SampleStep, ShardStep
+from gristmill.spec.sample import CHANGES, Drop, Origin, Outcome, Sample
+from gristmill.spec.step import ADDED, SampleStep, ShardStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
 
@@ -143,7 +143,8 @@ def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) ->
     outcome = parse(row)
     if isinstance(outcome, Drop):
         return outcome
-    return replace(outcome, key=outcome.key or place, upstream=row, origin=origin)
+    upstream = {name: value for name, value in row.items() if not name.startswith(ADDED)}
+    return replace(outcome, key=outcome.key or place, upstream=upstream, origin=origin)
 
 
 def _drop_repeated_keys(tried: Sequence[Tried]) -> None:
@@ -221,6 +222,9 @@ def _account(tried: Sequence[Tried], box: MediaBox, work: Work) -> None:
         bytes_out=sum(entry.size for entry in box.entries.values()),
         requests=sum(fate.tries for fate in box.fates.values()),
     )
+    for one in tried:
+        if one.sample and not one.drop:
+            work.facts.update(f"{CHANGES}.{word}" for word in one.sample.columns.get(CHANGES, ()))
     hosts: Counter[str] = Counter()
     for fate in box.fates.values():
         if fate.reason is not None and fate.url:

@@ -23,6 +23,11 @@ class Reason(StrEnum):
     NOT_SAMPLED = "not_sampled"  # not among the evenly spaced rows
     NOT_CHOSEN = "not_chosen"  # outside --only N
     EMPTY_TEXT = "empty_text"
+    EMPTY_QUESTION = "empty_question"
+    EMPTY_ANSWER = "empty_answer"
+    TEXT_TOO_LONG = "text_too_long"  # a question or an answer beyond the step's limit
+    BAD_CHARACTERS = "bad_characters"  # NUL or a lone surrogate
+    MEDIA_TOKEN = "media_token"  # a literal <image> or <video> in a text
     FEW_IMAGES = "few_images"  # a document without images, or with fewer than it must have
     DUPLICATE_KEY = "duplicate_key"
 

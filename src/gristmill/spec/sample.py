@@ -8,7 +8,22 @@ from typing import Any, Literal, TypeAlias
 
 from gristmill.spec.reasons import Reason
 
-__all__ = ["Drop", "Json", "MediaRef", "Origin", "Outcome", "Part", "Sample", "Show", "Text", "Turn"]
+__all__ = [
+    "CHANGES",
+    "Drop",
+    "Json",
+    "MediaRef",
+    "Origin",
+    "Outcome",
+    "Part",
+    "Sample",
+    "Show",
+    "Text",
+    "Turn",
+]
+
+CHANGES = "changes"
+"""Column of a sample that lists, a word each, what steps changed in it or let pass; the words are counted."""
 
 Json: TypeAlias = Any
 """A value that JSON can hold. Mappings keep their order: it is part of the bytes."""

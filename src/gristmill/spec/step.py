@@ -16,6 +16,7 @@ from gristmill.spec.sample import Json, Outcome, Sample
 from gristmill.spec.task import Role, ShardInfo
 
 __all__ = [
+    "ADDED",
     "Attempt",
     "Barrier",
     "Decider",
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 R = TypeVar("R")
+
+ADDED = "__gristmill_"
+"""Columns that a TableStep adds to the rows begin with it: ``parse`` sees them, a sample's ``upstream`` does not."""
 
 
 def circumstance(default: Any, help: str = "") -> Any:
@@ -99,6 +103,10 @@ class TableStep(Step):
     """Whole columns, before there are samples. ``part_rows``: most rows that one crawl task is given."""
 
     part_rows: int
+
+    def expected_rows(self, rows: int) -> int | None:
+        """How many of so many rows will be kept, for ``plan``; None where that depends on what they hold."""
+        return None
 
     @abstractmethod
     def apply(self, table: Path, box: TableBox) -> None:

@@ -16,12 +16,12 @@ from gristmill.shards.footers import column_ranges, read_footer
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
-from gristmill.spec.step import SurveyStep, TableBox, TableFile
+from gristmill.spec.step import ADDED, SurveyStep, TableBox, TableFile
 from gristmill.steps.spacing import Int64s, Spaced
 
 __all__ = ["POSITION", "SampleRows"]
 
-POSITION = "__position"
+POSITION = f"{ADDED}position"
 """Column that is added to the chosen rows: their position in the sample, from 0."""
 
 _BATCH_ROWS = (
@@ -53,6 +53,10 @@ class SampleRows(SurveyStep):
 
     def __post_init__(self) -> None:
         Spaced(rows=0, size=self.size, spacing=self.spacing)  # raises UsageError
+
+    def expected_rows(self, rows: int) -> int:
+        """See :class:`TableStep`."""
+        return Spaced(rows=rows, size=self.size, spacing=self.spacing).count
 
     def survey(self, file: TableFile) -> Json:
         """See :class:`SurveyStep`: the number of rows.

@@ -47,6 +47,7 @@ class _Decisions:
     def __init__(self) -> None:
         self.stop = Event()
         self.kept: list[int] = []
+        self.given: dict[int, Json] = {}
         self.dropped: dict[int, Reason] = {}
         self.notes: list[str] = []
 
@@ -54,8 +55,9 @@ class _Decisions:
         """Parts are not cut here."""
 
     def keep(self, table: Any, rows: Any, groups: Any = None) -> None:
-        """Rows in the order in which they leave."""
+        """Rows in the order in which they leave, and as ``parse`` will see them."""
         self.kept += rows.to_pylist()
+        self.given.update(zip(rows.to_pylist(), rows_of(table), strict=True))
 
     def drop(self, rows: Any, reason: Reason, detail: str = "") -> None:
         """Rows that do not."""
@@ -96,7 +98,8 @@ def check_recipe(recipe: Recipe, rows: Sequence[Mapping[str, Json]]) -> list[dic
         table = _table_file(Path(folder), recipe.sources[0].format, rows)
         decisions = _Decisions()
         step.apply(table, decisions)
-        outcomes = [recipe.parse(row) for batch in read_rows(table) for row in rows_of(batch.table)]
+        upstream = [row for batch in read_rows(table) for row in rows_of(batch.table)]
+        outcomes = [recipe.parse(decisions.given.get(n, row)) for n, row in enumerate(upstream)]
     head = {"recipe": recipe.public_name, "version": recipe.version, "notes": decisions.notes}
     named = [_named(outcome, recipe, row) for row, outcome in enumerate(outcomes)]
     return [head, *({"row": n, "table": decisions.of(n), **_plain(o)} for n, o in enumerate(named))]
