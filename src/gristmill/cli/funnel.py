@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gristmill.ledger.begun import Begun
+from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import Group as Losses
@@ -62,6 +63,7 @@ def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]
     """The same as plain data."""
     levels = funnel(totals, begun)
     facts = totals.stage("samples").facts
+    pages = documents(totals, levels)
     return {
         "name": recipe.public_name,
         "version": recipe.version,
@@ -73,6 +75,7 @@ def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]
         "waiting": sum(level.waiting for level in levels.levels),
         "dropped": levels.dropped(),
         "funnel": levels.to_json(),
+        **({"documents": pages.to_json()} if pages else {}),
         "hosts": dict(_worst_hosts(totals)),
         "requests": int(facts["requests"]),
         "received_bytes": int(facts["bytes_in"]),
@@ -96,6 +99,7 @@ def render_funnel(
         _head(levels, recipe),
         _levels(levels),
         *_reasons(levels),
+        *_images(documents(totals, levels)),
         *_hosts(totals),
         *_notes(totals),
         *_facts(levels, totals, shards),
@@ -140,6 +144,20 @@ def _reasons(levels: Funnel) -> Iterator[RenderableType]:
     for reason, n in dropped.items():
         tone = _TONES[group_of(reason)]
         table.add_row("", Text(reason, tone), f"{n:,}", share_text(n, chosen), Text(explained(reason), "dim"))
+    yield table
+
+
+def _images(said: Documents | None) -> Iterator[RenderableType]:
+    if said is None:
+        return
+    yield Text(
+        f"\nDocuments: {said.annotated:,} annotated, {said.with_images:,} with images, {said.complete:,} complete, "
+        f"{said.kept:,} kept\nTheir images: {said.image_count:,}, by fate"
+    )
+    table = _grid("left", "right", "right", "wrap")
+    for fate, n in said.images.items():
+        words = "kept" if fate == "kept" else explained(fate)
+        table.add_row("", Text(fate), f"{n:,}", share_text(n, said.image_count), Text(words, "dim"))
     yield table
 
 

@@ -13,6 +13,22 @@ from gristmill.spec.sample import Json
 
 __all__ = ["Funnel", "Level", "funnel"]
 
+_ROWS = {
+    "annotated": "rows in the annotation files",
+    "selected": "chosen by the recipe",
+    "asked": "asked for",
+    "fetched": "arrived",
+    "kept": "kept as good pictures",
+    "packed": "in the shards",
+}
+_DOCUMENTS = {
+    **_ROWS,
+    "annotated": "documents in the annotation files",
+    "asked": "with images",
+    "fetched": "whose images arrived",
+    "kept": "kept, with good pictures",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
@@ -104,25 +120,20 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
     read = asked + lost[Phase.READING].total()
     selected = max(rows.kept, read)
     annotated = selected + lost[Phase.SELECTING].total()
+    titles = _DOCUMENTS if samples.media else _ROWS
 
-    def level(name: str, title: str, count: int, phase: Phase | None = None, waiting: int = 0) -> Level:
+    def level(name: str, count: int, phase: Phase | None = None, waiting: int = 0) -> Level:
         reasons = dict(lost[phase].most_common()) if phase else {}
-        return Level(name=name, title=title, count=count, phase=phase, lost=reasons, waiting=waiting)
+        return Level(name=name, title=titles[name], count=count, phase=phase, lost=reasons, waiting=waiting)
 
     return Funnel(
         levels=(
-            level("annotated", "rows in the annotation files", annotated, Phase.SELECTING),
-            level("selected", "chosen by the recipe", selected, Phase.READING, selected - read),
-            level("asked", "asked for", asked, Phase.FETCHING),
-            level("fetched", "arrived", fetched, Phase.CHECKING),
-            level(
-                "kept",
-                "kept as good pictures",
-                kept,
-                Phase.PACKING,
-                kept - packed - lost[Phase.PACKING].total(),
-            ),
-            level("packed", "in the shards", packed),
+            level("annotated", annotated, Phase.SELECTING),
+            level("selected", selected, Phase.READING, selected - read),
+            level("asked", asked, Phase.FETCHING),
+            level("fetched", fetched, Phase.CHECKING),
+            level("kept", kept, Phase.PACKING, kept - packed - lost[Phase.PACKING].total()),
+            level("packed", packed),
         ),
         adds_up=not rows.tasks or annotated == rows.samples_in,
         files=len(begun.inputs),

@@ -11,6 +11,7 @@ import orjson
 
 from gristmill import __version__
 from gristmill.ledger.begun import Begun, InputFile
+from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import Totals, total
@@ -49,6 +50,7 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
     totals = total(ledger.records.values())
     levels = funnel(totals, begun)
     shards = shards_of(ledger)
+    pages = documents(totals, levels)
     return {
         "format": FORMAT,
         "name": recipe.public_name,
@@ -66,6 +68,7 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
         "counts": _counts(levels, totals, shards),
         "dropped": levels.dropped(),
         "funnel": levels.to_json(),
+        **({"documents": pages.to_json()} if pages else {}),
         "recipe": begun.recipe,
         "arguments": dict(begun.arguments),
         "settings": dict(begun.settings),

@@ -23,6 +23,7 @@ class StageTotals:
     samples_in: int = 0
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    media: Counter[str] = field(default_factory=Counter)
     facts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -34,6 +35,8 @@ class StageTotals:
         self.seconds += record.seconds
         for reason, count in record.dropped.items():
             self.dropped[reason] += count
+        for fate, change in record.media.items():
+            self.media[fate] += change
         for fact, amount in record.facts.items():
             self.facts[fact] += amount  # type: ignore[assignment]
         if record.retried:

@@ -111,6 +111,7 @@ class Work:
     dropped: Counter[str] = field(default_factory=Counter)
     retried: Counter[str] = field(default_factory=Counter)
     hosts: Counter[str] = field(default_factory=Counter)
+    media: Counter[str] = field(default_factory=Counter)
     facts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     survey: Json = None

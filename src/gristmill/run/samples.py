@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
+from gristmill.run.accounts import Tried, account, fates_in_order
 from gristmill.run.context import Context, Work, file_info
+from gristmill.run.earlier import Fates, fate_of, known_before, take_over
 from gristmill.run.rows import ROW_COLUMN
 from gristmill.shards.rows import rows_of
 from gristmill.shards.samples import encode_sample
@@ -25,7 +25,7 @@ from gristmill.shards.spool import SpoolEntry, SpoolWriter
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Parse, Recipe
-from gristmill.spec.sample import CHANGES, Drop, Origin, Outcome, Sample
+from gristmill.spec.sample import Drop, Origin, Outcome
 from gristmill.spec.step import ADDED, SampleStep, ShardStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
@@ -33,7 +33,6 @@ from gristmill.storage.files import whole_file
 __all__ = ["INDEX_SCHEMA", "run_samples"]
 
 R = TypeVar("R")
-_HOSTS_RECORDED = 20
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -61,23 +60,6 @@ INDEX_SCHEMA = pa.schema(
 """One row for each sample attempted: what it is and where its media lie in the spool."""
 
 
-@dataclass(slots=True)
-class Tried:
-    """One row of the part on its way: the sample as far as it came, and why it went no further."""
-
-    position: int
-    row: int
-    sample: Sample | None = None
-    drop: Drop | None = None
-
-    def take(self, outcome: Outcome) -> None:
-        """Go on with what a step made of the sample."""
-        if isinstance(outcome, Drop):
-            self.drop = outcome
-        else:
-            self.sample = outcome
-
-
 def run_samples(
     steps: Sequence[SampleStep | ShardStep], recipe: Recipe, task: Task, context: Context, work: Work
 ) -> None:
@@ -93,16 +75,21 @@ def run_samples(
     _drop_repeated_keys(tried)
     layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
     box = MediaBox(layout.spool(task), task, context)
+    before: Fates = {}
     try:
+        if task.number[0] and any(one.sample and not {"image"} >= set(one.sample.media) for one in tried):
+            before = known_before(layout, task, [one.row for one in tried])
+            take_over(before, layout, task, box, work)
         for step in steps:
             _apply(step, tried, box)
         box.sync()
     finally:
         box.close()
-    _account(tried, box, work)
+    media = list(box.fates.values())
+    account(tried, media, box.attempt, before, work)
     if task.number[0]:
         work.retried.update(task.decision["retried"])
-    fates = list(_fates_in_order(tried, box))
+    fates = list(fates_in_order(tried, media, box.attempt))
     layout.fates_of(task).parent.mkdir(parents=True, exist_ok=True)
     write_fates(
         layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)], FATES_SCHEMA
@@ -178,9 +165,7 @@ class MediaBox:
         self.fates: dict[tuple[int, str], Fate] = {}
         self.entries: dict[tuple[int, str], SpoolEntry] = {}
         for entry in self._spool.entries:
-            values = orjson.loads(entry.header)
-            reason = values.pop("reason")
-            self._take(Fate(**values, reason=Reason(reason) if reason else None), entry)
+            self._take(fate_of(entry), entry)
 
     def _take(self, fate: Fate, entry: SpoolEntry) -> None:
         self.fates[fate.row, fate.medium] = fate
@@ -194,6 +179,10 @@ class MediaBox:
         """See :class:`gristmill.spec.step.SampleBox`."""
         fate.attempt = self.attempt
         fate.finished_at = round(time.time(), 3)
+        self._take(fate, self._spool.append(orjson.dumps(fate), body))
+
+    def take_over(self, fate: Fate, body: bytes | None) -> None:
+        """Keep a medium of an earlier round, as that round accounted for it."""
         self._take(fate, self._spool.append(orjson.dumps(fate), body))
 
     def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
@@ -211,49 +200,6 @@ class MediaBox:
     def close(self) -> None:
         """Close the spool."""
         self._spool.close()
-
-
-def _account(tried: Sequence[Tried], box: MediaBox, work: Work) -> None:
-    work.samples_in = len(tried)
-    work.dropped = Counter(str(one.drop.reason) for one in tried if one.drop)
-    work.kept = len(tried) - work.dropped.total()
-    work.facts.update(
-        bytes_in=sum(fate.raw_bytes or 0 for fate in box.fates.values()),
-        bytes_out=sum(entry.size for entry in box.entries.values()),
-        requests=sum(fate.tries for fate in box.fates.values()),
-    )
-    for one in tried:
-        if one.sample and not one.drop:
-            work.facts.update(f"{CHANGES}.{word}" for word in one.sample.columns.get(CHANGES, ()))
-    hosts: Counter[str] = Counter()
-    for fate in box.fates.values():
-        if fate.reason is not None and fate.url:
-            hosts[_host(fate.url)] += 1
-    work.hosts = Counter(dict(hosts.most_common(_HOSTS_RECORDED)))
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or "?"
-    except ValueError:
-        return "?"
-
-
-def _fates_in_order(tried: Sequence[Tried], box: MediaBox) -> Iterator[Fate]:
-    """In the part's order: the media of each row, or the row itself where none of them tells why."""
-    of_row: dict[int, list[Fate]] = {}
-    for fate in box.fates.values():
-        of_row.setdefault(fate.row, []).append(fate)
-    for one in tried:
-        media = sorted(of_row.get(one.row, []), key=lambda fate: fate.medium)
-        yield from media
-        key = one.sample.key if one.sample else ""
-        if one.drop and all(fate.reason is None for fate in media):
-            yield Fate(
-                row=one.row, key=key, reason=one.drop.reason, detail=one.drop.detail, attempt=box.attempt
-            )
-        elif not media:
-            yield Fate(row=one.row, key=key, attempt=box.attempt)
 
 
 def _index_table(tried: Sequence[Tried], entries: Mapping[tuple[int, str], SpoolEntry]) -> pa.Table:

@@ -48,6 +48,7 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
         dropped=dict(sorted(work.dropped.items())),
         retried=dict(sorted(work.retried.items())),
         hosts=dict(work.hosts),
+        media={fate: n for fate, n in sorted(work.media.items()) if n},
         facts=dict(work.facts),
         notes=tuple(work.notes),
         seconds=round(time.monotonic() - started, 3),

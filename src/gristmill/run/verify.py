@@ -136,6 +136,11 @@ def _shape_problem(sample: ShardSample) -> str | None:
     have = {part for part in sample.parts if part.rpartition(".")[2] in _PICTURES}
     if named and named != have:
         return f"its .json part names {sorted(named)}, the shard holds {sorted(have)}"
+    shown = {
+        piece["media"] for turn in facts.get("turns") or () for piece in turn["parts"] if "media" in piece
+    }
+    if shown and shown != have:
+        return f"its turns show {sorted(shown)}, the shard holds {sorted(have)}"
     if "txt" in sample.parts and facts.get("caption", "") is None:
         return "has text that its .json part does not know"
     return None

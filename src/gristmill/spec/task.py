@@ -81,7 +81,9 @@ class TaskRecord:
     Attributes:
         retried: Samples taken over from an earlier round's drops, by their old reason.
         hosts: Failures by host, the largest twenty.
-        facts: Other sums: ``bytes_in``, ``bytes_out``, ``requests``.
+        media: Media of documents by fate (``kept``, or a reason), as a change: what an earlier round counted for a
+            medium that was asked for again is subtracted.
+        facts: Other sums: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image.
         survey: What a survey of an annotation file found; None for other tasks.
     """
 
@@ -94,6 +96,7 @@ class TaskRecord:
     dropped: Mapping[str, int] = field(default_factory=dict)
     retried: Mapping[str, int] = field(default_factory=dict)
     hosts: Mapping[str, int] = field(default_factory=dict)
+    media: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0

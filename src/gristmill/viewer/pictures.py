@@ -85,12 +85,19 @@ def _thumbnail(sample: ShardSample) -> Thumbnail | None:
     facts = orjson.loads(sample.parts["json"]) if "json" in sample.parts else {}
     return Thumbnail(
         key=sample.key,
-        caption=_shortened(sample.parts.get("txt", b"").decode(errors="replace")),
+        caption=_shortened(sample.parts.get("txt", b"").decode(errors="replace") or _beside(facts, part)),
         source="data:image/jpeg;base64," + base64.b64encode(small.body).decode("ascii"),
         width_px=small.width_px,
         height_px=small.height_px,
-        original=_original(facts),
+        original=_original((facts.get("media") or {}).get(part, facts)),
     )
+
+
+def _beside(facts: dict[str, Any], part: str) -> str:
+    """In a document or a talk, the text that follows the picture."""
+    parts = [piece for turn in facts.get("turns") or () for piece in turn["parts"]]
+    at = next((i for i, piece in enumerate(parts) if piece.get("media") == part), len(parts))
+    return next((piece["text"] for piece in parts[at:] if "text" in piece), "")
 
 
 def _original(facts: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.card import REDISTRIBUTION
+from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, Group, explained, grouped
@@ -104,6 +105,8 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "funnel": funnel_rows(levels),
         "losses": _losses(levels, shlex.quote(folder.resolve().name)),
         "chosen": levels.count("selected"),
+        "documents": documents(totals, levels),
+        "images": _images(documents(totals, levels)),
         "hosts": _hosts(totals),
         "statuses": _statuses(measures),
         "charts": _charts(measures),
@@ -225,6 +228,10 @@ def _bars(items: Sequence[tuple[str, int]], whole: int) -> list[Bar]:
 def _hosts(totals: Totals) -> list[Bar]:
     ordered = sorted(totals.hosts.items(), key=lambda item: (-item[1], item[0]))
     return _bars(ordered[:_HOSTS], sum(totals.hosts.values()))
+
+
+def _images(said: Documents | None) -> list[Bar]:
+    return _bars(list(said.images.items()), said.image_count) if said else []
 
 
 def _statuses(measures: Measures) -> list[Bar]:

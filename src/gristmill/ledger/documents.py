@@ -1,0 +1,60 @@
+"""The account of a dataset whose samples are documents with several images: documents, and images by fate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gristmill.ledger.funnel import Funnel
+from gristmill.ledger.totals import Totals
+from gristmill.spec.sample import Json
+
+__all__ = ["Documents", "documents"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """Documents and their images, as far as they were worked on.
+
+    Attributes:
+        annotated: Documents in the annotation files.
+        with_images: Those that have images, and were read.
+        complete: Those of whose images none is missing.
+        kept: Those kept, incomplete ones too where the settings allow it.
+        images: Images of the documents with images, by fate (``kept`` or a reason), the largest number first.
+    """
+
+    annotated: int
+    with_images: int
+    complete: int
+    kept: int
+    images: Mapping[str, int]
+
+    @property
+    def image_count(self) -> int:
+        """All images."""
+        return sum(self.images.values())
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain data."""
+        return {
+            "annotated": self.annotated,
+            "with_images": self.with_images,
+            "complete": self.complete,
+            "kept": self.kept,
+            "images": dict(self.images),
+        }
+
+
+def documents(totals: Totals, levels: Funnel) -> Documents | None:
+    """The account, or None for a dataset whose samples are not documents."""
+    samples = totals.stage("samples")
+    if not samples.media:
+        return None
+    return Documents(
+        annotated=levels.count("annotated"),
+        with_images=levels.count("asked"),
+        complete=int(samples.facts["complete"]),
+        kept=levels.count("kept"),
+        images={fate: n for fate, n in samples.media.most_common() if n > 0},
+    )

@@ -1,0 +1,96 @@
+"""What became of a task's rows and media: the sums of its record, and its fates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gristmill.run.context import Work
+from gristmill.run.earlier import Fates
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import CHANGES, Drop, Outcome, Sample
+
+__all__ = ["Tried", "account", "fates_in_order"]
+
+_HOSTS_RECORDED = 20
+
+
+@dataclass(slots=True)
+class Tried:
+    """One row of the part on its way: the sample as far as it came, and why it went no further."""
+
+    position: int
+    row: int
+    sample: Sample | None = None
+    drop: Drop | None = None
+
+    def take(self, outcome: Outcome) -> None:
+        """Go on with what a step made of the sample."""
+        if isinstance(outcome, Drop):
+            self.drop = outcome
+        else:
+            self.sample = outcome
+
+
+def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before: Fates, work: Work) -> None:
+    """Sum up a task. Media named by position are also counted by fate, less what earlier rounds counted for them.
+
+    Args:
+        tried: Its rows, at their end.
+        fates: Of its media; those taken over from an earlier round have a lower ``attempt``.
+        attempt: This round.
+        before: What earlier rounds said of them.
+        work: Becomes the record.
+    """
+    own = [fate for fate in fates if fate.attempt == attempt]
+    work.samples_in = len(tried)
+    work.dropped = Counter(str(one.drop.reason) for one in tried if one.drop)
+    work.kept = len(tried) - work.dropped.total()
+    work.facts.update(
+        bytes_in=sum(fate.raw_bytes or 0 for fate in own),
+        bytes_out=sum(fate.size_bytes or 0 for fate in own if fate.reason is None),
+        requests=sum(fate.tries for fate in own),
+    )
+    for one in tried:
+        if one.sample and not one.drop:
+            work.facts.update(f"{CHANGES}.{word}" for word in one.sample.columns.get(CHANGES, ()))
+    hosts: Counter[str] = Counter()
+    for fate in own:
+        if fate.reason not in {None, Reason.NOT_NEEDED} and fate.url:
+            hosts[_host(fate.url)] += 1
+    work.hosts = Counter(dict(hosts.most_common(_HOSTS_RECORDED)))
+    if any("." in fate.medium for fate in fates):
+        lacking = {fate.row for fate in fates if fate.reason is not None}
+        work.facts["complete"] = sum(one.drop is None and one.row not in lacking for one in tried)
+        work.media.update(_word(fate) for fate in own)
+        work.media.subtract(_word(before[at]) for fate in own if (at := (fate.row, fate.medium)) in before)
+
+
+def _word(fate: Fate) -> str:
+    return "kept" if fate.reason is None else str(fate.reason)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or "?"
+    except ValueError:
+        return "?"
+
+
+def fates_in_order(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int) -> Iterator[Fate]:
+    """In the part's order: this round's media of each row, or the row itself where none of them tells why."""
+    of_row: dict[int, list[Fate]] = {}
+    for fate in fates:
+        if fate.attempt == attempt:
+            of_row.setdefault(fate.row, []).append(fate)
+    for one in tried:
+        media = sorted(of_row.get(one.row, []), key=lambda fate: fate.medium)
+        yield from media
+        key = one.sample.key if one.sample else ""
+        if one.drop and all(fate.reason != one.drop.reason for fate in media):
+            yield Fate(row=one.row, key=key, reason=one.drop.reason, detail=one.drop.detail, attempt=attempt)
+        elif not media:
+            yield Fate(row=one.row, key=key, attempt=attempt)
