@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 __all__ = ["Unfit", "pictures_of"]
 
-_EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp"})
+_EXTENSIONS = frozenset({"avif", "bmp", "gif", "jpeg", "jpg", "png", "tiff", "webp"})
 
 
 class Unfit(Exception):

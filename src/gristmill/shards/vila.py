@@ -1,7 +1,8 @@
 """Pickled lists of plain dicts, as VILA's ``LazyCoyoDataset`` and its siblings read them.
 
 A folder holds ``part-00000.pkl``, a list of dicts, and ``part-00000.count``, its length as text, and so on,
-and nothing else: the loaders count directory entries. Written as a stream, read without running anything.
+and nothing else: the loaders count directory entries. Written as a stream here, read by
+:mod:`gristmill.shards.pickle_items`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gristmill.spec.errors import SourceError
 from gristmill.spec.sample import Json
 
-__all__ = ["PickledList", "part_names", "read_pickle_safely", "stamp_of"]
+__all__ = ["PickledList", "part_names", "stamp_of"]
 
 _PROTOCOL = 3  # the last without frames: what follows one item does not depend on its length
 _BATCH_ITEMS = 1000
@@ -95,55 +95,3 @@ def stamp_of(path: Path) -> str | None:
         if len(body) < size or stream.read(1) != pickle.POP:
             return None
     return body.decode("utf-8", "replace")
-
-
-class _Bounded:
-    """A stream that gives out no more than the file holds, so that no length in it allocates more."""
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream = stream
-        self._size = size
-        self.readline = stream.readline
-
-    def read(self, size: int) -> bytes:
-        if size > self._size:
-            raise pickle.UnpicklingError(f"a length of {size} bytes in a file of {self._size}")
-        got = self._stream.read(size)
-        if len(got) < size:
-            raise EOFError("it ends too early")
-        return got
-
-
-class _DataUnpickler(pickle._Unpickler):
-    """The Python one: the C one trusts memo numbers and would allocate for them."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it wants to run {module}.{name}")
-
-    def get_extension(self, code: int) -> Any:
-        raise pickle.UnpicklingError(f"it wants extension {code}")
-
-
-def read_pickle_safely(path: Path) -> Any:
-    """The plain data in a pickle; nothing it names is ever imported or called.
-
-    Raises:
-        SourceError: It names a class or function, is damaged, or not a pickle.
-        OSError: As the system says.
-    """
-    with path.open("rb", buffering=1 << 20) as stream:
-        try:
-            return _DataUnpickler(_Bounded(stream, path.stat().st_size)).load()
-        except pickle.UnpicklingError as err:
-            raise SourceError(f"{path}: refused, {err}. Only plain data is read from pickles.") from err
-        except (
-            ArithmeticError,
-            AttributeError,
-            EOFError,
-            LookupError,
-            MemoryError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as err:
-            raise SourceError(f"{path}: damaged, or not a pickle ({type(err).__name__}: {err}).") from err

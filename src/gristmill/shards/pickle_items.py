@@ -1,0 +1,199 @@
+"""The items of a pickled list as rows: JSON text, and where the long texts and bytes in it lie in the file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+
+from gristmill.shards.pickle_bytes import Far, PickleBytes
+from gristmill.shards.pickle_machine import Machine
+from gristmill.shards.pickle_stack import BAD_KEY, decoded
+from gristmill.spec.errors import SourceError
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Json
+
+__all__ = ["FarText", "ItemRow", "filled", "pickled_rows", "read_far"]
+
+Step: TypeAlias = str | int
+
+_MOST_LEVELS = 50
+_MOST_VALUES = 1_000_000
+_MOST_TEXT_BYTES = 32 << 20
+_STRANGERS = {
+    b"PK\x03\x04": "a zip archive, as torch.save writes",
+    b"\x1f\x8b": "gzipped: unpack it first",
+    b"\x93NUMPY": "a NumPy array",
+}
+"""What the first bytes of a file say that is not a pickle, or not one yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarText:
+    """A long text, or bytes, of an item: the way to it in the item, and where it lies in the file."""
+
+    path: tuple[Step, ...]
+    far: Far
+
+
+@dataclass(slots=True)
+class ItemRow:
+    """One item of a pickled list.
+
+    Attributes:
+        number: Its place in the list, from 0.
+        offset: Where it begins in the file, bytes.
+        value: What it holds, long texts and bytes replaced by None; None for an item that is no row.
+        far: Those texts and bytes.
+        reason, detail: Why it is no row.
+    """
+
+    number: int
+    offset: int
+    value: dict[str, Json] | None = None
+    far: list[FarText] = field(default_factory=list)
+    reason: Reason | None = None
+    detail: str = ""
+
+    def json(self) -> bytes:
+        """The value as JSON text, exactly: integers of any size, NaN and lone surrogates included."""
+        try:
+            return orjson.dumps(self.value)
+        except (orjson.JSONEncodeError, TypeError):
+            return json.dumps(self.value).encode()
+
+
+def pickled_rows(path: Path, *, max_item_bytes: int) -> Iterator[ItemRow]:
+    """The items of a pickled list, in order. Nothing that the pickle names is imported or called.
+
+    Args:
+        path: The pickle.
+        max_item_bytes: Of an item's long texts and bytes; a larger item is no row.
+
+    Raises:
+        CutOffPickle: The file ends too early; items before were given out.
+        SourceError: It would run something, is damaged, or holds no list.
+        OSError: As the system says.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        _check_head(path, os.pread(fd, 8, 0))
+        machine = Machine(PickleBytes(fd, path, 0, size))
+        for number, (offset, value) in enumerate(machine.items()):
+            yield _row(number, offset, value, max_item_bytes)
+    finally:
+        os.close(fd)
+
+
+def read_far(fd: int, path: Path, far: Far) -> bytes:
+    """The bytes of a long text.
+
+    Raises:
+        SourceError: The file is shorter by now.
+    """
+    pieces, left, at = [], far.size, far.offset
+    while left:
+        piece = os.pread(fd, left, at)
+        if not piece:
+            raise SourceError(f"{path}: byte {at:,}: the file has changed since it was looked through.")
+        pieces.append(piece)
+        left, at = left - len(piece), at + len(piece)
+    return b"".join(pieces)
+
+
+def filled(value: dict[str, Json], far: Iterable[FarText], fd: int, path: Path) -> dict[str, Json]:
+    """A row's value with its long texts read and put back in; bytes as Base64 text.
+
+    Args:
+        value: Of an :class:`ItemRow`; changed in place.
+        far: Its long texts and bytes.
+        fd, path: The pickle.
+
+    Raises:
+        SourceError: The file has changed.
+    """
+    for found in far:
+        body = read_far(fd, path, found.far)
+        text = decoded(body) if found.far.text else base64.b64encode(body).decode("ascii")
+        target: Any = value
+        for step in found.path[:-1]:
+            target = target[step]
+        target[found.path[-1]] = text
+    return value
+
+
+def _check_head(path: Path, head: bytes) -> None:
+    if not head:
+        raise SourceError(f"{path}: it is empty. Copy it again.")
+    for magic, what in _STRANGERS.items():
+        if head.startswith(magic):
+            raise SourceError(f"{path}: it is no pickle but {what}.")
+
+
+def _row(number: int, offset: int, value: Any, max_item_bytes: int) -> ItemRow:
+    row = ItemRow(number, offset)
+    if type(value) is not dict:
+        row.reason, row.detail = Reason.BAD_ROW, f"byte {offset}: not a dict but {type(value).__name__}"
+        return row
+    walk = _Walk()
+    fault = walk.over(value)
+    if fault:
+        row.reason, row.detail = Reason.BAD_ROW, f"byte {offset}: {fault}"
+    elif (size := sum(found.far.size for found in walk.far)) > max_item_bytes:
+        row.reason, row.detail = Reason.ROW_TOO_LONG, f"byte {offset}: {size} bytes"
+    else:
+        row.value, row.far = walk.made, walk.far
+    return row
+
+
+class _Walk:
+    """Goes through an item without recursion and copies it, so that what it shares with itself is counted."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, Json] = {}
+        self.far: list[FarText] = []
+        self._values = 0
+        self._text_bytes = 0
+
+    def over(self, value: dict[str, Any]) -> str | None:
+        """Copy an item; says what is wrong with it, if anything is."""
+        waiting: list[tuple[Any, Any, tuple[Step, ...]]] = [(value, self.made, ())]
+        while waiting:
+            source, target, path = waiting.pop()
+            if len(path) >= _MOST_LEVELS:
+                return "nested too deeply"
+            pairs = source.items() if type(source) is dict else enumerate(source)
+            self._values += len(source)
+            if self._values > _MOST_VALUES or self._text_bytes > _MOST_TEXT_BYTES:
+                return "too many values, or one within itself"
+            for key, item in pairs:
+                if key == BAD_KEY:
+                    return "a key that is not a text"
+                made = self._made(item, (*path, key))
+                if type(source) is dict:
+                    target[key] = made
+                else:
+                    target.append(made)
+                if type(item) in {dict, list, tuple}:
+                    waiting.append((item, made, (*path, key)))
+        return None
+
+    def _made(self, item: Any, path: tuple[Step, ...]) -> Json:
+        kind = type(item)
+        if kind is dict:
+            return {}
+        if kind is list or kind is tuple:
+            return []
+        if kind is Far:
+            self.far.append(FarText(path, item))
+            return None
+        if kind is str:
+            self._text_bytes += len(item)
+        return item

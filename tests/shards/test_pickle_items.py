@@ -1,0 +1,438 @@
+"""Pickled lists read item by item: equal to what ``pickle`` reads, and nothing of a hostile one is ever run."""
+
+import base64
+import collections
+import copyreg
+import io
+import os
+import pickle
+import random
+import struct
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gristmill.shards import pickle_bytes, pickle_machine, pickle_stack
+from gristmill.shards.pickle_bytes import CutOffPickle
+from gristmill.shards.pickle_items import filled, pickled_rows
+from gristmill.shards.vila import PickledList
+from gristmill.spec.errors import SourceError
+from gristmill.spec.reasons import Reason
+
+texts = st.text(max_size=9) | st.text(min_size=300, max_size=301).map(lambda text: text * 5)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=9), v, max_size=3) | st.tuples(v, v),
+    max_leaves=8,
+)
+rows = st.lists(st.dictionaries(st.text(max_size=5), plain, max_size=4), max_size=6)
+ways = st.sampled_from([(dumps, n) for dumps in (pickle.dumps, pickle._dumps) for n in range(6)])
+
+
+def listed(value):
+    """Tuples as JSON has them, bytes as Base64."""
+    if isinstance(value, (list, tuple)):
+        return [listed(item) for item in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return {key: listed(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def all_rows(path: Path, most: int = 1 << 30):
+    return list(pickled_rows(path, max_item_bytes=most))
+
+
+def read(path: Path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        found = all_rows(path)
+        assert [row.reason for row in found] == [None] * len(found)
+        return [filled(row.value, row.far, fd, path) for row in found]
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture
+def place(tmp_path) -> Path:
+    return tmp_path / "part.pkl"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(rows, ways)
+def test_the_same_as_pickle(place, value, way):
+    dumps, protocol = way
+    place.write_bytes(dumps(value, protocol))
+    assert read(place) == listed(value)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("dumps", [pickle.dumps, pickle._dumps])
+@pytest.mark.parametrize("count", [0, 1, 2, 999, 1000, 1001, 2003])
+def test_batches_of_any_length(place, dumps, protocol, count):
+    value = [{"n": n, "question": f"{n}?", "image": ["x" * 2000]} for n in range(count)]
+    place.write_bytes(dumps(value, protocol))
+    assert read(place) == value
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("dumps", [pickle.dumps, pickle._dumps])
+def test_what_items_share_is_there_in_each(place, dumps, protocol):
+    body, pictures, nested = "B" * 5000, ["C" * 3000, "short"], {"a": [1, {"b": (2, 3)}]}
+    inner = [nested, nested]
+    value = [
+        {"n": n, "body": body, "image": pictures, "nested": nested, "again": inner, "both": (pictures, body)}
+        for n in range(2300)
+    ]
+    value[5]["itself"] = value[3]
+    value[2200] = value[7]
+    value.append(value[-1])
+    place.write_bytes(dumps(value, protocol))
+    assert read(place) == listed(value)
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_bytes_come_as_base64(place, protocol):
+    value = [{"rawbytes": b"\xff\xd8" * size, "caption": "x"} for size in (0, 1, 200, 70_000)]
+    place.write_bytes(pickle.dumps(value, protocol))
+    assert read(place) == listed(value)
+
+
+def test_what_we_write_ourselves(place):
+    value = [{"id": n, "image": "/9j/" * 900} for n in range(1500)]
+    with place.open("wb") as stream:
+        out = PickledList(stream, "a stamp")
+        for item in value:
+            out.add(item)
+        out.close()
+    assert read(place) == value
+
+
+def test_pickles_of_python_2(place):
+    place.write_bytes(b"\x80\x02]q\x00}q\x01(U\x01aU\x03\xc3\xa9xU\x01bT\x04\x00\x00\x00\xffabcua.")
+    assert read(place) == [{"a": "éx", "b": "\xffabc"}]
+    place.write_bytes(b"(lp0\n(dp1\nS'a'\np2\nS'it\\'s \\xe9'\np3\nsa.")
+    assert read(place) == [{"a": "it's é"}]
+
+
+def test_memory_holds_one_item(place):
+    with place.open("wb") as stream:
+        pickler = pickle.Pickler(stream, 4)  # memoizes everything
+        pickler.dump([{"id": n, "image": [f"{n:05d}" * 8000]} for n in range(1200)])
+    assert place.stat().st_size > 45_000_000
+    tracemalloc.start()
+    count = sum(1 for _ in pickled_rows(place, max_item_bytes=1 << 30))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 1200
+    assert peak < 2_000_000
+
+
+# what is refused
+
+
+CANARY = Path("canary-of-the-pickles")
+
+
+class Runs:
+    """Touches the canary when a careless reader loads it."""
+
+    def __reduce__(self):
+        return os.system, (f"touch {CANARY}",)
+
+
+class RunsEx:
+    def __reduce_ex__(self, protocol):
+        return exec, (f"open({str(CANARY)!r}, 'w')",)
+
+
+class WithState:
+    def __setstate__(self, state):
+        CANARY.write_text("ran")
+
+    def __getstate__(self):
+        return {"x": 1}
+
+
+def pickled_by(class_, value) -> bytes:
+    out = io.BytesIO()
+    class_(out, 4).dump(value)
+    return out.getvalue()
+
+
+class Persistent(pickle.Pickler):
+    def persistent_id(self, obj):
+        return "the id" if obj == "x" else None
+
+
+def inst(module: bytes, name: bytes) -> bytes:
+    return b"(i" + module + b"\n" + name + b"\n."
+
+
+HOSTILE = {
+    "reduce": (pickle.dumps([{"a": Runs()}]), r"run \w+\.system"),
+    "reduce, protocol 0": (pickle.dumps([Runs()], 0), r"run \w+\.system"),
+    "reduce, not in a list": (pickle.dumps(Runs()), r"run \w+\.system"),
+    "exec": (pickle.dumps([{"a": 1}, {"b": RunsEx()}], 2), r"run \w+\.exec"),
+    "after a thousand good items": (pickle.dumps([{"a": 1}] * 1500 + [Runs()]), r"run \w+\.system"),
+    "a state": (pickle.dumps([{"a": WithState()}]), r"run .*\.WithState"),
+    "a class": (pickle.dumps([{"a": dict}, OSError]), r"run builtins\.dict"),
+    "a function": (pickle.dumps([{"a": len}], 1), r"run __builtin__\.len"),
+    "an ordered dict": (pickle.dumps([collections.OrderedDict(a=1)]), r"run collections\.OrderedDict"),
+    "numpy": (b"\x80\x02]cnumpy.core.multiarray\n_reconstruct\n.", r"run numpy\.core\.multiarray\._reconstruct"),
+    "bytes of protocol 2": (pickle.dumps([{"rawbytes": b"\xff"}], 2), r"run _codecs\.encode"),
+    "stack global": (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", r"run os\.system"),
+    "stack global in an item": (b"\x80\x04]}(\x8c\x01k\x8c\x05posix\x8c\x06system\x93ue.", r"run posix\.system"),
+    "stack global of no texts": (b"\x80\x04]K\x01K\x02\x93a.", r"run 1\.2"),
+    "inst": (inst(b"os", b"system"), r"run os\.system"),
+    "inst in an item": (b"\x80\x02](}(X\x01\x00\x00\x00a" + inst(b"subprocess", b"Popen"), r"run subprocess\.Popen"),
+    "obj": (b"\x80\x01](K\x01oe.", "build an object"),
+    "newobj": (b"\x80\x02]N)\x81a.", "build an object"),
+    "newobj_ex": (b"\x80\x04]N)}\x92a.", "build an object"),
+    "a text called": (b"\x80\x03]X\x01\x00\x00\x00a)Ra.", "call something"),
+    "a state for a dict": (b"\x80\x03]}}b.", "set an object's state"),
+    "extension 1": (b"\x80\x02]\x82\x01a.", "an extension"),
+    "extension 2": (b"\x80\x02]\x83\x01\x00a.", "an extension"),
+    "extension 4": (b"\x80\x02]\x84\x01\x00\x00\x00a.", "an extension"),
+    "a persistent id": (b"\x80\x03]Phandle 7\na.", "persistent object b'handle 7'"),
+    "a persistent id, binary": (pickled_by(Persistent, [{"a": "x"}]), "persistent object"),
+    "a buffer": (b"\x80\x05]\x97a.", "buffer from outside"),
+    "a set": (pickle.dumps([{"a": {1, 2}}], 4), "holds a set"),
+    "a frozen set": (pickle.dumps([{"a": frozenset([1])}], 4), "holds a set"),
+    "protocol 6": (b"\x80\x06].", "protocol 6"),
+    "protocol 255": (b"\x80\xffN.", "protocol 255"),
+    "nested marks": (b"\x80\x03]" + b"(" * 100_000, "nested deeper"),
+    "nested lists": (b"\x80\x03](" + b"]" * 60_000, "more than 50,000 values"),
+    "memo bomb": (b"\x80\x03](" + b"".join(b"Nr" + struct.pack("<I", 7 * n) for n in range(6_000)), "memoizes too"),
+    "memo of one value": (b"\x80\x04](N" + b"\x94" * 60_000, "more than 50,000 values"),
+    "a memo that is not there": (b"\x80\x03]h\x07a.", "memo 7, which is not there"),
+    "the list in itself": (b"\x80\x03]q\x00h\x00a.", "its list holds itself"),
+    "a big integer": (b"\x80\x02]\x8b" + struct.pack("<i", 1 << 20) + bytes(1 << 20), "integer of 1,048,576 bytes"),
+    "a negative length": (b"\x80\x02]\x8b\xff\xff\xff\xff" + bytes(20), "integer of 4,294,967,295"),
+    "digits": (b"]I" + b"9" * 5000 + b"\na.", "line of more than 1,000 bytes"),
+    "a dict": (pickle.dumps({0: {"000.jpg": "x"}}), "holds a dict, not a list"),
+    "a tuple": (pickle.dumps(([], [])), "not a list|does something else"),
+    "a text": (pickle.dumps("hello"), "not hold a list"),
+    "two lists": (b"\x80\x03]].", "not hold a list"),
+    "a list taken away": (b"\x80\x03]0.", "something else with its list"),
+    "text": (b"not a pickle at all", "persistent|no pickle"),
+    "json": (b'[{"a": 1}]\n', "no pickle"),
+    "zip": (b"PK\x03\x04" + bytes(30), r"torch\.save"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(30), "unpack it"),
+    "empty": (b"", "is empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", list(HOSTILE))
+def test_hostile_pickles_are_refused_by_name_and_nothing_runs(case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pickle_stack, "_MOST_VALUES", 50_000)
+    monkeypatch.setattr(pickle_bytes, "_MOST_STRAY_MEMOS", 5000)
+    body, said = HOSTILE[case]
+    path = tmp_path / "evil.pkl"
+    path.write_bytes(body)
+    tracemalloc.start()
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=rf"evil\.pkl: .*({said})") as caught:
+        all_rows(path)
+    assert time.monotonic() - started < 60
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300 << 20
+    assert not CANARY.exists()
+    if case not in {"zip", "gzip", "empty"}:
+        assert "byte " in str(caught.value)
+
+
+def test_the_canary_would_sing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(HOSTILE["reduce"][0])
+    assert CANARY.exists()
+
+
+def test_the_place_is_said(place):
+    good = pickle.dumps([{"a": 1}] * 3, 3)[:-2]
+    place.write_bytes(good + b"cos\nsystem\ne.")
+    with pytest.raises(
+        SourceError, match=rf"part\.pkl: byte {len(good)}: refused, it wants to run os\.system"
+    ):
+        all_rows(place)
+
+
+LENGTHS = [
+    b"X" + struct.pack("<I", 2**31),
+    b"B" + struct.pack("<I", 2**32 - 1),
+    b"\x8d" + struct.pack("<Q", 2**63),
+    b"\x8e" + struct.pack("<Q", 2**62),
+    b"\x96" + struct.pack("<Q", 2**40),
+    b"\x8c\xff",
+    b"\x8a\xff",
+]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_length_beyond_the_file_costs_nothing(place, length):
+    place.write_bytes(b"\x80\x04](" + length + b"x" * 50)
+    tracemalloc.start()
+    with pytest.raises(CutOffPickle, match=r"part\.pkl: byte \d+: cut off"):
+        all_rows(place)
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+
+
+def test_a_huge_memo_number_costs_nothing(place):
+    place.write_bytes(
+        b"\x80\x04]}r" + struct.pack("<I", 2**32 - 1) + b"aj" + struct.pack("<I", 2**32 - 1) + b"a."
+    )
+    tracemalloc.start()
+    assert read(place) == [{}, {}]
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_cut_at_every_byte(place, protocol):
+    value = [{"id": n, "text": "a", "x": [1.5, None, -7, 2**70, "é" * 600]} for n in range(3)]
+    body = pickle.dumps(value, protocol)
+    for cut in range(len(body)):
+        place.write_bytes(body[:cut])
+        with pytest.raises(SourceError):
+            all_rows(place)
+
+
+def iter_into(found, path):
+    for row in pickled_rows(path, max_item_bytes=1 << 30):
+        found.append(row.value["n"])
+    return []
+
+
+def test_items_before_a_cut_are_given_out(place):
+    body = pickle.dumps([{"n": n, "x": f"{n:0100}"} for n in range(2000)], 4)
+    place.write_bytes(body[: len(body) // 2])
+    found = []
+    with pytest.raises(CutOffPickle):
+        found.extend(iter_into(found, place))
+    assert len(found) > 900
+    assert found == list(range(len(found)))
+
+
+def test_items_that_are_no_rows_are_told_with_their_place(place):
+    loop: list = []
+    loop.append(loop)
+    bomb: list = ["x" * 1000]
+    for _ in range(40):
+        bomb = [bomb, bomb]
+    deep: list = []
+    for _ in range(200):
+        deep = [deep]
+    value = [
+        {"n": 0},
+        5,
+        ["a"],
+        {"loop": loop},
+        {"bomb": bomb},
+        {"deep": deep},
+        {1: 2},
+        {"n": 7},
+        {"big": "x" * 9000},
+    ]
+    place.write_bytes(pickle.dumps(value, 4))
+    found = all_rows(place, most=5000)
+    assert [row.number for row in found] == list(range(9))
+    assert [row.reason for row in found] == [
+        None, *[Reason.BAD_ROW] * 6, None, Reason.ROW_TOO_LONG,
+    ]  # fmt: skip
+    said = [row.detail.partition(": ")[2] for row in found if row.reason]
+    assert (
+        said
+        == [
+            "not a dict but int",
+            "not a dict but list",
+            "nested too deeply",
+            "nested too deeply",
+            "nested too deeply",
+            "a key that is not a text",
+            "9000 bytes",
+        ]
+        or said[3] == "too many values, or one within itself"
+    )
+    assert all(row.offset < len(place.read_bytes()) for row in found)
+
+
+def test_many_keys_of_one_hash_cost_nothing(place):
+    place.write_bytes(pickle.dumps([{n * (2**61 - 1): None for n in range(20_000)}], 2))
+    started = time.monotonic()
+    (row,) = all_rows(place)
+    assert row.reason is Reason.BAD_ROW
+    assert time.monotonic() - started < 20
+
+
+def test_sharing_that_makes_reading_quadratic_is_refused(place, monkeypatch):
+    big = [float(n) for n in range(5000)]
+    holders = [[big, n] for n in range(300)]
+    order = [holders[n % 300] for n in range(3000)]
+    monkeypatch.setattr(pickle_stack.Shared, "__init__", _stingy(pickle_stack.Shared.__init__))
+    place.write_bytes(pickle.dumps([{"a": one, "n": n} for n, one in enumerate(order)], 2))
+    with pytest.raises(SourceError, match="share too much"):
+        all_rows(place)
+
+
+def _stingy(init):
+    def made(self, file_bytes):
+        init(self, file_bytes)
+        self.most_again_bytes = 100_000
+
+    return made
+
+
+def test_changed_bytes_give_rows_or_a_sentence(place):
+    value = [
+        {"id": n, "text": "abc", "x": [1.5, None, (True, "y")], "big": 2**70, "far": "z" * 1500}
+        for n in range(4)
+    ]
+    noise, refused = random.Random(11), 0
+    for protocol in range(6):
+        whole = pickle.dumps(value, protocol)
+        for _ in range(200):
+            changed = bytearray(whole)
+            for _ in range(noise.choice((1, 1, 3))):
+                changed[noise.randrange(len(changed))] = noise.randrange(256)
+            place.write_bytes(changed)
+            try:
+                for row in all_rows(place):
+                    if row.reason is None:
+                        row.json()
+            except SourceError:
+                refused += 1
+    assert 100 < refused < 1100
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_opcodes_give_rows_or_a_sentence(place, seed):
+    noise = random.Random(seed)
+    codes = bytes(code for code in pickle_machine._OPCODES if code not in b"ciP\x93QRbo")
+    for _ in range(60):
+        body = bytearray(b"\x80\x04")
+        if noise.random() < 0.8:
+            body += b"]" + noise.choice((b"", b"(", b"\x94("))
+        for _ in range(noise.randrange(200)):
+            body.append(noise.choice(codes))
+            body += bytes(noise.choice((0, 0, 1, 2, 10, 48, 255)) for _ in range(noise.choice((0, 0, 1, 4))))
+        place.write_bytes(bytes(body) + b"e.")
+        try:
+            all_rows(place)
+        except SourceError:
+            continue
+
+
+def test_extensions_are_refused_even_if_registered(place):
+    copyreg.add_extension("os", "system", 77)
+    try:
+        place.write_bytes(b"\x80\x02]\x82\x4da.")
+        with pytest.raises(SourceError, match="extension"):
+            all_rows(place)
+    finally:
+        copyreg.remove_extension("os", "system", 77)
