@@ -28,7 +28,7 @@ PACKAGES_SAID = (
 def main() -> int:
     names, options = _arguments()
     started = time.strftime("%Y-%m-%dT%H-%M-%S")
-    needs_corpus = bool({"crawl", "https", "memory", "codec"} & set(names))
+    needs_corpus = bool({"crawl", "https", "memory", "codec", "documents"} & set(names))
     files = corpus() if needs_corpus else ()
     figures: dict[str, list[Figure]] = {}
     failed = {}

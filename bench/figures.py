@@ -148,6 +148,12 @@ def codec(files: Sequence[Path], _options: Options) -> list[Figure]:
     ]
 
 
+def documents(files: Sequence[Path], options: Options) -> list[Figure]:
+    from bench.documents import documents as run
+
+    return run(files, options)
+
+
 BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "crawl": crawl,
     "https": https,
@@ -155,6 +161,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "select": select,
     "plan": plan,
     "codec": codec,
+    "documents": documents,
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from threading import Event
 
 from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
 
 
 class Box:
@@ -20,7 +21,7 @@ class Box:
         return dict(self.fates)
 
     def store(self, fate: Fate, body: bytes | None) -> None:
-        assert (fate.row, fate.medium) not in self.fates
+        assert (fate.row, fate.medium) not in self.fates or fate.reason is Reason.NOT_NEEDED
         self.fates[fate.row, fate.medium] = fate
         self.bodies[fate.row, fate.medium] = body
 

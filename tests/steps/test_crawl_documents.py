@@ -63,7 +63,7 @@ GONE, HTML = "/fault/404/1", "/fault/html/1"
 
 
 def test_a_document_is_kept_only_whole_and_a_lost_one_costs_no_further_request(crawl, web):
-    outcomes, box = crawl([photo(1), photo(2)], [photo(3), GONE, photo(4), HTML], ["/fault/html/2"])
+    outcomes, box = crawl([photo(1), photo(2)], [photo(3), GONE, photo(4), HTML], [HTML])
     assert list(outcomes[0].media) == ["000.jpg", "001.jpg"]
     assert outcomes[0].columns == {}
     assert [o.reason for o in outcomes[1:]] == [Reason.HTTP_404, Reason.NOT_AN_IMAGE]

@@ -14,6 +14,7 @@ import orjson
 
 from gristmill import __version__
 from gristmill.ledger.begun import Begun
+from gristmill.ledger.documents import most_media
 from gristmill.ledger.features import IMAGE_PARTS, features
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
@@ -73,7 +74,7 @@ def card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> str:
     """The text of the card: YAML for machines, then prose for people."""
     levels = funnel(total(ledger.records.values()), begun)
     shards = shards_of(ledger)
-    schema = features(folder, [shard.path for shard in shards])
+    schema = features(folder, [shard.path for shard in shards], most_media(ledger))
     sections = (
         _opening(recipe, levels, shards),
         _contents(schema),

@@ -13,6 +13,7 @@ import orjson
 
 from gristmill import __version__
 from gristmill.ledger.begun import Begun
+from gristmill.ledger.documents import most_media
 from gristmill.ledger.features import IMAGE_PARTS, features
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import MANIFEST, shards_of
@@ -102,7 +103,7 @@ def croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> dic
     """The description, as plain data."""
     totals = total(ledger.records.values())
     shards = shards_of(ledger)
-    schema = features(folder, [shard.path for shard in shards])
+    schema = features(folder, [shard.path for shard in shards], most_media(ledger))
     described: dict[str, Json] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gristmill.ledger.funnel import Funnel
+from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import Totals
 from gristmill.spec.sample import Json
 
-__all__ = ["Documents", "documents"]
+__all__ = ["Documents", "documents", "most_media"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,11 @@ class Documents:
             "kept": self.kept,
             "images": dict(self.images),
         }
+
+
+def most_media(ledger: Ledger) -> int:
+    """One more than the highest position of a medium in any sample; 0 where none is named by its position."""
+    return max((int(record.facts.get("most_media", 0)) for record in ledger.stage("samples")), default=0)
 
 
 def documents(totals: Totals, levels: Funnel) -> Documents | None:

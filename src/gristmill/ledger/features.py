@@ -7,6 +7,7 @@ a list of ``{name, dtype}``, ``{name, struct}`` or ``{name, list}``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -46,6 +47,8 @@ FACTS: Mapping[str, Kind] = {
 """Types of the keys that every ``json`` part has; a fact that was not measured is null."""
 
 IMAGE_PARTS = frozenset({"jpg", "jpeg", "png", "webp", "gif"})
+_OF_A_MEDIUM = [name for name in FACTS if name not in {"key", "caption", "origin"}]
+_NUMBERED = re.compile(r"(\d{3,})\.([a-z0-9]+)")
 _SHARDS_LOOKED_AT = 8
 _SAMPLES_LOOKED_AT = 64
 _TAGGED: tuple[tuple[object, str], ...] = (
@@ -61,7 +64,7 @@ _TAGGED: tuple[tuple[object, str], ...] = (
 """Arrow types that :mod:`gristmill.shards.lossless` writes as an object with one text."""
 
 
-def features(folder: Path, shards: Sequence[str]) -> list[dict[str, Kind]]:
+def features(folder: Path, shards: Sequence[str], most_media: int = 0) -> list[dict[str, Kind]]:
     """The features of a dataset's shards, for ``dataset_info`` in its card.
 
     Types of upstream columns come from the Arrow schema of the chosen rows; what no schema says is read off
@@ -70,16 +73,26 @@ def features(folder: Path, shards: Sequence[str]) -> list[dict[str, Kind]]:
     Args:
         folder: The dataset's folder.
         shards: Paths of its shards, relative to it.
+        most_media: Where media are named by position (``000.jpg``), one more than the highest position anywhere:
+            a part that no sample looked at has is declared nevertheless.
     """
     seen = [sample for path in evenly(shards, _SHARDS_LOOKED_AT) for sample in _first(folder / path)]
     parts = dict.fromkeys(part for sample in seen for part in sample.parts) or {"jpg": None, "json": None}
     records = [orjson.loads(sample.parts["json"]) for sample in seen if "json" in sample.parts]
-    names = [*(part for part in parts if part != "json"), *(part for part in parts if part == "json")]
-    found = [
-        _field(part, _json_kind(records, part_schema(folder)) if part == "json" else _part_kind(part))
-        for part in names
-    ]
+    numbered = _numbered(parts, most_media)
+    plain = [part for part in parts if part != "json" and not _NUMBERED.fullmatch(part)]
+    found = [_field(part, _part_kind(part)) for part in [*numbered, *plain]]
+    if "json" in parts:
+        found.append(_field("json", _json_kind(records, part_schema(folder), numbered)))
     return [*found, _field("__key__", "string"), _field("__url__", "string")]
+
+
+def _numbered(parts: Iterable[str], most_media: int) -> list[str]:
+    """Names of media by position, without gaps, of every kind that was seen."""
+    seen = [found for part in parts if (found := _NUMBERED.fullmatch(part))]
+    most = max([most_media, *(int(found[1]) + 1 for found in seen)])
+    kinds = sorted({found[2] for found in seen})
+    return [f"{n:03d}.{kind}" for n in range(most) for kind in kinds]
 
 
 def evenly(items: Sequence[str], wanted: int) -> list[str]:
@@ -116,7 +129,9 @@ def _part_kind(part: str) -> Kind:
     return "string" if extension == "txt" else "binary"
 
 
-def _json_kind(records: Sequence[Mapping[str, Json]], schema: pa.Schema | None) -> Kind:
+def _json_kind(
+    records: Sequence[Mapping[str, Json]], schema: pa.Schema | None, numbered: Sequence[str]
+) -> Kind:
     names = dict.fromkeys(name for record in records for name in record) or dict.fromkeys(
         [*FACTS, "upstream"]
     )
@@ -126,6 +141,9 @@ def _json_kind(records: Sequence[Mapping[str, Json]], schema: pa.Schema | None) 
         values = [record[name] for record in records if name in record]
         if name == "upstream":
             kinds[name] = _upstream_kind(values, schema, own)
+        elif name == "media" and numbered:
+            facts = _struct({fact: FACTS[fact] for fact in _OF_A_MEDIUM})
+            kinds[name] = _struct(dict.fromkeys(numbered, facts))
         else:
             kinds[name] = FACTS.get(name) or from_values(values)
     return _struct(kinds)

@@ -36,7 +36,7 @@ class Tried:
 
 
 def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before: Fates, work: Work) -> None:
-    """Sum up a task. Media named by position are also counted by fate, less what earlier rounds counted for them.
+    """Sum up a task. Media of documents are also counted by fate, less what earlier rounds counted.
 
     Args:
         tried: Its rows, at their end.
@@ -62,7 +62,11 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
         if fate.reason not in {None, Reason.NOT_NEEDED} and fate.url:
             hosts[_host(fate.url)] += 1
     work.hosts = Counter(dict(hosts.most_common(_HOSTS_RECORDED)))
-    if any("." in fate.medium for fate in fates):
+    kept = [one.sample for one in tried if one.sample and not one.drop]
+    positions = [part.partition(".")[0] for sample in kept for part in sample.media if "." in part]
+    if positions:
+        work.facts["most_media"] = 1 + max(int(at) for at in positions if at.isdecimal())
+    if any(turn.role == "document" for one in tried if one.sample for turn in one.sample.turns):
         lacking = {fate.row for fate in fates if fate.reason is not None}
         work.facts["complete"] = sum(one.drop is None and one.row not in lacking for one in tried)
         work.media.update(_word(fate) for fate in own)

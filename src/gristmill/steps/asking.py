@@ -84,9 +84,9 @@ class Page:
         """Whether this medium is still of use."""
         return not self.lost and name not in self._known
 
-    def not_asked(self) -> list[str]:
-        """Media of a lost sample of which nothing is known."""
-        return [name for name in self._names if name not in self._known]
+    def not_needed(self) -> Sequence[str]:
+        """Media of a lost sample that its own loss left behind."""
+        return self._names[self._next :]
 
 
 @dataclass(slots=True)

@@ -78,16 +78,12 @@ class Engine:
 
     def run(self, samples: Sequence[Sample], box: SampleBox) -> None:
         """Ask for the media that the samples need and the box does not hold yet; a URL is asked for once."""
-        done = box.done()
-        asking = Asking(samples, done, self._step.least)
+        asking = Asking(samples, box.done(), self._step.least)
         first = list(asking.due(asking.pages))
         tally = Tally(box, asking.pages)
         if first:
             self._wait_for(self._crawl(asking, first, box, tally))
-        for page in asking.pages:
-            for name in page.not_asked():
-                if (row_of(page.sample), name) not in done:
-                    box.store(_not_needed(page.sample, name), None)
+        _account_for_the_rest(asking.pages, box)
 
     async def _crawl(
         self, asking: Asking, first: list[tuple[int, str]], box: SampleBox, tally: Tally
@@ -219,6 +215,16 @@ def distance(measured: str, expected: str) -> int | None:
         return hamming(measured, expected) if len(expected) == len(measured) else None
     except ValueError:
         return None
+
+
+def _account_for_the_rest(pages: Sequence[Page], box: SampleBox) -> None:
+    """Give what was not needed its fate; also where another sample's request brought it just in time, or did not."""
+    done = box.done()
+    for page in pages:
+        for name in page.not_needed():
+            fate = done.get((row_of(page.sample), name))
+            if fate is None or (fate.attempt == box.attempt and fate.reason is not Reason.NOT_NEEDED):
+                box.store(_not_needed(page.sample, name), None)
 
 
 def _not_needed(sample: Sample, name: str) -> Fate:

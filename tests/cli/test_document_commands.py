@@ -1,0 +1,105 @@
+"""MMC4-core by the command line: from the hub, below what is expected, retried, read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gristmill.shards.webdataset import read_samples
+from gristmill.testing.documents import mmc4_document, write_mmc4
+from gristmill.testing.hub import FakeHub
+from gristmill.testing.web import FakeWeb
+
+GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
+QUICK = ("--allow-private-addresses", "--workers", "2", "--per-host", "16", "--set", "crawl.total_s=3")
+
+
+def gristmill(*words: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [GRISTMILL, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**os.environ, "COLUMNS": "200", **environment},
+        check=False,
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[FakeWeb]:
+    with FakeWeb() as made:
+        yield made
+
+
+def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
+    write_mmc4(tmp_path / "up", web, documents=25)
+    out = tmp_path / "out"
+    words = ("run", "mmc4-core", "--out", out, *QUICK, "--set", "crawl.stall_s=1")
+    with FakeHub({"jmhessel/mmc4-core-ff": tmp_path / "up"}) as hub:
+        for span in ("1:2", "0:1"):
+            gristmill(*words, "--tasks", span, HF_ENDPOINT=hub.url)
+    folder = out / "mmc4-core"
+    status = json.loads(gristmill("status", out, "--json").stdout)
+    assert status["complete"]
+    assert status["adds_up"]
+    said = status["documents"]
+    assert said["annotated"] == status["counts"]["annotated"] == 54
+    assert said["annotated"] > said["with_images"] > said["complete"] == said["kept"] > 10
+    assert sum(said["images"].values()) > said["images"]["kept"] > said["images"]["not_needed"] > 0
+    text = gristmill("status", out).stdout
+    assert f"Documents: 54 annotated, {said['with_images']} with images, {said['complete']} complete" in text
+    assert "Hosts with the most failures" in text
+    page = (folder / "report.html").read_text()
+    assert f"{sum(said['images'].values())} images, by fate" in page
+    assert not list((folder / ".gristmill").glob("sources/**/*.zip")), "annotation files are let go"
+    gristmill("verify", out)
+    (path,) = sorted(folder.glob("shards/*.tar"))
+    keys = [sample.key for sample in read_samples(path)]
+    assert keys == sorted(keys)
+    assert {key[:5] for key in keys} == {"00002", "00010"}
+
+
+def test_below_what_is_expected_and_completed_by_a_retry(tmp_path: Path, web: FakeWeb) -> None:
+    place, out = tmp_path / "up", tmp_path / "out"
+    place.mkdir()
+    web.put("/later.jpg", b"", status=500)
+    later, photo = web.url("/later.jpg"), web.url("/photo/1.jpg?w=64")
+    lines = [mmc4_document([photo, later], ["one", "two"], [0, 1]) for _ in range(4)]
+    lines.append(mmc4_document([photo], ["one"], [0]))
+    (place / "docs_shard_7_v3.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    words = ("run", "mmc4-core", "--out", out, "--source", f"annotations={place}", *QUICK)
+    done = gristmill(*words, code=3)
+    assert "20.0% of 5 samples were kept, fewer than the 40% that the recipe expects" in done.stderr
+    web.put("/later.jpg", web.pictures.get(2, "jpg", 64).data, content_type="image/jpeg")
+    web.forget()
+    gristmill("retry", out, "--reason", "http_5xx", "--allow-private-addresses")
+    assert web.hits == {"/later.jpg": 1}
+    gristmill("verify", out)
+    status = json.loads(gristmill("status", out, "--json").stdout)
+    assert status["documents"] == {
+        "annotated": 5,
+        "with_images": 5,
+        "complete": 5,
+        "kept": 5,
+        "images": {"kept": 9},
+    }
+
+
+def test_what_is_known_beforehand() -> None:
+    said = gristmill("show", "mmc4-core").stdout
+    assert "numeric order" in said
+    assert "deleted upstream" in said
+    planned = json.loads(gristmill("plan", "mmc4-core", "--offline", "--json").stdout)
+    assert planned["rows"] == 5_500_000
+    assert planned["requests"] == pytest.approx(22_500_000, rel=0.01)
+    said = gristmill("run", "mmc4-core", "--out", "x", "--set", "annotations.order=x", code=2).stderr
+    assert "expected published or numeric" in said
