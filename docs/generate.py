@@ -209,7 +209,7 @@ def settings_page() -> str:
         lines += [f"## {step.name}\n", _prose(step), ""]
         lines += [f"Used by: {', '.join(_users(step))}.\n"]
         lines += ["| field | type | default | what or how | meaning |", "|---|---|---|---|---|"]
-        for f in fields(step):  # type: ignore[arg-type]
+        for f in (f for f in fields(step) if not f.name.startswith("_")):  # type: ignore[arg-type]
             default = (
                 "required"
                 if not isinstance(f.default, (str, int, float, tuple, type(None)))

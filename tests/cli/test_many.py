@@ -20,7 +20,7 @@ def test_one_that_fails_does_not_stop_the_others(capsys):
     with pytest.raises(SomeFailed) as caught:
         for_each(["a", "b", "c", "d"], work, as_json=False)
     assert caught.value.exit_code == 1
-    assert str(caught.value).splitlines()[1:] == ["  b: b: fetch it", "  c: c: gone"]
+    assert str(caught.value).splitlines()[1:] == ["  b: fetch it", "  c: gone"]
     assert "2 of 4" in str(caught.value)
     told = capsys.readouterr()
     assert told.out.splitlines() == ["== a", "done a", "== b", "== c", "== d", "done d"]

@@ -25,7 +25,7 @@ class SomeFailed(GristmillError):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def __str__(self) -> str:
-        head = f"{len(self.sentences)} of {self.of} are not done; the same command goes on with these alone:"
+        head = f"{len(self.sentences)} of {self.of} did not end as they should (more is said above):"
         return "\n".join([head, *(f"  {sentence}" for sentence in self.sentences)])
 
 
@@ -67,8 +67,12 @@ def for_each(names: Sequence[str], work: Callable[[str], None], *, as_json: bool
     if failed:
         codes = {err.exit_code for _, err in failed}
         worst = next((code for code in _WORST_FIRST if code in codes), 1)
-        sentences = tuple(f"{name}: {str(err).splitlines()[0]}" for name, err in failed)
+        sentences = tuple(f"{name}: {_first_sentence(name, err)}" for name, err in failed)
         raise SomeFailed(sentences, len(names), worst)
+
+
+def _first_sentence(name: str, err: GristmillError) -> str:
+    return str(err).splitlines()[0].removeprefix(f"{name}: ").partition(". ")[0].removesuffix(".")
 
 
 def _result(name: str, printed: str, err: GristmillError | None) -> dict[str, object]:

@@ -79,7 +79,7 @@ def _card(recipe: Recipe) -> str:
     lines += ["", "steps, with their settings (--set STEP.FIELD=VALUE):"]
     for step in recipe.steps:
         lines.append(f"  {step.name}: {(step.__doc__ or '').strip().splitlines()[0]}")
-        for f in fields(step):  # type: ignore[arg-type]
+        for f in (f for f in fields(step) if not f.name.startswith("_")):  # type: ignore[arg-type]
             mark = "" if f.metadata.get("identity", True) else "   (how, not what: may change between runs)"
             lines.append(f"    {f.name} = {getattr(step, f.name)}{mark}")
     lines += [

@@ -52,6 +52,7 @@ class Begun:
         only: Rows per annotation file of a small run, or None.
         sources: Source key to where it was read from.
         inputs: All annotation files, in the dataset's order.
+        sides: Files of side sources: given whole to steps, no rows in them.
         rounds: Reasons asked for again, one tuple for each ``retry``.
         manners: Settings that say how, not what, as first given: what ``retry`` goes on with.
     """
@@ -65,6 +66,7 @@ class Begun:
     settings: Mapping[str, str] = field(default_factory=dict)
     only: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    sides: tuple[InputFile, ...] = ()
     rounds: tuple[tuple[str, ...], ...] = ()
     manners: Mapping[str, str] = field(default_factory=dict)
 
@@ -93,6 +95,7 @@ class Begun:
                 f"{path} is damaged ({err}). Restore it, or start in another folder."
             ) from err
         data["inputs"] = tuple(InputFile(**item) for item in data["inputs"])
+        data["sides"] = tuple(InputFile(**item) for item in data.get("sides", ()))
         data["rounds"] = tuple(tuple(reasons) for reasons in data["rounds"])
         return cls(**data)
 
@@ -116,7 +119,7 @@ class Begun:
             raise DriftError(self.name, str(folder), differences[:20])
 
     def _defining(self) -> dict[str, Json]:
-        files = {f"{i.source}/{i.name}": i.digest[:16] for i in self.inputs}
+        files = {f"{i.source}/{i.name}": i.digest[:16] for i in (*self.inputs, *self.sides)}
         return {
             "recipe": self.identity["recipe"],
             "version": self.identity["version"],
@@ -125,6 +128,7 @@ class Begun:
             "arguments": dict(self.arguments),
             "only": self.only,
             "order": self.identity.get("order", {}),
+            "variant": self.identity.get("variant", {}),
             "input": files,
         }
 

@@ -52,6 +52,7 @@ _READING = frozenset(
         Reason.BAD_URL,
         Reason.BAD_SCHEME,
         Reason.BAD_PORT,
+        Reason.NO_IMAGE,
     }
 )
 _CHECKING = frozenset(
@@ -67,6 +68,7 @@ _CHECKING = frozenset(
         Reason.ASPECT,
         Reason.HASH_MISMATCH,
         Reason.PHASH_MISMATCH,
+        Reason.BAD_BASE64,
     }
 )
 _RULES = frozenset(
@@ -149,6 +151,8 @@ _EXPLAINED: Mapping[Reason, str] = {
     Reason.ASPECT: "too long and thin",
     Reason.HASH_MISMATCH: "other bytes than the list promised",
     Reason.PHASH_MISMATCH: "another picture than the list describes",
+    Reason.BAD_BASE64: "the text in the picture's place is not Base64",
+    Reason.NO_IMAGE: "the row holds no picture",
     Reason.TAIL: "in the last, incomplete shard",
     Reason.INTERNAL_ERROR: "an error of ours",
 }

@@ -35,6 +35,8 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     found = head(body)
     _admit(found, settings)
     limits.allow_pixels(found.width_px * found.height_px)
+    if settings.only_check:
+        return _checked(body, found)
     size = fit(found.width_px, found.height_px, settings)
     factor = DECODE_FACTOR[settings.quality]
     least = None
@@ -58,6 +60,30 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
         orientation=found.orientation,
         phash=fingerprint,
         kept_original=kept is not None,
+    )
+
+
+def _checked(body: bytes, found: ImageHead) -> Transcoded:
+    """Decode all of an image that is kept as it is.
+
+    A JPEG is decoded at an eighth of its size: every bit of it is read and every error found all the same, since
+    what is left out (the inverse transform, the colours) cannot fail.
+
+    Raises:
+        Undecodable: TRUNCATED, UNDECODABLE or UNSUPPORTED.
+    """
+    decoded(body, found, least=(1, 1), alpha="drop")
+    return Transcoded(
+        body=b"",
+        format=found.format,
+        width_px=found.width_px,
+        height_px=found.height_px,
+        original_width_px=found.width_px,
+        original_height_px=found.height_px,
+        original_format=found.format,
+        orientation=found.orientation,
+        phash=None,
+        kept_original=True,
     )
 
 

@@ -40,6 +40,8 @@ class ImageSettings:
         max_pixels: Refuse images with more pixels, from the header.
         max_side_px: Refuse images with a longer side, from the header.
         phash: Measure the perceptual hash.
+        only_check: Decode, and keep the bytes as they came, whatever their format: of the rest only the limits
+            on pixels, sides and aspect apply.
     """
 
     resize_mode: ResizeMode = "keep_ratio"
@@ -56,6 +58,7 @@ class ImageSettings:
     max_pixels: int = 50_000_000
     max_side_px: int = 65_535
     phash: bool = True
+    only_check: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (

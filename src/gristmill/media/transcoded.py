@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gristmill.media.settings import Format
-
 __all__ = ["Transcoded"]
 
 
@@ -14,8 +12,8 @@ class Transcoded:
     """An image as it is stored, and what is known of the one it came from.
 
     Attributes:
-        body: The encoded bytes.
-        format: Their format.
+        body: The encoded bytes; empty where ``only_check`` was asked for, as the caller has them.
+        format: Their format: a member of ``settings.Format``, or with ``only_check`` of ``sniff.ALLOWED``.
         width_px: Stored width.
         height_px: Stored height.
         original_width_px: Width in the header of the original, before its orientation is applied (what
@@ -29,7 +27,7 @@ class Transcoded:
     """
 
     body: bytes
-    format: Format
+    format: str
     width_px: int
     height_px: int
     original_width_px: int

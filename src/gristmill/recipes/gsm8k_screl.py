@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, Outcome, Sample, Text, Turn
+from gristmill.steps.hygiene import TextHygiene
 from gristmill.steps.marks import CalculatorMarks
 from gristmill.steps.pack import Pack
 from gristmill.steps.rows import TakeRows
@@ -24,8 +25,6 @@ def parse(row: Mapping[str, Json]) -> Outcome:
     query, response = row.get("query"), row.get("response")
     if not isinstance(query, str) or not isinstance(response, str):
         return Drop(reason=Reason.BAD_ROW, detail="query or response is not text")
-    if not query.strip() or not response.strip():
-        return Drop(reason=Reason.EMPTY_TEXT, detail="query" if not query.strip() else "response")
     return Sample(
         key="",
         turns=(
@@ -66,7 +65,12 @@ RECIPE = Recipe(
     ),
     parse=parse,
     key="gsm8k_screl_{row:08d}",
-    steps=(TakeRows(columns=("query", "response")), CalculatorMarks(), Pack(shard_samples=10_000)),
+    steps=(
+        TakeRows(columns=("query", "response")),
+        CalculatorMarks(),
+        TextHygiene(),
+        Pack(shard_samples=10_000),
+    ),
     expect=Expect(kept_share=0.999, stored_bytes=2_000),
     traps=(
         "The repository has no licence file; the licence is that of GSM8K, which it copies.",

@@ -75,6 +75,7 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
         settings=dict(job.settings),
         only=job.only,
         sources=resolved.sources,
+        sides=resolved.sides,
         manners=dict(job.manners),
     )
     if job.span is not None:

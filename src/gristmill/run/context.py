@@ -41,18 +41,23 @@ class Context:
 
     Attributes:
         hubs: Source key to ``REPO@REVISION`` or a URL, for sources that are fetched.
+        sides: Files of side sources, which steps are given whole.
         only: Rows per annotation file of a small run.
+        fetched: Annotation files that this process has fetched, or found to be there and whole.
         tell: Where progress goes.
     """
 
     folder: Path
     inputs: tuple[InputFile, ...]
     hubs: Mapping[str, str]
+    sides: tuple[InputFile, ...] = ()
     only: int | None = None
     stop: Event = field(default_factory=Event)
     tell: Callable[[Progress], None] = lambda progress: None
     resources: dict[Any, Any] = field(default_factory=dict)
     making: Lock = field(default_factory=Lock)
+    fetching: Lock = field(default_factory=Lock)
+    fetched: set[str] = field(default_factory=set)
     told_at: dict[str, float] = field(default_factory=dict)
 
     @property

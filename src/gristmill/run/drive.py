@@ -21,7 +21,7 @@ from gristmill.run.context import Progress
 from gristmill.run.layout import Layout
 from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDied, WorkerDied
 from gristmill.run.schedule import Schedule
-from gristmill.run.stages import ROWS, stages_of
+from gristmill.run.stages import stages_of
 from gristmill.run.worker import Failed, Finished, WorkerStart
 from gristmill.spec.errors import (
     Busy,
@@ -129,7 +129,13 @@ def _run(
     watcher.begun(recipe, begun, ledger, schedule)
     state = Running(schedule, ledger, leases, watcher)
     start = WorkerStart(
-        load=job.load, folder=job.folder, inputs=resolved.inputs, hubs=resolved.hubs, only=begun.only
+        load=job.load,
+        folder=job.folder,
+        inputs=resolved.inputs,
+        hubs=resolved.hubs,
+        sides=resolved.sides,
+        only=begun.only,
+        overlap=any(step.needs.network for step in recipe.steps),
     )
     try:
         if not schedule.complete:
@@ -245,17 +251,17 @@ def _commit(state: Running, event: Finished, layout: Layout) -> None:
         return
     del state.tasks[task.id]
     state.leases.release(task.id)
-    if record.stage == ROWS:
-        _release_source(task, layout)
     state.watcher.committed(record)
     state.schedule.absorb(record)
+    if (name := state.schedule.spent(record)) is not None:
+        _release_source(name, layout)
 
 
-def _release_source(task: Task, layout: Layout) -> None:
+def _release_source(name: str, layout: Layout) -> None:
     """Remove a fetched annotation file whose rows all have their place: disk need not hold all of them."""
     for folder in (layout.state / "sources").glob("*"):
         with suppress(FileNotFoundError):
-            (folder / task.inputs[0].path).unlink()
+            (folder / name).unlink()
 
 
 def _fail(state: Running, event: Failed) -> None:

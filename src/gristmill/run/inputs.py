@@ -27,10 +27,12 @@ class Resolved:
 
     Attributes:
         hubs: Source key to ``REPO@REVISION`` or a file's URL, for sources to be fetched.
+        sides: Files of side sources.
         sources: Source key to where it is read from, in words.
     """
 
     inputs: tuple[InputFile, ...]
+    sides: tuple[InputFile, ...] = ()
     hubs: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
@@ -51,28 +53,37 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
     for key in replaced:
         recipe.source(key)  # raises UnknownName
     inputs: list[InputFile] = []
+    sides: list[InputFile] = []
     hubs: dict[str, str] = {}
     sources: dict[str, str] = {}
     for source in recipe.sources:
         place = replaced.get(source.key) or source.path or source.url
+        if place is None and source.beside:
+            place = _beside(replaced.get(source.beside))
         hub = _hub_of(source, place)
+        found = sides if source.side else inputs
         if hub is not None:
             repo, revision = hub
             hubs[source.key] = sources[source.key] = f"{repo}@{revision}"
-            listed = list_files(repo, revision, source.patterns)
-            inputs += arranged(source, [_from_hub(source.key, file) for file in listed])
+            listed = list_files(repo, revision, source.patterns, needed=not source.side)
+            found += arranged(source, [_from_hub(source.key, file) for file in listed])
         elif place is not None and is_url(place):
             hubs[source.key] = sources[source.key] = place
-            inputs.append(_from_url(source, place))
+            found.append(_from_url(source, place))
         elif place is not None:
             sources[source.key] = place
-            inputs += arranged(source, _from_disk(source, Path(place)))
+            found += arranged(source, _from_disk(source, Path(place)))
         else:
             raise ByHandSource(
                 f"{recipe.public_name}: {source.by_hand or 'this source cannot be fetched'}\n"
                 f"Then give the same command with --source {source.key}=FOLDER."
             )
-    return Resolved(inputs=tuple(inputs), hubs=hubs, sources=sources)
+    return Resolved(inputs=tuple(inputs), sides=tuple(sides), hubs=hubs, sources=sources)
+
+
+def _beside(place: str | None) -> str | None:
+    """Where the side of a source is looked for whose copy lies at ``place``."""
+    return str(Path(place).parent) if place and Path(place).is_file() else place
 
 
 def _hub_of(source: Source, place: str | None) -> tuple[str, str] | None:
@@ -132,13 +143,23 @@ def _matching(source: Source, place: Path) -> list[tuple[str, Path]]:
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(place).parts)
     )
     ends = tuple(pattern.rpartition("/")[2] for pattern in source.patterns)
-    chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
-    if not chosen:
+    if source.in_place:
+        chosen = _below(names, source.patterns)
+    else:
+        chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
+    if not chosen and not source.side:
         raise UsageError(
             f"--source {source.key}={place}: no file there is like {', '.join(source.patterns)} "
             f"({len(names)} files looked at)."
         )
     return [(name, place / name) for name in chosen]
+
+
+def _below(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Files whose path below the folder is a pattern's, or what is left of it below the pattern's folders."""
+    while not (found := _like(names, patterns)) and any("/" in pattern for pattern in patterns):
+        patterns = [pattern.partition("/")[2] or pattern for pattern in patterns]
+    return found
 
 
 def _like(names: Sequence[str], patterns: Sequence[str]) -> list[str]:

@@ -78,6 +78,7 @@ class InProcess:
             folder=start.folder,
             inputs=start.inputs,
             hubs=start.hubs,
+            sides=start.sides,
             only=start.only,
             stop=stop,
             tell=self._events.append,
@@ -187,6 +188,7 @@ class _Worker:
         theirs.close()
         self.connection = Connection(ours.detach())
         self.tasks: dict[str, Task] = {}
+        self._overlap = start.overlap
         self.left: dict[str, int] = {}  # media that each task has still to finish
         with suppress(OSError):  # it may be dead already; the next read says so
             self.connection.send(start)
@@ -195,7 +197,7 @@ class _Worker:
         """An idle worker takes any task; one whose crawls are coming to their end takes another crawl."""
         if not self.tasks:
             return True
-        if task.id in suspects or not suspects.isdisjoint(self.tasks):
+        if not self._overlap or task.id in suspects or not suspects.isdisjoint(self.tasks):
             return False
         crawls = all(other.stage == SAMPLES for other in (task, *self.tasks.values()))
         return crawls and len(self.tasks) < TASKS_AT_ONCE and sum(self.left.values()) < _LOW_WATER

@@ -180,6 +180,7 @@ def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -
         version=recipe.version,
         identity=recipe.identity(),
         inputs=resolved.inputs,
+        sides=resolved.sides,
         arguments=begun.arguments,
         only=only,
     )

@@ -43,9 +43,11 @@ class Opened:
 
     def resolved(self) -> Resolved:
         """Its annotation files, as they were found at the beginning."""
-        fetched = {file.source for file in self.begun.inputs if file.path is None}
+        fetched = {f.source for f in (*self.begun.inputs, *self.begun.sides) if f.path is None}
         hubs = {key: place for key, place in self.begun.sources.items() if key in fetched}
-        return Resolved(inputs=self.begun.inputs, hubs=hubs, sources=dict(self.begun.sources))
+        return Resolved(
+            inputs=self.begun.inputs, hubs=hubs, sources=dict(self.begun.sources), sides=self.begun.sides
+        )
 
 
 def open_dataset(folder: Path) -> Opened:

@@ -17,7 +17,7 @@ from gristmill.run.context import Context, Work, file_info
 from gristmill.run.layout import Layout
 from gristmill.run.tables import InputTable, fetch_input
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import SurveyStep, TableStep
+from gristmill.spec.step import LINE_OFFSET, SurveyStep, TableStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
 
@@ -75,12 +75,19 @@ class PartBox:
         self._work.kept += table.num_rows
         rows = rows.cast(pa.int64())
         table = table.append_column(ROW_COLUMN, rows)
+        if LINE_OFFSET in table.column_names:  # the part's digest must speak of what the lines hold
+            table = table.replace_schema_metadata({"source": self._source.digest})
         self._waiting.append(table.append_column(_GROUP_COLUMN, rows if groups is None else groups))
         while sum(t.num_rows for t in self._waiting) > self._next_size():  # one more shows where a group ends
             self._write_part(self._next_size())
 
     def _next_size(self) -> int:
         return self._cuts[self._parts] if self._parts < len(self._cuts) else self._limit
+
+    def cut(self) -> None:
+        """See :class:`gristmill.spec.step.TableBox`."""
+        while self._waiting:
+            self._write_part(sum(t.num_rows for t in self._waiting))
 
     def drop(self, rows: Any, reason: Reason, detail: str = "") -> None:
         """See :class:`gristmill.spec.step.TableBox`."""

@@ -18,14 +18,14 @@ from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
 from gristmill.run.accounts import Tried, account, fates_in_order
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.earlier import Fates, fate_of, known_before, take_over
-from gristmill.run.rows import ROW_COLUMN
-from gristmill.shards.rows import rows_of
+from gristmill.run.lines import rows_in
+from gristmill.run.rows import ROW_COLUMN, fetch_input
 from gristmill.shards.samples import encode_sample
 from gristmill.shards.spool import SpoolEntry, SpoolWriter
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Parse, Recipe
-from gristmill.spec.sample import Drop, Origin, Outcome
+from gristmill.spec.sample import Drop, Origin, Outcome, Sample
 from gristmill.spec.step import ADDED, SampleStep, ShardStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
@@ -66,10 +66,15 @@ def run_samples(
     """Parse a part's rows, take them through the steps, write the index, the spool and the fates."""
     layout = context.layout
     source = context.inputs[task.number[1]]
+    steps = _equipped(steps, context)
     rows, table = _read_part(layout.folder / task.inputs[0].path, task, layout.folder)
     tried = [Tried(position, row) for position, row in rows.items()]
     number = task.number[1] if source.number is None else source.number
-    for one, row in zip(tried, rows_of(table), strict=True):
+    for one, row in zip(tried, rows_in(table, source, context), strict=True):
+        context.check_stop()
+        if isinstance(row, Drop):
+            one.take(row)
+            continue
         origin = Origin(source=source.source, file=source.name, row=one.row)
         one.take(_parsed(recipe.parse, row, origin, place=recipe.key.format(file=number, row=one.row)))
     _drop_repeated_keys(tried)
@@ -131,7 +136,31 @@ def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) ->
     if isinstance(outcome, Drop):
         return outcome
     upstream = {name: value for name, value in row.items() if not name.startswith(ADDED)}
-    return replace(outcome, key=outcome.key or place, upstream=upstream, origin=origin)
+    return replace(
+        outcome, key=outcome.key or place, upstream=without_bodies(upstream, outcome), origin=origin
+    )
+
+
+def without_bodies(row: Mapping[str, Any], sample: Sample) -> Mapping[str, Any]:
+    """The row with null wherever the very text stands that one of the sample's media is embedded in."""
+    bodies = {id(ref.embedded) for ref in sample.media.values() if ref.embedded is not None}
+    return {name: _without(value, bodies) for name, value in row.items()} if bodies else row
+
+
+def _without(value: Any, bodies: set[int]) -> Any:
+    if id(value) in bodies:
+        return None
+    if type(value) is dict:
+        return {name: _without(item, bodies) for name, item in value.items()}
+    return [_without(item, bodies) for item in value] if type(value) is list else value
+
+
+def _equipped(steps: Sequence[SampleStep | ShardStep], context: Context) -> Sequence[SampleStep | ShardStep]:
+    """The steps with the side files that they work with."""
+    sides: dict[str, tuple[Path, ...]] = {}
+    for file in context.sides:
+        sides[file.source] = (*sides.get(file.source, ()), fetch_input(file, context))
+    return [step.with_sides(sides) if isinstance(step, SampleStep) else step for step in steps]
 
 
 def _drop_repeated_keys(tried: Sequence[Tried]) -> None:

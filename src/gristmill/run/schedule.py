@@ -44,6 +44,8 @@ class Schedule:
         self._decider = stages.barrier.decider()
         self._shards = 0
         self._entered = False
+        sides = sorted(side.digest for side in begun.sides)
+        self._identity = stages.identity(SAMPLES) + ("".join(["+", *sides]) if sides else "")
         self.settled = False
         """All that is to be packed is known."""
         self.packs: dict[str, Task] = {}
@@ -85,6 +87,20 @@ class Schedule:
     def surveying(self) -> bool:
         """Rows cannot be chosen yet: some annotation file has still to be surveyed, here or elsewhere."""
         return self._surveys is not None and bool(self._surveys.missing())
+
+    def spent(self, record: TaskRecord) -> str | None:
+        """The annotation file that nobody needs any more now that ``record`` is there, if it is one."""
+        position = record.number[1]
+        if record.stage == ROWS and not self._stages.table.keeps_source:
+            return self._begun.inputs[position].name
+        if record.stage != SAMPLES or not self._stages.table.keeps_source:
+            return None
+        rows = self._ledger.records.get(self.rows_task(position).id)
+        if rows is None:
+            return None
+        tasks = (self._samples_task(0, (position, n), part) for n, part in enumerate(parts_of(rows)))
+        done = all(task is not None and task.id in self._ledger.records for task in tasks)
+        return self._begun.inputs[position].name if done else None
 
     @property
     def complete(self) -> bool:
@@ -146,7 +162,7 @@ class Schedule:
     def _samples_task(self, round_: int, place: tuple[int, int], part: ShardInfo) -> Task | None:
         """The task over one part; in a retry round None if none of its media failed for those reasons."""
         number = (round_, *place)
-        identity = self._stages.identity(SAMPLES)
+        identity = self._identity
         if round_ == 0:
             return Task(stage=SAMPLES, number=number, inputs=(part,), identity=identity)
         earlier = [task for r in range(round_) if (task := self._samples_task(r, place, part)) is not None]

@@ -93,7 +93,16 @@ def fetch_input(source: InputFile, context: Context) -> Path:
     """
     if source.path is not None:
         return Path(source.path)
-    place, folder = context.hubs[source.source], context.layout.source(source.source)
+    folder = context.layout.source(source.source)
+    known = f"{source.source}/{source.name}"
+    with context.fetching:  # among the tasks of this process; the clients look after other processes
+        if known not in context.fetched or not (folder / source.name).is_file():
+            _fetch(source, context.hubs[source.source], folder)
+            context.fetched.add(known)
+    return folder / source.name
+
+
+def _fetch(source: InputFile, place: str, folder: Path) -> Path:
     if is_url(place):
         return fetch(place, folder / source.name, sha256=source.digest, size_bytes=source.size_bytes or None)
     repo, _, revision = place.partition("@")

@@ -25,7 +25,7 @@ __all__ = ["Verified", "verify"]
 
 _WINDOW = 64
 _EXPORTED = frozenset({"wids-meta.json", ".nv-meta"})
-_PICTURES = ("jpg", "png", "webp")
+_PICTURES = ("jpg", "png", "webp", "gif", "bmp", "tiff", "avif")
 
 
 @dataclass(slots=True)

@@ -38,13 +38,19 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStart:
-    """First message to a worker: what all its tasks share."""
+    """First message to a worker: what all its tasks share.
+
+    Attributes:
+        overlap: Its tasks mostly wait for the network, so it may be given several at once.
+    """
 
     load: Callable[[], Recipe]
     folder: Path
     inputs: tuple[InputFile, ...]
     hubs: dict[str, str]
     only: int | None
+    sides: tuple[InputFile, ...] = ()
+    overlap: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,12 @@ def main(fd: int) -> None:
         tell(progress)
 
     context = Context(
-        folder=start.folder, inputs=start.inputs, hubs=start.hubs, only=start.only, tell=tell_progress
+        folder=start.folder,
+        inputs=start.inputs,
+        hubs=start.hubs,
+        sides=start.sides,
+        only=start.only,
+        tell=tell_progress,
     )
     recipe = start.load()
     tell(Hello())

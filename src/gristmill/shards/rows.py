@@ -43,6 +43,7 @@ __all__ = [
     "RowBatch",
     "column_names",
     "guess_format",
+    "json_row",
     "plain_types",
     "read_rows",
     "rows_of",
@@ -58,6 +59,8 @@ _MAX_NESTING = 100
 _DIGITS = bytes(48 if chr(code).isdigit() and code < 128 else 32 for code in range(256))
 _LONG_NUMBER = b"0" * 19
 _SAMPLED_ROWS = 100
+_LONG_TEXT_BYTES = 32 << 10
+_HUGE = 2.0**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,17 @@ def read_rows(
     if format in {"json", "jsonl"}:
         return _json_batches(path, format, batch_rows)
     return _text_batches(path, format, columns, batch_rows)
+
+
+def json_row(text: bytes) -> dict[str, Json]:
+    """One row of a JSON list, exactly, from its text.
+
+    Raises:
+        ValueError: It is not an object, or one that the writers of JSON cannot write again.
+    """
+    value = _parse(text)
+    _check_nesting(text, value)
+    return value
 
 
 def rows_of(table: Any) -> list[dict[str, Json]]:
@@ -249,7 +263,7 @@ def _json_batches(path: Path, format: str, batch_rows: int) -> Iterator[RowBatch
             batcher.bad(piece.line, Reason.ROW_TOO_LONG, fault)
         else:
             try:
-                _check_nesting(piece.text, _parse(piece.text))
+                json_row(piece.text)
             except ValueError as err:
                 batcher.bad(piece.line, Reason.BAD_ROW, str(err))
             else:
@@ -281,9 +295,7 @@ def _parse(text: bytes) -> dict[str, Json]:
         ValueError: It is not one.
     """
     try:
-        # orjson turns integers beyond 64 bits into floats
-        long = _LONG_NUMBER in text.translate(_DIGITS)
-        value = json.loads(text) if long else orjson.loads(text)
+        value = _parse_fast(text)
     except orjson.JSONDecodeError:
         value = _parse_slowly(text)
     except RecursionError:
@@ -291,6 +303,22 @@ def _parse(text: bytes) -> dict[str, Json]:
     if type(value) is not dict:
         raise ValueError(f"not an object but {str(value)[:40]!r}")
     return value
+
+
+def _parse_fast(text: bytes) -> Any:
+    """By orjson, which turns integers beyond 64 bits into floats: such texts are left to the standard library."""
+    if len(text) < _LONG_TEXT_BYTES:
+        return json.loads(text) if _LONG_NUMBER in text.translate(_DIGITS) else orjson.loads(text)
+    value = orjson.loads(text)  # long texts are few values, each of them long: Base64
+    return json.loads(text) if _has_huge_number(value) else value
+
+
+def _has_huge_number(value: Any) -> bool:
+    if type(value) is float:
+        return abs(value) >= _HUGE
+    if type(value) is dict:
+        return any(map(_has_huge_number, value.values()))
+    return type(value) is list and any(map(_has_huge_number, value))
 
 
 def _parse_slowly(text: bytes) -> Any:

@@ -11,7 +11,7 @@ from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Te
 
 __all__ = ["caption_of", "decode_sample", "encode_sample", "sample_json", "sample_parts"]
 
-_MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef))
+_MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef) if f.name != "embedded")
 
 
 def sample_parts(sample: Sample, bodies: Mapping[str, bytes]) -> list[tuple[str, bytes]]:

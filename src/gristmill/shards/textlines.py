@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 from gristmill.spec.errors import SourceError
 from gristmill.storage.files import machine_error
 
-__all__ = ["MAX_ROW_BYTES", "Piece", "array_elements", "lines", "open_text"]
+__all__ = ["MAX_ROW_BYTES", "Extent", "Piece", "array_elements", "line_extents", "lines", "open_text"]
 
 MAX_ROW_BYTES = 16 << 20
 """A longer line, or element of an array, is passed over unread."""
@@ -26,6 +26,7 @@ MAX_UNPACKED_BYTES = 64 << 30
 
 _CHUNK_BYTES = 1 << 20
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError)
+_EXTENT_CHUNK_BYTES = 4 << 20
 _UTF8_BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -107,6 +108,51 @@ def lines(stream: BinaryIO, *, max_bytes: int = MAX_ROW_BYTES, verbatim: bool = 
             yield Piece(number, None)
         elif verbatim or text.strip():
             yield Piece(number, raw if verbatim else text)
+
+
+@dataclass(slots=True)
+class Extent:
+    """Where a line stands.
+
+    Attributes:
+        line: Its number, from 1.
+        offset: Of its first byte.
+        size: Bytes, without its newline.
+    """
+
+    line: int
+    offset: int
+    size: int
+
+
+def line_extents(path: Path) -> Iterator[Extent]:
+    """Where the lines of a plain text file stand, blank ones left out; none of them is held, however long.
+
+    Raises:
+        SourceError: UTF-16.
+        GristmillError: What the operating system refuses, as a sentence.
+    """
+    with open_text(path) as stream:
+        offset = begin = stream.tell()
+        number, blank = 1, True
+        buffer = bytearray(_EXTENT_CHUNK_BYTES)
+        view = memoryview(buffer)
+        while got := stream.readinto(view):  # type: ignore[attr-defined]  # it is a buffered reader
+            at = 0
+            while (end := buffer.find(b"\n", at, got)) >= 0:
+                if not (blank and _is_blank(buffer, at, end)):
+                    yield Extent(number, begin, offset + end - begin)
+                number, blank, at = number + 1, True, end + 1
+                begin = offset + at
+            blank = blank and _is_blank(buffer, at, got)
+            offset += got
+        if not blank:
+            yield Extent(number, begin, offset - begin)
+
+
+def _is_blank(buffer: bytearray, start: int, end: int) -> bool:
+    # the first byte decides almost always
+    return start == end or (buffer[start] <= 0x20 and not buffer[start:end].strip())
 
 
 # what cannot be a mark: possessive, so that one match passes over many whole strings without backtracking

@@ -83,6 +83,10 @@ class Reason(StrEnum):
     HASH_MISMATCH = "hash_mismatch"  # checksum differs from the list's
     PHASH_MISMATCH = "phash_mismatch"  # perceptual hash further than allowed
 
+    # a body within the annotation row
+    BAD_BASE64 = "bad_base64"  # the text in the picture's place is not Base64
+    NO_IMAGE = "no_image"  # a row about a picture that holds none
+
     # packing
     TAIL = "tail"  # last, incomplete shard, dropped on request
 

@@ -11,10 +11,19 @@ from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.sample import Json, Outcome
 from gristmill.spec.step import Step
 
-__all__ = ["Access", "Expect", "Parse", "Recipe", "Source"]
+__all__ = ["Access", "Expect", "Parse", "Recipe", "Source", "Variant"]
 
 Access: TypeAlias = Literal["open", "terms", "form", "login", "withdrawn"]
 Parse: TypeAlias = Callable[[Mapping[str, Json]], Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One of several files that upstream has for the same rows."""
+
+    patterns: tuple[str, ...]
+    size_bytes: int | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +42,11 @@ class Source:
         number: Pattern of a file's name whose group is its number upstream. Keys of samples are then made from it.
         order: ``published`` is by name as text, as published scripts sort; ``numeric`` is by number.
         gaps: Numbers that upstream does not have.
+        in_place: In a folder of one's own, ``patterns`` are whole paths below it, at most without their first
+            folders; else a file's name is enough, wherever it lies.
+        side: Not rows, but something small that steps are given whole; it need not be there.
+        beside: The source whose copy a side source is looked for in, unless it is given itself.
+        variants: Files that upstream has in several versions, by name; ``variant`` is the one that is read.
         files, size_bytes, rows: As published, for ``plan`` before anything is asked.
     """
 
@@ -44,6 +58,11 @@ class Source:
     sha256: str | None = None
     path: str | None = None
     by_hand: str | None = None
+    in_place: bool = False
+    side: bool = False
+    beside: str | None = None
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    variant: str | None = None
     format: str = "parquet"
     license: str = "unknown"
     access: Access = "open"
@@ -63,6 +82,24 @@ class Source:
             raise UsageError(f"{self.key}.order={self.order}: expected published or numeric")
         if self.order == "numeric" and self.number is None:
             raise UsageError(f"{self.key}.order=numeric: the names of its files have no number")
+
+    @property
+    def settable(self) -> tuple[str, ...]:
+        """What ``--set SOURCE.FIELD=VALUE`` may name."""
+        return ("order", "variant") if self.variants else ("order",)
+
+    def with_variant(self, name: str) -> Source:
+        """The same source, read from another version of its files.
+
+        Raises:
+            UsageError: It has no such version.
+        """
+        if name not in self.variants:
+            raise UsageError(f"{self.key}.variant={name}: expected one of {', '.join(self.variants)}")
+        chosen = self.variants[name]
+        return replace(
+            self, variant=name, patterns=chosen.patterns, size_bytes=chosen.size_bytes, rows=chosen.rows
+        )
 
     @property
     def home(self) -> str | None:
@@ -94,6 +131,9 @@ class Recipe:
     """One dataset: its card, its pinned sources, its steps.
 
     Attributes:
+        key: Of samples to which ``parse`` gives none, by their place upstream: ``row``, and ``file``, which is the
+            file's position or the number in its name.
+        groups: Names under which it is run together with others.
         published_as: Name, without ending, of the one file that VILA's own scripts make of it, if they do.
     """
 
@@ -111,10 +151,8 @@ class Recipe:
     stages: tuple[Literal["align", "pretrain", "sft"], ...] = ()
     traps: tuple[str, ...] = ()
     writes: frozenset[str] = field(default_factory=frozenset)  # what parse provides
-    key: str = (
-        "{file:05d}{row:010d}"  # where parse gives none: by the file's position, or number, and the row
-    )
-    groups: tuple[str, ...] = ()  # names under which it is run together with others
+    key: str = "{file:05d}{row:010d}"
+    groups: tuple[str, ...] = ()
     expect: Expect = field(default_factory=Expect)
     published_as: str = ""
 
@@ -161,12 +199,17 @@ class Recipe:
             "version": self.version,
             "steps": [step.identity() for step in self.steps],
             **({"order": orders} if (orders := {s.key: s.order for s in self.sources if s.number}) else {}),
+            **({"variant": chosen} if (chosen := self._variants()) else {}),
         }
+
+    def _variants(self) -> dict[str, Json]:
+        return {source.key: source.variant for source in self.sources if source.variants}
 
     def with_settings(self, settings: Mapping[str, str]) -> Recipe:
         """The recipe with ``STEP.FIELD`` settings replaced by values as typed on the command line.
 
-        Of a source ``SOURCE.order`` can be set: the order of its annotation files.
+        Of a source ``SOURCE.order`` can be set, the order of its annotation files, and where upstream has several
+        versions of them ``SOURCE.variant``.
 
         Raises:
             UnknownName: No such step or field.
@@ -176,20 +219,23 @@ class Recipe:
         for dotted, text in settings.items():
             name, _, field_name = dotted.partition(".")
             places = [i for i, step in enumerate(steps) if step.name == name]
-            own = [i for i, source in enumerate(sources) if source.key == name and field_name == "order"]
+            own = [i for i, s in enumerate(sources) if s.key == name and field_name in s.settable]
             if not places and not own:
                 raise UnknownName("step", name, tuple(s.name for s in steps))
             for place in places:
                 steps[place] = _set_field(steps[place], field_name, text)
             for place in () if places else own:
-                sources[place] = replace(sources[place], order=text)  # type: ignore[arg-type]  # it is checked
+                if field_name == "variant":
+                    sources[place] = sources[place].with_variant(text)
+                else:
+                    sources[place] = replace(sources[place], order=text)  # type: ignore[arg-type]  # it is checked
         return replace(self, steps=tuple(steps), sources=tuple(sources))
 
 
 def _set_field(step: Step, name: str, text: str) -> Step:
     if not is_dataclass(step):
         raise RecipeError(f"step {step.name} is not a dataclass")
-    known = {f.name: f for f in fields(step)}
+    known = {f.name: f for f in fields(step) if not f.name.startswith("_")}
     if name not in known:
         raise UnknownName(f"setting of {step.name}", name, tuple(known))
     value = _convert(text, getattr(step, name), str(known[name].type), f"{step.name}.{name}")

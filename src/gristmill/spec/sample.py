@@ -39,6 +39,7 @@ class MediaRef:
 
     kind: Literal["image", "video"] = "image"
     url: str | None = None
+    embedded: str | None = field(default=None, repr=False)  # Base64 of the body, until a step has stored it
     expected_width_px: int | None = None
     expected_height_px: int | None = None
     expected_phash: str | None = None

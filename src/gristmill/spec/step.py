@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from threading import Event
-from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
+from typing import Any, BinaryIO, ClassVar, Protocol, Self, TypeVar
 
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
@@ -17,6 +17,9 @@ from gristmill.spec.task import Role, ShardInfo
 
 __all__ = [
     "ADDED",
+    "LINE_BYTES",
+    "LINE_NUMBER",
+    "LINE_OFFSET",
     "Attempt",
     "Barrier",
     "Decider",
@@ -41,6 +44,8 @@ R = TypeVar("R")
 
 ADDED = "__gristmill_"
 """Columns that a TableStep adds to the rows begin with it: ``parse`` sees them, a sample's ``upstream`` does not."""
+LINE_OFFSET, LINE_BYTES, LINE_NUMBER = "__line_offset", "__line_bytes", "__line"
+"""Columns by which a TableStep hands on lines of a JSON Lines file without what they hold: where they stand."""
 
 
 def circumstance(default: Any, help: str = "") -> Any:
@@ -89,6 +94,9 @@ class TableBox(Protocol):
     def keep(self, table: Any, rows: Any, groups: Any = None) -> None:
         """Hand on rows, in order, with their positions in the file; neighbours of one group stay together."""
 
+    def cut(self) -> None:
+        """End a part here, although it is not full by rows: its rows are long."""
+
     def drop(self, rows: Any, reason: Reason, detail: str = "") -> None:
         """Give rows a fate."""
 
@@ -103,6 +111,8 @@ class TableStep(Step):
     """Whole columns, before there are samples. ``part_rows``: most rows that one crawl task is given."""
 
     part_rows: int
+    keeps_source: ClassVar[bool] = False
+    """What it hands on points into the annotation file, which must then stay until the samples are made."""
 
     def expected_rows(self, rows: int) -> int | None:
         """How many of so many rows will be kept, for ``plan``; None where that depends on what they hold."""
@@ -204,6 +214,14 @@ class SampleBox(Protocol):
 
 class SampleStep(Step):
     """Sample in, sample or drop out; neighbours are fused."""
+
+    def with_sides(self, sides: Mapping[str, tuple[Path, ...]]) -> Self:
+        """The step as it works with the files of side sources, by the source's key; most need none.
+
+        Raises:
+            SourceError: One that is not as it should be.
+        """
+        return self
 
     @abstractmethod
     def apply(self, sample: Sample) -> Outcome:

@@ -91,8 +91,14 @@ def _unreachable(repo: str, err: Exception) -> SourceError:
     )
 
 
-def list_files(repo: str, revision: str, patterns: Sequence[str]) -> list[HubFile]:
+def list_files(repo: str, revision: str, patterns: Sequence[str], *, needed: bool = True) -> list[HubFile]:
     """Files of a dataset repository at a revision that match any of the patterns, sorted by name.
+
+    Args:
+        repo: ``OWNER/NAME``.
+        revision: Commit, or a branch.
+        patterns: As of ``fnmatch``.
+        needed: That there are none is an error.
 
     Raises:
         AccessError: Gated, private or gone.
@@ -114,7 +120,7 @@ def list_files(repo: str, revision: str, patterns: Sequence[str]) -> list[HubFil
         for entry in tree
         if isinstance(entry, RepoFile) and any(fnmatch.fnmatch(entry.path, p) for p in patterns)
     ]
-    if not found:
+    if not found and needed:
         raise SourceError(f"{repo}@{revision} holds no file like {', '.join(patterns)}.")
     return sorted(found, key=lambda file: file.name)
 

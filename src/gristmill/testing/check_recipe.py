@@ -5,17 +5,20 @@
 
 ``tests/recipes/NAME/rows.jsonl`` holds up to ten rows in the upstream's exact schema (``NaN`` may stand for a
 number), ``expected.jsonl`` first the recipe's version, then a line for each row: what its table step decided and
-what ``parse`` makes of the row. Nothing is fetched.
+what ``parse`` makes of the row, and the steps over samples right behind it. Nothing is fetched. The files of side
+sources lie beside them, under their own names.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -31,7 +34,7 @@ from gristmill.spec.errors import GristmillError, RecipeError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Drop, Json, Outcome
-from gristmill.spec.step import TableStep
+from gristmill.spec.step import LINE_OFFSET, SampleStep, TableStep
 
 __all__ = ["GOLDEN", "check_recipe", "difference", "golden_rows", "write_expected"]
 
@@ -57,7 +60,11 @@ class _Decisions:
     def keep(self, table: Any, rows: Any, groups: Any = None) -> None:
         """Rows in the order in which they leave, and as ``parse`` will see them."""
         self.kept += rows.to_pylist()
-        self.given.update(zip(rows.to_pylist(), rows_of(table), strict=True))
+        if LINE_OFFSET not in table.column_names:  # else it only says where they stand
+            self.given.update(zip(rows.to_pylist(), rows_of(table), strict=True))
+
+    def cut(self) -> None:
+        """Likewise."""
 
     def drop(self, rows: Any, reason: Reason, detail: str = "") -> None:
         """Rows that do not."""
@@ -75,17 +82,20 @@ class _Decisions:
         return str(self.dropped[row]) if row in self.dropped else self.kept.index(row)
 
 
-def check_recipe(recipe: Recipe, rows: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
+def check_recipe(
+    recipe: Recipe, rows: Sequence[Mapping[str, Json]], folder: Path | None = None
+) -> list[dict[str, Json]]:
     """What becomes of some rows, offline.
 
     Args:
-        recipe: Its first step and its ``parse`` are run.
+        recipe: Its first step is run, its ``parse``, and the steps over samples that follow it directly.
         rows: In the upstream's schema.
+        folder: Where the files of its side sources lie, under their own names.
 
     Returns:
         First the recipe's name, version and what its table step had to say; then for each row ``table``, its
         place among those kept or the reason why it was not, and ``drop`` or ``sample``, which is what ``parse``
-        makes of the row whether it was kept or not.
+        and those steps make of the row whether it was kept or not.
 
     Raises:
         GristmillError: As in a run.
@@ -94,15 +104,38 @@ def check_recipe(recipe: Recipe, rows: Sequence[Mapping[str, Json]]) -> list[dic
     step = recipe.steps[0]
     if not isinstance(step, TableStep):
         raise RecipeError(f"{recipe.name}: its first step, {step.name}, is not one over the table")
-    with tempfile.TemporaryDirectory() as folder:
-        table = _table_file(Path(folder), recipe.sources[0].format, rows)
+    with tempfile.TemporaryDirectory() as scratch:
+        table = _table_file(Path(scratch), recipe.sources[0].format, rows)
         decisions = _Decisions()
         step.apply(table, decisions)
         upstream = [row for batch in read_rows(table) for row in rows_of(batch.table)]
         outcomes = [recipe.parse(decisions.given.get(n, row)) for n, row in enumerate(upstream)]
     head = {"recipe": recipe.public_name, "version": recipe.version, "notes": decisions.notes}
-    named = [_named(outcome, recipe, row) for row, outcome in enumerate(outcomes)]
-    return [head, *({"row": n, "table": decisions.of(n), **_plain(o)} for n, o in enumerate(named))]
+    steps = [step.with_sides(_sides(recipe, folder)) for step in _leading(recipe)]
+    made = [_through(steps, _named(outcome, recipe, row)) for row, outcome in enumerate(outcomes)]
+    return [head, *({"row": n, "table": decisions.of(n), **_plain(o)} for n, o in enumerate(made))]
+
+
+def _leading(recipe: Recipe) -> list[SampleStep]:
+    """The steps over samples that need neither a network nor a decoder, as far as the first that does."""
+    return list(takewhile(lambda step: isinstance(step, SampleStep), recipe.steps[1:]))  # type: ignore[arg-type]
+
+
+def _sides(recipe: Recipe, folder: Path | None) -> dict[str, tuple[Path, ...]]:
+    found: dict[str, tuple[Path, ...]] = {}
+    for source in recipe.sources:
+        if source.side and folder is not None:
+            paths = (folder / pattern.rpartition("/")[2] for pattern in source.patterns)
+            found[source.key] = tuple(path for path in paths if path.is_file())
+    return found
+
+
+def _through(steps: Sequence[SampleStep], outcome: Outcome) -> Outcome:
+    for step in steps:
+        if isinstance(outcome, Drop):
+            break
+        outcome = step.apply(outcome)
+    return outcome
 
 
 def _named(outcome: Outcome, recipe: Recipe, row: int) -> Outcome:
@@ -126,6 +159,10 @@ def _plain(outcome: Outcome) -> dict[str, Json]:
     if isinstance(outcome, Drop):
         return {"drop": {"reason": str(outcome.reason), "detail": outcome.detail}}
     sample = loads(encode_sample(outcome))
+    for name, ref in outcome.media.items():
+        if ref.embedded is not None:  # the text itself would be most of the file
+            digest = hashlib.sha256(ref.embedded.encode()).hexdigest()
+            sample["media"][name]["embedded"] = f"{len(ref.embedded)} characters, sha256 {digest[:16]}"
     return {"sample": {name: sample[name] for name in ("key", "media", "turns", "columns")}}
 
 
@@ -140,7 +177,7 @@ def golden_rows(folder: Path) -> list[dict[str, Json]]:
 
 def difference(recipe: Recipe, folder: Path) -> str | None:
     """What differs from ``expected.jsonl``, in a sentence; None if nothing does."""
-    found = [dumps(line) for line in check_recipe(recipe, golden_rows(folder))]
+    found = [dumps(line) for line in check_recipe(recipe, golden_rows(folder), folder)]
     path = folder / "expected.jsonl"
     if not path.exists():
         return f"{path} is missing. Write it: make golden"
@@ -177,7 +214,7 @@ def write_expected(recipe: Recipe, folder: Path, *, anyway: bool = False) -> boo
         return False
     if "Raise its version" in told and not anyway:
         raise RecipeError(f"{told}\n(--anyway keeps the version, for a recipe that nobody has built yet.)")
-    lines = check_recipe(recipe, golden_rows(folder))
+    lines = check_recipe(recipe, golden_rows(folder), folder)
     path.write_bytes(b"".join(dumps(line) + b"\n" for line in lines))
     return True
 

@@ -1,0 +1,65 @@
+"""Rows of a part: the values themselves, or lines of the annotation file that the part only points to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from gristmill.ledger.begun import InputFile
+from gristmill.run.context import Context
+from gristmill.run.rows import fetch_input
+from gristmill.shards.rows import json_row, rows_of
+from gristmill.spec.errors import SourceError
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Drop, Json
+from gristmill.spec.step import LINE_BYTES, LINE_NUMBER, LINE_OFFSET
+
+__all__ = ["rows_in"]
+
+
+def rows_in(table: Any, source: InputFile, context: Context) -> Iterator[dict[str, Json] | Drop]:
+    """The rows of a part's table, in order; of a line that is no row, why not.
+
+    Raises:
+        SourceError: The annotation file cannot be had any more, or is shorter than it was.
+    """
+    if LINE_OFFSET not in table.column_names:
+        yield from rows_of(table)
+        return
+    with closing(_Lines(source, context)) as lines:
+        for place in table.to_pylist():
+            text = lines.read(place[LINE_OFFSET], place[LINE_BYTES])
+            try:
+                row = json_row(text)
+            except ValueError as err:
+                yield Drop(reason=Reason.BAD_ROW, detail=f"line {place[LINE_NUMBER]}: {err}"[:200])
+            else:
+                yield row
+
+
+class _Lines:
+    """An annotation file, read by places."""
+
+    def __init__(self, source: InputFile, context: Context) -> None:
+        self._path = fetch_input(source, context)
+        self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """One line.
+
+        Raises:
+            SourceError: The file ends before.
+        """
+        text = os.pread(self._fd, size, offset)
+        if len(text) != size:
+            raise SourceError(
+                f"{self._path} is shorter than when its lines were counted: somebody has changed it. Begin anew in "
+                "another folder with --out."
+            )
+        return text
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)

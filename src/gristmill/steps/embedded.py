@@ -1,0 +1,163 @@
+"""Pictures that lie in the annotation rows themselves, as Base64: decoded, checked, stored as they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gristmill.media.settings import Format, ImageSettings
+from gristmill.spec.errors import Stopped, UsageError
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Drop, MediaRef, Outcome, Part, Sample, Show, Turn
+from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
+from gristmill.steps.embedded_engine import Engine, Wanted
+from gristmill.steps.evenly import evenly
+
+__all__ = ["Embedded"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded(ShardStep):
+    """Decode each medium's Base64 once, hash it, see that the picture decodes, and store the bytes as they came.
+
+    A sample of which one picture cannot be kept is dropped whole.
+
+    Attributes:
+        max_images: Of a sample with more pictures than that, so many are kept, spread evenly from the first to
+            the last. 0 keeps all. VILA's loader stops at more than 8.
+        encode: Store the pictures as ``jpeg``, ``png`` or ``webp`` instead, their shorter side at most
+            ``size_px``; ``no`` keeps the original bytes.
+        codecs: Decoding processes beside each worker.
+    """
+
+    max_images: int = 0
+    max_pixels: int = 50_000_000
+    max_body_bytes: int = 64 << 20
+    encode: str = "no"
+    size_px: int = 336
+    encode_quality: int = 75
+
+    codecs: int = circumstance(1)
+    codec_deadline_s: float = circumstance(20.0)
+
+    name = "embedded"
+    revision = 1
+    reads = frozenset({"media.embedded"})
+    writes = frozenset({"media.sha256", "media.size"})
+    needs = Needs(cpus=1, memory_gib=0.3)
+    drops = frozenset(
+        {
+            Reason.BAD_BASE64,
+            Reason.EMPTY,
+            Reason.TOO_LARGE,
+            Reason.NOT_AN_IMAGE,
+            Reason.UNSUPPORTED,
+            Reason.TRUNCATED,
+            Reason.UNDECODABLE,
+            Reason.TOO_MANY_PIXELS,
+            Reason.DECODER_CRASH,
+            Reason.DECODER_TIMEOUT,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        if self.encode not in ("no", "jpeg", "png", "webp"):
+            raise UsageError(f"embedded.encode={self.encode}: expected no, jpeg, png or webp")
+        if self.max_images < 0 or self.codecs < 1:
+            raise UsageError("embedded: max_images is 0 or more, codecs at least 1")
+        self.image_settings()
+
+    def image_settings(self) -> ImageSettings:
+        """What the decoders are to do."""
+        form: Format = "png" if self.encode == "png" else "webp" if self.encode == "webp" else "jpeg"
+        return ImageSettings(
+            size_px=self.size_px,
+            format=form,
+            encode_quality=self.encode_quality,
+            max_pixels=self.max_pixels,
+            phash=False,
+            only_check=self.encode == "no",
+        )
+
+    def apply(self, samples: Sequence[Sample], box: SampleBox) -> Iterator[Outcome]:
+        """See :class:`ShardStep`. What an interrupted run finished is not decoded again.
+
+        Raises:
+            Stopped: The run is to stop; what is finished is in the box.
+        """
+        chosen = [self._fewer(sample) for sample in samples]
+        engine = box.resource(("embedded", self), lambda: Engine(self))
+        done = {(row, stem_of(name)): fate for (row, name), fate in box.done().items()}
+        tally: Counter[str] = Counter()
+        wanted = (Wanted(sample, name, ref) for sample in chosen for name, ref in sample.media.items())
+        left = (one for one in wanted if (one.row, one.name) not in done)
+        received = 0
+        for body in engine.bodies(left):
+            box.store(body.fate, body.stored)
+            done[body.fate.row, stem_of(body.fate.medium)] = body.fate
+            received += body.fate.raw_bytes or 0
+            if body.fate.reason is not None:
+                tally[str(body.fate.reason)] += 1
+            if len(done) % 16 == 0:
+                box.progress(len(done), tally, received)
+                if box.stop.is_set():
+                    raise Stopped("the run was asked to stop")
+        for sample in chosen:
+            yield _outcome(sample, done)
+
+    def _fewer(self, sample: Sample) -> Sample:
+        """The sample with at most ``max_images`` of its pictures, renumbered."""
+        names = list(sample.media)
+        if not self.max_images or len(names) <= self.max_images:
+            return sample
+        kept = {names[i]: f"{n:03d}" for n, i in enumerate(evenly(len(names), self.max_images))}
+        media = {new: sample.media[old] for old, new in kept.items()}
+        turns = tuple(_shown(turn, kept) for turn in sample.turns)
+        columns = {**sample.columns, "images_upstream": len(names)}
+        return replace(sample, media=media, turns=turns, columns=columns)
+
+
+def _outcome(sample: Sample, done: Mapping[tuple[int, str], Fate]) -> Outcome:
+    """The sample with its media as they are stored, or why one of them is not."""
+    if not sample.media:
+        return sample
+    row = sample.origin.row if sample.origin else 0
+    names: dict[str, str] = {}
+    media: dict[str, MediaRef] = {}
+    for name, ref in sample.media.items():
+        fate = done[row, name]
+        if fate.reason is not None:
+            return Drop(reason=fate.reason, detail=f"{name}: {fate.detail}" if fate.detail else name)
+        names[name] = fate.medium
+        media[fate.medium] = replace(
+            ref,
+            embedded=None,
+            sha256=fate.sha256,
+            raw_bytes=fate.raw_bytes,
+            original_mime=fate.original_mime,
+            original_width_px=fate.original_width_px,
+            original_height_px=fate.original_height_px,
+            mime=fate.mime,
+            size_bytes=fate.size_bytes,
+            width_px=fate.width_px,
+            height_px=fate.height_px,
+        )
+    return replace(sample, media=media, turns=tuple(_shown(turn, names) for turn in sample.turns))
+
+
+def _shown(turn: Turn, names: Mapping[str, str]) -> Turn:
+    """The turn with media by their new names; those without one are left out."""
+    parts: list[Part] = []
+    for part in turn.parts:
+        if not isinstance(part, Show):
+            parts.append(part)
+        elif part.media in names:
+            parts.append(replace(part, media=names[part.media]))
+    return Turn(role=turn.role, parts=tuple(parts))
+
+
+def stem_of(name: str) -> str:
+    """A part's name without its extension."""
+    return name.partition(".")[0]

@@ -1,0 +1,150 @@
+"""The engine behind the step ``embedded``: Base64 to bytes, hashes and decoders, a few bodies at a time."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import pybase64
+
+from gristmill.media.errors import Undecodable
+from gristmill.media.pool import CodecPool
+from gristmill.media.settings import ImageSettings
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import MediaRef, Sample
+
+__all__ = ["Body", "Engine", "Wanted"]
+
+_EXTENSIONS = {"jpeg": "jpg"}
+"""Of formats whose usual extension is not their name."""
+
+_DATA_URL = "data:"
+_WINDOW_PER_CODEC = 6
+
+
+class Settings(Protocol):
+    """What the engine wants to know of the step."""
+
+    @property
+    def codecs(self) -> int:
+        """Decoding processes."""
+
+    @property
+    def codec_deadline_s(self) -> float:
+        """For one picture."""
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest picture, in bytes."""
+
+    def image_settings(self) -> ImageSettings:
+        """For the decoders."""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One medium to decode."""
+
+    sample: Sample
+    name: str
+    ref: MediaRef
+
+    @property
+    def row(self) -> int:
+        """Where the sample's row stands in its annotation file."""
+        return self.sample.origin.row if self.sample.origin else 0
+
+
+@dataclass(slots=True)
+class Body:
+    """What became of one medium; ``stored`` is None where it is not kept."""
+
+    fate: Fate
+    stored: bytes | None
+
+
+class Engine:
+    """What a worker keeps from task to task: decoders, and threads that wait for them."""
+
+    def __init__(self, step: Settings) -> None:
+        self._most_bytes = step.max_body_bytes
+        self._checks = step.image_settings().only_check
+        self._window = _WINDOW_PER_CODEC * step.codecs
+        self._pool = CodecPool(step.image_settings(), processes=step.codecs, deadline_s=step.codec_deadline_s)
+        # one thread more than decoders: it unpacks and hashes while they decode
+        self._threads = ThreadPoolExecutor(step.codecs + 1, thread_name_prefix="embedded")
+
+    def bodies(self, wanted: Iterable[Wanted]) -> Iterator[Body]:
+        """What became of each, in order; at most a few are in memory."""
+        waiting: deque[Future[Body]] = deque()
+        try:
+            for one in wanted:
+                waiting.append(self._threads.submit(self._body, one))
+                if len(waiting) > self._window:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _body(self, one: Wanted) -> Body:
+        fate = Fate(row=one.row, key=one.sample.key, medium=one.name)
+        try:
+            body = self._unpacked(one.ref.embedded or "")
+            fate.raw_bytes, fate.sha256 = len(body), hashlib.sha256(body).hexdigest()
+            picture = self._pool.transcode(body)
+        except Undecodable as err:
+            fate.reason, fate.detail = err.reason, err.detail
+            return Body(fate, None)
+        stored = body if self._checks else picture.body
+        fate.medium = f"{one.name}.{_EXTENSIONS.get(picture.format, picture.format)}"
+        fate.original_mime, fate.mime = f"image/{picture.original_format}", f"image/{picture.format}"
+        fate.original_width_px = picture.original_width_px
+        fate.original_height_px = picture.original_height_px
+        fate.width_px, fate.height_px, fate.size_bytes = picture.width_px, picture.height_px, len(stored)
+        return Body(fate, stored)
+
+    def _unpacked(self, text: str) -> bytes:
+        """The bytes behind a Base64 text, which may wear the head of a ``data:`` URL and be broken into lines.
+
+        Raises:
+            Undecodable: BAD_BASE64, EMPTY or TOO_LARGE.
+        """
+        if text.startswith(_DATA_URL):
+            text = text.partition(",")[2]
+        if len(text) // 4 * 3 > self._most_bytes + 2:
+            raise Undecodable(Reason.TOO_LARGE, f"about {len(text) // 4 * 3:,} bytes")
+        try:
+            body = pybase64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as err:
+            body = _from_lines(text, err)
+        if not body:
+            raise Undecodable(Reason.EMPTY)
+        return body
+
+    def close(self) -> None:
+        """End the decoders."""
+        self._threads.shutdown(cancel_futures=True)
+        self._pool.close()
+
+
+def _from_lines(text: str, err: Exception) -> bytes:
+    """White space between the characters is no fault (RFC 2045, 6.8); anything else is.
+
+    Raises:
+        Undecodable: BAD_BASE64.
+    """
+    plain = "".join(text.split())
+    if len(plain) == len(text):
+        raise Undecodable(Reason.BAD_BASE64, str(err)) from err
+    try:
+        return bytes(pybase64.b64decode(plain, validate=True))
+    except (binascii.Error, ValueError) as again:
+        raise Undecodable(Reason.BAD_BASE64, str(again)) from again

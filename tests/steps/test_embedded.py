@@ -1,0 +1,193 @@
+"""Pictures out of Base64: original bytes, true extensions, and every fault with its reason."""
+
+import base64
+import hashlib
+import io
+from threading import Event
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gristmill.spec.errors import Stopped, UsageError
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
+from gristmill.steps.embedded import Embedded
+
+
+def picture(form: str = "JPEG", size: tuple[int, int] = (40, 30), seed: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, form)
+    return out.getvalue()
+
+
+def text_of(body: bytes) -> str:
+    return base64.b64encode(body).decode()
+
+
+class Box:
+    """A :class:`gristmill.spec.step.SampleBox` in memory."""
+
+    def __init__(self) -> None:
+        self.stop, self.attempt = Event(), 0
+        self.fates: dict[tuple[int, str], Fate] = {}
+        self.bodies: dict[tuple[int, str], bytes] = {}
+        self.engines: dict[object, object] = {}
+        self.stored = 0
+
+    def done(self):
+        return dict(self.fates)
+
+    def store(self, fate, body):
+        self.stored += 1
+        self.fates[fate.row, fate.medium] = fate
+        if body is not None:
+            self.bodies[fate.row, fate.medium] = body
+
+    def progress(self, done, reasons, bytes_in):
+        pass
+
+    def resource(self, key, make):
+        if key not in self.engines:
+            self.engines[key] = make()
+        return self.engines[key]
+
+
+@pytest.fixture
+def box():
+    made = Box()
+    yield made
+    for engine in made.engines.values():
+        engine.close()
+
+
+def sample(row: int, *texts: str) -> Sample:
+    names = [f"{n:03d}" for n in range(len(texts))]
+    parts = (*(Show(media=name) for name in names), Text(text="What?"))
+    return Sample(
+        key=f"k{row}",
+        media={name: MediaRef(embedded=text) for name, text in zip(names, texts, strict=True)},
+        turns=(Turn(role="user", parts=parts), Turn(role="assistant", parts=(Text(text="A dog."),))),
+        origin=Origin(source="annotations", file="a.jsonl", row=row),
+    )
+
+
+def test_bytes_are_the_original_ones_and_names_tell_the_format(box):
+    forms = {
+        "JPEG": "jpg",
+        "PNG": "png",
+        "WEBP": "webp",
+        "GIF": "gif",
+        "BMP": "bmp",
+        "TIFF": "tiff",
+        "AVIF": "avif",
+    }
+    bodies = {form: picture(form) for form in forms}
+    samples = [sample(n, text_of(body)) for n, body in enumerate(bodies.values())]
+    for made, (form, body) in zip(Embedded().apply(samples, box), bodies.items(), strict=True):
+        name = f"000.{forms[form]}"
+        assert list(made.media) == [name]
+        ref = made.media[name]
+        assert ref.embedded is None
+        assert ref.sha256 == hashlib.sha256(body).hexdigest()
+        assert (ref.width_px, ref.height_px, ref.size_bytes, ref.raw_bytes) == (40, 30, len(body), len(body))
+        assert ref.mime == f"image/{form.lower()}"
+        assert made.turns[0].parts[0] == Show(media=name)
+        assert box.bodies[made.origin.row, name] == body
+
+
+def test_a_data_url_and_broken_lines_are_base64_too(box):
+    body = picture()
+    wrapped = base64.encodebytes(body).decode()
+    samples = [sample(0, f"data:image/jpeg;base64,{text_of(body)}"), sample(1, wrapped)]
+    for made in Embedded().apply(samples, box):
+        assert made.media["000.jpg"].sha256 == hashlib.sha256(body).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("*not base64*", Reason.BAD_BASE64),
+        ("abcde", Reason.BAD_BASE64),
+        ("QUJD=QUJD", Reason.BAD_BASE64),
+        ("pic\u00e9ture", Reason.BAD_BASE64),
+        ("", Reason.EMPTY),
+        (text_of(b"<html>no</html>"), Reason.NOT_AN_IMAGE),
+        (text_of(picture()[:700]), Reason.TRUNCATED),
+        (text_of(picture("PNG")[:900]), Reason.TRUNCATED),
+        (text_of(b"\x89PNG\r\n\x1a\n" + b"\0" * 64), Reason.UNDECODABLE),
+        (text_of(b"8BPS" + b"\0" * 64), Reason.UNSUPPORTED),
+        ("A" * 9000, Reason.TOO_LARGE),
+    ],
+)
+def test_faults_have_reasons_and_take_the_sample_with_them(box, text, reason):
+    step = Embedded(max_body_bytes=6000)
+    good, bad = step.apply([sample(0, text_of(picture())), sample(1, text_of(picture()), text)], box)
+    assert isinstance(good, Sample)
+    assert isinstance(bad, Drop)
+    assert bad.reason is reason
+    assert bad.detail.startswith("001")
+    assert box.fates[1, "001"].reason is reason
+    assert (1, "001") not in box.bodies
+
+
+def test_a_damaged_scan_is_found_without_decoding_in_full(box):
+    body = bytearray(picture(size=(400, 300)))
+    body[len(body) // 2 : len(body) // 2 + 60] = b"\xff\xd9" * 30
+    (made,) = Embedded().apply([sample(0, text_of(bytes(body)))], box)
+    assert isinstance(made, Drop)
+    assert made.reason in {Reason.TRUNCATED, Reason.UNDECODABLE}
+
+
+def test_too_many_pixels(box):
+    (made,) = Embedded(max_pixels=1000).apply([sample(0, text_of(picture()))], box)
+    assert made.reason is Reason.TOO_MANY_PIXELS
+
+
+def test_many_frames_in_order_or_eight_of_them(box):
+    frames = [picture(seed=n) for n in range(10)]
+    given = sample(0, *map(text_of, frames))
+    (all_of_them,) = Embedded().apply([given], box)
+    assert [box.bodies[0, name] for name in all_of_them.media] == frames
+    assert all_of_them.columns == {}
+    other = Box()
+    other.engines = box.engines
+    (eight,) = Embedded(max_images=8).apply([given], other)
+    kept = [frames[n] for n in (0, 1, 2, 3, 5, 6, 7, 9)]
+    assert list(eight.media) == [f"{n:03d}.jpg" for n in range(8)]
+    assert [other.bodies[0, name] for name in eight.media] == kept
+    assert [part.media for part in eight.turns[0].parts[:-1]] == list(eight.media)
+    assert eight.columns == {"images_upstream": 10}
+
+
+def test_what_is_finished_is_not_decoded_again(box):
+    samples = [sample(n, text_of(picture(seed=n)), "no") for n in range(3)]
+    first = list(Embedded().apply(samples, box))
+    assert box.stored == 6
+    assert list(Embedded().apply(samples, box)) == first
+    assert box.stored == 6
+
+
+def test_it_stops_when_asked(box):
+    box.stop.set()
+    samples = [sample(n, text_of(picture())) for n in range(40)]
+    with pytest.raises(Stopped):
+        list(Embedded().apply(samples, box))
+    assert box.stored < 40
+
+
+def test_encoding_anew_is_a_setting(box):
+    (made,) = Embedded(encode="webp", size_px=16).apply([sample(0, text_of(picture("PNG", (80, 40))))], box)
+    ref = made.media["000.webp"]
+    assert (ref.width_px, ref.height_px) == (32, 16)
+    assert (ref.original_width_px, ref.original_mime) == (80, "image/png")
+    assert Image.open(io.BytesIO(box.bodies[0, "000.webp"])).size == (32, 16)
+    with pytest.raises(UsageError, match=r"embedded\.encode"):
+        Embedded(encode="gif")
+
+
+def test_a_sample_without_pictures_passes(box):
+    given = Sample(key="a", turns=(Turn(role="user", parts=(Text(text="?"),)),))
+    assert list(Embedded().apply([given], box)) == [given]
