@@ -19,14 +19,14 @@ from pathlib import Path
 import click
 
 import gristmill
-from gristmill import recipes, steps
+from gristmill import mixtures, recipes, steps
 from gristmill.cli.main import cli
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.ledger.losses import ADVICE, Group, explained, group_of
 from gristmill.media.settings import ImageSettings
 from gristmill.spec import reasons
 from gristmill.spec.reasons import TRANSIENT, Reason
-from gristmill.spec.step import Barrier, Step, TableStep
+from gristmill.spec.step import Barrier, Exchange, Step, TableStep
 
 REFERENCE = Path(__file__).parent / "reference"
 GIVERS = ("crawl", "media", "recipes", "run", "shards", "steps")
@@ -237,13 +237,16 @@ def step_classes() -> list[type[Step]]:
             and is_dataclass(member)
             and member.__module__ == loaded.__name__
         ]
-    return sorted(found, key=lambda s: (not issubclass(s, TableStep), issubclass(s, Barrier), s.__name__))
+    return sorted(
+        found, key=lambda s: (not issubclass(s, TableStep), issubclass(s, Barrier | Exchange), s.__name__)
+    )
 
 
 def _users(step: type[Step]) -> list[str]:
     """Recipes in which a step stands."""
     found = {f"`{name}`": recipes.find(name) for name in recipes.names()}
     found["any list (`gristmill crawl`)"] = recipes.load("crawl", {"path": "urls.txt"})
+    found |= {f"mixture `{name}`": mixtures.load(name) for name in mixtures.names()}
     return [name for name, recipe in found.items() if any(type(s) is step for s in recipe.steps)]
 
 

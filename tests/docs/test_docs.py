@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from gristmill import recipes
+from gristmill import mixtures, recipes
 from gristmill.cli.main import cli
 from gristmill.ledger.fates import FATES_SCHEMA, NOT_KEPT_SCHEMA
 from gristmill.run.reopen import reasons_from
@@ -112,6 +112,9 @@ def value_problems(target: str, option: click.Option, value: str) -> list[str]:
         reasons_from(",".join(words))
     if option.name == "settings" and "." in value and not value.isupper():
         key, _, text = value.partition("=")
+        if target in mixtures.names():
+            mixtures.load(target, {key: text} if key.count(".") == 1 else {})
+            return []
         reference, arguments = (
             (target, None) if target in recipes.names() else ("crawl", {"path": "urls.txt"})
         )

@@ -10,10 +10,10 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.begin import Job
 from gristmill.run.drive import Ended, run
-from gristmill.run.stages import PACK, ROWS, SAMPLES
+from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER
 from gristmill.spec.errors import Incomplete, UnknownName
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import Barrier, TableStep
+from gristmill.spec.step import Barrier, Exchange, TableStep
 
 __all__ = ["last_stage", "run_and_tell", "write_papers"]
 
@@ -28,7 +28,13 @@ def last_stage(recipe: Recipe, step_name: str | None) -> str:
         return PACK
     for step in recipe.steps:
         if step.name == step_name:
-            return ROWS if isinstance(step, TableStep) else PACK if isinstance(step, Barrier) else SAMPLES
+            return (
+                ROWS
+                if isinstance(step, TableStep)
+                else PACK
+                if isinstance(step, Barrier | Exchange)
+                else SAMPLES
+            )
     raise UnknownName("step", step_name, tuple(step.name for step in recipe.steps))
 
 
@@ -69,6 +75,11 @@ def _tell(ended: Ended, ledger: Ledger, *, as_json: bool) -> None:
 
 
 def _waiting(begun: Begun, ledger: Ledger) -> str:
+    if begun.parts:
+        return (
+            f"This part is done. {len(ledger.stage(SCATTER))} of {len(begun.inputs)} shards of the parts are "
+            "scattered; once all are, the same command without --tasks, or the last of those with it, gathers them."
+        )
     done = len(ledger.stage(ROWS))
     return (
         f"This part is done. Shards are packed in the dataset's order, as far as all earlier annotation files are "

@@ -14,20 +14,24 @@ from gristmill.spec.recipe import Recipe
 @click.command("list")
 @json_option
 def command(as_json: bool) -> None:
-    """Recipes that come with Gristmill.
+    """Recipes, and mixtures of them, that come with Gristmill.
 
     \b
     Example:
       gristmill list
       gristmill list --json
     """
-    from gristmill import recipes
+    from gristmill import mixtures, recipes
+    from gristmill.cli.mixture_cards import line, plain
 
     found = [recipes.find(name) for name in recipes.names()]
+    mixed = [mixtures.find(name) for name in mixtures.names()]
     if as_json:
-        click.echo(json.dumps([_plain(recipe) for recipe in found], indent=2))
+        listed = [*(_plain(recipe) for recipe in found), *(plain(mixture) for mixture in mixed)]
+        click.echo(json.dumps(listed, indent=2))
         return
-    wide = max(len(recipe.public_name) for recipe in found) + 2
+    names = [*(recipe.public_name for recipe in found), *(mixture.public_name for mixture in mixed)]
+    wide = max(map(len, names)) + 2
     click.echo(f"{'name':<{wide}}{'stage':<10}{'rows':>14}{'annotations':>13}  {'access':<8}{'license'}")
     for recipe in found:
         facts = _plain(recipe)
@@ -36,8 +40,10 @@ def command(as_json: bool) -> None:
         click.echo(
             f"{facts['name']:<{wide}}{stages:<10}{facts['rows']:>14,}{size:>13}  {access:<8}{facts['license']}"
         )
-    for group, names in recipes.groups().items():
-        click.echo(f"{group:<{wide}}all {len(names)}: {', '.join(names)}")
+    for group, members in recipes.groups().items():
+        click.echo(f"{group:<{wide}}all {len(members)}: {', '.join(members)}")
+    for mixture in mixed:
+        click.echo(line(mixture, wide))
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

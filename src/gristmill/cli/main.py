@@ -15,11 +15,12 @@ from gristmill.spec.errors import GristmillError
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
-    "list": "Recipes: stage, rows, bytes, access, licence.",
-    "show": "One recipe: its card, sources, steps, known traps.",
+    "list": "Recipes and mixtures: stage, rows, bytes, access, licence.",
+    "show": "One recipe or mixture: its card, sources, steps, known traps.",
     "plan": "What a run would fetch, ask for and write, before anything moves.",
     "run": "Prepare a dataset: from annotations to verified shards.",
     "status": "Funnel, progress, failures by reason and host.",
+    "mix": "Shuffle finished datasets into one mixture.",
     "retry": "Ask again for what failed, for these reasons alone.",
     "verify": "Read everything back as a trainer would.",
     "export": "Write a trainer's own format.",

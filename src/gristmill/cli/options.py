@@ -122,11 +122,13 @@ def parse_span(text: str | None) -> tuple[int, int] | None:
 def recipe_loader(
     reference: str, arguments: dict[str, Any] | None = None, settings: dict[str, str] | None = None
 ) -> Callable[[], Any]:
-    """A picklable function that builds the recipe, here and in workers."""
-    from gristmill import recipes
+    """A picklable function that builds the recipe, or a mixture as one, here and in workers."""
+    from gristmill import mixtures, recipes
 
     if reference.endswith(".py"):
         reference = str(Path(reference).resolve())
+    if mixtures.is_mixture(reference):
+        return partial(mixtures.load, reference, settings)
     return partial(recipes.load, reference, arguments, settings)
 
 

@@ -36,21 +36,21 @@ def command(
 ) -> None:
     """What a run of NAME would fetch, ask for and write, and which access it needs. Moves nothing.
 
+    Of a mixture: which parts are finished in DIR, and what mixing them would write.
+
     \b
     Example:
       gristmill plan coyo-700m
       gristmill plan coyo-700m --source annotations=/mnt/coyo --out data
     """
-    from gristmill import recipes
+    from gristmill import mixtures, recipes
     from gristmill.cli.many import for_each
-    from gristmill.run.plan import plan
+    from gristmill.cli.mixture_cards import PlannedMix, plan_mixture
+    from gristmill.run.plan import Planned, plan
 
     free = shutil.disk_usage(_existing(out)).free if out else None
 
-    def plan_one(name: str) -> None:
-        recipe = recipe_loader(name, None, pairs("--set", settings))()
-        folder = out / recipe.public_name if out else None
-        planned = plan(recipe, pairs("--source", sources), only=only, folder=folder, offline=offline)
+    def tell(planned: Planned | PlannedMix) -> None:
         if as_json:
             click.echo(json.dumps({**planned.as_dict(), "disk_free_bytes": free}, indent=2))
             return
@@ -59,6 +59,15 @@ def command(
         if free is not None:
             short = " - NOT ENOUGH" if planned.disk_bytes is not None and planned.disk_bytes > free else ""
             click.echo(f"free on that disk  {free / 1e9:,.1f} GB{short}")
+
+    if mixtures.is_mixture(name):
+        tell(plan_mixture(mixtures.find(name), out, pairs("--source", sources)))
+        return
+
+    def plan_one(name: str) -> None:
+        recipe = recipe_loader(name, None, pairs("--set", settings))()
+        folder = out / recipe.public_name if out else None
+        tell(plan(recipe, pairs("--source", sources), only=only, folder=folder, offline=offline))
 
     for_each(recipes.members(name), plan_one, as_json=as_json)
 

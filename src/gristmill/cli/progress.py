@@ -7,21 +7,22 @@ import time
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.context import Progress
-from gristmill.run.schedule import Schedule
-from gristmill.run.stages import PACK, ROWS, SAMPLES
+from gristmill.run.queue import TaskQueue
+from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER
 from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import Exchange
 from gristmill.spec.task import TaskRecord
 
 __all__ = ["Bars", "Lines", "Tally", "watcher_for"]
 
 _LOG_EVERY_S = 10.0
-_VERBS = {ROWS: "select", SAMPLES: "crawl", PACK: "pack"}
+_VERBS = {ROWS: "select", SAMPLES: "crawl", SCATTER: "scatter", PACK: "pack"}
 
 
 class Tally:
@@ -33,14 +34,17 @@ class Tally:
         self.kept = 0
         self.reasons: Counter[str] = Counter()
         self.running: dict[str, Progress] = {}
+        self.mixes = False
         self.new = self.surveyed = 0
         self._since = time.monotonic()
 
     def begun(self, begun: Begun, ledger: Ledger) -> None:
         """Take in what earlier runs did."""
         totals = total(ledger.records.values())
+        self.mixes = bool(begun.parts)
         for stage in _VERBS:
             self.done[stage] = totals.stage(stage).samples_in
+        self.total[SCATTER] = sum(max(part["samples"], part["taken"]) for part in begun.parts.values())
         self.total[SAMPLES] = totals.stage(ROWS).kept
         self.kept = totals.stage(SAMPLES).kept
         self.reasons.update(totals.stage(SAMPLES).dropped)
@@ -84,6 +88,9 @@ class Tally:
 
     def sentence(self) -> str:
         """All of it in one line."""
+        if self.mixes:
+            known = self.total[SCATTER]
+            return f"{self.now(SCATTER):,} of {known:,} samples scattered, {self.now(PACK):,} in shards"
         crawled, known = self.now(SAMPLES), self.total[SAMPLES]
         if not known and self.surveyed:
             return f"{self.surveyed:,} annotation files surveyed"
@@ -103,6 +110,20 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def _inputs(begun: Begun) -> str:
+    if begun.parts:
+        return f"{len(begun.parts):,} parts in {len(begun.inputs):,} shards"
+    return f"{len(begun.inputs):,} annotation files"
+
+
+def _stages(recipe: Recipe, begun: Begun) -> list[str]:
+    """The stages that there are to see."""
+    if begun.parts:
+        return [SCATTER, PACK]
+    scatters = any(isinstance(step, Exchange) for step in recipe.steps)
+    return [ROWS, SAMPLES, SCATTER, PACK] if scatters else [ROWS, SAMPLES, PACK]
+
+
 class Lines:
     """For logs: what begins, what ends, and every ten seconds how far it is."""
 
@@ -111,12 +132,12 @@ class Lines:
         self._tally = Tally()
         self._said_at = time.monotonic()
 
-    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: Schedule) -> None:
+    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: TaskQueue) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
         self._tally.begun(begun, ledger)
         done = len(ledger.records)
         again = f", going on after {done:,} finished tasks" if done else ""
-        self.say(f"{recipe.public_name} {recipe.version}: {len(begun.inputs):,} annotation files{again}")
+        self.say(f"{recipe.public_name} {recipe.version}: {_inputs(begun)}{again}")
 
     def progress(self, progress: Progress) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
@@ -142,7 +163,7 @@ class Lines:
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._tally.now(SAMPLES):
+        if self._tally.now(SAMPLES) or self._tally.now(SCATTER):
             self.say(self._tally.sentence())
 
 
@@ -164,14 +185,16 @@ class Bars:
             console=self._console,
             refresh_per_second=4,
         )
-        self._ids = {stage: self._bars.add_task(verb, total=None, text="") for stage, verb in _VERBS.items()}
+        self._ids: dict[str, Any] = {}
 
-    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: Schedule) -> None:
+    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: TaskQueue) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
         self._tally.begun(begun, ledger)
         done = len(ledger.records)
         again = f", going on after {done:,} finished tasks" if done else ""
-        self.say(f"{recipe.public_name} {recipe.version}: {len(begun.inputs):,} annotation files{again}")
+        self.say(f"{recipe.public_name} {recipe.version}: {_inputs(begun)}{again}")
+        for stage in _stages(recipe, begun):
+            self._ids[stage] = self._bars.add_task(_VERBS[stage], total=None, text="")
         self._show()
 
     def progress(self, progress: Progress) -> None:
@@ -191,11 +214,17 @@ class Bars:
         totals = {
             ROWS: sum(p.total or 0 for p in tally.running.values() if p.stage == ROWS) + tally.done[ROWS],
             SAMPLES: tally.total[SAMPLES],
-            PACK: tally.kept,
+            SCATTER: tally.total[SCATTER] if tally.mixes else tally.kept,
+            PACK: tally.done[SCATTER] if tally.mixes else tally.kept,
         }
         why = "  ".join(f"{reason} {n:,}" for reason, n in tally.failing())
         looked = f"rows, {tally.surveyed:,} files surveyed" if tally.surveyed else "rows"
-        texts = {ROWS: looked, SAMPLES: f"{tally.rate():,.0f}/s  [dim]{why}[/dim]", PACK: "kept"}
+        texts = {
+            ROWS: looked,
+            SAMPLES: f"{tally.rate():,.0f}/s  [dim]{why}[/dim]",
+            SCATTER: "samples",
+            PACK: "samples" if tally.mixes else "kept",
+        }
         for stage, bar in self._ids.items():
             self._bars.update(bar, completed=tally.now(stage), total=totals[stage] or None, text=texts[stage])
 

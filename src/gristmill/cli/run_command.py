@@ -48,6 +48,10 @@ def command(
 ) -> None:
     """Prepare the dataset NAME under DIR/NAME. The same command continues what was interrupted.
 
+    Where NAME is a mixture, its parts are prepared first, each under DIR, then mixed. Then --source and --set take
+    a part's name in front (a pattern will do): --source m3it-*.annotations=PATH, --set text-flan.STEP.FIELD=VALUE;
+    --source PART=FOLDER names a dataset that is finished already.
+
     \b
     Example:
       gristmill run coyo-700m --out data --tasks 0:1 --only 1000 --contact me@example.org
@@ -58,7 +62,7 @@ def command(
 
     Several commands with different --tasks, on one machine or many, may share one DIR.
     """
-    from gristmill import recipes
+    from gristmill import mixtures, recipes
     from gristmill.cli.finish import last_stage, run_and_tell
     from gristmill.cli.many import for_each
     from gristmill.run.begin import Job
@@ -68,6 +72,9 @@ def command(
     given = pairs("--set", settings)
     manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host)
     replaced = pairs("--source", sources)
+    if mixtures.is_mixture(name):
+        _run_mixture(name, out, replaced, given, manners, only, workers, tasks or to_step, as_json)
+        return
 
     def run_one(name: str) -> None:
         load = recipe_loader(name, None, {**given, **manners})
@@ -87,3 +94,32 @@ def command(
         run_and_tell(job, as_json=as_json)
 
     for_each(recipes.members(name), run_one, as_json=as_json)
+
+
+def _run_mixture(
+    name: str,
+    out: Path,
+    sources: dict[str, str],
+    settings: dict[str, str],
+    manners: dict[str, str],
+    only: int | None,
+    workers: int | None,
+    divides: str | None,
+    as_json: bool,
+) -> None:
+    from gristmill.cli.prepare import prepare_and_mix
+
+    if divides:
+        raise UsageError(
+            f"--tasks and --to are for one dataset: give them with each part of {name}, then: gristmill mix {name}"
+        )
+    prepare_and_mix(
+        name,
+        out,
+        sources=sources,
+        settings=settings,
+        manners=manners,
+        only=only,
+        workers=workers,
+        as_json=as_json,
+    )

@@ -16,15 +16,23 @@ from gristmill.spec.recipe import Recipe
 @click.argument("name")
 @json_option
 def command(name: str, as_json: bool) -> None:
-    """The card of recipe NAME: sources, steps and their settings, expectations, known traps.
+    """The card of recipe or mixture NAME: sources or parts, steps and their settings, known traps.
 
     \b
     Example:
       gristmill show coyo-700m
       gristmill show my_recipe.py --json
     """
-    from gristmill import recipes
+    from gristmill import mixtures, recipes
+    from gristmill.cli import mixture_cards
 
+    if mixtures.is_mixture(name):
+        mixture = mixtures.find(name)
+        if as_json:
+            click.echo(json.dumps(mixture_cards.plain(mixture), indent=2, default=sorted))
+        else:
+            click.echo(mixture_cards.card(mixture))
+        return
     found = [recipes.find(member) for member in recipes.members(name)]
     if as_json:
         plain = [_plain(recipe) for recipe in found]

@@ -29,6 +29,7 @@ class InputFile:
         path: Where it lies, for a local copy; None if it must be fetched.
         number: Its number upstream, where its name has one.
         note: What its user should know, to be recorded when it is read.
+        samples: How many it holds, where that is known: a finished shard of a mixture's part.
     """
 
     source: str
@@ -38,6 +39,7 @@ class InputFile:
     path: str | None = None
     number: int | None = None
     note: str = ""
+    samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Begun:
         sides: Files of side sources: given whole to steps, no rows in them.
         rounds: Reasons asked for again, one tuple for each ``retry``.
         manners: Settings that say how, not what, as first given: what ``retry`` goes on with.
+        parts: For a mixture: part to its version, weight, prefix, samples and the checksum of its shards.
     """
 
     recipe: str
@@ -69,6 +72,7 @@ class Begun:
     sides: tuple[InputFile, ...] = ()
     rounds: tuple[tuple[str, ...], ...] = ()
     manners: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     @staticmethod
     def path(folder: Path) -> Path:
@@ -129,6 +133,7 @@ class Begun:
             "only": self.only,
             "order": self.identity.get("order", {}),
             "variant": self.identity.get("variant", {}),
+            "parts": dict(self.parts),
             "input": files,
         }
 

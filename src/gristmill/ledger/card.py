@@ -175,7 +175,9 @@ def _contents(schema: Sequence[Json]) -> str:
 def _making(recipe: Recipe, begun: Begun) -> str:
     lines = ["## How it was made", "", f"By Gristmill {__version__}:", ""]
     lines += ["```sh", command(begun), "```", ""]
-    for source in recipe.sources:
+    if begun.parts:
+        lines += _parts(begun)
+    for source in () if begun.parts else recipe.sources:
         pinned = _pinned(source)
         files = [i for i in begun.inputs if i.source == source.key]
         size = size_text(sum(i.size_bytes for i in files))
@@ -198,6 +200,15 @@ def _pinned(source: Source) -> str:
     if source.hub:
         return f"`{source.hub}` at revision `{source.revision}`"
     return f"<{source.url}> of SHA-256 `{source.sha256}`" if source.url else "a local list"
+
+
+def _parts(begun: Begun) -> list[str]:
+    """A line for each part of a mixture."""
+    return [
+        f"- part `{name}` {said['version']}: {said['taken']:,} samples of {said['samples']:,}, shards with checksum "
+        f"`{said['checksum'][:16]}`"
+        for name, said in begun.parts.items()
+    ]
 
 
 def _listed(value: Json) -> Json:

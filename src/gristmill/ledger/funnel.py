@@ -75,8 +75,8 @@ class Funnel:
         return self.files_read >= self.files and not any(level.waiting for level in self.levels)
 
     def count(self, name: str) -> int:
-        """Samples on the level ``name``."""
-        return next(level.count for level in self.levels if level.name == name)
+        """Samples on the level ``name``; 0 where there is no such level, as in a mixture nothing is asked for."""
+        return next((level.count for level in self.levels if level.name == name), 0)
 
     def dropped(self, *, after_selection: bool = False) -> dict[str, int]:
         """Losses by reason over all levels, the largest first.
@@ -106,10 +106,13 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
     While a run is under way its records are read one journal after another, so a later stage may already be
     known by more samples than the earlier one handed on: levels are therefore summed up from the last.
     """
+    if begun.parts:
+        return _of_mixture(totals, begun)
     rows, samples, pack = totals.stage("rows"), totals.stage("samples"), totals.stage("pack")
     lost: dict[Phase, Counter[str]] = {phase: Counter() for phase in Phase}
     lost[Phase.SELECTING].update(rows.dropped)
     lost[Phase.PACKING].update(pack.dropped)
+    lost[Phase.PACKING].update(totals.stage("scatter").dropped)
     for reason, number in samples.dropped.items():
         lost[phase_of(reason)][reason] += number
 
@@ -138,4 +141,40 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
         adds_up=not rows.tasks or annotated == rows.samples_in,
         files=len(begun.inputs),
         files_read=rows.tasks,
+    )
+
+
+def _of_mixture(totals: Totals, begun: Begun) -> Funnel:
+    """Samples of the parts, those that are taken, those that have a place, and those that are there."""
+    scatter, packed = totals.stage("scatter"), totals.stage("pack").kept
+    lost: dict[Phase, Counter[str]] = {Phase.SELECTING: Counter(), Phase.PACKING: Counter()}
+    for reason, number in scatter.dropped.items():
+        lost[Phase.PACKING if phase_of(reason) == Phase.PACKING else Phase.SELECTING][reason] += number
+    kept = max(scatter.kept, packed)
+    taken = kept + lost[Phase.PACKING].total()
+    inside = sum(max(part["samples"], part["taken"]) for part in begun.parts.values())
+    waiting = inside - taken - lost[Phase.SELECTING].total()
+    return Funnel(
+        levels=(
+            Level(
+                name="annotated",
+                title="samples in the parts, copies included",
+                count=inside,
+                phase=Phase.SELECTING,
+                lost=dict(lost[Phase.SELECTING].most_common()),
+                waiting=waiting,
+            ),
+            Level(
+                name="selected",
+                title="taken by the mixture",
+                count=taken,
+                phase=Phase.PACKING,
+                lost=dict(lost[Phase.PACKING].most_common()),
+            ),
+            Level(name="kept", title="with a place in a shard", count=kept, waiting=kept - packed),
+            Level(name="packed", title="in the shards", count=packed),
+        ),
+        adds_up=scatter.tasks < len(begun.inputs) or waiting == 0,
+        files=len(begun.inputs),
+        files_read=scatter.tasks,
     )

@@ -14,6 +14,7 @@ from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.parts import parts_account
 from gristmill.ledger.totals import Totals, total
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
@@ -76,6 +77,7 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
         "rounds": [list(reasons) for reasons in begun.rounds],
         "steps": list(begun.identity["steps"]),
         "identity": digest_of(begun.identity),
+        "parts": [account.to_json() for account in parts_account(begun, ledger)],
         "sources": [_source(key, recipe, begun) for key in dict.fromkeys(i.source for i in begun.inputs)],
         "shards": [_shard(shard) for shard in shards],
         "checksum": _listing_digest((shard.path, shard.digest) for shard in shards),

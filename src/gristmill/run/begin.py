@@ -12,10 +12,11 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import Layout
-from gristmill.run.schedule import Schedule
-from gristmill.run.stages import PACK, ROWS, SAMPLES, SURVEY, stages_of
+from gristmill.run.queue import TaskQueue
+from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
 from gristmill.spec.errors import Busy, UsageError
 from gristmill.spec.recipe import Recipe
+from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, TaskRecord
 from gristmill.storage.files import sweep_temporaries
 from gristmill.storage.leases import Leases
@@ -38,6 +39,7 @@ class Job:
         span: ``--tasks A:B``, positions of annotation files, or None for all.
         last: Stage to stop after.
         resolved: The annotation files, where they are known and need not be looked for.
+        parts: For a mixture: what its parts are, see :class:`Begun`.
     """
 
     load: Callable[[], Recipe]
@@ -52,6 +54,7 @@ class Job:
     workers: int = 0
     manners: Mapping[str, str] = field(default_factory=dict)
     resolved: Resolved | None = None
+    parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
@@ -77,6 +80,7 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
         sources=resolved.sources,
         sides=resolved.sides,
         manners=dict(job.manners),
+        parts=job.parts,
     )
     if job.span is not None:
         first, end = job.span
@@ -127,24 +131,20 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
     return told
 
 
-def void_without_media(schedule: Schedule, ledger: Ledger) -> int:
-    """Take back the records of crawls whose media a shard still needs and ``clean`` has removed."""
-    needed = {
-        shard.path
-        for task_id, task in schedule.packs.items()
-        if task_id not in ledger.records and task.decision["drop"] is None
-        for shard in task.inputs
-    }
+def void_without_media(schedule: TaskQueue, ledger: Ledger) -> int:
+    """Take back records whose media, or scattered samples, a task still needs and ``clean`` has removed."""
+    needed = schedule.needed()
     voided = 0
-    for record in ledger.stage(SAMPLES):
-        index, spool = record.output("index"), record.output("spool")
-        if index and spool and index.path in needed and ledger.is_released(record, spool):
+    for record in [*ledger.stage(SAMPLES), *ledger.stage(SCATTER)]:
+        outputs = [shard for shard in record.outputs if shard.role in ("index", "spool")]
+        wanted = any(shard.path in needed for shard in outputs)
+        if wanted and any(ledger.is_released(record, shard) for shard in outputs):
             ledger.void(record.task_id)
             voided += 1
     return voided
 
 
-def drop_stale(schedule: Schedule, ledger: Ledger, layout: Layout) -> None:
+def drop_stale(schedule: TaskQueue, ledger: Ledger, layout: Layout) -> None:
     """Once all is packed: take back records that no task stands for any more, and remove what they left.
 
     There are some only where media had to be asked for again and other answers came than the first time.
@@ -167,7 +167,7 @@ def _is_lost(shard: ShardInfo, record: TaskRecord, sizes: Mapping[str, int], led
 
 
 def _folders(state: Path) -> list[Path]:
-    return [state / "parts", state / "crawled", state / "records"]
+    return [state / name for name in ("parts", "crawled", "scattered", "records")]
 
 
 def _sizes(layout: Layout) -> dict[str, int]:

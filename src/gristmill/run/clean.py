@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.layout import Layout
-from gristmill.run.schedule import Schedule
+from gristmill.run.queue import TaskQueue
 from gristmill.run.stages import SAMPLES
 from gristmill.spec.errors import Busy
 from gristmill.storage.leases import Leases
@@ -16,8 +16,8 @@ from gristmill.storage.leases import Leases
 __all__ = ["clean"]
 
 
-def clean(folder: Path, schedule: Schedule, ledger: Ledger, *, dry_run: bool) -> tuple[int, int]:
-    """Remove media whose shards are finished, logs of tasks that are void, and fetched annotation files.
+def clean(folder: Path, schedule: TaskQueue, ledger: Ledger, *, dry_run: bool) -> tuple[int, int]:
+    """Remove media whose shards are finished, what a shuffle scattered, logs of void tasks, fetched annotations.
 
     Indexes and parts stay: they are small, and ``retry`` needs them.
 
@@ -41,11 +41,14 @@ def clean(folder: Path, schedule: Schedule, ledger: Ledger, *, dry_run: bool) ->
     return len(doomed), sum(sizes)
 
 
-def _spent(layout: Layout, schedule: Schedule, ledger: Ledger) -> list[Path]:
-    """Spools whose every sample lies in a finished shard; and, once all is packed, those of no record."""
+def _spent(layout: Layout, schedule: TaskQueue, ledger: Ledger) -> list[Path]:
+    """Spools whose every sample lies in a finished shard; and, once all is packed, those of no record.
+
+    What a shuffle scattered, and the spools behind it, are spent once all its shards are finished.
+    """
     packed: Counter[str] = Counter()
     for task_id, task in schedule.packs.items():
-        if task_id in ledger.records:
+        if task_id in ledger.records and not schedule.scatters:
             for shard, (start, stop) in zip(task.inputs, task.decision["slices"], strict=True):
                 packed[shard.path] += stop - start
     spent, recorded = [], set()
@@ -54,9 +57,11 @@ def _spent(layout: Layout, schedule: Schedule, ledger: Ledger) -> list[Path]:
         if index is None or spool is None:
             continue
         recorded.add(spool.path)
-        if packed[index.path] == index.samples and (layout.folder / spool.path).exists():
+        all_packed = schedule.complete if schedule.scatters else packed[index.path] == index.samples
+        if all_packed and (layout.folder / spool.path).exists():
             spent.append(layout.folder / spool.path)
     if schedule.complete:
         crawled = layout.state / "crawled"
         spent += [path for path in crawled.glob("*.spool") if layout.relative(path) not in recorded]
+        spent += sorted(layout.scattered_folder.glob("*.*"))
     return spent

@@ -20,7 +20,8 @@ from gristmill.run.begin import Job, begin, drop_stale, restore, void_without_me
 from gristmill.run.context import Progress
 from gristmill.run.layout import Layout
 from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDied, WorkerDied
-from gristmill.run.schedule import Schedule
+from gristmill.run.mixture import schedule_for
+from gristmill.run.queue import TaskQueue
 from gristmill.run.stages import stages_of
 from gristmill.run.worker import Failed, Finished, WorkerStart
 from gristmill.spec.errors import (
@@ -48,7 +49,7 @@ _SURVEY_WAIT_S = 300.0
 class Watcher(Protocol):
     """Somebody who is told how a run goes."""
 
-    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: Schedule) -> None:
+    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: TaskQueue) -> None:
         """The run begins, or goes on."""
 
     def progress(self, progress: Progress) -> None:
@@ -79,7 +80,7 @@ class Ended:
 class Running:
     """What the loop keeps in mind."""
 
-    schedule: Schedule
+    schedule: TaskQueue
     ledger: Ledger
     leases: Leases
     watcher: Watcher
@@ -122,10 +123,10 @@ def _run(
             watcher.say(sentence)
         leases.release("restore")
     span = range(*job.span) if job.span else range(len(begun.inputs))
-    schedule = Schedule(stages_of(recipe), begun, ledger, layout, span=span, last=job.last)
-    if void_without_media(schedule, ledger):
-        watcher.say("a shard is lost and its media were cleaned away: they are asked for again.")
-        schedule = Schedule(stages_of(recipe), begun, ledger, layout, span=span, last=job.last)
+    schedule = schedule_for(stages_of(recipe), begun, ledger, layout, span=span, last=job.last)
+    while void_without_media(schedule, ledger):
+        watcher.say("a shard is lost and what it was made of was cleaned away: that is made anew first.")
+        schedule = schedule_for(stages_of(recipe), begun, ledger, layout, span=span, last=job.last)
     watcher.begun(recipe, begun, ledger, schedule)
     state = Running(schedule, ledger, leases, watcher)
     start = WorkerStart(

@@ -54,6 +54,15 @@ class Layout:
         """Media of one crawl task, in the order they came."""
         return self.state / "crawled" / f"{_place(task)}.spool"
 
+    @property
+    def scattered_folder(self) -> Path:
+        """What each input of a shuffle gives to each shard."""
+        return self.state / "scattered"
+
+    def scattered(self, task: Task) -> Path:
+        """The rows that one input of a shuffle gives to each shard, by their places."""
+        return self.scattered_folder / f"{_place(task)}.rows"
+
     def fates_of(self, task: Task) -> Path:
         """The fates that one task gave."""
         return self.fates / f"{task.stage}-{_place(task)}.parquet"

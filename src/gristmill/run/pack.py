@@ -21,7 +21,9 @@ from gristmill.spec.step import Attempt, Barrier, Slice
 from gristmill.spec.task import Role, ShardInfo, Task
 from gristmill.storage.files import whole_file
 
-__all__ = ["run_pack", "sizes_of"]
+__all__ = ["HashingStream", "kept_attempts", "run_pack", "sizes_of"]
+
+_LINES_AT_ONCE = 256
 
 
 def run_pack(step: Barrier, task: Task, context: Context, work: Work) -> None:
@@ -45,6 +47,25 @@ def sizes_of(folder: Path, index: ShardInfo) -> list[int]:
     return sizes
 
 
+def kept_attempts(index: Path, positions: Any) -> Iterator[Attempt]:
+    """Samples of a crawl task by their positions among those kept, in any order.
+
+    Args:
+        index: Its index; the spool stands beside it.
+        positions: Integers, shape (samples,).
+    """
+    table = _index(index)
+    table = table.filter(pa.compute.is_null(table["reason"])).take(pa.array(positions))
+    with SpoolReader(_spool_of(index)) as spool:
+        for batch in table.to_batches(max_chunksize=_LINES_AT_ONCE):
+            for line in batch.to_pylist():
+                yield _attempt(line, spool)
+
+
+def _spool_of(index: Path) -> Path:
+    return index.with_name(index.name.replace(".index.parquet", ".spool"))
+
+
 @lru_cache(maxsize=2)
 def _index(path: Path) -> Any:
     """A crawl task's index; slices of it go to at most two neighbouring shards."""
@@ -63,7 +84,7 @@ class ShardBox:
         path = self._context.folder / piece.shard.path
         table = _index(path)
         start, stop = _bounds(table, piece)
-        with SpoolReader(path.with_name(path.name.replace(".index.parquet", ".spool"))) as spool:
+        with SpoolReader(_spool_of(path)) as spool:
             for line in table.slice(start, stop - start).to_pylist():
                 self._context.check_stop()
                 yield _attempt(line, spool)

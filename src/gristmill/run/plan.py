@@ -14,7 +14,7 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import Layout
-from gristmill.run.schedule import Schedule
+from gristmill.run.mixture import schedule_for
 from gristmill.run.stages import stages_of
 from gristmill.spec.errors import SourceError
 from gristmill.spec.recipe import Recipe
@@ -149,7 +149,8 @@ def plan(
 
 
 def _chosen(recipe: Recipe, rows: int) -> int:
-    expected = stages_of(recipe).table.expected_rows(rows)
+    table = stages_of(recipe).table
+    expected = table.expected_rows(rows) if table else None
     return int(rows * recipe.expect.selected_share) if expected is None else expected
 
 
@@ -187,5 +188,5 @@ def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -
     begun.check(wanted, folder)
     ledger = Ledger(folder)
     span = range(len(begun.inputs))
-    schedule = Schedule(stages_of(recipe), begun, ledger, Layout(folder), span=span)
+    schedule = schedule_for(stages_of(recipe), begun, ledger, Layout(folder), span=span)
     return len(ledger.records), schedule.waiting

@@ -9,7 +9,9 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved
 from gristmill.run.layout import Layout
-from gristmill.run.schedule import Schedule, failing
+from gristmill.run.mixture import schedule_for
+from gristmill.run.queue import TaskQueue
+from gristmill.run.schedule import failing
 from gristmill.run.stages import SAMPLES, stages_of
 from gristmill.shards.spool import read_spool
 from gristmill.spec.errors import Busy, UsageError
@@ -91,7 +93,7 @@ def reasons_from(text: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def add_round(opened: Opened, schedule: Schedule, reasons: tuple[str, ...]) -> bool:
+def add_round(opened: Opened, schedule: TaskQueue, reasons: tuple[str, ...]) -> bool:
     """Begin a round of asking again; True if there is something to do.
 
     A round that was begun for the same reasons and is not finished is gone on with instead.
@@ -108,7 +110,7 @@ def add_round(opened: Opened, schedule: Schedule, reasons: tuple[str, ...]) -> b
     return True
 
 
-def schedule_of(opened: Opened, recipe: Recipe) -> Schedule:
+def schedule_of(opened: Opened, recipe: Recipe) -> TaskQueue:
     """What is done and to be done in a dataset's folder."""
     span = range(len(opened.begun.inputs))
-    return Schedule(stages_of(recipe), opened.begun, opened.ledger, Layout(opened.folder), span=span)
+    return schedule_for(stages_of(recipe), opened.begun, opened.ledger, Layout(opened.folder), span=span)

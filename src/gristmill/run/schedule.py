@@ -6,27 +6,25 @@ nearer to a finished shard always goes before one that opens another file.
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Sequence
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger, uncollected
+from gristmill.run.exchange import Spread
 from gristmill.run.layout import Layout
 from gristmill.run.pack import sizes_of
+from gristmill.run.queue import TaskQueue
 from gristmill.run.stages import PACK, ROWS, SAMPLES, SURVEY, Stages
 from gristmill.run.survey import Surveys
 from gristmill.spec.sample import Json
-from gristmill.spec.step import Group, Summary, SurveyStep
+from gristmill.spec.step import Barrier, Decider, Group, Summary, SurveyStep
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 
 __all__ = ["Schedule"]
 
-_RANK = {PACK: 0, SAMPLES: 1, ROWS: 2, SURVEY: 3}
-_FOREIGN = 1  # surveys of files that other processes work on come after all of one's own
 
-
-class Schedule:
+class Schedule(TaskQueue):
     """The tasks of one dataset.
 
     Args:
@@ -37,22 +35,16 @@ class Schedule:
     def __init__(
         self, stages: Stages, begun: Begun, ledger: Ledger, layout: Layout, span: range, last: str = PACK
     ) -> None:
-        self._stages, self._begun, self._ledger, self._layout = stages, begun, ledger, layout
-        self._span, self._last = span, last
-        self._heap: list[tuple[int, tuple[int, int, int], str, Task]] = []
+        super().__init__(ledger, last)
+        self._stages, self._begun, self._layout, self._span = stages, begun, layout, span
         self._round = self._position = self._part = 0
-        self._decider = stages.barrier.decider()
-        self._shards = 0
+        self._first_samples: int | None = None
         self._entered = False
         sides = sorted(side.digest for side in begun.sides)
         self._identity = stages.identity(SAMPLES) + ("".join(["+", *sides]) if sides else "")
-        self.settled = False
-        """All that is to be packed is known."""
-        self.packs: dict[str, Task] = {}
-        self.fed: set[str] = set()
-        """Ids of the crawl tasks whose samples were decided on."""
         surveying = isinstance(stages.table, SurveyStep)
         self._surveys = Surveys(stages, begun.inputs, ledger, self._source) if surveying else None
+        self._begin_round()
         with uncollected():
             if self.surveying:
                 self._push_surveys()
@@ -69,19 +61,9 @@ class Schedule:
             self._enter_parts(position, record, 0)
         self._advance()
 
-    def pop(self) -> Task | None:
-        """The next task that is not done; None if there is none just now."""
-        while self._heap:
-            task = heapq.heappop(self._heap)[3]
-            if task.id not in self._ledger.records:
-                return task
-        return None
-
-    def push(self, task: Task) -> None:
-        """A task to be done (again)."""
-        foreign = task.stage == SURVEY and task.number[1] not in self._span
-        rank = _RANK[task.stage] + _FOREIGN * foreign
-        heapq.heappush(self._heap, (rank, task.number, task.id, task))
+    def _rank(self, task: Task) -> int:
+        """Surveys of files that other processes work on come after all of one's own."""
+        return super()._rank(task) + (task.stage == SURVEY and task.number[1] not in self._span)
 
     @property
     def surveying(self) -> bool:
@@ -90,10 +72,10 @@ class Schedule:
 
     def spent(self, record: TaskRecord) -> str | None:
         """The annotation file that nobody needs any more now that ``record`` is there, if it is one."""
-        position = record.number[1]
-        if record.stage == ROWS and not self._stages.table.keeps_source:
+        position, keeps = record.number[1], self._stages.table is not None and self._stages.table.keeps_source
+        if record.stage == ROWS and not keeps:
             return self._begun.inputs[position].name
-        if record.stage != SAMPLES or not self._stages.table.keeps_source:
+        if record.stage != SAMPLES or not keeps:
             return None
         rows = self._ledger.records.get(self.rows_task(position).id)
         if rows is None:
@@ -101,20 +83,6 @@ class Schedule:
         tasks = (self._samples_task(0, (position, n), part) for n, part in enumerate(parts_of(rows)))
         done = all(task is not None and task.id in self._ledger.records for task in tasks)
         return self._begun.inputs[position].name if done else None
-
-    @property
-    def complete(self) -> bool:
-        """Nothing is left to be done by anybody."""
-        return self.settled and all(task_id in self._ledger.records for task_id in self.packs)
-
-    @property
-    def waiting(self) -> int:
-        """Tasks known and not given out."""
-        return len(self._heap)
-
-    def _push_unless_done(self, task: Task) -> None:
-        if _RANK[task.stage] >= _RANK[self._last] and task.id not in self._ledger.records:
-            self.push(task)
 
     def _push_surveys(self) -> None:
         if self._surveys is not None:
@@ -184,7 +152,8 @@ class Schedule:
         """Feed finished samples to the barrier, in the dataset's order, as far as they are finished."""
         while not self.settled and self._entered:
             if self._position == len(self._begun.inputs):
-                self._end_round()
+                if not self._end_round():
+                    return
                 continue
             rows = self._ledger.records.get(self.rows_task(self._position).id)
             if rows is None or not self._feed_file(rows):
@@ -207,21 +176,38 @@ class Schedule:
     def _feed(self, record: TaskRecord) -> None:
         self.fed.add(record.task_id)
         index = record.output("index")
-        if index is not None:
+        if index is not None and self._spread is not None:
+            self._spread.add(record.number, index)
+        elif index is not None and self._decider is not None:
             summary = Summary(shard=index, sizes=lambda: sizes_of(self._layout.folder, index))
             self._settle(self._decider.feed(summary))
 
-    def _end_round(self) -> None:
-        self._settle(self._decider.finish())
+    def _begin_round(self) -> None:
+        barrier, exchange = self._stages.barrier, self._stages.exchange
+        self._decider: Decider | None = barrier.decider() if isinstance(barrier, Barrier) else None
+        self._spread: Spread | None = None
+        if exchange is not None:
+            self._spread = Spread(exchange, self._stages, self._shards, self._first_samples)
+
+    def _end_round(self) -> bool:
+        """Settle the round's last shards and go on to the next; False while a shuffle still scatters."""
+        if self._decider is not None:
+            self._settle(self._decider.finish())
+        if self._spread is not None:
+            if not self.scatter(self._spread):
+                return False
+            self.gather(self._spread)
+            self._first_samples = self._first_samples or self._spread.samples
         if self._round == len(self._begun.rounds):
             self.settled = True
-            return
+            return True
         self._round, self._position, self._part = self._round + 1, 0, 0
-        self._decider = self._stages.barrier.decider()
+        self._begin_round()
         for position in self._span:
             record = self._ledger.records.get(self.rows_task(position).id)
             if record is not None:
                 self._enter_parts(position, record, self._round)
+        return True
 
     def _settle(self, groups: Sequence[Group]) -> None:
         for group in groups:

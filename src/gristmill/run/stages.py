@@ -7,25 +7,36 @@ from functools import cached_property
 
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import Barrier, SampleStep, ShardStep, Step, TableStep
+from gristmill.spec.step import Barrier, Exchange, SampleStep, ShardStep, Step, TableStep
 from gristmill.spec.task import digest_of
 
-__all__ = ["PACK", "ROWS", "SAMPLES", "SURVEY", "Stages", "stages_of"]
+__all__ = ["KEYS", "PACK", "ROWS", "SAMPLES", "SCATTER", "SURVEY", "Stages", "stages_of"]
 
 SURVEY = "survey"
 ROWS = "rows"
 SAMPLES = "samples"
+SCATTER = "scatter"
+KEYS = "keys"
 PACK = "pack"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """Rows of annotations to parts, parts to finished samples, samples to shards."""
+    """Rows of annotations to parts, parts to finished samples, samples to shards.
 
-    table: TableStep
+    Attributes:
+        table: None for a mixture, whose inputs are finished shards.
+    """
+
+    table: TableStep | None
     samples: tuple[SampleStep | ShardStep, ...]
-    barrier: Barrier
+    barrier: Barrier | Exchange
     version: str
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The step that scatters and gathers, if that is how shards are made."""
+        return self.barrier if isinstance(self.barrier, Exchange) else None
 
     def identity(self, stage: str) -> str:
         """Hash of what decides a stage's outcome: its steps, and the recipe's version for ``parse``."""
@@ -34,9 +45,11 @@ class Stages:
     @cached_property
     def _identities(self) -> dict[str, str]:
         steps: dict[str, tuple[Step, ...]] = {
-            SURVEY: (self.table,),
-            ROWS: (self.table,),
+            SURVEY: (self.table,) if self.table else (),
+            ROWS: (self.table,) if self.table else (),
             SAMPLES: self.samples,
+            SCATTER: (self.barrier,),
+            KEYS: (self.barrier,),
             PACK: (self.barrier,),
         }
         return {
@@ -49,16 +62,19 @@ def stages_of(recipe: Recipe) -> Stages:
     """Group a recipe's steps.
 
     Raises:
-        RecipeError: The order is not one TableStep, then sample and shard steps, then one Barrier.
+        RecipeError: The order is not one TableStep, then sample and shard steps, then one Barrier; or, for a
+            mixture, one Exchange alone.
     """
     steps = recipe.steps
+    version = f"{recipe.public_name}@{recipe.version}"
+    if len(steps) == 1 and isinstance(steps[0], Exchange):
+        return Stages(table=None, samples=(), barrier=steps[0], version=version)
     shape = "one step over the table, then steps over samples, then one that packs"
-    if len(steps) < 2 or not isinstance(steps[0], TableStep) or not isinstance(steps[-1], Barrier):
+    if len(steps) < 2 or not isinstance(steps[0], TableStep) or not isinstance(steps[-1], Barrier | Exchange):
         raise RecipeError(f"{recipe.name}: expected {shape}; it has {[s.name for s in steps]}")
     middle = []
     for step in steps[1:-1]:
         if not isinstance(step, (SampleStep, ShardStep)):
             raise RecipeError(f"{recipe.name}: {step.name} stands in the wrong place; expected {shape}")
         middle.append(step)
-    version = f"{recipe.public_name}@{recipe.version}"
     return Stages(table=steps[0], samples=tuple(middle), barrier=steps[-1], version=version)

@@ -8,12 +8,16 @@ import time
 
 from gristmill import __version__
 from gristmill.run.context import Context, Work
+from gristmill.run.gather import run_gather
+from gristmill.run.keys import run_keys
 from gristmill.run.pack import run_pack
 from gristmill.run.rows import run_rows
 from gristmill.run.samples import run_samples
-from gristmill.run.stages import PACK, ROWS, SURVEY, stages_of
+from gristmill.run.scatter import run_scatter
+from gristmill.run.stages import KEYS, PACK, ROWS, SCATTER, SURVEY, Stages, stages_of
 from gristmill.run.survey import run_survey
 from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import Barrier
 from gristmill.spec.task import Task, TaskRecord
 
 __all__ = ["run_task"]
@@ -28,16 +32,8 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
         OSError: The machine failed.
     """
     started = time.monotonic()
-    stages = stages_of(recipe)
     work = Work()
-    if task.stage == ROWS:
-        run_rows(stages.table, task, context, work)
-    elif task.stage == SURVEY:
-        run_survey(stages.table, task, context, work)
-    elif task.stage == PACK:
-        run_pack(stages.barrier, task, context, work)
-    else:
-        run_samples(stages.samples, recipe, task, context, work)
+    _work_on(recipe, stages_of(recipe), task, context, work)
     return TaskRecord(
         task_id=task.id,
         stage=task.stage,
@@ -57,3 +53,20 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
         code_version=__version__,
         survey=work.survey,
     )
+
+
+def _work_on(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    if task.stage == ROWS and stages.table is not None:
+        run_rows(stages.table, task, context, work)
+    elif task.stage == SURVEY and stages.table is not None:
+        run_survey(stages.table, task, context, work)
+    elif task.stage == SCATTER and stages.exchange is not None:
+        run_scatter(stages.exchange, task, context, work)
+    elif task.stage == KEYS:
+        run_keys(task, context)
+    elif task.stage == PACK and isinstance(stages.barrier, Barrier):
+        run_pack(stages.barrier, task, context, work)
+    elif task.stage == PACK:
+        run_gather(task, context, work)
+    else:
+        run_samples(stages.samples, recipe, task, context, work)

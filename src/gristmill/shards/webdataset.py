@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from gristmill.spec.errors import DamagedOutput
 
-__all__ = ["MAX_NAME_BYTES", "ShardSample", "TarWriter", "read_samples"]
+__all__ = ["MAX_NAME_BYTES", "ShardSample", "TarWriter", "read_samples", "read_stream"]
 
 MAX_NAME_BYTES = 100
 """Longer names need the prefix field or an extension, which memory-mapping readers of shards ignore."""
@@ -68,6 +68,11 @@ class TarWriter:
         if padding:
             self._stream.write(_ZEROS[:padding])
         self.bytes_written += _BLOCK_BYTES + len(body) + padding
+
+    def extend(self, extents: bytes) -> None:
+        """Write whole members as they lie in another shard, headers and padding included."""
+        self._stream.write(extents)
+        self.bytes_written += len(extents)
 
     def close(self) -> None:
         """Write the end mark, two zero blocks, and zeros up to a whole record of 10,240 bytes."""
@@ -141,26 +146,36 @@ def read_samples(path: Path, *, max_member_bytes: int = _MEMBER_CAP_BYTES) -> It
 
 def _members(path: Path, max_member_bytes: int) -> Iterator[tuple[int, str, str, bytes]]:
     with path.open("rb", buffering=_READ_BUFFER_BYTES) as stream:
-        file_bytes = os.fstat(stream.fileno()).st_size
-        offset = 0
-        while True:
-            header = stream.read(_BLOCK_BYTES)
-            if len(header) < _BLOCK_BYTES:
-                raise DamagedOutput(f"{path}: byte {offset}: cut off, there is no end mark.")
-            if header == _ZEROS:
-                _check_end(stream, path, offset)
-                return
-            key, part, size = _read_header(header, f"{path}: byte {offset}")
-            padded = size + -size % _BLOCK_BYTES
-            if size > max_member_bytes:
-                raise DamagedOutput(f"{path}: byte {offset}: a member of {size} bytes is too large.")
-            if offset + _BLOCK_BYTES + padded > file_bytes:
-                raise DamagedOutput(f"{path}: byte {offset}: cut off within {key}.{part}.")
-            body = stream.read(size)
-            if any(stream.read(padded - size)):
-                raise DamagedOutput(f"{path}: byte {offset + _BLOCK_BYTES + size}: padding is not zero.")
-            yield offset, key, part, body
-            offset += _BLOCK_BYTES + padded
+        yield from read_stream(stream, os.fstat(stream.fileno()).st_size, path, max_member_bytes)
+
+
+def read_stream(
+    stream: BinaryIO, file_bytes: int, path: Path | str, max_member_bytes: int = _MEMBER_CAP_BYTES
+) -> Iterator[tuple[int, str, str, bytes]]:
+    """Offset, key, part and body of each member of a tar of ``file_bytes`` bytes; ``path`` is for messages.
+
+    Raises:
+        DamagedOutput, OSError: As for :func:`read_samples`.
+    """
+    offset = 0
+    while True:
+        header = stream.read(_BLOCK_BYTES)
+        if len(header) < _BLOCK_BYTES:
+            raise DamagedOutput(f"{path}: byte {offset}: cut off, there is no end mark.")
+        if header == _ZEROS:
+            _check_end(stream, path, offset)
+            return
+        key, part, size = _read_header(header, f"{path}: byte {offset}")
+        padded = size + -size % _BLOCK_BYTES
+        if size > max_member_bytes:
+            raise DamagedOutput(f"{path}: byte {offset}: a member of {size} bytes is too large.")
+        if offset + _BLOCK_BYTES + padded > file_bytes:
+            raise DamagedOutput(f"{path}: byte {offset}: cut off within {key}.{part}.")
+        body = stream.read(size)
+        if any(stream.read(padded - size)):
+            raise DamagedOutput(f"{path}: byte {offset + _BLOCK_BYTES + size}: padding is not zero.")
+        yield offset, key, part, body
+        offset += _BLOCK_BYTES + padded
 
 
 def _read_header(header: bytes, where: str) -> tuple[str, str, int]:
@@ -186,7 +201,7 @@ def _octal(text: bytes, where: str) -> int:
     return int(digits, 8)
 
 
-def _check_end(stream: BinaryIO, path: Path, offset: int) -> None:
+def _check_end(stream: BinaryIO, path: Path | str, offset: int) -> None:
     """After one zero block: a second one, and nothing but zeros."""
     at = offset + _BLOCK_BYTES
     second = stream.read(_BLOCK_BYTES)

@@ -23,10 +23,12 @@ __all__ = [
     "Attempt",
     "Barrier",
     "Decider",
+    "Exchange",
     "Group",
     "LocalFile",
     "Needs",
     "PackBox",
+    "Places",
     "SampleBox",
     "SampleStep",
     "ShardStep",
@@ -310,3 +312,45 @@ class Barrier(Step):
     @abstractmethod
     def apply(self, slices: Sequence[Slice], box: PackBox) -> None:
         """Make one output shard out of its slices."""
+
+
+class Places(Protocol):
+    """Which place of which output shard each sample gets; decided by their number alone.
+
+    Places are counted over all shards: shard ``s`` holds those from ``bounds(s)[0]`` to ``bounds(s)[1]``.
+
+    Attributes:
+        shards: Output shards.
+        kept: Samples that have a place; those whose place is ``kept`` or beyond are left out.
+        drop: Why they are.
+        note: What a person must know about it, or the empty string.
+    """
+
+    shards: int
+    kept: int
+    drop: Reason
+    note: str
+
+    def bounds(self, shard: int) -> tuple[int, int]:
+        """First place of a shard, and the first beyond it."""
+
+    def of(self, start: int, stop: int) -> Any:
+        """Places of the samples ``start`` to ``stop`` of the dataset's order: int64, shape (stop - start,)."""
+
+
+class Exchange(Step):
+    """A barrier at which samples of every input go to every output: scattered, then gathered."""
+
+    @property
+    def copies(self) -> bool:
+        """Whether scattering also copies finished samples, so that gathering reads them in sequence."""
+        return False
+
+    @abstractmethod
+    def places(self, samples: int, earlier: int | None = None) -> Places:
+        """What becomes of so many samples.
+
+        Args:
+            samples: All that there are.
+            earlier: In a round of asking again, the samples of the first: its few get as few shards.
+        """

@@ -1,0 +1,109 @@
+"""``gristmill mix NAME --out DIR``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from gristmill.cli.options import default_workers, json_option, pairs, parse_span, recipe_loader
+from gristmill.spec.errors import Busy
+from gristmill.spec.recipe import Recipe
+
+__all__ = ["command", "mix"]
+
+
+@click.command("mix")
+@click.argument("name")
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the datasets are."
+)
+@click.option(
+    "--source", "sources", multiple=True, metavar="PART=FOLDER", help="A part that lies somewhere else."
+)
+@click.option("--tasks", metavar="A:B", help="Scatter only the parts' shards A to B-1, by position.")
+@click.option("--workers", type=click.IntRange(0), help="Processes. Default: one per core.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="For example shuffle.shards=64."
+)
+@json_option
+def command(
+    name: str,
+    out: Path,
+    sources: tuple[str, ...],
+    tasks: str | None,
+    workers: int | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Shuffle the finished datasets that mixture NAME names into one, DIR/NAME.
+
+    Each part is looked for in DIR under its name, and must be finished. NAME may be the path of a file of your own
+    that ends in MIXTURE = Mixture(...). `gristmill run NAME` prepares the parts first.
+
+    \b
+    Example:
+      gristmill mix vflan --out data
+      gristmill mix vflan --out data --source text-flan=/mnt/text-flan --set shuffle.order=published
+    """
+    mix(
+        name,
+        out,
+        replaced=pairs("--source", sources),
+        settings=pairs("--set", settings),
+        span=parse_span(tasks),
+        workers=workers,
+        as_json=as_json,
+    )
+
+
+def mix(
+    name: str,
+    out: Path,
+    *,
+    replaced: Mapping[str, str],
+    settings: Mapping[str, str],
+    span: tuple[int, int] | None = None,
+    workers: int | None = None,
+    as_json: bool = False,
+) -> None:
+    """Mix the parts that are there, and remove what was only scattered for it.
+
+    Raises:
+        GristmillError: A part is missing or unfinished; or whatever a run raises.
+    """
+    from gristmill import mixtures
+    from gristmill.cli.finish import run_and_tell
+    from gristmill.run.begin import Job
+    from gristmill.run.parts import find_parts
+
+    mixture = mixtures.find(name)
+    parts = find_parts(mixture, out, replaced)
+    load = recipe_loader(name, None, dict(settings))
+    folder = out / mixture.public_name
+    job = Job(
+        load=load,
+        reference=str(Path(name).resolve()) if name.endswith(".py") else name,
+        folder=folder,
+        settings=settings,
+        span=span,
+        workers=default_workers() if workers is None else workers,
+        resolved=parts.resolved,
+        parts=parts.said,
+    )
+    run_and_tell(job, as_json=as_json)
+    _tidy(folder, load())
+
+
+def _tidy(folder: Path, recipe: Recipe) -> None:
+    """Remove what was scattered, once all is gathered."""
+    from gristmill.run.clean import clean
+    from gristmill.run.reopen import open_dataset, schedule_of
+
+    opened = open_dataset(folder)
+    schedule = schedule_of(opened, recipe)
+    if schedule.complete:
+        with suppress(Busy):  # another run on the folder is at its end: it does that, or `gristmill clean`
+            clean(folder, schedule, opened.ledger, dry_run=False)

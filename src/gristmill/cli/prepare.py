@@ -1,0 +1,126 @@
+"""Preparing the parts of a mixture, one after another, before they are mixed."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from gristmill.cli.mix_command import mix
+from gristmill.cli.options import default_workers, recipe_loader
+from gristmill.spec.errors import Incomplete, UsageError
+from gristmill.spec.mixture import Mixture, Part
+
+__all__ = ["prepare_and_mix"]
+
+
+def prepare_and_mix(
+    name: str,
+    out: Path,
+    *,
+    sources: Mapping[str, str],
+    settings: Mapping[str, str],
+    manners: Mapping[str, str],
+    only: int | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Run the recipe of each part that is not finished, then mix.
+
+    Args:
+        name: Of the mixture.
+        out: Where the datasets go.
+        sources: ``PART`` to the folder of a finished dataset; ``PART.KEY`` to a copy of one of its sources.
+            ``PART`` may be a pattern, as ``m3it-*``.
+        settings: ``STEP.FIELD`` of the mixture, ``PART.STEP.FIELD`` of a part.
+        manners: Settings of the step ``crawl``, for those parts that have one.
+
+    Raises:
+        Incomplete: All is mixed, and a part kept less than its recipe expects.
+        GristmillError: Whatever a run raises.
+    """
+    from gristmill import mixtures
+
+    mixture = mixtures.find(name)
+    finished = {key: value for key, value in sources.items() if "." not in key}
+    own = {key: value for key, value in settings.items() if key.count(".") != 2}
+    recipe_loader(name, None, own)()  # a wrong setting shows before anything is prepared
+    _check_patterns(mixture, "--source", [key.partition(".")[0] for key in sources])
+    _check_patterns(mixture, "--set", [key.partition(".")[0] for key in settings if key not in own])
+    short: list[str] = []
+    for number, part in enumerate(mixture.parts, 1):
+        if part.name in finished:
+            continue
+        click.echo(f"part {number} of {len(mixture.parts)}: {part.name}", err=True)
+        try:
+            _prepare(part, out, _of(part, sources), _of(part, settings), manners, only, workers)
+        except Incomplete as err:
+            if not _is_finished(part, out):
+                raise
+            short.append(str(err))
+    mix(name, out, replaced=finished, settings=own, workers=workers, as_json=as_json)
+    if short:
+        raise Incomplete("all is mixed, but:\n" + "\n".join(short))
+
+
+def _check_patterns(mixture: Mixture, option: str, patterns: list[str]) -> None:
+    names = [part.name for part in mixture.parts]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise UsageError(f"{option} {pattern}...: no part is called so. Parts: {', '.join(names)}")
+
+
+def _of(part: Part, given: Mapping[str, str]) -> dict[str, str]:
+    """What is given for this part, without its name."""
+    split = [(*key.partition("."), value) for key, value in given.items()]
+    return {rest: value for pattern, _, rest, value in split if rest and fnmatch.fnmatch(part.name, pattern)}
+
+
+def _is_finished(part: Part, out: Path) -> bool:
+    from gristmill.run.parts import read_manifest
+
+    return bool((read_manifest(out / part.name) or {}).get("complete"))
+
+
+def _prepare(
+    part: Part,
+    out: Path,
+    sources: Mapping[str, str],
+    settings: Mapping[str, str],
+    manners: Mapping[str, str],
+    only: int | None,
+    workers: int | None,
+) -> None:
+    """Run one recipe, unless its dataset is finished and was made by the same recipe and settings."""
+    from gristmill.cli.finish import run_and_tell
+    from gristmill.run.begin import Job
+    from gristmill.run.parts import read_manifest
+
+    recipe = recipe_loader(part.name)()
+    steps = {step.name for step in recipe.steps}
+    manners = {key: value for key, value in manners.items() if key.partition(".")[0] in steps}
+    folder = out / recipe.public_name
+    done = read_manifest(folder)
+    same = done and (done["version"], done["settings"], done["only"]) == (
+        recipe.version,
+        dict(settings),
+        only,
+    )
+    if done and done["complete"] and same:
+        click.echo(
+            f"{part.name} {recipe.version} is finished: {done['counts']['packed']:,} samples", err=True
+        )
+        return
+    job = Job(
+        load=recipe_loader(part.name, None, {**settings, **manners}),
+        reference=part.name,
+        folder=folder,
+        settings=settings,
+        manners=manners,
+        replaced=sources,
+        only=only,
+        workers=default_workers() if workers is None else workers,
+    )
+    run_and_tell(job, as_json=False)

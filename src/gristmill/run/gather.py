@@ -1,0 +1,149 @@
+"""The second half of a shuffle: one output shard, out of what every input gives to it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, cast
+
+import numpy as np
+
+from gristmill.run.context import Context, Work, file_info
+from gristmill.run.pack import HashingStream
+from gristmill.run.scatter import bodies_of
+from gristmill.shards.extents import renamed
+from gristmill.shards.scattered import read_scattered
+from gristmill.shards.spool import SpoolReader
+from gristmill.shards.webdataset import TarWriter
+from gristmill.spec.errors import DamagedOutput, UsageError
+from gristmill.spec.task import Task
+from gristmill.storage.files import whole_file
+
+__all__ = ["run_gather"]
+
+_WINDOW_BYTES = 16 << 20
+_WINDOW_SAMPLES = 4096
+_OPEN_FILES = 128
+Array = Any
+
+
+def run_gather(task: Task, context: Context, work: Work) -> None:
+    """Read the samples that go to one shard, in the order of their places, and write it.
+
+    Bodies are read a window at a time, and within a window in the order in which they lie: memory is that of the
+    rows, 40 bytes a sample of one shard, and of a window.
+    """
+    first, last = task.decision["places"]
+    work.samples_in = work.kept = last - first
+    gathered = _Gathered(task, context)
+    if not np.array_equal(gathered.rows["place"], np.arange(first, last)):
+        raise DamagedOutput(
+            f"shard {task.number[2]}: what was scattered for it has gaps. Remove {context.layout.scattered_folder} "
+            "and give the same command again."
+        )
+    path = context.layout.shard(task.number[2], ".tar")
+    with whole_file(path) as stream:
+        hashing = HashingStream(stream)
+        tar = TarWriter(cast(BinaryIO, hashing))
+        with _Bodies(gathered.paths) as bodies:
+            for window in _windows(gathered.rows["size"]):
+                context.check_stop()
+                tar.extend(b"".join(gathered.extents(window, bodies)))
+                context.report(task, window.stop, work.samples_in, {}, 0)
+        tar.close()
+    work.outputs.append(file_info(context.layout, path, "shard", work.kept, hashing.digest.hexdigest()))
+    work.facts["bytes_out"] += hashing.size
+
+
+class _Gathered:
+    """The rows of one output shard, by place, and where their bodies lie."""
+
+    def __init__(self, task: Task, context: Context) -> None:
+        self.paths: list[Path] = []
+        self._prefixes: list[str] = []
+        tables, counts = [], []
+        for scattered in task.inputs:
+            path = context.folder / scattered.path
+            head, rows = read_scattered(path, task.decision["shard"])
+            source = head["source"]
+            self.paths.append(bodies_of(path) if source is None else Path(context.inputs[source].path or ""))
+            self._prefixes.append(head["prefix"])
+            tables.append(rows)
+            counts.append(len(rows))
+        rows = np.concatenate(tables)
+        order = np.argsort(rows["place"])
+        self.rows = rows[order]
+        self._files = np.repeat(np.arange(len(counts), dtype=np.int32), counts)[order]
+        self._as_they_are = not any(self._prefixes) and not rows["copy"].any()
+
+    def extents(self, window: slice, bodies: _Bodies) -> list[bytes]:
+        """The samples of a window, in order."""
+        rows, files = self.rows[window], self._files[window]
+        by_place = np.lexsort((rows["offset"], files))
+        found: list[bytes] = [b""] * len(rows)
+        columns = (rows[name][by_place].tolist() for name in ("offset", "size", "crc32"))
+        for i, file, offset, size, crc32 in zip(
+            by_place.tolist(), files[by_place].tolist(), *columns, strict=True
+        ):
+            found[i] = bodies.read(file, offset, size, crc32)
+        return found if self._as_they_are else self._renamed(found, rows["copy"].tolist(), files.tolist())
+
+    def _renamed(self, extents: list[bytes], copies: Sequence[int], files: Sequence[int]) -> list[bytes]:
+        return [
+            extent if not (copy or self._prefixes[file]) else _renamed(extent, self._prefixes[file], copy)
+            for extent, copy, file in zip(extents, copies, files, strict=True)
+        ]
+
+
+def _renamed(extent: bytes, prefix: str, copy: int) -> bytes:
+    """A sample under its part's prefix, the second copy as ``KEY-2``."""
+    suffix = f"-{copy + 1}" if copy else ""
+    try:
+        return renamed(extent, lambda key: f"{prefix}{key}{suffix}")
+    except ValueError as err:
+        raise UsageError(f"{err}. Give that part a shorter prefix, or a weight of at most 1.") from err
+
+
+def _windows(sizes: Array) -> Iterator[slice]:
+    """Runs of samples that are read together: at least one, else at most so many and so many bytes."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(ends):
+        before = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, before + _WINDOW_BYTES, side="right"))
+        stop = max(start + 1, min(stop, start + _WINDOW_SAMPLES, len(ends)))
+        yield slice(start, stop)
+        start = stop
+
+
+class _Bodies:
+    """Open files by number, not too many at once."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._open: OrderedDict[int, SpoolReader] = OrderedDict()
+
+    def read(self, file: int, offset: int, size: int, crc32: int) -> bytes:
+        """The bytes of one sample.
+
+        Raises:
+            DamagedOutput: They are not those that were there when they were scattered.
+        """
+        reader = self._open.get(file)
+        if reader is None:
+            if len(self._open) >= _OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+            reader = self._open[file] = SpoolReader(self._paths[file])
+        return reader.body(offset, size, crc32)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for reader in self._open.values():
+            reader.close()
+        self._open.clear()

@@ -1,0 +1,85 @@
+"""A mixture's schedule: finished shards of its parts to shards of its own."""
+
+from __future__ import annotations
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger, uncollected
+from gristmill.run.exchange import Spread
+from gristmill.run.layout import Layout
+from gristmill.run.queue import TaskQueue
+from gristmill.run.schedule import Schedule
+from gristmill.run.stages import KEYS, PACK, SCATTER, Stages
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.sample import Json
+from gristmill.spec.task import ShardInfo, TaskRecord
+
+__all__ = ["MixtureSchedule", "schedule_for"]
+
+
+def schedule_for(
+    stages: Stages, begun: Begun, ledger: Ledger, layout: Layout, span: range, last: str = PACK
+) -> TaskQueue:
+    """The schedule of a dataset or of a mixture; see :class:`Schedule`."""
+    if stages.table is None:
+        return MixtureSchedule(stages, begun, ledger, span, last)
+    return Schedule(stages, begun, ledger, layout, span, last)
+
+
+class MixtureSchedule(TaskQueue):
+    """The tasks of one mixture.
+
+    Args:
+        span: Positions of the parts' shards that this process scatters; anybody gathers.
+    """
+
+    def __init__(self, stages: Stages, begun: Begun, ledger: Ledger, span: range, last: str = PACK) -> None:
+        super().__init__(ledger, last)
+        if stages.exchange is None:
+            raise RecipeError(f"{begun.name}: a mixture's only step shuffles")
+        self._span = span
+        self._spread = Spread(stages.exchange, stages)
+        seen: dict[str, int] = {}
+        for position, file in enumerate(begun.inputs):
+            first = seen.get(file.source, 0)
+            samples = file.samples or 0
+            shard = ShardInfo(
+                path=file.name, role="source", samples=samples, size_bytes=file.size_bytes, digest=file.digest
+            )
+            taken, share = _share(begun.parts[file.source], first, samples)
+            self._spread.add((0, position, 0), shard, taken, share)
+            seen[file.source] = first + samples
+        with uncollected():
+            self._advance()
+
+    @property
+    def surveying(self) -> bool:
+        """Nothing can be gathered before all is scattered."""
+        return not self.settled
+
+    def absorb(self, record: TaskRecord) -> None:
+        """Take note of a task done, here or by another process."""
+        if record.stage in (SCATTER, KEYS):
+            self._advance()
+
+    def _advance(self) -> None:
+        if self.settled or not self.scatter(self._spread, self._span):
+            return
+        keys = self._spread.keys(self._ledger.records)
+        if keys.id not in self.fed:
+            self.fed.add(keys.id)
+            self._push_unless_done(keys)
+        if keys.id in self._ledger.records:
+            self.gather(self._spread)
+            self.settled = True
+
+
+def _share(part: Json, first: int, samples: int) -> tuple[int, dict[str, Json]]:
+    """How many samples a shard gives whose first is the part's ``first``, and what its task must know."""
+    taken, of = part["taken"], part["samples"]
+    share: dict[str, Json] = {}
+    if part["prefix"]:
+        share["prefix"] = part["prefix"]
+    if taken == of:
+        return samples, share
+    share |= {"first": first, "taken": taken, "of": of}
+    return (first + samples) * taken // of - first * taken // of, share

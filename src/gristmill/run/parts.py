@@ -1,0 +1,143 @@
+"""The parts of a mixture as they lie on disk: finished datasets, known by their manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gristmill.ledger.begun import InputFile
+from gristmill.ledger.manifest import MANIFEST
+from gristmill.run.inputs import Resolved
+from gristmill.spec.errors import ByHandSource, DamagedOutput, UnknownName, UsageError
+from gristmill.spec.mixture import Mixture, Part
+from gristmill.spec.sample import Json
+from gristmill.storage.files import machine_error
+
+__all__ = ["Parts", "find_parts", "place_of", "read_manifest"]
+
+_MOST = 1 << 62
+"""Products of sample counts stay below that, so that they fit into 64 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """All parts of a mixture.
+
+    Attributes:
+        resolved: Their shards, part by part.
+        said: Part to what :class:`gristmill.ledger.begun.Begun` keeps of it.
+    """
+
+    resolved: Resolved
+    said: dict[str, dict[str, Json]] = field(default_factory=dict)
+
+
+def place_of(part: Part, out: Path, replaced: Mapping[str, str]) -> Path:
+    """The folder of a part: as given, else its place beside the mixture."""
+    return Path(replaced.get(part.name, out / part.name))
+
+
+def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str]) -> Parts:
+    """The parts' shards, by their manifests; no shard is read.
+
+    Args:
+        mixture: Names its parts.
+        out: The folder that holds the datasets.
+        replaced: Part to folder, where a part lies elsewhere.
+
+    Raises:
+        UnknownName: ``replaced`` names no part.
+        ByHandSource: A part is not there, or not finished.
+        DamagedOutput: A manifest or a shard is not what it should be.
+        UsageError: A folder holds something else.
+    """
+    known = tuple(part.name for part in mixture.parts)
+    for name in replaced:
+        if name not in known:
+            raise UnknownName("part", name, known)
+    inputs: list[InputFile] = []
+    said, places = {}, {}
+    for part in mixture.parts:
+        folder = place_of(part, out, replaced)
+        manifest = _finished(part, folder, mixture.public_name)
+        shards = list(_shards(part, folder, manifest))
+        inputs += shards
+        said[part.name] = _said(part, manifest, sum(file.samples or 0 for file in shards))
+        places[part.name] = str(folder)
+    return Parts(resolved=Resolved(inputs=tuple(inputs), sources=places), said=said)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """``dataset.json`` of a dataset's folder; None if there is none.
+
+    Raises:
+        DamagedOutput: It is not JSON.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except orjson.JSONDecodeError as err:
+        raise DamagedOutput(
+            f"{path} is damaged ({err}). The command that made the dataset writes it anew."
+        ) from err
+    except OSError as err:
+        raise machine_error(err, path) from err
+    return manifest
+
+
+def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    make = f"gristmill run {part.name} --out {folder.parent}"
+    if manifest is None:
+        raise ByHandSource(
+            f"{mixture}: part {part.name} is not in {folder}. Prepare it: {make}\n"
+            f"All parts at once: gristmill run {mixture} --out {folder.parent}. If it lies elsewhere: "
+            f"--source {part.name}=FOLDER"
+        )
+    if manifest.get("name") != part.name:
+        raise UsageError(f"{mixture}: {folder} holds {manifest.get('name')!r}, not {part.name!r}.")
+    if not manifest.get("complete"):
+        raise ByHandSource(f"{mixture}: part {part.name} in {folder} is not finished. Finish it: {make}")
+    return manifest
+
+
+def _shards(part: Part, folder: Path, manifest: Mapping[str, Any]) -> Iterator[InputFile]:
+    for shard in manifest["shards"]:
+        path = folder / shard["path"]
+        try:
+            size = path.stat().st_size
+        except OSError as err:
+            raise machine_error(err, path) from err
+        if size != shard["size_bytes"]:
+            raise DamagedOutput(
+                f"{path} has {size:,} bytes, its manifest says {shard['size_bytes']:,}. Make it anew: gristmill "
+                f"verify {folder} --repair, then gristmill run {part.name} --out {folder.parent}"
+            )
+        yield InputFile(
+            source=part.name,
+            name=shard["path"],
+            size_bytes=size,
+            digest=shard["sha256"],
+            path=str(path.resolve()),
+            samples=shard["samples"],
+        )
+
+
+def _said(part: Part, manifest: Mapping[str, Any], samples: int) -> dict[str, Json]:
+    taken = part.taken(samples)
+    if samples * max(taken, samples) > _MOST:
+        raise UsageError(f"part {part.name}: a weight other than 1 is not possible with {samples:,} samples.")
+    return {
+        "version": manifest["version"],
+        "weight": part.weight,
+        "prefix": part.prefix,
+        "samples": samples,
+        "taken": taken,
+        "checksum": manifest["checksum"],
+    }

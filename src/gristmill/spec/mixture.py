@@ -1,0 +1,109 @@
+"""A mixture: finished datasets, how much of each, and the step that shuffles them into one."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.reasons import Reason
+from gristmill.spec.recipe import Recipe, Source
+from gristmill.spec.sample import Drop, Json, Outcome
+from gristmill.spec.step import Exchange
+
+__all__ = ["FORMAT", "Mixture", "Part"]
+
+FORMAT = "shards"
+"""Format of a mixture's sources: the finished shards of a dataset."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One dataset of a mixture.
+
+    Attributes:
+        name: Of its recipe, as typed.
+        weight: How much of it, in samples: 1 is each once, 0.25 every fourth, 2.5 each twice and every second
+            once more. What is taken lies evenly spaced over the part. Further copies of a sample get keys of their
+            own, ``KEY-2``, ``KEY-3``.
+        prefix: Put before each key, where parts would have keys in common.
+        published: Name of its file where the published way concatenates files by sorted names. Either all parts
+            of a mixture have one, and stand in that order, or none.
+    """
+
+    name: str
+    weight: float = 1.0
+    prefix: str = ""
+    published: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise RecipeError(f"part {self.name}: a weight is above 0, not {self.weight}")
+        if not re.fullmatch(r"[A-Za-z0-9_-]*", self.prefix):
+            raise RecipeError(f"part {self.name}: prefix {self.prefix!r} is not of letters, digits, _ and -")
+
+    def taken(self, samples: int) -> int:
+        """Samples of the mixture that come from so many, copies counted: to the nearest, halves upwards."""
+        return math.floor(Fraction(str(self.weight)) * samples + Fraction(1, 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """Several datasets as one."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    homepage: str
+    license: str
+    parts: tuple[Part, ...]
+    shuffle: Exchange
+    citation: str = ""
+    redistribution: Literal["media", "urls", "nothing"] = "urls"
+    stages: tuple[Literal["align", "pretrain", "sft"], ...] = ()
+    traps: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [part.name for part in self.parts]
+        if not names or len(set(names)) < len(names):
+            raise RecipeError(f"{self.name}: a mixture has at least one part, and each once; it has {names}")
+        published = [part.published for part in self.parts if part.published is not None]
+        if published and (len(published) < len(names) or published != sorted(published)):
+            raise RecipeError(
+                f"{self.name}: parts stand in the order of their published names; these are {published}"
+            )
+
+    @property
+    def public_name(self) -> str:
+        """The name as typed and as found on disk: dashes for underscores."""
+        return self.name.replace("_", "-")
+
+    def recipe(self) -> Recipe:
+        """The mixture as a recipe whose sources are its parts' shards and whose only step shuffles."""
+        return Recipe(
+            name=self.name,
+            version=self.version,
+            title=self.title,
+            description=self.description,
+            homepage=self.homepage,
+            license=self.license,
+            sources=tuple(
+                Source(key=part.name, format=FORMAT, patterns=("shards/*.tar",), license=self.license)
+                for part in self.parts
+            ),
+            parse=_no_rows,
+            steps=(self.shuffle,),
+            citation=self.citation,
+            redistribution=self.redistribution,
+            stages=self.stages,
+            traps=self.traps,
+        )
+
+
+def _no_rows(row: Mapping[str, Json]) -> Outcome:
+    return Drop(reason=Reason.BAD_ROW, detail="a mixture is made of samples")

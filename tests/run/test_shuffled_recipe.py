@@ -1,0 +1,95 @@
+"""The same step in a recipe, where shards are packed otherwise: crawled samples, shuffled and cut."""
+
+from functools import partial
+
+import pytest
+from small_parts import keys_of, samples_of
+from small_world import SETTINGS, Watcher, run_here, tree_of
+
+from gristmill import recipes
+from gristmill.ledger.ledger import Ledger
+from gristmill.run.begin import Job
+from gristmill.run.clean import clean
+from gristmill.run.drive import run
+from gristmill.run.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.verify import verify
+
+FOUR = "seed=5, shards=4"
+RECIPE = """
+from dataclasses import replace
+
+from gristmill import recipes
+from gristmill.steps.shuffle import Shuffle
+
+plain = recipes.load("crawl", {arguments}, {settings})
+RECIPE = replace(plain, name="shuffled", steps=(*plain.steps[:-1], Shuffle({shuffle})))
+"""
+
+
+def run_shuffled(place, folder, shuffle, workers=0, resolved=None):
+    """``gristmill crawl``'s recipe with another last step, as a file that workers find too."""
+    path = folder.with_name(f"{folder.name}_recipe.py")
+    settings = {key: value for key, value in SETTINGS.items() if not key.startswith("pack.")}
+    arguments = {"path": str(place), "url_column": "url", "caption_column": "text"}
+    path.write_text(RECIPE.format(arguments=arguments, settings=settings, shuffle=shuffle))
+    load = partial(recipes.load, str(path))
+    job = Job(load=load, reference=str(path), folder=folder, workers=workers, resolved=resolved)
+    return run(job, Watcher()), load()
+
+
+@pytest.mark.parametrize("order", ["seeded", "published"])
+def test_the_samples_that_packing_would_pack_in_another_order(small, web, tmp_path, order):
+    ended, _ = run_shuffled(small.place, tmp_path / "out", f"seed=5, shards=7, order={order!r}")
+    assert ended.complete
+    plain = {one.key: one.parts for shard in samples_of(small.folder) for one in shard}
+    shards = samples_of(tmp_path / "out")
+    found = {one.key: one.parts for shard in shards for one in shard}
+    assert len(shards) == 7
+    assert all(plain[key] == parts for key, parts in found.items())
+    if order == "seeded":
+        assert found.keys() == plain.keys()
+        assert {len(shard) for shard in shards} <= {len(plain) // 7, len(plain) // 7 + 1}
+    else:
+        assert {len(shard) for shard in shards} == {len(plain) // 7}
+    assert list(found) != [key for key in plain if key in found]
+    result = verify(tmp_path / "out", Ledger(tmp_path / "out"), threads=1, tell=lambda so_far: None)
+    assert (result.problems, result.remarks) == ([], [])
+
+
+def test_the_same_bytes_in_workers_and_after_cleaning(small, web, tmp_path):
+    _, recipe = run_shuffled(small.place, tmp_path / "a", FOUR)
+    run_shuffled(small.place, tmp_path / "b", FOUR, workers=2)
+    before = tree_of(tmp_path / "a")
+    assert tree_of(tmp_path / "b") == before
+    opened = open_dataset(tmp_path / "a")
+    files, _ = clean(tmp_path / "a", schedule_of(opened, recipe), opened.ledger, dry_run=False)
+    opened.ledger.close()
+    assert files
+    assert not list((tmp_path / "a" / ".gristmill").rglob("*.spool"))
+    assert not list((tmp_path / "a" / ".gristmill" / "scattered").iterdir())
+    web.forget()
+    run_shuffled(small.place, tmp_path / "a", FOUR)
+    assert not web.hits  # nothing is left to do
+    (tmp_path / "a" / "shards" / "00002.tar").unlink()
+    ended, _ = run_shuffled(small.place, tmp_path / "a", FOUR)
+    assert ended.complete
+    assert web.hits  # the media are asked for again
+    assert tree_of(tmp_path / "a") == before
+
+
+def test_late_samples_are_shuffled_into_few_shards(small, web, tmp_path):
+    folder = tmp_path / "out"
+    _, recipe = run_shuffled(small.place, folder, FOUR)
+    before = keys_of(folder)
+    opened = open_dataset(folder)
+    assert add_round(opened, schedule_of(opened, recipe), ("http_404",))
+    opened.ledger.close()
+    ended, _ = run_shuffled(small.place, folder, FOUR, resolved=opened.resolved())
+    assert ended.complete
+    assert keys_of(folder)[:4] == before
+    assert len(keys_of(folder)) == 4  # the web says 404 again: there is nothing to add
+
+
+def test_packing_is_as_it_was(small, web, tmp_path):
+    run_here(small.place, tmp_path / "out")
+    assert tree_of(tmp_path / "out") == small.shards
