@@ -247,6 +247,7 @@ def _users(step: type[Step]) -> list[str]:
     found = {f"`{name}`": recipes.find(name) for name in recipes.names()}
     found["any list (`gristmill crawl`)"] = recipes.load("crawl", {"path": "urls.txt"})
     found |= {f"mixture `{name}`": mixtures.load(name) for name in mixtures.names()}
+    found["VILA's pickles (`gristmill import`)"] = recipes.load("import", {"path": "pickles"})
     return [name for name, recipe in found.items() if any(type(s) is step for s in recipe.steps)]
 
 

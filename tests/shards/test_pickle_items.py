@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gristmill.shards import pickle_bytes, pickle_machine, pickle_stack
+from gristmill.shards.far_texts import far_column, filled
 from gristmill.shards.pickle_bytes import CutOffPickle
-from gristmill.shards.pickle_items import filled, pickled_rows
+from gristmill.shards.pickle_items import pickled_rows
 from gristmill.shards.vila import PickledList
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
@@ -51,7 +52,8 @@ def read(path: Path):
     try:
         found = all_rows(path)
         assert [row.reason for row in found] == [None] * len(found)
-        return [filled(row.value, row.far, fd, path) for row in found]
+        pointers = far_column(row.far for row in found).to_pylist()
+        return [filled(row.value, cell, fd, path) for row, cell in zip(found, pointers, strict=True)]
     finally:
         os.close(fd)
 

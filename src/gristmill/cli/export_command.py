@@ -82,7 +82,9 @@ def command(
     elif format_ == "interleaved-parquet":
         done = _watched(export_interleaved(opened.folder, shards, out, manner), len(shards))
     elif format_ == "vila-unsharded":
-        done = export_whole(opened.folder, shards, out, name or _published_name(opened), manner)
+        done = export_whole(
+            opened.folder, shards, out, _published_name(opened) if name is None else name, manner
+        )
     else:
         export_wids(opened.folder, shards, opened.begun.name, out)
         done = Exported(shards=len(shards), samples=sum(shard.samples for shard in shards))

@@ -88,8 +88,12 @@ def _waiting(begun: Begun, ledger: Ledger) -> str:
 
 
 def _check_expected(ended: Ended, ledger: Ledger) -> None:
-    samples = total(ledger.records.values()).stage(SAMPLES)
-    if not ended.complete or not samples.samples_in:
+    totals = total(ledger.records.values())
+    samples = totals.stage(SAMPLES)
+    if not ended.complete:
+        return
+    if not samples.samples_in:
+        _check_any_chosen(ended, totals.stage(ROWS).samples_in)
         return
     share = samples.kept / samples.samples_in
     if share < ended.recipe.expect.kept_share or not samples.kept:
@@ -97,6 +101,14 @@ def _check_expected(ended: Ended, ledger: Ledger) -> None:
             f"{ended.recipe.public_name}: {share:.1%} of {samples.samples_in:,} samples were kept"
             f"{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. Look at "
             f"{ended.folder / 'report.html'}, then ask again for what may heal: gristmill retry {ended.folder}"
+        )
+
+
+def _check_any_chosen(ended: Ended, rows: int) -> None:
+    if rows:
+        raise Incomplete(
+            f"{ended.recipe.public_name}: none of {rows:,} rows was chosen. Why not stands in "
+            f"{ended.folder / 'fates'} and in {ended.folder / 'report.html'}."
         )
 
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "retry": "Ask again for what failed, for these reasons alone.",
     "verify": "Read everything back as a trainer would.",
     "export": "Write a trainer's own format.",
+    "import": "A trainer's own format to shards.",
     "crawl": "Any list of image URLs to shards.",
     "clean": "Remove what is no longer needed.",
     "demo": "Every recipe on a made-up upstream on this machine.",

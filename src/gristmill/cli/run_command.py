@@ -69,6 +69,8 @@ def command(
 
     if name == "crawl":
         raise UsageError("a list of URLs is crawled with: gristmill crawl URLS --out DIR")
+    if name == "import":
+        raise UsageError("pickles are imported with: gristmill import DIR --from vila --out OUT")
     given = pairs("--set", settings)
     manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host)
     replaced = pairs("--source", sources)

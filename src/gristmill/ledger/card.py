@@ -89,10 +89,13 @@ def card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> str:
     return _front_matter(recipe, levels, schema) + "\n\n".join(s for s in sections if s) + "\n"
 
 
+_COMMANDS = {"crawl": ("crawl", "URLS"), "import": ("import", "DIR", "--from", "vila")}
+"""Commands of their own for recipes that are built from arguments."""
+
+
 def command(begun: Begun) -> str:
     """The command that makes this dataset, as far as it bears on what comes out."""
-    words = ["gristmill", "run", begun.name] if begun.recipe != "crawl" else ["gristmill", "crawl", "URLS"]
-    words += ["--out", "DIR"]
+    words = ["gristmill", *_COMMANDS.get(begun.recipe, ("run", begun.name)), "--out", "DIR"]
     if begun.only is not None:
         words += ["--only", str(begun.only)]
     words += [f"--{name.replace('_', '-')}={value}" for name, value in begun.arguments.items() if value]

@@ -52,6 +52,7 @@ _READING = frozenset(
         Reason.BAD_URL,
         Reason.BAD_SCHEME,
         Reason.BAD_PORT,
+        Reason.NO_FILE,
         Reason.NO_IMAGE,
     }
 )
@@ -152,6 +153,7 @@ _EXPLAINED: Mapping[Reason, str] = {
     Reason.HASH_MISMATCH: "other bytes than the list promised",
     Reason.PHASH_MISMATCH: "another picture than the list describes",
     Reason.BAD_BASE64: "the text in the picture's place is not Base64",
+    Reason.NO_FILE: "the picture file that the row names is not there",
     Reason.NO_IMAGE: "the row holds no picture",
     Reason.TAIL: "in the last, incomplete shard",
     Reason.INTERNAL_ERROR: "an error of ours",

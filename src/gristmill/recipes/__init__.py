@@ -71,7 +71,7 @@ def load(
     """A recipe with its settings; made to be called again in a worker process.
 
     Args:
-        reference: Name or path; ``crawl`` is the recipe of any list of URLs.
+        reference: Name or path; ``crawl`` is the recipe of any list of URLs, ``import`` that of VILA's pickles.
         arguments: What that recipe is built from.
         settings: ``STEP.FIELD`` to value, as typed.
 
@@ -82,6 +82,10 @@ def load(
         from gristmill.recipes._url_list import url_list
 
         recipe = url_list(**(arguments or {}))
+    elif reference == "import":
+        from gristmill.recipes._vila_pickles import vila_pickles
+
+        recipe = vila_pickles(**(arguments or {}))
     else:
         recipe = find(reference)
     return recipe.with_settings(settings or {})

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.stages import PACK
+from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.shards.wids import wids_index
-from gristmill.spec.errors import Incomplete, UsageError
+from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import sweep_temporaries, write_whole
 
-__all__ = ["Exported", "check_folder", "export_wids", "finished_shards"]
+__all__ = ["Exported", "check_folder", "export_wids", "finished_shards", "shard_samples"]
 
 _TEMPORARY = ".tmp-"
 
@@ -48,6 +49,22 @@ def finished_shards(folder: Path, ledger: Ledger) -> list[ShardInfo]:
     if not shards:
         raise Incomplete(f"{folder} has no finished shard yet; see `gristmill status {folder}`.")
     return sorted(shards, key=lambda shard: shard.path)
+
+
+def shard_samples(folder: Path, shard: ShardInfo) -> Iterator[ShardSample]:
+    """The samples of a dataset's shard.
+
+    Raises:
+        DamagedOutput: It is not what its record says, or gone; with what to do.
+    """
+    path = folder / shard.path
+    then = f"Give: gristmill verify {folder} --repair, then the command that made it."
+    try:
+        yield from read_samples(path)
+    except FileNotFoundError as err:
+        raise DamagedOutput(f"{path} is gone. {then}") from err
+    except DamagedOutput as err:
+        raise DamagedOutput(f"{err} {then}") from err
 
 
 def check_folder(out: Path, names: Sequence[str] | set[str], why: str) -> None:

@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from gristmill.run.export import Exported, check_folder
+from gristmill.run.export import Exported, check_folder, shard_samples
 from gristmill.run.export_vila import Manner
 from gristmill.shards.interleaved import InterleavedWriter, interleaved_row, made_of
 from gristmill.shards.lossless import loads
 from gristmill.shards.unfit import Unfit
-from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import whole_file
@@ -44,7 +43,7 @@ def export_interleaved(
                     f"{path} was made of another dataset or with other options. Name an empty folder with --out."
                 )
         else:
-            count = _write(path, stamp, folder / shard.path, manner, done)
+            count = _write(path, stamp, folder, shard, manner, done)
         done.shards += 1
         done.samples += count
         done.left_out += shard.samples - count
@@ -55,15 +54,15 @@ def _name(number: int) -> str:
     return f"{number:05d}.parquet"
 
 
-def _write(path: Path, stamp: str, shard: Path, manner: Manner, done: Exported) -> int:
+def _write(path: Path, stamp: str, folder: Path, shard: ShardInfo, manner: Manner, done: Exported) -> int:
     with whole_file(path) as stream, InterleavedWriter(stream, stamp) as writer:
-        for sample in read_samples(shard):
+        for sample in shard_samples(folder, shard):
             try:
                 writer.add(interleaved_row(sample.key, loads(sample.parts["json"]), sample.parts))
             except Unfit as err:
                 if not manner.leave_out:
                     raise UsageError(
-                        f"{shard}: {err}. Leave such samples out, counted, with --leave-out."
+                        f"{folder / shard.path}: {err}. Leave such samples out, counted, with --leave-out."
                     ) from err
                 done.reasons[err.kind] += 1
     return writer.count

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from gristmill.run.export import Exported, check_folder
+from gristmill.run.export import Exported, check_folder, shard_samples
 from gristmill.shards.lossless import loads
 from gristmill.shards.unfit import Unfit
 from gristmill.shards.vila import PickledList, part_names, stamp_of
 from gristmill.shards.vila_items import Form, ItemMaker, form_of
-from gristmill.shards.webdataset import ShardSample, read_samples
+from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.errors import UsageError
 from gristmill.spec.task import ShardInfo, digest_of
 from gristmill.storage.files import whole_file, write_whole
@@ -21,6 +22,7 @@ from gristmill.storage.files import whole_file, write_whole
 __all__ = ["Manner", "export_parts", "export_whole"]
 
 _SHARDED = "VILA's loader counts what lies in the folder"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 _UNSHARDED = "beside it VILA's vflan loader reads every .pkl, and a .count would make it look for parts"
 
 
@@ -75,6 +77,10 @@ def export_whole(folder: Path, shards: list[ShardInfo], out: Path, name: str, ma
     Raises:
         UsageError: ``out`` holds something else than pickles, or a sample does not fit.
     """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--name {name!r}: expected letters, digits, dots, dashes or underscores, without .pkl"
+        )
     maker = _maker(folder, shards, manner)
     if maker.form != "vflan":
         raise UsageError(
@@ -101,7 +107,7 @@ def export_whole(folder: Path, shards: list[ShardInfo], out: Path, name: str, ma
 
 def _maker(folder: Path, shards: list[ShardInfo], manner: Manner) -> ItemMaker:
     """The form is that of the first sample; all others must be of it too."""
-    first = next((sample for shard in shards for sample in read_samples(folder / shard.path)), None)
+    first = next((sample for shard in shards for sample in shard_samples(folder, shard)), None)
     if first is None:
         raise UsageError(f"{folder}: its shards hold no sample.")
     record = loads(first.parts["json"])
@@ -141,7 +147,7 @@ def _write(
 ) -> PickledList:
     items = PickledList(stream, stamp)
     for shard in shards:
-        for sample in read_samples(folder / shard.path):
+        for sample in shard_samples(folder, shard):
             _add(items, sample, maker, manner, done, folder / shard.path)
     items.close()
     return items

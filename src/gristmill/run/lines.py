@@ -1,4 +1,4 @@
-"""Rows of a part: the values themselves, or lines of the annotation file that the part only points to."""
+"""Rows of a part: the values themselves, or lines or long texts of the annotation file that it only points to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from gristmill.ledger.begun import InputFile
 from gristmill.run.context import Context
 from gristmill.run.rows import fetch_input
+from gristmill.shards.far_texts import FAR_COLUMN, filled
 from gristmill.shards.rows import json_row, rows_of
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
@@ -25,6 +26,9 @@ def rows_in(table: Any, source: InputFile, context: Context) -> Iterator[dict[st
     Raises:
         SourceError: The annotation file cannot be had any more, or is shorter than it was.
     """
+    if FAR_COLUMN in table.column_names:
+        yield from _with_far_texts(table, source, context)
+        return
     if LINE_OFFSET not in table.column_names:
         yield from rows_of(table)
         return
@@ -37,6 +41,14 @@ def rows_in(table: Any, source: InputFile, context: Context) -> Iterator[dict[st
                 yield Drop(reason=Reason.BAD_ROW, detail=f"line {place[LINE_NUMBER]}: {err}"[:200])
             else:
                 yield row
+
+
+def _with_far_texts(table: Any, source: InputFile, context: Context) -> Iterator[dict[str, Json]]:
+    """Rows whose long texts are read from where they lie, one row at a time."""
+    path = fetch_input(source, context)
+    with path.open("rb") as stream:
+        for row in rows_of(table):
+            yield filled(row, row.pop(FAR_COLUMN), stream.fileno(), path)
 
 
 class _Lines:

@@ -21,6 +21,9 @@ from gristmill.storage.leases import Leases
 
 __all__ = ["Opened", "add_round", "open_dataset", "reasons_from", "schedule_of", "under_way"]
 
+_SOURCE_OF = {"crawl": "list", "import": "pickles"}
+"""Recipes built from arguments, and the source that a person gave."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
@@ -39,8 +42,9 @@ class Opened:
     def arguments(self) -> dict[str, object]:
         """What its recipe is built from."""
         arguments = dict(self.begun.arguments)
-        if self.reference == "crawl":
-            arguments["path"] = self.begun.sources["list"]
+        source = _SOURCE_OF.get(self.reference)
+        if source is not None:
+            arguments["path"] = self.begun.sources[source]
         return arguments
 
     def resolved(self) -> Resolved:

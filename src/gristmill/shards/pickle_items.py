@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import orjson
 
+from gristmill.shards.far_texts import FarText, Step
 from gristmill.shards.pickle_bytes import Far, PickleBytes
 from gristmill.shards.pickle_machine import Machine
-from gristmill.shards.pickle_stack import BAD_KEY, decoded
+from gristmill.shards.pickle_stack import BAD_KEY
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 
-__all__ = ["FarText", "ItemRow", "filled", "pickled_rows", "read_far"]
-
-Step: TypeAlias = str | int
+__all__ = ["ItemRow", "pickled_rows"]
 
 _MOST_LEVELS = 50
 _MOST_VALUES = 1_000_000
@@ -32,14 +30,6 @@ _STRANGERS = {
     b"\x93NUMPY": "a NumPy array",
 }
 """What the first bytes of a file say that is not a pickle, or not one yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class FarText:
-    """A long text, or bytes, of an item: the way to it in the item, and where it lies in the file."""
-
-    path: tuple[Step, ...]
-    far: Far
 
 
 @dataclass(slots=True)
@@ -90,43 +80,6 @@ def pickled_rows(path: Path, *, max_item_bytes: int) -> Iterator[ItemRow]:
             yield _row(number, offset, value, max_item_bytes)
     finally:
         os.close(fd)
-
-
-def read_far(fd: int, path: Path, far: Far) -> bytes:
-    """The bytes of a long text.
-
-    Raises:
-        SourceError: The file is shorter by now.
-    """
-    pieces, left, at = [], far.size, far.offset
-    while left:
-        piece = os.pread(fd, left, at)
-        if not piece:
-            raise SourceError(f"{path}: byte {at:,}: the file has changed since it was looked through.")
-        pieces.append(piece)
-        left, at = left - len(piece), at + len(piece)
-    return b"".join(pieces)
-
-
-def filled(value: dict[str, Json], far: Iterable[FarText], fd: int, path: Path) -> dict[str, Json]:
-    """A row's value with its long texts read and put back in; bytes as Base64 text.
-
-    Args:
-        value: Of an :class:`ItemRow`; changed in place.
-        far: Its long texts and bytes.
-        fd, path: The pickle.
-
-    Raises:
-        SourceError: The file has changed.
-    """
-    for found in far:
-        body = read_far(fd, path, found.far)
-        text = decoded(body) if found.far.text else base64.b64encode(body).decode("ascii")
-        target: Any = value
-        for step in found.path[:-1]:
-            target = target[step]
-        target[found.path[-1]] = text
-    return value
 
 
 def _check_head(path: Path, head: bytes) -> None:

@@ -12,7 +12,7 @@ from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Outcome, Part, Sample, Show, Turn
 from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
-from gristmill.steps.embedded_engine import Engine, Wanted
+from gristmill.steps.embedded_engine import Engine, Wanted, medium_of
 from gristmill.steps.evenly import evenly
 
 __all__ = ["Embedded"]
@@ -89,14 +89,14 @@ class Embedded(ShardStep):
         """
         chosen = [self._fewer(sample) for sample in samples]
         engine = box.resource(("embedded", self), lambda: Engine(self))
-        done = {(row, stem_of(name)): fate for (row, name), fate in box.done().items()}
+        done = {(row, medium_of(name)): fate for (row, name), fate in box.done().items()}
         tally: Counter[str] = Counter()
         wanted = (Wanted(sample, name, ref) for sample in chosen for name, ref in sample.media.items())
         left = (one for one in wanted if (one.row, one.name) not in done)
         received = 0
         for body in engine.bodies(left):
             box.store(body.fate, body.stored)
-            done[body.fate.row, stem_of(body.fate.medium)] = body.fate
+            done[body.fate.row, medium_of(body.fate.medium)] = body.fate
             received += body.fate.raw_bytes or 0
             if body.fate.reason is not None:
                 tally[str(body.fate.reason)] += 1
@@ -156,8 +156,3 @@ def _shown(turn: Turn, names: Mapping[str, str]) -> Turn:
         elif part.media in names:
             parts.append(replace(part, media=names[part.media]))
     return Turn(role=turn.role, parts=tuple(parts))
-
-
-def stem_of(name: str) -> str:
-    """A part's name without its extension."""
-    return name.partition(".")[0]

@@ -19,11 +19,12 @@ from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Sample
 
-__all__ = ["Body", "Engine", "Wanted"]
+__all__ = ["Body", "Engine", "Wanted", "medium_of", "part_of"]
 
 _EXTENSIONS = {"jpeg": "jpg"}
 """Of formats whose usual extension is not their name."""
 
+_ONLY = "image"
 _DATA_URL = "data:"
 _WINDOW_PER_CODEC = 6
 
@@ -104,7 +105,7 @@ class Engine:
             fate.reason, fate.detail = err.reason, err.detail
             return Body(fate, None)
         stored = body if self._checks else picture.body
-        fate.medium = f"{one.name}.{_EXTENSIONS.get(picture.format, picture.format)}"
+        fate.medium = part_of(one.name, _EXTENSIONS.get(picture.format, picture.format))
         fate.original_mime, fate.mime = f"image/{picture.original_format}", f"image/{picture.format}"
         fate.original_width_px = picture.original_width_px
         fate.original_height_px = picture.original_height_px
@@ -133,6 +134,17 @@ class Engine:
         """End the decoders."""
         self._threads.shutdown(cancel_futures=True)
         self._pool.close()
+
+
+def part_of(medium: str, extension: str) -> str:
+    """The name of the part that a medium becomes: ``image`` becomes ``jpg``, ``000`` ``000.jpg``."""
+    return extension if medium == _ONLY else f"{medium}.{extension}"
+
+
+def medium_of(part: str) -> str:
+    """The medium behind the name of a part, or behind its own name."""
+    number, dot, _ = part.partition(".")
+    return number if dot or number.isdigit() else _ONLY
 
 
 def _from_lines(text: str, err: Exception) -> bytes:

@@ -1,0 +1,236 @@
+"""``import``, ``export`` and ``verify`` as typed, and what they say to those who give them rubbish."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
+
+
+def gristmill(*words: object, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [GRISTMILL, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200"},
+        check=False,
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def picture(n: int) -> str:
+    out = io.BytesIO()
+    Image.new("RGB", (20 + n, 20), (n, 9, 9)).save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+@pytest.fixture(scope="module")
+def pickles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the vflan loader, as VILA's scripts make it."""
+    folder = tmp_path_factory.mktemp("vflan") / "in"
+    folder.mkdir()
+    for part in range(2):
+        items = [
+            {"question": f"q{n}", "answer": "a", "image": [picture(n)]} for n in range(part * 5, part * 5 + 5)
+        ]
+        (folder / f"part-{part:05d}.pkl").write_bytes(pickle.dumps(items))
+        (folder / f"part-{part:05d}.count").write_text("5")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def imported(pickles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("imported") / "out"
+    gristmill("import", pickles, "--from", "vila", "--out", out, "--shard-samples", "4", "--workers", "1")
+    return out
+
+
+def test_there_and_back(pickles: Path, imported: Path, tmp_path: Path) -> None:
+    status = json.loads(gristmill("status", imported, "--json").stdout)
+    assert status["counts"]["packed"] == 10
+    gristmill("verify", imported)
+    told = json.loads(gristmill("export", imported, "--to", "vila", "--out", tmp_path / "x", "--json").stdout)
+    assert told == {
+        "format": "vila",
+        "form": "vflan",
+        "out": str(tmp_path / "x"),
+        "shards": 3,
+        "samples": 10,
+        "left_out": 0,
+        "reasons": {},
+    }
+    again = [
+        item for path in sorted((tmp_path / "x").glob("*.pkl")) for item in pickle.loads(path.read_bytes())
+    ]
+    was = [item for path in sorted(pickles.glob("*.pkl")) for item in pickle.loads(path.read_bytes())]
+    assert [{k: v for k, v in item.items() if k != "id"} for item in again] == was
+    gristmill(
+        "export", imported, "--to", "vila-unsharded", "--out", tmp_path / "y", "--name", "vqa_toy_train"
+    )
+    assert [path.name for path in (tmp_path / "y").iterdir()] == ["vqa_toy_train.pkl"]
+    gristmill("export", imported, "--to", "webdataset-index", "--out", tmp_path / "z")
+    # the same command again does nothing, and adds nothing
+    gristmill(
+        "import", pickles, "--from", "vila", "--out", imported, "--shard-samples", "4", "--workers", "1"
+    )
+    gristmill("verify", imported)
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """The sentence, which names what it is about and has neither a class nor a module of ours in it."""
+    text = done.stderr.strip()
+    for word in ("Error:", "gristmill.", "Exception", "errno", "Errno"):
+        assert word not in text.replace("Error: Missing", "").replace("Error: Invalid", ""), text
+    return text
+
+
+IMPORTS = {
+    "nothing there": (lambda p: p / "absent", 2, "absent: there is no such file or folder"),
+    "an empty folder": (lambda p: made(p / "empty"), 2, "no file there is like *.pkl, *.pickle"),
+    "only other files": (
+        lambda p: made(p / "others", ("a.json", b"{}"), ("b.tar", b"x")), 2, "(2 files looked at)"
+    ),
+    "text": (lambda p: made(p / "text", ("a.pkl", b"hello, world")), 1, "a.pkl: byte 0: refused"),
+    "empty file": (lambda p: made(p / "zero", ("a.pkl", b"")), 1, "a.pkl: it is empty"),
+    "zip": (lambda p: made(p / "zip", ("a.pkl", b"PK\x03\x04" + bytes(50))), 1, "zip archive, as torch.save"),
+    "a dict": (
+        lambda p: made(p / "dict", ("a.pkl", pickle.dumps({1: {"000.jpg": "x"}}))), 1, "holds a dict, not a list"
+    ),
+    "code": (lambda p: made(p / "code", ("a.pkl", pickle.dumps([os.system]))), 1, "it wants to run posix.system"),
+    "cut off": (
+        lambda p: made(p / "cut", ("a.pkl", pickle.dumps([{"question": "x" * 999}])[:500])), 1, "--keep-damaged"
+    ),
+    "other items": (lambda p: made(p / "odd", ("a.pkl", pickle.dumps([{"x": 1}] * 3))), 3, "none of 3 rows"),
+}  # fmt: skip
+
+
+def made(folder: Path, *files: tuple[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, body in files:
+        (folder / name).write_bytes(body)
+    return folder
+
+
+@pytest.mark.parametrize("case", list(IMPORTS))
+def test_importing_rubbish(case: str, tmp_path: Path) -> None:
+    make, code, words = IMPORTS[case]
+    place = make(tmp_path)
+    done = gristmill(
+        "import", place, "--from", "vila", "--out", tmp_path / "out", "--workers", "1", code=code
+    )
+    assert words in said(done)
+
+
+def test_import_told_wrongly(pickles: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for words, text in (
+        (("import", pickles, "--out", tmp_path / "o"), "--from"),
+        (("import", pickles, "--from", "llava", "--out", tmp_path / "o"), "'vila'"),
+        (("import", pickles, "--from", "vila"), "--out"),
+        (
+            ("import", pickles, "--from", "vila", "--out", tmp_path / "file"),
+            "is a file. Name a folder with --out",
+        ),
+        (("import", pickles, "--from", "vila", "--out", pickles / "o"), "Name another --out"),
+        (("import", pickles, "--from", "vila", "--out", tmp_path / "o", "--images", "no"), "no such folder"),
+        (
+            ("import", pickles, "--from", "vila", "--out", tmp_path / "o", "--set", "pickles.forms=x"),
+            "'form'?",
+        ),
+        (("run", "import", "--out", tmp_path / "o"), "gristmill import DIR --from vila --out OUT"),
+    ):
+        assert text in said(gristmill(*words, code=2))
+    assert not (tmp_path / "o").exists()
+
+
+def test_import_into_what_was_begun_otherwise(pickles: Path, imported: Path) -> None:
+    text = said(gristmill("import", pickles, "--from", "vila", "--out", imported, "--form", "vflan", code=2))
+    assert "pickles.form" in text
+    assert "choose another folder with --out" in text
+
+
+EXPORTS = (
+    (("vila",), "name the folder to write into with --out"),
+    (("vila", "--name", "x", "--out", "o"), "--name is for --to vila-unsharded"),
+    (("vila", "--out", "full"), "holds 'notes.txt': VILA's loader counts what lies in the folder"),
+    (("vila", "--out", "notes.txt"), "notes.txt is a file. Name a folder with --out"),
+    (("vila-unsharded", "--out", "full"), "holds 'notes.txt'"),
+    (("interleaved-parquet", "--out", "o"), "who speaks would be lost"),
+    (("interleaved-parquet", "--out", "full"), "holds 'notes.txt'"),
+    (("vila-unsharded", "--out", "o", "--name", "../x"), "--name"),
+    (("vila-unsharded", "--out", "o", "--name", ""), "--name"),
+)
+
+
+@pytest.mark.parametrize(("words", "text"), EXPORTS)
+def test_exporting_wrongly(words: tuple[str, ...], text: str, imported: Path, tmp_path: Path) -> None:
+    made(tmp_path / "full", ("notes.txt", b"x"))
+    (tmp_path / "notes.txt").write_text("x")
+    assert text in said(gristmill("export", imported, "--to", *words, cwd=tmp_path, code=2))
+
+
+@pytest.mark.parametrize("command", [("export", "--to", "vila", "--out", "x"), ("verify",), ("status",)])
+def test_folders_that_hold_no_dataset(command: tuple[str, ...], tmp_path: Path) -> None:
+    name, *options = command
+    made(tmp_path / "empty")
+    made(tmp_path / "rubbish", ("a.tar", b"x"), ("dataset.json", b"{}"))
+    begun = made(tmp_path / "begun")
+    made(begun / ".gristmill", ("begun.json", b'{"half'))
+    for folder, words, code in (
+        ("absent", "does not exist", 2),
+        ("empty", "empty holds no dataset", 2),
+        ("rubbish", "rubbish holds no dataset", 2),
+        ("rubbish/a.tar", "is a file", 2),
+        ("begun", "begun.json is damaged", 1),
+    ):
+        assert words in said(gristmill(name, tmp_path / folder, *options, cwd=tmp_path, code=code))
+
+
+def test_exporting_damaged_shards(imported: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for number, (harm, words) in enumerate(
+        (
+            (lambda path: path.unlink(), "00001.tar"),
+            (lambda path: path.write_bytes(path.read_bytes()[:700]), "00001.tar: byte"),
+            (lambda path: path.write_bytes(b"x" * 2000), "00001.tar: byte 0"),
+        )
+    ):
+        copy = shutil.copytree(imported, tmp_path / f"copy{number}")
+        harm(copy / "shards" / "00001.tar")
+        done = gristmill("export", copy, "--to", "vila", "--out", tmp_path / f"x{number}", code=1)
+        text = said(done)
+        assert words in text
+        assert "gristmill verify" in text
+        assert sorted(p.name for p in (tmp_path / f"x{number}").iterdir()) == [
+            "part-00000.count",
+            "part-00000.pkl",
+        ]
+        assert "DAMAGED" in gristmill("verify", copy, code=1).stdout
+
+
+def test_a_dataset_without_shards_yet(pickles: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.pkl").write_bytes(b"\x80\x04]cos\nsystem\n.")
+    gristmill(
+        "import", tmp_path / "in", "--from", "vila", "--out", tmp_path / "out", "--workers", "1", code=1
+    )
+    done = gristmill("export", tmp_path / "out", "--to", "vila", "--out", tmp_path / "x", code=3)
+    assert "no finished shard yet; see `gristmill status" in said(done)
+    assert not (tmp_path / "x").exists()
+    gristmill("verify", tmp_path / "out")
+    gristmill("status", tmp_path / "out")
