@@ -34,7 +34,12 @@ def test_exit_codes_are_those_of_the_design():
         "DriftError",
         "RecipeError",
     }
-    assert {name for name, code in codes.items() if code == 3} == {"ByHandSource", "Incomplete", "Stopped"}
+    assert {name for name, code in codes.items() if code == 3} == {
+        "ByHandSource",
+        "Incomplete",
+        "OursNotTheirs",
+        "Stopped",
+    }
     assert {name for name, code in codes.items() if code == 75} == {"Busy"}
     assert [Interrupted(number).exit_code for number in (2, 15)] == [130, 143]
 

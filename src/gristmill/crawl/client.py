@@ -52,6 +52,8 @@ class Exchange:
     content_type: str | None = None
     opt_out: tuple[str, ...] = ()
     retry_after: str | None = None
+    date: str | None = None
+    """When the server says it answered."""
     received_bytes: int = 0
     left_s: float = 0.0
     """What is left of the time for this try."""
@@ -245,7 +247,7 @@ class Client:
         else:
             result.reason = reason_of_status(response.status)
         if result.reason is not None:
-            result.retry_after = headers.get("Retry-After")
+            result.retry_after, result.date = headers.get("Retry-After"), headers.get("Date")
             result.detail = f"{response.status} {response.reason or ''}".strip()
             return
         if settings.respect_opt_out and opted_out(result.opt_out, settings.opt_out_directives):

@@ -11,29 +11,27 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from gristmill.crawl.answer import Answer, clean, without_userinfo
+from gristmill.crawl.answer import Answer
+from gristmill.crawl.breaker import Breaker
 from gristmill.crawl.budget import ByteBudget
 from gristmill.crawl.client import Client, Exchange
 from gristmill.crawl.dns import Resolver
-from gristmill.crawl.guard import Refused, join, parse
+from gristmill.crawl.guard import Refused, parse
 from gristmill.crawl.loop import room_for_sockets
 from gristmill.crawl.manners import Manners
-from gristmill.crawl.retry import WORTH_ANOTHER_TRY, backoff_s, retry_after_s
+from gristmill.crawl.outcome import Outcomes
+from gristmill.crawl.probe import Probe
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.watch import Watch
 from gristmill.crawl.work import Batch, Consume, Item, Place
 from gristmill.spec.errors import GristmillError
-from gristmill.spec.reasons import Reason
 
 __all__ = ["Consume", "Crawler", "Stopped"]
 
 STOP_POLL_S = 0.1
 CONSUMING_PER_IN_FLIGHT = 8
 SOCKETS_PER_IN_FLIGHT = 4  # connections kept alive for a while, and all other open files, included
-CLOCK_LAG_S = 0.005  # a loop's clock is read once a turn; never ask sooner than we were told to
-MAX_LANDINGS = 10_000
-RETRIED_STATUSES = frozenset({408, 425})
 
 
 class Stopped(GristmillError):
@@ -79,7 +77,6 @@ class Crawler:
         self._wall_clock = wall_clock
         self._schedule: Schedule[Item] = Schedule(settings.per_host)
         self._budget = ByteBudget(settings.bytes_in_memory)
-        self._landings: dict[str, int] = {}  # redirects by the host that they led to
         self._manners = Manners(settings)
         self._flying = 0
         self._waiting = 0  # for slow servers
@@ -94,6 +91,17 @@ class Crawler:
         self._most_waiting = max(0, min(self.settings.in_flight_slow, room - least))
         self._watch = Watch(self.settings, self._loop)
         self._client = Client(self.settings, self._resolver, self._watch)
+        probe = Probe(self.settings, self._resolver)
+        self._breaker = Breaker(self.settings, self, probe, self._loop.time)
+        self._outcomes = Outcomes(
+            self.settings,
+            self._schedule,
+            self._manners,
+            self._breaker.saw,
+            random=self._random,
+            clock=self._loop.time,
+            wall_clock=self._wall_clock,
+        )
         return self
 
     async def __aexit__(
@@ -101,6 +109,7 @@ class Crawler:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        await self._breaker.close()
         self._watch.close()
         await self._client.close()
         await self._resolver.close()
@@ -131,11 +140,16 @@ class Crawler:
 
         Raises:
             Stopped: ``stop`` was set before every URL had its answer consumed.
+            OursNotTheirs: Our own network is down; what failed for it has no answer.
         """
+        if self._breaker.tripped is not None:
+            raise self._breaker.tripped
         batch = Batch(consume)
+        self._breaker.batches.add(batch)
         for index, url in requests:
             self._enter(batch, index, url)
         if batch.unanswered == 0:
+            self._breaker.drop(batch)
             return
         try:
             if stop is None or not stop.is_set():
@@ -170,6 +184,7 @@ class Crawler:
     async def _end(self, batch: Batch) -> None:
         """Leave nothing of a batch behind; a no-op if it came to its natural end."""
         batch.ended = True
+        self._breaker.drop(batch)
         if batch.unanswered:
             self._schedule.drop(lambda item: item.batch is batch)
         tasks = list(batch.tasks)
@@ -189,7 +204,8 @@ class Crawler:
             self._timer = None
         settings = self.settings
         while (
-            self._flying < settings.in_flight
+            not self._breaker.open
+            and self._flying < settings.in_flight
             and self._consuming < settings.in_flight * CONSUMING_PER_IN_FLIGHT
             and self._budget.admits()
         ):
@@ -200,6 +216,8 @@ class Crawler:
         wakeup_s = self._schedule.next_wakeup_s()
         if wakeup_s is not None:
             self._timer = self._loop.call_at(wakeup_s, self._pump)
+        elif self._flying + self._waiting + self._consuming == 0 and self._schedule.idle:
+            self._breaker.idle()
 
     def _begin(self, host: Host[Item], item: Item) -> None:
         self._flying += 1
@@ -212,8 +230,7 @@ class Crawler:
     def _ended(self, place: Place, batch: Batch, task: asyncio.Task[None]) -> None:
         self._land(place)
         place.hold.close()
-        batch.finished(task)
-        self._pump()
+        self._finished(batch, task)
 
     def _land(self, place: Place) -> None:
         """Give back a place among those in flight."""
@@ -240,13 +257,18 @@ class Crawler:
     async def _run(self, place: Place, item: Item) -> None:
         """One exchange of one URL, and what follows from it."""
         exchange = await self._exchange(place, item)
-        answer = self._judge(place, item, exchange)
+        answer = self._outcomes.judge(place, item, exchange)
         self._land(place)
         if answer is None:
             return
         if answer.body is None:
             place.hold.close()
+        if self._breaker.holds(item, answer):
+            return
         self._pump()
+        await self._consume(item, answer)
+
+    async def _consume(self, item: Item, answer: Answer) -> None:
         self._consuming += 1
         try:
             more = await item.batch.consume(item.index, answer)
@@ -255,6 +277,31 @@ class Crawler:
         for index, url in more or ():
             self._enter(item.batch, index, url)
         item.batch.answered()
+
+    def finish(self, item: Item, answer: Answer) -> None:
+        """The breaker lets an answer through that it held back."""
+        task = self._loop.create_task(self._consume(item, answer))
+        item.batch.tasks.add(task)
+        task.add_done_callback(partial(self._finished, item.batch))
+
+    def _finished(self, batch: Batch, task: asyncio.Task[None]) -> None:
+        batch.finished(task)
+        self._pump()
+
+    def ask_anew(self, item: Item) -> None:
+        """The breaker found that a failure was ours."""
+        assert item.origin is not None
+        item.rewind()
+        item.tries = 0
+        if not item.batch.ended:
+            self._schedule.add(item.origin.key, item)
+
+    def recovered(self) -> None:
+        """Our network is back."""
+        self._resolver.forget_failures()
+        for host in self._schedule.hosts():
+            self._manners.forgive(host)
+        self._pump()
 
     async def _exchange(self, place: Place, item: Item) -> Exchange:
         host, now_s = place.host, self._loop.time()
@@ -272,102 +319,6 @@ class Crawler:
             item.target,
             hold=place.hold,
             left_s=item.left_s,
-            keep_alive=lambda: bool(host.queue) or self._landings.get(host.key, 0) > 1,
+            keep_alive=partial(self._outcomes.expects_more, host),
             give_way=partial(self._give_way, place),
-        )
-
-    def _judge(self, place: Place, item: Item, exchange: Exchange) -> Answer | None:
-        """The URL's answer, or None if it was queued once more: for a redirect, or for another try."""
-        item.received_bytes += exchange.received_bytes
-        item.opt_out.update(dict.fromkeys(exchange.opt_out))
-        item.status = exchange.status or item.status
-        self._learn(place, exchange)
-        if exchange.reason is None and exchange.location is not None:
-            try:
-                self._follow(item, exchange.location, exchange.left_s)
-            except Refused as refusal:
-                unusable = refusal.reason is Reason.BAD_URL
-                exchange.reason = Reason.REDIRECTS if unusable else refusal.reason
-                exchange.detail = f"to nowhere: {refusal.detail}" if unusable else refusal.detail
-            else:
-                return None
-        if exchange.reason is not None and self._try_again(place.host, item, exchange):
-            return None
-        return self._answer(item, exchange)
-
-    def _learn(self, place: Place, exchange: Exchange) -> None:
-        """What an exchange says about its host; nothing if none was made."""
-        host, now_s = place.host, self._loop.time()
-        if not exchange.asked:
-            return
-        if exchange.reason is None:
-            self._manners.answered(host, began_s=place.began_s, now_s=now_s, head_s=exchange.head_s)
-        else:
-            self._manners.failed(
-                host,
-                exchange.reason,
-                exchange.detail,
-                exchange.status,
-                began_s=place.began_s,
-                now_s=now_s,
-            )
-
-    def _follow(self, item: Item, location: str, left_s: float) -> None:
-        """Queue a redirect's target at its own host, ahead of what has not begun yet."""
-        assert item.target is not None
-        item.visited.add(item.target.text)
-        target = join(item.target, location, self.settings)
-        if item.hops >= self.settings.max_redirects:
-            raise Refused(Reason.REDIRECTS, f"more than {self.settings.max_redirects}")
-        if target.text in item.visited:
-            raise Refused(Reason.REDIRECTS, "a loop")
-        item.hops += 1
-        item.target = target
-        item.left_s = left_s
-        if target.key not in self._landings and len(self._landings) >= MAX_LANDINGS:
-            del self._landings[next(iter(self._landings))]
-        self._landings[target.key] = self._landings.get(target.key, 0) + 1
-        if not item.batch.ended:
-            self._schedule.add(target.key, item, first=True)
-
-    def _try_again(self, host: Host[Item], item: Item, exchange: Exchange) -> bool:
-        """Pause the host if it asks for it; queue the URL again if that is worth while."""
-        now_s = self._loop.time()
-        if host.closed_until_s > now_s or item.origin is None:
-            return False
-        item.retry_after_s = retry_after_s(exchange.retry_after, self._wall_clock())
-        wait_s = backoff_s(self.settings.backoff_s, item.tries, self._random) + CLOCK_LAG_S
-        if exchange.status in {429, 503}:
-            wait_s = max(wait_s, (item.retry_after_s or 0.0) + CLOCK_LAG_S)
-            assert exchange.reason is not None
-            if not self._manners.asked_to_wait(
-                host, exchange.reason, exchange.status, now_s=now_s, wait_s=wait_s, slack_s=CLOCK_LAG_S
-            ):
-                return False
-        worth = exchange.reason in WORTH_ANOTHER_TRY or exchange.status in RETRIED_STATUSES
-        if not worth or item.tries >= self.settings.tries:
-            return False
-        item.target, item.hops = item.origin, 0
-        item.visited.clear()
-        if not item.batch.ended:
-            self._schedule.add_later(item.origin.key, item, now_s + wait_s)
-        return True
-
-    def _answer(self, item: Item, exchange: Exchange) -> Answer:
-        began_s = item.began_s
-        assert began_s is not None
-        url = without_userinfo(item.url)
-        return Answer(
-            url=url,
-            final_url=url if item.target is None else item.target.text,
-            reason=exchange.reason,
-            detail=clean(exchange.detail) if exchange.detail else "",
-            status=item.status,
-            body=exchange.body,
-            content_type=None if exchange.content_type is None else clean(exchange.content_type, 100),
-            tries=item.tries,
-            elapsed_s=self._loop.time() - began_s,
-            opt_out=", ".join(item.opt_out) or None,
-            retry_after_s=item.retry_after_s,
-            bytes_received=item.received_bytes,
         )

@@ -148,6 +148,15 @@ class Resolver(AbstractResolver):
             flight = self._flights[host] = asyncio.create_task(self._fly(host))
         return _addresses_of(await asyncio.shield(flight))
 
+    async def addresses_now(self, host: str) -> tuple[str, ...]:
+        """As :meth:`addresses`, but asked anew, once, whatever is remembered; and not remembered either."""
+        return _addresses_of(await self._ask(host))
+
+    def forget_failures(self) -> None:
+        """Look up anew what could not be looked up."""
+        for host in [host for host, entry in self._cache.items() if entry.refusal is not None]:
+            del self._cache[host]
+
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:

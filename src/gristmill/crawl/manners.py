@@ -30,7 +30,7 @@ NO_ANSWER = frozenset(
 
 _TIMED_OUT = frozenset({Reason.CONNECT_TIMEOUT, Reason.STALLED, Reason.DEADLINE})
 _SLOW_DOWN = frozenset({429, 503})
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 2.0
 """Between two requests to a host that fails to answer."""
 PATIENCE_WITH_OLD_FRIENDS = 6
 """A host that has answered before is given so many times as long to come back."""
@@ -86,8 +86,9 @@ class Manners:
         host.failures += 1
         if host.failures < 2 or host.closed_until_s > now_s:
             return
-        pause_s = min(LONGEST_PAUSE_S, self._settings.backoff_s * 2.0 ** min(host.failures - 2, 16))
-        host.paused_until_s = max(host.paused_until_s, now_s + pause_s)
+        if reason not in _TIMED_OUT:  # those have taken long enough
+            pause_s = min(LONGEST_PAUSE_S, self._settings.backoff_s * 2.0 ** min(host.failures - 2, 16))
+            host.paused_until_s = max(host.paused_until_s, now_s + pause_s)
         patience_s = self._settings.host_patience_s * (PATIENCE_WITH_OLD_FRIENDS if host.answered else 1)
         failing_s = now_s - host.failing_since_s
         if 0 < self._settings.host_failures <= host.failures and failing_s >= patience_s:
@@ -95,6 +96,12 @@ class Manners:
             self._give_up(host, now_s + self._settings.host_memory_s, reason, words)
             # one more failure is enough when it is tried again
             host.failures, host.answered = self._settings.host_failures - 1, False
+
+    def forgive(self, host: Host[Any]) -> None:
+        """Its failures were ours."""
+        host.failures = 0
+        if host.closed_because is not None and host.closed_because[0] in NO_ANSWER:
+            host.closed_until_s, host.closed_because = 0.0, None
 
     def asked_to_wait(
         self, host: Host[Any], reason: Reason, status: int, *, now_s: float, wait_s: float, slack_s: float

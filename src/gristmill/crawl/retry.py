@@ -8,10 +8,13 @@ from email.utils import parsedate_to_datetime
 
 from gristmill.spec.reasons import TRANSIENT, Reason
 
-__all__ = ["WORTH_ANOTHER_TRY", "backoff_s", "retry_after_s"]
+__all__ = ["RETRIED_STATUSES", "WORTH_ANOTHER_TRY", "backoff_s", "retry_after_s", "time_of"]
 
 # Failed lookups are tried again by the resolver, once for all URLs of a host.
 WORTH_ANOTHER_TRY = TRANSIENT - {Reason.DNS_FAILED} | {Reason.INTERNAL_ERROR}
+
+RETRIED_STATUSES = frozenset({408, 425})
+"""Statuses beside those reasons that are worth it: the server did not get to the request."""
 
 
 def backoff_s(base_s: float, tries_done: int, random: Callable[[], float]) -> float:
@@ -24,7 +27,7 @@ def retry_after_s(header: str | None, now_s: float) -> float | None:
 
     Args:
         header: Seconds, or an HTTP date, or whatever a server sends.
-        now_s: Time of day, seconds since 1970.
+        now_s: Time of day at the server, seconds since 1970.
 
     Returns:
         At least 0; None for no header or one that says nothing.
@@ -39,3 +42,17 @@ def retry_after_s(header: str | None, now_s: float) -> float | None:
         return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now_s)
     except (ValueError, OverflowError, TypeError, IndexError):
         return None
+
+
+def time_of(date: str | None, otherwise_s: float) -> float:
+    """The time of day, seconds since 1970, by a server's ``Date`` header; ``otherwise_s`` if it says none.
+
+    A date in ``Retry-After`` is meant by the server's clock. Ours may be an hour off, or jump.
+    """
+    if date is not None:
+        try:
+            parsed = parsedate_to_datetime(date.strip())
+            return parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp()
+        except (ValueError, OverflowError, TypeError, IndexError):
+            pass
+    return otherwise_s

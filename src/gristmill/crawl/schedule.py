@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -136,6 +136,19 @@ class Schedule(Generic[T]):
     def next_wakeup_s(self) -> float | None:
         """When :meth:`take` may have something that it has not now, apart from what :meth:`done` brings."""
         return self._wakeups[0][0] if self._wakeups else None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued, nor waits for its back-off."""
+        return not any(host.queue or host.later for host in self._hosts.values())
+
+    def hosts(self) -> Iterable[Host[T]]:
+        """All that are remembered."""
+        return self._hosts.values()
+
+    def enlist(self, host: Host[T]) -> None:
+        """Let a host take its turn again whose pause was lifted."""
+        self._enlist(host)
 
     def drop(self, unwanted: Callable[[T], bool]) -> None:
         """Take all waiting items for which ``unwanted`` holds out of every queue."""

@@ -64,6 +64,15 @@ class CrawlSettings:
     host_memory_s: float = 300.0
     """How long a host that was given up is left alone, and how long its failures are remembered."""
 
+    breaker_hosts: int = 32
+    """So many different hosts failing in a row, without one answer from anybody, may mean that our own network
+    is down: hosts that answered lately are then connected to, and if none can be reached, the run stops instead
+    of recording dead links. 0 is never."""
+    breaker_patience_s: float = 60.0
+    """How long to wait for our network to come back before the run stops."""
+    breaker_name: str = "example.com"
+    """A host name that always exists (RFC 2606); looked up, not asked, where no host has answered yet."""
+
     contact: str | None = None
     """A URL or mail address, sent with the user agent, for those who want to complain."""
     respect_opt_out: bool = True
@@ -95,7 +104,13 @@ class CrawlSettings:
         for name in times:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0 seconds, not {getattr(self, name)}")
-        for name in ("host_failures", "host_patience_s", "host_memory_s"):
+        for name in (
+            "host_failures",
+            "host_patience_s",
+            "host_memory_s",
+            "breaker_hosts",
+            "breaker_patience_s",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.contact is not None and not (self.contact.isascii() and self.contact.isprintable()):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from gristmill.crawl.answer import Answer
+from gristmill.crawl.answer import Answer, clean, without_userinfo
 from gristmill.crawl.budget import Hold
+from gristmill.crawl.client import Exchange
 from gristmill.crawl.guard import Refused, Target
 from gristmill.crawl.schedule import Host
 
@@ -32,14 +33,19 @@ class Batch:
         if self.unanswered == 0 and not self.over.done():
             self.over.set_result(None)
 
+    def fail(self, error: BaseException) -> None:
+        """End it with an error."""
+        if not self.over.done():
+            self.over.set_exception(error)
+
     def finished(self, task: asyncio.Task[None]) -> None:
         """A task's end. Its exception is a bug or the consumer's, and ends the batch."""
         self.tasks.discard(task)
         if task.cancelled():
             if not self.ended and not self.over.done():
                 self.over.cancel()
-        elif (error := task.exception()) is not None and not self.over.done():
-            self.over.set_exception(error)
+        elif (error := task.exception()) is not None:
+            self.fail(error)
 
 
 class Place:
@@ -86,3 +92,26 @@ class Item:
         self.retry_after_s: float | None = None
         self.opt_out: dict[str, None] = {}
         self.visited: set[str] = set()
+
+    def rewind(self) -> None:
+        """Back to the URL as it was asked for."""
+        self.target, self.hops = self.origin, 0
+        self.visited.clear()
+
+    def answer(self, exchange: Exchange, now_s: float) -> Answer:
+        """What came of it."""
+        url = without_userinfo(self.url)
+        return Answer(
+            url=url,
+            final_url=url if self.target is None else self.target.text,
+            reason=exchange.reason,
+            detail=clean(exchange.detail) if exchange.detail else "",
+            status=self.status,
+            body=exchange.body,
+            content_type=None if exchange.content_type is None else clean(exchange.content_type, 100),
+            tries=self.tries,
+            elapsed_s=now_s - (now_s if self.began_s is None else self.began_s),
+            opt_out=", ".join(self.opt_out) or None,
+            retry_after_s=self.retry_after_s,
+            bytes_received=self.received_bytes,
+        )

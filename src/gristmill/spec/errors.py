@@ -119,6 +119,8 @@ class MachineError(GristmillError):
 class OursNotTheirs(GristmillError):
     """Too many failures in a row that look like our own network's fault; the run stops."""
 
+    exit_code = 3
+
 
 class TaskFailed(GristmillError):
     """One task could not be done; the others are unharmed."""

@@ -70,6 +70,8 @@ class Crawl(ShardStep):
     tries: int = circumstance(3)
     host_failures: int = circumstance(6)
     host_patience_s: float = circumstance(10.0)
+    breaker_hosts: int = circumstance(32)
+    breaker_patience_s: float = circumstance(60.0)
     contact: str | None = circumstance(None)
     verify_tls: bool = circumstance(True)
     allow_private_addresses: bool = circumstance(False)
@@ -129,6 +131,8 @@ class Crawl(ShardStep):
             tries=self.tries,
             host_failures=self.host_failures,
             host_patience_s=self.host_patience_s,
+            breaker_hosts=self.breaker_hosts,
+            breaker_patience_s=self.breaker_patience_s,
             contact=self.contact,
             max_body_bytes=self.max_body_bytes,
             respect_opt_out=self.respect_opt_out,

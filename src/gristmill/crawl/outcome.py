@@ -1,0 +1,135 @@
+"""What follows from one exchange: a redirect to follow, another try, or the URL's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gristmill.crawl.answer import Answer
+from gristmill.crawl.client import Exchange
+from gristmill.crawl.guard import Refused, join
+from gristmill.crawl.manners import Manners
+from gristmill.crawl.retry import RETRIED_STATUSES, WORTH_ANOTHER_TRY, backoff_s, retry_after_s, time_of
+from gristmill.crawl.schedule import Host, Schedule
+from gristmill.crawl.settings import CrawlSettings
+from gristmill.crawl.work import Item, Place
+from gristmill.spec.reasons import Reason
+
+__all__ = ["Outcomes"]
+
+CLOCK_LAG_S = 0.005  # a loop's clock is read once a turn; never ask sooner than we were told to
+MAX_LANDINGS = 10_000
+
+
+class _Saw(Protocol):
+    def __call__(self, item: Item, reason: Reason | None, status: int | None, detail: str) -> None: ...
+
+
+class Outcomes:
+    """Judges exchanges, and queues what is to be asked once more.
+
+    Args:
+        settings: Limits.
+        schedule: Where URLs are queued.
+        manners: Told what an exchange says about its host.
+        saw: Told what it says about our network.
+        random: Uniform in [0, 1), for the jitter of the back-off.
+        clock: Monotonic seconds.
+        wall_clock: Seconds since 1970, for ``Retry-After`` dates.
+    """
+
+    def __init__(
+        self,
+        settings: CrawlSettings,
+        schedule: Schedule[Item],
+        manners: Manners,
+        saw: _Saw,
+        *,
+        random: Callable[[], float],
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._schedule = schedule
+        self._manners = manners
+        self._saw = saw
+        self._random = random
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._landings: dict[str, int] = {}  # redirects by the host that they led to
+
+    def expects_more(self, host: Host[Item]) -> bool:
+        """Whether the host is likely to be asked again soon."""
+        return bool(host.queue) or self._landings.get(host.key, 0) > 1
+
+    def judge(self, place: Place, item: Item, exchange: Exchange) -> Answer | None:
+        """The URL's answer, or None if it was queued once more: for a redirect, or for another try."""
+        item.received_bytes += exchange.received_bytes
+        item.opt_out.update(dict.fromkeys(exchange.opt_out))
+        item.status = exchange.status or item.status
+        if exchange.asked:
+            self._learn(place, item, exchange)
+        if exchange.reason is None and exchange.location is not None:
+            try:
+                self._follow(item, exchange.location, exchange.left_s)
+            except Refused as refusal:
+                unusable = refusal.reason is Reason.BAD_URL
+                exchange.reason = Reason.REDIRECTS if unusable else refusal.reason
+                exchange.detail = f"to nowhere: {refusal.detail}" if unusable else refusal.detail
+            else:
+                return None
+        if exchange.reason is not None and self._try_again(place.host, item, exchange):
+            return None
+        return item.answer(exchange, self._clock())
+
+    def _learn(self, place: Place, item: Item, exchange: Exchange) -> None:
+        """What an exchange says about its host, and about our network."""
+        self._saw(item, exchange.reason, exchange.status, exchange.detail)
+        host, reason, now_s = place.host, exchange.reason, self._clock()
+        if reason is None:
+            self._manners.answered(host, began_s=place.began_s, now_s=now_s, head_s=exchange.head_s)
+        else:
+            self._manners.failed(
+                host, reason, exchange.detail, exchange.status, began_s=place.began_s, now_s=now_s
+            )
+
+    def _follow(self, item: Item, location: str, left_s: float) -> None:
+        """Queue a redirect's target at its own host, ahead of what has not begun yet."""
+        assert item.target is not None
+        item.visited.add(item.target.text)
+        target = join(item.target, location, self._settings)
+        if item.hops >= self._settings.max_redirects:
+            raise Refused(Reason.REDIRECTS, f"more than {self._settings.max_redirects}")
+        if target.text in item.visited:
+            raise Refused(Reason.REDIRECTS, "a loop")
+        item.hops += 1
+        item.target = target
+        item.left_s = left_s
+        if target.key not in self._landings and len(self._landings) >= MAX_LANDINGS:
+            del self._landings[next(iter(self._landings))]
+        self._landings[target.key] = self._landings.get(target.key, 0) + 1
+        if not item.batch.ended:
+            self._schedule.add(target.key, item, first=True)
+
+    def _try_again(self, host: Host[Item], item: Item, exchange: Exchange) -> bool:
+        """Pause the host if it asks for it; queue the URL again if that is worth while."""
+        now_s = self._clock()
+        if host.closed_until_s > now_s or item.origin is None:
+            return False
+        asked_at_s = time_of(exchange.date, self._wall_clock())
+        item.retry_after_s = retry_after_s(exchange.retry_after, asked_at_s)
+        wait_s = backoff_s(self._settings.backoff_s, item.tries, self._random) + CLOCK_LAG_S
+        if exchange.status in {429, 503}:
+            wait_s = max(wait_s, (item.retry_after_s or 0.0) + CLOCK_LAG_S)
+            assert exchange.reason is not None
+            if not self._manners.asked_to_wait(
+                host, exchange.reason, exchange.status, now_s=now_s, wait_s=wait_s, slack_s=CLOCK_LAG_S
+            ):
+                return False
+        worth = exchange.reason in WORTH_ANOTHER_TRY or exchange.status in RETRIED_STATUSES
+        if not worth or item.tries >= self._settings.tries:
+            return False
+        item.rewind()
+        if not item.batch.ended:
+            self._schedule.add_later(item.origin.key, item, now_s + wait_s)
+        return True

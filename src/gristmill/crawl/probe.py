@@ -1,0 +1,97 @@
+"""Whether our own network works: can hosts be reached that answered lately, are names found at all."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from ipaddress import ip_address
+
+from gristmill.crawl.addresses import is_public
+from gristmill.crawl.dns import Resolver
+from gristmill.crawl.guard import Refused, Target
+from gristmill.crawl.settings import CrawlSettings
+
+__all__ = ["Probe"]
+
+MOST_WITNESSES = 8
+
+
+class Probe:
+    """Remembers the hosts that answered last, and connects to them when asked.
+
+    Args:
+        settings: Time limits, and the name that is looked up.
+        resolver: Asked anew, past its memory.
+    """
+
+    def __init__(self, settings: CrawlSettings, resolver: Resolver) -> None:
+        self._settings = settings
+        self._resolver = resolver
+        self._witnesses: dict[tuple[str, int], None] = {}
+
+    @property
+    def witnesses(self) -> bool:
+        """Whether anybody has answered yet."""
+        return bool(self._witnesses)
+
+    def names(self) -> list[str]:
+        """Hosts that answered, the latest first."""
+        return [host for host, _ in reversed(self._witnesses)]
+
+    def witness(self, target: Target) -> None:
+        """A host answered."""
+        key = target.host, target.port
+        self._witnesses.pop(key, None)
+        self._witnesses[key] = None
+        if len(self._witnesses) > MOST_WITNESSES:
+            del self._witnesses[next(iter(self._witnesses))]
+
+    async def reaches_a_witness(self) -> bool:
+        """Whether one of them can be connected to. No request is made."""
+        tasks = [asyncio.create_task(self._connects(host, port)) for host, port in self._witnesses]
+        try:
+            for first in asyncio.as_completed(tasks):
+                if await first:
+                    return True
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return False
+
+    async def finds_a_name(self) -> bool:
+        """Whether the name server knows a name that always exists."""
+        try:
+            return bool(await self._resolver.addresses_now(self._settings.breaker_name))
+        except Refused:
+            return False
+
+    async def _connects(self, host: str, port: int) -> bool:
+        try:
+            addresses = await self._addresses(host)
+        except Refused:
+            return False
+        for address in addresses:
+            if await self._connects_to(address, port):
+                return True
+        return False
+
+    async def _addresses(self, host: str) -> tuple[str, ...]:
+        try:
+            ip_address(host)
+        except ValueError:
+            return await self._resolver.addresses_now(host)
+        return (host,)
+
+    async def _connects_to(self, address: str, port: int) -> bool:
+        if not self._settings.allow_private_addresses and not is_public(address):
+            return False
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)
+            try:
+                async with asyncio.timeout(self._settings.connect_s):
+                    await asyncio.get_running_loop().sock_connect(sock, (address, port))
+            except OSError:  # a time-out is one
+                return False
+        return True
