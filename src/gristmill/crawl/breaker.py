@@ -1,19 +1,22 @@
 """The breaker: tells a dead web from our own dead network, before a million links are recorded as dead.
 
-In plain order: a failure that could be our own fault is held back until any host answers anything, which proves
-that our network works. When many different hosts fail in a row, hosts that answered lately are connected to. If
-one of them can be reached, the others really are dead. If none can, nothing new is begun; they are tried again
-for a while, and what failed meanwhile is asked again once they are back. If they stay away, the crawl ends with
-:class:`OursNotTheirs`, and nothing that was held back is recorded.
+In plain order: a failure that could be our own fault is held back until any host answers a request that was begun
+later, which proves that our network works; a failed lookup, until another name was found. When many different hosts
+fail in a row, hosts that answered lately are connected to. If one of them can be reached, the others really are
+dead. If none can, nothing new is begun; they are tried again for a while, and what failed meanwhile is asked again
+once they are back. If they stay away, the crawl ends with :class:`OursNotTheirs`, and nothing that was held back is
+recorded.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 from gristmill.crawl.answer import Answer
+from gristmill.crawl.client import Exchange
 from gristmill.crawl.probe import Probe
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.work import Batch, Item
@@ -38,13 +41,14 @@ LOOKS_OURS = frozenset(
 )
 """What every host fails with while our network, our name server or this machine is out of order."""
 
+_OF_NAMES = frozenset({Reason.DNS_FAILED, Reason.DNS_NOT_FOUND, Reason.PRIVATE_ADDRESS})
 _PROVES_NOTHING = LOOKS_OURS | {Reason.SHORT_BODY}
 _SURELY_NO_ANSWER = frozenset(
     {Reason.DNS_FAILED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT, Reason.INTERNAL_ERROR}
 )
 """What a healthy name server and network rarely give: in doubt, only these count."""
 _DOUBTFUL_SHARE = 0.1
-TRUST_S = 5.0
+TRUST_S = 2.0
 """How long a successful probe stands for the next ones."""
 FEW_HOSTS = 5
 FEW_ANSWERS = 20
@@ -65,6 +69,35 @@ class _Crawler(Protocol):
         """Our network is back: hosts that failed meanwhile are not to blame, and requests may begin again."""
 
 
+class Held:
+    """Answers held back, with the time since when."""
+
+    def __init__(self) -> None:
+        self._of_names: list[tuple[Item, Answer, float]] = []
+        self._others: list[tuple[Item, Answer, float]] = []
+
+    def __len__(self) -> int:
+        return len(self._of_names) + len(self._others)
+
+    def add(self, item: Item, answer: Answer, now_s: float) -> None:
+        """Hold one more back."""
+        (self._of_names if answer.reason in _OF_NAMES else self._others).append((item, answer, now_s))
+
+    def take(self, until_s: float, *, names_too: bool) -> list[tuple[Item, Answer]]:
+        """Those held back since ``until_s`` or longer."""
+        taken = [(item, answer) for item, answer, at_s in self._others if at_s <= until_s]
+        self._others = [held for held in self._others if held[2] > until_s]
+        if names_too:
+            taken += [(item, answer) for item, answer, at_s in self._of_names if at_s <= until_s]
+            self._of_names = [held for held in self._of_names if held[2] > until_s]
+        return taken
+
+    def drop(self, batch: Batch) -> None:
+        """Forget those of one batch."""
+        self._of_names = [held for held in self._of_names if held[0].batch is not batch]
+        self._others = [held for held in self._others if held[0].batch is not batch]
+
+
 class Breaker:
     """Holds back what may be our fault, and decides whose it is.
 
@@ -82,8 +115,8 @@ class Breaker:
         self._crawler = crawler
         self._probe = probe
         self._clock = clock
-        self._suspects: dict[str, Reason] = {}  # hosts that failed since the last sign of life
-        self._held: list[tuple[Item, Answer]] = []
+        self._suspects: dict[str, tuple[Reason, float]] = {}  # hosts that failed since the last sign of life
+        self._held = Held()
         self._trusted_until_s = 0.0
         self._looking: asyncio.Task[None] | None = None
         self._last_words = ""
@@ -91,21 +124,28 @@ class Breaker:
         self.open = False  # nothing may begin: our network seems to be away
         self.tripped: OursNotTheirs | None = None
 
-    def saw(self, item: Item, reason: Reason | None, status: int | None, detail: str) -> None:
-        """Take note of one exchange: of a sign of life, or of a failure that may be ours."""
+    def saw(self, item: Item, exchange: Exchange, began_s: float) -> None:
+        """Take note of an exchange begun at ``began_s``: of a sign of life, or of a failure that may be ours."""
         target = item.target
         if not self._settings.breaker_hosts or target is None:
             return
-        if status is not None and reason not in _PROVES_NOTHING:
+        if exchange.status is not None and exchange.reason not in _PROVES_NOTHING:
             self._probe.witness(target)
-            self._suspects.clear()
-            if not self.open:
-                self._release()
-        elif reason in LOOKS_OURS and self._clock() >= self._trusted_until_s:
-            self._suspects[target.key] = reason
-            self._last_words = f"{target.host}: {detail}"
+            self._lives(began_s, names_too=exchange.looked_up)
+        elif exchange.reason in LOOKS_OURS and (now_s := self._clock()) >= self._trusted_until_s:
+            self._suspects[target.key] = exchange.reason, now_s
+            self._last_words = f"{target.host}: {exchange.detail}"
             if len(self._suspects) >= self._settings.breaker_hosts:
                 self._look()
+
+    def _lives(self, since_s: float, *, names_too: bool) -> None:
+        """A request begun at ``since_s`` was answered, after a lookup that succeeded if ``names_too``."""
+        for host, (reason, at_s) in list(self._suspects.items()):
+            if at_s <= since_s and (names_too or reason not in _OF_NAMES):
+                del self._suspects[host]
+        if not self.open:
+            for item, answer in self._held.take(since_s, names_too=names_too):
+                self._crawler.finish(item, answer)
 
     def holds(self, item: Item, answer: Answer) -> bool:
         """Keep a final answer back if it may be our fault; False if it may be handed over."""
@@ -116,7 +156,7 @@ class Breaker:
             or (self._clock() < self._trusted_until_s and not self.open)
         ):
             return False
-        self._held.append((item, answer))
+        self._held.add(item, answer, self._clock())
         return True
 
     def idle(self) -> None:
@@ -132,7 +172,7 @@ class Breaker:
     def drop(self, batch: Batch) -> None:
         """Forget what is held back of a batch that ends: it stays unanswered."""
         self.batches.discard(batch)
-        self._held = [held for held in self._held if held[0].batch is not batch]
+        self._held.drop(batch)
 
     async def close(self) -> None:
         """End a probe under way."""
@@ -141,8 +181,7 @@ class Breaker:
             await asyncio.wait((self._looking,))
 
     def _release(self) -> None:
-        held, self._held = self._held, []
-        for item, answer in held:
+        for item, answer in self._held.take(inf, names_too=True):
             self._crawler.finish(item, answer)
 
     def _look(self) -> None:
@@ -174,7 +213,7 @@ class Breaker:
 
     async def _away(self) -> bool:
         """Whether, by all that can be known, our network is out of order."""
-        failed = list(self._suspects.values())
+        failed = [reason for reason, _ in self._suspects.values()]
         if self._probe.witnesses:
             if await self._probe.reaches_a_witness():
                 return False
@@ -186,8 +225,7 @@ class Breaker:
     def _back(self) -> None:
         self.open = False
         self._suspects.clear()
-        held, self._held = self._held, []
-        for item, _ in held:
+        for item, _ in self._held.take(inf, names_too=True):
             self._crawler.ask_anew(item)
         self._crawler.recovered()
 

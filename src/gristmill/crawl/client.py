@@ -59,6 +59,8 @@ class Exchange:
     """What is left of the time for this try."""
     asked: bool = False
     """Whether the server was asked at all."""
+    looked_up: bool = False
+    """Whether the host's name was looked up for it, and found."""
     head_s: float | None = None
     """From the request to the head of its answer."""
 
@@ -181,7 +183,7 @@ class Client:
         result = Exchange(asked=True)
         try:
             if self._resolver.known(target.host) is None:
-                await self._look_up(target)
+                result.looked_up = await self._look_up(target)
             attempt.deadline_s = self._loop.time() + left_s
             await self._ask(target, attempt, hold, keep_alive, result)
         except Refused as refusal:
@@ -203,9 +205,11 @@ class Client:
         result.left_s = max(0.0, attempt.deadline_s - self._loop.time())
         return result
 
-    async def _look_up(self, target: Target) -> None:
-        if ":" not in target.host and not target.host[-1].isdigit():
-            await self._resolver.addresses(target.host)
+    async def _look_up(self, target: Target) -> bool:
+        if ":" in target.host or target.host[-1].isdigit():
+            return False
+        await self._resolver.addresses(target.host)
+        return True
 
     async def _ask(
         self, target: Target, attempt: Attempt, hold: Hold, keep_alive: Callable[[], bool], result: Exchange

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from gristmill.crawl.answer import Answer
 from gristmill.crawl.client import Exchange
@@ -19,10 +18,6 @@ __all__ = ["Outcomes"]
 
 CLOCK_LAG_S = 0.005  # a loop's clock is read once a turn; never ask sooner than we were told to
 MAX_LANDINGS = 10_000
-
-
-class _Saw(Protocol):
-    def __call__(self, item: Item, reason: Reason | None, status: int | None, detail: str) -> None: ...
 
 
 class Outcomes:
@@ -43,7 +38,7 @@ class Outcomes:
         settings: CrawlSettings,
         schedule: Schedule[Item],
         manners: Manners,
-        saw: _Saw,
+        saw: Callable[[Item, Exchange, float], None],
         *,
         random: Callable[[], float],
         clock: Callable[[], float],
@@ -84,7 +79,7 @@ class Outcomes:
 
     def _learn(self, place: Place, item: Item, exchange: Exchange) -> None:
         """What an exchange says about its host, and about our network."""
-        self._saw(item, exchange.reason, exchange.status, exchange.detail)
+        self._saw(item, exchange, place.began_s)
         host, reason, now_s = place.host, exchange.reason, self._clock()
         if reason is None:
             self._manners.answered(host, began_s=place.began_s, now_s=now_s, head_s=exchange.head_s)
