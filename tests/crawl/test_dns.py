@@ -200,7 +200,9 @@ def test_answers_of_a_crawl_say_what_was_wrong_with_the_name() -> None:
         reasons = [answers[i].reason for i in range(60)]
         assert reasons == [Reason.DNS_NOT_FOUND, Reason.DNS_FAILED, None] * 20
         assert (names.asked["gone.example"], names.asked["down.example"]) == (1, 2)
-        assert names.asked["local.example"] <= 2  # once more by the breaker, which wants to know whose fault it is
+        assert (
+            names.asked["local.example"] <= 2
+        )  # once more by the breaker, which wants to know whose fault it is
         assert {answers[i].tries for i in range(60)} == {1}
 
     run(main())

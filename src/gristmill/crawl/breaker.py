@@ -48,11 +48,8 @@ _SURELY_NO_ANSWER = frozenset(
 )
 """What a healthy name server and network rarely give: in doubt, only these count."""
 _DOUBTFUL_SHARE = 0.1
-TRUST_S = 2.0
+TRUST_S = 1.0
 """How long a successful probe stands for the next ones."""
-FEW_HOSTS = 5
-FEW_ANSWERS = 20
-"""At the end of a list fewer failures are enough to look whether the hosts that answered lately still do."""
 _PROBES_WHILE_AWAY = 12
 
 
@@ -132,10 +129,10 @@ class Breaker:
         if exchange.status is not None and exchange.reason not in _PROVES_NOTHING:
             self._probe.witness(target)
             self._lives(began_s, names_too=exchange.looked_up)
-        elif exchange.reason in LOOKS_OURS and (now_s := self._clock()) >= self._trusted_until_s:
-            self._suspects[target.key] = exchange.reason, now_s
+        elif exchange.reason in LOOKS_OURS:
+            self._suspects[target.key] = exchange.reason, self._clock()
             self._last_words = f"{target.host}: {exchange.detail}"
-            if len(self._suspects) >= self._settings.breaker_hosts:
+            if len(self._suspects) >= self._settings.breaker_hosts and not self._trusted:
                 self._look()
 
     def _lives(self, since_s: float, *, names_too: bool) -> None:
@@ -149,12 +146,7 @@ class Breaker:
 
     def holds(self, item: Item, answer: Answer) -> bool:
         """Keep a final answer back if it may be our fault; False if it may be handed over."""
-        if (
-            answer.reason not in LOOKS_OURS
-            or not self._settings.breaker_hosts
-            or item.target is None
-            or (self._clock() < self._trusted_until_s and not self.open)
-        ):
+        if answer.reason not in LOOKS_OURS or not self._settings.breaker_hosts or item.target is None:
             return False
         self._held.add(item, answer, self._clock())
         return True
@@ -163,11 +155,14 @@ class Breaker:
         """Nothing is under way or queued: what is held back has to be decided now."""
         if not self._held or self._looking is not None:
             return
-        many = len(self._suspects) >= FEW_HOSTS or len(self._held) >= FEW_ANSWERS
-        if many and self._probe.witnesses:
+        if self._probe.witnesses and not self._trusted:
             self._look()
         else:
             self._release()
+
+    @property
+    def _trusted(self) -> bool:
+        return self._clock() < self._trusted_until_s
 
     def drop(self, batch: Batch) -> None:
         """Forget what is held back of a batch that ends: it stays unanswered."""

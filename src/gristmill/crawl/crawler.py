@@ -279,7 +279,9 @@ class Crawler:
         item.batch.answered()
 
     def finish(self, item: Item, answer: Answer) -> None:
-        """The breaker lets an answer through that it held back."""
+        """The breaker lets an answer through that it held back; not once the crawl was asked to stop."""
+        if item.batch.ended:
+            return
         task = self._loop.create_task(self._consume(item, answer))
         item.batch.tasks.add(task)
         task.add_done_callback(partial(self._finished, item.batch))
