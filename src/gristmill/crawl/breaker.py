@@ -155,7 +155,7 @@ class Breaker:
         """Nothing is under way or queued: what is held back has to be decided now."""
         if not self._held or self._looking is not None:
             return
-        if self._probe.witnesses and not self._trusted:
+        if self._suspects and self._probe.witnesses and not self._trusted:
             self._look()
         else:
             self._release()
