@@ -57,6 +57,12 @@ def size_of(body: bytes) -> tuple[int, int]:
     return pixels.shape[1], pixels.shape[0]
 
 
+def test_no_md5_is_taken_where_none_is_wanted(crawl, web):
+    (kept,), box = crawl(sample(3, web.url("/photo/5.jpg?w=400")), md5=False)
+    assert kept.media["jpg"].md5 is None is box.fates[3, "jpg"].md5
+    assert kept.media["jpg"].sha256
+
+
 def test_facts_are_those_of_what_came_and_of_what_is_stored(crawl, web):
     picture = web.pictures.get(5, "jpg", 800)
     (kept,), box = crawl(sample(3, web.url("/photo/5.jpg?w=800"), expected_phash=picture.phash))

@@ -14,6 +14,7 @@ from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER
 from gristmill.spec.errors import Incomplete, UnknownName
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Barrier, Exchange, TableStep
+from gristmill.storage.arrow import without_pandas
 
 __all__ = ["last_stage", "run_and_tell", "write_papers"]
 
@@ -45,6 +46,7 @@ def run_and_tell(job: Job, *, as_json: bool) -> None:
         Incomplete: Done, and less was kept than the recipe expects.
         GristmillError: Whatever the run raises.
     """
+    without_pandas()
     with watcher_for(job.folder) as watcher:
         ended = run(job, watcher)
     ledger = Ledger(job.folder)

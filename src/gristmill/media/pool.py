@@ -33,6 +33,9 @@ __all__ = ["CodecPool"]
 START_S = 60.0
 """A child that has not loaded its codecs by then will not."""
 
+# without the garbage collector until all is loaded: none of that is garbage
+_MAIN = "import gc; gc.disable(); from gristmill.media.worker import main; main()"
+
 _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
@@ -69,7 +72,7 @@ class CodecPool:
         *,
         processes: int,
         deadline_s: float = 20,
-        command: Sequence[str] = (sys.executable, "-P", "-m", "gristmill.media.worker"),
+        command: Sequence[str] = (sys.executable, "-P", "-c", _MAIN),
     ) -> None:
         self._command = [*command, json.dumps(dataclasses.asdict(settings)), str(deadline_s)]
         self._deadline_s = deadline_s

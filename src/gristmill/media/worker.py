@@ -1,7 +1,7 @@
 """A codec process: images in, answers out, one at a time, until its parent goes.
 
-Started by ``gristmill.media.pool`` as ``python -P -m gristmill.media.worker SETTINGS``, with one end of a
-socket pair as standard input. It loads the codecs and nothing else.
+Started by ``gristmill.media.pool`` with the settings as arguments and one end of a socket pair as standard
+input. It loads the codecs and nothing else.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None, codec: Codec = transcode) -> None:
     settings = ImageSettings(**json.loads(settings_json))
     _limit()
     gc.freeze()
+    gc.enable()
     with socket.socket(fileno=os.dup(0)) as sock, contextlib.suppress(BrokenPipeError, ConnectionResetError):
         sock.sendall(wire.READY)
         # From here on only decoders could write to standard error, and they quote strangers.

@@ -78,5 +78,9 @@ def url_list(
             hash_kind=hash_kind,
         ),
         writes=frozenset({"media.url"}),
-        steps=(TakeRows(columns=columns, unique=url_column), Crawl(phash=False), Pack(shard_samples=10_000)),
+        steps=(
+            TakeRows(columns=columns, unique=url_column),
+            Crawl(phash=False, md5=False),
+            Pack(shard_samples=10_000),
+        ),
     )

@@ -31,8 +31,10 @@ _ENVIRONMENT = {
     # bodies come and go by the hundred: memory that is free goes back to the system at once
     "MALLOC_ARENA_MAX": "2",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "OPENBLAS_NUM_THREADS": "1",  # nothing here multiplies matrices, and its threads spin
 }
-_MAIN = "import sys; from gristmill.run.worker import main; main(int(sys.argv[1]))"
+# without the garbage collector until all is loaded: none of that is garbage
+_MAIN = "import gc; gc.disable(); import sys; from gristmill.run.worker import main; main(int(sys.argv[1]))"
 
 
 class WorkerDied(TaskFailed):

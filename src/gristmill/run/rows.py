@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -143,6 +144,10 @@ class PartBox:
 
 def _write_part(layout: Layout, path: Path, part: pa.Table) -> ShardInfo:
     # read once, soon, and in full: neither statistics nor dictionaries are worth their time
+    # and in memory first: Arrow writes piece by piece, each time waiting for Python
+    sink = pa.BufferOutputStream()
+    pq.write_table(part, sink, compression="lz4", use_dictionary=False, write_statistics=False)
+    body = sink.getvalue()
     with whole_file(path) as stream:
-        pq.write_table(part, stream, compression="lz4", use_dictionary=False, write_statistics=False)
-    return file_info(layout, path, "part", part.num_rows)
+        stream.write(body)
+    return file_info(layout, path, "part", part.num_rows, hashlib.sha256(body).hexdigest())

@@ -28,6 +28,7 @@ from gristmill.run.task import run_task
 from gristmill.spec.errors import GristmillError, Stopped, TaskFailed
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
+from gristmill.storage.arrow import without_pandas
 from gristmill.storage.files import machine_error
 
 __all__ = ["TASKS_AT_ONCE", "Failed", "Finished", "Hello", "WorkerStart", "main"]
@@ -80,7 +81,6 @@ def main(fd: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    gc.set_threshold(50_000, 20, 50)  # thousands of answers live at once; none of them is a cycle
     connection = Connection(fd)
     start: WorkerStart = connection.recv()
     lock = threading.Lock()
@@ -101,6 +101,10 @@ def main(fd: int) -> None:
         tell=tell_progress,
     )
     recipe = start.load()
+    without_pandas()
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(50_000, 20, 50)  # thousands of answers live at once; none of them is a cycle
     tell(Hello())
 
     def work_on(task: Task) -> None:

@@ -14,7 +14,6 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Outcome, Sample, Show, Turn
 from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
 from gristmill.steps.asking import row_of
-from gristmill.steps.crawl_engine import Engine
 
 __all__ = ["Crawl"]
 
@@ -32,6 +31,7 @@ class Crawl(ShardStep):
 
     Attributes:
         phash: Measure the perceptual hash, and its distance to upstream's where the row has one.
+        md5: Take the MD5 of the bytes as they came, beside their SHA-256.
         on_missing_image: What becomes of a sample one of whose media cannot be had: ``drop_document`` drops it, and
             its media that were not asked for yet are not asked for any more; ``drop_image`` keeps it with those
             that can be had.
@@ -54,6 +54,7 @@ class Crawl(ShardStep):
     orientation: str = "apply"
     max_pixels: int = 50_000_000
     phash: bool = True
+    md5: bool = True
     max_phash_distance: int | None = None
     on_missing_image: OnMissing = "drop_document"
     min_images: int = 1
@@ -147,6 +148,8 @@ class Crawl(ShardStep):
             Stopped: The run is to stop; what is finished is in the box.
         """
         named = [self._named(sample) for sample in samples]
+        from gristmill.steps.crawl_engine import Engine  # loads the HTTP client: not for those who only plan
+
         engine = box.resource(("crawl", self), lambda: Engine(self))
         engine.run(named, box)
         fates = box.done()

@@ -46,6 +46,10 @@ class Settings(Protocol):
         """For one picture."""
 
     @property
+    def md5(self) -> bool:
+        """Whether to take it of each body."""
+
+    @property
     def max_phash_distance(self) -> int | None:
         """Bits, or None for any."""
 
@@ -93,7 +97,7 @@ class Engine:
             checked = None
             if answer.body is not None:
                 loop = asyncio.get_running_loop()
-                checked = await loop.run_in_executor(self._threads, check_image, answer.body, self._pool)
+                checked = await loop.run_in_executor(self._threads, self._check, answer.body)
             wanting = asking.wanting(number)
             for one in wanting:
                 fate, body = self._judge(one, answer, checked)
@@ -109,6 +113,9 @@ class Engine:
             await self._crawler.crawl(first, consume, stop=box.stop)
         except CrawlStopped as err:
             raise Stopped(str(err)) from err
+
+    def _check(self, body: bytes) -> Checked:
+        return check_image(body, self._pool, md5=self._step.md5)
 
     def _judge(self, one: Wanted, answer: Answer, checked: Checked | None) -> tuple[Fate, bytes | None]:
         fate = _fate(one, answer)
@@ -193,20 +200,20 @@ class Checked:
     body: bytes
     size: int
     sha256: str
-    md5: str
+    md5: str | None
     picture: Transcoded | Drop
 
 
-def check_image(body: bytes, pool: CodecPool) -> Checked:
+def check_image(body: bytes, pool: CodecPool, *, md5: bool) -> Checked:
     """Hash and decode a body; runs in a thread, waits for a decoder."""
     sha256 = hashlib.sha256(body).hexdigest()
-    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    also = hashlib.md5(body, usedforsecurity=False).hexdigest() if md5 else None
     picture: Transcoded | Drop
     try:
         picture = pool.transcode(body)
     except Undecodable as err:
         picture = Drop(reason=err.reason, detail=err.detail)
-    return Checked(body, len(body), sha256, md5, picture)
+    return Checked(body, len(body), sha256, also, picture)
 
 
 def distance(measured: str, expected: str) -> int | None:

@@ -11,15 +11,15 @@ from typing import Any
 import orjson
 
 from gristmill.ledger.features import IMAGE_PARTS, evenly
-from gristmill.media.image import Undecodable, transcode
-from gristmill.media.settings import ImageSettings
+from gristmill.media.thumbnail import Undecodable, thumbnail
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo
 
 __all__ = ["Thumbnail", "thumbnails"]
 
-_SMALL = ImageSettings(resize_mode="keep_ratio_largest", size_px=300, encode_quality=70, phash=False)
+_SIDE_PX = 300
+_QUALITY = 70
 _LOOKED_AT = 600
 """Samples per shard among which pictures are taken, so that large shards need not be read to their end."""
 
@@ -79,16 +79,19 @@ def _thumbnail(sample: ShardSample) -> Thumbnail | None:
     if part is None:
         return None
     try:
-        small = transcode(sample.parts[part], _SMALL)
+        small = thumbnail(sample.parts[part], side_px=_SIDE_PX, quality=_QUALITY)
     except Undecodable:
         return None
+    if small is None:
+        return None
+    body, width_px, height_px = small
     facts = orjson.loads(sample.parts["json"]) if "json" in sample.parts else {}
     return Thumbnail(
         key=sample.key,
         caption=_shortened(sample.parts.get("txt", b"").decode(errors="replace") or _beside(facts, part)),
-        source="data:image/jpeg;base64," + base64.b64encode(small.body).decode("ascii"),
-        width_px=small.width_px,
-        height_px=small.height_px,
+        source="data:image/jpeg;base64," + base64.b64encode(body).decode("ascii"),
+        width_px=width_px,
+        height_px=height_px,
         original=_original((facts.get("media") or {}).get(part, facts)),
     )
 
