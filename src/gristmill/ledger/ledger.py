@@ -36,7 +36,8 @@ _NOT_A_RECORD = (b'{"released"', b'{"void"')
 def uncollected() -> Iterator[None]:
     """Keep the cyclic garbage collector from walking through records again and again while they are made.
 
-    None of them is part of a cycle; with a hundred thousand the walks cost more than the reading.
+    None of them is part of a cycle; with a hundred thousand the walks cost more than the reading. What was made is
+    then frozen, so that the first walk afterwards passes it over, too.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -44,6 +45,7 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            gc.freeze()
             gc.enable()
 
 

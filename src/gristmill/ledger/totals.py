@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -62,14 +62,14 @@ class Totals:
 def total(records: Iterable[TaskRecord]) -> Totals:
     """Sum the records of a dataset."""
     totals = Totals()
-    hosts: dict[str, int] = {}
+    hosts: defaultdict[str, int] = defaultdict(int)
     notes: dict[str, None] = {}
     for record in sorted(records, key=lambda r: r.number):
         totals.stages.setdefault(record.stage, StageTotals(stage=record.stage)).add(record)
         for host, failures in record.hosts.items():
-            hosts[host] = hosts.get(host, 0) + failures
+            hosts[host] += failures
         if len(hosts) > _HOSTS_COUNTED:
-            hosts = dict(Counter(hosts).most_common(_HOSTS_COUNTED // 2))
+            hosts = defaultdict(int, Counter(hosts).most_common(_HOSTS_COUNTED // 2))
         notes.update(dict.fromkeys(record.notes))
         begun = record.finished_at - record.seconds
         totals.started_at = min(totals.started_at or begun, begun)

@@ -39,6 +39,7 @@ class Schedule(TaskQueue):
         self._stages, self._begun, self._layout, self._span = stages, begun, layout, span
         self._round = self._position = self._part = 0
         self._first_samples: int | None = None
+        self._first_round: dict[tuple[int, int], Task] = {}  # crawl tasks, by place: each is needed twice
         self._entered = False
         sides = sorted(side.digest for side in begun.sides)
         self._identity = stages.identity(SAMPLES) + ("".join(["+", *sides]) if sides else "")
@@ -129,10 +130,13 @@ class Schedule(TaskQueue):
 
     def _samples_task(self, round_: int, place: tuple[int, int], part: ShardInfo) -> Task | None:
         """The task over one part; in a retry round None if none of its media failed for those reasons."""
+        if round_ == 0 and place in self._first_round:
+            return self._first_round[place]
         number = (round_, *place)
         identity = self._identity
         if round_ == 0:
-            return Task(stage=SAMPLES, number=number, inputs=(part,), identity=identity)
+            task = Task(stage=SAMPLES, number=number, inputs=(part,), identity=identity)
+            return self._first_round.setdefault(place, task)
         earlier = [task for r in range(round_) if (task := self._samples_task(r, place, part)) is not None]
         records = [record for task in earlier if (record := self._ledger.records.get(task.id)) is not None]
         reasons = self._begun.rounds[round_ - 1]
