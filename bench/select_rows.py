@@ -72,7 +72,9 @@ def run_select(path: Path, out: Path) -> None:
     from gristmill.run.stages import ROWS as STAGE
     from gristmill.spec.task import ShardInfo, Task
     from gristmill.steps.select import SelectTop
+    from gristmill.storage.arrow import without_pandas
 
+    without_pandas()  # as a worker does
     step = SelectTop(score=("clip_similarity_vitb32", "clip_similarity_vitl14"), floor=0.6, share=0.2)
     size_bytes, digest = path.stat().st_size, "0" * 64
     source = InputFile(

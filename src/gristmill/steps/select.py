@@ -22,6 +22,8 @@ from gristmill.spec.step import TableBox, TableStep
 __all__ = ["SelectTop"]
 
 _PART_ROWS = 1 << 16
+# Small enough that memory is used again and again: mapping new pages costs half as much as decoding.
+_BATCH_ROWS, _BUFFER_BYTES = 1 << 14, 1 << 18
 _READERS = 2  # row groups decoded at once: the columns of one are too unequal to keep two cores busy
 
 
@@ -125,18 +127,22 @@ class SelectTop(TableStep):
 def _chosen(
     table: Path, file: pq.ParquetFile, rank: npt.NDArray[np.int64], box: TableBox
 ) -> Iterator[pa.Table]:
-    """The chosen rows in file order; memory holds the rows of as many row groups as there are threads."""
+    """The chosen rows in file order; memory holds them and as many batches as there are threads."""
     groups = range(file.metadata.num_row_groups)
     starts = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in groups)])
     local = threading.local()  # a reader is not made for several threads
 
     def read(group: int) -> pa.Table:
         if not hasattr(local, "reader"):
-            local.reader = pq.ParquetFile(table)
+            local.reader = pq.ParquetFile(table, buffer_size=_BUFFER_BYTES)
         mask = rank[starts[group] : starts[group + 1]] >= 0
         if not mask.any():
             return file.schema_arrow.empty_table()
-        return local.reader.read_row_group(group, use_threads=False).filter(pa.array(mask))
+        chosen, start = [], 0
+        for batch in local.reader.iter_batches(_BATCH_ROWS, row_groups=[group], use_threads=False):
+            chosen.append(batch.filter(pa.array(mask[start : start + batch.num_rows])))
+            start += batch.num_rows
+        return pa.Table.from_batches(chosen, file.schema_arrow)
 
     yield file.schema_arrow.empty_table()
     with ThreadPoolExecutor(_READERS) as readers:
