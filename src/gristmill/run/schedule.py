@@ -39,7 +39,7 @@ class Schedule(TaskQueue):
         self._stages, self._begun, self._layout, self._span = stages, begun, layout, span
         self._round = self._position = self._part = 0
         self._first_samples: int | None = None
-        self._first_round: dict[tuple[int, int], Task] = {}  # crawl tasks, by place: each is needed twice
+        self._first_round: dict[tuple[int, int, str], Task] = {}  # crawl tasks: each is needed twice
         self._entered = False
         sides = sorted(side.digest for side in begun.sides)
         self._identity = stages.identity(SAMPLES) + ("".join(["+", *sides]) if sides else "")
@@ -130,15 +130,16 @@ class Schedule(TaskQueue):
 
     def _samples_task(self, round_: int, place: tuple[int, int], part: ShardInfo) -> Task | None:
         """The task over one part; in a retry round None if none of its media failed for those reasons."""
-        if round_ == 0 and place in self._first_round:
-            return self._first_round[place]
         number = (round_, *place)
         identity = self._identity
         if round_ == 0:
-            task = Task(stage=SAMPLES, number=number, inputs=(part,), identity=identity)
-            return self._first_round.setdefault(place, task)
-        earlier = [task for r in range(round_) if (task := self._samples_task(r, place, part)) is not None]
-        records = [record for task in earlier if (record := self._ledger.records.get(task.id)) is not None]
+            task = self._first_round.get((*place, part.digest))
+            if task is None:
+                task = Task(stage=SAMPLES, number=number, inputs=(part,), identity=identity)
+                self._first_round[*place, part.digest] = task
+            return task
+        earlier = [one for r in range(round_) if (one := self._samples_task(r, place, part)) is not None]
+        records = [record for one in earlier if (record := self._ledger.records.get(one.id)) is not None]
         reasons = self._begun.rounds[round_ - 1]
         retried = {reason: n for reason, n in failing(records).items() if reason in reasons}
         if not retried:
