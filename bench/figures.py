@@ -154,6 +154,12 @@ def documents(files: Sequence[Path], options: Options) -> list[Figure]:
     return run(files, options)
 
 
+def embedded(files: Sequence[Path], options: Options) -> list[Figure]:
+    from bench.embedded import embedded as run
+
+    return run(files, options)
+
+
 BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "crawl": crawl,
     "https": https,
@@ -162,6 +168,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "plan": plan,
     "codec": codec,
     "documents": documents,
+    "embedded": embedded,
 }
 
 

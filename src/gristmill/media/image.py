@@ -15,6 +15,7 @@ from gristmill.media.decode import decoded
 from gristmill.media.errors import Undecodable
 from gristmill.media.head import ImageHead, head, jpeg_end
 from gristmill.media.phash import phash
+from gristmill.media.png_check import is_whole
 from gristmill.media.resize import DECODE_FACTOR, fit, framed, scaled
 from gristmill.media.settings import Format, ImageSettings
 from gristmill.media.transcoded import Transcoded
@@ -67,12 +68,13 @@ def _checked(body: bytes, found: ImageHead) -> Transcoded:
     """Decode all of an image that is kept as it is.
 
     A JPEG is decoded at an eighth of its size: every bit of it is read and every error found all the same, since
-    what is left out (the inverse transform, the colours) cannot fail.
+    what is left out (the inverse transform, the colours) cannot fail. A plain PNG is known by its checksums.
 
     Raises:
         Undecodable: TRUNCATED, UNDECODABLE or UNSUPPORTED.
     """
-    decoded(body, found, least=(1, 1), alpha="drop")
+    if not (found.format == "png" and is_whole(body)):
+        decoded(body, found, least=(1, 1), alpha="drop")
     return Transcoded(
         body=b"",
         format=found.format,

@@ -331,8 +331,8 @@ def _parse_slowly(text: bytes) -> Any:
 
 def _check_nesting(text: bytes, value: Mapping[str, Json]) -> None:
     """Refuse what the writers of JSON cannot write again."""
-    if text.count(b"[") + text.count(b"{") <= _MAX_NESTING:
-        return
+    if len(text) < _LONG_TEXT_BYTES and text.count(b"[") + text.count(b"{") <= _MAX_NESTING:
+        return  # counting in long texts takes longer than looking at their few values
     level: list[Any] = [value]
     for _ in range(_MAX_NESTING):
         level = [

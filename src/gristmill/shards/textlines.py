@@ -26,7 +26,7 @@ MAX_UNPACKED_BYTES = 64 << 30
 
 _CHUNK_BYTES = 1 << 20
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError)
-_EXTENT_CHUNK_BYTES = 4 << 20
+_EXTENT_CHUNK_BYTES = 512 << 10
 _UTF8_BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
 

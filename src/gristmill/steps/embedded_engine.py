@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Protocol
 
 import pybase64
@@ -15,6 +16,7 @@ import pybase64
 from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import ImageSettings
+from gristmill.media.transcoded import Transcoded
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Sample
@@ -26,6 +28,12 @@ _EXTENSIONS = {"jpeg": "jpg"}
 
 _ONLY = "image"
 _DATA_URL = "data:"
+_KNOWN_PICTURES = 20_000
+"""Pictures whose check is remembered; a few hundred bytes each."""
+
+_OF_THE_MOMENT = frozenset({Reason.DECODER_CRASH, Reason.DECODER_TIMEOUT})
+"""What may have been the machine's fault and not the picture's."""
+
 _WINDOW_PER_CODEC = 6
 
 
@@ -77,6 +85,8 @@ class Engine:
         self._most_bytes = step.max_body_bytes
         self._checks = step.image_settings().only_check
         self._window = _WINDOW_PER_CODEC * step.codecs
+        self._known: OrderedDict[str, Transcoded | Undecodable] = OrderedDict()
+        self._lock = Lock()
         self._pool = CodecPool(step.image_settings(), processes=step.codecs, deadline_s=step.codec_deadline_s)
         # one thread more than decoders: it unpacks and hashes while they decode
         self._threads = ThreadPoolExecutor(step.codecs + 1, thread_name_prefix="embedded")
@@ -100,7 +110,7 @@ class Engine:
         try:
             body = self._unpacked(one.ref.embedded or "")
             fate.raw_bytes, fate.sha256 = len(body), hashlib.sha256(body).hexdigest()
-            picture = self._pool.transcode(body)
+            picture = self._checked(fate.sha256, body) if self._checks else self._pool.transcode(body)
         except Undecodable as err:
             fate.reason, fate.detail = err.reason, err.detail
             return Body(fate, None)
@@ -111,6 +121,31 @@ class Engine:
         fate.original_height_px = picture.original_height_px
         fate.width_px, fate.height_px, fate.size_bytes = picture.width_px, picture.height_px, len(stored)
         return Body(fate, stored)
+
+    def _checked(self, sha256: str, body: bytes) -> Transcoded:
+        """What the decoder said of these bytes: many rows of a file are about the same picture.
+
+        Raises:
+            Undecodable: It was, or is, refused.
+        """
+        with self._lock:
+            known = self._known.get(sha256)
+            if known is not None:
+                self._known.move_to_end(sha256)
+        if known is None:
+            try:
+                known = self._pool.transcode(body)
+            except Undecodable as err:
+                if err.reason in _OF_THE_MOMENT:
+                    raise
+                known = err
+            with self._lock:
+                self._known[sha256] = known
+                if len(self._known) > _KNOWN_PICTURES:
+                    self._known.popitem(last=False)
+        if isinstance(known, Undecodable):
+            raise Undecodable(known.reason, known.detail)
+        return known
 
     def _unpacked(self, text: str) -> bytes:
         """The bytes behind a Base64 text, which may wear the head of a ``data:`` URL and be broken into lines.

@@ -1,0 +1,78 @@
+"""A PNG told whole by its checksums: never where a decoder says otherwise."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_images import chunk, png
+from PIL import Image
+
+from gristmill.media.errors import Undecodable
+from gristmill.media.head import head
+from gristmill.media.image import decodes
+from gristmill.media.png_check import is_whole
+
+
+def saved(mode: str = "RGB", size: tuple[int, int] = (19, 13), **options) -> bytes:
+    pixels = np.random.default_rng(1).integers(0, 255, (size[1], size[0], 4), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").convert(mode).save(out, "PNG", **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "1"])
+def test_whole_ones_are(mode):
+    assert is_whole(saved(mode))
+
+
+def test_sixteen_bits_too():
+    assert is_whole(png(np.arange(4 * 5 * 3, dtype=np.uint16).reshape(4, 5, 3), 2))
+
+
+def test_what_only_a_decoder_can_tell():
+    assert not is_whole(saved("P"))
+    interlaced = bytearray(saved())
+    interlaced[28] = 1
+    assert not is_whole(bytes(interlaced))
+
+
+@given(st.integers(0, 2000), st.integers(0, 255))
+def test_one_changed_byte_is_noticed(at, value):
+    body = bytearray(saved())
+    at %= len(body)
+    same = body[at] == value
+    body[at] = value
+    try:
+        head(bytes(body))
+    except Undecodable:
+        return  # the reader of headers has refused it before
+    if at >= 8:  # behind the signature
+        assert is_whole(bytes(body)) == same
+
+
+@given(st.integers(1, 2000))
+def test_a_cut_end_is_noticed(cut):
+    body = saved()
+    body = body[: max(9, len(body) - cut)]
+    with pytest.raises(Undecodable):
+        head(body)
+
+
+def made(lines: bytes, width: int = 4, height: int = 3) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = zlib.compress(lines)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def test_lines_must_be_as_many_as_the_header_says_and_their_filters_known():
+    assert is_whole(made(b"\0abcd" * 3))
+    assert is_whole(made(b"\4abcd" * 3))
+    assert not is_whole(made(b"\5abcd" * 3))
+    assert not is_whole(made(b"\0abcd" * 2))
+    assert not is_whole(made(b"\0abcd" * 4))
+    assert not is_whole(made(bytes(50_000_000)))  # and no more of it is inflated than may be there
+    decodes(made(b"\4abcd" * 3))
