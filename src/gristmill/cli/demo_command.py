@@ -72,15 +72,18 @@ def _run(name: str, out: Path, settings: Mapping[str, str]) -> None:
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
 
-    manners = circumstances("https://example.org/demo", True, False, None, None)
     given = dict(settings)
-    load = recipe_loader(name, None, {**given, **manners, **QUICK})
+    load = recipe_loader(name, None, given)
+    manners: dict[str, str] = {}
+    if any(step.name == "crawl" for step in load().steps):
+        manners = {**circumstances("https://example.org/demo", True, False, None, None), **QUICK}
+        load = recipe_loader(name, None, {**given, **manners})
     job = Job(
         load=load,
         reference=name,
         folder=out / name,
         settings=given,
-        manners={**manners, **QUICK},
+        manners=manners,
         workers=default_workers(),
     )
     run_and_tell(job, as_json=False)
