@@ -76,6 +76,9 @@ def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]
         "dropped": levels.dropped(),
         "funnel": levels.to_json(),
         **({"documents": pages.to_json()} if pages else {}),
+        "changes": totals.changes,
+        "annotation_bytes": totals.annotations[0],
+        "annotation_requests": totals.annotations[1],
         "hosts": dict(_worst_hosts(totals)),
         "requests": int(facts["requests"]),
         "received_bytes": int(facts["bytes_in"]),
@@ -100,6 +103,7 @@ def render_funnel(
         _levels(levels),
         *_reasons(levels),
         *_images(documents(totals, levels)),
+        *_changes(totals),
         *_hosts(totals),
         *_notes(totals),
         *_facts(levels, totals, shards),
@@ -161,6 +165,16 @@ def _images(said: Documents | None) -> Iterator[RenderableType]:
     yield table
 
 
+def _changes(totals: Totals) -> Iterator[RenderableType]:
+    if not totals.changes:
+        return
+    yield Text("\nChanged in samples that were kept, or let pass")
+    table = _grid("left", "right")
+    for word, n in totals.changes.items():
+        table.add_row("", Text(word), f"{n:,}")
+    yield table
+
+
 def _worst_hosts(totals: Totals) -> list[tuple[str, int]]:
     return sorted(totals.hosts.items(), key=lambda item: (-item[1], item[0]))[:_HOSTS]
 
@@ -187,14 +201,18 @@ def _notes(totals: Totals) -> Iterator[RenderableType]:
 def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> Iterator[RenderableType]:
     facts = totals.stage("samples").facts
     said = []
-    if levels.count("asked"):
-        share = share_text(levels.count("kept"), levels.count("asked"))
-        said.append(f"{share} of those asked for were kept")
+    if levels.count(levels.base):
+        share = share_text(levels.count("kept"), levels.count(levels.base))
+        said.append(f"{share} of those {'asked for' if levels.asks else 'chosen'} were kept")
+    if totals.annotations[0]:
+        size, requests = totals.annotations
+        said.append(f"annotations: {size_text(size)} received in {requests:,} requests")
     if facts["bytes_in"]:
         said.append(f"{size_text(facts['bytes_in'])} received in {int(facts['requests']):,} requests")
     if totals.started_at is not None and totals.finished_at is not None:
         span_s = totals.finished_at - totals.started_at
-        rate = f", {levels.count('asked') / span_s:,.1f} addresses a second" if span_s >= 1 else ""
+        what = "addresses" if levels.asks else "samples"
+        rate = f", {levels.count(levels.base) / span_s:,.1f} {what} a second" if span_s >= 1 else ""
         said.append(f"{duration_text(span_s)} from the first task to the last{rate}")
     if shards is not None:
         said.append(f"{shards[0]:,} shard{'s' if shards[0] != 1 else ''}, {size_text(shards[1])}")
@@ -208,7 +226,7 @@ def _next(levels: Funnel, begun: Begun, where: str) -> Iterator[RenderableType]:
             f"still to read: {levels.files - levels.files_read:,} of {levels.files:,} annotation files"
         )
     if "selected" in waiting:
-        yield Text(f"still to ask for: {waiting['selected']:,}")
+        yield Text(f"still to {'ask for' if levels.asks else 'read'}: {waiting['selected']:,}")
     if "kept" in waiting:
         yield Text(f"still to pack: {waiting['kept']:,}")
     if not levels.complete:

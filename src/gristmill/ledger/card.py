@@ -82,7 +82,7 @@ def card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> str:
         _funnel_table(levels),
         _loss_tables(levels),
         _loading(folder.resolve().name, schema, shards),
-        _licence(recipe),
+        _licence(recipe, schema),
         _traps(recipe),
         _citation(recipe),
     )
@@ -110,7 +110,9 @@ def _front_matter(recipe: Recipe, levels: Funnel, schema: Sequence[Json]) -> str
         **_hub_license(recipe),
         "pretty_name": recipe.title,
         "size_categories": [_size_category(levels.count("packed"))],
-        "task_categories": ["image-to-text", "image-text-to-text"],
+        "task_categories": ["image-to-text", "image-text-to-text"]
+        if _pictures(schema)
+        else ["text-generation", "question-answering"],
         "source_datasets": [source.hub for source in recipe.sources if source.hub],
         "tags": ["webdataset", "gristmill"],
         "configs": [
@@ -161,11 +163,13 @@ def _contents(schema: Sequence[Json]) -> str:
     media = [part for part in parts if part not in ("txt", "json")]
     lines = [f"- `<key>.{part}`: the picture as stored" for part in media]
     lines += ["- `<key>.txt`: its text"] if "txt" in parts else []
-    lines.append(
-        "- `<key>.json`: `url`; `sha256`, `md5` and `bytes` of the picture as it came; `original_width`, "
-        "`original_height`; `width`, `height`, `stored_bytes` as stored; `phash` and `phash_distance`; "
-        "`origin` (file and row); `upstream`, the row verbatim"
+    facts = (
+        "`url`; `sha256`, `md5` and `bytes` of the picture as it came; `original_width`, `original_height`; `width`, "
+        "`height`, `stored_bytes` as stored; `phash` and `phash_distance`"
+        if media
+        else "`turns`, each with its `role` and text"
     )
+    lines.append(f"- `<key>.json`: {facts}; `origin` (file and row); `upstream`, the row verbatim")
     return (
         "## What is in it\n\n"
         "`shards/*.tar` in WebDataset form. Keys are unique and the same on every run.\n\n"
@@ -243,10 +247,13 @@ def _funnel_table(levels: Funnel) -> str:
 
 
 def _loss_tables(levels: Funnel) -> str:
-    asked = levels.count("asked")
+    asked = levels.count(levels.base)
     if not asked:
         return ""
-    blocks = ["## Losses by reason", f"Shares are of the {asked:,} samples asked for."]
+    blocks = [
+        "## Losses by reason",
+        f"Shares are of the {asked:,} samples {'asked for' if levels.asks else 'chosen'}.",
+    ]
     for group, reasons in grouped(levels.dropped(after_selection=True)).items():
         rows = [(f"`{r}`", f"{n:,}", share_text(n, asked), explained(r)) for r, n in reasons.items()]
         blocks += [f"{ADVICE[group]}", _table(("reason", "number", "share", "meaning"), rows)]
@@ -255,8 +262,9 @@ def _loss_tables(levels: Funnel) -> str:
 
 def _loading(name: str, schema: Sequence[Json], shards: Sequence[ShardInfo]) -> str:
     parts = [field["name"] for field in schema]
-    picture = next((p for p in parts if p.rpartition(".")[2] in IMAGE_PARTS), "jpg")
-    wanted = ", ".join(f'"{p}"' for p in (picture, *(p for p in ("txt", "json") if p in parts)))
+    wanted = ", ".join(
+        f'"{p}"' for p in (*_pictures(schema)[:1], *(p for p in ("txt", "json") if p in parts))
+    )
     last = Path(shards[-1].path).stem if shards else "00000"
     return f"""## How to load it
 
@@ -281,9 +289,17 @@ The features are declared above on purpose: without them `datasets` looks at the
 silently leaves out what later ones have."""
 
 
-def _licence(recipe: Recipe) -> str:
+def _pictures(schema: Sequence[Json]) -> list[str]:
+    """Parts that are pictures."""
+    return [field["name"] for field in schema if field["name"].rpartition(".")[2] in IMAGE_PARTS]
+
+
+def _licence(recipe: Recipe, schema: Sequence[Json]) -> str:
+    said = f"## Licence\n\n{recipe.license}, as upstream states it."
+    if not _pictures(schema):
+        return said
     return (
-        f"## Licence\n\n{recipe.license}, as upstream states it. {REDISTRIBUTION[recipe.redistribution]} "
+        f"{said} {REDISTRIBUTION[recipe.redistribution]} "
         "Each picture has its own owner, whatever the licence of the list says."
     )
 

@@ -1,4 +1,4 @@
-"""The funnel of a dataset: six levels, each the sum of the next, what was lost on the way, and what waits."""
+"""The funnel of a dataset: its levels, each the sum of the next, what was lost on the way, and what waits."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ _DOCUMENTS = {
     "fetched": "whose images arrived",
     "kept": "kept, with good pictures",
 }
+_READ = {
+    **_ROWS,
+    "read": "read as samples",
+    "kept": "kept as good samples",
+}
+"""Where no step asks for anything: the annotation files hold the samples themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +68,19 @@ class Funnel:
         adds_up: The first level is what the annotation files hold, as far as they were read.
         files_read: Annotation files whose rows all have a fate or were handed on.
         complete: All files were read and nothing waits.
+        asks: Media are asked for; otherwise there are no levels ``asked`` and ``fetched``, but one ``read``.
     """
 
     levels: tuple[Level, ...]
     adds_up: bool
     files: int
     files_read: int
+    asks: bool = True
+
+    @property
+    def base(self) -> str:
+        """The level that shares of what was kept are of: what was asked for, or chosen where nothing is."""
+        return "asked" if self.asks else "selected"
 
     @property
     def complete(self) -> bool:
@@ -123,24 +136,30 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
     read = asked + lost[Phase.READING].total()
     selected = max(rows.kept, read)
     annotated = selected + lost[Phase.SELECTING].total()
-    titles = _DOCUMENTS if samples.media else _ROWS
+    asks = any(step["step"] == "crawl" for step in begun.identity["steps"])
+    titles = _READ if not asks else _DOCUMENTS if samples.media else _ROWS
 
     def level(name: str, count: int, phase: Phase | None = None, waiting: int = 0) -> Level:
         reasons = dict(lost[phase].most_common()) if phase else {}
         return Level(name=name, title=titles[name], count=count, phase=phase, lost=reasons, waiting=waiting)
 
+    if asks:
+        between = [level("asked", asked, Phase.FETCHING), level("fetched", fetched, Phase.CHECKING)]
+    else:
+        lost[Phase.CHECKING] += lost[Phase.FETCHING]
+        between = [level("read", asked, Phase.CHECKING)]
     return Funnel(
         levels=(
             level("annotated", annotated, Phase.SELECTING),
             level("selected", selected, Phase.READING, selected - read),
-            level("asked", asked, Phase.FETCHING),
-            level("fetched", fetched, Phase.CHECKING),
+            *between,
             level("kept", kept, Phase.PACKING, kept - packed - lost[Phase.PACKING].total()),
             level("packed", packed),
         ),
         adds_up=not rows.tasks or annotated == rows.samples_in,
         files=len(begun.inputs),
         files_read=rows.tasks,
+        asks=asks,
     )
 
 
@@ -177,4 +196,5 @@ def _of_mixture(totals: Totals, begun: Begun) -> Funnel:
         adds_up=scatter.tasks < len(begun.inputs) or waiting == 0,
         files=len(begun.inputs),
         files_read=scatter.tasks,
+        asks=False,
     )

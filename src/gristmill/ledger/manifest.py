@@ -68,6 +68,7 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
         "complete": levels.complete and levels.adds_up,
         "counts": _counts(levels, totals, shards),
         "dropped": levels.dropped(),
+        "changes": totals.changes,
         "funnel": levels.to_json(),
         **({"documents": pages.to_json()} if pages else {}),
         "recipe": begun.recipe,
@@ -99,6 +100,8 @@ def _counts(levels: Funnel, totals: Totals, shards: list[ShardInfo]) -> dict[str
         "files_read": levels.files_read,
         "shards": len(shards),
         "shard_bytes": sum(shard.size_bytes for shard in shards),
+        "annotation_bytes": totals.annotations[0],
+        "annotation_requests": totals.annotations[1],
         "requests": int(facts["requests"]),
         "received_bytes": int(facts["bytes_in"]),
     }

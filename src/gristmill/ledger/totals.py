@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from gristmill.spec.sample import CHANGES
 from gristmill.spec.task import TaskRecord
 
 __all__ = ["StageTotals", "Totals", "total"]
@@ -53,6 +54,19 @@ class Totals:
     notes: list[str] = field(default_factory=list)
     started_at: float | None = None
     finished_at: float | None = None
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """What steps changed in samples or let pass in spite of a finding, the most frequent first."""
+        facts = self.stage("samples").facts
+        found = {w.partition(".")[2]: int(n) for w, n in facts.items() if w.startswith(f"{CHANGES}.")}
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    @property
+    def annotations(self) -> tuple[int, int]:
+        """Bytes and requests for the annotation files, as far as they were fetched."""
+        stages = [self.stage(name).facts for name in ("survey", "rows")]
+        return int(sum(f["bytes_in"] for f in stages)), int(sum(f["requests"] for f in stages))
 
     def stage(self, name: str) -> StageTotals:
         """Totals of one stage; zeros if none of its tasks is done."""

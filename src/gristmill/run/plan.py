@@ -16,8 +16,10 @@ from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import Layout
 from gristmill.run.mixture import schedule_for
 from gristmill.run.stages import stages_of
+from gristmill.shards.footers import FOOTER_BYTES
 from gristmill.spec.errors import SourceError
 from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import SurveyStep
 
 __all__ = ["Planned", "plan"]
 
@@ -35,7 +37,9 @@ class Planned:
     """The figures of a run. None where nothing is known; estimates are the recipe's.
 
     Attributes:
-        fetch_bytes: Annotations that are not on this machine yet.
+        fetch_bytes: Annotations that are not on this machine yet; at most, where not all of them are needed.
+        fetch_requests: Requests for them; at least.
+        samples: Rows that will be chosen.
         requests: Media to be asked for.
         receive_bytes: What their answers will amount to.
         disk_bytes: Most that lies on disk at once: shards, as much again for media not yet packed, and the
@@ -48,8 +52,10 @@ class Planned:
     access: dict[str, str]
     files: int
     fetch_bytes: int
+    fetch_requests: int
     rows: int | None
     rows_are: str
+    samples: int | None
     requests: int | None
     receive_bytes: int | None
     shard_bytes: int | None
@@ -66,11 +72,16 @@ class Planned:
         """For a person."""
         lines = [f"{self.name} {self.version}"]
         lines += [f"source {key:<11} {place}; {self.access[key]}" for key, place in self.sources.items()]
-        lines.append(f"annotation files   {self.files:,}; {_size(self.fetch_bytes)} to fetch")
+        fetch = f"{_size(self.fetch_bytes)} to fetch"
+        if self.fetch_requests:
+            fetch += f" at most, in about {self.fetch_requests:,} requests"
+        lines.append(f"annotation files   {self.files:,}; {fetch}")
         lines.append(f"rows               {_number(self.rows)} ({self.rows_are})")
-        lines.append(
-            f"requests           {_number(self.requests)}, about {_size(self.receive_bytes)} to receive"
-        )
+        lines.append(f"of them chosen     about {_number(self.samples)}")
+        if self.requests != 0:
+            lines.append(
+                f"requests           {_number(self.requests)}, about {_size(self.receive_bytes)} to receive"
+            )
         lines.append(f"shards             about {_size(self.shard_bytes)}")
         lines.append(f"disk, at most      about {_size(self.disk_bytes)}")
         if self.tasks_left is not None:
@@ -115,12 +126,14 @@ def plan(
         rows: int | None = sum(source.rows or 0 for source in recipe.sources) or None
         rows_are = "as published"
         fetch = largest = sum(source.size_bytes or 0 for source in published)
+        remote = sum(source.files or 0 for source in published)
         places = {s.key: s.home or s.by_hand or "?" for s in recipe.sources}
     else:
         resolved = resolve(recipe, replaced)
         files, places = len(resolved.inputs), resolved.sources
         rows, rows_are = _count_rows(recipe, resolved)
         fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)
+        remote = sum(file.path is None for file in resolved.inputs)
         largest = max((file.size_bytes for file in resolved.inputs if file.path is None), default=0)
     chosen = None if rows is None else _chosen(recipe, rows)
     if only is not None:
@@ -128,6 +141,7 @@ def plan(
     done, left = _tasks(recipe, resolved, folder, only) if folder and resolved else (0, None)
     expect = recipe.expect
     requests = _times(chosen, expect.media_per_row)
+    fetch, fetch_requests = _fetching(recipe, remote, fetch, chosen)
     shards = _times(_times(chosen, expect.kept_share or 1.0), expect.stored_bytes)
     return Planned(
         name=recipe.public_name,
@@ -136,8 +150,10 @@ def plan(
         access={source.key: _ACCESS[source.access] for source in recipe.sources},
         files=files,
         fetch_bytes=fetch,
+        fetch_requests=fetch_requests,
         rows=rows,
         rows_are=rows_are,
+        samples=chosen,
         requests=requests,
         receive_bytes=_times(_times(requests, expect.kept_share or 1.0), expect.received_bytes),
         shard_bytes=shards,
@@ -152,6 +168,19 @@ def _chosen(recipe: Recipe, rows: int) -> int:
     table = stages_of(recipe).table
     expected = table.expected_rows(rows) if table else None
     return int(rows * recipe.expect.selected_share) if expected is None else expected
+
+
+def _fetching(recipe: Recipe, files: int, size_bytes: int, chosen: int | None) -> tuple[int, int]:
+    """Bytes and requests for annotation files that lie elsewhere.
+
+    A file costs two requests. Where files are surveyed, each costs one for its footer; then those that hold chosen
+    rows (no more of them than there are rows) cost their footer again and, at most, all of their bytes.
+    """
+    if not isinstance(stages_of(recipe).table, SurveyStep) or not files:
+        return size_bytes, 2 * files
+    touched = files if chosen is None else min(files, chosen)
+    footers = (files + touched) * FOOTER_BYTES
+    return min(size_bytes * touched // files + footers, size_bytes + footers), files + 3 * touched
 
 
 def _times(value: int | None, factor: float | None) -> int | None:

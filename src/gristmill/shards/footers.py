@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 
 from gristmill.spec.errors import SourceError, UsageError
 
-__all__ = ["column_ranges", "read_footer"]
+__all__ = ["FOOTER_BYTES", "column_ranges", "read_footer"]
+
+FOOTER_BYTES = 64 << 10
+"""What is read of a file's end, in the hope that the footer is no longer."""
 
 _MAGIC = b"PAR1"
-_GUESS_BYTES = 64 << 10
 _END_BYTES = 8
 _MOST_BYTES = 256 << 20
 _SPARE_BYTES = 128  # some writers leave a page's header out of a chunk's size (PARQUET-816)
@@ -32,7 +34,7 @@ def read_footer(name: str, size_bytes: int, read: Callable[[int, int], bytes]) -
     Raises:
         SourceError: Not Parquet.
     """
-    start = max(0, size_bytes - _GUESS_BYTES)
+    start = max(0, size_bytes - FOOTER_BYTES)
     tail = read(start, size_bytes)
     if len(tail) < _END_BYTES + len(_MAGIC) or tail[-4:] != _MAGIC:
         raise SourceError(f"{name} is not a Parquet file: it does not end in PAR1.")

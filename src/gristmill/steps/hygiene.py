@@ -32,7 +32,7 @@ _ROLES = {"user": "question", "assistant": "answer"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextHygiene(SampleStep):
     """Look at the text of every turn. What is kept in spite of a finding, or changed, is named in the sample's
-    column ``changes`` and counted in the record.
+    column ``changes``, which is an empty list where there is nothing to name, and counted in the record.
 
     Attributes:
         media_tokens: Literal ``tokens`` in text: ``keep``, ``neutralise`` (``<image>`` becomes ``<IMAGE>``) or
@@ -81,10 +81,9 @@ class TextHygiene(SampleStep):
                 if drop is not None:
                     return drop
                 changes.append(change)
-        if not changes:
-            return sample
+        turns = tuple(map(self._cleaned, sample.turns)) if changes else sample.turns
         columns = {**sample.columns, CHANGES: [*sample.columns.get(CHANGES, ()), *dict.fromkeys(changes)]}
-        return replace(sample, turns=tuple(map(self._cleaned, sample.turns)), columns=columns)
+        return replace(sample, turns=turns, columns=columns)
 
     def _found(self, turn: Turn) -> Iterator[tuple[Drop | None, str]]:
         """What there is to say of a turn: why it costs the sample, or the word for what is done about it."""

@@ -107,6 +107,7 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "chosen": levels.count("selected"),
         "documents": documents(totals, levels),
         "images": _images(documents(totals, levels)),
+        "changes": _bars(list(totals.changes.items()), levels.count("kept")),
         "hosts": _hosts(totals),
         "statuses": _statuses(measures),
         "charts": _charts(measures),
@@ -178,17 +179,24 @@ def _when(totals: Totals) -> str:
 def _tiles(levels: Funnel, totals: Totals, stored_bytes: int, shards: int) -> list[tuple[str, str, str]]:
     """The numbers that are asked for first: value, label, remark."""
     facts = totals.stage("samples").facts
-    asked, kept = levels.count("asked"), levels.count("kept")
+    asked, kept = levels.count(levels.base), levels.count("kept")
     packed = levels.count("packed")
+    received, requests = (
+        (int(facts["bytes_in"]), int(facts["requests"])) if levels.asks else totals.annotations
+    )
     return [
-        (share_text(kept, asked), "kept of those asked for", f"{kept:,} of {asked:,}"),
+        (
+            share_text(kept, asked),
+            f"kept of those {'asked for' if levels.asks else 'chosen'}",
+            f"{kept:,} of {asked:,}",
+        ),
         (f"{packed:,}", "samples in the shards", f"of {levels.count('annotated'):,} upstream rows"),
         (
             size_text(stored_bytes),
             f"in {shards:,} shard{'s' if shards != 1 else ''}",
             f"{size_text(stored_bytes / packed)} a sample" if packed else "",
         ),
-        (size_text(facts["bytes_in"]), "received", f"{int(facts['requests']):,} requests"),
+        (size_text(received), "received", f"{requests:,} requests"),
     ]
 
 
