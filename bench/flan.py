@@ -43,7 +43,7 @@ def flan_set(codec: str, files: int = FILES) -> Path:
         pool = _text_pool(np.random.default_rng(SEED))
         for name in FOLDERS:
             (making / name).mkdir(parents=True)
-        with ThreadPoolExecutor(2) as writers:  # a table at a time each: a set is larger than memory should be
+        with ThreadPoolExecutor(2) as writers:  # a table at a time each
             list(writers.map(lambda number: _write(making, pool, number, codec), range(files)))
         making.rename(folder)
     return folder
