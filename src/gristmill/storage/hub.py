@@ -162,12 +162,14 @@ def read_range(repo: str, revision: str, name: str, size_bytes: int, start: int,
     Raises:
         AccessError, SourceError: As for :func:`list_files`; also where another number of bytes comes.
     """
-    for attempt in range(1, _RANGE_TRIES):
+    last: SourceError | None = None
+    for attempt in range(_RANGE_TRIES):
+        time.sleep(_RANGE_WAIT_S * attempt)
         try:
             return _range(repo, revision, name, size_bytes, start, stop)
-        except SourceError:
-            time.sleep(_RANGE_WAIT_S * attempt)
-    return _range(repo, revision, name, size_bytes, start, stop)
+        except SourceError as err:
+            last = err
+    raise SourceError(f"{name}: {last}") from last
 
 
 def _range(repo: str, revision: str, name: str, size_bytes: int, start: int, stop: int) -> bytes:
