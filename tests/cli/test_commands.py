@@ -194,6 +194,7 @@ def test_help_of_every_command_has_an_example() -> None:
         "retry",
         "verify",
         "export",
+        "import",
         "crawl",
         "clean",
         "demo",

@@ -223,6 +223,22 @@ def test_exporting_damaged_shards(imported: Path, tmp_path: Path) -> None:
         assert "DAMAGED" in gristmill("verify", copy, code=1).stdout
 
 
+def test_a_dataset_that_is_not_finished(pickles: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, body in (
+        ("a.pkl", (pickles / "part-00000.pkl").read_bytes()),
+        ("b.pkl", b"\x80\x04]cos\nsystem\n."),
+    ):
+        (tmp_path / "in" / name).write_bytes(body)
+    words = ("--shard-samples", "2", "--workers", "1")
+    gristmill("import", tmp_path / "in", "--from", "vila", "--out", tmp_path / "out", *words, code=1)
+    done = gristmill("export", tmp_path / "out", "--to", "vila", "--out", tmp_path / "x")
+    assert "out is not finished: it has 2 shards so far" in done.stderr
+    assert "2 shards, 4 samples as vila" in done.stdout
+    done = gristmill("export", tmp_path / "out", "--to", "vila-unsharded", "--out", tmp_path / "y", code=3)
+    assert "One pickle for all of it can be written when it is" in said(done)
+
+
 def test_a_dataset_without_shards_yet(pickles: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.pkl").write_bytes(b"\x80\x04]cos\nsystem\n.")

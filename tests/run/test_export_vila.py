@@ -9,13 +9,18 @@ import pytest
 from made_shards import caption, conversation, document, finished, picture
 from vila_loaders import MMC4, TOKEN, Coyo, VFlan
 
-from gristmill.run.export_vila import Manner, export_parts, export_whole
+from gristmill.run import export_vila
+from gristmill.run.export_vila import Manner, export_parts
 from gristmill.spec.errors import UsageError
 from gristmill.storage.files import whole_file
 
 
 def parts(folder, infos, out, **manner):
     return list(export_parts(folder, infos, out, Manner(**manner)))[-1]
+
+
+def export_whole(*given):
+    return list(export_vila.export_whole(*given))[-1]
 
 
 def tree(folder):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gristmill.cli.options import json_option
-from gristmill.spec.errors import UsageError
+from gristmill.spec.errors import Incomplete, UsageError
 
 if TYPE_CHECKING:
     from gristmill.run.export import Exported
@@ -76,15 +76,15 @@ def command(
     shards = finished_shards(opened.folder, opened.ledger)
     if out is None:
         raise UsageError("name the folder to write into with --out")
+    _check_finished(opened, len(shards), whole=format_ == "vila-unsharded")
     manner = Manner(leave_out=leave_out, spread=spread_images)
     if format_ == "vila":
         done = _watched(export_parts(opened.folder, shards, out, manner), len(shards))
     elif format_ == "interleaved-parquet":
         done = _watched(export_interleaved(opened.folder, shards, out, manner), len(shards))
     elif format_ == "vila-unsharded":
-        done = export_whole(
-            opened.folder, shards, out, _published_name(opened) if name is None else name, manner
-        )
+        name = _published_name(opened) if name is None else name
+        done = _watched(export_whole(opened.folder, shards, out, name, manner), len(shards))
     else:
         export_wids(opened.folder, shards, opened.begun.name, out)
         done = Exported(shards=len(shards), samples=sum(shard.samples for shard in shards))
@@ -100,6 +100,21 @@ def _watched(steps: Iterator[Exported], shards: int) -> Exported:
     if watched:
         click.echo(err=True)
     return done
+
+
+def _check_finished(opened: Opened, shards: int, *, whole: bool) -> None:
+    """Say so where the dataset has not all of its shards yet; one pickle of all of them is then refused."""
+    from gristmill.ledger.funnel import funnel
+    from gristmill.ledger.totals import total
+
+    if funnel(total(opened.ledger.records.values()), opened.begun).complete:
+        return
+    told = f"{opened.folder} is not finished: it has {shards:,} shards so far (gristmill status {opened.folder})."
+    if whole:
+        raise Incomplete(
+            f"{told} One pickle for all of it can be written when it is; --to vila writes what there is."
+        )
+    click.echo(f"gristmill: {told} The same command adds the others when they are there.", err=True)
 
 
 def _published_name(opened: Opened) -> str:
@@ -127,7 +142,8 @@ def _tell(done: Exported, format_: str, out: Path, *, as_json: bool) -> None:
         )
         return
     form = f", for VILA's {done.form} loader" if format_.startswith("vila") else ""
-    click.echo(f"{out}: {done.shards:,} shards, {done.samples:,} samples as {format_}{form}")
+    shards = f"{done.shards:,} shard{'' if done.shards == 1 else 's'}"
+    click.echo(f"{out}: {shards}, {done.samples:,} samples as {format_}{form}")
     if done.left_out:
         click.echo(f"  left out, because they do not fit: {done.left_out:,} samples")
     for reason, count in sorted(done.reasons.items()):

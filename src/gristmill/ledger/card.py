@@ -89,7 +89,7 @@ def card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> str:
     return _front_matter(recipe, levels, schema) + "\n\n".join(s for s in sections if s) + "\n"
 
 
-_COMMANDS = {"crawl": ("crawl", "URLS"), "import": ("import", "DIR", "--from", "vila")}
+_COMMANDS = {"crawl": ("crawl", "URLS"), "import": ("import", "PICKLES", "--from", "vila")}
 """Commands of their own for recipes that are built from arguments."""
 
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from gristmill.run.export import Exported, check_folder, shard_samples
 from gristmill.shards.lossless import loads
@@ -60,7 +59,9 @@ def export_parts(folder: Path, shards: list[ShardInfo], out: Path, manner: Manne
         stamp = _stamp(maker, manner, [shard])
         if not (out / count_name).exists():  # written last, so it says that the pickle is whole
             with whole_file(out / pickle_name) as stream:
-                items = _write(stream, stamp, folder, [shard], maker, manner, done)
+                items = PickledList(stream, stamp)
+                _add_shard(items, folder, shard, maker, manner, done)
+                items.close()
             write_whole(out / count_name, items.count_text())
             count = items.count
         else:
@@ -71,8 +72,13 @@ def export_parts(folder: Path, shards: list[ShardInfo], out: Path, manner: Manne
         yield done
 
 
-def export_whole(folder: Path, shards: list[ShardInfo], out: Path, name: str, manner: Manner) -> Exported:
+def export_whole(
+    folder: Path, shards: list[ShardInfo], out: Path, name: str, manner: Manner
+) -> Iterator[Exported]:
     """Write one ``NAME.pkl`` of all shards, as VILA's vflan loader reads a folder without counts.
+
+    Yields:
+        The same account after each shard.
 
     Raises:
         UsageError: ``out`` holds something else than pickles, or a sample does not fit.
@@ -90,19 +96,24 @@ def export_whole(folder: Path, shards: list[ShardInfo], out: Path, name: str, ma
     path = out / f"{name}.pkl"
     neighbours = {entry.name for entry in out.glob("*.pkl")} if out.is_dir() else set()
     check_folder(out, {*neighbours, path.name}, _UNSHARDED)
-    done = Exported(form=maker.form, shards=len(shards))
+    done = Exported(form=maker.form)
     stamp = _stamp(maker, manner, shards)
     if path.exists() and stamp_of(path) != stamp:
         raise UsageError(
             f"{path} is there and was made of something else. Remove it, or choose another --name."
         )
     if path.exists() and not manner.leave_out:
-        done.samples = sum(shard.samples for shard in shards)
-        return done
+        done.shards, done.samples = len(shards), sum(shard.samples for shard in shards)
+        yield done
+        return
     with whole_file(path) as stream:
-        done.samples = _write(stream, stamp, folder, shards, maker, manner, done).count
-    done.left_out = sum(shard.samples for shard in shards) - done.samples
-    return done
+        items = PickledList(stream, stamp)
+        for shard in shards:
+            _add_shard(items, folder, shard, maker, manner, done)
+            done.shards, done.samples = done.shards + 1, items.count
+            done.left_out = done.reasons.total() - done.reasons["pictures_spread"]
+            yield done
+        items.close()
 
 
 def _maker(folder: Path, shards: list[ShardInfo], manner: Manner) -> ItemMaker:
@@ -136,21 +147,11 @@ def _stamp(maker: ItemMaker, manner: Manner, shards: list[ShardInfo]) -> str:
     )
 
 
-def _write(
-    stream: BinaryIO,
-    stamp: str,
-    folder: Path,
-    shards: list[ShardInfo],
-    maker: ItemMaker,
-    manner: Manner,
-    done: Exported,
-) -> PickledList:
-    items = PickledList(stream, stamp)
-    for shard in shards:
-        for sample in shard_samples(folder, shard):
-            _add(items, sample, maker, manner, done, folder / shard.path)
-    items.close()
-    return items
+def _add_shard(
+    items: PickledList, folder: Path, shard: ShardInfo, maker: ItemMaker, manner: Manner, done: Exported
+) -> None:
+    for sample in shard_samples(folder, shard):
+        _add(items, sample, maker, manner, done, folder / shard.path)
 
 
 def _add(

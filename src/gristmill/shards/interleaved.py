@@ -22,7 +22,7 @@ from gristmill.spec.sample import Json
 
 __all__ = ["InterleavedWriter", "interleaved_row", "made_of"]
 
-_GROUP_BYTES = 64 << 20
+_GROUP_BYTES = 32 << 20
 _ROLES = frozenset({"caption", "document"})
 _FEATURES = {
     "images": {"feature": {"_type": "Image"}, "_type": "List"},
@@ -98,7 +98,7 @@ def _flat_facts(record: Mapping[str, Json]) -> dict[str, Json]:
 
 
 class InterleavedWriter:
-    """Writes rows to a stream in row groups that close at 64 MiB of pictures and text.
+    """Writes rows to a stream in row groups that close at 32 MiB of pictures and text.
 
     The footer is written when the block ends.
 
