@@ -1,5 +1,6 @@
 """Journals: what counts after kills, beside other writers, and in whatever order they are read."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -235,3 +236,16 @@ def test_records_survive_msgspec_and_pickle(tmp_path):
     one = record(5)
     assert pickle.loads(pickle.dumps(one)) == one
     assert msgspec.json.decode(msgspec.json.encode(one), type=TaskRecord) == one
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations("abc")))
+def test_what_was_done_anew_holds_in_whatever_order_journals_are_read(tmp_path, order):
+    """Done, taken back by another process, done anew by a third."""
+    first, second = record(1), record(1, finished_at=1_700_000_900.0, kept=5, dropped={"http_404": 2})
+    commit(tmp_path, first, name=f"{order[0]}.jsonl")
+    ledger = Ledger(tmp_path)
+    ledger.void(first.task_id)
+    ledger.close()
+    rename_journal(tmp_path, f"{order[1]}.jsonl")
+    commit(tmp_path, second, name=f"{order[2]}.jsonl")
+    assert Ledger(tmp_path).records == {first.task_id: second}

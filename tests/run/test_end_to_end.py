@@ -73,7 +73,7 @@ def test_running_again_does_nothing(small, web):
 
 
 def test_the_stage_to_stop_after(small, web, tmp_path):
-    for last, tasks in (("rows", {"rows"}), ("samples", {"samples"}), ("pack", {"pack"})):
+    for last, tasks in (("rows", {"rows"}), ("samples", {"samples"}), ("pack", {"pack", "census"})):
         ended, watcher = run_here(small.place, tmp_path / "out", last=last)
         assert {record.stage for record in watcher.committed_tasks} == tasks
         assert ended.complete == (last == "pack")
@@ -264,7 +264,7 @@ def test_a_shard_lost_after_cleaning_is_fetched_again(small, web, tmp_path):
     assert ended.complete
     assert tree_of(folder) == small.shards
     assert 15 <= web.hits.total() < 60
-    assert any("asked for again" in said for said in watcher.said)
+    assert any("made anew first" in said for said in watcher.said)
     assert run_here(small.place, folder)[1].committed_tasks == []
 
 

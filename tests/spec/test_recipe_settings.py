@@ -31,7 +31,7 @@ class KeepSharp(SampleStep):
 
 def test_a_step_that_reads_what_no_earlier_step_writes():
     with pytest.raises(
-        RecipeError, match=r"keep reads \['media.sharpness'\].*\n.*parse, select, crawl, pack"
+        RecipeError, match=r"keep reads \['media.sharpness'\].*\n.*parse, select, crawl, same_picture, pack"
     ):
         replace(COYO, steps=(*COYO.steps, KeepSharp()))
     assert replace(COYO, steps=(*COYO.steps, KeepSharp()), writes=COYO.writes | KeepSharp.reads)
@@ -50,7 +50,7 @@ def test_a_source_on_the_hub_is_pinned():
         Source(key="a", hub="owner/name")
 
 
-@pytest.mark.parametrize("steps", [(), (0,), (1, 2), (0, 1), (2, 1, 0), (0, 2, 1), (0, 0, 2)])
+@pytest.mark.parametrize("steps", [(), (0,), (1, 3), (0, 1), (3, 1, 0), (0, 3, 1), (0, 0, 3), (0, 1, 2)])
 def test_steps_in_another_order_than_stages_allow(steps):
     with pytest.raises(RecipeError, match="expected one step over the table"):
         stages_of(replace(COYO, steps=tuple(COYO.steps[n] for n in steps)))

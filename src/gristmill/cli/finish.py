@@ -10,10 +10,10 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.begin import Job
 from gristmill.run.drive import Ended, run
-from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER
+from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER, SIFT
 from gristmill.spec.errors import Incomplete, UnknownName
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import Barrier, Exchange, TableStep
+from gristmill.spec.step import Barrier, Census, Exchange, TableStep
 from gristmill.storage.arrow import without_pandas
 
 __all__ = ["last_stage", "run_and_tell", "write_papers"]
@@ -29,13 +29,8 @@ def last_stage(recipe: Recipe, step_name: str | None) -> str:
         return PACK
     for step in recipe.steps:
         if step.name == step_name:
-            return (
-                ROWS
-                if isinstance(step, TableStep)
-                else PACK
-                if isinstance(step, Barrier | Exchange)
-                else SAMPLES
-            )
+            shapes = ((TableStep, ROWS), (Census, SIFT), (Barrier | Exchange, PACK))
+            return next((stage for shape, stage in shapes if isinstance(step, shape)), SAMPLES)
     raise UnknownName("step", step_name, tuple(step.name for step in recipe.steps))
 
 

@@ -28,6 +28,7 @@ __all__ = ["funnel_json", "print_status", "render_funnel"]
 
 _HOSTS = 10
 _NOTES = 5
+_SAME = 3
 _LOG_WIDTH = 120
 _TONES = {
     Losses.LATER: "yellow",
@@ -80,6 +81,7 @@ def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]
         "annotation_bytes": totals.annotations[0],
         "annotation_requests": totals.annotations[1],
         "hosts": dict(_worst_hosts(totals)),
+        "same_pictures": totals.census or {},
         "requests": int(facts["requests"]),
         "received_bytes": int(facts["bytes_in"]),
         "started_at": totals.started_at,
@@ -105,6 +107,7 @@ def render_funnel(
         *_images(documents(totals, levels)),
         *_changes(totals),
         *_hosts(totals),
+        *_same_pictures(totals.census or {}),
         *_notes(totals),
         *_facts(levels, totals, shards),
         *_next(levels, begun, where),
@@ -186,6 +189,24 @@ def _hosts(totals: Totals) -> Iterator[RenderableType]:
     table = _grid("left", "right")
     for host, n in _worst_hosts(totals):
         table.add_row("", Text(host), f"{n:,}")
+    yield table
+
+
+def _same_pictures(found: Mapping[str, Json]) -> Iterator[RenderableType]:
+    """Pictures that many addresses were answered with: the hosts that sent most of them, the largest to look at."""
+    if not found:
+        return
+    yield Text(
+        f"\nThe same picture for many addresses: {found['media']:,} answers with {found['pictures']:,} "
+        f"picture{'s' if found['pictures'] != 1 else ''}"
+    )
+    table = _grid("left", "right", "wrap")
+    for entry in found["hosts"][:_SAME]:
+        table.add_row("", Text(entry["host"]), f"{entry['media']:,}")
+    for picture in found["largest"][:_SAME]:
+        like = "identical" if picture["files"] == 1 else f"{picture['files']:,} different files"
+        said = f"{picture['urls']:,} addresses, {like}, for example {picture['example_url']}"
+        table.add_row("", Text("picture", "dim"), "", Text(said, "dim"))
     yield table
 
 

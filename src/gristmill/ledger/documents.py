@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -54,13 +55,15 @@ def most_media(ledger: Ledger) -> int:
 
 def documents(totals: Totals, levels: Funnel) -> Documents | None:
     """The account, or None for a dataset whose samples are not documents."""
-    samples = totals.stage("samples")
+    samples, sift = totals.stage("samples"), totals.stage("sift")
     if not samples.media:
         return None
+    media = Counter(samples.media)
+    media.update(sift.media)
     return Documents(
         annotated=levels.count("annotated"),
         with_images=levels.count("asked"),
-        complete=int(samples.facts["complete"]),
+        complete=int(samples.facts["complete"] + sift.facts["complete"]),
         kept=levels.count("kept"),
-        images={fate: n for fate, n in samples.media.most_common() if n > 0},
+        images={fate: n for fate, n in media.most_common() if n > 0},
     )

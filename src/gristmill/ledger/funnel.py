@@ -122,15 +122,16 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
     if begun.parts:
         return _of_mixture(totals, begun)
     rows, samples, pack = totals.stage("rows"), totals.stage("samples"), totals.stage("pack")
+    sift = totals.stage("sift")  # takes samples away that a crawl had kept
     lost: dict[Phase, Counter[str]] = {phase: Counter() for phase in Phase}
     lost[Phase.SELECTING].update(rows.dropped)
     lost[Phase.PACKING].update(pack.dropped)
     lost[Phase.PACKING].update(totals.stage("scatter").dropped)
-    for reason, number in samples.dropped.items():
+    for reason, number in (*samples.dropped.items(), *sift.dropped.items()):
         lost[phase_of(reason)][reason] += number
 
     packed = pack.kept
-    kept = max(samples.kept, pack.samples_in)
+    kept = max(samples.kept - sift.dropped.total(), pack.samples_in)
     fetched = kept + lost[Phase.CHECKING].total()
     asked = fetched + lost[Phase.FETCHING].total()
     read = asked + lost[Phase.READING].total()

@@ -112,6 +112,9 @@ class Ledger:
     def _take(self, record: TaskRecord) -> TaskRecord | None:
         if (record.task_id, record.finished_at) in self._void:
             return None
+        known = self.records.get(record.task_id)
+        if known is not None and known.finished_at > record.finished_at:
+            return None  # it was taken back and done anew; the line that says so is in a journal still to be read
         self.records[record.task_id] = record
         return record
 

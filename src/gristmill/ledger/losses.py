@@ -70,6 +70,7 @@ _CHECKING = frozenset(
         Reason.HASH_MISMATCH,
         Reason.PHASH_MISMATCH,
         Reason.BAD_BASE64,
+        Reason.SAME_PICTURE,
     }
 )
 _RULES = frozenset(
@@ -92,6 +93,7 @@ _RULES = frozenset(
         Reason.ASPECT,
         Reason.TOO_LARGE,
         Reason.TOO_MANY_PIXELS,
+        Reason.SAME_PICTURE,
         Reason.TAIL,
     }
 )
@@ -155,6 +157,7 @@ _EXPLAINED: Mapping[Reason, str] = {
     Reason.BAD_BASE64: "the text in the picture's place is not Base64",
     Reason.NO_FILE: "the picture file that the row names is not there",
     Reason.NO_IMAGE: "the row holds no picture",
+    Reason.SAME_PICTURE: "a picture that many addresses answer with: a placeholder",
     Reason.TAIL: "in the last, incomplete shard",
     Reason.INTERNAL_ERROR: "an error of ours",
 }

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gristmill.spec.sample import CHANGES
+from gristmill.spec.sample import CHANGES, Json
 from gristmill.spec.task import TaskRecord
 
 __all__ = ["StageTotals", "Totals", "total"]
@@ -52,6 +52,8 @@ class Totals:
     stages: dict[str, StageTotals] = field(default_factory=dict)
     hosts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    census: Json = None
+    """What the last count over all media found; see ``gristmill.steps.same_tally``."""
     started_at: float | None = None
     finished_at: float | None = None
 
@@ -84,6 +86,8 @@ def total(records: Iterable[TaskRecord]) -> Totals:
             hosts[host] += failures
         if len(hosts) > _HOSTS_COUNTED:
             hosts = defaultdict(int, Counter(hosts).most_common(_HOSTS_COUNTED // 2))
+        if record.stage == "census":
+            totals.census = record.survey
         notes.update(dict.fromkeys(record.notes))
         begun = record.finished_at - record.seconds
         totals.started_at = min(totals.started_at or begun, begun)

@@ -11,6 +11,7 @@ from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, T
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
 from gristmill.steps.rows import TakeRows
+from gristmill.steps.same_picture import SamePicture
 
 __all__ = ["PATTERNS", "url_list"]
 
@@ -81,6 +82,7 @@ def url_list(
         steps=(
             TakeRows(columns=columns, unique=url_column),
             Crawl(phash=False, md5=False),
+            SamePicture(),
             Pack(shard_samples=10_000),
         ),
     )

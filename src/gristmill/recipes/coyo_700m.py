@@ -18,6 +18,7 @@ from gristmill.spec.recipe import Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
+from gristmill.steps.same_picture import SamePicture
 from gristmill.steps.select import SelectTop
 
 SCORES = ("clip_similarity_vitb32", "clip_similarity_vitl14")
@@ -82,6 +83,7 @@ RECIPE = Recipe(
     steps=(
         SelectTop(score=SCORES, floor=0.6, share=0.2),
         Crawl(),
+        SamePicture(),
         Pack(shard_samples=12_440),
     ),
     expect=Expect(

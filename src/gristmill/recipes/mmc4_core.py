@@ -21,6 +21,7 @@ from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, T
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
 from gristmill.steps.rows import TakeRows
+from gristmill.steps.same_picture import SamePicture
 
 NEVER_EXISTED = (
     *(3218, 3267, 5064, 5146, 7119, 8991, 9750),
@@ -131,6 +132,7 @@ RECIPE = Recipe(
     steps=(
         TakeRows(part_rows=5000),
         Crawl(phash=False),
+        SamePicture(),
         Pack(shard_samples=1000),
     ),
     expect=Expect(

@@ -11,7 +11,7 @@ from pathlib import Path
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
-from gristmill.run.layout import Layout
+from gristmill.run.layout import Layout, stem
 from gristmill.run.queue import TaskQueue
 from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
 from gristmill.spec.errors import Busy, UsageError
@@ -133,11 +133,11 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
 
 def void_without_media(schedule: TaskQueue, ledger: Ledger) -> int:
     """Take back records whose media, or scattered samples, a task still needs and ``clean`` has removed."""
-    needed = schedule.needed()
+    needed = {stem(path) for path in schedule.needed()}
     voided = 0
     for record in [*ledger.stage(SAMPLES), *ledger.stage(SCATTER)]:
         outputs = [shard for shard in record.outputs if shard.role in ("index", "spool")]
-        wanted = any(shard.path in needed for shard in outputs)
+        wanted = any(stem(shard.path) in needed for shard in outputs)
         if wanted and any(ledger.is_released(record, shard) for shard in outputs):
             ledger.void(record.task_id)
             voided += 1
@@ -149,7 +149,7 @@ def drop_stale(schedule: TaskQueue, ledger: Ledger, layout: Layout) -> None:
 
     There are some only where media had to be asked for again and other answers came than the first time.
     """
-    current = {*schedule.packs, *schedule.fed}
+    current = {*schedule.packs, *schedule.fed, *schedule.judged}
     stale = [r for r in ledger.records.values() if r.stage not in {SURVEY, ROWS} and r.task_id not in current]
     for record in stale:
         ledger.void(record.task_id)
@@ -167,7 +167,7 @@ def _is_lost(shard: ShardInfo, record: TaskRecord, sizes: Mapping[str, int], led
 
 
 def _folders(state: Path) -> list[Path]:
-    return [state / name for name in ("parts", "crawled", "scattered", "records")]
+    return [state / name for name in ("parts", "crawled", "scattered", "decisions", "records")]
 
 
 def _sizes(layout: Layout) -> dict[str, int]:

@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.layout import Layout
+from gristmill.run.layout import Layout, stem
 from gristmill.run.queue import TaskQueue
-from gristmill.run.stages import SAMPLES
+from gristmill.run.stages import SAMPLES, SIFT
 from gristmill.spec.errors import Busy
 from gristmill.storage.leases import Leases
 
@@ -50,14 +50,16 @@ def _spent(layout: Layout, schedule: TaskQueue, ledger: Ledger) -> list[Path]:
     for task_id, task in schedule.packs.items():
         if task_id in ledger.records and not schedule.scatters:
             for shard, (start, stop) in zip(task.inputs, task.decision["slices"], strict=True):
-                packed[shard.path] += stop - start
+                packed[stem(shard.path)] += stop - start
     spent, recorded = [], set()
+    sifted = {stem(i.path): i.samples for r in ledger.stage(SIFT) if (i := r.output("index")) is not None}
     for record in ledger.stage(SAMPLES):
         index, spool = record.output("index"), record.output("spool")
         if index is None or spool is None:
             continue
         recorded.add(spool.path)
-        all_packed = schedule.complete if schedule.scatters else packed[index.path] == index.samples
+        wanted = sifted.get(stem(index.path), index.samples)
+        all_packed = schedule.complete if schedule.scatters else packed[stem(index.path)] == wanted
         if all_packed and (layout.folder / spool.path).exists():
             spent.append(layout.folder / spool.path)
     if schedule.complete:

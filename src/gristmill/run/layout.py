@@ -9,7 +9,7 @@ from pathlib import Path
 from gristmill.ledger.ledger import STATE
 from gristmill.spec.task import ShardInfo, Task
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "stem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,22 @@ class Layout:
         """Samples of one crawl task, in order."""
         return self.state / "crawled" / f"{_place(task)}.index.parquet"
 
+    def sifted(self, index: ShardInfo, task: Task) -> Path:
+        """Samples of one crawl task after a census; their media lie in the same spool."""
+        return self.state / "crawled" / f"{stem(index.path)}.{task.id}.index.parquet"
+
+    def verdict(self, task: Task) -> Path:
+        """What a census decided."""
+        return self.state / "decisions" / f"{task.stage}-{_place(task)}.parquet"
+
+    def scratch(self, task: Task) -> Path:
+        """A folder that lasts no longer than a task."""
+        return self.state / "scratch" / task.id
+
+    def fates_beside(self, index: ShardInfo) -> Path:
+        """The fates of the crawl task that wrote an index."""
+        return self.fates / f"samples-{stem(index.path)}.parquet"
+
     def spool(self, task: Task) -> Path:
         """Media of one crawl task, in the order they came."""
         return self.state / "crawled" / f"{_place(task)}.spool"
@@ -81,6 +97,11 @@ class Layout:
             return os.stat(self.folder / shard.path).st_size == shard.size_bytes
         except OSError:
             return False
+
+
+def stem(path: str | Path) -> str:
+    """What an index, the spool beside it and a sifted index have in common."""
+    return Path(path).name.partition(".")[0]
 
 
 def _place(task: Task) -> str:

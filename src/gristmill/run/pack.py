@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.run.context import Context, Work, file_info
+from gristmill.run.layout import stem
 from gristmill.shards.samples import decode_sample
 from gristmill.shards.spool import SpoolReader
 from gristmill.spec.errors import DamagedOutput
@@ -63,7 +64,7 @@ def kept_attempts(index: Path, positions: Any) -> Iterator[Attempt]:
 
 
 def _spool_of(index: Path) -> Path:
-    return index.with_name(index.name.replace(".index.parquet", ".spool"))
+    return index.with_name(f"{stem(index)}.spool")
 
 
 @lru_cache(maxsize=2)

@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.exchange import Spread
-from gristmill.run.stages import KEYS, PACK, ROWS, SAMPLES, SCATTER, SURVEY
+from gristmill.run.stages import CENSUS, KEYS, PACK, ROWS, SAMPLES, SCATTER, SIFT, SURVEY
 from gristmill.spec.task import Task, TaskRecord
 
 __all__ = ["TaskQueue"]
 
-_RANK = {PACK: 0, KEYS: 1, SCATTER: 2, SAMPLES: 3, ROWS: 4, SURVEY: 5}
+_RANK = {PACK: 0, KEYS: 1, SCATTER: 2, SIFT: 3, CENSUS: 4, SAMPLES: 5, ROWS: 6, SURVEY: 7}
 
 
 class TaskQueue(ABC):
@@ -70,6 +70,11 @@ class TaskQueue(ABC):
     def complete(self) -> bool:
         """Nothing is left to be done by anybody."""
         return self.settled and all(task_id in self._ledger.records for task_id in self.packs)
+
+    @property
+    def judged(self) -> set[str]:
+        """Ids of the tasks of a census, if there is one."""
+        return set()
 
     @property
     def waiting(self) -> int:

@@ -30,7 +30,7 @@ from gristmill.spec.step import ADDED, SampleStep, ShardStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
 
-__all__ = ["INDEX_SCHEMA", "run_samples"]
+__all__ = ["INDEX_SCHEMA", "content_digest", "run_samples"]
 
 R = TypeVar("R")
 
@@ -102,7 +102,7 @@ def run_samples(
     index = _index_table(tried, box.entries)
     with whole_file(layout.index(task)) as stream:
         pq.write_table(index, stream, compression="zstd")
-    digest = _content_digest(index)
+    digest = content_digest(index)
     work.outputs += [
         file_info(layout, layout.index(task), "index", work.kept, digest),
         file_info(layout, layout.spool(task), "spool", work.kept, digest),
@@ -254,7 +254,7 @@ def _index_table(tried: Sequence[Tried], entries: Mapping[tuple[int, str], Spool
     return pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
 
 
-def _content_digest(index: pa.Table) -> str:
+def content_digest(index: pa.Table) -> str:
     """Over what the samples are, not over where their media happen to lie: the same on every run."""
     digest = hashlib.sha256()
     for line in index.to_pylist():

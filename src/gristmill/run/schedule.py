@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger, uncollected
+from gristmill.run.census import Censuses
 from gristmill.run.exchange import Spread
 from gristmill.run.layout import Layout
 from gristmill.run.pack import sizes_of
@@ -44,6 +45,8 @@ class Schedule(TaskQueue):
         sides = sorted(side.digest for side in begun.sides)
         self._identity = stages.identity(SAMPLES) + ("".join(["+", *sides]) if sides else "")
         surveying = isinstance(stages.table, SurveyStep)
+        self._census = Censuses(stages, ledger, self._push_unless_done)
+        self._collecting = self._census.decisive
         self._surveys = Surveys(stages, begun.inputs, ledger, self._source) if surveying else None
         self._begin_round()
         with uncollected():
@@ -84,6 +87,16 @@ class Schedule(TaskQueue):
         tasks = (self._samples_task(0, (position, n), part) for n, part in enumerate(parts_of(rows)))
         done = all(task is not None and task.id in self._ledger.records for task in tasks)
         return self._begun.inputs[position].name if done else None
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to be done by anybody."""
+        return super().complete and self._census.complete
+
+    @property
+    def judged(self) -> set[str]:
+        """Ids of the tasks of a census."""
+        return set(self._census.tasks)
 
     def _push_surveys(self) -> None:
         if self._surveys is not None:
@@ -157,7 +170,7 @@ class Schedule(TaskQueue):
         """Feed finished samples to the barrier, in the dataset's order, as far as they are finished."""
         while not self.settled and self._entered:
             if self._position == len(self._begun.inputs):
-                if not self._end_round():
+                if not self._end_walk():
                     return
                 continue
             rows = self._ledger.records.get(self.rows_task(self._position).id)
@@ -174,18 +187,41 @@ class Schedule(TaskQueue):
                 record = self._ledger.records.get(task.id)
                 if record is None:
                     return False
-                self._feed(record)
+                if self._collecting:
+                    self._census.collect(record)
+                elif not self._feed(record):
+                    return False
             self._part += 1
         return True
 
-    def _feed(self, record: TaskRecord) -> None:
+    def _feed(self, record: TaskRecord) -> bool:
+        """Feed one finished crawl task; False if a census has still to sift it."""
+        sifted = self._census.sifted(record)
+        if sifted is None:
+            return False
+        if not self._census.decisive:
+            self._census.collect(record)
         self.fed.add(record.task_id)
-        index = record.output("index")
+        index = sifted.output("index")
         if index is not None and self._spread is not None:
             self._spread.add(record.number, index)
         elif index is not None and self._decider is not None:
             summary = Summary(shard=index, sizes=lambda: sizes_of(self._layout.folder, index))
             self._settle(self._decider.feed(summary))
+        return True
+
+    def _end_walk(self) -> bool:
+        """The last annotation file is done. Where a census decides, they are walked through twice.
+
+        Returns:
+            There is something to go on with.
+        """
+        if not self._collecting:
+            return self._end_round()
+        if not self._census.settle(self._round):
+            return False
+        self._collecting, self._position, self._part = False, 0, 0
+        return True
 
     def _begin_round(self) -> None:
         barrier, exchange = self._stages.barrier, self._stages.exchange
@@ -205,8 +241,11 @@ class Schedule(TaskQueue):
             self._first_samples = self._first_samples or self._spread.samples
         if self._round == len(self._begun.rounds):
             self.settled = True
+            if not self._census.decisive:
+                self._census.settle(self._round)
             return True
         self._round, self._position, self._part = self._round + 1, 0, 0
+        self._collecting = self._census.decisive
         self._begin_round()
         for position in self._span:
             record = self._ledger.records.get(self.rows_task(position).id)

@@ -7,14 +7,16 @@ from functools import cached_property
 
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import Barrier, Exchange, SampleStep, ShardStep, Step, TableStep
+from gristmill.spec.step import Barrier, Census, Exchange, SampleStep, ShardStep, Step, TableStep
 from gristmill.spec.task import digest_of
 
-__all__ = ["KEYS", "PACK", "ROWS", "SAMPLES", "SCATTER", "SURVEY", "Stages", "stages_of"]
+__all__ = ["CENSUS", "KEYS", "PACK", "ROWS", "SAMPLES", "SCATTER", "SIFT", "SURVEY", "Stages", "stages_of"]
 
 SURVEY = "survey"
 ROWS = "rows"
 SAMPLES = "samples"
+CENSUS = "census"
+SIFT = "sift"
 SCATTER = "scatter"
 KEYS = "keys"
 PACK = "pack"
@@ -32,6 +34,7 @@ class Stages:
     samples: tuple[SampleStep | ShardStep, ...]
     barrier: Barrier | Exchange
     version: str
+    census: Census | None = None
 
     @property
     def exchange(self) -> Exchange | None:
@@ -48,6 +51,8 @@ class Stages:
             SURVEY: (self.table,) if self.table else (),
             ROWS: (self.table,) if self.table else (),
             SAMPLES: self.samples,
+            CENSUS: (self.census,) if self.census else (),
+            SIFT: (self.census, *self.samples) if self.census else (),
             SCATTER: (self.barrier,),
             KEYS: (self.barrier,),
             PACK: (self.barrier,),
@@ -62,19 +67,20 @@ def stages_of(recipe: Recipe) -> Stages:
     """Group a recipe's steps.
 
     Raises:
-        RecipeError: The order is not one TableStep, then sample and shard steps, then one Barrier; or, for a
-            mixture, one Exchange alone.
+        RecipeError: The order is not one TableStep, sample and shard steps, perhaps a Census, one Barrier or
+            Exchange; or, for a mixture, one Exchange alone.
     """
     steps = recipe.steps
     version = f"{recipe.public_name}@{recipe.version}"
     if len(steps) == 1 and isinstance(steps[0], Exchange):
         return Stages(table=None, samples=(), barrier=steps[0], version=version)
-    shape = "one step over the table, then steps over samples, then one that packs"
+    shape = "one step over the table, then steps over samples, perhaps a census, then one that packs"
     if len(steps) < 2 or not isinstance(steps[0], TableStep) or not isinstance(steps[-1], Barrier | Exchange):
         raise RecipeError(f"{recipe.name}: expected {shape}; it has {[s.name for s in steps]}")
     middle = []
-    for step in steps[1:-1]:
+    census = steps[-2] if isinstance(steps[-2], Census) else None
+    for step in steps[1 : -2 if census else -1]:
         if not isinstance(step, (SampleStep, ShardStep)):
             raise RecipeError(f"{recipe.name}: {step.name} stands in the wrong place; expected {shape}")
         middle.append(step)
-    return Stages(table=steps[0], samples=tuple(middle), barrier=steps[-1], version=version)
+    return Stages(table=steps[0], samples=tuple(middle), barrier=steps[-1], version=version, census=census)

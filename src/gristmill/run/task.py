@@ -7,6 +7,7 @@ import socket
 import time
 
 from gristmill import __version__
+from gristmill.run.census import run_census
 from gristmill.run.context import Context, Work
 from gristmill.run.gather import run_gather
 from gristmill.run.keys import run_keys
@@ -14,7 +15,8 @@ from gristmill.run.pack import run_pack
 from gristmill.run.rows import run_rows
 from gristmill.run.samples import run_samples
 from gristmill.run.scatter import run_scatter
-from gristmill.run.stages import KEYS, PACK, ROWS, SCATTER, SURVEY, Stages, stages_of
+from gristmill.run.sift import run_sift
+from gristmill.run.stages import CENSUS, KEYS, PACK, ROWS, SCATTER, SIFT, SURVEY, Stages, stages_of
 from gristmill.run.survey import run_survey
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Barrier
@@ -60,6 +62,10 @@ def _work_on(recipe: Recipe, stages: Stages, task: Task, context: Context, work:
         run_rows(stages.table, task, context, work)
     elif task.stage == SURVEY and stages.table is not None:
         run_survey(stages.table, task, context, work)
+    elif task.stage == CENSUS:
+        run_census(stages, task, context, work)
+    elif task.stage == SIFT:
+        run_sift(stages, task, context, work)
     elif task.stage == SCATTER and stages.exchange is not None:
         run_scatter(stages.exchange, task, context, work)
     elif task.stage == KEYS:

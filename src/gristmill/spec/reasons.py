@@ -82,6 +82,7 @@ class Reason(StrEnum):
     ASPECT = "aspect"
     HASH_MISMATCH = "hash_mismatch"  # checksum differs from the list's
     PHASH_MISMATCH = "phash_mismatch"  # perceptual hash further than allowed
+    SAME_PICTURE = "same_picture"  # many unlike URLs were answered with this picture
 
     # a body within the annotation row
     BAD_BASE64 = "bad_base64"  # the text in the picture's place is not Base64

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, ClassVar, Protocol, Self, TypeVar
 
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
-from gristmill.spec.sample import Json, Outcome, Sample
+from gristmill.spec.sample import Drop, Json, Outcome, Sample
 from gristmill.spec.task import Role, ShardInfo
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "LINE_OFFSET",
     "Attempt",
     "Barrier",
+    "Census",
     "Decider",
     "Exchange",
     "Group",
@@ -236,6 +237,41 @@ class ShardStep(Step):
     @abstractmethod
     def apply(self, samples: Sequence[Sample], box: SampleBox) -> Iterator[Outcome]:
         """One outcome for each sample, in order. ``samples`` are those of one task, never the dataset."""
+
+    def without(self, sample: Sample, media: Sequence[str], drop: Drop) -> Outcome:
+        """What becomes of a finished sample that loses these media afterwards, for the reason in ``drop``."""
+        return drop
+
+
+class Census(Step):
+    """Counts over the fates of all media of the dataset, and names media that no sample shall keep.
+
+    Fates come as ``pyarrow.RecordBatch`` with ``columns``, the verdict is a ``pyarrow.Table``. The same fates give
+    the same verdict, in whichever process. Memory must not grow with their number.
+    """
+
+    columns: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def decisive(self) -> bool:
+        """Samples lose the media that the verdict names, and packing waits for it; else it is only reported."""
+
+    @abstractmethod
+    def tally(self, fates: Callable[[], Iterator[Any]], scratch: Path) -> tuple[Any, Json]:
+        """Count.
+
+        Args:
+            fates: Reads all fates, anew at each call.
+            scratch: An empty folder for what does not fit into memory.
+
+        Returns:
+            The verdict, and a small summary for the record: ``{}`` if there is nothing to say.
+        """
+
+    @abstractmethod
+    def condemned(self, fates: Any, verdict: Any) -> Any:
+        """Which of one task's fates the verdict names: a mask of bool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

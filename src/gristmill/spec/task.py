@@ -13,7 +13,7 @@ from gristmill.spec.sample import Json
 
 __all__ = ["LostSamples", "Role", "ShardInfo", "Task", "TaskRecord", "digest_of"]
 
-Role: TypeAlias = Literal["source", "part", "index", "spool", "fates", "shard", "sidecar"]
+Role: TypeAlias = Literal["source", "part", "index", "spool", "fates", "shard", "sidecar", "verdict"]
 
 
 def digest_of(value: Json) -> str:
@@ -84,7 +84,7 @@ class TaskRecord:
         media: Media of documents by fate (``kept``, or a reason), as a change: what an earlier round counted for a
             medium that was asked for again is subtracted.
         facts: Other sums: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image.
-        survey: What a survey of an annotation file found; None for other tasks.
+        survey: What a survey of an annotation file, or a census, found; None for other tasks.
     """
 
     task_id: str

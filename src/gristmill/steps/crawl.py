@@ -184,7 +184,17 @@ class Crawl(ShardStep):
             if own[name].reason is None
         }
         kept = replace(sample, media=media)
-        return _without_missing(kept, failed) if self.on_missing_image == "drop_image" else kept
+        if self.on_missing_image == "drop_image":
+            return _without_missing(kept, [fate.medium for fate in failed])
+        return kept
+
+    def without(self, sample: Sample, media: Sequence[str], drop: Drop) -> Outcome:
+        """See :class:`ShardStep`: ``on_missing_image`` decides, as for media that could not be had."""
+        missing = [*sample.columns.get("missing_media", ()), *media]
+        left = {name: ref for name, ref in sample.media.items() if name not in media}
+        if len(left) < self.least(len(sample.media) + len(missing) - len(media)):
+            return drop
+        return _without_missing(replace(sample, media=left), missing)
 
 
 def _why(failed: Sequence[Fate], too_few: str) -> Drop:
@@ -195,14 +205,13 @@ def _why(failed: Sequence[Fate], too_few: str) -> Drop:
     return Drop(reason=first.reason, detail=first.detail)
 
 
-def _without_missing(sample: Sample, failed: Sequence[Fate]) -> Sample:
+def _without_missing(sample: Sample, missing: Sequence[str]) -> Sample:
     """The sample without mention of media that could not be had, but for the column ``missing_media``."""
-    missing = [fate.medium for fate in failed]
     turns = tuple(
         replace(turn, parts=tuple(p for p in turn.parts if not isinstance(p, Show) or p.media not in missing))
         for turn in sample.turns
     )
-    return replace(sample, turns=turns, columns={**sample.columns, "missing_media": missing})
+    return replace(sample, turns=turns, columns={**sample.columns, "missing_media": sorted(missing)})
 
 
 def _with_facts(ref: MediaRef, fate: Fate) -> MediaRef:

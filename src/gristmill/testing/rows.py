@@ -57,7 +57,14 @@ ODD_URLS: dict[str, Reason] = {
 """Addresses in a list that lead nowhere at all, and why."""
 
 _PHOTOGRAPHS = 0.88  # share of rows
-_DEAD = {"404": 0.50, "410": 0.08, "403": 0.08, "html": 0.05}  # shares of what is no photograph
+_DEAD = {  # shares of what is no photograph
+    "404": 0.42,
+    "410": 0.08,
+    "403": 0.08,
+    "html": 0.05,
+    "placeholder": 0.12,
+}
+_PLACEHOLDER_HOSTS = (1, 4)  # that answer with a picture for what they have no more
 _HOST_WIDE_ROWS = 4  # of each fault that slows a whole host down; they share the last host
 _OTHER_FORMATS = {"png": 0.01, "webp": 0.03, "gif": 0.004}  # shares of photographs
 _REPEATED = 0.06  # share of photograph rows whose picture an earlier row had, under another text
@@ -175,9 +182,13 @@ def _other_urls(
     drawn = _draw(
         rng.random(len(rows)), [*_DEAD.values(), *([(1 - sum(_DEAD.values())) / len(quick)] * len(quick))]
     )
-    faults = pa.array([f"/fault/{name}/" for name in names]).take(pa.array(np.minimum(drawn, len(names) - 1)))
+    drawn = np.minimum(drawn, len(names) - 1)
+    faults = pa.array([f"/fault/{name}/" for name in names]).take(pa.array(drawn))
     at = pa.array(rows)
-    urls = pc.binary_join_element_wise(origins.take(at), faults, text.take(at), "")
+    politely = pa.array([web.url("", host) for host in _PLACEHOLDER_HOSTS]).take(pa.array(rows % 2))
+    with_picture = pa.array(drawn == names.index("placeholder"))
+    hosts = pc.replace_with_mask(origins.take(at), with_picture, politely.filter(with_picture))
+    urls = pc.binary_join_element_wise(hosts, faults, text.take(at), "")
     special = _special_urls(web)
     places = np.unique(
         np.linspace(0, max(0, len(rows) - 1), min(len(special), len(rows) // 4)).astype(np.int64)

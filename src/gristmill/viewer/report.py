@@ -109,6 +109,9 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "images": _images(documents(totals, levels)),
         "changes": _bars(list(totals.changes.items()), levels.count("kept")),
         "hosts": _hosts(totals),
+        "same": totals.census or {},
+        "same_dropped": totals.stage("sift").tasks > 0,
+        "same_hosts": _same_hosts(totals.census or {}),
         "statuses": _statuses(measures),
         "charts": _charts(measures),
         "rate": _rate(measures.rate, measures),
@@ -240,6 +243,11 @@ def _hosts(totals: Totals) -> list[Bar]:
 
 def _images(said: Documents | None) -> list[Bar]:
     return _bars(list(said.images.items()), said.image_count) if said else []
+
+
+def _same_hosts(found: dict[str, Any]) -> list[Bar]:
+    items = [(entry["host"], entry["media"]) for entry in found.get("hosts", ())]
+    return _bars(items[:_HOSTS], found.get("media", 0))
 
 
 def _statuses(measures: Measures) -> list[Bar]:

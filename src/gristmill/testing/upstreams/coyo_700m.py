@@ -25,5 +25,13 @@ def _play(folder: Path, web: FakeWeb, rows: int) -> Iterator[str]:
 
 
 UPSTREAMS = {
-    "coyo-700m": Upstream(play=_play, settings={"select.part_rows": "500", "pack.shard_samples": "500"})
+    "coyo-700m": Upstream(
+        play=_play,
+        settings={
+            "select.part_rows": "500",
+            "pack.shard_samples": "500",
+            "same_picture.min_urls": "10",
+            "same_picture.max_distance": "none",
+        },
+    )
 }

@@ -1,0 +1,65 @@
+"""Records of a fixed size, set apart by a number so that each portion fits into memory; on disk only if they must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["PORTIONS", "Records", "Spill"]
+
+PORTIONS = 256
+IN_MEMORY_BYTES = 64 << 20
+
+Records = npt.NDArray[Any]
+
+
+class Spill:
+    """Records in :data:`PORTIONS` portions.
+
+    Args:
+        folder: Where portions go once they are together larger than ``IN_MEMORY_BYTES``; must exist.
+        name: Tells several spills in one folder apart.
+        dtype: Of a record.
+    """
+
+    def __init__(self, folder: Path, name: str, dtype: npt.DTypeLike) -> None:
+        self._folder, self._name, self._dtype = folder, name, np.dtype(dtype)
+        self._held: list[list[Records]] = [[] for _ in range(PORTIONS)]
+        self._held_bytes = 0
+
+    def add(self, records: Records, portion: Records) -> None:
+        """Add records, each to its portion: a number from 0 to 255."""
+        order = np.argsort(portion, kind="stable")
+        ends = np.searchsorted(portion[order], np.arange(PORTIONS + 1))
+        ordered = records[order]
+        for number in np.unique(portion).tolist():
+            self._held[number].append(ordered[ends[number] : ends[number + 1]])
+        self._held_bytes += records.nbytes
+        if self._held_bytes > IN_MEMORY_BYTES:
+            self._flush()
+
+    def portions(self) -> Iterator[Records]:
+        """Each portion with something in it, in order; call it once."""
+        for number, held in enumerate(self._held):
+            path, parts = self._path(number), list(held)
+            if path.exists():
+                parts.insert(0, np.fromfile(path, self._dtype))
+                path.unlink()
+            held.clear()
+            if parts:
+                yield np.concatenate(parts)
+
+    def _flush(self) -> None:
+        for number, held in enumerate(self._held):
+            if held:
+                with self._path(number).open("ab") as file:
+                    np.concatenate(held).tofile(file)
+                held.clear()
+        self._held_bytes = 0
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{self._name}-{number:03d}"
