@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gristmill.shards.webdataset import read_samples
 from gristmill.testing.documents import mmc4_document, write_mmc4
@@ -62,10 +66,51 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
     assert f"{sum(said['images'].values())} images, by fate" in page
     assert not list((folder / ".gristmill").glob("sources/**/*.zip")), "annotation files are let go"
     gristmill("verify", out)
+    gristmill("export", folder, "--to", "vila", "--out", tmp_path / "vila")
+    assert_vila_reads(tmp_path / "vila", said["kept"])
     (path,) = sorted(folder.glob("shards/*.tar"))
     keys = [sample.key for sample in read_samples(path)]
     assert keys == sorted(keys)
     assert {key[:5] for key in keys} == {"00002", "00010"}
+
+
+def assert_vila_reads(folder: Path, documents: int) -> None:
+    """As ``LazyMMC4Dataset`` does: pictures and rows of the matrix in pairs, each before its sentence, at most six."""
+    pickles = sorted(folder.glob("*.pkl"))
+    assert len(pickles) == len(list(folder.iterdir())) // 2
+    read = 0
+    for path in pickles:
+        for document in pickle.loads(path.read_bytes()):  # written by our own export a moment ago
+            sentences = [sentence.replace("<image>", "<IMAGE>") for sentence in document["text_list"]]
+            pairs = list(zip(document["image_info"], document["similarity_matrix"], strict=True))[:6]
+            for info, similarities in pairs:
+                Image.open(io.BytesIO(base64.b64decode(info["image_base64"]))).convert("RGB")
+                assert len(similarities) == len(sentences)
+                at = info["matched_text_index"]
+                sentences[at] = f"<image>\n{sentences[at]}"
+            assert " ".join(sentences).count("<image>") == len(pairs) > 0
+            read += 1
+    assert read == documents
+
+
+def test_images_that_are_not_there_are_not_exported(tmp_path: Path, web: FakeWeb) -> None:
+    place, out = tmp_path / "up", tmp_path / "out"
+    place.mkdir()
+    urls = [
+        web.url(path) for path in ("/fault/404/1", "/photo/1.jpg?w=64", "/fault/html/1", "/photo/2.jpg?w=64")
+    ]
+    lines = [mmc4_document(urls, ["one", "two", "three", "four"], [3, 2, 1, 0])]
+    (place / "docs_shard_7_v3.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    more = ("--set", "crawl.on_missing_image=drop_image")
+    gristmill("run", "mmc4-core", "--out", out, "--source", f"annotations={place}", *QUICK, *more)
+    gristmill("verify", out)
+    gristmill("export", out / "mmc4-core", "--to", "vila", "--out", tmp_path / "vila")
+    assert_vila_reads(tmp_path / "vila", 1)
+    (path,) = (tmp_path / "vila").glob("*.pkl")
+    (document,) = pickle.loads(path.read_bytes())
+    assert [info["raw_url"] for info in document["image_info"]] == [urls[1], urls[3]]
+    assert [info["matched_text_index"] for info in document["image_info"]] == [2, 0]
+    assert document["similarity_matrix"] == [lines[0]["similarity_matrix"][n] for n in (1, 3)]
 
 
 def test_below_what_is_expected_and_completed_by_a_retry(tmp_path: Path, web: FakeWeb) -> None:

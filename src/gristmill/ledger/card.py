@@ -161,7 +161,13 @@ def _waiting(levels: Funnel) -> str:
 def _contents(schema: Sequence[Json]) -> str:
     parts = [field["name"] for field in schema if not field["name"].startswith("__")]
     media = [part for part in parts if part not in ("txt", "json")]
-    lines = [f"- `<key>.{part}`: the picture as stored" for part in media]
+    numbered = [part for part in media if part[0].isdigit()]
+    lines = [f"- `<key>.{part}`: the picture as stored" for part in media if part not in numbered]
+    if numbered:
+        upto = f" ... `<key>.{numbered[-1]}`" if len(numbered) > 1 else ""
+        lines.append(
+            f"- `<key>.{numbered[0]}`{upto}: the pictures as stored, by position, as many as there are"
+        )
     lines += ["- `<key>.txt`: its text"] if "txt" in parts else []
     facts = (
         "`url`; `sha256`, `md5` and `bytes` of the picture as it came; `original_width`, `original_height`; `width`, "

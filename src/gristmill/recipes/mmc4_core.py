@@ -130,7 +130,7 @@ RECIPE = Recipe(
     parse=parse,
     writes=frozenset({"media.url"}),
     steps=(
-        TakeRows(part_rows=5000),
+        TakeRows(part_rows=1000),
         Crawl(phash=False),
         SamePicture(),
         Pack(shard_samples=1000),

@@ -26,4 +26,8 @@ def _play(folder: Path, web: FakeWeb, rows: int) -> Iterator[str]:
         yield hub.url
 
 
-UPSTREAMS = {"mmc4-core": Upstream(play=_play, settings={"pack.shard_samples": "60"}, exports=())}
+UPSTREAMS = {
+    "mmc4-core": Upstream(
+        play=_play, settings={"pack.shard_samples": "60"}, exports=("vila", "interleaved-parquet")
+    )
+}
