@@ -75,7 +75,7 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
 
 
 def assert_vila_reads(folder: Path, documents: int) -> None:
-    """As ``LazyMMC4Dataset`` does: pictures and rows of the matrix in pairs, each before its sentence, at most six."""
+    """As ``LazyMMC4Dataset`` does: pictures and rows of the matrix in pairs, each before its sentence."""
     pickles = sorted(folder.glob("*.pkl"))
     assert len(pickles) == len(list(folder.iterdir())) // 2
     read = 0

@@ -17,12 +17,8 @@ anything = st.recursive(
     max_leaves=6,
 )
 names = st.sampled_from(["text_list", "image_info", "similarity_matrix", "url", "other"])
-images = st.lists(
-    st.fixed_dictionaries(
-        {"raw_url": anything | st.text(max_size=3), "matched_text_index": anything | st.integers(-1, 3)}
-    ),
-    max_size=3,
-)
+image = {"raw_url": anything | st.text(max_size=3), "matched_text_index": anything | st.integers(-1, 3)}
+images = st.lists(st.fixed_dictionaries(image), max_size=3)
 rows = st.dictionaries(names, anything, max_size=5) | st.fixed_dictionaries(
     {
         "text_list": st.lists(st.text(string.printable, max_size=4) | anything, max_size=3),
@@ -46,14 +42,10 @@ def test_no_line_stops_a_run(row):
     assert [ref.url for ref in outcome.media.values()] == [info["raw_url"] for info in row["image_info"]]
 
 
-@given(
-    st.integers(1, 6).flatmap(
-        lambda n: st.lists(st.integers(0, n - 1), min_size=1, max_size=8).map(lambda m: (n, m))
-    )
-)
-def test_reading_order_is_the_loaders(case):
+@given(st.integers(1, 6), st.data())
+def test_reading_order_is_the_loaders(sentences, data):
     """By other means: as the loader puts an image token before its sentence, several in the images' order."""
-    sentences, matched = case
+    matched = data.draw(st.lists(st.integers(0, sentences - 1), min_size=1, max_size=8))
     texts = [f"s{n}" for n in range(sentences)]
     (turn,) = parse(mmc4_document([f"http://a/{n}" for n in range(len(matched))], texts, matched)).turns
     expected = []
