@@ -27,7 +27,7 @@ from gristmill.testing.documents import mmc4_document
 SETTINGS = {
     "crawl.allow_private_addresses": "true",
     "crawl.tries": "1",
-    "crawl.total_s": "5",
+    "crawl.total_s": "20",
     "pack.shard_samples": "7",
 }
 

@@ -5,6 +5,7 @@ import json
 import urllib.error
 import urllib.request
 
+import document_world
 import numpy as np
 import orjson
 import pytest
@@ -43,6 +44,14 @@ def pages(web, count, seed, *, most=6):
             paths.append(address(web, path))
         made.append(document(paths, n))
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient():
+    """A busy machine may cut a connection; that is no answer, so ask again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(document_world.SETTINGS, "crawl.tries", "3")
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from gristmill.ledger.funnel import Funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import Totals
+from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 
 __all__ = ["Documents", "documents", "most_media"]
+
+_UNUSABLE = (Reason.BAD_ROW, Reason.ROW_TOO_LONG, Reason.EMPTY_TEXT, Reason.DUPLICATE_KEY, Reason.FEW_IMAGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +23,7 @@ class Documents:
 
     Attributes:
         annotated: Documents in the annotation files.
-        with_images: Those that have images, and were read.
+        with_images: Those that are whole as upstream has them, and have images, or as many as they must have.
         complete: Those of whose images none is missing.
         kept: Those kept, incomplete ones too where the settings allow it.
         images: Images of the documents with images, by fate (``kept`` or a reason), the largest number first.
@@ -62,7 +65,7 @@ def documents(totals: Totals, levels: Funnel) -> Documents | None:
     media.update(sift.media)
     return Documents(
         annotated=levels.count("annotated"),
-        with_images=levels.count("asked"),
+        with_images=samples.samples_in - sum(samples.dropped[reason] for reason in _UNUSABLE),
         complete=int(samples.facts["complete"] + sift.facts["complete"]),
         kept=levels.count("kept"),
         images={fate: n for fate, n in media.most_common() if n > 0},

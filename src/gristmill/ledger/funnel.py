@@ -24,7 +24,6 @@ _ROWS = {
 _DOCUMENTS = {
     **_ROWS,
     "annotated": "documents in the annotation files",
-    "asked": "with images",
     "fetched": "whose images arrived",
     "kept": "kept, with good pictures",
 }
