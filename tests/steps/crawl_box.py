@@ -17,6 +17,9 @@ class Box:
         self.bodies: dict[tuple[int, str], bytes | None] = {}
         self.progressed: list[tuple[int, dict[str, int], int]] = []
 
+    def portions(self, samples):
+        yield samples
+
     def done(self) -> Mapping[tuple[int, str], Fate]:
         return dict(self.fates)
 

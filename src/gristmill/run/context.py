@@ -45,6 +45,7 @@ class Context:
         only: Rows per annotation file of a small run.
         fetched: Annotation files that this process has fetched, or found to be there and whole.
         tell: Where progress goes.
+        careful: Tasks that killed a worker before.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Context:
     fetching: Lock = field(default_factory=Lock)
     fetched: set[str] = field(default_factory=set)
     told_at: dict[str, float] = field(default_factory=dict)
+    careful: set[str] = field(default_factory=set)
 
     @property
     def layout(self) -> Layout:

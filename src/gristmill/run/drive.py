@@ -22,7 +22,7 @@ from gristmill.run.layout import Layout
 from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDied, WorkerDied
 from gristmill.run.mixture import schedule_for
 from gristmill.run.queue import TaskQueue
-from gristmill.run.stages import stages_of
+from gristmill.run.stages import SAMPLES, stages_of
 from gristmill.run.worker import Failed, Finished, WorkerStart
 from gristmill.spec.errors import (
     Busy,
@@ -43,6 +43,8 @@ __all__ = ["Ended", "Watcher", "run"]
 _POLL_S = 0.5
 _STOP_S = 10.0
 _TRIES = 3
+_DEATHS = 12
+"""Workers that one crawl may kill: each item that does so is found by a few deaths, and then left out."""
 _SURVEY_WAIT_S = 300.0
 
 
@@ -273,7 +275,7 @@ def _fail(state: Running, event: Failed) -> None:
         return
     if isinstance(error, WorkerDied):
         state.died[task.id] += not isinstance(error, NeighbourDied)
-        if state.died[task.id] < _TRIES:
+        if state.died[task.id] < (_DEATHS if task.stage == SAMPLES else _TRIES):
             state.watcher.say(f"{error}; it is tried again.")
             state.schedule.push(task)
             return

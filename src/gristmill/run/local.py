@@ -17,7 +17,16 @@ from typing import Protocol
 
 from gristmill.run.context import Context, Progress
 from gristmill.run.stages import SAMPLES
-from gristmill.run.worker import TASKS_AT_ONCE, Failed, Finished, Hello, WorkerStart, outcome_of
+from gristmill.run.worker import (
+    TASKS_AT_ONCE,
+    Beat,
+    Careful,
+    Failed,
+    Finished,
+    Hello,
+    WorkerStart,
+    outcome_of,
+)
 from gristmill.spec.errors import TaskFailed
 from gristmill.spec.task import Task
 
@@ -25,6 +34,10 @@ __all__ = ["Event", "Executor", "InProcess", "LocalProcesses", "NeighbourDied", 
 
 Event = Finished | Failed | Progress
 _STOP_GRACE_S = 15.0
+_SILENCE_S = 60.0
+"""A worker without a sign of life for so long is stopped, or lost in native code: it is killed."""
+_LAPSE_S = 5.0
+"""If we have not listened for so long, the silence was ours."""
 _LOW_WATER = 512
 """A worker with fewer media left than that gets the next crawl: its stragglers must not leave it idle."""
 _ENVIRONMENT = {
@@ -122,6 +135,7 @@ class LocalProcesses:
         self._start = start
         self._workers = [_Worker(start) for _ in range(workers)]
         self._stopping = False
+        self._listened_at = time.monotonic()
         self._suspects: set[str] = set()
         """Tasks that were aboard a worker that died: from then on each runs alone, so that it is known whose
         fault the next death is."""
@@ -133,30 +147,48 @@ class LocalProcesses:
     def submit(self, task: Task) -> None:
         """See :class:`Executor`: to the worker that has least to do."""
         free = [worker for worker in self._workers if worker.room(task, self._suspects)]
-        min(free, key=lambda worker: (len(worker.tasks), sum(worker.left.values()))).give(task)
+        worker = min(free, key=lambda worker: (len(worker.tasks), sum(worker.left.values())))
+        worker.give(task, careful=task.id in self._suspects)
 
     def events(self, timeout_s: float) -> Iterator[Event]:
         """See :class:`Executor`."""
+        self._excuse_our_own_silence()
         ready = set(wait([worker.connection for worker in self._workers], timeout_s))
+        self._listened_at = time.monotonic()
         for i, worker in enumerate(self._workers):
             if worker.connection not in ready:
+                if worker.silent:
+                    yield from self._buried(i, f"gave no sign of life for {_SILENCE_S:g} s and was killed")
                 continue
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
-                how = worker.end()
-                self._workers[i] = _Worker(self._start)
-                if self._stopping:
-                    self._workers[i].connection.send("stop")
-                alone = len(worker.tasks) == 1
-                self._suspects.update(worker.tasks)
-                for task in worker.tasks.values():
-                    text = f"{task.stage} task {task.id}: its worker process {how}"
-                    yield Failed(task, WorkerDied(text) if alone else NeighbourDied(text))
+                yield from self._buried(i, None)
                 continue
             worker.heard(message)
-            if not isinstance(message, Hello):
+            if not isinstance(message, (Hello, Beat)):
                 yield message
+
+    def _buried(self, i: int, how: str | None) -> Iterator[Failed]:
+        """Put a new worker in place of one that is dead, or as good as; its tasks fail."""
+        worker = self._workers[i]
+        if how is not None:
+            worker.process.kill()
+        ended = worker.end()
+        self._workers[i] = _Worker(self._start)
+        if self._stopping:
+            self._workers[i].connection.send("stop")
+        alone = len(worker.tasks) == 1
+        self._suspects.update(worker.tasks)
+        for task in worker.tasks.values():
+            text = f"{task.stage} task {task.id}: its worker process {how or ended}"
+            yield Failed(task, WorkerDied(text) if alone else NeighbourDied(text))
+
+    def _excuse_our_own_silence(self) -> None:
+        lapse_s = time.monotonic() - self._listened_at
+        if lapse_s > _LAPSE_S:
+            for worker in self._workers:
+                worker.heard_at += lapse_s
 
     def stop(self) -> None:
         """See :class:`Executor`."""
@@ -190,6 +222,7 @@ class _Worker:
         theirs.close()
         self.connection = Connection(ours.detach())
         self.tasks: dict[str, Task] = {}
+        self.heard_at = time.monotonic()
         self._overlap = start.overlap
         self.left: dict[str, int] = {}  # media that each task has still to finish
         with suppress(OSError):  # it may be dead already; the next read says so
@@ -204,15 +237,21 @@ class _Worker:
         crawls = all(other.stage == SAMPLES for other in (task, *self.tasks.values()))
         return crawls and len(self.tasks) < TASKS_AT_ONCE and sum(self.left.values()) < _LOW_WATER
 
-    def give(self, task: Task) -> None:
-        """Begin a task."""
+    @property
+    def silent(self) -> bool:
+        """Whether it has given no sign of life for too long."""
+        return time.monotonic() - self.heard_at > _SILENCE_S
+
+    def give(self, task: Task, *, careful: bool = False) -> None:
+        """Begin a task, with care if it killed a worker before."""
         self.tasks[task.id] = task
         self.left[task.id] = task.inputs[0].samples
         with suppress(OSError):  # as above
-            self.connection.send(task)
+            self.connection.send(Careful(task) if careful else task)
 
     def heard(self, message: object) -> None:
         """Take note of what the worker says of its tasks."""
+        self.heard_at = time.monotonic()
         if isinstance(message, Progress) and message.task_id in self.left:
             self.left[message.task_id] = (message.total or 0) - message.done
         elif isinstance(message, (Finished, Failed)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -14,10 +14,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
 from gristmill.run.accounts import Tried, account, fates_in_order
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.earlier import Fates, fate_of, known_before, take_over
+from gristmill.run.isolate import Suspects, row_of
 from gristmill.run.lines import rows_in
 from gristmill.run.rows import ROW_COLUMN, fetch_input
 from gristmill.shards.samples import encode_sample
@@ -189,7 +191,7 @@ class MediaBox:
     def __init__(self, path: Path, task: Task, context: Context) -> None:
         self.stop: Event = context.stop
         self.attempt = task.number[0]
-        self._task, self._context = task, context
+        self._task, self._context, self._path = task, context, path
         self._spool = SpoolWriter(path)
         self.fates: dict[tuple[int, str], Fate] = {}
         self.entries: dict[tuple[int, str], SpoolEntry] = {}
@@ -209,6 +211,26 @@ class MediaBox:
         fate.attempt = self.attempt
         fate.finished_at = round(time.time(), 3)
         self._take(fate, self._spool.append(orjson.dumps(fate), body))
+
+    def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+        """See :class:`gristmill.spec.step.SampleBox`: all at once, unless they killed a worker before."""
+        if self._task.id not in self._context.careful:
+            yield samples
+            return
+        suspects = Suspects(self._path.with_suffix(".suspects"))
+        for sample in samples:
+            if row_of(sample) == suspects.culprit:
+                self._give_up(sample)
+        yield from suspects.portions(samples)
+
+    def _give_up(self, sample: Sample) -> None:
+        for name, ref in sample.media.items():
+            if (row_of(sample), name) not in self.fates:
+                said = "a worker process died over it, twice"
+                url = without_userinfo(ref.url or "")
+                fate = Fate(row=row_of(sample), key=sample.key, medium=name, url=url, detail=said)
+                fate.reason = Reason.INTERNAL_ERROR
+                self.store(fate, None)
 
     def take_over(self, fate: Fate, body: bytes | None) -> None:
         """Keep a medium of an earlier round, as that round accounted for it."""

@@ -15,6 +15,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,9 +32,10 @@ from gristmill.spec.task import Task, TaskRecord
 from gristmill.storage.arrow import without_pandas
 from gristmill.storage.files import machine_error
 
-__all__ = ["TASKS_AT_ONCE", "Failed", "Finished", "Hello", "WorkerStart", "main"]
+__all__ = ["BEAT_S", "TASKS_AT_ONCE", "Beat", "Careful", "Failed", "Finished", "Hello", "WorkerStart", "main"]
 
 TASKS_AT_ONCE = 6
+BEAT_S = 1.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -57,6 +59,18 @@ class WorkerStart:
 @dataclass(frozen=True, slots=True)
 class Hello:
     """The worker is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The worker's interpreter runs: it is neither stopped nor lost in native code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Careful:
+    """A task that was aboard a worker that died."""
+
+    task: Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,7 @@ def main(fd: int) -> None:
         only=start.only,
         tell=tell_progress,
     )
+    threading.Thread(target=_beat, args=(tell,), name="beat", daemon=True).start()
     recipe = start.load()
     without_pandas()
     gc.freeze()
@@ -111,13 +126,26 @@ def main(fd: int) -> None:
         tell(outcome_of(recipe, task, context))
 
     with ThreadPoolExecutor(TASKS_AT_ONCE, thread_name_prefix="task") as threads:
-        for task in _tasks(connection, context.stop):
+        for task in _tasks(connection, context):
             threads.submit(work_on, task)
     context.close()
 
 
-def _tasks(connection: Connection, stop: threading.Event) -> Iterator[Task]:
-    """Messages: a Task to do, ``"stop"`` to end early, None to end; the parent's death ends us at once."""
+def _beat(tell: Callable[[object], None]) -> None:
+    """Give a sign of life every so often; the parent kills a worker that gives none."""
+    while True:
+        try:
+            tell(Beat())
+        except OSError:  # the parent is gone; whoever reads from it ends us
+            return
+        time.sleep(BEAT_S)
+
+
+def _tasks(connection: Connection, context: Context) -> Iterator[Task]:
+    """Messages: a Task to do, also as :class:`Careful`, ``"stop"`` to end early, None to end.
+
+    The parent's death ends us at once.
+    """
     while True:
         try:
             message = connection.recv()
@@ -126,7 +154,10 @@ def _tasks(connection: Connection, stop: threading.Event) -> Iterator[Task]:
         if message is None:
             return
         if message == "stop":
-            stop.set()
+            context.stop.set()
+        elif isinstance(message, Careful):
+            context.careful.add(message.task.id)
+            yield message.task
         else:
             yield message
 

@@ -205,6 +205,9 @@ class SampleBox(Protocol):
     def done(self) -> Mapping[tuple[int, str], Fate]:
         """Media that an earlier, interrupted run of this task finished, by row and part name."""
 
+    def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+        """The samples as they are to be taken: all at once, or a few at a time where they killed a worker."""
+
     def store(self, fate: Fate, body: bytes | None) -> None:
         """Keep one finished medium, or the fate of one that could not be had; survives a kill."""
 

@@ -151,7 +151,8 @@ class Crawl(ShardStep):
         from gristmill.steps.crawl_engine import Engine  # loads the HTTP client: not for those who only plan
 
         engine = box.resource(("crawl", self), lambda: Engine(self))
-        engine.run(named, box)
+        for portion in box.portions(named):
+            engine.run(portion, box)
         fates = box.done()
         for sample in named:
             yield self._outcome(sample, fates)

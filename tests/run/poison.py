@@ -1,0 +1,27 @@
+"""A recipe whose crawl kills, or hangs, the worker process that checks certain bytes."""
+
+import ctypes
+import os
+import signal
+
+from gristmill import recipes
+from gristmill.steps import crawl_engine
+
+POISON = b"POISON"
+
+
+def _checked(check, how):
+    def poisoned(body, *more, **named):
+        if body.startswith(POISON):
+            if how == "hang":
+                ctypes.PyDLL(None).sleep(600)  # native code that keeps the GIL
+            os.kill(os.getpid(), signal.Signals[how])
+        return check(body, *more, **named)
+
+    return poisoned
+
+
+def load(how, *arguments):
+    if "GRISTMILL_TEST_WORKER" in os.environ:  # not in the process of the tests
+        crawl_engine.check_image = _checked(crawl_engine.check_image, how)
+    return recipes.load(*arguments)
