@@ -45,7 +45,8 @@ def command(out: Path, rows: int, keep: bool) -> None:
             with upstream.play(out / "upstream" / name, web, rows) as hub_url:
                 os.environ["HF_ENDPOINT"] = hub_url
                 began = time.monotonic()
-                _run(name, out, upstream.settings)
+                copies = {key: str(out / "upstream" / name / path) for key, path in upstream.copies.items()}
+                _run(name, out, upstream.settings, copies)
                 click.echo(
                     f"{name}: {time.monotonic() - began:.0f} s. The report: {out / name / 'report.html'}"
                 )
@@ -68,7 +69,7 @@ def _make_room(out: Path, keep: bool) -> None:
     mark.touch()
 
 
-def _run(name: str, out: Path, settings: Mapping[str, str]) -> None:
+def _run(name: str, out: Path, settings: Mapping[str, str], copies: Mapping[str, str]) -> None:
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
 
@@ -84,6 +85,7 @@ def _run(name: str, out: Path, settings: Mapping[str, str]) -> None:
         folder=out / name,
         settings=given,
         manners=manners,
+        replaced=copies,
         workers=default_workers(),
     )
     run_and_tell(job, as_json=False)

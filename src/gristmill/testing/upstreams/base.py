@@ -22,9 +22,11 @@ class Upstream:
     Attributes:
         play: Makes the annotation files, and serves them while its context lasts.
         settings: ``--set`` values for the demo: small shards, so that a small demo has several of everything.
+        copies: Sources that are given as one's own copies: key to a path in the folder that ``play`` was given.
         exports: Formats of ``gristmill export`` that suit the recipe, to be named at the end.
     """
 
     play: Play
     settings: Mapping[str, str] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
     exports: tuple[str, ...] = ("vila",)
