@@ -115,6 +115,10 @@ def value_problems(target: str, option: click.Option, value: str) -> list[str]:
         if target in mixtures.names():
             mixtures.load(target, {key: text} if key.count(".") == 1 else {})
             return []
+        for member in recipes.groups().get(target, ()):
+            recipes.load(member, None, {key: text})
+        if target in recipes.groups():
+            return []
         reference, arguments = (
             (target, None) if target in recipes.names() else ("crawl", {"path": "urls.txt"})
         )

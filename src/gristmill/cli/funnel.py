@@ -228,7 +228,7 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
     if totals.annotations[0]:
         size, requests = totals.annotations
         said.append(f"annotations: {size_text(size)} received in {requests:,} requests")
-    if facts["bytes_in"]:
+    if facts["requests"]:
         said.append(f"{size_text(facts['bytes_in'])} received in {int(facts['requests']):,} requests")
     if totals.started_at is not None and totals.finished_at is not None:
         span_s = totals.finished_at - totals.started_at

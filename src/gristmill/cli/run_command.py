@@ -79,14 +79,15 @@ def command(
         return
 
     def run_one(name: str) -> None:
-        load = recipe_loader(name, None, {**given, **manners})
+        own = manners if any(step.name == "crawl" for step in recipe_loader(name)().steps) else {}
+        load = recipe_loader(name, None, {**given, **own})
         recipe = load()
         job = Job(
             load=load,
             reference=str(Path(name).resolve()) if name.endswith(".py") else name,
             folder=out / recipe.public_name,
             settings=given,
-            manners=manners,
+            manners=own,
             replaced=replaced,
             only=only,
             span=parse_span(tasks),
