@@ -232,7 +232,7 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
         said.append(f"{size_text(facts['bytes_in'])} received in {int(facts['requests']):,} requests")
     if totals.started_at is not None and totals.finished_at is not None:
         span_s = totals.finished_at - totals.started_at
-        what = "addresses" if levels.asks else "samples"
+        what = "documents" if documents(totals, levels) else "addresses" if levels.asks else "samples"
         rate = f", {levels.count(levels.base) / span_s:,.1f} {what} a second" if span_s >= 1 else ""
         said.append(f"{duration_text(span_s)} from the first task to the last{rate}")
     if shards is not None:
