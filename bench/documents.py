@@ -22,7 +22,7 @@ PUBLISHED = (2, 300)
 """Files, and documents of each, of the race against the published way."""
 DEAD = 0.10
 """Share of the images there that answer 404: some six in ten documents are then whole."""
-FILES_GROW = (1, 50)
+FILES_GROW = (1, 10, 50)
 DOCUMENTS_GROW = 150
 GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
 WORDS = ("river", "light", "wooden", "morning", "market", "small", "bright", "winter", "garden", "table")
