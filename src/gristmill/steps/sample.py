@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -49,7 +50,7 @@ class SampleRows(SurveyStep):
 
     name = "sample"
     revision = 1
-    drops = frozenset({Reason.NOT_SAMPLED, Reason.NOT_CHOSEN})
+    drops = frozenset({Reason.NOT_SAMPLED, Reason.NOT_CHOSEN, Reason.BAD_ROW})
 
     def __post_init__(self) -> None:
         Spaced(rows=0, size=self.size, spacing=self.spacing)  # raises UsageError
@@ -87,7 +88,7 @@ class SampleRows(SurveyStep):
         positions = spaced.positions_within(before, before + rows)
         chosen = spaced.rows_at(positions) - before
         self._tell(spaced, decision, box)
-        repeated = len(chosen) - len(np.unique(chosen))
+        repeated = int(np.count_nonzero(np.diff(chosen) == 0))
         if repeated:
             box.note(f"sample: published spacing names rows here more than once, {repeated:,} times in all")
         mask = np.ones(rows, dtype=bool)
@@ -99,8 +100,10 @@ class SampleRows(SurveyStep):
         box.expect(len(chosen))
         if len(chosen):
             for table, found in self._read(file, rows, chosen, box):
-                own = positions[found]
-                box.keep(table.append_column(POSITION, pa.array(own)), pa.array(chosen[found]))
+                some = table.append_column(POSITION, pa.array(positions[found]))
+                good = _readable(table)
+                box.drop(pa.array(chosen[found][~good]), Reason.BAD_ROW, "text that is not UTF-8")
+                box.keep(some.filter(pa.array(good)), pa.array(chosen[found][good]))
         box.progress(rows, rows)
 
     def _tell(self, spaced: Spaced, decision: Json, box: TableBox) -> None:
@@ -153,3 +156,20 @@ class SampleRows(SurveyStep):
                     box.progress(at, int(edges[-1]))
                     if at > end:
                         break
+
+
+def _readable(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Rows whose text is UTF-8, as Parquet promises and readers do not check; shape (rows,)."""
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        return np.array([_is_valid(table.slice(row, 1).combine_chunks()) for row in range(table.num_rows)])
+    return np.ones(table.num_rows, dtype=bool)
+
+
+def _is_valid(row: pa.Table) -> bool:
+    try:
+        pa.concat_tables([row.take([0])]).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
