@@ -76,13 +76,28 @@ def _arguments() -> tuple[list[str], Options]:
     parser.add_argument(
         "--script-long", type=_counts, default=plain.script_urls, help="the same for the script"
     )
+    parser.add_argument(
+        "--flan-files", type=int, default=plain.flan_files, help="files of the FLAN-like sets"
+    )
+    parser.add_argument(
+        "--flan-growth", type=_counts, default=plain.flan_growth, help="files of the runs of ours as it grows"
+    )
+    parser.add_argument(
+        "--flan-baseline-growth", type=_counts, default=plain.flan_baseline_growth, help="the same for pandas"
+    )
     given = parser.parse_args()
     names = given.only.split(",")
     unknown = sorted(set(names) - set(BENCHMARKS))
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     options = Options(
-        urls=given.urls, rounds=given.rounds, growth_urls=given.long, script_urls=given.script_long
+        urls=given.urls,
+        rounds=given.rounds,
+        growth_urls=given.long,
+        script_urls=given.script_long,
+        flan_files=given.flan_files,
+        flan_growth=given.flan_growth,
+        flan_baseline_growth=given.flan_baseline_growth,
     )
     return names, options
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contestants import Contestant, Outcome, gristmill, img2dataset, limit_s, race, script
+from bench.measure import Measurement
 from bench.paths import say
 from bench.server import Trust, client_environment, serving
 from bench.urls import url_list
@@ -16,12 +17,15 @@ from bench.urls import url_list
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How much to measure. Counts are URLs."""
+    """How much to measure. Counts are URLs, or files of FLAN-like sets."""
 
     urls: int = 9_000
     rounds: int = 3
     growth_urls: tuple[int, ...] = (1_000, 9_000, 100_000)
     script_urls: tuple[int, ...] = (3_000, 9_000, 27_000)
+    flan_files: int = 40  # of 125,000 rows
+    flan_growth: tuple[int, ...] = (8, 40, 160)
+    flan_baseline_growth: tuple[int, ...] = (8, 16, 32)
 
 
 @dataclass(kw_only=True)
@@ -160,6 +164,63 @@ def embedded(files: Sequence[Path], options: Options) -> list[Figure]:
     return run(files, options)
 
 
+def flan(_files: Sequence[Path], options: Options) -> list[Figure]:
+    """Sampling 13,000 rows of FLAN-like sets, against the published way, in turns; and memory as the set grows."""
+    from bench.flan import CODECS, ROWS_A_FILE, SAMPLE, baseline, flan_set, ours
+
+    rows, figures = options.flan_files * ROWS_A_FILE, []
+    size = SAMPLE * options.flan_files // Options().flan_files
+    for codec_name in CODECS:
+        folder = flan_set(codec_name, options.flan_files)
+        runs = []
+        for number in range(options.rounds):
+            say(f"flan: {codec_name}, round {number + 1} of {options.rounds}, {rows:,} rows")
+            runs.append(
+                {
+                    "rows": ours(folder, size, to_step="sample"),
+                    "shards": ours(folder, size),
+                    "baseline": baseline(folder, size),
+                }
+            )
+        for way, words in (("rows", "to the chosen rows"), ("shards", "to finished shards")):
+            ratios = [run["baseline"].wall_s / run[way].wall_s for run in runs]
+            seconds = [run[way].wall_s for run in runs]
+            figures.append(
+                Figure(
+                    name=f"sampling {size:,} of {rows:,} rows, {codec_name}, {words}: times faster than pandas; s",
+                    value=f"{_times(ratios)}; {_spread(seconds, '{:.1f}')}",
+                    goal="at least 6" if way == "rows" else "",
+                    raw={"runs": [{name: asdict(cost) for name, cost in run.items()} for run in runs]},
+                )
+            )
+    return figures + _flan_growth(options)
+
+
+def _flan_growth(options: Options) -> list[Figure]:
+    from bench.flan import ROWS_A_FILE, SAMPLE, baseline, flan_set, ours
+
+    contestants = (("gristmill", ours, options.flan_growth, "under 600 MB, flat"),)
+    contestants += (("pandas", baseline, options.flan_baseline_growth, ""),)
+    figures = []
+    for name, contestant, sizes, goal in contestants:
+        for files in sizes:
+            say(f"flan: {name}, {files * ROWS_A_FILE:,} rows")
+            cost = contestant(flan_set("zstd", files), SAMPLE)
+            figures.append(
+                Figure(
+                    name=f"{name}, sampling 13,000 of {files * ROWS_A_FILE:,} rows: peak RSS (PSS) of the tree; wall",
+                    value=f"{_memory_said(cost)}; {cost.wall_s:.1f} s",
+                    goal=goal,
+                    raw=asdict(cost),
+                )
+            )
+    return figures
+
+
+def _memory_said(cost: Measurement) -> str:
+    return f"{cost.peak_rss_bytes / 1e6:.0f} ({cost.peak_pss_bytes / 1e6:.0f}) MB"
+
+
 BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "crawl": crawl,
     "https": https,
@@ -169,6 +230,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "codec": codec,
     "documents": documents,
     "embedded": embedded,
+    "flan": flan,
 }
 
 

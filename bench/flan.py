@@ -36,6 +36,8 @@ REVISION = 1
 def flan_set(codec: str, files: int = FILES) -> Path:
     """A folder with that many files of 125,000 rows, written once."""
     folder = WORK / f"flan-r{REVISION}-{codec}-{files}"
+    if files > FILES:
+        return _linked(folder, flan_set(codec), files)
     if not folder.exists():
         say(f"flan: writing {files * ROWS_A_FILE:,} rows, {codec}")
         making = folder.with_suffix(".part")
@@ -45,6 +47,21 @@ def flan_set(codec: str, files: int = FILES) -> Path:
             (making / name).mkdir(parents=True)
         with ThreadPoolExecutor(2) as writers:  # a table at a time each
             list(writers.map(lambda number: _write(making, pool, number, codec), range(files)))
+        making.rename(folder)
+    return folder
+
+
+def _linked(folder: Path, written: Path, files: int) -> Path:
+    """A longer set out of the files of the written one, each under several names."""
+    if not folder.exists():
+        making = folder.with_suffix(".part")
+        shutil.rmtree(making, ignore_errors=True)
+        paths = list(_files(written))
+        for number in range(files):
+            path = paths[number % len(paths)]
+            target = making / path.parent.name / f"part.{number}.parquet"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.hardlink_to(path)
         making.rename(folder)
     return folder
 

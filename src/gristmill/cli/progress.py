@@ -14,7 +14,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.context import Progress
 from gristmill.run.queue import TaskQueue
-from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER
+from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Exchange
 from gristmill.spec.task import TaskRecord
@@ -36,12 +36,16 @@ class Tally:
         self.running: dict[str, Progress] = {}
         self.mixes = False
         self.new = self.surveyed = 0
+        self.verb, self.none = "crawled", "nothing asked yet"
         self._since = time.monotonic()
 
     def begun(self, begun: Begun, ledger: Ledger) -> None:
         """Take in what earlier runs did."""
         totals = total(ledger.records.values())
         self.mixes = bool(begun.parts)
+        self.surveyed = totals.stage(SURVEY).tasks
+        if not any(step["step"] == "crawl" for step in begun.identity["steps"]):
+            self.verb, self.none = "read", "none read yet"
         for stage in _VERBS:
             self.done[stage] = totals.stage(stage).samples_in
         self.total[SCATTER] = sum(max(part["samples"], part["taken"]) for part in begun.parts.values())
@@ -53,7 +57,7 @@ class Tally:
         """Take in a task."""
         self.running.pop(record.task_id, None)
         if record.stage not in self.done:
-            self.surveyed += 1
+            self.surveyed += record.stage == SURVEY
             return
         taken_over = sum(record.retried.values())
         self.done[record.stage] += record.samples_in - taken_over
@@ -95,11 +99,11 @@ class Tally:
         if not known and self.surveyed:
             return f"{self.surveyed:,} annotation files surveyed"
         lost = sum(self.reasons.values()) + sum(sum(p.reasons.values()) for p in self.running.values())
-        kept = f"{(crawled - lost) / crawled:.0%} kept" if crawled else "nothing asked yet"
+        kept = f"{(crawled - lost) / crawled:.0%} kept" if crawled else self.none
         why = ", ".join(f"{reason} {n:,}" for reason, n in self.failing())
         left = self.left_s()
         until = f", {_duration(left)} left" if left is not None and known > crawled else ""
-        return f"{crawled:,} of {known:,} crawled, {self.rate():,.0f}/s, {kept}{until}" + (
+        return f"{crawled:,} of {known:,} {self.verb}, {self.rate():,.0f}/s, {kept}{until}" + (
             f"; {why}" if why else ""
         )
 

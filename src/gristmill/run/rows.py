@@ -112,13 +112,18 @@ class PartBox:
         """Write what is left, and the fates."""
         while self._waiting:
             self._write_part(self._next_size())
+        fates = (
+            self._writers.submit(self._write_fates) if self._fates else None
+        )  # the disk syncs both at once
         self._collect(0)
-        if self._fates:
-            path = self._context.layout.fates_of(self._task)
-            write_fates(path, self._fates, NOT_KEPT_SCHEMA)
-            rows = sum(table.num_rows for table in self._fates)
-            self._work.outputs.append(file_info(self._context.layout, path, "fates", rows))
+        if fates is not None:
+            self._work.outputs.append(fates.result())
         self._work.samples_in = self._work.kept + sum(self._work.dropped.values())
+
+    def _write_fates(self) -> ShardInfo:
+        path = self._context.layout.fates_of(self._task)
+        write_fates(path, self._fates, NOT_KEPT_SCHEMA)
+        return file_info(self._context.layout, path, "fates", sum(table.num_rows for table in self._fates))
 
     def close(self) -> None:
         """Let go of the writers."""
