@@ -102,11 +102,20 @@ def _check_expected(ended: Ended, ledger: Ledger) -> None:
 
 
 def _check_any_chosen(ended: Ended, rows: int) -> None:
+    if not rows and any(source.rows for source in ended.recipe.sources):
+        raise Incomplete(
+            f"{ended.recipe.public_name}: the annotation files hold no row at all: {_places(ended)}. They are not "
+            "what upstream published; fetch them again, or name others with --source, in another folder."
+        )
     if rows:
         raise Incomplete(
             f"{ended.recipe.public_name}: none of {rows:,} rows was chosen. Why not stands in "
             f"{ended.folder / 'fates'} and in {ended.folder / 'report.html'}."
         )
+
+
+def _places(ended: Ended) -> str:
+    return ", ".join(file.path or file.name for file in ended.begun.inputs[:3])
 
 
 def _expected(share: float) -> str:
