@@ -8,6 +8,7 @@ there, it is not asked for again. Source packages need no key, no root and no ch
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import fnmatch
 import hashlib
 import os
@@ -72,9 +73,10 @@ def fetched(package: Package) -> Path:
     """
     wanted = repr((package.sha256, package.odd, package.malformed, MEMBER_MAX_BYTES)).encode()
     kept = folder() / f"{package.name}-{package.version}-{hashlib.sha256(wanted).hexdigest()[:12]}.zip"
-    if not kept.exists():
-        folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder()) as scratch:
+    folder().mkdir(parents=True, exist_ok=True)
+    with (folder() / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=folder()) as scratch:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may run in several processes
+        if not kept.exists():
             archive = (
                 _debian(package, Path(scratch))
                 if package.registry == "debian"
@@ -125,9 +127,14 @@ def _debian(package: Package, scratch: Path) -> Path:
         "APT::Get::List-Cleanup": "false",
     }
     command = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
-    if not any((apt / "lists").glob("*Sources*")):
+    fetch = [*command, "source", "--download-only", "--tar-only", package.name]
+    try:
+        if not any((apt / "lists").glob("*Sources*")):
+            raise Missing("no list of source packages yet")
+        _run(fetch, scratch, package.name)
+    except Missing:  # the archive may have moved on since the list was fetched
         _run([*command, "update"], scratch, "Debian's list of source packages")
-    _run([*command, "source", "--download-only", "--tar-only", package.name], scratch, package.name)
+        _run(fetch, scratch, package.name)
     return scratch / package.archive
 
 
