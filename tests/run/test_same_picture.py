@@ -3,13 +3,17 @@
 import shutil
 import urllib.request
 from collections import Counter
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
 from document_world import document, last_fates, samples, write
+from document_world import retry as retry_documents
 from document_world import run_here as run_documents
 from small_world import (
+    SETTINGS,
     Process,
+    Watcher,
     check_final_names,
     job,
     run_here,
@@ -21,11 +25,14 @@ from small_world import (
 )
 from test_end_to_end import fates
 
+from gristmill import recipes
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
+from gristmill.run.begin import Job
 from gristmill.run.clean import clean
+from gristmill.run.drive import run
 from gristmill.run.reopen import add_round, open_dataset, schedule_of, under_way
 from gristmill.run.verify import verify
 
@@ -227,3 +234,71 @@ def test_a_document_follows_the_rule_for_missing_images(web, tmp_path, rule, lef
     assert told.images == {"kept": 16, "same_picture": 8}
     assert (told.complete, told.kept) == (5, len(left))
     assert not verify(folder, Ledger(folder), threads=1, tell=lambda _: None).problems
+
+
+def test_a_shard_lost_after_cleaning_comes_back_without_them(web, place, dropped, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(dropped, folder)
+    opened = open_dataset(folder)
+    recipe = job(place, folder, settings=DROP).load()
+    clean(folder, schedule_of(opened, recipe), opened.ledger, dry_run=False)
+    opened.ledger.close()
+    (folder / "shards/00001.tar").unlink()
+    web.forget()
+    assert run_here(place, folder, settings=DROP)[0].complete
+    assert tree_of(folder) == tree_of(dropped)
+    assert web.hits.total() > 0
+
+
+SHUFFLED = """
+from dataclasses import replace
+
+from gristmill import recipes
+from gristmill.steps.shuffle import Shuffle
+
+plain = recipes.load("crawl", {arguments}, {settings})
+RECIPE = replace(plain, name="shuffled", steps=(*plain.steps[:-1], Shuffle(seed=5, shards=3)))
+"""
+
+
+def test_a_shuffle_takes_what_the_census_left(web, place, dropped, tmp_path):
+    settings = {key: value for key, value in {**SETTINGS, **DROP}.items() if not key.startswith("pack.")}
+    arguments = {"path": str(place), "url_column": "url", "caption_column": "text"}
+    path = tmp_path / "shuffled.py"
+    path.write_text(SHUFFLED.format(arguments=arguments, settings=settings))
+    trees = []
+    for workers in (0, 2):
+        folder = tmp_path / f"out-{workers}"
+        load = partial(recipes.load, str(path))
+        made = run(Job(load=load, reference=str(path), folder=folder, workers=workers), Watcher())
+        assert made.complete
+        assert keys(folder) == keys(dropped)
+        trees.append(tree_of(folder))
+        levels = funnel(totals(folder), Begun.read(folder))
+        assert levels.adds_up
+        assert levels.dropped()["same_picture"] == len(GONE)
+    assert trees[0] == trees[1]
+    opened = open_dataset(folder)
+    clean(folder, schedule_of(opened, load()), opened.ledger, dry_run=False)
+    assert not list((folder / ".gristmill/crawled").glob("*.spool"))
+
+
+def test_a_document_that_a_retry_completes_is_sifted_with_all_its_images(web, tmp_path):
+    """Its placeholder came in the first round, when the document was lost for another reason."""
+    made = pages(web)
+    made.append(document([web.url("/fault/placeholder/99", 3), web.url("/late/document", 2)], 12))
+    web.put("/late/document", b"sorry", status=503)
+    place, folder = write(tmp_path / "in", {1: made}), tmp_path / "out"
+    settings = {"same_picture.drop": "true", "same_picture.min_urls": "5"}
+    assert run_documents(place, folder, settings=settings)[0].complete
+    first = tree_of(folder)
+    photo = urllib.request.urlopen(web.url("/photo/99.jpg?w=64")).read()
+    web.put("/late/document", photo, content_type="image/jpeg")
+    assert retry_documents(place, folder, "http_5xx", settings=settings)
+    assert tree_of(folder) == first
+    levels = funnel(totals(folder), Begun.read(folder))
+    assert levels.adds_up
+    assert levels.dropped() == {"same_picture": 8}
+    told = documents(totals(folder), levels)
+    assert told.images == {"kept": 17, "same_picture": 9}
+    assert last_fates(folder)["docs_no_face_shard_1_v3.jsonl", 12, "000.jpg"] == "same_picture"

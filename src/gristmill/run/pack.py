@@ -70,7 +70,18 @@ def _spool_of(index: Path) -> Path:
 @lru_cache(maxsize=2)
 def _index(path: Path) -> Any:
     """A crawl task's index; slices of it go to at most two neighbouring shards."""
-    return pq.read_table(path)
+    table, crawled = pq.read_table(path), path.with_name(f"{stem(path)}.index.parquet")
+    return table if path == crawled else _with_places(table, pq.read_table(crawled, columns=["media"]))
+
+
+def _with_places(sifted: Any, crawled: Any) -> Any:
+    """A sifted index with the places of media in the spool as they are now: it may have been written anew since."""
+    media = [
+        [place for place in places if place["name"] in {kept["name"] for kept in own}] if own else []
+        for own, places in zip(sifted["media"].to_pylist(), crawled["media"].to_pylist(), strict=True)
+    ]
+    at = sifted.schema.get_field_index("media")
+    return sifted.set_column(at, sifted.schema.field(at), pa.array(media, sifted.schema.field(at).type))
 
 
 class ShardBox:
