@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -188,26 +189,29 @@ def test_folders_that_hold_no_dataset(command: tuple[str, ...], tmp_path: Path) 
     name, *options = command
     made(tmp_path / "empty")
     made(tmp_path / "rubbish", ("a.tar", b"x"), ("dataset.json", b"{}"))
-    begun = made(tmp_path / "begun")
-    made(begun / ".gristmill", ("begun.json", b'{"half'))
+    for begun, body in (("begun", b'{"half'), ("list", b"[]"), ("other", b'{"x": 1}')):
+        made(made(tmp_path / begun) / ".gristmill", ("begun.json", body))
     for folder, words, code in (
         ("absent", "does not exist", 2),
         ("empty", "empty holds no dataset", 2),
         ("rubbish", "rubbish holds no dataset", 2),
         ("rubbish/a.tar", "is a file", 2),
         ("begun", "begun.json is damaged", 1),
+        ("list", "begun.json is not what a run writes", 1),
+        ("other", "begun.json is not what a run writes", 1),
     ):
         assert words in said(gristmill(name, tmp_path / folder, *options, cwd=tmp_path, code=code))
 
 
 def test_exporting_damaged_shards(imported: Path, tmp_path: Path) -> None:
-    import shutil
-
     for number, (harm, words) in enumerate(
         (
             (lambda path: path.unlink(), "00001.tar"),
-            (lambda path: path.write_bytes(path.read_bytes()[:700]), "00001.tar: byte"),
-            (lambda path: path.write_bytes(b"x" * 2000), "00001.tar: byte 0"),
+            (lambda path: path.write_bytes(path.read_bytes()[:700]), "00001.tar is not what was written"),
+            (
+                lambda path: shutil.copy(path.with_name("00000.tar"), path),
+                "00001.tar is not what was written",
+            ),
         )
     ):
         copy = shutil.copytree(imported, tmp_path / f"copy{number}")
@@ -221,6 +225,13 @@ def test_exporting_damaged_shards(imported: Path, tmp_path: Path) -> None:
             "part-00000.pkl",
         ]
         assert "DAMAGED" in gristmill("verify", copy, code=1).stdout
+
+
+def test_shards_without_records(imported: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(imported, tmp_path / "copy")
+    shutil.rmtree(copy / ".gristmill" / "records")
+    done = gristmill("verify", copy, code=1)
+    assert "holds no record of these shards" in done.stdout
 
 
 def test_a_dataset_that_is_not_finished(pickles: Path, tmp_path: Path) -> None:

@@ -95,6 +95,18 @@ def test_a_document_is_its_upstream_row_and_the_pictures(tmp_path):
     assert [base64.b64decode(body) for body in bodies] == list(made[1].values())
 
 
+def test_a_matrix_with_rows_to_spare_is_cut_and_one_without_is_made(tmp_path):
+    spare, short = document(1, ["One.", "Two."], [0, 1, 0], live={0, 2}), document(2, ["One."], [0, 0])
+    spare[0].upstream["similarity_matrix"].append([9.0, 9.0])
+    short[0].upstream["similarity_matrix"] = None
+    parts(tmp_path / "d", finished(tmp_path / "d", [[spare, short]]), tmp_path / "out")
+    first, second = items(tmp_path / "out" / "part-00000.pkl")
+    rows = spare[0].upstream["similarity_matrix"]
+    assert first["similarity_matrix"] == [rows[0], rows[2]]
+    assert second["similarity_matrix"] == [[0.0], [0.0]]
+    assert len(list(MMC4(tmp_path / "out"))) == 2
+
+
 @pytest.mark.parametrize("upstream", [True, False])
 def test_pictures_that_did_not_come_are_gone_from_indices_and_matrix(tmp_path, upstream):
     made = document(3, ["One.", "Two.", "Three."], [2, 0, 1, 2], live={0, 2, 3}, upstream=upstream)

@@ -98,10 +98,15 @@ class Begun:
             raise DamagedOutput(
                 f"{path} is damaged ({err}). Restore it, or start in another folder."
             ) from err
-        data["inputs"] = tuple(InputFile(**item) for item in data["inputs"])
-        data["sides"] = tuple(InputFile(**item) for item in data.get("sides", ()))
-        data["rounds"] = tuple(tuple(reasons) for reasons in data["rounds"])
-        return cls(**data)
+        try:
+            data["inputs"] = tuple(InputFile(**item) for item in data["inputs"])
+            data["sides"] = tuple(InputFile(**item) for item in data.get("sides", ()))
+            data["rounds"] = tuple(tuple(reasons) for reasons in data["rounds"])
+            return cls(**data)
+        except (AttributeError, KeyError, TypeError) as err:
+            raise DamagedOutput(
+                f"{path} is not what a run writes. Restore it, or start in another folder."
+            ) from err
 
     def write(self, folder: Path) -> None:
         """Write it, whole or not at all."""

@@ -15,7 +15,7 @@ from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.shards.wids import wids_index
 from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
-from gristmill.storage.files import sweep_temporaries, write_whole
+from gristmill.storage.files import sha256_file, sweep_temporaries, write_whole
 
 __all__ = ["Exported", "check_folder", "export_wids", "finished_shards", "shard_samples"]
 
@@ -51,8 +51,13 @@ def finished_shards(folder: Path, ledger: Ledger) -> list[ShardInfo]:
     return sorted(shards, key=lambda shard: shard.path)
 
 
-def shard_samples(folder: Path, shard: ShardInfo) -> Iterator[ShardSample]:
+def shard_samples(folder: Path, shard: ShardInfo, *, check: bool = True) -> Iterator[ShardSample]:
     """The samples of a dataset's shard.
+
+    Args:
+        folder: The dataset's.
+        shard: As its record says.
+        check: First compare its checksum, so that what goes on to a trainer is what was packed.
 
     Raises:
         DamagedOutput: It is not what its record says, or gone; with what to do.
@@ -60,6 +65,8 @@ def shard_samples(folder: Path, shard: ShardInfo) -> Iterator[ShardSample]:
     path = folder / shard.path
     then = f"Give: gristmill verify {folder} --repair, then the command that made it."
     try:
+        if check and sha256_file(path) != shard.digest:
+            raise DamagedOutput(f"{path} is not what was written: its SHA-256 differs from its record's.")
         yield from read_samples(path)
     except FileNotFoundError as err:
         raise DamagedOutput(f"{path} is gone. {then}") from err

@@ -118,7 +118,7 @@ def export_whole(
 
 def _maker(folder: Path, shards: list[ShardInfo], manner: Manner) -> ItemMaker:
     """The form is that of the first sample; all others must be of it too."""
-    first = next((sample for shard in shards for sample in shard_samples(folder, shard)), None)
+    first = next((sample for shard in shards for sample in shard_samples(folder, shard, check=False)), None)
     if first is None:
         raise UsageError(f"{folder}: its shards hold no sample.")
     record = loads(first.parts["json"])

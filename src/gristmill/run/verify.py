@@ -183,6 +183,13 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified) -> None:
         for path in sorted(layout.shards.iterdir()):
             if layout.relative(path) not in known and path.name not in _EXPORTED:
                 result.remarks.append((layout.relative(path), "belongs to no record; no run made it"))
+    if not ledger.records and result.remarks:
+        result.problems.append(
+            (
+                ".gristmill/records",
+                "holds no record of these shards; restore it, or begin anew in another folder",
+            )
+        )
 
 
 def damaged_records(ledger: Ledger, result: Verified) -> list[TaskRecord]:

@@ -151,7 +151,7 @@ class Machine(StackMachine):
         self._made_at = -1
 
     def _appends(self, at: int) -> None:
-        values, _, _ = self._pop_mark(at)
+        values, _, _ = self._pop_mark(at, to_append=True)
         if self._is_root():
             self._give(values, self._data.offset, self._memos)
         else:

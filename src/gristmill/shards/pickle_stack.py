@@ -66,6 +66,7 @@ class StackMachine:
         self._values = 0
         self._start, self._start_memos, self._start_batched = 0, 0, False
         self._ready: list[tuple[int, Any]] = []
+        self._given_early = False
         self._ended = False
 
     def items(self) -> Iterator[tuple[int, Any]]:
@@ -113,6 +114,7 @@ class StackMachine:
         ):
             self._give(self._stack, start, memos)
             self._stack = []
+            self._given_early = True
         self._push(at, value)
 
     def _in_batch(self) -> bool:
@@ -127,9 +129,13 @@ class StackMachine:
             raise self._refused(at, "it does something else with its list than filling it")
         return value
 
-    def _pop_mark(self, at: int) -> tuple[list[Any], int, int]:
+    def _pop_mark(self, at: int, *, to_append: bool = False) -> tuple[list[Any], int, int]:
         if not self._outer:
             raise self._refused(at, "it is damaged: a mark is missing")
+        if len(self._outer) == 1 and self._given_early:
+            if not to_append:
+                raise self._refused(at, "it takes items back that it began to add to its list")
+            self._given_early = False
         values = self._stack
         self._stack, mark_at, memos = self._outer.pop()
         return values, mark_at, memos

@@ -61,7 +61,7 @@ def _verbatim(key: str, upstream: Mapping[str, Json], names: Sequence[str]) -> d
     kept = _positions(key, names, len(infos))
     matrix = upstream.get("similarity_matrix")
     width = len(upstream["text_list"])
-    if isinstance(matrix, list) and len(matrix) == len(infos):
+    if isinstance(matrix, list) and len(matrix) >= len(infos):
         rows = [matrix[i] for i in kept]
     else:
         rows = [[0.0] * width for _ in kept]
