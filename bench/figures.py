@@ -221,6 +221,12 @@ def _memory_said(cost: Measurement) -> str:
     return f"{cost.peak_rss_bytes / 1e6:.0f} ({cost.peak_pss_bytes / 1e6:.0f}) MB"
 
 
+def shuffle(_files: Sequence[Path], options: Options) -> list[Figure]:
+    from bench.shuffle import shuffle as run
+
+    return run(options.rounds)
+
+
 BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "crawl": crawl,
     "https": https,
@@ -231,6 +237,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "documents": documents,
     "embedded": embedded,
     "flan": flan,
+    "shuffle": shuffle,
 }
 
 
