@@ -13,7 +13,7 @@ import pyarrow as pa
 from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.pack import kept_attempts
-from gristmill.shards.extents import find_extents, key_hash
+from gristmill.shards.extents import find_extents
 from gristmill.shards.samples import sample_parts
 from gristmill.shards.scattered import ROW, write_scattered
 from gristmill.shards.spool import SpoolReader
@@ -159,7 +159,7 @@ def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple
     if len(beyond):
         work.dropped[str(places.drop)] = len(beyond)
     rows = np.empty(len(order), dtype=ROW)
-    rows["place"], rows["copy"] = at, 0
+    rows["place"], rows["copy"], rows["key"] = at, 0, 0  # keys of a recipe are unique by its own word
     path, offset = context.folder / index.path, 0
     with whole_file(bodies_of(context.layout.scattered(task))) as stream:
         for i, attempt in enumerate(kept_attempts(path, order)):
@@ -167,7 +167,6 @@ def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple
             extent = _extent(attempt)
             stream.write(extent)
             rows["offset"][i], rows["size"][i], rows["crc32"][i] = offset, len(extent), zlib.crc32(extent)
-            rows["key"][i] = key_hash(attempt.key.encode())
             offset += len(extent)
             context.report(task, i, index.samples, {}, 0)
     return rows, {"input": task.number[1], "source": None, "prefix": ""}

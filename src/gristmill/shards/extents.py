@@ -11,7 +11,9 @@ import hashlib
 import io
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,10 @@ __all__ = ["EXTENT", "find_extents", "key_at", "key_hash", "renamed"]
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 4 << 20
-_SEALS = frozenset({b"ustar\x0000", b"ustar  \0"})
+_NAME_BYTES = 100
+_SEAL = np.frombuffer(b"ustar", np.uint8)
+_POWERS = 8 ** np.arange(10, -1, -1, dtype=np.int64)
+_HASH_START = np.uint64(0x9E3779B97F4A7C15)
 
 EXTENT = np.dtype([("offset", "<i8"), ("size", "<i8"), ("crc32", "<u4"), ("key", "<u8")])
 """A sample: where its bytes begin, how many there are, their CRC-32, and a hash of its key."""
@@ -33,7 +38,7 @@ Extents = np.ndarray[tuple[int], np.dtype[np.void]]
 
 def key_hash(key: bytes) -> int:
     """64 bits that stand for a key where only equality matters."""
-    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
+    return int(_hashes(np.frombuffer(key, np.uint8)[None])[0])
 
 
 def key_at(path: Path, offset: int) -> str:
@@ -86,69 +91,115 @@ def _fill(stream: io.RawIOBase | io.FileIO, buffer: bytearray) -> int:
 
 
 class _Scan:
-    """Finds samples in chunks that are whole multiples of a block; bodies are only passed over."""
+    """Finds samples in chunks that are whole multiples of a block; bodies are only passed over.
+
+    A chunk's headers are read as columns: a Python step for each would cost more than all the rest.
+    """
 
     def __init__(self, path: Path, prefix: bytes) -> None:
-        self._path, self._prefix = path, prefix
+        self._path, self._prefix = path, np.frombuffer(prefix, np.uint8)
         self.found = 0
-        self._rows: list[tuple[int, int, int, int]] = []
-        self._blocks: list[Extents] = []  # of the rows before: tuples take six times as much memory
+        self._rows: list[Extents] = []
         self._base = 0  # of the chunk in the file
         self._next = 0  # where the next header stands in the file
-        self._begin = 0  # where the sample under way begins
-        self._crc = 0  # of its bytes so far
-        self._stem = b""  # its key and the dot behind it
+        self._open: tuple[int, int, int] | None = None  # of the last sample: where it begins, CRC so far, key
+        self._stem = np.zeros(_NAME_BYTES, np.uint8)  # its key and the dot behind it
         self._ended = False
 
     def feed(self, chunk: bytes) -> None:
         """Go through the next chunk."""
-        view, base, end = memoryview(chunk), self._base, self._base + len(chunk)
-        done = base  # up to here bytes are part of a CRC
-        while self._next + _BLOCK_BYTES <= end and not self._ended:
-            at = self._next - base
-            if chunk.startswith(self._stem, at) and self._stem:
-                pass  # one more member of the same sample
-            elif chunk[at] == 0:
-                self._crc = zlib.crc32(view[done - base : at], self._crc)
-                self._close(self._next)
-                self._ended = True
-                break
-            else:
-                self._crc = zlib.crc32(view[done - base : at], self._crc)
-                self._close(self._next)
-                done = self._next
-                self._stem = self._stem_at(chunk, at)
-            self._next += _BLOCK_BYTES + self._padded_size(chunk, at)
-        if not self._ended:
-            self._crc = zlib.crc32(view[done - base :], self._crc)
-        self._base = end
-        self._pack_rows()
+        heads = np.empty(0, np.int64) if self._ended else self._heads(chunk)
+        ends_at = self._next - self._base if self._ended_in(chunk) else len(chunk)
+        names = _fields(chunk, 0, _NAME_BYTES)[heads]
+        stems = names * (np.arange(_NAME_BYTES) <= self._dots(names, heads)[:, None])
+        before = np.concatenate([self._stem[None], stems[:-1]])[: len(stems)]
+        first = np.flatnonzero((stems != before).any(axis=1))
+        self._cut(memoryview(chunk)[:ends_at], heads[first] * _BLOCK_BYTES, self._keys(stems[first]))
+        if len(stems):
+            self._stem = stems[-1].copy()
+        self._base += len(chunk)
 
-    def _pack_rows(self) -> None:
-        self._blocks.append(np.array(self._rows, dtype=EXTENT))
-        self._rows.clear()
+    def _heads(self, chunk: bytes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Blocks of the chunk that are headers: from one to the next by the sizes in them."""
+        start = (self._next - self._base) // _BLOCK_BYTES
+        blocks = len(chunk) // _BLOCK_BYTES
+        heads = np.flatnonzero((_fields(chunk, 257, 5) == _SEAL).all(axis=1))
+        heads = heads[np.searchsorted(heads, start) :]
+        digits = _fields(chunk, 124, 11)[heads] - ord("0")  # unsigned: what stands before 0 becomes large
+        types = _fields(chunk, 156, 1)[heads, 0]
+        plain = (digits < 8).all(axis=1) & ((types == ord("0")) | (types == 0))
+        follow = heads + 1 + -(-(digits.astype(np.int64) @ _POWERS) // _BLOCK_BYTES)
+        if len(heads) and (heads[0] != start or (follow[:-1] != heads[1:]).any() or not plain.all()):
+            heads, follow = self._chain(start, blocks, heads, follow, plain)
+        if len(heads):
+            self._next = self._base + int(follow[-1]) * _BLOCK_BYTES
+        return heads
 
-    def _close(self, end: int) -> None:
-        if self._stem:
-            self._rows.append(
-                (self._begin, end - self._begin, self._crc, key_hash(self._prefix + self._stem[:-1]))
-            )
-            self.found += 1
-        self._begin, self._crc = end, 0
+    def _chain(self, start: int, blocks: int, heads: Any, follow: Any, plain: Any) -> tuple[Any, Any]:
+        """The same where a body looks like a header, as a tar within a tar does."""
+        place = {int(head): i for i, head in enumerate(heads)}
+        taken, at = [], start
+        while at < blocks and at in place:
+            i = place[at]
+            if not plain[i]:
+                raise DamagedOutput(
+                    f"{self._path}: byte {self._base + at * _BLOCK_BYTES}: not a plain member."
+                )
+            taken.append(i)
+            at = int(follow[i])
+        return heads[taken], follow[taken]
 
-    def _stem_at(self, chunk: bytes, at: int) -> bytes:
-        name = chunk[at : chunk.find(b"\0", at, at + 101)]
-        dot = name.find(b".", name.rfind(b"/") + 1)
-        if chunk[at + 257 : at + 265] not in _SEALS or dot < 1:
-            raise DamagedOutput(f"{self._path}: byte {self._base + at}: not a member KEY.PART.")
-        return name[: dot + 1]
+    def _ended_in(self, chunk: bytes) -> bool:
+        """Whether the end mark is in this chunk or before it; anything else where a header must be is damage."""
+        at = self._next - self._base
+        if self._ended or at >= len(chunk):
+            return self._ended
+        if any(chunk[at : at + _BLOCK_BYTES]):
+            raise DamagedOutput(f"{self._path}: byte {self._next}: not a member KEY.PART.")
+        self._ended = True
+        return True
 
-    def _padded_size(self, chunk: bytes, at: int) -> int:
-        digits = chunk[at + 124 : at + 135]
-        if not digits.isdigit() or chunk[at + 156] not in b"0\0":
-            raise DamagedOutput(f"{self._path}: byte {self._base + at}: not a plain member.")
-        size = int(digits, 8)
-        return size + -size % _BLOCK_BYTES
+    def _dots(self, names: Any, heads: Any) -> Any:
+        """Where the key ends in each name: the first dot after the last slash."""
+        after = np.where(
+            (names == ord("/")).any(axis=1), _NAME_BYTES - (names[:, ::-1] == ord("/")).argmax(axis=1), 0
+        )
+        dotted = (names == ord(".")) & (np.arange(_NAME_BYTES) >= after[:, None])
+        dots = dotted.argmax(axis=1)
+        wrong = np.flatnonzero(~dotted.any(axis=1) | (dots == after))
+        if len(wrong):
+            at = self._base + int(heads[wrong[0]]) * _BLOCK_BYTES
+            raise DamagedOutput(f"{self._path}: byte {at}: not a member KEY.PART.")
+        return dots
+
+    def _keys(self, stems: Any) -> list[int]:
+        keys = stems.copy()
+        keys[np.arange(len(keys)), _lengths(keys) - 1] = 0  # the dot
+        prefix = np.broadcast_to(self._prefix, (len(keys), len(self._prefix)))
+        hashes: list[int] = _hashes(np.concatenate([prefix, keys], axis=1)).tolist()
+        return hashes
+
+    def _cut(self, view: memoryview, firsts: Any, keys: list[int]) -> None:
+        """Close samples at the first headers of the next ones, and the last at the end mark."""
+        bounds = [0, *firsts.tolist(), len(view)]
+        crcs = [zlib.crc32(view[a:b]) for a, b in pairwise(bounds[1:])]
+        begins = (self._base + firsts).tolist()
+        rows = list(zip(begins, crcs, keys, strict=True))
+        if self._open is not None:
+            begin, crc, key = self._open
+            rows.insert(0, (begin, zlib.crc32(view[: bounds[1]], crc), key))
+        ended = self._ended
+        whole = rows if ended else rows[:-1]
+        self._open = None if ended or not rows else rows[-1]
+        if whole:
+            self._add(whole, [begin for begin, _, _ in rows[1:]] + [self._base + len(view)] * ended)
+
+    def _add(self, rows: list[tuple[int, int, int]], ends: list[int]) -> None:
+        table = np.empty(len(rows), dtype=EXTENT)
+        table["offset"], table["crc32"], table["key"] = zip(*rows, strict=True)
+        table["size"] = np.asarray(ends) - table["offset"]
+        self._rows.append(table)
+        self.found += len(rows)
 
     def finish(self) -> Extents:
         """All samples.
@@ -158,8 +209,31 @@ class _Scan:
         """
         if not self._ended:
             raise DamagedOutput(f"{self._path}: cut off, there is no end mark.")
-        self._pack_rows()
-        return np.concatenate(self._blocks)
+        return np.concatenate(self._rows) if self._rows else np.empty(0, dtype=EXTENT)
+
+
+def _fields(chunk: bytes, offset: int, size: int) -> Any:
+    """One field of every block, uint8, shape (blocks, size)."""
+    shape = (len(chunk) // _BLOCK_BYTES, size)
+    return np.ndarray(shape, np.uint8, chunk, offset, (_BLOCK_BYTES, 1))
+
+
+def _lengths(rows: Any) -> Any:
+    """Bytes before the zeros at the end of each row."""
+    return rows.shape[1] - (rows[:, ::-1] != 0).argmax(axis=1)
+
+
+def _hashes(keys: Any) -> Any:
+    """64 bits of each row of bytes, whatever zeros stand at its end; the finaliser of SplitMix64, word by word."""
+    words = np.zeros((len(keys), -(-keys.shape[1] // 8) * 8), np.uint8)
+    words[:, : keys.shape[1]] = keys
+    found = np.full(len(keys), _HASH_START, np.uint64)
+    for word in words.view("<u8").T:
+        mixed = found ^ word
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        found = np.where(word == 0, found, mixed ^ (mixed >> np.uint64(31)))
+    return found
 
 
 def renamed(extent: bytes, rename: Callable[[str], str]) -> bytes:

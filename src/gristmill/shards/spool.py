@@ -145,6 +145,10 @@ class SpoolReader:
             raise DamagedOutput(f"{self.path}: the medium at byte {offset} is not what was written.")
         return body
 
+    def fileno(self) -> int:
+        """The open file's number."""
+        return self._fd
+
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:
