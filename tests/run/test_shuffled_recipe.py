@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 from small_parts import keys_of, samples_of
-from small_world import SETTINGS, Watcher, run_here, tree_of
+from small_world import SETTINGS, Watcher, run_here, tree_of, url, write_list
 
 from gristmill import recipes
 from gristmill.ledger.ledger import Ledger
@@ -77,17 +77,21 @@ def test_the_same_bytes_in_workers_and_after_cleaning(small, web, tmp_path):
     assert tree_of(tmp_path / "a") == before
 
 
-def test_late_samples_are_shuffled_into_few_shards(small, web, tmp_path):
-    folder = tmp_path / "out"
-    _, recipe = run_shuffled(small.place, folder, FOUR)
-    before = keys_of(folder)
-    opened = open_dataset(folder)
-    assert add_round(opened, schedule_of(opened, recipe), ("http_404",))
-    opened.ledger.close()
-    ended, _ = run_shuffled(small.place, folder, FOUR, resolved=opened.resolved())
-    assert ended.complete
-    assert keys_of(folder)[:4] == before
-    assert len(keys_of(folder)) == 4  # the web says 404 again: there is nothing to add
+def test_late_samples_are_shuffled_into_few_shards(web, tmp_path):
+    healing = [web.url(f"/fault/5xx-heals/{n}", n) if n % 5 == 0 else url(web, n) for n in range(60)]
+    place, folder = write_list(tmp_path / "list.parquet", healing), tmp_path / "out"
+    _, recipe = run_shuffled(place, folder, FOUR)
+    before = tree_of(folder)
+    for _ in range(2):  # they heal at the third time of asking
+        opened = open_dataset(folder)
+        assert add_round(opened, schedule_of(opened, recipe), ("http_5xx",))
+        opened.ledger.close()
+        ended, _ = run_shuffled(place, folder, FOUR, resolved=opened.resolved())
+        assert ended.complete
+    assert {name: tree_of(folder)[name] for name in before} == before
+    late = keys_of(folder)[4:]
+    assert [len(shard) for shard in late] == [12]  # of 60 in four shards: one more takes them
+    assert late[0] != sorted(late[0])
 
 
 def test_packing_is_as_it_was(small, web, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import click
@@ -50,12 +50,30 @@ def command(out: Path, rows: int, keep: bool) -> None:
                 click.echo(
                     f"{name}: {time.monotonic() - began:.0f} s. The report: {out / name / 'report.html'}"
                 )
+    mixed = _mix(out, found)
     click.echo("The made-up web has ended with the demo, so there is nobody to ask again. Look further:")
-    for name, upstream in found.items():
+    exports = {
+        **{name: upstream.exports for name, upstream in found.items()},
+        **dict.fromkeys(mixed, ("vila",)),
+    }
+    for name, forms in exports.items():
         click.echo(f"  gristmill status {out / name}")
         click.echo(f"  gristmill verify {out / name}")
-        for form in upstream.exports:
+        for form in forms:
             click.echo(f"  gristmill export {out / name} --to {form} --out {out / form / name}")
+
+
+def _mix(out: Path, prepared: Container[str]) -> list[str]:
+    """Mix those mixtures whose parts all are there; their names."""
+    from gristmill import mixtures
+    from gristmill.cli.mix_command import mix
+
+    mixed = [n for n in mixtures.names() if all(part.name in prepared for part in mixtures.find(n).parts)]
+    for name in mixed:
+        began = time.monotonic()
+        mix(name, out, replaced={}, settings={"shuffle.shards": "4"})
+        click.echo(f"{name}: {time.monotonic() - began:.0f} s. The report: {out / name / 'report.html'}")
+    return mixed
 
 
 def _make_room(out: Path, keep: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -19,6 +19,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import Group as Losses
 from gristmill.ledger.losses import explained, group_of, grouped
 from gristmill.ledger.manifest import shards_of
+from gristmill.ledger.parts import PartAccount, parts_account
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.spec.recipe import Recipe
@@ -43,6 +44,8 @@ def print_status(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger, *, 
     totals = total(ledger.records.values())
     if as_json:
         said = {"folder": str(folder), **funnel_json(totals, begun, recipe)}
+        if begun.parts:
+            said["parts"] = [account.to_json() for account in parts_account(begun, ledger)]
         click.echo(orjson.dumps(said))
         return
     console = Console(markup=False, highlight=False)
@@ -56,6 +59,7 @@ def print_status(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger, *, 
             recipe,
             where=str(folder),
             shards=(len(shards), sum(shard.size_bytes for shard in shards)),
+            parts=parts_account(begun, ledger),
         )
     )
 
@@ -91,18 +95,26 @@ def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]
 
 
 def render_funnel(
-    totals: Totals, begun: Begun, recipe: Recipe, *, where: str = "DIR", shards: tuple[int, int] | None = None
+    totals: Totals,
+    begun: Begun,
+    recipe: Recipe,
+    *,
+    where: str = "DIR",
+    shards: tuple[int, int] | None = None,
+    parts: Sequence[PartAccount] = (),
 ) -> RenderableType:
     """The funnel, losses by reason and host, the rate, and what is still to do.
 
     Args:
         where: The dataset's folder, for the commands that are suggested.
         shards: Number of finished shards and their bytes.
+        parts: Of a mixture, what each part gave.
     """
     levels = funnel(totals, begun)
     return Group(
         _head(levels, recipe),
         _levels(levels),
+        *_parts(parts),
         *_reasons(levels),
         *_images(documents(totals, levels)),
         *_changes(totals),
@@ -138,6 +150,29 @@ def _levels(levels: Funnel) -> Table:
             "", Text(f"{level.count:,}", "bold"), level.title, Text(lost), Text(", ".join(why), "dim")
         )
     return table
+
+
+def _parts(parts: Sequence[PartAccount]) -> Iterator[RenderableType]:
+    """Samples of each part, copies made of them, and where all of these are."""
+    if not parts:
+        return
+    yield Text("\nParts")
+    table = _grid("left", "left", "right", "right", "right", "wrap")
+    for part in parts:
+        why = [f"{reason} {n:,}" for reason, n in part.dropped.most_common()]
+        why += [f"{part.waiting:,} wait"] if part.waiting else []
+        more = f"+{part.repeated:,} copies" if part.repeated else ""
+        left_out = f"-{part.dropped.total():,}" if part.dropped else ""
+        table.add_row(
+            "",
+            Text(part.part, "bold"),
+            part.version,
+            f"{part.samples:,}",
+            more,
+            left_out,
+            ", ".join(why),
+        )
+    yield table
 
 
 def _reasons(levels: Funnel) -> Iterator[RenderableType]:
@@ -244,7 +279,8 @@ def _next(levels: Funnel, begun: Begun, where: str) -> Iterator[RenderableType]:
     waiting: Mapping[str, int] = {level.name: level.waiting for level in levels.levels if level.waiting}
     if levels.files_read < levels.files:
         yield Text(
-            f"still to read: {levels.files - levels.files_read:,} of {levels.files:,} annotation files"
+            f"still to read: {levels.files - levels.files_read:,} of {levels.files:,} "
+            f"{'shards of the parts' if begun.parts else 'annotation files'}"
         )
     if "selected" in waiting:
         yield Text(f"still to {'ask for' if levels.asks else 'read'}: {waiting['selected']:,}")

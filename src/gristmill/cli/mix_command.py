@@ -80,8 +80,9 @@ def mix(
     from gristmill.run.parts import find_parts
 
     mixture = mixtures.find(name)
-    parts = find_parts(mixture, out, replaced)
     load = recipe_loader(name, None, dict(settings))
+    load()  # a wrong setting shows before a part is looked for
+    parts = find_parts(mixture, out, replaced, typed=name)
     folder = out / mixture.public_name
     job = Job(
         load=load,

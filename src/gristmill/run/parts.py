@@ -41,13 +41,14 @@ def place_of(part: Part, out: Path, replaced: Mapping[str, str]) -> Path:
     return Path(replaced.get(part.name, out / part.name))
 
 
-def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str]) -> Parts:
+def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str], typed: str | None = None) -> Parts:
     """The parts' shards, by their manifests; no shard is read.
 
     Args:
         mixture: Names its parts.
         out: The folder that holds the datasets.
         replaced: Part to folder, where a part lies elsewhere.
+        typed: The mixture as it was named, for commands in messages.
 
     Raises:
         UnknownName: ``replaced`` names no part.
@@ -63,7 +64,7 @@ def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str]) -> Part
     said, places = {}, {}
     for part in mixture.parts:
         folder = place_of(part, out, replaced)
-        manifest = _finished(part, folder, mixture.public_name)
+        manifest = _finished(part, folder, typed or mixture.public_name)
         shards = list(_shards(part, folder, manifest))
         inputs += shards
         said[part.name] = _said(part, manifest, sum(file.samples or 0 for file in shards))

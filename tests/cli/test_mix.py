@@ -1,0 +1,178 @@
+"""Mixtures by the real entry point: parts from made-up files, mixed, read back, exported; two machines in turn."""
+
+import hashlib
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
+MIXTURE = """
+from gristmill.spec.mixture import Mixture, Part
+from gristmill.steps.shuffle import Shuffle
+
+MIXTURE = Mixture(
+    name="mine",
+    version="2026.11.1",
+    title="Mine",
+    description="Mathematics and text.",
+    homepage="https://example.org",
+    license="other",
+    parts=(
+        Part(name="text-flan", published="text_flan_1m.pkl"),
+        Part(name="gsm8k-screl", published="train_use.pkl"),
+    ),
+    shuffle=Shuffle(seed=1, shards=5),
+)
+"""
+TEXTS, SUMS = 201, 62
+
+
+def gristmill(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [GRISTMILL, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ},
+        check=False,
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A mixture's file, and copies of its parts' sources."""
+    base = tmp_path_factory.mktemp("mix")
+    (base / "mine.py").write_text(MIXTURE)
+    lines = [json.dumps({"query": f"{n} + {n}?", "response": f"{2 * n}"}) + "\n" for n in range(SUMS)]
+    (base / "train_use.jsonl").write_text("".join(lines))
+    for n in range(3):
+        folder = base / "flan" / f"{'abc'[n]}_data"
+        folder.mkdir(parents=True)
+        rows = {"inputs": [f"Q{n} {i}" for i in range(150)], "targets": [f"A{i}" for i in range(150)]}
+        pq.write_table(pa.table(rows), folder / "part.0.parquet")
+    given = ["--source", f"text-flan.annotations={base / 'flan'}", "--set", f"text-flan.sample.size={TEXTS}"]
+    given += ["--source", f"gsm8k-*.annotations={base / 'train_use.jsonl'}", "--workers", "1"]
+    gristmill("run", base / "mine.py", "--out", base / "data", *given)
+    return base, given
+
+
+def manifest(folder):
+    return json.loads((folder / "dataset.json").read_text())
+
+
+def shards(folder):
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "shards").iterdir()
+    }
+
+
+def test_run_prepares_the_parts_and_mixes_them(world):
+    base, given = world
+    made = manifest(base / "data" / "mine")
+    assert made["complete"]
+    assert made["counts"]["packed"] == TEXTS + SUMS
+    assert [shard["samples"] for shard in made["shards"]] == [52, 53, 52, 53, 53]
+    assert [(part["part"], part["samples"], part["kept"]) for part in made["parts"]] == [
+        ("text-flan", TEXTS, TEXTS),
+        ("gsm8k-screl", SUMS, SUMS),
+    ]
+    for part in made["parts"]:
+        of = manifest(base / "data" / part["part"])
+        assert (part["version"], part["checksum"]) == (of["version"], of["checksum"])
+    assert not list((base / "data" / "mine" / ".gristmill").glob("scattered/*"))
+    again = gristmill("run", base / "mine.py", "--out", base / "data", *given)
+    assert again.stderr.count("is finished") == 2
+    assert manifest(base / "data" / "mine")["checksum"] == made["checksum"]
+
+
+def test_verify_status_report_and_card(world):
+    folder = world[0] / "data" / "mine"
+    assert f"5 shards, {TEXTS + SUMS} samples" in gristmill("verify", folder).stdout
+    said = json.loads(gristmill("status", folder, "--json").stdout)
+    assert said["complete"]
+    assert "text-flan" in gristmill("status", folder).stdout
+    assert "part `gsm8k-screl`" in (folder / "README.md").read_text()
+    assert "Mine" in (folder / "report.html").read_text()
+    assert json.loads((folder / "croissant.json").read_text())["name"]
+    gristmill("clean", folder)
+
+
+def test_export_in_the_published_order(world, tmp_path):
+    """The pickles that VILA's own scripts would make of the parts' pickles."""
+    base, _ = world
+    sources = [f"--source={name}={base / 'data' / name}" for name in ("text-flan", "gsm8k-screl")]
+    done = gristmill(
+        "mix",
+        base / "mine.py",
+        "--out",
+        tmp_path,
+        *sources,
+        "--set",
+        "shuffle.order=published",
+        "--workers",
+        "1",
+    )
+    assert "leaves out the 3 that are over" in done.stderr
+    items = {}
+    for name in ("text-flan", "gsm8k-screl"):
+        gristmill("export", base / "data" / name, "--to", "vila", "--out", tmp_path / name)
+        items[name] = [
+            item
+            for path in sorted((tmp_path / name).glob("*.pkl"))
+            for item in pickle.loads(path.read_bytes())
+        ]
+    everything = [*items["text-flan"], *items["gsm8k-screl"]]
+    random.seed(1)
+    random.shuffle(everything)
+    gristmill("export", tmp_path / "mine", "--to", "vila", "--out", tmp_path / "pkl")
+    parts = [pickle.loads(path.read_bytes()) for path in sorted((tmp_path / "pkl").glob("*.pkl"))]
+    assert parts == [everything[n * 52 : (n + 1) * 52] for n in range(5)]
+
+
+def test_two_machines_in_turn(world, tmp_path):
+    base, _ = world
+    words = ["mix", base / "mine.py", "--out", tmp_path, "--workers", "1"]
+    words += [f"--source={name}={base / 'data' / name}" for name in ("text-flan", "gsm8k-screl")]
+    first = gristmill(*words, "--tasks", "1:2")
+    assert "1 of 2 shards of the parts are scattered" in first.stderr
+    gristmill(*words, "--tasks", "0:1")
+    assert shards(tmp_path / "mine") == shards(base / "data" / "mine")
+    assert "give positions from 0 to 2" in gristmill(*words, "--tasks", "1:3", code=2).stderr
+
+
+def test_list_show_and_plan(world):
+    base, _ = world
+    assert "vflan" in gristmill("list").stdout
+    assert any(one["name"] == "vflan" for one in json.loads(gristmill("list", "--json").stdout))
+    assert "text_flan_1m.pkl" in gristmill("show", "vflan").stdout
+    assert len(json.loads(gristmill("show", "vflan", "--json").stdout)["parts"]) == 15
+    assert "15 parts" in gristmill("plan", "vflan").stdout
+    planned = json.loads(gristmill("plan", base / "mine.py", "--out", base / "data", "--json").stdout)
+    assert planned["samples"] == TEXTS + SUMS
+
+
+def test_wrong_words(world, tmp_path):
+    mine = world[0] / "mine.py"
+    assert "gristmill run text-flan" in gristmill("mix", mine, "--out", tmp_path, code=3).stderr
+    assert "no part 'flan'" in gristmill("mix", mine, "--out", tmp_path, "--source", "flan=x", code=2).stderr
+    assert (
+        "no setting of shuffle"
+        in gristmill("mix", mine, "--out", tmp_path, "--set", "shuffle.x=1", code=2).stderr
+    )
+    out = ("run", mine, "--out", tmp_path)
+    assert "no part is called so" in gristmill(*out, "--set", "m3it.sample.size=1", code=2).stderr
+    assert "no part is called so" in gristmill(*out, "--source", "m3it-*.annotations=x", code=2).stderr
+    assert "for one dataset" in gristmill(*out, "--tasks", "0:1", code=2).stderr
+    assert "did you mean" in gristmill("mix", "vflam", "--out", tmp_path, code=2).stderr.lower()
+    assert not list(tmp_path.iterdir())
