@@ -54,6 +54,8 @@ MIXTURE = Mixture(
     traps=(
         "The published way drops the samples that are over after 128 equal parts; the default here drops none, and "
         "--set shuffle.order=published drops the same ones and says so.",
+        "VILA's loader stops on samples of more than eight pictures: prepare the videos' frames with "
+        "--set m3it-ivqa.embedded.max_images=8.",
         "VILA's loader deals whole shards to ranks and ignores what is left over: with more ranks than shards some "
         "get no data. --set shuffle.shards=N gives more.",
         "GSM8K-ScRel is read by the same loader and is no part of this: VILA registers it apart, as `math`.",
