@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -68,8 +69,19 @@ def mix(
     span: tuple[int, int] | None = None,
     workers: int | None = None,
     as_json: bool = False,
+    among: Collection[str] | None = None,
 ) -> None:
     """Mix the parts that are there, and remove what was only scattered for it.
+
+    Args:
+        name: Of the mixture, or the path of its file.
+        out: Where the datasets are.
+        replaced: Part to folder, where one lies elsewhere.
+        settings: ``STEP.FIELD`` to value, as typed.
+        span: Positions of the parts' shards to scatter.
+        workers: Processes; one per core if None.
+        as_json: Print the result as JSON.
+        among: Only these of the mixture's parts, for a demonstration.
 
     Raises:
         GristmillError: A part is missing or unfinished; or whatever a run raises.
@@ -80,6 +92,8 @@ def mix(
     from gristmill.run.parts import find_parts
 
     mixture = mixtures.find(name)
+    if among is not None:
+        mixture = replace(mixture, parts=tuple(part for part in mixture.parts if part.name in among))
     load = recipe_loader(name, None, dict(settings))
     load()  # a wrong setting shows before a part is looked for
     parts = find_parts(mixture, out, replaced, typed=name)
