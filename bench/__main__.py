@@ -12,7 +12,7 @@ from dataclasses import asdict
 from importlib import metadata
 
 from bench.corpus import corpus, describe
-from bench.figures import BENCHMARKS, Figure, Options
+from bench.figures import BENCHMARKS, QUICK, Figure, Options
 from bench.paths import REPO, RESULTS, say
 
 PACKAGES_SAID = (
@@ -62,10 +62,18 @@ def _arguments() -> tuple[list[str], Options]:
     plain = Options()
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--only", default=",".join(BENCHMARKS), help="which, separated by commas (default: all)"
+        "--only",
+        default=",".join(QUICK),
+        help=f"which of {', '.join(BENCHMARKS)}, separated by commas, or all (default: %(default)s)",
     )
     parser.add_argument(
         "--urls", type=int, default=plain.urls, help="URLs of each race (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--https-urls",
+        type=int,
+        default=plain.https_urls,
+        help="the same over HTTPS (default: %(default)s)",
     )
     parser.add_argument(
         "--rounds", type=int, default=plain.rounds, help="races of each kind (default: %(default)s)"
@@ -86,12 +94,13 @@ def _arguments() -> tuple[list[str], Options]:
         "--flan-baseline-growth", type=_counts, default=plain.flan_baseline_growth, help="the same for pandas"
     )
     given = parser.parse_args()
-    names = given.only.split(",")
+    names = list(BENCHMARKS) if given.only == "all" else given.only.split(",")
     unknown = sorted(set(names) - set(BENCHMARKS))
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     options = Options(
         urls=given.urls,
+        https_urls=given.https_urls,
         rounds=given.rounds,
         growth_urls=given.long,
         script_urls=given.script_long,

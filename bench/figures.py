@@ -14,15 +14,18 @@ from bench.paths import say
 from bench.server import Trust, client_environment, serving
 from bench.urls import url_list
 
+SHORT_RUNS = 3  # of what takes seconds, and so is felt most by whatever else the machine does
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How much to measure. Counts are URLs, or files of FLAN-like sets."""
 
     urls: int = 9_000
-    rounds: int = 3
-    growth_urls: tuple[int, ...] = (1_000, 9_000, 100_000)
-    script_urls: tuple[int, ...] = (3_000, 9_000, 27_000)
+    https_urls: int = 4_000
+    rounds: int = 1
+    growth_urls: tuple[int, ...] = (1_000, 9_000, 90_000)
+    script_urls: tuple[int, ...] = (3_000, 27_000)
     flan_files: int = 40  # of 125,000 rows
     flan_growth: tuple[int, ...] = (8, 40, 160)
     flan_baseline_growth: tuple[int, ...] = (8, 16, 32)
@@ -68,7 +71,7 @@ def crawl(files: Sequence[Path], options: Options) -> list[Figure]:
 
 def https(files: Sequence[Path], options: Options) -> list[Figure]:
     """HTTPS, a new connection and a verified certificate for each URL: ours and (a), in turns."""
-    urls = url_list(files, options.urls, "https")
+    urls = url_list(files, options.https_urls, "https")
     figures = []
     trusts: tuple[tuple[Trust, str], ...] = (
         ("authority", "one trusted root"),
@@ -79,7 +82,7 @@ def https(files: Sequence[Path], options: Options) -> list[Figure]:
             env = client_environment(trust)
             rounds = []
             for number in range(options.rounds):
-                say(f"https ({words}): round {number + 1} of {options.rounds}, {options.urls:,} URLs")
+                say(f"https ({words}): round {number + 1} of {options.rounds}, {options.https_urls:,} URLs")
                 rounds.append({c.name: race(c, urls, env=env) for c in (gristmill(), img2dataset())})
         figures += [
             *(_absolute(rounds, name, f", HTTPS, {words}") for name in ("gristmill", "img2dataset")),
@@ -108,7 +111,7 @@ def select(_files: Sequence[Path], options: Options) -> list[Figure]:
     from bench.select_rows import ROWS
     from bench.select_rows import select as run
 
-    costs = [run() for _ in range(options.rounds)]
+    costs = [run() for _ in range(max(options.rounds, SHORT_RUNS))]
     wall_s = statistics.median(cost.wall_s for cost in costs)
     rss_gb = max(cost.peak_rss_bytes for cost in costs) / 1e9
     return [
@@ -124,7 +127,7 @@ def select(_files: Sequence[Path], options: Options) -> list[Figure]:
 def plan(_files: Sequence[Path], options: Options) -> list[Figure]:
     from bench.planning import RECORDS, planning
 
-    runs = [planning() for _ in range(options.rounds)]
+    runs = [planning() for _ in range(max(options.rounds, SHORT_RUNS))]
     return [
         Figure(
             name=f"{what} with {RECORDS:,} task records",
@@ -239,6 +242,8 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "flan": flan,
     "shuffle": shuffle,
 }
+QUICK = ("crawl", "https", "codec", "select", "plan")
+"""Measured unless something else is asked for: about a quarter of an hour."""
 
 
 def _growth(files: Sequence[Path], contestant: Contestant, count: int, goal: str) -> list[Figure]:
