@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import Any
 
 import cv2
 import numpy as np
+import pyspng
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
@@ -44,7 +47,11 @@ def decoded(body: bytes, found: ImageHead, *, least: tuple[int, int] | None, alp
     pixels = None
     if found.format == "jpeg" and found.simple:
         pixels = _jpeg(body, least)
-    elif found.format in ("png", "webp") and found.simple:
+    elif found.format == "png" and found.simple:
+        pixels = _png(body)
+        if pixels is None:
+            pixels = _by_opencv(body, cv2.IMREAD_COLOR_RGB)
+    elif found.format == "webp" and found.simple:
         pixels = _by_opencv(body, cv2.IMREAD_COLOR_RGB)
     elif found.format == "png" and found.deep:
         pixels = _deep_png(body, alpha)
@@ -73,6 +80,35 @@ def _jpeg(body: bytes, least: tuple[int, int] | None) -> PixelsHWC | None:
             raise Undecodable(Reason.UNDECODABLE, f"jpeg: {said}") from err
         return None
     return pixels
+
+
+def _png(body: bytes) -> PixelsHWC | None:
+    """Decode a PNG of up to 8 bits without transparency; None where the other decoders shall say.
+
+    libspng needs two thirds of libpng's time for the same pixels, and takes no notice of checksums: so they are
+    compared before.
+    """
+    if not _is_whole(body):
+        return None
+    try:
+        pixels: PixelsHWC = pyspng.load(body, format="RGB")
+    except RuntimeError:
+        return None
+    return pixels
+
+
+def _is_whole(body: bytes) -> bool:
+    """Whether every chunk of a PNG, up to its end chunk, has the right CRC (PNG specification, 5.3)."""
+    view, at = memoryview(body), 8
+    while at + 12 <= len(body):
+        size_bytes, kind = struct.unpack_from(">I4s", body, at)
+        end = at + 8 + size_bytes
+        if end + 4 > len(body) or zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4]):
+            return False
+        if kind == b"IEND":
+            return True
+        at = end + 4
+    return False
 
 
 def _by_opencv(body: bytes, flags: int) -> NDArray[Any] | None:
