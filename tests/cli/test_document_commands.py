@@ -49,8 +49,16 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
     out = tmp_path / "out"
     words = ("run", "mmc4-core", "--out", out, *QUICK, "--set", "crawl.stall_s=1")
     with FakeHub({"jmhessel/mmc4-core-ff": tmp_path / "up"}) as hub:
-        for span in ("1:2", "0:1"):
-            gristmill(*words, "--tasks", span, HF_ENDPOINT=hub.url)
+        gristmill(*words, "--tasks", "1:2", HF_ENDPOINT=hub.url)
+        begun = hub.revision
+    later = {"docs_no_face_shard_2_v3.jsonl.zip": b"something else", "docs_no_face_shard_11_v3.jsonl": b""}
+    with FakeHub(
+        {"jmhessel/mmc4-core-ff": later}, revision="9" * 40
+    ) as hub:  # upstream goes on: that commit is gone
+        done = gristmill(*words, "--tasks", "0:1", code=1, HF_ENDPOINT=hub.url)
+        assert f"has no revision {begun}" in done.stderr
+    with FakeHub({"jmhessel/mmc4-core-ff": tmp_path / "up"}) as hub:
+        gristmill(*words, "--tasks", "0:1", HF_ENDPOINT=hub.url)
     folder = out / "mmc4-core"
     status = json.loads(gristmill("status", out, "--json").stdout)
     assert status["complete"]
@@ -64,6 +72,9 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
     assert "Hosts with the most failures" in text
     page = (folder / "report.html").read_text()
     assert f"{sum(said['images'].values())} images, by fate" in page
+    (source,) = json.loads((folder / "dataset.json").read_text())["sources"]
+    assert source["revision"] == begun
+    assert f"`jmhessel/mmc4-core-ff` at revision `{begun}`" in (folder / "README.md").read_text()
     assert not list((folder / ".gristmill").glob("sources/**/*.zip")), "annotation files are let go"
     gristmill("verify", out)
     gristmill("export", folder, "--to", "vila", "--out", tmp_path / "vila")

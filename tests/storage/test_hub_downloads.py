@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.spec.errors import AccessError, SourceError
-from gristmill.storage.hub import HubFile, download, list_files
+from gristmill.storage.hub import HubFile, commit_of, download, list_files
 from gristmill.testing.hub import DEFAULT_REVISION, FakeHub
 
 REPO = "owner/captions"
@@ -142,3 +142,9 @@ def test_a_hub_that_is_ill(hub):
     hub.fail("tree", 500, times=100)
     with pytest.raises(SourceError, match="refused owner/captions"):
         list_files(REPO, DEFAULT_REVISION, PATTERNS)
+
+
+def test_a_branch_stands_for_a_commit(hub):
+    assert commit_of(REPO, "main") == DEFAULT_REVISION
+    with pytest.raises(SourceError, match="no revision gone"):
+        commit_of(REPO, "gone")

@@ -12,6 +12,7 @@ import orjson
 
 from gristmill.ledger.ledger import STATE
 from gristmill.spec.errors import DamagedOutput, DriftError, UsageError
+from gristmill.spec.recipe import Source
 from gristmill.spec.sample import Json
 from gristmill.storage.files import write_whole
 
@@ -107,6 +108,11 @@ class Begun:
             raise DamagedOutput(
                 f"{path} is not what a run writes. Restore it, or start in another folder."
             ) from err
+
+    def revision_of(self, source: Source) -> str | None:
+        """The commit of a hub source that the folder was begun with; else the one the recipe names."""
+        repo, _, commit = self.sources.get(source.key, "").partition("@")
+        return commit if commit and repo == source.hub else source.revision
 
     def write(self, folder: Path) -> None:
         """Write it, whole or not at all."""

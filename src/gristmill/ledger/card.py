@@ -191,7 +191,7 @@ def _making(recipe: Recipe, begun: Begun) -> str:
     if begun.parts:
         lines += _parts(begun)
     for source in () if begun.parts else recipe.sources:
-        pinned = _pinned(source)
+        pinned = _pinned(source, begun)
         files = [i for i in begun.inputs if i.source == source.key]
         size = size_text(sum(i.size_bytes for i in files))
         lines.append(
@@ -209,9 +209,9 @@ def _making(recipe: Recipe, begun: Begun) -> str:
     return "\n".join(lines)
 
 
-def _pinned(source: Source) -> str:
+def _pinned(source: Source, begun: Begun) -> str:
     if source.hub:
-        return f"`{source.hub}` at revision `{source.revision}`"
+        return f"`{source.hub}` at revision `{begun.revision_of(source)}`"
     return f"<{source.url}> of SHA-256 `{source.sha256}`" if source.url else "a local list"
 
 

@@ -115,7 +115,7 @@ def _source(key: str, recipe: Recipe, begun: Begun) -> dict[str, Json]:
     if pinned is not None:
         said |= {
             "hub": pinned.hub,
-            "revision": pinned.revision,
+            "revision": begun.revision_of(pinned),
             **({"url": pinned.url} if pinned.url else {}),
             "license": pinned.license,
             "access": pinned.access,

@@ -149,8 +149,9 @@ RECIPE = Recipe(
         "VILA trained on the core split with faces (7.3 million documents, 29.9 million images), deleted upstream in "
         "February 2025. The hub's fewer-faces split has 5.5 million documents with 22.4 million images. Who holds "
         "files docs_shard_S_v3 gives their folder: --source annotations=FOLDER.",
-        "The hub's repository is read at its main branch: no commit of it is known to us to pin. The checksums of "
-        "the files found at the beginning are recorded, and a file that changes later is refused.",
+        "The hub's repository is read at its main branch: no commit of it is known to us to pin. A folder is pinned "
+        "to the commit that main stands for when it is begun, and dataset.json names it; to repeat it elsewhere give "
+        "--source annotations=hf://datasets/jmhessel/mmc4-core-ff@COMMIT.",
         "Files are worked on by number. The published scripts sort their names as text (10 before 2), and their "
         "ranges count in that order: --set annotations.order=published.",
         "Version 3 files of core (v1.1) and older ones are different corpora; only names ending in _v3 are taken.",

@@ -67,7 +67,7 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
     """
     recipe = job.load()
     stages_of(recipe)
-    resolved = job.resolved or resolve(recipe, job.replaced)
+    resolved = job.resolved or resolve(recipe, job.replaced, job.folder)
     wanted = Begun(
         recipe=job.reference,
         name=recipe.public_name,

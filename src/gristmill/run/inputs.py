@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gristmill.ledger.begun import InputFile
+from gristmill.ledger.begun import Begun, InputFile
 from gristmill.run.numbering import arranged
 from gristmill.spec.errors import ByHandSource, UsageError
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.storage.files import fingerprint_file, machine_error
-from gristmill.storage.hub import HubFile, list_files
+from gristmill.storage.hub import HubFile, commit_of, list_files
 from gristmill.storage.url import is_url, name_of
 
 __all__ = ["Resolved", "resolve"]
@@ -37,12 +38,15 @@ class Resolved:
     sources: dict[str, str] = field(default_factory=dict)
 
 
-def resolve(recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
+def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = None) -> Resolved:
     """Find a recipe's annotation files, without reading them.
+
+    A revision that moves, such as ``main``, is pinned to the commit it stands for when a folder is begun.
 
     Args:
         recipe: Names its sources.
         replaced: ``--source``: key to a file, a folder, ``hf://datasets/OWNER/NAME@REVISION``, or a mirror's URL.
+        folder: The dataset's folder: if it is begun, its commits hold.
 
     Raises:
         UnknownName: ``replaced`` names a source that the recipe does not have.
@@ -63,7 +67,7 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
         hub = _hub_of(source, place)
         found = sides if source.side else inputs
         if hub is not None:
-            repo, revision = hub
+            repo, revision = hub[0], _pinned(source.key, *hub, folder)
             hubs[source.key] = sources[source.key] = f"{repo}@{revision}"
             listed = list_files(repo, revision, source.patterns, needed=not source.side)
             found += arranged(source, [_from_hub(source.key, file) for file in listed])
@@ -79,6 +83,17 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
                 f"Then give the same command with --source {source.key}=FOLDER."
             )
     return Resolved(inputs=tuple(inputs), sides=tuple(sides), hubs=hubs, sources=sources)
+
+
+def _pinned(key: str, repo: str, revision: str, folder: Path | None) -> str:
+    """A commit: the one that is named, that the folder was begun with, or that the revision stands for now."""
+    if re.fullmatch(r"[0-9a-f]{7,40}", revision):
+        return revision
+    if folder is not None and Begun.path(folder).exists():
+        begun, _, commit = Begun.read(folder).sources.get(key, "").partition("@")
+        if begun == repo and commit:
+            return commit
+    return commit_of(repo, revision)
 
 
 def _beside(place: str | None) -> str | None:

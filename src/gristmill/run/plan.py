@@ -129,7 +129,7 @@ def plan(
         remote = sum(source.files or 0 for source in published)
         places = {s.key: s.home or s.by_hand or "?" for s in recipe.sources}
     else:
-        resolved = resolve(recipe, replaced)
+        resolved = resolve(recipe, replaced, folder)
         files, places = len(resolved.inputs), resolved.sources
         rows, rows_are = _count_rows(recipe, resolved)
         fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)

@@ -17,7 +17,7 @@ from pathlib import Path
 from gristmill.spec.errors import AccessError, SourceError
 from gristmill.storage.files import sha256_file
 
-__all__ = ["HubFile", "download", "list_files", "read_range"]
+__all__ = ["HubFile", "commit_of", "download", "list_files", "read_range"]
 
 _RANGE_TRIES = 4
 _RANGE_WAIT_S = 1.0
@@ -89,6 +89,23 @@ def _unreachable(repo: str, err: Exception) -> SourceError:
         f"the hub could not be reached for {repo}: {err}. Check the network (or HF_ENDPOINT), then give the "
         "same command again: what is fetched is kept."
     )
+
+
+def commit_of(repo: str, revision: str) -> str:
+    """The commit that a branch or tag of a dataset repository stands for.
+
+    Raises:
+        AccessError, SourceError: As for :func:`list_files`.
+    """
+    from huggingface_hub import HfApi
+
+    with _explained(repo, revision):
+        found = HfApi(endpoint=_endpoint()).dataset_info(repo, revision=revision).sha
+    if not found:
+        raise SourceError(
+            f"the hub names no commit for {repo}@{revision}. Name one with --source KEY=hf://...@COMMIT."
+        )
+    return found
 
 
 def list_files(repo: str, revision: str, patterns: Sequence[str], *, needed: bool = True) -> list[HubFile]:
