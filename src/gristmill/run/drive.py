@@ -23,7 +23,7 @@ from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDi
 from gristmill.run.mixture import schedule_for
 from gristmill.run.queue import TaskQueue
 from gristmill.run.stages import SAMPLES, stages_of
-from gristmill.run.worker import Failed, Finished, WorkerStart
+from gristmill.run.worker import TASKS_AT_ONCE, Failed, Finished, WorkerStart
 from gristmill.spec.errors import (
     Busy,
     GristmillError,
@@ -138,7 +138,7 @@ def _run(
         hubs=resolved.hubs,
         sides=resolved.sides,
         only=begun.only,
-        overlap=any(step.needs.network for step in recipe.steps),
+        at_once=TASKS_AT_ONCE if any(step.needs.network for step in recipe.steps) else 2,
     )
     try:
         if not schedule.complete:

@@ -18,7 +18,6 @@ from typing import Protocol
 from gristmill.run.context import Context, Progress
 from gristmill.run.stages import SAMPLES
 from gristmill.run.worker import (
-    TASKS_AT_ONCE,
     Beat,
     Careful,
     Failed,
@@ -223,7 +222,7 @@ class _Worker:
         self.connection = Connection(ours.detach())
         self.tasks: dict[str, Task] = {}
         self.heard_at = time.monotonic()
-        self._overlap = start.overlap
+        self._at_once = start.at_once
         self.left: dict[str, int] = {}  # media that each task has still to finish
         with suppress(OSError):  # it may be dead already; the next read says so
             self.connection.send(start)
@@ -232,10 +231,10 @@ class _Worker:
         """An idle worker takes any task; one whose crawls are coming to their end takes another crawl."""
         if not self.tasks:
             return True
-        if not self._overlap or task.id in suspects or not suspects.isdisjoint(self.tasks):
+        if task.id in suspects or not suspects.isdisjoint(self.tasks):
             return False
         crawls = all(other.stage == SAMPLES for other in (task, *self.tasks.values()))
-        return crawls and len(self.tasks) < TASKS_AT_ONCE and sum(self.left.values()) < _LOW_WATER
+        return crawls and len(self.tasks) < self._at_once and sum(self.left.values()) < _LOW_WATER
 
     @property
     def silent(self) -> bool:

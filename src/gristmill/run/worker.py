@@ -44,7 +44,8 @@ class WorkerStart:
     """First message to a worker: what all its tasks share.
 
     Attributes:
-        overlap: Its tasks mostly wait for the network, so it may be given several at once.
+        at_once: Tasks of one worker at once, where they are of the second stage: many that mostly wait for the
+            network, or two, so that one works while the other waits for the disk.
     """
 
     load: Callable[[], Recipe]
@@ -53,7 +54,7 @@ class WorkerStart:
     hubs: dict[str, str]
     only: int | None
     sides: tuple[InputFile, ...] = ()
-    overlap: bool = True
+    at_once: int = TASKS_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)

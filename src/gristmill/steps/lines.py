@@ -26,12 +26,13 @@ class TakeLines(TableStep):
 
     Attributes:
         max_line_bytes: A longer line is passed over, counted under ``row_too_long``.
-        part_bytes: Most bytes of lines that one task is given, so that memory is bounded however long they are.
+        part_bytes: Most bytes of lines that one task is given, so that memory is bounded however long they are. A
+            longer line is a task of its own.
     """
 
     max_line_bytes: int = 256 << 20
     part_rows: int = 2500
-    part_bytes: int = 24 << 20
+    part_bytes: int = 16 << 20
 
     name = "lines"
     revision = 1
