@@ -66,6 +66,7 @@ def test_there_and_back(pickles: Path, imported: Path, tmp_path: Path) -> None:
     gristmill("verify", imported)
     told = json.loads(gristmill("export", imported, "--to", "vila", "--out", tmp_path / "x", "--json").stdout)
     assert told == {
+        "dataset": str(imported),
         "format": "vila",
         "form": "vflan",
         "out": str(tmp_path / "x"),
@@ -89,6 +90,20 @@ def test_there_and_back(pickles: Path, imported: Path, tmp_path: Path) -> None:
         "import", pickles, "--from", "vila", "--out", imported, "--shard-samples", "4", "--workers", "1"
     )
     gristmill("verify", imported)
+
+
+def test_one_pickle_for_each_dataset_of_a_folder(imported: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(imported, tmp_path / "data" / name)
+    text = gristmill("export", tmp_path / "data", "--to", "vila", "--out", tmp_path / "x", code=2).stderr
+    assert "holds 2 datasets; name one" in text
+    done = gristmill("export", tmp_path / "data" / "one", "--to", "vila-unsharded", "--out", tmp_path / "x")
+    assert "x/import.pkl: 3 shards, 10 samples" in done.stdout
+    done = gristmill("export", tmp_path / "data", "--to", "vila-unsharded", "--out", tmp_path / "x", "--json")
+    assert [told["samples"] for told in json.loads(done.stdout)] == [
+        10,
+        10,
+    ]  # both of one name, both the same
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:

@@ -15,6 +15,7 @@ from gristmill.spec.errors import Incomplete, UsageError
 
 if TYPE_CHECKING:
     from gristmill.run.export import Exported
+    from gristmill.run.export_vila import Manner
     from gristmill.run.reopen import Opened
     from gristmill.spec.recipe import Recipe
 
@@ -50,8 +51,8 @@ def command(
 
     vila: part-NNNNN.pkl and .count, in the form of the loader that fits: captions for coyo, documents for mmc4,
     questions and answers for vflan (a pickle runs code when it is loaded: load only your own).
-    vila-unsharded: one NAME.pkl for the vflan loader. interleaved-parquet: lists of texts and images, as in
-    OBELICS. webdataset-index: wids-meta.json.
+    vila-unsharded: one NAME.pkl for the vflan loader, of each dataset in DIR. interleaved-parquet: lists of texts
+    and images, as in OBELICS. webdataset-index: wids-meta.json.
 
     The same command goes on after an interruption.
 
@@ -62,33 +63,45 @@ def command(
       gristmill export data/coyo-700m --to webdataset-index --out data/coyo-700m/index
     """
     from gristmill.ledger.begun import datasets_in
-    from gristmill.run.export import Exported, export_wids, finished_shards
-    from gristmill.run.export_interleaved import export_interleaved
-    from gristmill.run.export_vila import Manner, export_parts, export_whole
+    from gristmill.run.export_vila import Manner
     from gristmill.run.reopen import open_dataset
 
+    whole = format_ == "vila-unsharded"
     datasets = datasets_in(folder)
-    if len(datasets) > 1:
+    if len(datasets) > 1 and (not whole or name is not None):
         raise UsageError(f"{folder} holds {len(datasets)} datasets; name one, for example {datasets[0]}")
-    if name is not None and format_ != "vila-unsharded":
+    if name is not None and not whole:
         raise UsageError("--name is for --to vila-unsharded; the other formats name their files by number.")
-    opened = open_dataset(datasets[0])
-    shards = finished_shards(opened.folder, opened.ledger)
     if out is None:
         raise UsageError("name the folder to write into with --out")
-    _check_finished(opened, len(shards), whole=format_ == "vila-unsharded")
     manner = Manner(leave_out=leave_out, spread=spread_images)
+    told = []
+    for dataset in datasets:
+        done = _export(open_dataset(dataset), format_, out, name, manner)
+        told.append(_plain(dataset, done, format_, out))
+        if not as_json:
+            _tell(done, format_, out)
+    if as_json:
+        click.echo(json.dumps(told if len(told) > 1 else told[0]))
+
+
+def _export(opened: Opened, format_: str, out: Path, name: str | None, manner: Manner) -> Exported:
+    """One dataset."""
+    from gristmill.run.export import Exported, export_wids, finished_shards
+    from gristmill.run.export_interleaved import export_interleaved
+    from gristmill.run.export_vila import export_parts, export_whole
+
+    folder, shards = opened.folder, finished_shards(opened.folder, opened.ledger)
+    _check_finished(opened, len(shards), whole=format_ == "vila-unsharded")
     if format_ == "vila":
-        done = _watched(export_parts(opened.folder, shards, out, manner), len(shards))
-    elif format_ == "interleaved-parquet":
-        done = _watched(export_interleaved(opened.folder, shards, out, manner), len(shards))
-    elif format_ == "vila-unsharded":
+        return _watched(export_parts(folder, shards, out, manner), len(shards))
+    if format_ == "interleaved-parquet":
+        return _watched(export_interleaved(folder, shards, out, manner), len(shards))
+    if format_ == "vila-unsharded":
         name = _published_name(opened) if name is None else name
-        done = _watched(export_whole(opened.folder, shards, out, name, manner), len(shards))
-    else:
-        export_wids(opened.folder, shards, opened.begun.name, out)
-        done = Exported(shards=len(shards), samples=sum(shard.samples for shard in shards))
-    _tell(done, format_, out, as_json=as_json)
+        return _watched(export_whole(folder, shards, out, name, manner), len(shards))
+    export_wids(folder, shards, opened.begun.name, out)
+    return Exported(shards=len(shards), samples=sum(shard.samples for shard in shards))
 
 
 def _watched(steps: Iterator[Exported], shards: int) -> Exported:
@@ -125,25 +138,24 @@ def _published_name(opened: Opened) -> str:
     return recipe.published_as or recipe.name
 
 
-def _tell(done: Exported, format_: str, out: Path, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "format": format_,
-                    "form": done.form,
-                    "out": str(out),
-                    "shards": done.shards,
-                    "samples": done.samples,
-                    "left_out": done.left_out,
-                    "reasons": dict(done.reasons),
-                }
-            )
-        )
-        return
+def _plain(dataset: Path, done: Exported, format_: str, out: Path) -> dict[str, object]:
+    return {
+        "dataset": str(dataset),
+        "format": format_,
+        "form": done.form,
+        "out": str(out),
+        "shards": done.shards,
+        "samples": done.samples,
+        "left_out": done.left_out,
+        "reasons": dict(done.reasons),
+    }
+
+
+def _tell(done: Exported, format_: str, out: Path) -> None:
     form = f", for VILA's {done.form} loader" if format_.startswith("vila") else ""
     shards = f"{done.shards:,} shard{'' if done.shards == 1 else 's'}"
-    click.echo(f"{out}: {shards}, {done.samples:,} samples as {format_}{form}")
+    place = out / done.file if done.file else out
+    click.echo(f"{place}: {shards}, {done.samples:,} samples as {format_}{form}")
     if done.left_out:
         click.echo(f"  left out, because they do not fit: {done.left_out:,} samples")
     for reason, count in sorted(done.reasons.items()):

@@ -28,11 +28,13 @@ class Exported:
 
     Attributes:
         form: Which of a trainer's forms it is.
+        file: Name of the one file, where it is one.
         left_out: Samples of the shards that are not among ``samples``.
         reasons: Why, for the shards written this time; and what else was done to samples, by a word each.
     """
 
     form: str = ""
+    file: str = ""
     shards: int = 0
     samples: int = 0
     left_out: int = 0

@@ -96,7 +96,7 @@ def export_whole(
     path = out / f"{name}.pkl"
     neighbours = {entry.name for entry in out.glob("*.pkl")} if out.is_dir() else set()
     check_folder(out, {*neighbours, path.name}, _UNSHARDED)
-    done = Exported(form=maker.form)
+    done = Exported(form=maker.form, file=path.name)
     stamp = _stamp(maker, manner, shards)
     if path.exists() and stamp_of(path) != stamp:
         raise UsageError(
