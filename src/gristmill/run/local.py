@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from gristmill.run.context import Context, Progress
-from gristmill.run.stages import SAMPLES
+from gristmill.run.stages import ROWS, SAMPLES, SURVEY
 from gristmill.run.worker import (
     Beat,
     Careful,
@@ -37,6 +37,7 @@ _SILENCE_S = 60.0
 """A worker without a sign of life for so long is stopped, or lost in native code: it is killed."""
 _LAPSE_S = 5.0
 """If we have not listened for so long, the silence was ours."""
+_READ_AT_ONCE = 2
 _LOW_WATER = 512
 """A worker with fewer media left than that gets the next crawl: its stragglers must not leave it idle."""
 _ENVIRONMENT = {
@@ -228,13 +229,23 @@ class _Worker:
             self.connection.send(start)
 
     def room(self, task: Task, suspects: set[str]) -> bool:
-        """An idle worker takes any task; one whose crawls are coming to their end takes another crawl."""
+        """An idle worker takes any task. One whose crawls are coming to their end takes another crawl, and one that
+        surveys files, or reads those that were surveyed, does so with several: such tasks wait more than they work.
+        """
         if not self.tasks:
             return True
         if task.id in suspects or not suspects.isdisjoint(self.tasks):
             return False
-        crawls = all(other.stage == SAMPLES for other in (task, *self.tasks.values()))
-        return crawls and len(self.tasks) < self._at_once and sum(self.left.values()) < _LOW_WATER
+        at_once = {self._most(other) for other in (task, *self.tasks.values())}
+        alike = len({other.stage for other in (task, *self.tasks.values())}) == 1
+        return alike and len(self.tasks) < min(at_once) and sum(self.left.values()) < _LOW_WATER
+
+    def _most(self, task: Task) -> int:
+        """How many tasks like this one may be aboard."""
+        if task.stage in {SAMPLES, SURVEY}:
+            return self._at_once
+        surveyed = task.stage == ROWS and "survey" in task.decision
+        return min(self._at_once, _READ_AT_ONCE) if surveyed else 1
 
     @property
     def silent(self) -> bool:
