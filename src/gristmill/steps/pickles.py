@@ -28,6 +28,8 @@ FORMS: Mapping[str, tuple[frozenset[str], ...]] = {
 
 _AUTO = "auto"
 _BATCH_ROWS = 512
+_MOST_DETAILS = 1000
+_DROPPED_AT_ONCE = 1 << 16
 _PATH_END = ".jpg"  # by which LazyVFlanDataset tells a path from Base64
 
 
@@ -76,13 +78,14 @@ class TakePickles(TableStep):
         Raises:
             SourceError: It would run something, is damaged, or holds no list of dicts.
         """
-        part = _Part(self, box)
+        drops = _Drops(box)
+        part = _Part(self, box, drops)
         number = -1
         try:
             for row in self._rows(table):
                 number = row.number
                 if row.reason is not None:
-                    box.drop(pa.array([number], pa.int64()), row.reason, row.detail)
+                    drops.add(number, row.reason, row.detail)
                 else:
                     part.add(row)
                 if number % _BATCH_ROWS == 0:
@@ -93,9 +96,10 @@ class TakePickles(TableStep):
                     f"{err} Or import into another folder with --keep-damaged, which takes the items before the cut."
                 ) from err
             number += 1
-            box.drop(pa.array([number], pa.int64()), Reason.TRUNCATED, str(err)[-150:])
+            drops.add(number, Reason.TRUNCATED, str(err)[-150:])
             box.note(f"{err} The {number:,} items before were kept.")
         part.flush()
+        drops.flush()
         _compare_count(table, number + 1, box)
 
     def _rows(self, table: Path) -> Iterator[ItemRow]:
@@ -156,11 +160,37 @@ def _pictures(item: Mapping[str, Json]) -> tuple[str, list[Json]]:
     return name, value if isinstance(value, list) else [value]
 
 
+class _Drops:
+    """Items that are no rows, or not wanted: the first of them with what was seen, the others many at a time."""
+
+    def __init__(self, box: TableBox) -> None:
+        self._box = box
+        self._told = 0
+        self._waiting: dict[Reason, list[int]] = {}
+
+    def add(self, number: int, reason: Reason, detail: str = "") -> None:
+        """One more."""
+        if detail and self._told < _MOST_DETAILS:
+            self._told += 1
+            self._box.drop(pa.array([number], pa.int64()), reason, detail)
+            return
+        waiting = self._waiting.setdefault(reason, [])
+        waiting.append(number)
+        if len(waiting) == _DROPPED_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give all of them to the box."""
+        for reason, numbers in self._waiting.items():
+            self._box.drop(pa.array(numbers, pa.int64()), reason)
+        self._waiting.clear()
+
+
 class _Part:
     """Rows on their way to one task."""
 
-    def __init__(self, step: TakePickles, box: TableBox) -> None:
-        self._step, self._box = step, box
+    def __init__(self, step: TakePickles, box: TableBox, drops: _Drops) -> None:
+        self._step, self._box, self._drops = step, box, drops
         self._rows: list[tuple[ItemRow, bytes]] = []
         self._bytes = 0
         self._left = box.only
@@ -169,7 +199,7 @@ class _Part:
         """One more row; a full part ends before it."""
         if self._left is not None:
             if not self._left:
-                self._box.drop(pa.array([row.number], pa.int64()), Reason.NOT_CHOSEN)
+                self._drops.add(row.number, Reason.NOT_CHOSEN)
                 return
             self._left -= 1
         text = row.json()
