@@ -50,15 +50,17 @@ def outcomes(
         with CodecPool(ImageSettings(**settings), processes=1) as pool:
             return [one(pool, each) for each in files[number::SIDES]]
 
+    watched = then is None  # looking at a child's memory costs more than most pictures
+
     def one(pool: CodecPool, file: Any) -> Any:
-        outcome = _outcome(pool, file)
+        outcome = _outcome(pool, file, watched)
         return then(file, outcome) if then else outcome
 
     with ThreadPoolExecutor(SIDES) as sides:
         return [made for part in sides.map(side, range(SIDES)) for made in part]
 
 
-def _outcome(pool: CodecPool, file: Any) -> Outcome:
+def _outcome(pool: CodecPool, file: Any, watched: bool) -> Outcome:
     child = _pid(pool)
     cpu_s, began_s = _cpu_s(child), time.monotonic()
     reason, detail, picture, mpx = None, "", b"", 0.0
@@ -67,7 +69,7 @@ def _outcome(pool: CodecPool, file: Any) -> Outcome:
         picture, mpx = made.body, made.original_width_px * made.original_height_px / 1e6
     except Undecodable as err:
         reason, detail = err.reason, err.detail
-    same = _pid(pool) == child  # a child that was replaced has taken its figures with it
+    same = watched and _pid(pool) == child  # a child that was replaced has taken its figures with it
     return Outcome(
         name=file.name,
         kind=file.kind,

@@ -76,7 +76,7 @@ def convert_rgb(specimen, outcome):
 
 def test_without_alpha_and_orientation_it_is_what_convert_rgb_makes(corpus):
     settings = {**LOSSLESS, "alpha": "drop", "orientation": "ignore"}
-    odd = [specimen for specimen in corpus if specimen.kind == "odd"]
+    odd = [each for each in corpus if each.kind == "odd" and len(each.body) < 300_000]
     found = [each for each in outcomes(odd, convert_rgb, **settings) if each]
     wrong = {name: said for name, _, said in found if said}
     print(len(found), sum(exact for _, exact, _ in found), wrong)

@@ -14,7 +14,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.context import Progress
 from gristmill.run.queue import TaskQueue
-from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER, SURVEY
+from gristmill.run.stages import CENSUS, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Exchange
 from gristmill.spec.task import TaskRecord
@@ -90,8 +90,16 @@ class Tally:
             reasons.update(progress.reasons)
         return [(reason, n) for reason, n in reasons.most_common(3) if n > 0]
 
+    def counting(self) -> str:
+        """How far a census is, if one is under way."""
+        census = next((p for p in self.running.values() if p.stage == CENSUS), None)
+        said = "looking for the same picture in the fates of {:,} of {:,} crawl tasks"
+        return said.format(census.done, census.total or 0) if census else ""
+
     def sentence(self) -> str:
         """All of it in one line."""
+        if counting := self.counting():
+            return counting
         if self.mixes:
             known = self.total[SCATTER]
             return f"{self.now(SCATTER):,} of {known:,} samples scattered, {self.now(PACK):,} in shards"
@@ -227,7 +235,7 @@ class Bars:
             ROWS: looked,
             SAMPLES: f"{tally.rate():,.0f}/s  [dim]{why}[/dim]",
             SCATTER: "samples",
-            PACK: "samples" if tally.mixes else "kept",
+            PACK: "samples" if tally.mixes else tally.counting() or "kept",
         }
         for stage, bar in self._ids.items():
             self._bars.update(bar, completed=tally.now(stage), total=totals[stage] or None, text=texts[stage])
