@@ -54,7 +54,7 @@ def test_a_machine_at_its_end_stops_all():
 
 def test_json_is_one_document(capsys):
     def work(name: str) -> None:
-        click.echo(json.dumps({"rows": 1}))
+        click.echo(json.dumps({"rows": 1}) if name == "a" else b'{"rows": 1}')
         if name == "b":
             raise Incomplete("b: too few")
 

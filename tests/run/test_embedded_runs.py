@@ -161,6 +161,10 @@ def test_a_copy_without_the_subset_is_not_mistaken_for_it(tmp_path):
         run_it(tmp_path / "out", source, name="m3it-docvqa")
     run_it(tmp_path / "out", source / "data")
     run_it(tmp_path / "out2", source / "data" / "vqa")
+    run_it(tmp_path / "out3", source / "data" / "vqa" / "gqa")
+    for name in ("m3it-docvqa", "m3it-vqa-v2"):  # whose file has the same bare name
+        with pytest.raises(UsageError, match="name the file itself"):
+            run_it(tmp_path / "out4", source / "data" / "vqa" / "gqa", name=name)
 
 
 def test_which_of_two_files_is_a_setting(tmp_path):

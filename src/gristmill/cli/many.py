@@ -47,7 +47,8 @@ def for_each(names: Sequence[str], work: Callable[[str], None], *, as_json: bool
     failed: list[tuple[str, GristmillError]] = []
     results: list[dict[str, object]] = []
     for name in names:
-        printed = io.StringIO()
+        caught = io.BytesIO()
+        printed = io.TextIOWrapper(caught, "utf-8", write_through=True)  # some results are printed as bytes
         said: GristmillError | None = None
         if not as_json:
             click.echo(f"== {name}")
@@ -61,7 +62,7 @@ def for_each(names: Sequence[str], work: Callable[[str], None], *, as_json: bool
             failed.append((name, err))
             click.echo(f"{name}: {err}", err=True)
         if as_json:
-            results.append(_result(name, printed.getvalue(), said))
+            results.append(_result(name, caught.getvalue(), said))
     if as_json:
         click.echo(json.dumps(results, indent=2))
     if failed:
@@ -75,7 +76,7 @@ def _first_sentence(name: str, err: GristmillError) -> str:
     return str(err).splitlines()[0].removeprefix(f"{name}: ").partition(". ")[0].removesuffix(".")
 
 
-def _result(name: str, printed: str, err: GristmillError | None) -> dict[str, object]:
+def _result(name: str, printed: bytes, err: GristmillError | None) -> dict[str, object]:
     return {
         "name": name,
         "exit_code": err.exit_code if err else 0,

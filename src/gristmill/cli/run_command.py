@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -96,7 +97,23 @@ def command(
         )
         run_and_tell(job, as_json=as_json)
 
-    for_each(recipes.members(name), run_one, as_json=as_json)
+    members = recipes.members(name)
+    _check_copies(name, members, replaced)
+    for_each(members, run_one, as_json=as_json)
+
+
+def _check_copies(name: str, members: Sequence[str], replaced: Mapping[str, str]) -> None:
+    """One file cannot be the source of several recipes.
+
+    Raises:
+        UsageError: A group was given a file.
+    """
+    for key, place in replaced.items():
+        if len(members) > 1 and Path(place).is_file():
+            raise UsageError(
+                f"--source {key}={place}: that is one file, and {name} stands for {len(members)} recipes. Give the "
+                f"folder that holds all their files, or run one of them: gristmill run {members[0]} ..."
+            )
 
 
 def _run_mixture(

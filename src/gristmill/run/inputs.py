@@ -159,21 +159,25 @@ def _matching(source: Source, place: Path) -> list[tuple[str, Path]]:
     )
     ends = tuple(pattern.rpartition("/")[2] for pattern in source.patterns)
     if source.in_place:
-        chosen = _below(names, source.patterns)
+        chosen = _below(names, source.patterns, place.resolve().name)
     else:
         chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
     if not chosen and not source.side:
         raise UsageError(
             f"--source {source.key}={place}: no file there is like {', '.join(source.patterns)} "
-            f"({len(names)} files looked at)."
+            f"({len(names)} files looked at){'; or name the file itself' if source.in_place else ''}."
         )
     return [(name, place / name) for name in chosen]
 
 
-def _below(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """Files whose path below the folder is a pattern's, or what is left of it below the pattern's folders."""
+def _below(names: Sequence[str], patterns: Sequence[str], folder: str) -> list[str]:
+    """Files whose path below the folder is a pattern's, or what is left of it below the pattern's first folders.
+
+    A bare name, which files of other datasets may have too, counts only in a folder of the pattern's own name.
+    """
     while not (found := _like(names, patterns)) and any("/" in pattern for pattern in patterns):
-        patterns = [pattern.partition("/")[2] or pattern for pattern in patterns]
+        parted = [pattern.partition("/") for pattern in patterns]
+        patterns = [rest for first, _, rest in parted if rest and ("/" in rest or first == folder)]
     return found
 
 
