@@ -16,7 +16,10 @@ from small_world import (
     totals,
     tree_of,
     wait_for,
+    write_list,
 )
+
+from gristmill.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.kill
 
@@ -65,3 +68,31 @@ def test_signalled_at_a_random_instant(small, web, tmp_path, seed, number):
     check_final_names(folder)
     assert run_here(small.place, folder)[0].complete
     assert tree_of(folder) == small.shards
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_around_a_census(web, tmp_path, seed):
+    """Counting, sifting and packing, interrupted after a random number of finished tasks."""
+    rng, folder = random.Random(f"census {seed}"), tmp_path / "out"
+    urls = [
+        web.url(f"/fault/placeholder/{n}", n) if n % 4 == 1 else web.url(f"/photo/{n}.jpg?w=64", n)
+        for n in range(60)
+    ]
+    place = write_list(tmp_path / "list.parquet", urls)
+    settings = {"same_picture.drop": "true", "same_picture.min_urls": "10", "rows.part_rows": "6"}
+    assert run_here(place, tmp_path / "whole", settings=settings)[0].complete
+    for _ in range(3):
+        wanted = len(Ledger(folder).records) + rng.randrange(1, 9)
+        with Process(place, folder, settings=settings, workers=rng.choice((0, 1, 2))) as process:
+            wait_for(
+                lambda wanted=wanted, process=process: (
+                    len(Ledger(folder).records) >= wanted or process.popen.poll() is not None
+                )
+            )
+            time.sleep(rng.choice((0, rng.random() * 0.1)))
+            process.kill_all()
+        check_final_names(folder)
+    assert run_here(place, folder, settings=settings)[0].complete
+    assert tree_of(folder) == tree_of(tmp_path / "whole")
+    assert temporaries(folder) == []
+    assert totals(folder).stage("sift").dropped == {"same_picture": 15}
