@@ -9,6 +9,9 @@ __all__ = ["ByteBudget", "Hold"]
 
 FIRST_ESTIMATE_BYTES = 256 * 1024
 LEAST_ESTIMATE_BYTES = 16 * 1024
+COMPLETE_WEIGHT = 1.5
+"""How much more a complete body counts when another request is to begin: where bodies come faster than they are
+consumed, a queue of two fifths of the limit is long enough."""
 
 
 class ByteBudget:
@@ -21,6 +24,7 @@ class ByteBudget:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        self.complete_bytes = 0  # of the used, those of bodies that only wait for their consumer
         self.peak_bytes = 0
         self._estimate_bytes = float(FIRST_ESTIMATE_BYTES)
         self._overdrawing: Hold | None = None
@@ -28,7 +32,8 @@ class ByteBudget:
 
     def admits(self) -> bool:
         """Whether one more request may begin."""
-        return self.used_bytes == 0 or self.used_bytes + self._estimate_bytes <= self.limit_bytes
+        counted = self.used_bytes + COMPLETE_WEIGHT * self.complete_bytes
+        return self.used_bytes == 0 or counted + self._estimate_bytes <= self.limit_bytes
 
     def open(self) -> Hold:
         """Set the usual size of a body aside for one request."""
@@ -54,11 +59,12 @@ class ByteBudget:
 class Hold:
     """One request's part of the budget."""
 
-    __slots__ = ("_budget", "held_bytes")
+    __slots__ = ("_budget", "_complete", "held_bytes")
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
         self.held_bytes = 0
+        self._complete = False
 
     def grow(self, to_bytes: int) -> bool:
         """Hold at least ``to_bytes``; False if that has to wait for :meth:`room`."""
@@ -83,6 +89,9 @@ class Hold:
         """The body is complete with this size: give back the rest."""
         self._budget._seen(size_bytes)
         self._keep(size_bytes)
+        if not self._complete:
+            self._complete = True
+            self._budget.complete_bytes += size_bytes
 
     def shrink(self, to_bytes: int) -> None:
         """Give back what is held beyond ``to_bytes`` for bytes that are yet to come."""
@@ -91,6 +100,9 @@ class Hold:
 
     def close(self) -> None:
         """Give everything back."""
+        if self._complete:
+            self._complete = False
+            self._budget.complete_bytes -= self.held_bytes
         self._keep(0)
 
     def _keep(self, size_bytes: int) -> None:
