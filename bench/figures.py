@@ -230,6 +230,12 @@ def shuffle(_files: Sequence[Path], options: Options) -> list[Figure]:
     return run(options.rounds)
 
 
+def bad_web(files: Sequence[Path], options: Options) -> list[Figure]:
+    from bench.bad_web import bad_web as run
+
+    return run(files, options)
+
+
 BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "crawl": crawl,
     "https": https,
@@ -241,6 +247,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "embedded": embedded,
     "flan": flan,
     "shuffle": shuffle,
+    "bad_web": bad_web,
 }
 QUICK = ("crawl", "https", "codec", "select", "plan")
 """Measured unless something else is asked for: about a quarter of an hour."""
