@@ -36,6 +36,8 @@ class Answer:
     tries: int = 0
     elapsed_s: float = 0.0
     """From the first request's start to the end of the last, back-off included."""
+    via: str | None = None
+    """The mirror that the body came from, where it is not from the URL's own host."""
     opt_out: str | None = None
     """Directives seen in ``X-Robots-Tag`` that are meant for us, whether obeyed or not."""
     retry_after_s: float | None = None

@@ -110,8 +110,14 @@ def _sink(response: aiohttp.ClientResponse, max_bytes: int) -> _Sink:
     return _Plain()  # no encoding at all, such as a media type or a character set
 
 
-async def read_body(response: aiohttp.ClientResponse, attempt: Attempt, hold: Hold, max_bytes: int) -> bytes:
-    """Read a body to its end, counting its bytes in ``attempt`` and holding them in ``hold``.
+async def read_body(
+    response: aiohttp.ClientResponse,
+    attempt: Attempt,
+    hold: Hold,
+    max_bytes: int,
+    first_bytes: int | None = None,
+) -> bytes:
+    """Read a body to its end, or ``first_bytes`` of it, counting in ``attempt`` and holding in ``hold``.
 
     Raises:
         Refused: ``TOO_LARGE``, ``BOMB``, ``BAD_HTTP`` for an encoding that was not asked for or is damaged,
@@ -119,23 +125,25 @@ async def read_body(response: aiohttp.ClientResponse, attempt: Attempt, hold: Ho
         aiohttp.ClientError: As the HTTP client.
     """
     announced = response.content_length or 0
-    if announced > max_bytes:
+    if first_bytes is None and announced > max_bytes:
         raise Refused(Reason.TOO_LARGE, f"{announced} bytes announced, {max_bytes} allowed")
     sink = _sink(response, max_bytes)
     content = response.content
     chunks: list[bytes] = []
     size = 0
-    if announced > hold.held_bytes:
+    if first_bytes is None and announced > hold.held_bytes:
         await _make_room(hold, announced, attempt)
     while chunk := await content.readany():
         attempt.received_bytes += len(chunk)
-        if attempt.received_bytes > max_bytes:
+        if first_bytes is None and attempt.received_bytes > max_bytes:
             raise Refused(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
         chunk = sink.feed(chunk)
         size += len(chunk)
         if size > hold.held_bytes:
             await _make_room(hold, size, attempt)
         chunks.append(chunk)
+        if first_bytes is not None and size >= first_bytes:
+            return b"".join(chunks)[:first_bytes]
     sink.end()
     hold.settle(size)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

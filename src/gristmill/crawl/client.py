@@ -165,6 +165,7 @@ class Client:
         left_s: float,
         keep_alive: Callable[[], bool],
         give_way: Callable[[int], bool],
+        first_bytes: int | None = None,
     ) -> Exchange:
         """Ask for one URL, once, without following a redirect.
 
@@ -174,6 +175,7 @@ class Client:
             left_s: Seconds left for this try; a lookup does not count.
             keep_alive: Whether the connection is likely to be used again; asked before and after the head.
             give_way: Called with the bytes received so far once the server turns out to be slow.
+            first_bytes: Take no more of the body than that, and whatever an opt-out header says: it is no picture.
 
         Returns:
             What came of it. Only cancellation from outside, and bugs, raise.
@@ -185,7 +187,7 @@ class Client:
             if self._resolver.known(target.host) is None:
                 result.looked_up = await self._look_up(target)
             attempt.deadline_s = self._loop.time() + left_s
-            await self._ask(target, attempt, hold, keep_alive, result)
+            await self._ask(target, attempt, hold, keep_alive, first_bytes, result)
         except Refused as refusal:
             result.reason, result.detail = refusal.reason, refusal.detail
         except EXCHANGE_ERRORS as error:
@@ -212,7 +214,13 @@ class Client:
         return True
 
     async def _ask(
-        self, target: Target, attempt: Attempt, hold: Hold, keep_alive: Callable[[], bool], result: Exchange
+        self,
+        target: Target,
+        attempt: Attempt,
+        hold: Hold,
+        keep_alive: Callable[[], bool],
+        first_bytes: int | None,
+        result: Exchange,
     ) -> None:
         loop_time = self._loop.time
         asked_s = loop_time()
@@ -224,7 +232,7 @@ class Client:
             attempt.enter(Phase.BODY, loop_time())
             result.head_s = attempt.seen_at_s - asked_s
             attempt.response = response
-            await self._read(response, attempt, hold, keep_alive, result)
+            await self._read(response, attempt, hold, keep_alive, first_bytes, result)
         finally:
             response.release()  # closes the connection, too, if the body was not read to its end
 
@@ -234,6 +242,7 @@ class Client:
         attempt: Attempt,
         hold: Hold,
         keep_alive: Callable[[], bool],
+        first_bytes: int | None,
         result: Exchange,
     ) -> None:
         settings = self._settings
@@ -254,14 +263,18 @@ class Client:
             result.retry_after, result.date = headers.get("Retry-After"), headers.get("Date")
             result.detail = f"{response.status} {response.reason or ''}".strip()
             return
-        if settings.respect_opt_out and opted_out(result.opt_out, settings.opt_out_directives):
+        if (
+            first_bytes is None
+            and settings.respect_opt_out
+            and opted_out(result.opt_out, settings.opt_out_directives)
+        ):
             raise Refused(Reason.OPTED_OUT, "X-Robots-Tag: " + ", ".join(result.opt_out))
         if result.location is not None:
             return
         connection = response.connection
         if connection is not None and connection.protocol is not None and not keep_alive():
             connection.protocol.force_close()
-        body = await read_body(response, attempt, hold, settings.max_body_bytes)
+        body = await read_body(response, attempt, hold, settings.max_body_bytes, first_bytes)
         if not body:
             raise Refused(Reason.EMPTY, "no bytes")
         result.body = body

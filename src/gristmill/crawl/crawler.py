@@ -21,11 +21,13 @@ from gristmill.crawl.loop import room_for_sockets
 from gristmill.crawl.manners import Manners
 from gristmill.crawl.outcome import Outcomes
 from gristmill.crawl.probe import Probe
+from gristmill.crawl.robots import Robots
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.watch import Watch
 from gristmill.crawl.work import Batch, Consume, Item, Place
 from gristmill.spec.errors import GristmillError
+from gristmill.spec.reasons import Reason
 
 __all__ = ["Consume", "Crawler", "Stopped"]
 
@@ -91,6 +93,7 @@ class Crawler:
         self._most_waiting = max(0, min(self.settings.in_flight_slow, room - least))
         self._watch = Watch(self.settings, self._loop)
         self._client = Client(self.settings, self._resolver, self._watch)
+        self._robots = Robots(self.settings, self._client, self._budget, self._loop.time)
         probe = Probe(self.settings, self._resolver)
         self._breaker = Breaker(self.settings, self, probe, self._loop.time)
         self._outcomes = Outcomes(
@@ -110,6 +113,7 @@ class Crawler:
         if self._timer is not None:
             self._timer.cancel()
         await self._breaker.close()
+        await self._robots.close()
         self._watch.close()
         await self._client.close()
         await self._resolver.close()
@@ -314,6 +318,14 @@ class Crawler:
             return Exchange(reason=item.refusal.reason, detail=item.refusal.detail)
         if host.closed_until_s > now_s and host.closed_because is not None:
             return Exchange(reason=host.closed_because[0], detail=host.closed_because[1])
+        if self.settings.robots:
+            refused, delay_s = await self._robots.refusal(item.target, partial(self._give_way, place))
+            host.gap_s = max(host.gap_s, delay_s)
+            if refused is not None:
+                item.tries += (
+                    refused.reason is not Reason.ROBOTS
+                )  # else what may heal would be tried for ever
+                return refused
         if item.hops == 0:
             item.tries += 1
             item.left_s = self.settings.total_s

@@ -56,7 +56,7 @@ class Manners:
         if head_s is not None and self._grows_late(host, head_s):
             self._slow_down(host, began_s, now_s)
         else:
-            host.limit = min(float(self._settings.per_host), host.limit + 1.0 / host.limit)
+            host.limit = min(float(host.most), host.limit + 1.0 / host.limit)
 
     def alive(self, host: Host[Any]) -> None:
         """It answered something: it is not dead."""

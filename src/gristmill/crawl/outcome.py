@@ -8,6 +8,7 @@ from gristmill.crawl.answer import Answer
 from gristmill.crawl.client import Exchange
 from gristmill.crawl.guard import Refused, join
 from gristmill.crawl.manners import Manners
+from gristmill.crawl.mirror import Mirror
 from gristmill.crawl.retry import RETRIED_STATUSES, WORTH_ANOTHER_TRY, backoff_s, retry_after_s, time_of
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
@@ -51,6 +52,7 @@ class Outcomes:
         self._random = random
         self._clock = clock
         self._wall_clock = wall_clock
+        self._mirror = Mirror(settings, schedule)
         self._landings: dict[str, int] = {}  # redirects by the host that they led to
 
     def expects_more(self, host: Host[Item]) -> bool:
@@ -75,7 +77,9 @@ class Outcomes:
                 return None
         if exchange.reason is not None and self._try_again(place.host, item, exchange):
             return None
-        return item.answer(exchange, self._clock())
+        if self._mirror.take(item, exchange):
+            return None
+        return item.answer(self._mirror.settle(item, exchange), self._clock())
 
     def _learn(self, place: Place, item: Item, exchange: Exchange) -> None:
         """What an exchange says about its host, and about our network."""

@@ -31,6 +31,7 @@ class Host(Generic[T]):
         "lately_s",
         "later",
         "limit",
+        "most",
         "paused_until_s",
         "pauses_s",
         "queue",
@@ -49,7 +50,8 @@ class Host(Generic[T]):
         self.pauses_s = 0.0  # sum of its pauses since its last good answer
         self.closed_until_s = 0.0  # it asked for more patience than we have: answered without asking
         self.closed_because: tuple[Reason, str] | None = None
-        self.limit = float(limit)  # most under way at once; rounded down
+        self.most = limit  # under way at once when all is well
+        self.limit = float(limit)  # under way at once as things are; rounded down
         self.gap_s = 0.0  # least time from one request's start to the next one's
         self.failures = 0  # in a row, without any answer
         self.failing_since_s = 0.0

@@ -78,6 +78,20 @@ class CrawlSettings:
     respect_opt_out: bool = True
     opt_out_directives: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex", "none")
 
+    robots: bool = False
+    """Ask for each origin's robots.txt (RFC 9309) first, and leave alone what it disallows to us or to all."""
+    max_crawl_delay_s: float = 30.0
+    """The longest ``Crawl-delay`` of a robots.txt that is obeyed; a longer one counts as this."""
+
+    mirror: str | None = None
+    """Where to ask for a URL that is gone (404, 410, no such name): a URL with ``{url}`` in it, for example
+    ``https://web.archive.org/web/2023id_/{url}``. In a query it is put percent-encoded. What comes from there
+    is marked with the mirror's host as ``via``."""
+    mirror_per_host: int = 1
+    """Requests to the mirror at once, in this process."""
+    mirror_per_second: float = 1.0
+    """Requests to the mirror a second, in this process."""
+
     verify_tls: bool = True
     allow_private_addresses: bool = False
     """For tests and intranets: private addresses, and with them any port."""
@@ -96,9 +110,17 @@ class CrawlSettings:
     """What is under way when the crawl is stopped may end within this time."""
 
     def __post_init__(self) -> None:
-        counts = ("in_flight", "in_flight_slow", "per_host", "bytes_in_memory", "max_body_bytes", "tries")
+        counts = (
+            "in_flight",
+            "in_flight_slow",
+            "per_host",
+            "mirror_per_host",
+            "bytes_in_memory",
+            "max_body_bytes",
+            "tries",
+        )
         times = ("total_s", "connect_s", "stall_s", "min_rate_window_s", "dns_timeout_s", "slow_after_s")
-        for name in (*counts, "dns_lookups"):
+        for name in (*counts, "dns_lookups", "mirror_per_host"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in times:
@@ -113,6 +135,12 @@ class CrawlSettings:
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if self.mirror_per_second <= 0:
+            raise ValueError(f"mirror_per_second must be more than 0, not {self.mirror_per_second}")
+        if self.mirror is not None and (
+            self.mirror.count("{url}") != 1 or not self.mirror.startswith(("http://", "https://"))
+        ):
+            raise ValueError("mirror must be an http or https URL with one {url} in it")
         if self.contact is not None and not (self.contact.isascii() and self.contact.isprintable()):
             raise ValueError("contact must be printable ASCII: it becomes part of an HTTP header")
 

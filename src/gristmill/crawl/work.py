@@ -68,6 +68,7 @@ class Item:
         "hops",
         "index",
         "left_s",
+        "lost",
         "opt_out",
         "origin",
         "received_bytes",
@@ -76,7 +77,9 @@ class Item:
         "status",
         "target",
         "tries",
+        "tries_before",
         "url",
+        "via",
         "visited",
     )
 
@@ -85,7 +88,9 @@ class Item:
     ) -> None:
         self.batch, self.index, self.url, self.origin, self.refusal = batch, index, url, origin, refusal
         self.target = origin
-        self.hops = self.tries = self.received_bytes = 0
+        self.hops = self.tries = self.tries_before = self.received_bytes = 0
+        self.lost: Exchange | None = None  # how the original was lost, once a mirror is asked
+        self.via: str | None = None
         self.left_s = 0.0
         self.began_s: float | None = None
         self.status: int | None = None
@@ -111,6 +116,7 @@ class Item:
             content_type=None if exchange.content_type is None else clean(exchange.content_type, 100),
             tries=self.tries,
             elapsed_s=now_s - (now_s if self.began_s is None else self.began_s),
+            via=self.via,
             opt_out=", ".join(self.opt_out) or None,
             retry_after_s=self.retry_after_s,
             bytes_received=self.received_bytes,

@@ -120,6 +120,7 @@ def _facts(ref: MediaRef) -> dict[str, Json]:
         "stored_bytes": ref.size_bytes,
         "phash": ref.phash,
         "phash_distance": ref.phash_distance,
+        **({"via": ref.via} if ref.via else {}),
     }
 
 

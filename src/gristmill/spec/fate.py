@@ -20,6 +20,7 @@ class Fate:
         detail: What was seen, at most 200 characters, control characters escaped.
         elapsed_s: From the first request to the last byte, all tries together.
         finished_at: Unix time, seconds.
+        via: The mirror that it came from, where it is not from the URL's own host.
         attempt: 0 for the run, n for the n-th retry round.
     """
 
@@ -47,4 +48,5 @@ class Fate:
     phash_distance: int | None = None
     final_url: str | None = None
     opt_out: str | None = None
+    via: str | None = None
     attempt: int = 0

@@ -56,6 +56,7 @@ class MediaRef:
     height_px: int | None = None
     phash: str | None = None
     phash_distance: int | None = None
+    via: str | None = None  # the mirror that it came from, where it is not from the URL's own host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,8 @@ class Crawl(ShardStep):
     min_images: int = 1
     max_body_bytes: int = 32 << 20
     respect_opt_out: bool = True
+    robots: bool = False
+    mirror: str | None = None
 
     in_flight: int = circumstance(256)
     in_flight_slow: int = circumstance(1024)
@@ -71,6 +73,8 @@ class Crawl(ShardStep):
     tries: int = circumstance(3)
     host_failures: int = circumstance(6)
     host_patience_s: float = circumstance(10.0)
+    mirror_per_host: int = circumstance(1)
+    mirror_per_second: float = circumstance(1.0)
     breaker_hosts: int = circumstance(32)
     breaker_patience_s: float = circumstance(60.0)
     contact: str | None = circumstance(None)
@@ -132,6 +136,10 @@ class Crawl(ShardStep):
             tries=self.tries,
             host_failures=self.host_failures,
             host_patience_s=self.host_patience_s,
+            robots=self.robots,
+            mirror=self.mirror,
+            mirror_per_host=self.mirror_per_host,
+            mirror_per_second=self.mirror_per_second,
             breaker_hosts=self.breaker_hosts,
             breaker_patience_s=self.breaker_patience_s,
             contact=self.contact,
@@ -230,4 +238,5 @@ def _with_facts(ref: MediaRef, fate: Fate) -> MediaRef:
         height_px=fate.height_px,
         phash=fate.phash,
         phash_distance=fate.phash_distance,
+        via=fate.via,
     )

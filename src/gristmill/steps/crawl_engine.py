@@ -250,4 +250,5 @@ def _fate(one: Wanted, answer: Answer) -> Fate:
         elapsed_s=round(answer.elapsed_s, 3),
         final_url=answer.final_url if answer.final_url != answer.url else None,
         opt_out=answer.opt_out,
+        via=answer.via,
     )
