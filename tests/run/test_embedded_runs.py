@@ -16,7 +16,9 @@ from small_world import Watcher, totals, tree_of
 
 from gristmill import recipes
 from gristmill.ledger.begun import Begun
+from gristmill.ledger.card import card
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.manifest import write_manifest
 from gristmill.run.begin import Job
 from gristmill.run.drive import Ended, run
 from gristmill.run.verify import verify
@@ -208,3 +210,15 @@ def test_a_file_that_was_changed_meanwhile_is_noticed(tmp_path):
     path.write_text(path.read_text()[:-1])
     with pytest.raises(DriftError):
         run(job_, Watcher())
+
+
+def test_card_and_manifest_speak_of_side_sources(tmp_path):
+    source = lay_out(tmp_path / "copy", 10)
+    ended = run_it(tmp_path / "out", source)
+    ledger = Ledger(tmp_path / "out")
+    write_manifest(tmp_path / "out", ended.recipe, ended.begun, ledger)
+    sources = orjson.loads((tmp_path / "out" / "dataset.json").read_bytes())["sources"]
+    assert [(s["key"], s["files"]) for s in sources] == [("annotations", 1), ("instructions", 1)]
+    text = card(tmp_path / "out", ended.recipe, ended.begun, ledger)
+    assert "- source `instructions`: `MMInstruction/M3IT` at revision `main`, 1 file" in text
+    assert 'source_datasets: ["MMInstruction/M3IT"]' in text

@@ -113,7 +113,7 @@ def _front_matter(recipe: Recipe, levels: Funnel, schema: Sequence[Json]) -> str
         "task_categories": ["image-to-text", "image-text-to-text"]
         if _pictures(schema)
         else ["text-generation", "question-answering"],
-        "source_datasets": [source.hub for source in recipe.sources if source.hub],
+        "source_datasets": list(dict.fromkeys(source.hub for source in recipe.sources if source.hub)),
         "tags": ["webdataset", "gristmill"],
         "configs": [
             {"config_name": "default", "data_files": [{"split": "train", "path": "shards/*.tar"}]},
@@ -192,7 +192,7 @@ def _making(recipe: Recipe, begun: Begun) -> str:
         lines += _parts(begun)
     for source in () if begun.parts else recipe.sources:
         pinned = _pinned(source, begun)
-        files = [i for i in begun.inputs if i.source == source.key]
+        files = [i for i in (*begun.inputs, *begun.sides) if i.source == source.key]
         size = size_text(sum(i.size_bytes for i in files))
         lines.append(
             f"- source `{source.key}`: {pinned}, {len(files):,} file{'s' if len(files) != 1 else ''}, {size}"

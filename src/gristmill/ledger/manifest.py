@@ -79,7 +79,10 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
         "steps": list(begun.identity["steps"]),
         "identity": digest_of(begun.identity),
         "parts": [account.to_json() for account in parts_account(begun, ledger)],
-        "sources": [_source(key, recipe, begun) for key in dict.fromkeys(i.source for i in begun.inputs)],
+        "sources": [
+            _source(key, recipe, begun)
+            for key in dict.fromkeys(i.source for i in (*begun.inputs, *begun.sides))
+        ],
         "shards": [_shard(shard) for shard in shards],
         "checksum": _listing_digest((shard.path, shard.digest) for shard in shards),
         "notes": totals.notes,
@@ -109,7 +112,7 @@ def _counts(levels: Funnel, totals: Totals, shards: list[ShardInfo]) -> dict[str
 
 def _source(key: str, recipe: Recipe, begun: Begun) -> dict[str, Json]:
     """A source as it was pinned; beyond a thousand files their number and a digest of their listing."""
-    inputs = [i for i in begun.inputs if i.source == key]
+    inputs = [i for i in (*begun.inputs, *begun.sides) if i.source == key]
     pinned = next((s for s in recipe.sources if s.key == key), None)
     said: dict[str, Json] = {"key": key}
     if pinned is not None:
