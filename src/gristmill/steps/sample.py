@@ -29,6 +29,8 @@ _BATCH_ROWS = (
     2048  # small enough that the text of a batch is still in the cache when rows are taken out of it
 )
 
+_BUFFER_BYTES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRows(SurveyStep):
@@ -141,7 +143,7 @@ class SampleRows(SurveyStep):
         chosen: Int64s,
         box: TableBox,
     ) -> Iterator[tuple[Any, slice]]:
-        with pq.ParquetFile(path, metadata=footer, memory_map=True, pre_buffer=False) as reader:
+        with pq.ParquetFile(path, metadata=footer, buffer_size=_BUFFER_BYTES, pre_buffer=False) as reader:
             for group in groups:
                 at = int(edges[group])
                 end = chosen[np.searchsorted(chosen, edges[group + 1]) - 1]
