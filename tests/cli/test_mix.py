@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,9 @@ def test_verify_status_report_and_card(world):
     said = json.loads(gristmill("status", folder, "--json").stdout)
     assert said["complete"]
     assert "text-flan" in gristmill("status", folder).stdout
-    assert "part `gsm8k-screl`" in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert f"| `gsm8k-screl` 2026.11.2 | {SUMS} |" in re.sub(r"2026\.\d+\.\d+", "2026.11.2", card)
+    assert "gristmill mix mine.py --out DIR" in card
     assert "Mine" in (folder / "report.html").read_text()
     assert json.loads((folder / "croissant.json").read_text())["name"]
     gristmill("clean", folder)

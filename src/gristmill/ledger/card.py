@@ -20,6 +20,7 @@ from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, explained, grouped
 from gristmill.ledger.manifest import shards_of
+from gristmill.ledger.parts import PartAccount, parts_account
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
 from gristmill.spec.recipe import Recipe, Source
@@ -77,8 +78,9 @@ def card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> str:
     schema = features(folder, [shard.path for shard in shards], most_media(ledger))
     sections = (
         _opening(recipe, levels, shards),
-        _contents(schema),
+        _contents(schema, mixed=bool(begun.parts)),
         _making(recipe, begun),
+        _parts(parts_account(begun, ledger)),
         _funnel_table(levels),
         _loss_tables(levels),
         _loading(folder.resolve().name, schema, shards),
@@ -95,7 +97,8 @@ _COMMANDS = {"crawl": ("crawl", "URLS"), "import": ("import", "PICKLES", "--from
 
 def command(begun: Begun) -> str:
     """The command that makes this dataset, as far as it bears on what comes out."""
-    words = ["gristmill", *_COMMANDS.get(begun.recipe, ("run", begun.name)), "--out", "DIR"]
+    plain = ("mix", Path(begun.recipe).name) if begun.parts else ("run", begun.name)
+    words = ["gristmill", *_COMMANDS.get(begun.recipe, plain), "--out", "DIR"]
     if begun.only is not None:
         words += ["--only", str(begun.only)]
     words += [f"--{name.replace('_', '-')}={value}" for name, value in begun.arguments.items() if value]
@@ -158,7 +161,7 @@ def _waiting(levels: Funnel) -> str:
     )
 
 
-def _contents(schema: Sequence[Json]) -> str:
+def _contents(schema: Sequence[Json], *, mixed: bool) -> str:
     parts = [field["name"] for field in schema if not field["name"].startswith("__")]
     media = [part for part in parts if part not in ("txt", "json")]
     numbered = [part for part in media if part[0].isdigit()]
@@ -180,16 +183,20 @@ def _contents(schema: Sequence[Json]) -> str:
         "## What is in it\n\n"
         "`shards/*.tar` in WebDataset form. Keys are unique and the same on every run.\n\n"
         + "\n".join(lines)
-        + "\n\nThe fate of every upstream row, kept or not and why, is in `fates/*.parquet`; `dataset.json` holds "
-        "the pinned sources, counts and the checksum of each shard; `report.html` shows all this in one page."
+        + "\n\nThe fate of every "
+        + (
+            "sample that was left out is in `fates/*.parquet`, that of every upstream row with the parts"
+            if mixed
+            else "upstream row, kept or not and why, is in `fates/*.parquet`"
+        )
+        + "; `dataset.json` holds the pinned sources, counts and the checksum of each shard; `report.html` shows all "
+        "this in one page."
     )
 
 
 def _making(recipe: Recipe, begun: Begun) -> str:
     lines = ["## How it was made", "", f"By Gristmill {__version__}:", ""]
     lines += ["```sh", command(begun), "```", ""]
-    if begun.parts:
-        lines += _parts(begun)
     for source in () if begun.parts else recipe.sources:
         pinned = _pinned(source, begun)
         files = [i for i in (*begun.inputs, *begun.sides) if i.source == source.key]
@@ -215,13 +222,24 @@ def _pinned(source: Source, begun: Begun) -> str:
     return f"<{source.url}> of SHA-256 `{source.sha256}`" if source.url else "a local list"
 
 
-def _parts(begun: Begun) -> list[str]:
-    """A line for each part of a mixture."""
-    return [
-        f"- part `{name}` {said['version']}: {said['taken']:,} samples of {said['samples']:,}, shards with checksum "
-        f"`{said['checksum'][:16]}`"
-        for name, said in begun.parts.items()
+def _parts(accounts: Sequence[PartAccount]) -> str:
+    """What each part of a mixture gave, and by which shards."""
+    if not accounts:
+        return ""
+    rows = [
+        (
+            f"`{part.part}` {part.version}",
+            f"{part.samples:,}",
+            f"{part.repeated:,}" if part.repeated else "",
+            f"{part.dropped.total():,}" if part.dropped else "",
+            f"{part.waiting:,}" if part.waiting else "",
+            f"{part.kept:,}",
+            f"`{part.checksum[:16]}`",
+        )
+        for part in accounts
     ]
+    head = ("part", "samples", "copies", "left out", "waiting", "in the mixture", "its shards")
+    return "## Parts\n\n" + _table(head, rows)
 
 
 def _listed(value: Json) -> Json:

@@ -21,8 +21,10 @@ from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, Group, explained, grouped
 from gristmill.ledger.manifest import MANIFEST, shards_of
+from gristmill.ledger.parts import parts_account
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import duration_text, share_text, size_text
+from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.viewer.charts import Bar, Column, columns, connector, funnel_rows, widths
 from gristmill.viewer.measures import Histogram, Measures, Rate, measure
@@ -101,7 +103,8 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "name": shlex.quote(folder.resolve().name),
         "begun": begun,
         "levels": levels,
-        "tiles": _tiles(levels, totals, sum(shard.size_bytes for shard in shards), len(shards)),
+        "tiles": _tiles(levels, totals, begun, shards),
+        "parts": parts_account(begun, ledger),
         "funnel": funnel_rows(levels),
         "losses": _losses(levels, shlex.quote(folder.resolve().name)),
         "chosen": levels.count("selected"),
@@ -179,27 +182,33 @@ def _when(totals: Totals) -> str:
     return f"{first:%-d %B %Y, %H:%M} to {last:%-d %B %Y, %H:%M} UTC ({span})"
 
 
-def _tiles(levels: Funnel, totals: Totals, stored_bytes: int, shards: int) -> list[tuple[str, str, str]]:
+def _tiles(
+    levels: Funnel, totals: Totals, begun: Begun, shards: Sequence[ShardInfo]
+) -> list[tuple[str, str, str]]:
     """The numbers that are asked for first: value, label, remark."""
     facts = totals.stage("samples").facts
     asked, kept = levels.count(levels.base), levels.count("kept")
-    packed = levels.count("packed")
+    packed, stored_bytes = levels.count("packed"), sum(shard.size_bytes for shard in shards)
     received, requests = (
         (int(facts["bytes_in"]), int(facts["requests"])) if levels.asks else totals.annotations
     )
+    last = (size_text(received), "received", f"{requests:,} requests")
+    if begun.parts:
+        last = (f"{len(begun.parts):,}", "parts", f"in {len(begun.inputs):,} shards of their own")
+    rows = "samples of the parts" if begun.parts else "upstream rows"
     return [
         (
             share_text(kept, asked),
             f"kept of those {'asked for' if levels.asks else 'chosen'}",
             f"{kept:,} of {asked:,}",
         ),
-        (f"{packed:,}", "samples in the shards", f"of {levels.count('annotated'):,} upstream rows"),
+        (f"{packed:,}", "samples in the shards", f"of {levels.count('annotated'):,} {rows}"),
         (
             size_text(stored_bytes),
-            f"in {shards:,} shard{'s' if shards != 1 else ''}",
+            f"in {len(shards):,} shard{'s' if len(shards) != 1 else ''}",
             f"{size_text(stored_bytes / packed)} a sample" if packed else "",
         ),
-        (size_text(received), "received", f"{requests:,} requests"),
+        last,
     ]
 
 
