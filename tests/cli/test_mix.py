@@ -92,8 +92,9 @@ def test_run_prepares_the_parts_and_mixes_them(world):
         of = manifest(base / "data" / part["part"])
         assert (part["version"], part["checksum"]) == (of["version"], of["checksum"])
     assert not list((base / "data" / "mine" / ".gristmill").glob("scattered/*"))
-    again = gristmill("run", base / "mine.py", "--out", base / "data", *given)
+    again = gristmill("run", base / "mine.py", "--out", base / "data", *given, "--json")
     assert again.stderr.count("is finished") == 2
+    assert json.loads(again.stdout)["complete"]
     assert manifest(base / "data" / "mine")["checksum"] == made["checksum"]
 
 
@@ -152,6 +153,15 @@ def test_two_machines_in_turn(world, tmp_path):
     gristmill(*words, "--tasks", "0:1")
     assert shards(tmp_path / "mine") == shards(base / "data" / "mine")
     assert "give positions from 0 to 2" in gristmill(*words, "--tasks", "1:3", code=2).stderr
+
+
+def test_a_part_that_cannot_be_prepared_does_not_stop_the_others(world, tmp_path):
+    base, given = world
+    given = ["--source", "text-flan.annotations=/nowhere", *given[4:]]
+    done = gristmill("run", base / "mine.py", "--out", tmp_path, *given, code=2)
+    assert "text-flan: --source annotations=/nowhere" in done.stderr.splitlines()[-1]
+    assert manifest(tmp_path / "gsm8k-screl")["complete"]
+    assert not (tmp_path / "mine").exists()
 
 
 def test_list_show_and_plan(world):

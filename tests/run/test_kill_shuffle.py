@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from small_parts import bytes_of, mix_here, mix_in_process, write_mixture, write_parts
-from small_world import check_final_names, temporaries
+from small_world import check_final_names, temporaries, wait_for
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
@@ -83,7 +83,8 @@ def test_killed_at_random_instants(world, tmp_path, seed):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signalled(world, tmp_path, number):
     process = mix_in_process(world.mixture, tmp_path, workers=1, parts_in=str(world.parts))
-    time.sleep(world.seconds * 0.6)
+    wait_for((tmp_path / "small" / ".gristmill" / "begun.json").exists)  # before that nobody handles signals
+    time.sleep(world.seconds * 0.3)
     process.send_signal(number)
     said = process.communicate(timeout=30)[1]
     assert process.returncode == 128 + number or said.endswith("complete"), said

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
+from gristmill.cli.many import for_each
 from gristmill.cli.mix_command import mix
 from gristmill.cli.options import default_workers, recipe_loader
 from gristmill.spec.errors import Incomplete, UsageError
@@ -39,6 +42,7 @@ def prepare_and_mix(
 
     Raises:
         Incomplete: All is mixed, and a part kept less than its recipe expects.
+        SomeFailed: Parts could not be prepared; the others are, and nothing is mixed.
         GristmillError: Whatever a run raises.
     """
     from gristmill import mixtures
@@ -50,16 +54,19 @@ def prepare_and_mix(
     _check_patterns(mixture, "--source", [key.partition(".")[0] for key in sources])
     _check_patterns(mixture, "--set", [key.partition(".")[0] for key in settings if key not in own])
     short: list[str] = []
-    for number, part in enumerate(mixture.parts, 1):
-        if part.name in finished:
-            continue
-        click.echo(f"part {number} of {len(mixture.parts)}: {part.name}", err=True)
+    parts = {part.name: part for part in mixture.parts if part.name not in finished}
+
+    def prepare(name: str) -> None:
+        part = parts[name]
         try:
             _prepare(part, out, _of(part, sources), _of(part, settings), manners, only, workers)
         except Incomplete as err:
             if not _is_finished(part, out):
                 raise
             short.append(str(err))
+
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        for_each(list(parts), prepare, as_json=False)  # one that fails does not stop the others
     mix(name, out, replaced=finished, settings=own, workers=workers, as_json=as_json)
     if short:
         raise Incomplete("all is mixed, but:\n" + "\n".join(short))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from gristmill.steps.permutation import PUBLISHED_LIMIT, Places64, permuted, pub
 
 __all__ = ["Shuffle"]
 
-Order = Literal["seeded", "published", "none"]
 _ORDERS = ("seeded", "published", "none")
 
 
@@ -37,7 +35,7 @@ class Shuffle(Exchange):
     seed: int = 1
     shards: int = 128
     shard_samples: int | None = None
-    order: Order = "seeded"
+    order: str = "seeded"
     copy: bool = circumstance(False, "for disks that seek slowly")
 
     name = "shuffle"
