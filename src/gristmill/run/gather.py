@@ -6,6 +6,7 @@ import os
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
@@ -63,14 +64,14 @@ class _Gathered:
     """The rows of one output shard, by place, and where their bodies lie."""
 
     def __init__(self, task: Task, context: Context) -> None:
-        self.paths: list[Path] = []
+        self.paths: list[Path | str] = []
         self._prefixes: list[str] = []
         tables, counts = [], []
         for scattered in task.inputs:
-            path = context.folder / scattered.path
+            path = os.path.join(context.folder, scattered.path)
             head, rows = read_scattered(path, task.decision["shard"])
             source = head["source"]
-            self.paths.append(bodies_of(path) if source is None else Path(context.inputs[source].path or ""))
+            self.paths.append(bodies_of(Path(path)) if source is None else context.inputs[source].path or "")
             self._prefixes.append(head["prefix"])
             tables.append(rows)
             counts.append(len(rows))
@@ -83,13 +84,16 @@ class _Gathered:
     def extents(self, window: slice, bodies: _Bodies) -> list[bytes]:
         """The samples of a window, in order."""
         rows, files = self.rows[window], self._files[window]
-        by_place = np.lexsort((rows["offset"], files))
+        by_file = np.lexsort((rows["offset"], files))
+        sizes, offsets, crcs = (rows[name][by_file].tolist() for name in ("size", "offset", "crc32"))
+        read: list[bytes] = []
+        bounds = np.flatnonzero(np.diff(files[by_file], prepend=-1, append=-1)).tolist()
+        for first, last in pairwise(bounds):
+            file = int(files[by_file[first]])
+            read += bodies.read(file, sizes[first:last], offsets[first:last], crcs[first:last])
         found: list[bytes] = [b""] * len(rows)
-        columns = (rows[name][by_place].tolist() for name in ("offset", "size", "crc32"))
-        for i, file, offset, size, crc32 in zip(
-            by_place.tolist(), files[by_place].tolist(), *columns, strict=True
-        ):
-            found[i] = bodies.read(file, offset, size, crc32)
+        for i, body in zip(by_file.tolist(), read, strict=True):
+            found[i] = body
         return found if self._as_they_are else self._renamed(found, rows["copy"].tolist(), files.tolist())
 
     def _renamed(self, extents: list[bytes], copies: Sequence[int], files: Sequence[int]) -> list[bytes]:
@@ -123,12 +127,12 @@ def _windows(sizes: Array) -> Iterator[slice]:
 class _Bodies:
     """Open files by number, not too many at once."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path | str]) -> None:
         self._paths = paths
         self._open: OrderedDict[int, SpoolReader] = OrderedDict()
 
-    def read(self, file: int, offset: int, size: int, crc32: int) -> bytes:
-        """The bytes of one sample.
+    def read(self, file: int, sizes: list[int], offsets: list[int], crcs: list[int]) -> list[bytes]:
+        """The bytes of some samples of one file.
 
         Raises:
             DamagedOutput: They are not those that were there when they were scattered.
@@ -138,10 +142,12 @@ class _Bodies:
             if len(self._open) >= _OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
             reader = self._open[file] = SpoolReader(self._paths[file])
-        body = os.pread(reader.fileno(), size, offset)
-        if len(body) == size and zlib.crc32(body) == crc32:
-            return body
-        return reader.body(offset, size, crc32)  # reads on where the kernel gave less, or says what is wrong
+        fd, pread = reader.fileno(), os.pread
+        read = [pread(fd, size, offset) for size, offset in zip(sizes, offsets, strict=True)]
+        if list(map(len, read)) == sizes and list(map(zlib.crc32, read)) == crcs:
+            return read
+        # the kernel gave less than it was asked for, and more is to be read; or the file says what is wrong
+        return [reader.body(*one) for one in zip(offsets, sizes, crcs, strict=True)]
 
     def __enter__(self) -> Self:
         return self

@@ -67,9 +67,7 @@ def find_extents(
     scan = _Scan(path, prefix.encode())
     seen = hashlib.sha256()
     with path.open("rb", buffering=0) as stream:
-        buffer = bytearray(_CHUNK_BYTES)
-        while got := _fill(stream, buffer):
-            chunk = bytes(buffer) if got == _CHUNK_BYTES else bytes(buffer[:got])
+        while chunk := _chunk(stream):
             seen.update(chunk)
             scan.feed(chunk)
             tell(scan.found)
@@ -81,13 +79,12 @@ def find_extents(
     return scan.finish()
 
 
-def _fill(stream: io.RawIOBase | io.FileIO, buffer: bytearray) -> int:
-    """Fill the buffer as far as the file goes; the kernel may give less than it was asked for."""
-    got = 0
-    view = memoryview(buffer)
-    while got < len(buffer) and (more := stream.readinto(view[got:])):
-        got += more
-    return got
+def _chunk(stream: io.FileIO) -> bytes:
+    """The next chunk, whole unless the file ends; the kernel may give less than it was asked for."""
+    chunk = stream.read(_CHUNK_BYTES)
+    while chunk and len(chunk) < _CHUNK_BYTES and (more := stream.read(_CHUNK_BYTES - len(chunk))):
+        chunk += more
+    return chunk
 
 
 class _Scan:

@@ -55,7 +55,7 @@ def write_scattered(path: Path, rows: Rows, starts: Any, head: Mapping[str, Json
         stream.write(rows.tobytes())
 
 
-def read_scattered(path: Path, shard: int) -> tuple[dict[str, Json], Rows]:
+def read_scattered(path: Path | str, shard: int) -> tuple[dict[str, Json], Rows]:
     """The head, and the rows of one output shard.
 
     Raises:
@@ -90,7 +90,7 @@ def read_rows(path: Path) -> tuple[dict[str, Json], Rows]:
         os.close(fd)
 
 
-def _read_head(fd: int, path: Path) -> tuple[dict[str, Json], int, int]:
+def _read_head(fd: int, path: Path | str) -> tuple[dict[str, Json], int, int]:
     """Head, number of shards, and where the starts begin."""
     magic, size, shards = _HEAD.unpack(_pread(fd, _HEAD.size, 0, path))
     if magic != _MAGIC:
@@ -102,7 +102,7 @@ def _read_head(fd: int, path: Path) -> tuple[dict[str, Json], int, int]:
     return head, shards, _HEAD.size + size
 
 
-def _pread(fd: int, size: int, offset: int, path: Path) -> bytes:
+def _pread(fd: int, size: int, offset: int, path: Path | str) -> bytes:
     body = os.pread(fd, size, offset)
     while len(body) < size:
         more = os.pread(fd, size - len(body), offset + len(body))
