@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.samples import INDEX_SCHEMA, content_digest
@@ -92,7 +93,7 @@ def _fate(row: int, sample: Sample, name: str, attempt: int) -> Fate:
         row=row,
         key=sample.key,
         medium=name,
-        url=ref.url,
+        url=ref.url and without_userinfo(ref.url),
         raw_bytes=ref.raw_bytes,
         sha256=ref.sha256,
         md5=ref.md5,
