@@ -36,8 +36,8 @@ UNDOCUMENTED = {
     "part_rows": "Most rows that one crawl task is given.",
     "total_s": "Seconds for one try of one URL, its redirects and its body included.",
     "verify_tls": "Refuse servers whose certificate does not verify.",
-    "respect_opt_out": "Leave pictures alone whose `X-Robots-Tag` header says noai, noimageai, noindex, "
-    "noimageindex or none.",
+    "respect_opt_out": "Leave pictures alone whose `X-Robots-Tag` header says noai, noimageai, noml, noindex, "
+    "noimageindex or none, or whose other headers reserve them (`TDM-Reservation: 1`, `Content-Usage: train-ai=n`).",
     "codec_deadline_s": "Seconds after which a decoder is killed and its picture given up.",
 }
 """Settings whose field has no sentence of its own in the code."""

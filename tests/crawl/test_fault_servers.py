@@ -7,7 +7,9 @@ import zlib
 from collections.abc import Coroutine
 from dataclasses import replace
 
+import brotli
 import pytest
+import zstandard
 from crawl_server import BODY, QUICK, FaultServer, Route, Visit, serving
 
 from gristmill.crawl import Answer, Crawler, CrawlSettings, run
@@ -98,6 +100,12 @@ async def reset_in_body(visit: Visit) -> None:
     visit.reset()
 
 
+ZSTD = zstandard.ZstdCompressor().compress(BODY)
+ZSTD_BOMB = zstandard.ZstdCompressor().compress(bytes(200 << 20))
+WIDE = zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)
+_WIDE = zstandard.ZstdCompressor(compression_params=WIDE).compressobj()
+WIDE_ZSTD = _WIDE.compress(BODY) + _WIDE.flush()
+
 FAULTS: list[tuple[str, Route, Reason, int]] = [
     ("silent", silent, Reason.STALLED, 3),
     ("silent in the body", silent_in_body, Reason.STALLED, 3),
@@ -164,7 +172,24 @@ FAULTS: list[tuple[str, Route, Reason, int]] = [
         Reason.BOMB,
         1,
     ),
-    ("brotli unasked", raw(sized(b"\x0b\x02\x80abc\x03", "Content-Encoding: br")), Reason.BAD_HTTP, 1),
+    ("brotli damaged", raw(sized(b"\xff" * 40, "Content-Encoding: br")), Reason.BAD_HTTP, 1),
+    ("brotli cut off", raw(sized(brotli.compress(BODY)[:-20], "Content-Encoding: br")), Reason.SHORT_BODY, 3),
+    ("brotli bomb", raw(sized(brotli.compress(bytes(200 << 20)), "Content-Encoding: br")), Reason.BOMB, 1),
+    ("zstd damaged", raw(sized(ZSTD[:9] + b"\xff" * 30, "Content-Encoding: zstd")), Reason.BAD_HTTP, 1),
+    ("zstd cut off", raw(sized(ZSTD[:-20], "Content-Encoding: zstd")), Reason.SHORT_BODY, 3),
+    ("zstd bomb", raw(sized(ZSTD_BOMB, "Content-Encoding: zstd")), Reason.BOMB, 1),
+    ("zstd of a huge window", raw(sized(WIDE_ZSTD, "Content-Encoding: zstd")), Reason.BAD_HTTP, 1),
+    ("compress unasked", raw(sized(b"\x1f\x9dabc", "Content-Encoding: compress")), Reason.BAD_HTTP, 1),
+    ("brotli in gzip", raw(sized(b"abc", "Content-Encoding: br, gzip")), Reason.BOMB, 1),
+    ("another protocol", raw(b"ICY 200 OK\r\nContent-Length: 3\r\n\r\nabc"), Reason.BAD_HTTP, 1),
+    (
+        "a status that is no number",
+        raw(b"HTTP/1.1 2OO OK\r\nContent-Length: 3\r\n\r\nabc"),
+        Reason.BAD_HTTP,
+        1,
+    ),
+    ("a status of two digits", raw(b"HTTP/1.1 20 OK\r\nContent-Length: 3\r\n\r\nabc"), Reason.BAD_HTTP, 1),
+    ("a cookie of 1 MB", raw(head("Set-Cookie: a=" + "b" * 1_000_000)), Reason.BAD_HTTP, 1),
 ]
 
 
@@ -209,6 +234,11 @@ GOOD: list[tuple[str, Route]] = [
         "bare deflate",
         raw(sized(RAW_DEFLATE.compress(BODY) + RAW_DEFLATE.flush(), "Content-Encoding: deflate")),
     ),
+    ("brotli unasked", raw(sized(brotli.compress(BODY), "Content-Encoding: br"))),
+    ("brotli in pieces", raw(head("Content-Encoding: br"), *(bytes([b]) for b in brotli.compress(BODY)))),
+    ("zstd unasked", raw(sized(ZSTD, "Content-Encoding: zstd"))),
+    ("zstd in pieces", raw(head("Content-Encoding: zstd"), *(bytes([b]) for b in ZSTD))),
+    ("HTTP/1.0 with a length", raw(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY))),
     ("identity", raw(sized(BODY, "Content-Encoding: identity"))),
     ("an encoding that is none", raw(sized(BODY, "Content-Encoding: utf-8"))),
 ]
@@ -464,6 +494,37 @@ def test_opting_out() -> None:
         assert (answer.ok, answer.opt_out) == (True, "nofollow, noai")
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ("TDM-Reservation: 1", "tdm-reservation=1"),
+        ("tdm-reservation:  1", "tdm-reservation=1"),
+        ("Content-Usage: train-ai=n", "train-ai=n"),
+        ("Content-Usage: search=y, Train-AI=N;x=1", "train-ai=n"),
+        ("X-Robots-Tag: noml", "noml"),
+    ],
+)
+def test_other_ways_of_opting_out(header: str, wanted: str) -> None:
+    async def route(visit: Visit) -> None:
+        await visit.answer("200 OK", BODY, header)
+
+    answer, _ = run(ask(route))
+    assert (answer.reason, answer.opt_out) == (Reason.OPTED_OUT, wanted)
+    answer, _ = run(ask(route, replace(QUICK, respect_opt_out=False)))
+    assert (answer.ok, answer.opt_out) == (True, wanted)
+
+
+@pytest.mark.parametrize(
+    "header", ["TDM-Reservation: 0", "TDM-Reservation: yes", "Content-Usage: train-ai=y", "Content-Usage: x"]
+)
+def test_what_reserves_nothing(header: str) -> None:
+    async def route(visit: Visit) -> None:
+        await visit.answer("200 OK", BODY, header)
+
+    answer, _ = run(ask(route))
+    assert (answer.ok, answer.opt_out) == (True, None)
 
 
 def test_damaged_answers_come_to_a_reason_and_nothing_worse() -> None:

@@ -6,6 +6,8 @@ import zlib
 from typing import Protocol
 
 import aiohttp
+import brotli
+import zstandard
 
 from gristmill.crawl.budget import Hold
 from gristmill.crawl.guard import Refused
@@ -17,6 +19,9 @@ __all__ = ["read_body"]
 _GZIP_WBITS = 31
 _ZLIB_WBITS = 15
 _RAW_WBITS = -15
+MAX_WINDOW_BYTES = 8 << 20  # what RFC 8878 wants every decoder to support
+ZSTD_PIECE_BYTES = 64
+"""The library has no bound on what comes out at once; 64 bytes of zstd are at most 2 MiB."""
 _NO_ENCODING = frozenset({"", "identity", "none", "binary", "utf-8", "8bit", "7bit"})
 
 
@@ -94,6 +99,55 @@ class _Inflate:
         return data
 
 
+class _Brotli:
+    """brotli, output bounded."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left_bytes = max_bytes
+        self._decoder = brotli.Decompressor()
+
+    def feed(self, chunk: bytes) -> bytes:
+        try:
+            made: bytes = self._decoder.process(chunk, output_buffer_limit=self._left_bytes + 1)
+        except brotli.error as error:
+            raise Refused(Reason.BAD_HTTP, f"the compressed body is damaged: {error}") from error
+        self._left_bytes -= len(made)
+        if self._left_bytes < 0 or not self._decoder.can_accept_more_data():
+            raise Refused(Reason.BOMB, "larger than allowed after decompression")
+        return made
+
+    def end(self) -> None:
+        if not self._decoder.is_finished():
+            raise Refused(Reason.SHORT_BODY, "the compressed body ends early")
+
+
+class _Zstd:
+    """zstd, output and window bounded."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left_bytes = max_bytes
+        self._decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).decompressobj()
+
+    def feed(self, chunk: bytes) -> bytes:
+        out = []
+        for start in range(0, len(chunk), ZSTD_PIECE_BYTES):
+            if self._decoder.eof:
+                break  # padding after the end
+            try:
+                made = self._decoder.decompress(chunk[start : start + ZSTD_PIECE_BYTES])
+            except zstandard.ZstdError as error:
+                raise Refused(Reason.BAD_HTTP, f"the compressed body is damaged: {error}") from error
+            self._left_bytes -= len(made)
+            if self._left_bytes < 0:
+                raise Refused(Reason.BOMB, "larger than allowed after decompression")
+            out.append(bytes(made))
+        return b"".join(out)
+
+    def end(self) -> None:
+        if not self._decoder.eof:
+            raise Refused(Reason.SHORT_BODY, "the compressed body ends early")
+
+
 def _sink(response: aiohttp.ClientResponse, max_bytes: int) -> _Sink:
     header = response.headers.get("Content-Encoding")
     if header is None:
@@ -105,7 +159,9 @@ def _sink(response: aiohttp.ClientResponse, max_bytes: int) -> _Sink:
         return _Plain()
     if layers[0] in {"gzip", "x-gzip", "deflate"}:
         return _Inflate(gzip=layers[0] != "deflate", max_bytes=max_bytes)
-    if layers[0] in {"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"}:
+    if layers[0] in {"br", "zstd"}:
+        return _Zstd(max_bytes) if layers[0] == "zstd" else _Brotli(max_bytes)
+    if layers[0] in {"compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"}:
         raise Refused(Reason.BAD_HTTP, f"compressed as {layers[0]}, which was not asked for")
     return _Plain()  # no encoding at all, such as a media type or a character set
 

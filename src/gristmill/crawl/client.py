@@ -20,7 +20,7 @@ from gristmill.crawl.budget import Hold
 from gristmill.crawl.classify import EXCHANGE_ERRORS, Broken, describe, reason_of_error, reason_of_status
 from gristmill.crawl.dns import Resolver
 from gristmill.crawl.guard import Refused, Target
-from gristmill.crawl.optout import directives_for_us, opted_out
+from gristmill.crawl.optout import directives_for_us, opted_out, reservations
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.watch import Attempt, Phase, Watch
 from gristmill.spec.reasons import Reason
@@ -253,6 +253,10 @@ class Client:
             raise Refused(Reason.BAD_HTTP, "both Transfer-Encoding and Content-Length")
         if "X-Robots-Tag" in headers:
             result.opt_out = directives_for_us(headers.getall("X-Robots-Tag"), settings.agent_names)
+        if "TDM-Reservation" in headers or "Content-Usage" in headers:
+            result.opt_out += reservations(
+                headers.getall("TDM-Reservation", ()), headers.getall("Content-Usage", ())
+            )
         if response.status in _REDIRECTS:
             result.location = headers.get("Location")
             if result.location is None:
@@ -268,7 +272,7 @@ class Client:
             and settings.respect_opt_out
             and opted_out(result.opt_out, settings.opt_out_directives)
         ):
-            raise Refused(Reason.OPTED_OUT, "X-Robots-Tag: " + ", ".join(result.opt_out))
+            raise Refused(Reason.OPTED_OUT, "the headers say " + ", ".join(result.opt_out))
         if result.location is not None:
             return
         connection = response.connection

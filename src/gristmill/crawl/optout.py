@@ -1,4 +1,4 @@
-"""``X-Robots-Tag``: what an answer's headers say about using it.
+"""What an answer's headers say about using it: ``X-Robots-Tag``, and rights reserved in two others.
 
 Forms are those of Google's and Bing's documentation of the header, with ``noai`` and ``noimageai`` added by
 usage: directives separated by commas, in any number of headers, each header or run of directives
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["directives_for_us", "opted_out"]
+__all__ = ["directives_for_us", "opted_out", "reservations"]
 
 # A colon after one of these belongs to a value; after any other word it ends an agent's name.
 _WITH_VALUE = frozenset(
@@ -39,6 +39,25 @@ def directives_for_us(headers: Iterable[str], agent_names: frozenset[str]) -> tu
                 name = words.partition(":")[0].strip()
             if name and meant_for_us:
                 found[name] = None
+    return tuple(found)
+
+
+def reservations(tdm: Iterable[str], usage: Iterable[str]) -> tuple[str, ...]:
+    """Rights reserved in other headers, as ``tdm-reservation=1`` and ``train-ai=n``.
+
+    Args:
+        tdm: The values of ``TDM-Reservation`` (W3C TDM Reservation Protocol): 1 reserves.
+        usage: The values of ``Content-Usage`` (IETF AIPREF drafts): a dictionary, of which ``train-ai=n`` and its
+            broader ``ai=n`` say no to training.
+    """
+    found: dict[str, None] = {}
+    if any(value.strip() == "1" for value in tdm):
+        found["tdm-reservation=1"] = None
+    for value in usage:
+        for part in value.lower().split(","):
+            name, _, said = part.partition(";")[0].partition("=")
+            if name.strip() in {"train-ai", "ai", "bots"} and said.strip() == "n":
+                found[f"{name.strip()}=n"] = None
     return tuple(found)
 
 

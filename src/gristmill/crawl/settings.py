@@ -76,7 +76,17 @@ class CrawlSettings:
     contact: str | None = None
     """A URL or mail address, sent with the user agent, for those who want to complain."""
     respect_opt_out: bool = True
-    opt_out_directives: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex", "none")
+    opt_out_directives: tuple[str, ...] = (
+        "noai",
+        "noimageai",
+        "noml",
+        "noindex",
+        "noimageindex",
+        "none",
+        "tdm-reservation=1",
+        "train-ai=n",
+        "ai=n",
+    )
 
     robots: bool = False
     """Ask for each origin's robots.txt (RFC 9309) first, and leave alone what it disallows to us or to all."""
