@@ -153,13 +153,20 @@ def test_a_prefix_keeps_keys_apart(tmp_path):
     assert sorted(found) == sorted(f"{p}same_{n:06d}" for p in ("", "b-") for n in range(20))
 
 
-def test_keys_that_parts_have_in_common_are_refused(tmp_path):
+@pytest.mark.parametrize("at_once", [7, 1 << 23])
+def test_keys_that_parts_have_in_common_are_refused(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr("gristmill.run.keys._AT_ONCE", at_once)
     for name in ("a-text", "b-text"):
         write_part(tmp_path / "out" / name, keys="same")
     mixture = write_mixture(tmp_path / "small.py", ["a-text", "b-text"])
     with pytest.raises(UsageError, match=r"same_0000\d\d.*prefix"):
         mix_here(mixture, tmp_path / "out")
     assert not list((tmp_path / "out" / "small").glob("shards/*"))
+
+
+def test_keys_are_compared_in_several_passes(out, mixture, monkeypatch):
+    monkeypatch.setattr("gristmill.run.keys._AT_ONCE", 7)
+    assert mix_here(mixture, out)[0].complete
 
 
 def test_parts_of_the_input_may_be_scattered_apart(out, mixture, tmp_path):

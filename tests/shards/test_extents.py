@@ -49,6 +49,23 @@ def test_the_same_samples_as_the_reader_finds(tmp_path, monkeypatch, chunk):
         assert key_hash(one.key.encode()) == row["key"]
 
 
+@pytest.mark.parametrize("chunk", [512, 2048, 4 << 20])
+def test_a_tar_within_a_sample_is_a_body(tmp_path, monkeypatch, chunk):
+    """Its headers stand where headers may stand, and are none."""
+    monkeypatch.setattr(extents, "_CHUNK_BYTES", chunk)
+    inner, path = tmp_path / "inner.tar", tmp_path / "s.tar"
+    write(inner, [2] * 4)
+    with path.open("wb") as stream:
+        tar = TarWriter(stream)
+        for n in range(6):
+            tar.add(f"k{n}.a.tar", inner.read_bytes() if n % 2 else b"x")
+            tar.add(f"k{n}.json", b"{}")
+        tar.close()
+    found = find_extents(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert found["offset"].tolist() == [one.offset for one in read_samples(path)]
+    assert found["key"].tolist() == [key_hash(f"k{n}".encode()) for n in range(6)]
+
+
 def test_no_samples(tmp_path):
     digest = write(tmp_path / "s.tar", [])
     assert len(find_extents(tmp_path / "s.tar", digest)) == 0
