@@ -24,8 +24,8 @@ def test_complete_bodies_leave_less_to_begin():
         hold.settle(SIZE)
     while not budget.admits():
         holds.pop().close()
-    assert len(holds) == 15  # 15 complete ones count as 37.5, one to begin as 1
-    assert budget.complete_bytes == budget.used_bytes == 15 * SIZE
+    assert len(holds) == 9  # nine complete ones count as 36, one to begin as 1
+    assert budget.complete_bytes == budget.used_bytes == 9 * SIZE
     for hold in holds:
         hold.close()
         hold.close()  # does no harm

@@ -82,6 +82,9 @@ def main() -> None:
     """Entry point: runs a command and turns errors into a sentence and an exit code."""
     # a hundred thousand records are no garbage: looking through them again and again costs more than reading
     gc.set_threshold(200_000, 20, 100)
+    # nothing here multiplies matrices, or holds columns for long: no threads and no pool for that
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         cli.main(standalone_mode=False)
     except GristmillError as err:

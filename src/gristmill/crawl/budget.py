@@ -9,9 +9,9 @@ __all__ = ["ByteBudget", "Hold"]
 
 FIRST_ESTIMATE_BYTES = 256 * 1024
 LEAST_ESTIMATE_BYTES = 16 * 1024
-COMPLETE_WEIGHT = 1.5
+COMPLETE_WEIGHT = 3
 """How much more a complete body counts when another request is to begin: where bodies come faster than they are
-consumed, a queue of two fifths of the limit is long enough."""
+consumed, a queue of a quarter of the limit is long enough."""
 
 
 class ByteBudget:
