@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -171,6 +172,14 @@ def test_a_child_that_cannot_start_is_said(body):
         pytest.raises(MachineError, match="code 3"),
     ):
         pool.transcode(body)
+
+
+def test_where_memory_is_short_a_decoder_goes_before_its_worker(body):
+    with CodecPool(SETTINGS, processes=1) as pool:
+        pool.transcode(body)
+        (pid,) = pids(pool)
+        scores = [int(Path(f"/proc/{n}/oom_score_adj").read_text()) for n in (pid, "self")]
+        assert scores[0] == max(500, scores[1])
 
 
 def test_children_go_when_the_parent_is_killed():

@@ -28,6 +28,9 @@ __all__ = ["main", "serve"]
 
 Codec = Callable[[bytes, ImageSettings], Transcoded]
 
+OOM_SCORE = "500"
+"""Where the kernel wants memory, a decoder goes before the worker that it serves: it costs one image."""
+
 RECYCLE_RSS_BYTES = 250 << 20
 """A child that holds more than this after its answer leaves; another takes its place."""
 
@@ -92,6 +95,9 @@ def _limit() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     limits.enclose()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write(OOM_SCORE)
 
 
 if __name__ == "__main__":
