@@ -144,6 +144,19 @@ def test_export_in_the_published_order(world, tmp_path):
     assert parts == [everything[n * 52 : (n + 1) * 52] for n in range(5)]
 
 
+def test_pickles_of_a_folder_are_those_of_the_parts_alone(world, tmp_path):
+    done = gristmill("export", world[0] / "data", "--to", "vila-unsharded", "--out", tmp_path / "x")
+    assert "is a mixture" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["gsm8k_screl.pkl", "text_flan_1m.pkl"]
+
+
+def test_parts_of_another_folder(world, tmp_path):
+    base, _ = world
+    gristmill("mix", base / "mine.py", "--out", tmp_path, "--parts", base / "data", "--workers", "1")
+    assert shards(tmp_path / "mine") == shards(base / "data" / "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_two_machines_in_turn(world, tmp_path):
     base, _ = world
     words = ["mix", base / "mine.py", "--out", tmp_path, "--workers", "1"]
@@ -166,7 +179,9 @@ def test_a_part_that_cannot_be_prepared_does_not_stop_the_others(world, tmp_path
 
 def test_list_show_and_plan(world):
     base, _ = world
-    assert "vflan" in gristmill("list").stdout
+    listed = gristmill("list").stdout
+    assert "vflan" in listed
+    assert max(map(len, listed.splitlines())) < 100
     assert any(one["name"] == "vflan" for one in json.loads(gristmill("list", "--json").stdout))
     assert "text_flan_1m.pkl" in gristmill("show", "vflan").stdout
     assert len(json.loads(gristmill("show", "vflan", "--json").stdout)["parts"]) == 15

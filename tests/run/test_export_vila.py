@@ -280,3 +280,11 @@ def test_the_stamp_is_seen_by_no_reader(tmp_path, capsys):
     assert "REDUCE" not in shown
     assert [item["id"] for item in pickle._loads(body)] == [f"q_{n:08d}" for n in range(10, 14)]
     assert json.loads(body[7 : body.index(b"0]")])["form"] == "vflan"
+
+
+def test_the_last_answer_may_hold_the_words_that_separate_turns(tmp_path):
+    """The loader cuts the question alone."""
+    made = conversation(0, ["q", "a", "q2", "x\nQuestion: y"], 1, context="Image Descriptions: z")
+    parts(tmp_path / "d", finished(tmp_path / "d", [[made]]), tmp_path / "out")
+    (item,) = pickle.loads((tmp_path / "out" / "part-00000.pkl").read_bytes())
+    assert item["answer"] == "x\nQuestion: y"

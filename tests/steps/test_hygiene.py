@@ -88,6 +88,20 @@ def test_what_earlier_steps_changed_stays_named():
     assert after.columns == {CHANGES: ["marks_taken_out", "media_token_neutralised_in_question"], "n": 1}
 
 
+def test_the_context_of_a_dialogue_is_looked_at_like_a_question():
+    context = {"dialogue_context": "Image Descriptions: a <image>\0"}
+    after = TextHygiene().apply(sample(columns=context))
+    assert after.columns["dialogue_context"] == "Image Descriptions: a <IMAGE>\ufffd"
+    assert after.columns[CHANGES] == [
+        "bad_characters_neutralised_in_question",
+        "media_token_neutralised_in_question",
+    ]
+    assert texts(after) == texts(sample())
+    strict = TextHygiene(max_question_chars=20)
+    assert strict.apply(sample("q", columns=context)).reason == Reason.TEXT_TOO_LONG
+    assert TextHygiene().apply(sample(columns={"dialogue_context": " "})).columns[CHANGES] == []
+
+
 def test_captions_and_documents_have_no_question_but_may_hold_tokens():
     turn = Turn(role="document", parts=(Text(text=""), Text(text="a <image> b")))
     after = TextHygiene(max_question_chars=1, max_answer_chars=1).apply(Sample(key="k", turns=(turn,)))

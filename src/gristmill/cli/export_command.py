@@ -51,8 +51,8 @@ def command(
 
     vila: part-NNNNN.pkl and .count, in the form of the loader that fits: captions for coyo, documents for mmc4,
     questions and answers for vflan (a pickle runs code when it is loaded: load only your own).
-    vila-unsharded: one NAME.pkl for the vflan loader, of each dataset in DIR. interleaved-parquet: lists of texts
-    and images, as in OBELICS. webdataset-index: wids-meta.json.
+    vila-unsharded: one NAME.pkl for the vflan loader, of each dataset in DIR but its mixtures. interleaved-parquet:
+    lists of texts and images, as in OBELICS. webdataset-index: wids-meta.json.
 
     The same command goes on after an interruption.
 
@@ -68,6 +68,8 @@ def command(
 
     whole = format_ == "vila-unsharded"
     datasets = datasets_in(folder)
+    if whole and len(datasets) > 1:
+        datasets = _without_mixtures(datasets)
     if len(datasets) > 1 and (not whole or name is not None):
         raise UsageError(f"{folder} holds {len(datasets)} datasets; name one, for example {datasets[0]}")
     if name is not None and not whole:
@@ -83,6 +85,20 @@ def command(
             _tell(done, format_, out)
     if as_json:
         click.echo(json.dumps(told if len(told) > 1 else told[0]))
+
+
+def _without_mixtures(datasets: list[Path]) -> list[Path]:
+    """Those that are no mixture: the loader reads every pickle of a folder, and would have samples twice."""
+    from gristmill.ledger.begun import Begun
+
+    mixed = [dataset for dataset in datasets if Begun.read(dataset).parts]
+    for dataset in mixed:
+        click.echo(
+            f"gristmill: {dataset} is a mixture, and its samples are in the other pickles: not written. For itself: "
+            f"gristmill export {dataset} --to vila --out DIR",
+            err=True,
+        )
+    return [dataset for dataset in datasets if dataset not in mixed] or datasets
 
 
 def _export(opened: Opened, format_: str, out: Path, name: str | None, manner: Manner) -> Exported:

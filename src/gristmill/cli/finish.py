@@ -97,8 +97,15 @@ def _check_expected(ended: Ended, ledger: Ledger) -> None:
         raise Incomplete(
             f"{ended.recipe.public_name}: {share:.1%} of {samples.samples_in:,} samples were kept"
             f"{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. Look at "
-            f"{ended.folder / 'report.html'}, then ask again for what may heal: gristmill retry {ended.folder}"
+            f"{ended.folder / 'report.html'}{_healing(ended)}"
         )
+
+
+def _healing(ended: Ended) -> str:
+    """What may help: asking again, where something was asked for."""
+    if any(step.name == "crawl" for step in ended.recipe.steps):
+        return f", then ask again for what may heal: gristmill retry {ended.folder}"
+    return " and at the rows that it names: the annotations may be others than the recipe was written for."
 
 
 def _check_any_chosen(ended: Ended, rows: int) -> None:

@@ -41,7 +41,7 @@ def command(as_json: bool) -> None:
             f"{facts['name']:<{wide}}{stages:<10}{facts['rows']:>14,}{size:>13}  {access:<8}{facts['license']}"
         )
     for group, members in recipes.groups().items():
-        click.echo(f"{group:<{wide}}all {len(members)}: {', '.join(members)}")
+        click.echo(f"{group:<{wide}}{len(members)} recipes, prepared by one command: gristmill show {group}")
     for mixture in mixed:
         click.echo(line(mixture, wide))
 

@@ -19,7 +19,15 @@ __all__ = ["command", "mix"]
 @click.command("mix")
 @click.argument("name")
 @click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the datasets are."
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to; parts are looked for there.",
+)
+@click.option(
+    "--parts",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where the parts are, if not in --out.",
 )
 @click.option(
     "--source", "sources", multiple=True, metavar="PART=FOLDER", help="A part that lies somewhere else."
@@ -33,6 +41,7 @@ __all__ = ["command", "mix"]
 def command(
     name: str,
     out: Path,
+    parts: Path | None,
     sources: tuple[str, ...],
     tasks: str | None,
     workers: int | None,
@@ -41,17 +50,19 @@ def command(
 ) -> None:
     """Shuffle the finished datasets that mixture NAME names into one, DIR/NAME.
 
-    Each part is looked for in DIR under its name, and must be finished. NAME may be the path of a file of your own
-    that ends in MIXTURE = Mixture(...). `gristmill run NAME` prepares the parts first.
+    Each part is looked for in DIR, or that of --parts, under its name, and must be finished. NAME may be the path
+    of a file of your own that ends in MIXTURE = Mixture(...). `gristmill run NAME` prepares the parts first.
 
     \b
     Example:
       gristmill mix vflan --out data
-      gristmill mix vflan --out data --source text-flan=/mnt/text-flan --set shuffle.order=published
+      gristmill mix vflan --out data --source text-flan=/mnt/text-flan
+      gristmill mix vflan --out published --parts data --set shuffle.order=published
     """
     mix(
         name,
         out,
+        parts_in=parts,
         replaced=pairs("--source", sources),
         settings=pairs("--set", settings),
         span=parse_span(tasks),
@@ -64,6 +75,7 @@ def mix(
     name: str,
     out: Path,
     *,
+    parts_in: Path | None = None,
     replaced: Mapping[str, str],
     settings: Mapping[str, str],
     span: tuple[int, int] | None = None,
@@ -75,7 +87,8 @@ def mix(
 
     Args:
         name: Of the mixture, or the path of its file.
-        out: Where the datasets are.
+        out: Where to.
+        parts_in: Where the parts are; ``out`` if None.
         replaced: Part to folder, where one lies elsewhere.
         settings: ``STEP.FIELD`` to value, as typed.
         span: Positions of the parts' shards to scatter.
@@ -96,7 +109,7 @@ def mix(
         mixture = replace(mixture, parts=tuple(part for part in mixture.parts if part.name in among))
     load = recipe_loader(name, None, dict(settings))
     load()  # a wrong setting shows before a part is looked for
-    parts = find_parts(mixture, out, replaced, typed=name)
+    parts = find_parts(mixture, parts_in or out, replaced, typed=name)
     folder = out / mixture.public_name
     job = Job(
         load=load,

@@ -32,9 +32,8 @@ def plain(mixture: Mixture) -> dict[str, Any]:
 
 def line(mixture: Mixture, wide: int) -> str:
     """A mixture in one line of ``gristmill list``."""
-    names = ", ".join(part.name for part in mixture.parts[:3])
-    more = f" and {len(mixture.parts) - 3} more" if len(mixture.parts) > 3 else ""
-    return f"{mixture.public_name:<{wide}}{','.join(mixture.stages):<10}mixture of {names}{more}"
+    name = mixture.public_name
+    return f"{name:<{wide}}{','.join(mixture.stages):<10}mixture of {len(mixture.parts)} parts: gristmill show {name}"
 
 
 def card(mixture: Mixture) -> str:

@@ -125,7 +125,7 @@ def _duration(seconds: float) -> str:
 def _inputs(begun: Begun) -> str:
     if begun.parts:
         return f"{len(begun.parts):,} parts in {len(begun.inputs):,} shards"
-    return f"{len(begun.inputs):,} annotation files"
+    return f"{len(begun.inputs):,} annotation file{'' if len(begun.inputs) == 1 else 's'}"
 
 
 def _stages(recipe: Recipe, begun: Begun) -> list[str]:

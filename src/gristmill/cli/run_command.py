@@ -50,7 +50,7 @@ def command(
     """Prepare the dataset NAME under DIR/NAME. The same command continues what was interrupted.
 
     Where NAME is a mixture, its parts are prepared first, each under DIR, then mixed. Then --source and --set take
-    a part's name in front (a pattern will do): --source m3it-*.annotations=PATH, --set text-flan.STEP.FIELD=VALUE;
+    a part's name in front (a pattern will do): --source 'm3it-*.annotations=PATH', --set text-flan.STEP.FIELD=VALUE;
     --source PART=FOLDER names a dataset that is finished already.
 
     \b

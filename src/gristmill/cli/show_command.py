@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gristmill.cli.options import json_option
+from gristmill.ledger.words import size_text
 from gristmill.spec.recipe import Recipe
 
 
@@ -62,9 +63,9 @@ def _group(name: str, found: list[Recipe]) -> str:
     lines = [f"{name}: {len(found)} recipes, which `gristmill run {name} --out DIR` prepares in turn", ""]
     for recipe in found:
         lines.append(f"{recipe.public_name:<32}{recipe.title}")
-        for source in recipe.sources:
-            size = f", {source.size_bytes / 1e9:,.2f} GB" if source.size_bytes else ""
-            lines.append(f"{'':<32}{source.key}: {', '.join(source.patterns)}{size}")
+        for source in (source for source in recipe.sources if not source.side):
+            size = f", {size_text(source.size_bytes)}" if source.size_bytes else ""
+            lines.append(f"{'':<32}{source.key}: {' or '.join(source.patterns)}{size}")
     lines += ["", f"The card of one of them: gristmill show {found[0].public_name}"]
     return "\n".join(lines)
 
@@ -81,19 +82,25 @@ def _card(recipe: Recipe) -> str:
         if source.number:
             lines += [f"          in {source.order} order ({source.key}.order: numeric or published)"]
         if source.size_bytes:
-            lines += [
-                f"          {source.files:,} files, {source.size_bytes / 1e9:,.0f} GB, {source.rows or 0:,} rows"
-            ]
+            files = f"{source.files:,} file{'' if source.files == 1 else 's'}"
+            rows = f", {source.rows:,} rows" if source.rows else ""
+            lines += [f"          {files}, {size_text(source.size_bytes)}{rows}"]
     lines += ["", "steps, with their settings (--set STEP.FIELD=VALUE):"]
     for step in recipe.steps:
-        lines.append(f"  {step.name}: {(step.__doc__ or '').strip().splitlines()[0]}")
+        lines.append(f"  {step.name}: {_first_sentence(step.__doc__ or '')}")
         for f in (f for f in fields(step) if not f.name.startswith("_")):  # type: ignore[arg-type]
             mark = "" if f.metadata.get("identity", True) else "   (how, not what: may change between runs)"
             lines.append(f"    {f.name} = {getattr(step, f.name)}{mark}")
     lines += [
         "",
-        f"expected  at least {recipe.expect.kept_share:.0%} of what is asked for. {recipe.expect.remark}",
+        f"expected  at least {recipe.expect.kept_share:.0%} of what is asked for. {recipe.expect.remark}".rstrip(),
     ]
     if recipe.traps:
         lines += ["", "known traps:", *(f"  - {trap}" for trap in recipe.traps)]
     return "\n".join(lines)
+
+
+def _first_sentence(text: str) -> str:
+    """Of a docstring, in one line."""
+    sentence, stop, _ = " ".join(text.split()).partition(". ")
+    return sentence + stop.rstrip()

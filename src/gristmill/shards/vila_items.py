@@ -157,7 +157,7 @@ def _as_one_turn(key: str, record: Mapping[str, Json]) -> tuple[str, str]:
                 f"sample {key} has {len(texts) // 2} questions and no dialogue_context; LazyVFlanDataset takes one",
             )
         return texts[0], texts[1]
-    if any(mark in text for text in texts for mark in (_QUESTION, _ANSWER)):
+    if any(mark in text for text in texts[:-1] for mark in (_QUESTION, _ANSWER)):
         raise Unfit("dialogue_marks", f"sample {key} has {_QUESTION!r} or {_ANSWER!r} within a turn")
     earlier = "".join(
         f"{_QUESTION}{question}{_ANSWER}{answer}"

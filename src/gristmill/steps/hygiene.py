@@ -27,12 +27,15 @@ _CHOICES = {
     "long": (_KEEP, _DROP),
 }
 _ROLES = {"user": "question", "assistant": "answer"}
+_CONTEXT = "dialogue_context"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextHygiene(SampleStep):
     """Look at the text of every turn. What is kept in spite of a finding, or changed, is named in the sample's
     column ``changes``, which is an empty list where there is nothing to name, and counted in the record.
+
+    The column ``dialogue_context``, which a trainer reads before the first question, is looked at like a question.
 
     Attributes:
         media_tokens: Literal ``tokens`` in text: ``keep``, ``neutralise`` (``<image>`` becomes ``<IMAGE>``) or
@@ -53,7 +56,7 @@ class TextHygiene(SampleStep):
     max_answer_chars: int = 65_536
 
     name = "hygiene"
-    revision = 1
+    revision = 2
     drops = frozenset(
         {
             Reason.MEDIA_TOKEN,
@@ -76,14 +79,19 @@ class TextHygiene(SampleStep):
     def apply(self, sample: Sample) -> Outcome:
         """See :class:`SampleStep`."""
         changes: list[str] = []
-        for turn in sample.turns:
+        context = sample.columns.get(_CONTEXT)
+        before = (Turn(role="user", parts=(Text(text=context),)),) if context and context.strip() else ()
+        for turn in (*before, *sample.turns):
             for drop, change in self._found(turn):
                 if drop is not None:
                     return drop
                 changes.append(change)
-        turns = tuple(map(self._cleaned, sample.turns)) if changes else sample.turns
         columns = {**sample.columns, CHANGES: [*sample.columns.get(CHANGES, ()), *dict.fromkeys(changes)]}
-        return replace(sample, turns=turns, columns=columns)
+        if not changes:
+            return replace(sample, columns=columns)
+        if context:
+            columns[_CONTEXT] = self._clean(context)
+        return replace(sample, turns=tuple(map(self._cleaned, sample.turns)), columns=columns)
 
     def _found(self, turn: Turn) -> Iterator[tuple[Drop | None, str]]:
         """What there is to say of a turn: why it costs the sample, or the word for what is done about it."""
