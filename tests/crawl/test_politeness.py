@@ -281,7 +281,7 @@ def test_every_url_has_one_outcome_whatever_the_web_does() -> None:
             elif kind == 5:
                 await visit.redirect(f"http://r{visit.number}.example:{visit.server.port}/landing")
             elif kind == 6:
-                await asyncio.sleep(1)
+                await asyncio.sleep(10)
             elif kind == 7:
                 await visit.answer("429 Slow", b"", "Retry-After: 0")
             elif kind == 8:
@@ -290,7 +290,7 @@ def test_every_url_has_one_outcome_whatever_the_web_does() -> None:
             else:
                 await visit.answer("200 OK", BODY, "X-Robots-Tag: noai")
 
-        settings = replace(QUICK, stall_s=0.2, connect_s=0.3, in_flight=64)
+        settings = replace(QUICK, stall_s=0.6, connect_s=0.6, total_s=2.0, in_flight=64)
         resolver = Resolver(settings, lookup=lambda host: ["127.0.0.1"])
         sink = Sink()
         async with serving(otherwise=route) as server, Crawler(settings, resolver=resolver) as crawler:
