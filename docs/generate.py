@@ -25,8 +25,9 @@ from gristmill.crawl.settings import CrawlSettings
 from gristmill.ledger.losses import ADVICE, Group, explained, group_of
 from gristmill.media.settings import ImageSettings
 from gristmill.spec import reasons
+from gristmill.spec.barrier import Barrier, Exchange
 from gristmill.spec.reasons import TRANSIENT, Reason
-from gristmill.spec.step import Barrier, Exchange, Step, TableStep
+from gristmill.spec.step import Step, TableStep
 
 REFERENCE = Path(__file__).parent / "reference"
 GIVERS = ("crawl", "media", "recipes", "run", "shards", "steps")

@@ -14,9 +14,9 @@ from gristmill.run.context import Context, Work
 from gristmill.run.pack import _bounds
 from gristmill.run.rows import ROW_COLUMN, PartBox
 from gristmill.run.samples import INDEX_SCHEMA
+from gristmill.spec.barrier import Slice
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import Slice
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.steps.rows import TakeRows
 

@@ -6,9 +6,9 @@ import pytest
 
 from gristmill.shards.sidecars import SIDECAR_SCHEMA, Sidecars, status_of
 from gristmill.shards.wids import WIDS_NAME, wids_index
+from gristmill.spec.barrier import Attempt
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
-from gristmill.spec.step import Attempt
 
 
 def attempt(n: int, reason: Reason | None = None, **facts) -> Attempt:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.spec.barrier import Group, Summary
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import Group, Summary
 from gristmill.spec.task import ShardInfo
 from gristmill.steps.pack import Pack
 

@@ -11,9 +11,10 @@ from gristmill.ledger.totals import total
 from gristmill.run.begin import Job
 from gristmill.run.drive import Ended, run
 from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER, SIFT
+from gristmill.spec.barrier import Barrier, Census, Exchange
 from gristmill.spec.errors import Incomplete, UnknownName
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import Barrier, Census, Exchange, TableStep
+from gristmill.spec.step import TableStep
 from gristmill.storage.arrow import without_pandas
 
 __all__ = ["last_stage", "run_and_tell", "write_papers"]

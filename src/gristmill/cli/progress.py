@@ -15,8 +15,8 @@ from gristmill.ledger.totals import total
 from gristmill.run.context import Progress
 from gristmill.run.queue import TaskQueue
 from gristmill.run.stages import CENSUS, PACK, ROWS, SAMPLES, SCATTER, SURVEY
+from gristmill.spec.barrier import Exchange
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import Exchange
 from gristmill.spec.task import TaskRecord
 
 __all__ = ["Bars", "Lines", "Tally", "watcher_for"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from gristmill.run.stages import KEYS, PACK, SCATTER, Stages
+from gristmill.spec.barrier import Exchange, Places
 from gristmill.spec.sample import Json
-from gristmill.spec.step import Exchange, Places
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 
 __all__ = ["Spread"]

@@ -16,9 +16,9 @@ from gristmill.run.context import Context, Work, file_info
 from gristmill.run.layout import stem
 from gristmill.shards.samples import decode_sample
 from gristmill.shards.spool import SpoolReader
+from gristmill.spec.barrier import Attempt, Barrier, Slice
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import Attempt, Barrier, Slice
 from gristmill.spec.task import Role, ShardInfo, Task
 from gristmill.storage.files import whole_file
 

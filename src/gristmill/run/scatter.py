@@ -18,9 +18,9 @@ from gristmill.shards.samples import sample_parts
 from gristmill.shards.scattered import ROW, write_scattered
 from gristmill.shards.spool import SpoolReader
 from gristmill.shards.webdataset import TarWriter
+from gristmill.spec.barrier import Attempt, Exchange, Places
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import Attempt, Exchange, Places
 from gristmill.spec.task import Task, digest_of
 from gristmill.storage.files import whole_file
 

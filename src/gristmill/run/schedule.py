@@ -18,8 +18,9 @@ from gristmill.run.pack import sizes_of
 from gristmill.run.queue import TaskQueue
 from gristmill.run.stages import PACK, ROWS, SAMPLES, SURVEY, Stages
 from gristmill.run.survey import Surveys
+from gristmill.spec.barrier import Barrier, Decider, Group, Summary
 from gristmill.spec.sample import Json
-from gristmill.spec.step import Barrier, Decider, Group, Summary, SurveyStep
+from gristmill.spec.step import SurveyStep
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 
 __all__ = ["Schedule"]

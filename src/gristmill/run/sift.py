@@ -18,11 +18,12 @@ from gristmill.run.context import Context, Work, file_info
 from gristmill.run.samples import INDEX_SCHEMA, content_digest
 from gristmill.run.stages import Stages
 from gristmill.shards.samples import decode_sample, encode_sample
+from gristmill.spec.barrier import Census
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Sample
-from gristmill.spec.step import Census, SampleStep, ShardStep
+from gristmill.spec.step import SampleStep, ShardStep
 from gristmill.spec.task import Task
 from gristmill.storage.files import whole_file
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from gristmill.spec.barrier import Barrier, Census, Exchange
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import Barrier, Census, Exchange, SampleStep, ShardStep, Step, TableStep
+from gristmill.spec.step import SampleStep, ShardStep, Step, TableStep
 from gristmill.spec.task import digest_of
 
 __all__ = ["CENSUS", "KEYS", "PACK", "ROWS", "SAMPLES", "SCATTER", "SIFT", "SURVEY", "Stages", "stages_of"]

@@ -18,8 +18,8 @@ from gristmill.run.scatter import run_scatter
 from gristmill.run.sift import run_sift
 from gristmill.run.stages import CENSUS, KEYS, PACK, ROWS, SCATTER, SIFT, SURVEY, Stages, stages_of
 from gristmill.run.survey import run_survey
+from gristmill.spec.barrier import Barrier
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import Barrier
 from gristmill.spec.task import Task, TaskRecord
 
 __all__ = ["run_task"]

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from gristmill.shards.lossless import utf8
 from gristmill.shards.samples import caption_of
+from gristmill.spec.barrier import Attempt
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef
-from gristmill.spec.step import Attempt
 
 __all__ = ["SIDECAR_SCHEMA", "Sidecars", "status_of"]
 

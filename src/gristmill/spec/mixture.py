@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from gristmill.spec.barrier import Exchange
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import Drop, Json, Outcome
-from gristmill.spec.step import Exchange
 
 __all__ = ["FORMAT", "Mixture", "Part"]
 

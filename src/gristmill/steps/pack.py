@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from gristmill.shards.samples import sample_parts
 from gristmill.shards.sidecars import Sidecars
 from gristmill.shards.webdataset import TarWriter
+from gristmill.spec.barrier import Barrier, Group, PackBox, Slice, Summary
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import Barrier, Group, Needs, PackBox, Slice, Summary
+from gristmill.spec.step import Needs
 
 __all__ = ["Pack"]
 

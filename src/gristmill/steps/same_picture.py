@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gristmill.spec.barrier import Census
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
-from gristmill.spec.step import Census, Needs
+from gristmill.spec.step import Needs
 from gristmill.steps import same_tally
 from gristmill.steps.near import MOST_BITS
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gristmill.spec.barrier import Exchange, Places
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import Exchange, Needs, Places, circumstance
+from gristmill.spec.step import Needs, circumstance
 from gristmill.steps.permutation import PUBLISHED_LIMIT, Places64, permuted, published_places
 
 __all__ = ["Shuffle"]
