@@ -276,3 +276,10 @@ def test_a_dataset_without_shards_yet(pickles: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
     gristmill("verify", tmp_path / "out")
     gristmill("status", tmp_path / "out")
+
+
+def test_a_pickle_of_nothing_is_said_to_be_one(tmp_path: Path) -> None:
+    pickles = made(tmp_path / "none", ("a.pkl", pickle.dumps([])))
+    done = gristmill("import", pickles, "--from", "vila", "--out", tmp_path / "out", "--workers", "1", code=3)
+    assert "there is no row at all in" in done.stderr
+    assert "a.pkl" in done.stderr

@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from gristmill.cli import prepare
+from gristmill.cli.many import SomeFailed
+from gristmill.spec.errors import Busy
 
 GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
 MIXTURE = """
@@ -157,6 +162,34 @@ def test_parts_of_another_folder(world, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_another_order_in_the_same_folder_is_refused_with_the_way_out(world):
+    base, _ = world
+    done = gristmill(
+        "mix", base / "mine.py", "--out", base / "data", "--set", "shuffle.order=published", code=2
+    )
+    assert "shuffle.order" in done.stderr
+    assert f"--parts {base / 'data'}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "told"),
+    [
+        ("dataset.json", b"[]", "is damaged: no object"),
+        ("dataset.json", b'{"half', "is damaged"),
+        ("shards/00000.tar", None, "is missing"),
+        ("shards/00000.tar", b"short", "has 5 bytes"),
+    ],
+)
+def test_a_damaged_part_is_named_with_what_makes_it_anew(world, tmp_path, name, body, told):
+    shutil.copytree(world[0] / "data", tmp_path / "data", ignore=shutil.ignore_patterns("mine"))
+    path = tmp_path / "data" / "gsm8k-screl" / name
+    path.unlink()
+    if body is not None:
+        path.write_bytes(body)
+    done = gristmill("mix", world[0] / "mine.py", "--out", tmp_path / "data", code=1)
+    assert f"{path} {told}" in done.stderr
+
+
 def test_two_machines_in_turn(world, tmp_path):
     base, _ = world
     words = ["mix", base / "mine.py", "--out", tmp_path, "--workers", "1"]
@@ -175,6 +208,18 @@ def test_a_part_that_cannot_be_prepared_does_not_stop_the_others(world, tmp_path
     assert "text-flan: --source annotations=/nowhere" in done.stderr.splitlines()[-1]
     assert manifest(tmp_path / "gsm8k-screl")["complete"]
     assert not (tmp_path / "mine").exists()
+
+
+def test_what_another_run_held_and_has_finished_is_mixed(world, tmp_path, monkeypatch):
+    def held(*given):
+        raise Busy("another run holds it")
+
+    monkeypatch.setattr(prepare, "_prepare", held)
+    given = {"sources": {}, "settings": {}, "manners": {}, "only": None, "workers": 1, "as_json": False}
+    prepare.prepare_and_mix(str(world[0] / "mine.py"), world[0] / "data", **given)
+    with pytest.raises(SomeFailed) as caught:
+        prepare.prepare_and_mix(str(world[0] / "mine.py"), tmp_path, **given)
+    assert caught.value.exit_code == 75
 
 
 def test_list_show_and_plan(world):
@@ -201,6 +246,10 @@ def test_wrong_words(world, tmp_path):
     out = ("run", mine, "--out", tmp_path)
     assert "no part is called so" in gristmill(*out, "--set", "m3it.sample.size=1", code=2).stderr
     assert "no part is called so" in gristmill(*out, "--source", "m3it-*.annotations=x", code=2).stderr
+    done = gristmill(*out, "--source", "*=x", "--source", "text-flan=y", code=2)
+    assert "stands for one part" in done.stderr
+    done = gristmill(*out, "--source", "text-flan=/nowhere", code=3)  # before the other part is prepared
+    assert "part text-flan is not in /nowhere" in done.stderr
     assert "for one dataset" in gristmill(*out, "--tasks", "0:1", code=2).stderr
     assert "did you mean" in gristmill("mix", "vflam", "--out", tmp_path, code=2).stderr.lower()
     assert not list(tmp_path.iterdir())

@@ -110,10 +110,16 @@ def _healing(ended: Ended) -> str:
 
 
 def _check_any_chosen(ended: Ended, rows: int) -> None:
-    if not rows and any(source.rows for source in ended.recipe.sources):
+    if not rows and not ended.begun.parts:
+        published = any(source.rows for source in ended.recipe.sources)
         raise Incomplete(
-            f"{ended.recipe.public_name}: the annotation files hold no row at all: {_places(ended)}. They are not "
-            "what upstream published; fetch them again, or name others with --source, in another folder."
+            f"{ended.recipe.public_name}: there is no row at all in {_places(ended)}. "
+            + (
+                "That is not what upstream published; fetch it again, or name another with --source, in another "
+                "folder."
+                if published
+                else "Name another, with another folder to write into."
+            )
         )
     if rows:
         raise Incomplete(

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from gristmill.cli.options import default_workers, json_option, pairs, parse_span, recipe_loader
-from gristmill.spec.errors import Busy
+from gristmill.spec.errors import Busy, DriftError
 from gristmill.spec.recipe import Recipe
 
 __all__ = ["command", "mix"]
@@ -121,7 +121,11 @@ def mix(
         resolved=parts.resolved,
         parts=parts.said,
     )
-    run_and_tell(job, as_json=as_json)
+    try:
+        run_and_tell(job, as_json=as_json)
+    except DriftError as err:
+        err.hint = f" Its parts are found with --parts {parts_in or out}, of gristmill mix."
+        raise
     _tidy(folder, load())
 
 

@@ -6,14 +6,15 @@ import contextlib
 import fnmatch
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from gristmill.cli.many import for_each
+from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
 from gristmill.cli.options import default_workers, recipe_loader
-from gristmill.spec.errors import Incomplete, UsageError
+from gristmill.spec.errors import Busy, Incomplete, UsageError
 from gristmill.spec.mixture import Mixture, Part
 
 __all__ = ["prepare_and_mix"]
@@ -53,6 +54,7 @@ def prepare_and_mix(
     recipe_loader(name, None, own)()  # a wrong setting shows before anything is prepared
     _check_patterns(mixture, "--source", [key.partition(".")[0] for key in sources])
     _check_patterns(mixture, "--set", [key.partition(".")[0] for key in settings if key not in own])
+    _check_finished(mixture, out, finished, name)
     short: list[str] = []
     parts = {part.name: part for part in mixture.parts if part.name not in finished}
 
@@ -66,7 +68,13 @@ def prepare_and_mix(
             short.append(str(err))
 
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        for_each(list(parts), prepare, as_json=False)  # one that fails does not stop the others
+        try:
+            for_each(list(parts), prepare, as_json=False)  # one that fails does not stop the others
+        except (
+            SomeFailed
+        ) as err:  # a part that another run held may be finished by now: the last to end mixes
+            if err.exit_code != Busy.exit_code or not all(_is_finished(part, out) for part in parts.values()):
+                raise
     mix(name, out, replaced=finished, settings=own, workers=workers, as_json=as_json)
     if short:
         raise Incomplete("all is mixed, but:\n" + "\n".join(short))
@@ -77,6 +85,22 @@ def _check_patterns(mixture: Mixture, option: str, patterns: list[str]) -> None:
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             raise UsageError(f"{option} {pattern}...: no part is called so. Parts: {', '.join(names)}")
+
+
+def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], typed: str) -> None:
+    """What is given as a finished part is one; said before the others are prepared, which takes long."""
+    from gristmill.run.parts import find_parts
+
+    names = [part.name for part in mixture.parts]
+    for name, folder in finished.items():
+        if name not in names:
+            raise UsageError(
+                f"--source {name}={folder}: a finished dataset stands for one part; name it in full. Copies of the "
+                f"sources of several parts: --source '{name}.annotations=PATH'"
+            )
+    if finished:
+        given = replace(mixture, parts=tuple(part for part in mixture.parts if part.name in finished))
+        find_parts(given, out, finished, typed)
 
 
 def _of(part: Part, given: Mapping[str, str]) -> dict[str, str]:

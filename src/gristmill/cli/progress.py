@@ -12,6 +12,7 @@ from typing import Any, Self
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
+from gristmill.ledger.words import count_text
 from gristmill.run.context import Progress
 from gristmill.run.queue import TaskQueue
 from gristmill.run.stages import CENSUS, PACK, ROWS, SAMPLES, SCATTER, SURVEY
@@ -125,7 +126,7 @@ def _duration(seconds: float) -> str:
 def _inputs(begun: Begun) -> str:
     if begun.parts:
         return f"{len(begun.parts):,} parts in {len(begun.inputs):,} shards"
-    return f"{len(begun.inputs):,} annotation file{'' if len(begun.inputs) == 1 else 's'}"
+    return count_text(len(begun.inputs), "annotation file")
 
 
 def _stages(recipe: Recipe, begun: Begun) -> list[str]:
@@ -148,7 +149,7 @@ class Lines:
         """See :class:`gristmill.run.drive.Watcher`."""
         self._tally.begun(begun, ledger)
         done = len(ledger.records)
-        again = f", going on after {done:,} finished tasks" if done else ""
+        again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(begun)}{again}")
 
     def progress(self, progress: Progress) -> None:
@@ -203,7 +204,7 @@ class Bars:
         """See :class:`gristmill.run.drive.Watcher`."""
         self._tally.begun(begun, ledger)
         done = len(ledger.records)
-        again = f", going on after {done:,} finished tasks" if done else ""
+        again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(begun)}{again}")
         for stage in _stages(recipe, begun):
             self._ids[stage] = self._bars.add_task(_VERBS[stage], total=None, text="")

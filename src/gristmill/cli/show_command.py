@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gristmill.cli.options import json_option
-from gristmill.ledger.words import size_text
+from gristmill.ledger.words import count_text, size_text
 from gristmill.spec.recipe import Recipe
 
 
@@ -82,7 +82,7 @@ def _card(recipe: Recipe) -> str:
         if source.number:
             lines += [f"          in {source.order} order ({source.key}.order: numeric or published)"]
         if source.size_bytes:
-            files = f"{source.files:,} file{'' if source.files == 1 else 's'}"
+            files = count_text(source.files or 0, "file")
             rows = f", {source.rows:,} rows" if source.rows else ""
             lines += [f"          {files}, {size_text(source.size_bytes)}{rows}"]
     lines += ["", "steps, with their settings (--set STEP.FIELD=VALUE):"]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["duration_text", "share_text", "size_text"]
+__all__ = ["count_text", "duration_text", "share_text", "size_text"]
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def count_text(number: int, noun: str) -> str:
+    """A number of things: ``1 task``, ``2,000 tasks``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size_text(size_bytes: float) -> str:

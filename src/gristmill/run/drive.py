@@ -16,6 +16,7 @@ from typing import Protocol
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job, begin, drop_stale, restore, void_without_media
 from gristmill.run.context import Progress
 from gristmill.run.layout import Layout
@@ -295,11 +296,11 @@ def _raise_if_unfinished(state: Running, signalled: list[int], *, alone: bool) -
         raise state.failures[0]
     if state.failures:
         raise TaskFailed(
-            f"{len(state.failures)} tasks failed, all others are done. The first: {state.failures[0]}\n"
+            f"{count_text(len(state.failures), 'task')} failed, all others are done. The first: {state.failures[0]}\n"
             "Put it right, then give the same command again: only they are done anew."
         )
     if state.elsewhere and alone:
         raise Busy(
-            f"another run on this folder holds {len(state.elsewhere)} tasks that are still to be done; everything "
-            "else is done. It will finish them; or give the same command again when it has ended."
+            f"another run on this folder holds {count_text(len(state.elsewhere), 'task')} still to be done; "
+            "everything else is done. It will finish that; or give the same command again when it has ended."
         )

@@ -89,6 +89,10 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         ) from err
     except OSError as err:
         raise machine_error(err, path) from err
+    if not isinstance(manifest, dict):
+        raise DamagedOutput(
+            f"{path} is damaged: no object. The command that made the dataset writes it anew."
+        )
     return manifest
 
 
@@ -111,14 +115,19 @@ def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
 def _shards(part: Part, folder: Path, manifest: Mapping[str, Any]) -> Iterator[InputFile]:
     for shard in manifest["shards"]:
         path = folder / shard["path"]
+        again = (
+            f"Make it anew: gristmill verify {folder} --repair, then gristmill run {part.name} --out "
+            f"{folder.parent}, with the options of the first time"
+        )
         try:
             size = path.stat().st_size
+        except FileNotFoundError as err:
+            raise DamagedOutput(f"{path} is missing, and its manifest names it. {again}") from err
         except OSError as err:
             raise machine_error(err, path) from err
         if size != shard["size_bytes"]:
             raise DamagedOutput(
-                f"{path} has {size:,} bytes, its manifest says {shard['size_bytes']:,}. Make it anew: gristmill "
-                f"verify {folder} --repair, then gristmill run {part.name} --out {folder.parent}"
+                f"{path} has {size:,} bytes, its manifest says {shard['size_bytes']:,}. {again}"
             )
         yield InputFile(
             source=part.name,

@@ -78,13 +78,14 @@ class DriftError(UsageError):
     def __init__(self, name: str, where: str, differences: tuple[tuple[str, str, str], ...]) -> None:
         super().__init__(name, where, differences)
         self.name, self.where, self.differences = name, where, differences
+        self.hint = ""
 
     def __str__(self) -> str:
         width = max((len(field) for field, _, _ in self.differences), default=0)
         lines = "\n".join(f"  {field:<{width}}  was {was}   is {now}" for field, was, now in self.differences)
         return (
             f"{self.name} in {self.where} was begun otherwise, and will not be mixed:\n{lines}\n"
-            "Put the value back to continue it, or choose another folder with --out to build the new one."
+            f"Put the value back to continue it, or choose another folder with --out to build the new one.{self.hint}"
         )
 
 
