@@ -36,6 +36,10 @@ __all__ = ["INDEX_SCHEMA", "content_digest", "run_samples"]
 
 R = TypeVar("R")
 
+_ROW_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What Python raises where a row has another shape than ``parse`` reckons with."""
+_FAULT = "parse raised "
+
 INDEX_SCHEMA = pa.schema(
     [
         pa.field("position", pa.int32()),  # in the part
@@ -79,6 +83,7 @@ def run_samples(
             continue
         origin = Origin(source=source.source, file=source.name, row=one.row)
         one.take(_parsed(recipe.parse, row, origin, place=recipe.key.format(file=number, row=one.row)))
+    _note_faults(tried, source.name, work)
     _drop_repeated_keys(tried)
     layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
     box = MediaBox(layout.spool(task), task, context)
@@ -134,13 +139,24 @@ def failed_positions(folder: Path, indexes: Sequence[ShardInfo], reasons: Sequen
 
 def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) -> Outcome:
     """What ``parse`` makes of a row; a sample without a key is named after its place upstream."""
-    outcome = parse(row)
+    try:
+        outcome = parse(row)
+    except _ROW_FAULTS as err:  # an odd row must cost itself, not the thousands that stand beside it
+        return Drop(reason=Reason.BAD_ROW, detail=f"{_FAULT}{type(err).__name__}: {err}"[:200])
     if isinstance(outcome, Drop):
         return outcome
     upstream = {name: value for name, value in row.items() if not name.startswith(ADDED)}
     return replace(
         outcome, key=outcome.key or place, upstream=without_bodies(upstream, outcome), origin=origin
     )
+
+
+def _note_faults(tried: Sequence[Tried], file: str, work: Work) -> None:
+    """Say it where a person looks: it may be the recipe that is wrong, and not the rows."""
+    faults = [one for one in tried if one.drop is not None and one.drop.detail.startswith(_FAULT)]
+    if faults and faults[0].drop is not None:
+        rows = f"{len(faults)} rows, the first" if len(faults) > 1 else "row"
+        work.notes.append(f"{file}: parse failed on {rows} {faults[0].row}: {faults[0].drop.detail}")
 
 
 def without_bodies(row: Mapping[str, Any], sample: Sample) -> Mapping[str, Any]:
