@@ -319,3 +319,12 @@ def test_the_recipe_of_the_how_to_works(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, given)
     assert (result.exit_code, result.exception) == (0, None)
     assert "annotation files   1" in result.output
+
+
+@pytest.mark.parametrize("folder", ["run", "shards", "steps"])
+def test_a_folders_map_names_each_of_its_files_and_no_other(folder: str) -> None:
+    package = ROOT / "src" / "gristmill" / folder
+    said = set(re.findall(r"\b[a-z][a-z_]+\b", text_of(package / "__init__.py")))
+    files = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    assert sorted(files - said) == []
+    assert sorted(word for word in said - files if "_" in word) == []
