@@ -34,10 +34,10 @@ corpora: .venv/ready-dev
 	$(BIN)/python tests/corpora/fetch.py
 
 test-slow: .venv/ready-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
 
 test-kill: .venv/ready-dev
-	$(BIN)/python -m pytest -m kill --timeout 1200
+	$(BIN)/python -m pytest -n auto -m kill --timeout 600
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .

@@ -5,37 +5,20 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from typed import by_entry_point, gristmill
 
 from gristmill.shards.webdataset import read_samples
 from gristmill.testing.documents import mmc4_document, write_mmc4
 from gristmill.testing.hub import FakeHub
 from gristmill.testing.web import FakeWeb
 
-GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
-QUICK = ("--allow-private-addresses", "--workers", "2", "--per-host", "16", "--set", "crawl.total_s=3")
-
-
-def gristmill(*words: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [GRISTMILL, *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        env={**os.environ, "COLUMNS": "200", **environment},
-        check=False,
-    )
-    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
+QUICK = ("--allow-private-addresses", "--workers", "0", "--per-host", "16", "--set", "crawl.total_s=3")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +32,7 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
     out = tmp_path / "out"
     words = ("run", "mmc4-core", "--out", out, *QUICK, "--set", "crawl.stall_s=1")
     with FakeHub({"jmhessel/mmc4-core-ff": tmp_path / "up"}) as hub:
-        gristmill(*words, "--tasks", "1:2", HF_ENDPOINT=hub.url)
+        by_entry_point(*words, "--tasks", "1:2", "--workers", "2", HF_ENDPOINT=hub.url)
         begun = hub.revision
     later = {"docs_no_face_shard_2_v3.jsonl.zip": b"something else", "docs_no_face_shard_11_v3.jsonl": b""}
     with FakeHub(

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typed import gristmill
 
 from gristmill import recipes
 
-GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
 GOLDEN = Path(__file__).parent.parent / "recipes"
-
-
-def gristmill(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [GRISTMILL, *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=os.environ,
-        check=False,
-    )
-    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def copy_of_all(folder: Path) -> Path:

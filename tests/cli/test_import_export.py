@@ -9,28 +9,11 @@ import os
 import pickle
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
-
-GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
-
-
-def gristmill(*words: object, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [GRISTMILL, *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "200"},
-        check=False,
-    )
-    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
+from typed import by_entry_point, gristmill
 
 
 def picture(n: int) -> str:
@@ -56,7 +39,9 @@ def pickles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def imported(pickles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("imported") / "out"
-    gristmill("import", pickles, "--from", "vila", "--out", out, "--shard-samples", "4", "--workers", "1")
+    by_entry_point(
+        "import", pickles, "--from", "vila", "--out", out, "--shard-samples", "4", "--workers", "1"
+    )
     return out
 
 
@@ -146,7 +131,7 @@ def test_importing_rubbish(case: str, tmp_path: Path) -> None:
     make, code, words = IMPORTS[case]
     place = make(tmp_path)
     done = gristmill(
-        "import", place, "--from", "vila", "--out", tmp_path / "out", "--workers", "1", code=code
+        "import", place, "--from", "vila", "--out", tmp_path / "out", "--workers", "0", code=code
     )
     assert words in said(done)
 
@@ -256,7 +241,7 @@ def test_a_dataset_that_is_not_finished(pickles: Path, tmp_path: Path) -> None:
         ("b.pkl", b"\x80\x04]cos\nsystem\n."),
     ):
         (tmp_path / "in" / name).write_bytes(body)
-    words = ("--shard-samples", "2", "--workers", "1")
+    words = ("--shard-samples", "2", "--workers", "0")
     gristmill("import", tmp_path / "in", "--from", "vila", "--out", tmp_path / "out", *words, code=1)
     done = gristmill("export", tmp_path / "out", "--to", "vila", "--out", tmp_path / "x")
     assert "out is not finished: it has 2 shards so far" in done.stderr
@@ -269,7 +254,7 @@ def test_a_dataset_without_shards_yet(pickles: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.pkl").write_bytes(b"\x80\x04]cos\nsystem\n.")
     gristmill(
-        "import", tmp_path / "in", "--from", "vila", "--out", tmp_path / "out", "--workers", "1", code=1
+        "import", tmp_path / "in", "--from", "vila", "--out", tmp_path / "out", "--workers", "0", code=1
     )
     done = gristmill("export", tmp_path / "out", "--to", "vila", "--out", tmp_path / "x", code=3)
     assert "no finished shard yet; see `gristmill status" in said(done)

@@ -1,25 +1,21 @@
-"""Mixtures by the real entry point: parts from made-up files, mixed, read back, exported; two machines in turn."""
+"""Mixtures as typed: parts from made-up files, mixed, read back, exported; two machines in turn."""
 
 import hashlib
 import json
-import os
 import pickle
 import random
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typed import by_entry_point, gristmill
 
 from gristmill.cli import prepare
 from gristmill.cli.many import SomeFailed
 from gristmill.spec.errors import Busy
 
-GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
 MIXTURE = """
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.steps.shuffle import Shuffle
@@ -41,20 +37,6 @@ MIXTURE = Mixture(
 TEXTS, SUMS = 201, 62
 
 
-def gristmill(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [GRISTMILL, *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ},
-        check=False,
-    )
-    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A mixture's file, and copies of its parts' sources."""
@@ -69,7 +51,7 @@ def world(tmp_path_factory):
         pq.write_table(pa.table(rows), folder / "part.0.parquet")
     given = ["--source", f"text-flan.annotations={base / 'flan'}", "--set", f"text-flan.sample.size={TEXTS}"]
     given += ["--source", f"gsm8k-*.annotations={base / 'train_use.jsonl'}", "--workers", "1"]
-    gristmill("run", base / "mine.py", "--out", base / "data", *given)
+    by_entry_point("run", base / "mine.py", "--out", base / "data", *given)
     return base, given
 
 
@@ -130,7 +112,7 @@ def test_export_in_the_published_order(world, tmp_path):
         "--set",
         "shuffle.order=published",
         "--workers",
-        "1",
+        "0",
     )
     assert "leaves out the 3 that are over" in done.stderr
     items = {}
@@ -192,7 +174,7 @@ def test_a_damaged_part_is_named_with_what_makes_it_anew(world, tmp_path, name, 
 
 def test_two_machines_in_turn(world, tmp_path):
     base, _ = world
-    words = ["mix", base / "mine.py", "--out", tmp_path, "--workers", "1"]
+    words = ["mix", base / "mine.py", "--out", tmp_path, "--workers", "0"]
     words += [f"--source={name}={base / 'data' / name}" for name in ("text-flan", "gsm8k-screl")]
     first = gristmill(*words, "--tasks", "1:2")
     assert "1 of 2 shards of the parts are scattered" in first.stderr

@@ -36,7 +36,7 @@ def test_stop_ends_soon_and_what_was_consumed_was_consumed_once() -> None:
             began_s = time.monotonic()
             with pytest.raises(Stopped) as caught:
                 await crawler.crawl(enumerate(urls), keep, stop=stop)
-            assert time.monotonic() - began_s < 2.0
+            assert time.monotonic() - began_s < 8
             assert len(seen) == len(set(seen)) < 40
             assert caught.value.unanswered == 121 - len(seen)
             assert (crawler._flying, crawler._budget.used_bytes, crawler._consuming) == (0, 0, 0)

@@ -125,7 +125,7 @@ def test_lookups_at_once_are_bounded() -> None:
 def test_a_lookup_that_hangs_costs_its_deadline_and_does_not_hold_up_the_end() -> None:
     async def main() -> float:
         resolver = Resolver(
-            replace(PUBLIC, dns_lookups=2, dns_timeout_s=0.1, dns_tries=1), lookup=Names(hang=1.5)
+            replace(PUBLIC, dns_lookups=2, dns_timeout_s=0.3, dns_tries=1), lookup=Names(hang=8.0)
         )
         began_s = time.monotonic()
         assert await reason_for(resolver, "hang.example") is Reason.DNS_FAILED
@@ -133,18 +133,18 @@ def test_a_lookup_that_hangs_costs_its_deadline_and_does_not_hold_up_the_end() -
         await resolver.close()
         return time.monotonic() - began_s
 
-    assert run(main()) < 0.6
+    assert run(main()) < 6
 
 
 def test_names_that_hang_do_not_keep_others_from_being_looked_up() -> None:
     async def main() -> None:
-        names = Names(hang=1.0)
-        settings = replace(PUBLIC, dns_lookups=2, dns_timeout_s=0.05, dns_tries=1)
+        names = Names(hang=8.0)
+        settings = replace(PUBLIC, dns_lookups=2, dns_timeout_s=0.2, dns_tries=1)
         resolver = Resolver(settings, lookup=names)
         hanging = [asyncio.create_task(reason_for(resolver, f"hang.{i}")) for i in range(8)]
         began_s = time.monotonic()
         assert await reason_for(resolver, "well.example") is None
-        assert time.monotonic() - began_s < 0.6
+        assert time.monotonic() - began_s < 6
         assert set(await asyncio.gather(*hanging)) == {Reason.DNS_FAILED}
         assert 2 < names.peak <= 2 * 8
         await resolver.close()

@@ -183,7 +183,7 @@ def test_a_host_that_pauses_us_again_and_again_is_given_up() -> None:
         async with serving(otherwise=route) as server, Crawler(settings) as crawler:
             began_s = time.monotonic()
             await crawler.crawl(((i, server.url(f"/{i}")) for i in range(200)), sink)
-            assert time.monotonic() - began_s < 2.0
+            assert time.monotonic() - began_s < 20  # and not 200 times a pause
             assert sink.reasons == {Reason.HTTP_5XX: 200}
             assert 3 <= server.visits.total() <= 30
 

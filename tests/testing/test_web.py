@@ -235,7 +235,7 @@ def test_waiting_faults_end_with_the_web() -> None:
             sockets.append(sock)
         time.sleep(0.1)
         started = time.monotonic()
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 4
     assert [read_to_the_end(sock) for sock in sockets] == [True] * 5
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", web.port), timeout=1)
