@@ -14,9 +14,9 @@ from gristmill.crawl import CrawlSettings
 BODY = bytes(range(256)) * 20
 QUICK = CrawlSettings(
     allow_private_addresses=True,
-    total_s=0.8,
-    connect_s=0.25,
-    stall_s=0.25,
+    total_s=1.2,
+    connect_s=1.0,  # on a busy machine loopback may take long to be noticed
+    stall_s=0.4,
     min_rate_window_s=0.25,
     backoff_s=0.01,
     max_body_bytes=1 << 20,
@@ -123,7 +123,10 @@ async def serving(
     server = FaultServer(routes or {}, otherwise)
     tasks: set[asyncio.Task[None]] = set()
 
+    writers: list[asyncio.StreamWriter] = []
+
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         task = asyncio.ensure_future(server.serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -135,7 +138,13 @@ async def serving(
         yield server
     finally:
         listening.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0.01)
+        while tasks:
+            for task in list(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        with suppress(TimeoutError):  # a loop must not be closed under an open connection
+            async with asyncio.timeout(5):
+                await asyncio.gather(*(each.wait_closed() for each in writers), return_exceptions=True)

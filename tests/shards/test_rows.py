@@ -242,7 +242,7 @@ json_values = st.recursive(
 objects = st.lists(st.dictionaries(st.text("ab]", max_size=2), json_values, max_size=3), max_size=6)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(objects, st.none() | st.integers(0, 3), st.integers(2, 9), st.booleans())
 def test_json_array_wherever_its_chunks_end(tmp_path, rows, indent, chunk_bytes, packed):
     text = json.dumps(rows, indent=indent).encode()
@@ -321,7 +321,7 @@ def test_memory_of_a_very_long_row_is_bounded(tmp_path, format):
     path = tmp_path / f"a.{format}.gz"
     with gzip.open(path, "wb", compresslevel=1) as out:
         out.write({"json": b'[{"a": "', "jsonl": b'{"a": "', "csv": b'a,b\n1,"', "txt": b""}[format])
-        for _ in range(200):
+        for _ in range(120):
             out.write(b"x" * MIB)
         out.write({"json": b'"}]', "jsonl": b'"}\n', "csv": b'"\n', "txt": b"\n"}[format])
     script = textwrap.dedent("""

@@ -67,10 +67,17 @@ def _spool_of(index: Path) -> Path:
     return index.with_name(f"{stem(index)}.spool")
 
 
-@lru_cache(maxsize=2)
 def _index(path: Path) -> Any:
-    """A crawl task's index; slices of it go to at most two neighbouring shards."""
-    table, crawled = pq.read_table(path), path.with_name(f"{stem(path)}.index.parquet")
+    """A crawl task's index, as it is now: where its spool was lost, both were written anew."""
+    crawled = path.with_name(f"{stem(path)}.index.parquet")
+    found = (path.stat(), crawled.stat())
+    return _read_index(path, crawled, tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found))
+
+
+@lru_cache(maxsize=2)
+def _read_index(path: Path, crawled: Path, _versions: tuple[tuple[int, int, int], ...]) -> Any:
+    """Slices of an index go to at most two neighbouring shards."""
+    table = pq.read_table(path)
     return table if path == crawled else _with_places(table, pq.read_table(crawled, columns=["media"]))
 
 
