@@ -14,9 +14,9 @@ from gristmill.crawl import CrawlSettings
 BODY = bytes(range(256)) * 20
 QUICK = CrawlSettings(
     allow_private_addresses=True,
-    total_s=1.2,
-    connect_s=1.0,  # on a busy machine loopback may take long to be noticed
-    stall_s=0.4,
+    total_s=1.0,
+    connect_s=0.5,  # on a busy machine loopback may take long to be noticed
+    stall_s=0.3,
     min_rate_window_s=0.25,
     backoff_s=0.01,
     max_body_bytes=1 << 20,

@@ -79,7 +79,7 @@ def test_a_host_that_was_given_up_is_tried_again_later_and_may_recover() -> None
 
 def test_slow_hosts_give_way_to_others() -> None:
     async def main() -> None:
-        settings = replace(QUICK, in_flight=4, slow_after_s=0.1, stall_s=1.5, total_s=2.0, tries=1)
+        settings = replace(QUICK, in_flight=4, slow_after_s=0.1, stall_s=1.5, total_s=3.0, tries=1)
         sink = Sink()
         async with serving(otherwise=silent) as dead, serving(otherwise=good) as alive:
             async with Crawler(settings, resolver=loopback(settings)) as crawler:

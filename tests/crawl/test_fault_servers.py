@@ -609,7 +609,7 @@ def test_a_full_backlog_is_a_connect_timeout() -> None:
             for filler in fillers:
                 filler.close()
             assert answer.reason is Reason.CONNECT_TIMEOUT, answer
-            assert answer.elapsed_s < 0.8
+            assert answer.elapsed_s < 5
 
     run(main())
 
