@@ -155,6 +155,9 @@ def test_one_file_has_its_list_beside_it(tmp_path):
     source = lay_out(tmp_path / "copy", 10)
     run_it(tmp_path / "out", source / "data" / "vqa" / "gqa" / "train.jsonl")
     assert len(samples_of(tmp_path / "out")) == 9
+    mine = (source / "data" / "vqa" / "gqa").rename(tmp_path / "mine")
+    run_it(tmp_path / "out2", mine / "train.jsonl")
+    assert samples_of(tmp_path / "out2") == samples_of(tmp_path / "out")
 
 
 def test_a_copy_without_the_subset_is_not_mistaken_for_it(tmp_path):

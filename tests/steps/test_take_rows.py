@@ -61,5 +61,5 @@ def test_only_so_many_and_a_fate_for_the_rest(tmp_path, only):
 
 def test_a_missing_column_is_said_before_anything_is_taken(tmp_path):
     (tmp_path / "a.csv").write_text("link,text\nu,t\n")
-    with pytest.raises(UsageError, match=r"no column 'url'; its columns are: link, text.*--url-column"):
+    with pytest.raises(UsageError, match=r"no column 'url'; it has link, text.*--url-column"):
         take(tmp_path / "a.csv", columns=("url", "text"))

@@ -65,6 +65,7 @@ def command(
     from gristmill.ledger.begun import datasets_in
     from gristmill.run.export_vila import Manner
     from gristmill.run.reopen import open_dataset
+    from gristmill.storage.files import machine_error
 
     whole = format_ == "vila-unsharded"
     datasets = datasets_in(folder)
@@ -79,7 +80,10 @@ def command(
     manner = Manner(leave_out=leave_out, spread=spread_images)
     told = []
     for dataset in datasets:
-        done = _export(open_dataset(dataset), format_, out, name, manner)
+        try:
+            done = _export(open_dataset(dataset), format_, out, name, manner)
+        except OSError as err:
+            raise machine_error(err, out) from err
         told.append(_plain(dataset, done, format_, out))
         if not as_json:
             _tell(done, format_, out)

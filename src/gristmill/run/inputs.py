@@ -76,7 +76,8 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = N
             found.append(_from_url(source, place))
         elif place is not None:
             sources[source.key] = place
-            found += arranged(source, _from_disk(source, Path(place)))
+            named = place != (replaced.get(source.beside, place) if source.beside else place)
+            found += arranged(source, _from_disk(source, Path(place), named=named))
         else:
             raise ByHandSource(
                 f"{recipe.public_name}: {source.by_hand or 'this source cannot be fetched'}\n"
@@ -127,10 +128,17 @@ def _from_url(source: Source, place: str) -> InputFile:
     )
 
 
-def _from_disk(source: Source, place: Path) -> list[InputFile]:
-    """Files of a local copy, by sorted name; patterns match the path in the folder, or its end."""
+def _from_disk(source: Source, place: Path, *, named: bool = False) -> list[InputFile]:
+    """Files of a local copy, by sorted name; patterns match the path in the folder, or its end.
+
+    Args:
+        source: What is looked for.
+        place: A file or folder.
+        named: It is the folder of a file that was named itself: what lies beside that is meant, whatever the
+            folder's name.
+    """
     try:
-        found = _matching(source, place)
+        found = _matching(source, place, named)
         with ThreadPoolExecutor(8) as threads:
             digests = list(threads.map(fingerprint_file, (path for _, path in found)))
         return [
@@ -147,7 +155,7 @@ def _from_disk(source: Source, place: Path) -> list[InputFile]:
         raise machine_error(err, place) from err
 
 
-def _matching(source: Source, place: Path) -> list[tuple[str, Path]]:
+def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]]:
     if place.is_file():
         return [(place.name, place)]
     if not place.is_dir():
@@ -160,6 +168,8 @@ def _matching(source: Source, place: Path) -> list[tuple[str, Path]]:
     ends = tuple(pattern.rpartition("/")[2] for pattern in source.patterns)
     if source.in_place:
         chosen = _below(names, source.patterns, place.resolve().name)
+        if named and not chosen:
+            chosen = [name for name in names if name in ends][:1]
     else:
         chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
     if not chosen and not source.side:

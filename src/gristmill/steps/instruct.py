@@ -84,9 +84,9 @@ class Instruct(SampleStep):
         if not self._prompts:
             where = f"{sample.origin.file}, row {sample.origin.row}" if sample.origin else sample.key
             raise SourceError(
-                f"{where}: it has no instruction, and there is no list to draw one from. Give it: "
-                f"--source {self.side}=FILE, a JSON list of texts (upstream: instruction.json or instructions.json "
-                "beside the annotations)."
+                f"{where}: it has no instruction, and there is no list to draw one from. Give it, "
+                f"and with it another folder: --source {self.side}=FILE --out DIR. It is a JSON list of texts "
+                "(upstream: instruction.json or instructions.json beside the annotations)."
             )
         digest = hashlib.blake2b(f"{self.seed} {sample.key}".encode(), digest_size=8).digest()
         return self._prompts[int.from_bytes(digest, "big") % len(self._prompts)]

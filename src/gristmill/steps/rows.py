@@ -138,6 +138,7 @@ def check_columns(path: Path, file_format: str, wanted: tuple[str, ...]) -> None
     missing = [column for column in wanted if column not in have]
     if missing:
         raise UsageError(
-            f"{path} has no column {', '.join(repr(c) for c in missing)}; its columns are: {', '.join(have)}. "
-            "Name the right ones with --url-column and --caption-column."
+            f"{path} has no column {', '.join(repr(c) for c in missing)}; it has {', '.join(have) or 'none'}. "
+            "Is it a file of this dataset? Of a list of your own, gristmill crawl is told the columns with "
+            "--url-column and --caption-column."
         )
