@@ -15,7 +15,7 @@ from small_world import check_final_names, temporaries, wait_for
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.parts import parts_account
+from gristmill.ledger.mixture_parts import parts_account
 
 pytestmark = pytest.mark.kill
 

@@ -25,7 +25,7 @@ from small_world import temporaries
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.parts import parts_account
+from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.totals import total
 from gristmill.run.drive import run
 from gristmill.run.verify import verify

@@ -19,7 +19,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import Group as Losses
 from gristmill.ledger.losses import explained, group_of, grouped
 from gristmill.ledger.manifest import shards_of
-from gristmill.ledger.parts import PartAccount, parts_account
+from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.spec.recipe import Recipe

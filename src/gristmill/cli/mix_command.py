@@ -102,7 +102,7 @@ def mix(
     from gristmill import mixtures
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
-    from gristmill.run.parts import find_parts
+    from gristmill.run.mixture_parts import find_parts
 
     mixture = mixtures.find(name)
     if among is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gristmill.cli.options import setting_lines
 from gristmill.ledger.words import size_text
 from gristmill.spec.mixture import Mixture, Part
 
@@ -50,12 +51,7 @@ def card(mixture: Mixture) -> str:
         more = f"  {part.published}" if part.published else ""
         prefix = f"  keys begin with {part.prefix}" if part.prefix else ""
         lines.append(f"  {part.name:<{wide}}  weight {part.weight:g}{prefix}{more}")
-    step = mixture.shuffle
-    lines += ["", "settings (--set STEP.FIELD=VALUE):"]
-    lines.append(f"  {step.name}: {(step.__doc__ or '').strip().splitlines()[0]}")
-    for f in fields(step):  # type: ignore[arg-type]
-        mark = "" if f.metadata.get("identity", True) else "   (how, not what: may change between runs)"
-        lines.append(f"    {f.name} = {getattr(step, f.name)}{mark}")
+    lines += ["", "settings (--set STEP.FIELD=VALUE):", *setting_lines(mixture.shuffle)]
     if mixture.traps:
         lines += ["", "known traps:", *(f"  - {trap}" for trap in mixture.traps)]
     return "\n".join(lines)
@@ -115,7 +111,7 @@ def plan_mixture(mixture: Mixture, out: Path | None, replaced: Mapping[str, str]
 
 
 def _planned(part: Part, out: Path | None, replaced: Mapping[str, str]) -> dict[str, Any]:
-    from gristmill.run.parts import place_of, read_manifest
+    from gristmill.run.mixture_parts import place_of, read_manifest
 
     folder = None if out is None and part.name not in replaced else place_of(part, out or Path(), replaced)
     manifest = None if folder is None else read_manifest(folder)

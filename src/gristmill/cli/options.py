@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,9 +12,12 @@ from typing import Any, TypeVar
 import click
 
 from gristmill.spec.errors import UsageError
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import Step
 
 __all__ = [
     "circumstances",
+    "circumstances_of",
     "default_workers",
     "json_option",
     "manner_options",
@@ -21,6 +25,7 @@ __all__ = [
     "parse_span",
     "recipe_loader",
     "run_options",
+    "setting_lines",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,6 +93,22 @@ def circumstances(
         "per_host": per_host,
     }
     return {f"crawl.{name}": str(value) for name, value in given.items() if value is not None}
+
+
+def circumstances_of(recipe: Recipe, manners: Mapping[str, str]) -> dict[str, str]:
+    """Those that one of the recipe's steps has: a recipe that does not crawl has no manners."""
+    steps = {step.name for step in recipe.steps}
+    return {key: value for key, value in manners.items() if key.partition(".")[0] in steps}
+
+
+def setting_lines(step: Step) -> list[str]:
+    """What a step does, in a sentence, and its settings: a line each."""
+    sentence, stop, _ = " ".join((step.__doc__ or "").split()).partition(". ")
+    lines = [f"  {step.name}: {sentence}{stop.rstrip()}"]
+    for f in (f for f in fields(step) if not f.name.startswith("_")):  # type: ignore[arg-type]  # every step is one
+        mark = "" if f.metadata.get("identity", True) else "   (how, not what: may change between runs)"
+        lines.append(f"    {f.name} = {getattr(step, f.name)}{mark}")
+    return lines
 
 
 def pairs(option: str, values: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import click
 
 from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
-from gristmill.cli.options import default_workers, recipe_loader
+from gristmill.cli.options import circumstances_of, default_workers, recipe_loader
 from gristmill.spec.errors import Busy, Incomplete, UsageError
 from gristmill.spec.mixture import Mixture, Part
 
@@ -89,7 +89,7 @@ def _check_patterns(mixture: Mixture, option: str, patterns: list[str]) -> None:
 
 def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], typed: str) -> None:
     """What is given as a finished part is one; said before the others are prepared, which takes long."""
-    from gristmill.run.parts import find_parts
+    from gristmill.run.mixture_parts import find_parts
 
     names = [part.name for part in mixture.parts]
     for name, folder in finished.items():
@@ -110,7 +110,7 @@ def _of(part: Part, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_finished(part: Part, out: Path) -> bool:
-    from gristmill.run.parts import read_manifest
+    from gristmill.run.mixture_parts import read_manifest
 
     return bool((read_manifest(out / part.name) or {}).get("complete"))
 
@@ -127,11 +127,10 @@ def _prepare(
     """Run one recipe, unless its dataset is finished and was made by the same recipe and settings."""
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
-    from gristmill.run.parts import read_manifest
+    from gristmill.run.mixture_parts import read_manifest
 
     recipe = recipe_loader(part.name)()
-    steps = {step.name for step in recipe.steps}
-    manners = {key: value for key, value in manners.items() if key.partition(".")[0] in steps}
+    manners = circumstances_of(recipe, manners)
     folder = out / recipe.public_name
     done = read_manifest(folder)
     same = done and (done["version"], done["settings"], done["only"]) == (

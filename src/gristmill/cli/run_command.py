@@ -9,6 +9,7 @@ import click
 
 from gristmill.cli.options import (
     circumstances,
+    circumstances_of,
     default_workers,
     json_option,
     manner_options,
@@ -80,7 +81,7 @@ def command(
         return
 
     def run_one(name: str) -> None:
-        own = manners if any(step.name == "crawl" for step in recipe_loader(name)().steps) else {}
+        own = circumstances_of(recipe_loader(name)(), manners)
         load = recipe_loader(name, None, {**given, **own})
         recipe = load()
         job = Job(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from gristmill.cli.options import json_option
+from gristmill.cli.options import json_option, setting_lines
 from gristmill.ledger.words import count_text, size_text
 from gristmill.spec.recipe import Recipe
 
@@ -87,10 +87,7 @@ def _card(recipe: Recipe) -> str:
             lines += [f"          {files}, {size_text(source.size_bytes)}{rows}"]
     lines += ["", "steps, with their settings (--set STEP.FIELD=VALUE):"]
     for step in recipe.steps:
-        lines.append(f"  {step.name}: {_first_sentence(step.__doc__ or '')}")
-        for f in (f for f in fields(step) if not f.name.startswith("_")):  # type: ignore[arg-type]
-            mark = "" if f.metadata.get("identity", True) else "   (how, not what: may change between runs)"
-            lines.append(f"    {f.name} = {getattr(step, f.name)}{mark}")
+        lines += setting_lines(step)
     lines += [
         "",
         f"expected  at least {recipe.expect.kept_share:.0%} of what is asked for. {recipe.expect.remark}".rstrip(),
@@ -98,9 +95,3 @@ def _card(recipe: Recipe) -> str:
     if recipe.traps:
         lines += ["", "known traps:", *(f"  - {trap}" for trap in recipe.traps)]
     return "\n".join(lines)
-
-
-def _first_sentence(text: str) -> str:
-    """Of a docstring, in one line."""
-    sentence, stop, _ = " ".join(text.split()).partition(". ")
-    return sentence + stop.rstrip()

@@ -20,7 +20,7 @@ from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, explained, grouped
 from gristmill.ledger.manifest import shards_of
-from gristmill.ledger.parts import PartAccount, parts_account
+from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
 from gristmill.spec.recipe import Recipe, Source

@@ -14,7 +14,7 @@ from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.parts import parts_account
+from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.totals import Totals, total
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json

@@ -11,9 +11,10 @@ from gristmill.media.settings import Format, ImageSettings, Quality, ResizeMode
 from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
-from gristmill.spec.sample import Drop, MediaRef, Outcome, Sample, Show, Turn
+from gristmill.spec.sample import Drop, Outcome, Sample, Show, Turn
 from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
 from gristmill.steps.asking import row_of
+from gristmill.steps.facts import with_facts
 
 __all__ = ["Crawl"]
 
@@ -188,9 +189,7 @@ class Crawl(ShardStep):
         if len(own) - len(failed) < self.least(len(own)):
             return _why(failed, f"{len(own)} images, at least {self.min_images} wanted")
         media = {
-            name: _with_facts(ref, own[name])
-            for name, ref in sample.media.items()
-            if own[name].reason is None
+            name: with_facts(ref, own[name]) for name, ref in sample.media.items() if own[name].reason is None
         }
         kept = replace(sample, media=media)
         if self.on_missing_image == "drop_image":
@@ -221,22 +220,3 @@ def _without_missing(sample: Sample, missing: Sequence[str]) -> Sample:
         for turn in sample.turns
     )
     return replace(sample, turns=turns, columns={**sample.columns, "missing_media": sorted(missing)})
-
-
-def _with_facts(ref: MediaRef, fate: Fate) -> MediaRef:
-    return replace(
-        ref,
-        sha256=fate.sha256,
-        md5=fate.md5,
-        raw_bytes=fate.raw_bytes,
-        original_mime=fate.original_mime,
-        original_width_px=fate.original_width_px,
-        original_height_px=fate.original_height_px,
-        mime=fate.mime,
-        size_bytes=fate.size_bytes,
-        width_px=fate.width_px,
-        height_px=fate.height_px,
-        phash=fate.phash,
-        phash_distance=fate.phash_distance,
-        via=fate.via,
-    )

@@ -14,6 +14,7 @@ from gristmill.spec.sample import Drop, MediaRef, Outcome, Part, Sample, Show, T
 from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
 from gristmill.steps.embedded_engine import Engine, Wanted, medium_of
 from gristmill.steps.evenly import evenly
+from gristmill.steps.facts import with_facts
 
 __all__ = ["Embedded"]
 
@@ -131,19 +132,7 @@ def _outcome(sample: Sample, done: Mapping[tuple[int, str], Fate]) -> Outcome:
         if fate.reason is not None:
             return Drop(reason=fate.reason, detail=f"{name}: {fate.detail}" if fate.detail else name)
         names[name] = fate.medium
-        media[fate.medium] = replace(
-            ref,
-            embedded=None,
-            sha256=fate.sha256,
-            raw_bytes=fate.raw_bytes,
-            original_mime=fate.original_mime,
-            original_width_px=fate.original_width_px,
-            original_height_px=fate.original_height_px,
-            mime=fate.mime,
-            size_bytes=fate.size_bytes,
-            width_px=fate.width_px,
-            height_px=fate.height_px,
-        )
+        media[fate.medium] = replace(with_facts(ref, fate), embedded=None)
     return replace(sample, media=media, turns=tuple(_shown(turn, names) for turn in sample.turns))
 
 

@@ -21,7 +21,7 @@ from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, Group, explained, grouped
 from gristmill.ledger.manifest import MANIFEST, shards_of
-from gristmill.ledger.parts import parts_account
+from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.spec.task import ShardInfo
