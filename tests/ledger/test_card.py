@@ -165,6 +165,25 @@ def test_card_without_parts_takes_types_from_samples(made: Made, tmp_path: Path)
     assert {"name": "clip_sim", "dtype": "float64"} in whole
 
 
+@pytest.mark.parametrize(
+    ("parts", "taken"),
+    [
+        (["jpg", "json", "txt"], '.to_tuple("jpg", "txt", "json")'),
+        (["json"], '.to_tuple("json")'),
+        (["jpg", "png", "json"], ""),  # a sample has one of them
+        (["000.jpg", "json"], ""),  # a sample may have no picture
+    ],
+)
+def test_how_to_load_asks_no_sample_for_what_it_may_not_have(
+    made: Made, monkeypatch: pytest.MonkeyPatch, parts: list[str], taken: str
+) -> None:
+    schema = [{"name": part, "dtype": "image"} for part in parts]
+    monkeypatch.setattr("gristmill.ledger.card.features", lambda *given: schema)
+    text = card(made.folder, made.recipe, made.begun, made.ledger)
+    assert f'.decode("pil"){taken}\n' in text
+    assert ("`turns`" in text) == (parts[0] in ("json", "000.jpg"))
+
+
 def test_card_tells_the_funnel_and_survives_hostile_words(made: Made) -> None:
     hostile = replace(
         made.recipe,

@@ -172,9 +172,10 @@ def _contents(schema: Sequence[Json], *, mixed: bool) -> str:
             f"- `<key>.{numbered[0]}`{upto}: the pictures as stored, by position, as many as there are"
         )
     lines += ["- `<key>.txt`: its text"] if "txt" in parts else []
+    said = "`turns`, each with its `role` and its `parts`, text or a picture's name; " if numbered else ""
     facts = (
-        "`url`; `sha256`, `md5` and `bytes` of the picture as it came; `original_width`, `original_height`; `width`, "
-        "`height`, `stored_bytes` as stored; `phash` and `phash_distance`"
+        f"{said}`url`; `sha256`, `md5` and `bytes` of the picture as it came; `original_width`, `original_height`; "
+        "`width`, `height`, `stored_bytes` as stored; `phash` and `phash_distance`"
         if media
         else "`turns`, each with its `role` and text"
     )
@@ -285,17 +286,18 @@ def _loss_tables(levels: Funnel) -> str:
 
 
 def _loading(name: str, schema: Sequence[Json], shards: Sequence[ShardInfo]) -> str:
-    parts = [field["name"] for field in schema]
-    wanted = ", ".join(
-        f'"{p}"' for p in (*_pictures(schema)[:1], *(p for p in ("txt", "json") if p in parts))
-    )
+    parts, pictures = [field["name"] for field in schema], _pictures(schema)
+    wanted = [*pictures, *(part for part in ("txt", "json") if part in parts)]
+    # a tuple asks the same parts of every sample: not where each has pictures of its own number and format, or none
+    mixed = len(pictures) > 1 or any(name[0].isdigit() for name in pictures)
+    taken = "" if mixed else f".to_tuple({', '.join(map(_json, wanted))})"
     last = Path(shards[-1].path).stem if shards else "00000"
     return f"""## How to load it
 
 ```python
 import webdataset as wds
 
-dataset = wds.WebDataset("shards/{{00000..{last}}}.tar", shardshuffle=100).decode("pil").to_tuple({wanted})
+dataset = wds.WebDataset("shards/{{00000..{last}}}.tar", shardshuffle=100).decode("pil"){taken}
 ```
 
 ```python
