@@ -237,3 +237,9 @@ def test_verify_understands_documents(made):
     assert (result.problems, result.remarks) == ([], [])
     assert result.samples == len(samples(made))
     assert result.pictures == sum(len(parts) - 1 for parts in samples(made).values())
+
+
+def test_files_without_a_single_row_end_with_a_sentence(tmp_path):
+    place = write(tmp_path / "empty", {1: []})
+    with pytest.raises(DriftError, match="hold no row at all"):
+        run_here(place, tmp_path / "out", workers=1)

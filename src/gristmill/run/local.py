@@ -255,7 +255,7 @@ class _Worker:
     def give(self, task: Task, *, careful: bool = False) -> None:
         """Begin a task, with care if it killed a worker before."""
         self.tasks[task.id] = task
-        self.left[task.id] = task.inputs[0].samples
+        self.left[task.id] = task.inputs[0].samples if task.inputs else 0  # a census of nothing has none
         with suppress(OSError):  # as above
             self.connection.send(Careful(task) if careful else task)
 
