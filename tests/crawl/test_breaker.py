@@ -208,3 +208,45 @@ def test_probing_connects_and_asks_for_nothing() -> None:
     server = run(main())
     assert server.visits.total() == 40
     assert server.connections > 40
+
+
+def test_while_our_network_is_away_nothing_spins(monkeypatch) -> None:
+    """A back-off that runs out while nothing may begin must not be polled for."""
+    net, pumped = Net(names_when_down=True), []
+    pump = Crawler._pump
+    monkeypatch.setattr(Crawler, "_pump", lambda self: (pumped.append(None), pump(self))[1])
+    with pytest.raises(OursNotTheirs):
+        crawl(net, HOSTS, after=(100, lambda: setattr(net, "up", False)))
+    assert len(pumped) < 20 * len(HOSTS)
+
+
+def test_a_retry_that_is_due_while_all_places_are_taken_is_not_polled_for(monkeypatch) -> None:
+    pumped = []
+    pump = Crawler._pump
+    monkeypatch.setattr(Crawler, "_pump", lambda self: (pumped.append(None), pump(self))[1])
+
+    async def slow(visit: Visit) -> None:
+        await asyncio.sleep(0.5)
+        await good(visit)
+
+    async def flaky(visit: Visit) -> None:
+        if visit.number == 1:
+            await visit.answer("500 Oh", b"")
+        else:
+            await good(visit)
+
+    settings = replace(QUICK, in_flight=1, slow_after_s=3, total_s=3, stall_s=3, tries=2)
+
+    async def main() -> Sink:
+        sink = Sink()
+        resolver = Resolver(settings, lookup=lambda _: [HERE])
+        async with (
+            serving({"/flaky": flaky, "/slow": slow}) as server,
+            Crawler(settings, resolver=resolver) as crawler,
+        ):
+            urls = [f"http://a.example:{server.port}/flaky", f"http://b.example:{server.port}/slow"]
+            await crawler.crawl(enumerate(urls), sink)
+        return sink
+
+    assert run(main()).reasons == {None: 2}
+    assert len(pumped) < 50

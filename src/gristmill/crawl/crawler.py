@@ -206,22 +206,27 @@ class Crawler:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        while self._has_room():
+            taken = self._schedule.take(self._loop.time())
+            if taken is not None:
+                self._begin(*taken)
+                continue
+            wakeup_s = self._schedule.next_wakeup_s()
+            if wakeup_s is not None:
+                self._timer = self._loop.call_at(wakeup_s, self._pump)
+            elif self._flying + self._waiting + self._consuming == 0 and self._schedule.idle:
+                self._breaker.idle()
+            return
+        # No room: what makes room pumps. A timer for what is due already would go off again and again.
+
+    def _has_room(self) -> bool:
         settings = self.settings
-        while (
+        return (
             not self._breaker.open
             and self._flying < settings.in_flight
             and self._consuming < settings.in_flight * CONSUMING_PER_IN_FLIGHT
             and self._budget.admits()
-        ):
-            taken = self._schedule.take(self._loop.time())
-            if taken is None:
-                break
-            self._begin(*taken)
-        wakeup_s = self._schedule.next_wakeup_s()
-        if wakeup_s is not None:
-            self._timer = self._loop.call_at(wakeup_s, self._pump)
-        elif self._flying + self._waiting + self._consuming == 0 and self._schedule.idle:
-            self._breaker.idle()
+        )
 
     def _begin(self, host: Host[Item], item: Item) -> None:
         self._flying += 1
