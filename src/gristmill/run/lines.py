@@ -11,7 +11,8 @@ from gristmill.ledger.begun import InputFile
 from gristmill.run.context import Context
 from gristmill.run.rows import fetch_input
 from gristmill.shards.far_texts import FAR_COLUMN, filled
-from gristmill.shards.rows import json_row, rows_of
+from gristmill.shards.json_row import json_row
+from gristmill.shards.rows import rows_of
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Json

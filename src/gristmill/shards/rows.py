@@ -17,19 +17,18 @@ number is large.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.shards.delimited import Record, delimited_records
+from gristmill.shards.json_row import json_object, json_row
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, array_elements, lines, open_text
 from gristmill.spec.errors import SourceError, UnknownName, UsageError
 from gristmill.spec.reasons import Reason
@@ -43,7 +42,6 @@ __all__ = [
     "RowBatch",
     "column_names",
     "guess_format",
-    "json_row",
     "plain_types",
     "read_rows",
     "rows_of",
@@ -55,12 +53,7 @@ JSON_ROW = "__json_row__"
 """The one column of a JSON list's table: the text of each row, binary. :func:`rows_of` opens it."""
 
 _BATCH_BYTES = 32 << 20
-_MAX_NESTING = 100
-_DIGITS = bytes(48 if chr(code).isdigit() and code < 128 else 32 for code in range(256))
-_LONG_NUMBER = b"0" * 19
 _SAMPLED_ROWS = 100
-_LONG_TEXT_BYTES = 32 << 10
-_HUGE = 2.0**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +114,7 @@ def column_names(path: Path, format: str | None = None) -> list[str]:
     names: dict[str, None] = {}
     for piece in islice(_json_pieces(path, format), _SAMPLED_ROWS):
         with suppress(ValueError):
-            names.update(dict.fromkeys(_parse(piece.text or b"")))
+            names.update(dict.fromkeys(json_object(piece.text or b"")))
     return list(names)
 
 
@@ -153,23 +146,12 @@ def read_rows(
     return _text_batches(path, format, columns, batch_rows)
 
 
-def json_row(text: bytes) -> dict[str, Json]:
-    """One row of a JSON list, exactly, from its text.
-
-    Raises:
-        ValueError: It is not an object, or one that the writers of JSON cannot write again.
-    """
-    value = _parse(text)
-    _check_nesting(text, value)
-    return value
-
-
 def rows_of(table: Any) -> list[dict[str, Json]]:
     """The rows of a batch's table as mappings, JSON rows opened; further columns added to them win."""
     plain: list[dict[str, Json]] = table.to_pylist()
     if JSON_ROW not in table.column_names:
         return plain
-    return [{**_parse(row.pop(JSON_ROW)), **row} for row in plain]
+    return [{**json_object(row.pop(JSON_ROW)), **row} for row in plain]
 
 
 def _known(format: str) -> str:
@@ -286,64 +268,6 @@ def _json_pieces(path: Path, format: str) -> Iterator[Piece]:
             raise SourceError(
                 f"{path}: {err}. Fetch it again, or name it .jsonl if it is JSON lines."
             ) from err
-
-
-def _parse(text: bytes) -> dict[str, Json]:
-    """The object in ``text``, exactly: integers of any size, NaN and lone surrogates included.
-
-    Raises:
-        ValueError: It is not one.
-    """
-    try:
-        value = _parse_fast(text)
-    except orjson.JSONDecodeError:
-        value = _parse_slowly(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if type(value) is not dict:
-        raise ValueError(f"not an object but {str(value)[:40]!r}")
-    return value
-
-
-def _parse_fast(text: bytes) -> Any:
-    """By orjson, which turns integers beyond 64 bits into floats: such texts are left to the standard library."""
-    if len(text) < _LONG_TEXT_BYTES:
-        return json.loads(text) if _LONG_NUMBER in text.translate(_DIGITS) else orjson.loads(text)
-    value = orjson.loads(text)  # long texts are few values, each of them long: Base64
-    return json.loads(text) if _has_huge_number(value) else value
-
-
-def _has_huge_number(value: Any) -> bool:
-    if type(value) is float:
-        return abs(value) >= _HUGE
-    if type(value) is dict:
-        return any(map(_has_huge_number, value.values()))
-    return type(value) is list and any(map(_has_huge_number, value))
-
-
-def _parse_slowly(text: bytes) -> Any:
-    """By the standard library, which takes what Python's own ``json.dumps`` writes and orjson refuses."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _check_nesting(text: bytes, value: Mapping[str, Json]) -> None:
-    """Refuse what the writers of JSON cannot write again."""
-    if len(text) < _LONG_TEXT_BYTES and text.count(b"[") + text.count(b"{") <= _MAX_NESTING:
-        return  # counting in long texts takes longer than looking at their few values
-    level: list[Any] = [value]
-    for _ in range(_MAX_NESTING):
-        level = [
-            child
-            for item in level
-            if isinstance(item, (dict, list))
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return
-    raise ValueError("nested too deeply")
 
 
 @contextmanager
