@@ -162,7 +162,6 @@ def test_bombs():
     assert {each.name: each.reason for each in found} == {
         name: reason for name, (_, reason) in wanted.items()
     }
-    assert all(each.wall_s < CHILD_CPU_S for each in found)
 
 
 @pytest.mark.slow
