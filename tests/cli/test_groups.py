@@ -40,6 +40,8 @@ def test_show_and_plan_take_the_group():
     planned = json.loads(gristmill("plan", "m3it", "--offline", "--json").stdout)
     assert [one["name"] for one in planned] == list(recipes.members("m3it"))
     assert sum(one["result"]["fetch_bytes"] for one in planned) > 90e9
+    last = gristmill("plan", "m3it", "--offline").stdout.splitlines()[-1]
+    assert last.startswith("== all 14: 95."), last
 
 
 def test_one_file_is_refused(tmp_path):

@@ -228,6 +228,7 @@ def test_wrong_words(world, tmp_path):
     out = ("run", mine, "--out", tmp_path)
     assert "no part is called so" in gristmill(*out, "--set", "m3it.sample.size=1", code=2).stderr
     assert "no part is called so" in gristmill(*out, "--source", "m3it-*.annotations=x", code=2).stderr
+    assert "its name comes in front" in gristmill(*out, "--set", "sample.size=1", code=2).stderr
     done = gristmill(*out, "--source", "*=x", "--source", "text-flan=y", code=2)
     assert "stands for one part" in done.stderr
     done = gristmill(*out, "--source", "text-flan=/nowhere", code=3)  # before the other part is prepared

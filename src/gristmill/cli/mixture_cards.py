@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gristmill.cli.options import setting_lines
-from gristmill.ledger.words import size_text
+from gristmill.ledger.words import count_text, size_text
 from gristmill.spec.mixture import Mixture, Part
 
 __all__ = ["PlannedMix", "card", "line", "plain", "plan_mixture"]
@@ -93,7 +93,10 @@ class PlannedMix:
         )
         missing = [part["part"] for part in self.parts if part["samples"] is None]
         if missing:
-            lines.append(f"to be prepared     {len(missing)} parts; for each: gristmill plan {missing[0]}")
+            lines.append(
+                f"to be prepared     {count_text(len(missing), 'part')}; all by gristmill run {self.name} --out DIR; "
+                f"what each takes: gristmill plan {missing[0]}"
+            )
         return lines
 
 

@@ -46,6 +46,7 @@ def command(
     from gristmill import mixtures, recipes
     from gristmill.cli.many import for_each
     from gristmill.cli.mixture_cards import PlannedMix, plan_mixture
+    from gristmill.ledger.words import size_text
     from gristmill.run.plan import Planned, plan
 
     free = shutil.disk_usage(_existing(out)).free if out else None
@@ -64,12 +65,21 @@ def command(
         tell(plan_mixture(mixtures.find(name), out, pairs("--source", sources)))
         return
 
+    planned: list[Planned] = []
+
     def plan_one(name: str) -> None:
         recipe = recipe_loader(name, None, pairs("--set", settings))()
         folder = out / recipe.public_name if out else None
-        tell(plan(recipe, pairs("--source", sources), only=only, folder=folder, offline=offline))
+        planned.append(plan(recipe, pairs("--source", sources), only=only, folder=folder, offline=offline))
+        tell(planned[-1])
 
     for_each(recipes.members(name), plan_one, as_json=as_json)
+    if len(planned) > 1 and not as_json:
+        click.echo(
+            f"== all {len(planned)}: {size_text(sum(one.fetch_bytes for one in planned))} to fetch, shards of about "
+            f"{size_text(sum(one.shard_bytes or 0 for one in planned))}; one after another, so that only one "
+            "recipe's annotations lie on disk"
+        )
 
 
 def _existing(path: Path) -> Path:

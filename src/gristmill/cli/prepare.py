@@ -51,6 +51,12 @@ def prepare_and_mix(
     mixture = mixtures.find(name)
     finished = {key: value for key, value in sources.items() if "." not in key}
     own = {key: value for key, value in settings.items() if key.count(".") != 2}
+    for key in own:
+        if key.partition(".")[0] != mixture.shuffle.name:
+            raise UsageError(
+                f"--set {key}=...: a mixture's only step is {mixture.shuffle.name}. For a part, its name comes in "
+                f"front: --set {mixture.parts[0].name}.STEP.FIELD=VALUE"
+            )
     recipe_loader(name, None, own)()  # a wrong setting shows before anything is prepared
     _check_patterns(mixture, "--source", [key.partition(".")[0] for key in sources])
     _check_patterns(mixture, "--set", [key.partition(".")[0] for key in settings if key not in own])
