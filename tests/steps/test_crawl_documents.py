@@ -1,7 +1,5 @@
 """The crawl step over documents: what is kept, what is not asked for, and what is said."""
 
-from collections.abc import Iterator
-
 import pytest
 from crawl_box import Box
 
@@ -9,21 +7,6 @@ from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
-from gristmill.testing.web import FakeWeb
-
-
-@pytest.fixture(scope="module")
-def web() -> Iterator[FakeWeb]:
-    with FakeWeb() as web:
-        yield web
-
-
-@pytest.fixture(scope="module")
-def engines() -> Iterator[dict]:
-    made: dict = {}
-    yield made
-    for engine in made.values():
-        engine.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The crawl step over the made-up web: what it measures, refuses, names and does not ask twice."""
 
 import hashlib
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -14,21 +13,6 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.crawl_engine import distance
-from gristmill.testing.web import FakeWeb
-
-
-@pytest.fixture(scope="module")
-def web() -> Iterator[FakeWeb]:
-    with FakeWeb() as web:
-        yield web
-
-
-@pytest.fixture(scope="module")
-def engines() -> Iterator[dict]:
-    made: dict = {}
-    yield made
-    for engine in made.values():
-        engine.close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from gristmill.crawl.answer import Answer
 from gristmill.crawl.client import Exchange
+from gristmill.crawl.loop import end_all
 from gristmill.crawl.probe import Probe
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.work import Batch, Item
@@ -172,8 +173,7 @@ class Breaker:
     async def close(self) -> None:
         """End a probe under way."""
         if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait((self._looking,))
+            await end_all([self._looking])
 
     def _release(self) -> None:
         for item, answer in self._held.take(inf, names_too=True):

@@ -17,7 +17,7 @@ from gristmill.crawl.budget import ByteBudget
 from gristmill.crawl.client import Client, Exchange
 from gristmill.crawl.dns import Resolver
 from gristmill.crawl.guard import Refused, parse
-from gristmill.crawl.loop import room_for_sockets
+from gristmill.crawl.loop import end_all, room_for_sockets
 from gristmill.crawl.manners import Manners
 from gristmill.crawl.outcome import Outcomes
 from gristmill.crawl.probe import Probe
@@ -191,11 +191,7 @@ class Crawler:
         self._breaker.drop(batch)
         if batch.unanswered:
             self._schedule.drop(lambda item: item.batch is batch)
-        tasks = list(batch.tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_all(batch.tasks)
         if batch.over.done() and not batch.over.cancelled():
             batch.over.exception()  # taken note of, also where something else is raised
         self._schedule.tidy(self._loop.time())
@@ -327,9 +323,8 @@ class Crawler:
             refused, delay_s = await self._robots.refusal(item.target, partial(self._give_way, place))
             host.gap_s = max(host.gap_s, delay_s)
             if refused is not None:
-                item.tries += (
-                    refused.reason is not Reason.ROBOTS
-                )  # else what may heal would be tried for ever
+                if refused.reason is not Reason.ROBOTS:
+                    item.tries += 1  # else what may heal would be tried for ever
                 return refused
         if item.hops == 0:
             item.tries += 1

@@ -14,6 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gristmill.crawl.addresses import is_public
 from gristmill.crawl.guard import Refused
+from gristmill.crawl.loop import end_all
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.spec.reasons import Reason
 
@@ -179,11 +180,7 @@ class Resolver(AbstractResolver):
 
     async def close(self) -> None:
         """End the lookups under way, without waiting for threads that hang in one."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        if flights:
-            await asyncio.wait(flights)
+        await end_all(self._flights.values())
         self._threads.close()
 
     async def _fly(self, host: str) -> _Entry:

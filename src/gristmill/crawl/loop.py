@@ -1,12 +1,12 @@
-"""The event loop that a crawl runs in, and how many sockets it may have."""
+"""The event loop that a crawl runs in, the end of its tasks, and how many sockets it may have."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["new_loop", "room_for_sockets", "run"]
+__all__ = ["end_all", "new_loop", "room_for_sockets", "run"]
 
 T = TypeVar("T")
 
@@ -24,6 +24,15 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they are over; what they raise is theirs."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    if ending:
+        await asyncio.wait(ending)
 
 
 def room_for_sockets(count: int) -> int:

@@ -16,6 +16,7 @@ from protego import Protego
 from gristmill.crawl.budget import ByteBudget
 from gristmill.crawl.client import Client, Exchange
 from gristmill.crawl.guard import Refused, Target, join
+from gristmill.crawl.loop import end_all
 from gristmill.crawl.settings import AGENT, CrawlSettings
 from gristmill.spec.reasons import Reason
 
@@ -83,11 +84,7 @@ class Robots:
 
     async def close(self) -> None:
         """End what is under way."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        if flights:
-            await asyncio.wait(flights)
+        await end_all(self._flights.values())
 
     async def _fetch(self, origin: str, target: Target, give_way: Callable[[int], bool]) -> _Rules:
         try:
