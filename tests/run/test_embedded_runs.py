@@ -186,6 +186,9 @@ def test_which_of_two_files_is_a_setting(tmp_path):
         assert Begun.read(tmp_path / variant).inputs[0].name.endswith(name)
     with pytest.raises(DriftError, match="variant"):
         run_it(tmp_path / "plain", tmp_path / "copy", name="m3it-viquae")
+    (place / "train.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"read another with --set annotations\.variant=latest"):
+        run_it(tmp_path / "none", tmp_path / "copy", name="m3it-viquae", settings=chosen)
     with pytest.raises(UsageError, match="latest, plain"):
         recipes.load("m3it-viquae", None, {"annotations.variant": "other"})
 

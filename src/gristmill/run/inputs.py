@@ -173,9 +173,11 @@ def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]
     else:
         chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
     if not chosen and not source.side:
+        others = ", ".join(name for name, of in source.variants.items() if of.patterns != source.patterns)
         raise UsageError(
             f"--source {source.key}={place}: no file there is like {', '.join(source.patterns)} "
-            f"({len(names)} files looked at){'; or name the file itself' if source.in_place else ''}."
+            f"({len(names)} files looked at){'; or name the file itself' if source.in_place else ''}"
+            f"{f'; or read another with --set {source.key}.variant={others}' if others else ''}."
         )
     return [(name, place / name) for name in chosen]
 
