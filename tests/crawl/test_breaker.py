@@ -155,6 +155,31 @@ def test_a_name_service_that_was_down_from_the_start() -> None:
         crawl(Net(up=False), HOSTS)
 
 
+@pytest.mark.parametrize("error", [socket.EAI_NONAME, socket.EAI_AGAIN])
+def test_a_name_service_that_knows_no_name_at_all(error: int) -> None:
+    """Which of the two the system says of a name server that is not there depends on the system."""
+
+    class Nameless(Net):
+        def lookup(self, host: str) -> list[str]:
+            raise socket.gaierror(error, "Name or service not known")
+
+    with pytest.raises(OursNotTheirs):
+        crawl(Nameless(), HOSTS)
+
+
+def test_a_name_service_that_leads_everything_to_a_login_page() -> None:
+    class Portal(Net):
+        def lookup(self, host: str) -> list[str]:
+            return ["10.0.0.1"]
+
+    with pytest.raises(OursNotTheirs):
+        crawl(
+            Portal(),
+            HOSTS,
+            replace(SETTINGS, allow_private_addresses=False, allowed_ports=tuple(range(1024, 65536))),
+        )
+
+
 def test_a_tiny_list_is_recorded_as_it_is() -> None:
     assert crawl(Net(up=False), HOSTS[:3]).reasons == {Reason.DNS_FAILED: 3}
 

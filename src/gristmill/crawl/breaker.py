@@ -44,10 +44,9 @@ LOOKS_OURS = frozenset(
 
 _OF_NAMES = frozenset({Reason.DNS_FAILED, Reason.DNS_NOT_FOUND, Reason.PRIVATE_ADDRESS})
 _PROVES_NOTHING = LOOKS_OURS | {Reason.SHORT_BODY}
-_SURELY_NO_ANSWER = frozenset(
-    {Reason.DNS_FAILED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT, Reason.INTERNAL_ERROR}
-)
-"""What a healthy name server and network rarely give: in doubt, only these count."""
+_SURELY_NO_ANSWER = _OF_NAMES | {Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT, Reason.INTERNAL_ERROR}
+"""What a healthy name server and network rarely give, or, of names, what it is no evidence for when it does not find
+a name that always exists either: in doubt, only these count."""
 _DOUBTFUL_SHARE = 0.1
 TRUST_S = 1.0
 """How long a successful probe stands for the next ones."""
