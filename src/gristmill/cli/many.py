@@ -22,7 +22,7 @@ class SomeFailed(GristmillError):
     def __init__(self, sentences: tuple[str, ...], of: int, exit_code: int) -> None:
         super().__init__(sentences, of, exit_code)
         self.sentences, self.of = sentences, of
-        self.exit_code = exit_code  # type: ignore[misc]
+        self.exit_code = exit_code
 
     def __str__(self) -> str:
         head = f"{len(self.sentences)} of {self.of} did not end as they should (more is said above):"

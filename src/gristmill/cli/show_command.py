@@ -53,7 +53,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
         "redistribution": recipe.redistribution,
         "stages": list(recipe.stages),
         "sources": [asdict(source) for source in recipe.sources],
-        "steps": [{"step": step.name, **asdict(step)} for step in recipe.steps],  # type: ignore[call-overload]
+        "steps": [{"step": step.name, **asdict(step)} for step in recipe.steps],
         "expect": asdict(recipe.expect),
         "traps": list(recipe.traps),
     }

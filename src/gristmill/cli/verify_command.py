@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gristmill.cli.options import default_workers, json_option
+
+if TYPE_CHECKING:
+    from gristmill.run.verify import Verified
 
 
 @click.command("verify")
@@ -26,7 +30,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
     """
     from gristmill.ledger.begun import datasets_in
     from gristmill.run.reopen import open_dataset
-    from gristmill.run.verify import Verified, damaged_records, verify
+    from gristmill.run.verify import damaged_records, verify
     from gristmill.spec.errors import DamagedOutput
 
     def tell(so_far: Verified) -> None:
@@ -62,7 +66,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
         raise DamagedOutput(f"something is not as recorded. To make it anew, {then}.")
 
 
-def _plain(dataset: Path, result: object) -> dict[str, object]:
+def _plain(dataset: Path, result: Verified) -> dict[str, object]:
     from dataclasses import asdict
 
-    return {"dataset": str(dataset), **asdict(result)}  # type: ignore[call-overload]
+    return {"dataset": str(dataset), **asdict(result)}

@@ -8,10 +8,10 @@ a list of ``{name, dtype}``, ``{name, struct}`` or ``{name, list}``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 import pyarrow as pa
@@ -51,7 +51,7 @@ _OF_A_MEDIUM = [name for name in FACTS if name not in {"key", "caption", "origin
 _NUMBERED = re.compile(r"(\d{3,})\.([a-z0-9]+)")
 _SHARDS_LOOKED_AT = 8
 _SAMPLES_LOOKED_AT = 64
-_TAGGED: tuple[tuple[object, str], ...] = (
+_TAGGED: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (pa.types.is_decimal, "$decimal"),
     (pa.types.is_binary, "$bytes"),
     (pa.types.is_large_binary, "$bytes"),
@@ -171,7 +171,7 @@ def from_arrow(kind: pa.DataType) -> Kind:
     if pa.types.is_floating(kind):
         return "float64"  # a number in JSON is a double, whatever it was
     for is_kind, tag in _TAGGED:
-        if is_kind(kind):  # type: ignore[operator]
+        if is_kind(kind):
             return _struct({tag: "string"})
     if pa.types.is_struct(kind):
         return _struct({kind.field(i).name: from_arrow(kind.field(i).type) for i in range(kind.num_fields)})

@@ -39,7 +39,7 @@ class StageTotals:
         for fate, change in record.media.items():
             self.media[fate] += change
         for fact, amount in record.facts.items():
-            self.facts[fact] += amount  # type: ignore[assignment]
+            self.facts[fact] += amount  # type: ignore[assignment]  # a Counter is typed for int
         if record.retried:
             self.samples_in -= sum(record.retried.values())
             self.dropped = +(self.dropped - Counter(record.retried))

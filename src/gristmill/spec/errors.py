@@ -22,8 +22,6 @@ All survive pickling: their constructor arguments are plain data and are what ``
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 __all__ = [
     "AccessError",
     "Busy",
@@ -47,7 +45,7 @@ __all__ = [
 class GristmillError(Exception):
     """Root of all errors that Gristmill raises on purpose; ``str()`` is fit for a terminal."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
 
 class UsageError(GristmillError):
@@ -151,7 +149,7 @@ class Interrupted(GristmillError):
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
         self.signal_number = signal_number
-        self.exit_code = 128 + signal_number  # type: ignore[misc]
+        self.exit_code = 128 + signal_number
 
     def __str__(self) -> str:
         return "Stopped. Everything finished is kept; the same command continues."

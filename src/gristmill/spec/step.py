@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -60,6 +60,7 @@ class Needs:
 class Step(ABC):
     """What all shapes share. Subclasses are frozen, keyword-only dataclasses of plain data."""
 
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     name: ClassVar[str]
     revision: ClassVar[int] = 1
     reads: ClassVar[frozenset[str]] = frozenset()
@@ -69,11 +70,7 @@ class Step(ABC):
 
     def identity(self) -> dict[str, Json]:
         """Name, revision and every setting that may change what comes out."""
-        settings = {
-            f.name: getattr(self, f.name)
-            for f in fields(self)  # type: ignore[arg-type]
-            if f.metadata.get("identity", True)
-        }
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("identity", True)}
         return {"step": self.name, "revision": self.revision, **settings}
 
 

@@ -83,7 +83,8 @@ class TaskRecord:
         hosts: Failures by host, the largest twenty.
         media: Media of documents by fate (``kept``, or a reason), as a change: what an earlier round counted for a
             medium that was asked for again is subtracted.
-        facts: Other sums: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image.
+        facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image;
+            ``most_media``, of a sample; ``repeated``, further copies; ``changes.WORD``, samples changed so.
         survey: What a survey of an annotation file, or a census, found; None for other tasks.
     """
 

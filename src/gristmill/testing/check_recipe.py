@@ -18,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -118,7 +117,12 @@ def check_recipe(
 
 def _leading(recipe: Recipe) -> list[SampleStep]:
     """The steps over samples that need neither a network nor a decoder, as far as the first that does."""
-    return list(takewhile(lambda step: isinstance(step, SampleStep), recipe.steps[1:]))  # type: ignore[arg-type]
+    leading = []
+    for step in recipe.steps[1:]:
+        if not isinstance(step, SampleStep):
+            break
+        leading.append(step)
+    return leading
 
 
 def _sides(recipe: Recipe, folder: Path | None) -> dict[str, tuple[Path, ...]]:
