@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import time
 
 from gristmill import recipes
 from gristmill.steps import crawl_engine
@@ -16,6 +17,7 @@ def _checked(check, how):
             if how == "hang":
                 ctypes.PyDLL(None).sleep(600)  # native code that keeps the GIL
             os.kill(os.getpid(), signal.Signals[how])
+            time.sleep(60)  # another thread may be the one that takes the signal
         return check(body, *more, **named)
 
     return poisoned

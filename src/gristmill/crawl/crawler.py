@@ -84,6 +84,7 @@ class Crawler:
         self._waiting = 0  # for slow servers
         self._most_waiting = settings.in_flight_slow
         self._consuming = 0
+        self._short_of_urls = False  # whatever may begin now has begun, and there would be room for more
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -117,6 +118,17 @@ class Crawler:
         self._watch.close()
         await self._client.close()
         await self._resolver.close()
+
+    @property
+    def fill(self) -> float:
+        """How much of what it can do at once it does, from 0 to 1, answers that wait for their consumer included.
+
+        It is 1 wherever more URLs would not help: memory, the consumer or our own network is the limit. May be
+        read from any thread.
+        """
+        if not self._short_of_urls:
+            return 1.0
+        return min(1.0, (self._flying + self._consuming) / self.settings.in_flight)
 
     async def fetch(self, url: str) -> Answer:
         """Ask for one URL, with retries. Raises for nothing that the web does."""
@@ -207,12 +219,14 @@ class Crawler:
             if taken is not None:
                 self._begin(*taken)
                 continue
+            self._short_of_urls = True
             wakeup_s = self._schedule.next_wakeup_s()
             if wakeup_s is not None:
                 self._timer = self._loop.call_at(wakeup_s, self._pump)
             elif self._flying + self._waiting + self._consuming == 0 and self._schedule.idle:
                 self._breaker.idle()
             return
+        self._short_of_urls = False
         # No room: what makes room pumps. A timer for what is due already would go off again and again.
 
     def _has_room(self) -> bool:

@@ -75,6 +75,13 @@ class Context:
             made: R = self.resources[key]
         return made
 
+    @property
+    def fill(self) -> float:
+        """How full the crawler is, from 0 to 1 (see ``Crawler.fill``); 1 where there is none. From any thread."""
+        return min(
+            (getattr(resource, "fill", 1.0) for resource in list(self.resources.values())), default=1.0
+        )
+
     def report(
         self, task: Task, done: int, total: int | None, reasons: Mapping[str, int], bytes_in: int
     ) -> None:

@@ -16,8 +16,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from gristmill.run.context import Context, Progress
-from gristmill.run.stages import ROWS, SAMPLES, SURVEY
+from gristmill.run.stages import PACK, ROWS, SAMPLES, SURVEY
 from gristmill.run.worker import (
+    MOST_AT_ONCE,
     Beat,
     Careful,
     Failed,
@@ -40,6 +41,10 @@ _LAPSE_S = 5.0
 _READ_AT_ONCE = 2
 _LOW_WATER = 512
 """A worker with fewer media left than that gets the next crawl: its stragglers must not leave it idle."""
+_FAR_FROM_FULL = 0.5
+_BEATS = 2
+"""A worker whose crawler says so often in a row that it is far from full gets one crawl more, however much is left of
+those it has: their hosts have no more to give at once, and other crawls' hosts would wait for nothing."""
 _ENVIRONMENT = {
     # bodies come and go by the hundred: memory that is free goes back to the system at once
     "MALLOC_ARENA_MAX": "2",
@@ -224,6 +229,7 @@ class _Worker:
         self.tasks: dict[str, Task] = {}
         self.heard_at = time.monotonic()
         self._at_once = start.at_once
+        self._idle_beats = 0  # in a row, since the last task was given
         self.left: dict[str, int] = {}  # media that each task has still to finish
         with suppress(OSError):  # it may be dead already; the next read says so
             self.connection.send(start)
@@ -231,11 +237,14 @@ class _Worker:
     def room(self, task: Task, suspects: set[str]) -> bool:
         """An idle worker takes any task. One whose crawls are coming to their end takes another crawl, and one that
         surveys files, or reads those that were surveyed, does so with several: such tasks wait more than they work.
+        One whose crawler is far from full takes a crawl more, and packs beside.
         """
         if not self.tasks:
             return True
         if task.id in suspects or not suspects.isdisjoint(self.tasks):
             return False
+        if self._crawls_idly and task.stage in {SAMPLES, PACK}:
+            return len(self.tasks) < MOST_AT_ONCE
         at_once = {self._most(other) for other in (task, *self.tasks.values())}
         alike = len({other.stage for other in (task, *self.tasks.values())}) == 1
         return alike and len(self.tasks) < min(at_once) and sum(self.left.values()) < _LOW_WATER
@@ -248,6 +257,12 @@ class _Worker:
         return min(self._at_once, _READ_AT_ONCE) if surveyed else 1
 
     @property
+    def _crawls_idly(self) -> bool:
+        """Whether it crawls, and its crawler would do more if it had other hosts' URLs."""
+        crawling = any(task.stage == SAMPLES for task in self.tasks.values())
+        return crawling and self._idle_beats >= _BEATS
+
+    @property
     def silent(self) -> bool:
         """Whether it has given no sign of life for too long."""
         return time.monotonic() - self.heard_at > _SILENCE_S
@@ -255,6 +270,7 @@ class _Worker:
     def give(self, task: Task, *, careful: bool = False) -> None:
         """Begin a task, with care if it killed a worker before."""
         self.tasks[task.id] = task
+        self._idle_beats = 0
         self.left[task.id] = task.inputs[0].samples if task.inputs else 0  # a census of nothing has none
         with suppress(OSError):  # as above
             self.connection.send(Careful(task) if careful else task)
@@ -262,7 +278,9 @@ class _Worker:
     def heard(self, message: object) -> None:
         """Take note of what the worker says of its tasks."""
         self.heard_at = time.monotonic()
-        if isinstance(message, Progress) and message.task_id in self.left:
+        if isinstance(message, Beat):
+            self._idle_beats = self._idle_beats + 1 if message.fill < _FAR_FROM_FULL else 0
+        elif isinstance(message, Progress) and message.task_id in self.left:
             self.left[message.task_id] = (message.total or 0) - message.done
         elif isinstance(message, (Finished, Failed)):
             del self.tasks[message.task.id], self.left[message.task.id]

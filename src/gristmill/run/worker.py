@@ -1,7 +1,8 @@
 """A worker process: takes tasks from its parent over a socket until told to stop.
 
 Each task runs in a thread of its own. The parent gives several at once only where they mostly wait: a crawl's
-last answers are slow ones, and the next crawl begins while they come.
+last answers are slow ones, and the next crawl begins while they come; or its URLs are all of a few hosts, whose
+limits leave room for others'.
 
 It dies with its parent, whatever ends that: the socket then closes, and on Linux the kernel sends SIGKILL.
 """
@@ -24,6 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gristmill.ledger.begun import InputFile
+from gristmill.media.limits import used_bytes
 from gristmill.run.context import Context, Progress
 from gristmill.run.task import run_task
 from gristmill.spec.errors import GristmillError, Stopped, TaskFailed
@@ -32,9 +34,24 @@ from gristmill.spec.task import Task, TaskRecord
 from gristmill.storage.arrow import without_pandas
 from gristmill.storage.files import machine_error
 
-__all__ = ["BEAT_S", "TASKS_AT_ONCE", "Beat", "Careful", "Failed", "Finished", "Hello", "WorkerStart", "main"]
+__all__ = [
+    "BEAT_S",
+    "MOST_AT_ONCE",
+    "TASKS_AT_ONCE",
+    "Beat",
+    "Careful",
+    "Failed",
+    "Finished",
+    "Hello",
+    "WorkerStart",
+    "main",
+]
 
 TASKS_AT_ONCE = 6
+MOST_AT_ONCE = 48
+"""With crawls beyond the usual number, given because the crawler is far from full."""
+_ENOUGH_BYTES = 512 << 20
+"""A worker with so much resident memory is full: a crawl's rows, some 4 kB each, stay in memory until its end."""
 BEAT_S = 1.0
 _PR_SET_PDEATHSIG = 1
 
@@ -46,6 +63,7 @@ class WorkerStart:
     Attributes:
         at_once: Tasks of one worker at once, where they are of the second stage: many that mostly wait for the
             network, or two, so that one works while the other waits for the disk.
+        beat_s: Seconds from one sign of life to the next.
     """
 
     load: Callable[[], Recipe]
@@ -55,6 +73,7 @@ class WorkerStart:
     only: int | None
     sides: tuple[InputFile, ...] = ()
     at_once: int = TASKS_AT_ONCE
+    beat_s: float = BEAT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +83,13 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The worker's interpreter runs: it is neither stopped nor lost in native code."""
+    """The worker's interpreter runs: it is neither stopped nor lost in native code.
+
+    Attributes:
+        fill: How full its crawler is, from 0 to 1; 1 too where its memory is.
+    """
+
+    fill: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +140,7 @@ def main(fd: int) -> None:
         only=start.only,
         tell=tell_progress,
     )
-    threading.Thread(target=_beat, args=(tell,), name="beat", daemon=True).start()
+    threading.Thread(target=_beat, args=(tell, context, start.beat_s), name="beat", daemon=True).start()
     recipe = start.load()
     without_pandas()
     gc.freeze()
@@ -126,20 +151,20 @@ def main(fd: int) -> None:
     def work_on(task: Task) -> None:
         tell(outcome_of(recipe, task, context))
 
-    with ThreadPoolExecutor(TASKS_AT_ONCE, thread_name_prefix="task") as threads:
+    with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="task") as threads:
         for task in _tasks(connection, context):
             threads.submit(work_on, task)
     context.close()
 
 
-def _beat(tell: Callable[[object], None]) -> None:
+def _beat(tell: Callable[[object], None], context: Context, every_s: float) -> None:
     """Give a sign of life every so often; the parent kills a worker that gives none."""
     while True:
         try:
-            tell(Beat())
+            tell(Beat(1.0 if used_bytes()[1] > _ENOUGH_BYTES else context.fill))
         except OSError:  # the parent is gone; whoever reads from it ends us
             return
-        time.sleep(BEAT_S)
+        time.sleep(every_s)
 
 
 def _tasks(connection: Connection, context: Context) -> Iterator[Task]:

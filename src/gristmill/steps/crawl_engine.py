@@ -76,6 +76,11 @@ class Engine:
         self._threads = ThreadPoolExecutor(step.codecs + 1, thread_name_prefix="codec")
         self._crawler = self._wait_for(Crawler(step.crawl_settings()).__aenter__())
 
+    @property
+    def fill(self) -> float:
+        """See :attr:`gristmill.crawl.crawler.Crawler.fill`."""
+        return self._crawler.fill
+
     def _wait_for(self, work: Coroutine[Any, Any, R]) -> R:
         """Have the loop's thread do something, and wait for it. Several tasks may do so at once."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
