@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import circumstances, default_workers, recipe_loader
+from gristmill.cli.options import circumstances, circumstances_of, default_workers, recipe_loader
 
 
 @click.command("demo")
@@ -26,9 +26,9 @@ from gristmill.cli.options import circumstances, default_workers, recipe_loader
 )
 @click.option("--keep", is_flag=True, help="Go on in the folder instead of emptying it.")
 def command(out: Path, rows: int, keep: bool) -> None:
-    """Every recipe on a made-up hub and web on this machine, with real photographs and dead links.
+    """The recipes on a made-up hub and web on this machine, with real photographs and dead links.
 
-    No address but the loopback is asked.
+    Of recipes that are alike some are run, and what was made is mixed. No address but the loopback is asked.
 
     \b
     Example:
@@ -95,13 +95,10 @@ def _run(name: str, out: Path, settings: Mapping[str, str], copies: Mapping[str,
     from gristmill.run.begin import Job
 
     given = dict(settings)
-    load = recipe_loader(name, None, given)
-    manners: dict[str, str] = {}
-    if any(step.name == "crawl" for step in load().steps):
-        manners = {**circumstances("https://example.org/demo", True, False, None, None), **QUICK}
-        load = recipe_loader(name, None, {**given, **manners})
+    polite = circumstances("https://example.org/demo", True, False, None, None)
+    manners = circumstances_of(recipe_loader(name)(), {**polite, **QUICK})
     job = Job(
-        load=load,
+        load=recipe_loader(name, None, {**given, **manners}),
         reference=name,
         folder=out / name,
         settings=given,

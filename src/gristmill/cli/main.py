@@ -27,7 +27,7 @@ _COMMANDS = {
     "import": "A trainer's own format to shards.",
     "crawl": "Any list of image URLs to shards.",
     "clean": "Remove what is no longer needed.",
-    "demo": "Every recipe on a made-up upstream on this machine.",
+    "demo": "The recipes on a made-up upstream on this machine.",
 }
 
 
