@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test corpora test-slow test-kill check bench golden lock clean help
 
 help:
-	@echo "make demo       set up, then run every recipe on a made-up upstream with real photographs"
+	@echo "make demo       set up, then run the recipes on a made-up upstream with real photographs"
 	@echo "make test       set up, then run the tests"
 	@echo "make check      lint, types and import contracts"
 	@echo "make test-slow  longer tests: read-back by real libraries, corpora"
