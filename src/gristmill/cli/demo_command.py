@@ -22,7 +22,7 @@ from gristmill.cli.options import circumstances, circumstances_of, default_worke
     help="Where to; emptied of an earlier demo first.",
 )
 @click.option(
-    "--rows", default=6000, show_default=True, type=click.IntRange(50), help="Annotation rows a file."
+    "--rows", default=6000, show_default=True, type=click.IntRange(200), help="Annotation rows a file."
 )
 @click.option("--keep", is_flag=True, help="Go on in the folder instead of emptying it.")
 def command(out: Path, rows: int, keep: bool) -> None:
