@@ -182,16 +182,29 @@ def test_published_spacing_equals_one_float_at_a_time(rows, size, data):
     assert spaced.rows_at(np.array(places)).tolist() == published_rows(rows, size, places)
 
 
-def test_the_cuts_into_files_lose_and_repeat_nothing_on_the_coarse_grid():
+COARSE_CUTS = [0, 1, 9_999_990, 10_000_011, 16_777_216, 19_333_333, 20_000_000]
+
+
+def test_the_cuts_into_files_lose_and_repeat_nothing():
+    spaced = Spaced(rows=20_000_000, size=200_000, spacing="published")
+    positions = [spaced.positions_within(start, stop) for start, stop in pairwise(COARSE_CUTS)]
+    assert np.array_equal(np.sort(np.concatenate(positions)), np.arange(200_000))
+
+
+@pytest.mark.parametrize("cut", COARSE_CUTS)
+def test_no_cut_loses_or_repeats_a_position_on_the_coarse_grid(cut):
     """Above 2**24 rows the published way names rows twice, and jumps where its halves meet."""
     rows, size = 20_000_000, 18_000_000
     spaced = Spaced(rows=rows, size=size, spacing="published")
-    cuts = [0, 1, 9_999_990, 10_000_011, 16_777_216, 19_333_333, rows]
-    positions = np.concatenate([spaced.positions_within(a, b) for a, b in pairwise(cuts)])
-    seen = np.zeros(size, dtype=bool)
-    seen[positions] = True
-    assert len(positions) == size
-    assert seen.all()
+    start, stop = max(0, cut - 300), min(rows, cut + 300)
+    found = [spaced.positions_within(start, cut), spaced.positions_within(cut, stop)]
+    middle = cut * size // rows  # every position of those rows, and many more
+    near = np.arange(max(0, middle - 3000), min(size, middle + 3000))
+    named = spaced.rows_at(near)
+    assert named[0] < start or near[0] == 0
+    assert named[-1] >= stop or near[-1] == size - 1
+    assert np.array_equal(np.sort(np.concatenate(found)), near[(named >= start) & (named < stop)])
+    assert len(np.unique(named)) < len(near) or cut < 16_777_216
 
 
 def test_the_last_row_of_the_published_way_is_moved_back_and_said():
