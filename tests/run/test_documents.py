@@ -244,3 +244,10 @@ def test_files_without_a_single_row_come_to_their_end(tmp_path):
     ended, _ = run_here(place, tmp_path / "out", workers=1)
     assert ended.complete
     assert not samples(tmp_path / "out")
+
+
+def test_a_worker_imports_nothing_from_the_folder_that_it_is_started_in(place, tmp_path, monkeypatch):
+    (tmp_path / "orjson.py").write_text("raise SystemExit('imported from the working folder')\n")
+    monkeypatch.chdir(tmp_path)
+    ended, _ = run_here(place, tmp_path / "out", workers=1)
+    assert ended.complete

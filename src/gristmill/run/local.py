@@ -218,8 +218,9 @@ class _Worker:
 
     def __init__(self, start: WorkerStart) -> None:
         ours, theirs = socket.socketpair()
+        # -P: else a file of the folder that the command is typed in, say h2.py, would be imported as a module.
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, str(theirs.fileno())],
+            [sys.executable, "-P", "-c", _MAIN, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env={**os.environ, **_ENVIRONMENT},
