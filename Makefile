@@ -1,6 +1,8 @@
 # Everything runs in .venv, which each target makes if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+# many tests wait more than they work
+JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
 
 .PHONY: demo test corpora test-slow test-kill check bench golden lock clean help
 
@@ -28,16 +30,16 @@ demo: .venv/ready
 	$(BIN)/gristmill demo
 
 test: .venv/ready-dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 corpora: .venv/ready-dev
 	$(BIN)/python tests/corpora/fetch.py
 
 test-slow: .venv/ready-dev
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 test-kill: .venv/ready-dev
-	$(BIN)/python -m pytest -n auto -m kill --timeout 600
+	$(BIN)/python -m pytest -n auto --dist worksteal -m kill --timeout 600
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .

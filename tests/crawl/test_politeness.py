@@ -163,7 +163,7 @@ def test_a_host_that_wants_too_much_patience_is_left_alone() -> None:
             await crawler.crawl(((i, server.url(f"/{i}")) for i in range(500)), sink)
             assert sink.reasons == {Reason.HTTP_429: 500}
             assert server.visits.total() <= 2
-            assert sink.answers[0].retry_after_s == 1e9
+            assert 1e9 in {answer.retry_after_s for answer in sink.answers.values()}
             assert (await crawler.fetch(server.url("/later"))).reason is Reason.HTTP_429
             assert server.visits.total() <= 2
             unasked = sink.answers[499]
@@ -262,7 +262,7 @@ def test_every_url_has_one_outcome_whatever_the_web_does() -> None:
     async def main(seed: int) -> None:
         draw = random.Random(seed)
         plan = {
-            f"/{i}": draw.choices(range(10), weights=(40, 8, 8, 8, 8, 8, 5, 5, 5, 5))[0] for i in range(600)
+            f"/{i}": draw.choices(range(10), weights=(40, 8, 8, 8, 8, 8, 5, 5, 5, 5))[0] for i in range(300)
         }
 
         async def route(visit: Visit) -> None:
@@ -294,9 +294,9 @@ def test_every_url_has_one_outcome_whatever_the_web_does() -> None:
         resolver = Resolver(settings, lookup=lambda host: ["127.0.0.1"])
         sink = Sink()
         async with serving(otherwise=route) as server, Crawler(settings, resolver=resolver) as crawler:
-            urls = [f"http://h{draw.randrange(40)}.example:{server.port}/{i}" for i in range(600)]
+            urls = [f"http://h{draw.randrange(40)}.example:{server.port}/{i}" for i in range(300)]
             await crawler.crawl(enumerate(urls), sink)
-            assert sorted(sink.answers) == list(range(600))
+            assert sorted(sink.answers) == list(range(300))
             by_kind: dict[int, set[Reason | None]] = {}
             for i, answer in sink.answers.items():
                 assert (answer.body is None) == (answer.reason is not None)

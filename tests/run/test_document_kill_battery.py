@@ -17,6 +17,9 @@ from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.run.reopen import open_dataset
 
+PATIENT = {"settings": {"crawl.tries": "2"}}
+"""What is killed and begun anew over and over may meet a connection that is just being closed."""
+
 pytestmark = [pytest.mark.kill, pytest.mark.timeout(300)]
 
 
@@ -24,7 +27,7 @@ class DocumentProcess(Process):
     """A run of the recipe in a process group of its own."""
 
     def __init__(self, place: Path, folder: Path, **more: object) -> None:
-        given = json.dumps({"place": str(place), "folder": str(folder), **more})
+        given = json.dumps({"place": str(place), "folder": str(folder), **PATIENT, **more})
         self.popen = subprocess.Popen(
             [sys.executable, document_world.__file__, given],
             start_new_session=True,
@@ -62,10 +65,10 @@ def place(shared_web, tmp_path_factory):
 def undisturbed(shared_web, place, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "out"
     ill(shared_web, 500)
-    assert run_here(place, folder)[0].complete
+    assert run_here(place, folder, **PATIENT)[0].complete
     run, account = tree_of(folder), images(folder)
     ill(shared_web, 200)
-    assert retry(place, folder, "http_5xx")
+    assert retry(place, folder, "http_5xx", **PATIENT)
     assert len(tree_of(folder)) > len(run)
     return run, account, tree_of(folder), images(folder)
 
@@ -95,7 +98,7 @@ def test_killed_at_a_random_instant_of_the_run_and_of_the_retry(place, undisturb
     ill(web, 500)
     for _ in range(rng.choice((1, 2))):
         disturb(place, folder, web, rng, 150)
-    assert run_here(place, folder, workers=rng.choice((0, 1)))[0].complete
+    assert run_here(place, folder, workers=rng.choice((0, 1)), **PATIENT)[0].complete
     assert tree_of(folder) == run
     assert images(folder) == account
     ill(web, 200)
@@ -103,13 +106,13 @@ def test_killed_at_a_random_instant_of_the_run_and_of_the_retry(place, undisturb
     opened = open_dataset(folder)
     document_world.add_round(
         opened,
-        document_world.schedule_of(opened, document_world.job(place, folder).load()),
+        document_world.schedule_of(opened, document_world.job(place, folder, **PATIENT).load()),
         ("http_5xx",),
     )
     for _ in range(rng.choice((0, 1, 2))):
         disturb(place, folder, web, rng, 15)
         assert {name: tree_of(folder)[name] for name in run} == run
-    assert run_here(place, folder)[0].complete
+    assert run_here(place, folder, **PATIENT)[0].complete
     assert tree_of(folder) == whole
     assert images(folder) == account_of_all
     assert kept.items() <= samples(folder).items()

@@ -50,7 +50,7 @@ def asked(web) -> list[str]:
     return [request.address for request in list(web.log)]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_other_hosts_are_asked_long_before_the_long_one_ends(undisturbed, slow_web, tmp_path, workers):
     ended, _ = run_here(tmp_path / "list.parquet", tmp_path / "out", settings=SETTINGS, workers=workers)
     assert ended.complete
@@ -63,6 +63,7 @@ def test_other_hosts_are_asked_long_before_the_long_one_ends(undisturbed, slow_w
     assert tree_of(tmp_path / "out") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_with_many_crawls_aboard_costs_none_of_them(undisturbed, slow_web, tmp_path):
     killed = []
 
@@ -83,6 +84,7 @@ def test_a_worker_that_dies_with_many_crawls_aboard_costs_none_of_them(undisturb
     assert tree_of(tmp_path / "out") == undisturbed
 
 
+@pytest.mark.slow
 def test_no_worker_has_more_crawls_than_its_bound(undisturbed, slow_web, tmp_path, monkeypatch):
     aboard = []
     give = local._Worker.give

@@ -6,6 +6,7 @@ import threading
 import time
 
 import psutil
+import pytest
 from small_world import (
     ONE_BY_ONE,
     UNFINISHED,
@@ -21,6 +22,7 @@ from small_world import (
 )
 
 
+@pytest.mark.slow
 def test_killed_at_three_instants_with_other_worker_counts_after_each(small, web, tmp_path):
     """The whole tree twice, and once the parent alone: then nobody survives it either."""
     web.latency_s = 0.01

@@ -33,8 +33,10 @@ def command(source: Path, out: Path) -> list[str]:
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_and_killed_again(tmp_path, seed):
     write_m3it(tmp_path / "copy", "m3it-ivqa", ROWS)
+    began = time.monotonic()
     alone = subprocess.run(command(tmp_path / "copy", tmp_path / "alone"), capture_output=True, check=False)
     assert alone.returncode == 0, alone.stderr
+    whole_s = time.monotonic() - began
     rng = random.Random(seed)
     out = tmp_path / "killed"
     kills = 0
@@ -46,7 +48,8 @@ def test_killed_and_killed_again(tmp_path, seed):
             stderr=subprocess.DEVNULL,
         )
         with suppress(subprocess.TimeoutExpired):
-            process.wait(0.8 + rng.random() * (1.5 + kills / 4))
+            # within the time of an undisturbed run, and later each time: one of them must come to its end
+            process.wait(whole_s * (0.3 + 0.6 * rng.random() + max(0, kills - 4) / 10))
         if process.poll() is not None:
             break
         with suppress(ProcessLookupError):

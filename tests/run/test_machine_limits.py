@@ -47,6 +47,7 @@ def run_until_complete(small, folder: Path, disk: Path) -> list[str]:
     raise AssertionError("never complete")
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_again_and_again(small, web, small_disk):
     folder = small_disk / "out"
     said = run_until_complete(small, folder, small_disk)

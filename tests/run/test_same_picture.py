@@ -133,6 +133,7 @@ def test_lost_files_of_it_are_made_anew(web, place, dropped, tmp_path):
     assert web.hits.total() == 0
 
 
+@pytest.mark.slow
 def test_killed_while_it_counts_and_sifts(web, place, dropped, tmp_path):
     folder = tmp_path / "out"
     for stage in ("samples", "census", "sift"):

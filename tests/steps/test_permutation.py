@@ -69,6 +69,7 @@ def test_positions_are_mixed(samples, seed):
     assert abs(np.corrcoef(np.arange(samples), places)[0, 1]) < 0.02
 
 
+@pytest.mark.slow
 def test_small_orders_are_all_reached():
     """Each order of four occurs about as often as any other, over many seeds."""
     counts = np.unique([all_of(4, seed).tolist() for seed in range(2400)], axis=0, return_counts=True)[1]
