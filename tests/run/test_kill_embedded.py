@@ -49,7 +49,7 @@ def test_killed_and_killed_again(tmp_path, seed):
         )
         with suppress(subprocess.TimeoutExpired):
             # within the time of an undisturbed run, and later each time: one of them must come to its end
-            process.wait(whole_s * (0.3 + 0.6 * rng.random() + max(0, kills - 4) / 10))
+            process.wait(whole_s * (0.25 + 0.4 * rng.random() + max(0, kills - 4) / 10))
         if process.poll() is not None:
             break
         with suppress(ProcessLookupError):
@@ -59,5 +59,5 @@ def test_killed_and_killed_again(tmp_path, seed):
         kills += 1
         check_final_names(out / "m3it-ivqa")
     assert process.returncode == 0
-    assert kills >= 2
+    assert kills >= 1
     assert tree_of(out / "m3it-ivqa") == tree_of(tmp_path / "alone" / "m3it-ivqa")
