@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
-from crawl_server import QUICK, FaultServer, Visit, serving
+from crawl_server import QUICK, FaultServer, Route, Visit, serving
 from test_politeness import Sink, good
 
 from gristmill.crawl import Crawler, CrawlSettings, Resolver, Stopped, run
@@ -33,6 +33,11 @@ async def once(visit: Visit) -> None:
     """A good answer; the connection does not outlive it."""
     await good(visit)
     visit.hang_up()
+
+
+async def cut(visit: Visit) -> None:
+    """No answer."""
+    visit.reset()
 
 
 @dataclass
@@ -61,6 +66,7 @@ def crawl(
     *,
     after: tuple[int, Callable[[], None]] | None = None,
     stop: threading.Event | None = None,
+    page: Route = once,
 ) -> Sink:
     """Ask every host for one URL (or for as many as it is named); ``after`` so many answers, do something."""
 
@@ -74,7 +80,7 @@ def crawl(
 
     async def main() -> None:
         async with (
-            serving(otherwise=once) as server,
+            serving(otherwise=page) as server,
             Crawler(settings, resolver=Resolver(settings, lookup=net.lookup)) as crawler,
         ):
             urls = [f"http://{host}:{server.port}/{i}" for i, host in enumerate(hosts)]
@@ -165,6 +171,21 @@ def test_a_name_service_that_knows_no_name_at_all(error: int) -> None:
 
     with pytest.raises(OursNotTheirs):
         crawl(Nameless(), HOSTS)
+
+
+def test_what_was_cut_off_before_anybody_answered_decides_nothing() -> None:
+    """The first requests of a worker are reset as the network goes down; all that follow find nobody."""
+
+    class CutOff(Net):
+        def lookup(self, host: str) -> list[str]:
+            if host.startswith("cut"):
+                return [HERE]
+            if host in HOSTS:
+                return [NOWHERE]
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    with pytest.raises(OursNotTheirs):
+        crawl(CutOff(), [f"cut{i}.example" for i in range(20)] + HOSTS, replace(SETTINGS, tries=1), page=cut)
 
 
 def test_a_name_service_that_leads_everything_to_a_login_page() -> None:

@@ -155,8 +155,12 @@ class Breaker:
         """Nothing is under way or queued: what is held back has to be decided now."""
         if not self._held or self._looking is not None:
             return
-        if self._suspects and self._probe.witnesses and not self._trusted:
-            self._look()
+        if self._probe.witnesses:
+            undecided = bool(self._suspects) and not self._trusted
+        else:
+            undecided = len(self._suspects) >= self._settings.breaker_hosts
+        if undecided:
+            self._look(for_good=True)
         else:
             self._release()
 
@@ -178,9 +182,9 @@ class Breaker:
         for item, answer in self._held.take(inf, names_too=True):
             self._crawler.finish(item, answer)
 
-    def _look(self) -> None:
+    def _look(self, *, for_good: bool = False) -> None:
         if self._looking is None and self.tripped is None:
-            self._looking = asyncio.create_task(self._decide())
+            self._looking = asyncio.create_task(self._decide(for_good))
             self._looking.add_done_callback(self._looked)
 
     def _looked(self, task: asyncio.Task[None]) -> None:
@@ -189,11 +193,15 @@ class Breaker:
             for batch in self.batches:  # a bug
                 batch.fail(error)
 
-    async def _decide(self) -> None:
+    async def _decide(self, for_good: bool) -> None:
+        """Find out whose fault it is. As long as nobody has answered, "not ours" holds ``for_good`` only where no
+        more evidence is to come: what was cut off when our network went down says less than what follows.
+        """
         if not await self._away():
             self._trusted_until_s = self._clock() + TRUST_S
-            self._suspects.clear()
-            self._release()
+            if self._probe.witnesses or for_good:
+                self._suspects.clear()
+                self._release()
             return
         self.open = True
         patience_s = self._settings.breaker_patience_s
