@@ -5,6 +5,7 @@ from threading import Event
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from gristmill.shards.rows import rows_of
 from gristmill.spec.errors import UsageError
@@ -19,6 +20,10 @@ class Box:
         self.only, self.stop = only, Event()
         self.kept: list[tuple[int, dict]] = []
         self.dropped: dict[int, Reason] = {}
+        self.expected: tuple[int, int] | None = None
+
+    def expect(self, rows: int, part_rows: int) -> None:
+        self.expected = rows, part_rows
 
     def keep(self, table: pa.Table, rows: pa.Array, groups: pa.Array | None = None) -> None:
         assert table.num_rows == len(rows)
@@ -63,3 +68,14 @@ def test_a_missing_column_is_said_before_anything_is_taken(tmp_path):
     (tmp_path / "a.csv").write_text("link,text\nu,t\n")
     with pytest.raises(UsageError, match=r"no column 'url'; it has link, text.*--url-column"):
         take(tmp_path / "a.csv", columns=("url", "text"))
+
+
+@pytest.mark.parametrize(("rows", "size"), [(900, 500), (40_000, 500), (100_000, 1250)])
+def test_a_list_is_cut_finely_but_not_into_crumbs(tmp_path, rows, size):
+    table = pa.table({"url": [f"u{n}" for n in range(rows)]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert take(tmp_path / "a.parquet", parts=80).expected == (rows, size)
+    assert take(tmp_path / "a.parquet", 700, parts=80).expected == (700, 500)
+    csv.write_csv(table, tmp_path / "a.csv")
+    assert take(tmp_path / "a.csv", parts=80).expected is None
+    assert take(tmp_path / "a.csv", parts=80, unique="url").expected == (rows, size)

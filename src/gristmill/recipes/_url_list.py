@@ -80,7 +80,7 @@ def url_list(
         ),
         writes=frozenset({"media.url"}),
         steps=(
-            TakeRows(columns=columns, unique=url_column, part_rows=1000),
+            TakeRows(columns=columns, unique=url_column, parts=1000),
             Crawl(phash=False, md5=False),
             SamePicture(),
             Pack(shard_samples=10_000),

@@ -64,8 +64,9 @@ class PartBox:
         self._writers = ThreadPoolExecutor(_WRITERS)  # most of a small file's time is waiting for the disk
         self._written: deque[Future[ShardInfo]] = deque()
 
-    def expect(self, rows: int) -> None:
+    def expect(self, rows: int, part_rows: int | None = None) -> None:
         """See :class:`gristmill.spec.step.TableBox`: equal parts instead of full ones and a rest."""
+        self._limit = min(self._limit, part_rows or self._limit)
         parts = max(1, -(-rows // self._limit))
         self._cuts = [(i + 1) * rows // parts - i * rows // parts for i in range(parts)]
 

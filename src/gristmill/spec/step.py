@@ -80,8 +80,8 @@ class TableBox(Protocol):
     only: int | None
     stop: Event
 
-    def expect(self, rows: int) -> None:
-        """Say how many rows will be kept, if known, so that they are cut into equal parts."""
+    def expect(self, rows: int, part_rows: int | None = None) -> None:
+        """Say how many rows will be kept, if known: they are cut into equal parts, of ``part_rows`` at most."""
 
     def keep(self, table: Any, rows: Any, groups: Any = None) -> None:
         """Hand on rows, in order, with their positions in the file; neighbours of one group stay together."""

@@ -22,6 +22,7 @@ __all__ = ["TakeRows"]
 
 Int64s: TypeAlias = npt.NDArray[np.int64]
 
+LEAST_PART_ROWS = 500
 _NONE: Int64s = np.empty(0, np.int64)
 _ROW = "__position"
 
@@ -35,11 +36,16 @@ class TakeRows(TableStep):
         unique: Column whose repeated values are worked on once: rows that repeat an earlier row's value leave
             right behind it and go to the same task. None leaves all rows where they stand.
         format: Of the file, or None to tell by its name.
+        parts: Into how many parts a list is cut at least, none smaller than ``LEAST_PART_ROWS`` for it: workers
+            that end far apart idle for the difference. Where the number of rows is only known after the last one,
+            parts have ``part_rows``.
+        part_rows: Rows of a part at most.
     """
 
     columns: tuple[str, ...] = ()
     unique: str | None = None
     format: str | None = None
+    parts: int = 1
     part_rows: int = 2500
 
     name = "rows"
@@ -55,10 +61,15 @@ class TakeRows(TableStep):
         """
         file_format = self.format or guess_format(table)
         check_columns(table, file_format, self.columns)
-        if file_format == "parquet" and box.only is None:
-            box.expect(pq.read_metadata(table).num_rows)
         together = self.unique if box.only is None else None  # a small run takes the first rows as they are
-        later, first_rows = _later(table, file_format, together) if together else (None, _NONE)
+        later, first_rows, total = (
+            _later(table, file_format, together) if together else (None, _NONE, box.only)
+        )
+        if file_format == "parquet":
+            in_file = pq.read_metadata(table).num_rows
+            total = in_file if total is None else min(total, in_file)
+        if total is not None:
+            box.expect(total, max(LEAST_PART_ROWS, total // self.parts))
         taken = 0
         for some, rows in _chosen(table, file_format, box):
             taken += some.num_rows
@@ -80,8 +91,8 @@ def _chosen(table: Path, file_format: str, box: TableBox) -> Iterator[tuple[Any,
         yield some, rows
 
 
-def _later(table: Path, file_format: str, column: str) -> tuple[pa.Table | None, Int64s]:
-    """Rows that repeat an earlier row's value, and for each the position of that earlier row.
+def _later(table: Path, file_format: str, column: str) -> tuple[pa.Table | None, Int64s, int]:
+    """Rows that repeat an earlier row's value, for each the position of that earlier row; how many rows there are.
 
     Holds 8 bytes for each row of the list, and the repeating rows themselves.
     """
@@ -97,13 +108,13 @@ def _later(table: Path, file_format: str, column: str) -> tuple[pa.Table | None,
     first_of = first[inverse]
     repeating = np.flatnonzero(first_of != np.arange(len(where)))
     if not len(repeating):
-        return None, _NONE
+        return None, _NONE, len(where)
     rows = where[repeating]
     found = [
         batch.table.append_column(_ROW, batch.rows).filter(pa.array(np.isin(batch.rows.to_numpy(), rows)))
         for batch in read_rows(table, format=file_format)
     ]
-    return pa.concat_tables(found), where[first_of[repeating]]
+    return pa.concat_tables(found), where[first_of[repeating]], len(where)
 
 
 def _digest(value: object, row: int) -> bytes:
