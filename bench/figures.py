@@ -12,7 +12,7 @@ from bench.contestants import Contestant, Outcome, gristmill, img2dataset, limit
 from bench.measure import Measurement
 from bench.paths import say
 from bench.server import Trust, client_environment, serving
-from bench.urls import url_list
+from bench.urls import Scheme, url_list
 
 SHORT_RUNS = 3  # of what takes seconds, and so is felt most by whatever else the machine does
 
@@ -70,14 +70,15 @@ def crawl(files: Sequence[Path], options: Options) -> list[Figure]:
 
 
 def https(files: Sequence[Path], options: Options) -> list[Figure]:
-    """HTTPS, a new connection and a verified certificate for each URL: ours and (a), in turns."""
-    urls = url_list(files, options.https_urls, "https")
+    """HTTPS, verified: ours and (a), in turns; a new connection for each URL, then hosts that keep connections."""
     figures = []
-    trusts: tuple[tuple[Trust, str], ...] = (
-        ("authority", "one trusted root"),
-        ("bundle", "the system's trusted roots"),
+    kinds: tuple[tuple[Scheme, Trust, str], ...] = (
+        ("https", "authority", "a connection per URL, one trusted root"),
+        ("https", "bundle", "a connection per URL, the system's trusted roots"),
+        ("https-kept", "authority", "250 hosts that keep connections, one trusted root"),
     )
-    for trust, words in trusts:
+    for scheme, trust, words in kinds:
+        urls = url_list(files, options.https_urls, scheme)
         with serving():
             env = client_environment(trust)
             rounds = []
@@ -87,7 +88,7 @@ def https(files: Sequence[Path], options: Options) -> list[Figure]:
         figures += [
             *(_absolute(rounds, name, f", HTTPS, {words}") for name in ("gristmill", "img2dataset")),
             Figure(
-                name=f"images/s against img2dataset (a), HTTPS with a connection per URL, {words}",
+                name=f"images/s against img2dataset (a), HTTPS, {words}",
                 value=_times(_ratios(rounds, "img2dataset", _speed)),
                 goal="at least 2.5",
                 raw={"rounds": [_raw(r) for r in rounds]},

@@ -1,8 +1,9 @@
 """The loopback web: Debian's nginx over the corpus, plain and with TLS, on many loopback hosts.
 
 Plain HTTP keeps connections alive. HTTPS closes each connection after its answer and gives no session tickets, so
-every URL costs a full handshake, as URLs on distinct hosts do. Each of the 250 hosts 127.0.0.1 to 127.0.0.250 has a
-certificate of its own (ECDSA P-256) from one authority made on the spot; clients verify it through SSL_CERT_FILE.
+every URL costs a full handshake, as URLs on distinct hosts do; on a second port it keeps connections. Each of the 250
+hosts 127.0.0.1 to 127.0.0.250 has a certificate of its own (ECDSA P-256) from one authority made on the spot; clients
+verify it through SSL_CERT_FILE.
 """
 
 import os
@@ -20,7 +21,7 @@ import trustme
 from bench.paths import CORPUS, PACKAGES, SERVER, say
 
 HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 251))
-HTTP_PORT, HTTPS_PORT = 21_080, 21_443
+HTTP_PORT, HTTPS_PORT, HTTPS_KEPT_PORT = 21_080, 21_443, 21_444
 WORKERS = 2
 AUTHORITY = SERVER / "authority.pem"
 BUNDLE = SERVER / "bundle.pem"
@@ -63,7 +64,7 @@ TLS_SERVER = """\
     listen {host}:{port} ssl backlog=4096;
     ssl_certificate {folder}/certificates/{host}.pem;
     ssl_certificate_key {folder}/certificates/{host}.pem;
-    keepalive_timeout 0;
+    keepalive_timeout {keep_s};
   }}
 """
 
@@ -72,7 +73,7 @@ TLS_SERVER = """\
 def serving() -> Iterator[None]:
     """Serve the corpus until the block ends."""
     program = _nginx()
-    for port in (HTTP_PORT, HTTPS_PORT):
+    for port in (HTTP_PORT, HTTPS_PORT, HTTPS_KEPT_PORT):
         if _answers(port):
             raise SystemExit(f"server: another program answers on port {port} of loopback: end it first")
     _make_certificates()
@@ -108,7 +109,11 @@ def client_environment(trust: Trust = "authority") -> Mapping[str, str]:
 
 
 def _config() -> str:
-    tls = "".join(TLS_SERVER.format(host=host, port=HTTPS_PORT, folder=SERVER) for host in HOSTS)
+    tls = "".join(
+        TLS_SERVER.format(host=host, port=port, folder=SERVER, keep_s=keep_s)
+        for port, keep_s in ((HTTPS_PORT, 0), (HTTPS_KEPT_PORT, 75))
+        for host in HOSTS
+    )
     return CONFIG.format(
         # Started by root, nginx would drop to an account that may not read the corpus.
         user="user root;" if os.geteuid() == 0 else "",
@@ -154,7 +159,7 @@ def _nginx() -> str:
 
 def _wait_for(process: subprocess.Popen[bytes]) -> None:
     deadline_s = time.monotonic() + START_WITHIN_S
-    for port in (HTTP_PORT, HTTPS_PORT):
+    for port in (HTTP_PORT, HTTPS_PORT, HTTPS_KEPT_PORT):
         while True:
             if process.poll() is not None or time.monotonic() > deadline_s:
                 raise SystemExit(f"server: nginx does not answer on port {port}: see {SERVER / 'error.log'}")

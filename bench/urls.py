@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.paths import LISTS
-from bench.server import HOSTS, HTTP_PORT, HTTPS_PORT
+from bench.server import HOSTS, HTTP_PORT, HTTPS_KEPT_PORT, HTTPS_PORT
 
-Scheme = Literal["http", "https"]
+Scheme = Literal["http", "https", "https-kept"]
+PORTS: dict[Scheme, int] = {"http": HTTP_PORT, "https": HTTPS_PORT, "https-kept": HTTPS_KEPT_PORT}
 
 WORDS = (
     "a the of in with on near old red blue green small large photograph picture street house garden river dog "
@@ -27,10 +28,10 @@ def url_list(files: Sequence[Path], count: int, scheme: Scheme = "http") -> Path
     """
     path = LISTS / f"{scheme}-{count}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    port = HTTPS_PORT if scheme == "https" else HTTP_PORT
+    protocol, port = scheme.partition("-")[0], PORTS[scheme]
     rng, words = random.Random(count), WORDS.split()
     urls = [
-        f"{scheme}://{HOSTS[number % len(HOSTS)]}:{port}/{files[number % len(files)].name}?n={number}"
+        f"{protocol}://{HOSTS[number % len(HOSTS)]}:{port}/{files[number % len(files)].name}?n={number}"
         for number in range(count)
     ]
     texts = [" ".join(rng.choices(words, k=rng.randint(5, 16))) for _ in range(count)]
