@@ -3,13 +3,18 @@
 import base64
 import hashlib
 import io
+import time
+from collections import Counter
 from threading import Event
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gristmill.spec.errors import Stopped, UsageError
+from gristmill.media.errors import Undecodable
+from gristmill.media.pool import CodecPool
+from gristmill.media.transcoded import Transcoded
+from gristmill.spec.errors import MachineError, Stopped, UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
@@ -139,6 +144,45 @@ def test_a_damaged_scan_is_found_without_decoding_in_full(box):
     (made,) = Embedded().apply([sample(0, text_of(bytes(body)))], box)
     assert isinstance(made, Drop)
     assert made.reason in {Reason.TRUNCATED, Reason.UNDECODABLE}
+
+
+def test_a_picture_of_many_rows_is_decoded_once_and_each_row_hears_of_it(box, monkeypatch):
+    asked: Counter[bytes] = Counter()
+    transcode = CodecPool.transcode
+
+    def counted(pool: CodecPool, body: bytes) -> Transcoded:
+        asked[body] += 1
+        time.sleep(0.02)  # so that the next rows with the same picture come while this one is in work
+        return transcode(pool, body)
+
+    monkeypatch.setattr(CodecPool, "transcode", counted)
+    good, bad = picture(), picture()[:-40]
+    outcomes = list(Embedded().apply([sample(n, text_of(bad if n % 2 else good)) for n in range(12)], box))
+    assert asked == {good: 1, bad: 1}
+    assert [isinstance(outcome, Drop) for outcome in outcomes] == [False, True] * 6
+    assert {fate.reason for (row, _), fate in box.fates.items() if row % 2} == {Reason.TRUNCATED}
+
+
+@pytest.mark.parametrize("error", [Undecodable(Reason.DECODER_TIMEOUT), MachineError("no processes")])
+def test_what_may_be_of_the_moment_is_asked_again(box, monkeypatch, error):
+    answers: list[Exception] = [error]
+    transcode = CodecPool.transcode
+
+    def moody(pool: CodecPool, body: bytes) -> Transcoded:
+        if answers:
+            raise answers.pop()
+        return transcode(pool, body)
+
+    monkeypatch.setattr(CodecPool, "transcode", moody)
+    rows = [sample(n, text_of(picture())) for n in range(2)]
+    if isinstance(error, MachineError):
+        with pytest.raises(MachineError, match="no processes"):
+            list(Embedded().apply(rows[:1], box))
+    else:
+        (dropped,) = Embedded().apply(rows[:1], box)
+        assert isinstance(dropped, Drop)
+    (kept,) = Embedded().apply(rows[1:], box)
+    assert isinstance(kept, Sample)
 
 
 def test_too_many_pixels(box):

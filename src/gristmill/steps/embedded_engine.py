@@ -85,7 +85,7 @@ class Engine:
         self._most_bytes = step.max_body_bytes
         self._checks = step.image_settings().only_check
         self._window = _WINDOW_PER_CODEC * step.codecs
-        self._known: OrderedDict[str, Transcoded | Undecodable] = OrderedDict()
+        self._known: OrderedDict[str, Future[Transcoded | Undecodable]] = OrderedDict()
         self._lock = Lock()
         self._pool = CodecPool(step.image_settings(), processes=step.codecs, deadline_s=step.codec_deadline_s)
         # one thread more than decoders: it unpacks and hashes while they decode
@@ -132,20 +132,33 @@ class Engine:
             known = self._known.get(sha256)
             if known is not None:
                 self._known.move_to_end(sha256)
-        if known is None:
-            try:
-                known = self._pool.transcode(body)
-            except Undecodable as err:
-                if err.reason in _OF_THE_MOMENT:
-                    raise
-                known = err
-            with self._lock:
-                self._known[sha256] = known
+            else:
+                own = self._known[sha256] = Future()
                 if len(self._known) > _KNOWN_PICTURES:
                     self._known.popitem(last=False)
-        if isinstance(known, Undecodable):
-            raise Undecodable(known.reason, known.detail)
-        return known
+        if known is None:
+            self._ask(sha256, body, known := own)
+        said = known.result()
+        if isinstance(said, Undecodable):
+            raise Undecodable(said.reason, said.detail)
+        return said
+
+    def _ask(self, sha256: str, body: bytes, known: Future[Transcoded | Undecodable]) -> None:
+        """Have the decoder tell all who wait for it; what may be of the moment is not remembered."""
+        try:
+            known.set_result(self._pool.transcode(body))
+        except Undecodable as err:
+            if err.reason in _OF_THE_MOMENT:
+                self._forget(sha256)
+            known.set_result(Undecodable(err.reason, err.detail))
+        except BaseException as err:  # whatever it is, nobody may be left waiting
+            self._forget(sha256)
+            known.set_exception(err)
+            raise
+
+    def _forget(self, sha256: str) -> None:
+        with self._lock:
+            self._known.pop(sha256, None)
 
     def _unpacked(self, text: str) -> bytes:
         """The bytes behind a Base64 text, which may wear the head of a ``data:`` URL and be broken into lines.
