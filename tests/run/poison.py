@@ -16,6 +16,8 @@ def _checked(check, how):
         if body.startswith(POISON):
             if how == "hang":
                 ctypes.PyDLL(None).sleep(600)  # native code that keeps the GIL
+            while how == "loop":
+                pass
             os.kill(os.getpid(), signal.Signals[how])
             time.sleep(60)  # another thread may be the one that takes the signal
         return check(body, *more, **named)

@@ -87,6 +87,23 @@ def test_a_worker_lost_in_native_code_is_killed_and_its_item_left_out(
     assert sum(reason is None for reason in reasons(tmp_path / "out").values()) == 10
 
 
+@pytest.mark.slow
+def test_a_worker_lost_in_a_loop_is_killed_and_its_item_left_out(
+    web, tmp_path, workers_find_helpers, monkeypatch
+):
+    """Its signs of life go on, as other threads run."""
+    monkeypatch.setattr(local, "_LOST_S", 4.0)
+    web.put("/poison", poison.POISON)
+    place = write_list(tmp_path / "list.parquet", [*(url(web, n) for n in range(12)), web.url("/poison")])
+    ended, watcher = poisoned_run(place, tmp_path / "out", "loop", workers=1)
+    assert ended.complete
+    assert any(
+        "computed for 4 s without progress and was killed; it is tried again" in said for said in watcher.said
+    )
+    assert reasons(tmp_path / "out")[12] == "internal_error"
+    assert sum(reason is None for reason in reasons(tmp_path / "out").values()) == 10
+
+
 def test_a_stopped_worker_is_replaced(small, web, tmp_path, monkeypatch):
     monkeypatch.setattr(local, "_SILENCE_S", 6.0)
     web.latency_s = 0.02

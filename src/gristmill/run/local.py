@@ -17,6 +17,7 @@ from typing import Protocol
 
 from gristmill.run.context import Context, Progress
 from gristmill.run.stages import PACK, ROWS, SAMPLES, SURVEY
+from gristmill.run.vitals import Vitals
 from gristmill.run.worker import (
     MOST_AT_ONCE,
     Beat,
@@ -36,6 +37,8 @@ Event = Finished | Failed | Progress
 _STOP_GRACE_S = 15.0
 _SILENCE_S = 60.0
 """A worker without a sign of life for so long is stopped, or lost in native code: it is killed."""
+_LOST_S = 900.0
+"""One that computes for so long without progress, and without reading or writing, is lost in a loop: it is killed."""
 _LAPSE_S = 5.0
 """If we have not listened for so long, the silence was ours."""
 _READ_AT_ONCE = 2
@@ -165,6 +168,9 @@ class LocalProcesses:
                 if worker.silent:
                     yield from self._buried(i, f"gave no sign of life for {_SILENCE_S:g} s and was killed")
                 continue
+            if worker.lost:
+                yield from self._buried(i, f"computed for {_LOST_S:g} s without progress and was killed")
+                continue
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
@@ -229,6 +235,7 @@ class _Worker:
         self.connection = Connection(ours.detach())
         self.tasks: dict[str, Task] = {}
         self.heard_at = time.monotonic()
+        self._vitals = Vitals(self.process.pid, _LOST_S)
         self._at_once = start.at_once
         self._idle_beats = 0  # in a row, since the last task was given
         self.left: dict[str, int] = {}  # media that each task has still to finish
@@ -268,9 +275,15 @@ class _Worker:
         """Whether it has given no sign of life for too long."""
         return time.monotonic() - self.heard_at > _SILENCE_S
 
+    @property
+    def lost(self) -> bool:
+        """Whether its tasks keep it busy for too long without getting anywhere."""
+        return bool(self.tasks) and self._vitals.lost()
+
     def give(self, task: Task, *, careful: bool = False) -> None:
         """Begin a task, with care if it killed a worker before."""
         self.tasks[task.id] = task
+        self._vitals.advanced()
         self._idle_beats = 0
         self.left[task.id] = task.inputs[0].samples if task.inputs else 0  # a census of nothing has none
         with suppress(OSError):  # as above
@@ -279,6 +292,8 @@ class _Worker:
     def heard(self, message: object) -> None:
         """Take note of what the worker says of its tasks."""
         self.heard_at = time.monotonic()
+        if not isinstance(message, Beat):
+            self._vitals.advanced()
         if isinstance(message, Beat):
             self._idle_beats = self._idle_beats + 1 if message.fill < _FAR_FROM_FULL else 0
         elif isinstance(message, Progress) and message.task_id in self.left:

@@ -1,0 +1,69 @@
+"""Whether a process that lives also gets anywhere, by what Linux knows of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Vitals"]
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_BUSY = 0.5
+"""Processors' worth of time that a process must have used all along, to be called lost and not waiting."""
+_MOVED_BYTES = 1_000_000
+"""What is read or written by one that works; signs of life are a hundred bytes a second."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    at_s: float
+    cpu_s: float
+    moved_bytes: int
+
+
+class Vitals:
+    """Tells a process that computes without an end from one that waits, reads or writes.
+
+    Args:
+        pid: The process.
+        patience_s: Seconds of computing, without a word and with next to nothing read or written, after which it is
+            lost.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, pid: int, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pid, self._patience_s, self._clock = pid, patience_s, clock
+        self._since = _Seen(clock(), 0.0, 0)
+        self._looked_at_s = clock()
+
+    def advanced(self) -> None:
+        """It said that it got further."""
+        self._since = _Seen(self._clock(), *self._figures())
+
+    def lost(self) -> bool:
+        """Whether it has computed for too long with nothing to show for it. Looks now and then; cheap to ask."""
+        now_s = self._clock()
+        if now_s - self._looked_at_s < self._patience_s / 15:
+            return False
+        self._looked_at_s = now_s
+        cpu_s, moved_bytes = self._figures()
+        lapse_s = now_s - self._since.at_s
+        moves = moved_bytes - self._since.moved_bytes >= _MOVED_BYTES
+        if moves or cpu_s - self._since.cpu_s < lapse_s * _BUSY:
+            self._since = _Seen(now_s, cpu_s, moved_bytes)
+            return False
+        return lapse_s > self._patience_s
+
+    def _figures(self) -> tuple[float, int]:
+        """Processor seconds, and bytes read and written by system calls (proc(5)); zeros where nothing is known."""
+        cpu_s, moved_bytes = 0.0, 0
+        with suppress(OSError, ValueError):
+            fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+            cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+            for line in Path(f"/proc/{self._pid}/io").read_text().splitlines()[:2]:  # rchar, wchar
+                moved_bytes += int(line.partition(":")[2])
+        return cpu_s, moved_bytes
