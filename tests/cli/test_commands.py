@@ -137,6 +137,20 @@ def test_drift_is_refused_field_by_field(tmp_path: Path, web: FakeWeb) -> None:
     assert "input.list/urls.csv" in gristmill("crawl", urls, "--out", out, *QUICK, code=2).stderr
 
 
+@pytest.mark.parametrize("theirs", ["README.md", "dataset.json", "shards/00000.tar", "fates/mine.parquet"])
+def test_what_no_run_made_is_not_written_over(theirs: str, tmp_path: Path, web: FakeWeb) -> None:
+    urls, out = list_of(tmp_path, web, 3), tmp_path / "out"
+    (out / theirs).parent.mkdir(parents=True)
+    (out / theirs).write_text("mine")
+    said = gristmill("crawl", urls, "--out", out, *QUICK, code=2).stderr
+    assert theirs.partition("/")[0] in said
+    assert "Choose another folder" in said
+    assert (out / theirs).read_text() == "mine"
+    (out / theirs).unlink()
+    (out / "notes.txt").write_text("these do not stand in the way")
+    gristmill("crawl", urls, "--out", out, *QUICK)
+
+
 def test_private_addresses_and_total_failure(tmp_path: Path, web: FakeWeb) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_text(web.url("/photo/1.jpg").replace(str(web.port), "80") + "\nfile:///etc/hostname\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
-from gristmill.run.layout import Layout, stem
+from gristmill.run.layout import PAPERS, Layout, stem
 from gristmill.run.queue import TaskQueue
 from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
 from gristmill.spec.errors import Busy, UsageError
@@ -95,10 +95,22 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
             found = Begun.read(job.folder)
             found.check(wanted, job.folder)
             return recipe, found, resolved
+        _check_free(Layout(job.folder), recipe.public_name)
         wanted.write(job.folder)
         return recipe, wanted, resolved
     finally:
         leases.release("begin")
+
+
+def _check_free(layout: Layout, name: str) -> None:
+    """Refuse a folder in which something else lies where a dataset's files would be written over it."""
+    taken = [path for path in (layout.shards, layout.fates) if path.is_dir() and any(path.iterdir())]
+    taken += [path for name in PAPERS if os.path.lexists(path := layout.folder / name)]
+    if taken:
+        raise UsageError(
+            f"{layout.folder} holds {', '.join(path.name for path in taken)}, and no record of a run that made it: "
+            f"{name} is not written over that. Choose another folder with --out, or move these away."
+        )
 
 
 def _await(leases: Leases, name: str) -> None:

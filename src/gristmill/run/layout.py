@@ -9,7 +9,10 @@ from pathlib import Path
 from gristmill.ledger.ledger import STATE
 from gristmill.spec.task import ShardInfo, Task
 
-__all__ = ["Layout", "stem"]
+__all__ = ["PAPERS", "Layout", "stem"]
+
+PAPERS = ("README.md", "croissant.json", "dataset.json", "report.html")
+"""Files beside the shards, written anew at the end of each run."""
 
 
 @dataclass(frozen=True, slots=True)
