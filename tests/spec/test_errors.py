@@ -47,3 +47,6 @@ def test_exit_codes_are_those_of_the_design():
 def test_a_name_that_is_close_is_proposed():
     assert "Did you mean 'coyo-700m'?" in str(UnknownName("recipe", "coyo-700", ("coyo-700m", "other")))
     assert str(UnknownName("recipe", "zzz", ())) == "There is no recipe 'zzz'."
+    known = tuple(f"setting_{letter}" for letter in "abcdefghijklmnopqrstuvwxyzABCDEFG")
+    assert "Known:" not in str(UnknownName("setting", "setting_a1", known))
+    assert str(UnknownName("setting", "zzz", known)).endswith("setting_G.")

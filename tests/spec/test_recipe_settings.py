@@ -82,6 +82,8 @@ def test_text_becomes_the_fields_type(setting, text, value):
         ("pack.shard_samples", "many", "expected int"),
         ("select.share", "a fifth", "expected float"),
         ("select.share", "2", "share"),
+        ("crawl.total_s", "inf", "expected float"),
+        ("crawl.total_s", "nan", "expected float"),
         ("pack.drop_tail", "perhaps", "expected bool"),
         ("crawl.resize_mode", "sideways", "resize_mode"),
     ],

@@ -66,7 +66,8 @@ class UnknownName(UsageError):
 
         close = difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        listing = f" Known: {', '.join(self.known)}." if self.known and len(self.known) <= 30 else ""
+        short = len(self.known) <= 30 or not close  # a long list is no help beside the name that was meant
+        listing = f" Known: {', '.join(self.known)}." if self.known and short else ""
         return f"There is no {self.kind} {self.name!r}.{hint}{listing}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -258,7 +259,9 @@ def _convert(text: str, current: object, declared: str, where: str) -> object:
         if base == "int":
             return int(text.replace("_", ""))
         if base == "float":
-            return float(text)
+            if not math.isfinite(number := float(text)):
+                raise ValueError("not a number that bounds anything")
+            return number
         if base.startswith("tuple[str"):
             return tuple(part.strip() for part in text.split(",") if part.strip())
     except (KeyError, ValueError) as err:
