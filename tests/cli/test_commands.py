@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,11 +171,38 @@ def test_private_addresses_and_total_failure(tmp_path: Path, web: FakeWeb) -> No
         (("status", "."), "holds no dataset"),
         (("run", "coyo-700m", "--out", "x", "--set", "crawl.size=3"), "Did you mean 'size_px'?"),
         (("run", "coyo-700m", "--out", "x", "--tasks", "3"), "0:8"),
+        (("run", "coyo-700m", "--out", "x", "--source", "annotations="), "expected KEY=VALUE"),
     ],
 )
 def test_wrong_use_says_what_to_type(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     typed = by_entry_point if words == ("rnu",) else gristmill
     assert said in typed(*words, code=2, cwd=tmp_path).stderr
+
+
+def test_a_folder_within_the_list_that_cannot_be_read_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("lists/a.txt", "lists/deep/b.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("http://127.0.0.1/a.jpg\n")
+    scandir = os.scandir
+
+    def refuse(path: str | Path) -> Any:
+        if str(path).endswith("deep"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)  # root reads everything, so no mode can play it
+    said = gristmill("crawl", tmp_path / "lists", "--out", tmp_path / "out", code=1).stderr
+    assert "lists/deep: permission was denied" in said
+
+
+def test_what_is_no_host_name_does_not_fill_the_account(tmp_path: Path) -> None:
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    urls.write_text(f"http://{'a.' * 10_000}com/x.jpg\n")
+    said = gristmill("crawl", urls, "--out", out, *QUICK, code=3).stdout
+    assert "aaa" not in said.replace(".", "")
+    assert json.loads(gristmill("status", out, "--json").stdout)["hosts"] == {"?": 1}
 
 
 def test_help_of_every_command_has_an_example() -> None:

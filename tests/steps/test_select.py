@@ -191,7 +191,7 @@ def test_a_file_without_rows(tmp_path):
 def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):
     pq.write_table(pa.table({"similarity": [0.1], "clip_similarity_vitb32": [0.1]}), tmp_path / "a.parquet")
     with pytest.raises(
-        UsageError, match=r"no column clip_similarity_vitl14; it has similarity.*select\.score"
+        UsageError, match=r"a\.parquet has no column clip_similarity_vitl14; it has similarity.*select\.score"
     ):
         select(tmp_path / "a.parquet")
 

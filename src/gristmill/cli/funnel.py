@@ -21,7 +21,7 @@ from gristmill.ledger.losses import explained, group_of, grouped
 from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.totals import Totals, total
-from gristmill.ledger.words import duration_text, share_text, size_text
+from gristmill.ledger.words import count_text, duration_text, share_text, size_text
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 
@@ -262,9 +262,11 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
         said.append(f"{share} of those {'asked for' if levels.asks else 'chosen'} were kept")
     if totals.annotations[0]:
         size, requests = totals.annotations
-        said.append(f"annotations: {size_text(size)} received in {requests:,} requests")
+        said.append(f"annotations: {size_text(size)} received in {count_text(requests, 'request')}")
     if facts["requests"]:
-        said.append(f"{size_text(facts['bytes_in'])} received in {int(facts['requests']):,} requests")
+        said.append(
+            f"{size_text(facts['bytes_in'])} received in {count_text(int(facts['requests']), 'request')}"
+        )
     if totals.started_at is not None and totals.finished_at is not None:
         span_s = totals.finished_at - totals.started_at
         what = "documents" if documents(totals, levels) else "addresses" if levels.asks else "samples"

@@ -115,12 +115,12 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
     """``KEY=VALUE`` words as a mapping.
 
     Raises:
-        UsageError: A word without ``=``.
+        UsageError: A word without ``=``, or a source without a place: a variable of the shell that is not set.
     """
     found = {}
     for value in values:
         key, equals, text = value.partition("=")
-        if not equals or not key:
+        if not equals or not key or (option == "--source" and not text):
             raise UsageError(f"{option} {value}: expected KEY=VALUE")
         found[key] = text
     return found

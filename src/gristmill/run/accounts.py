@@ -16,6 +16,8 @@ from gristmill.spec.sample import CHANGES, Drop, Outcome, Sample
 __all__ = ["Tried", "account", "fates_in_order"]
 
 _HOSTS_RECORDED = 20
+_LONGEST_HOST = 253
+"""Characters of a host's name (RFC 1035); what is longer in a malformed address is none, and would fill records."""
 
 
 @dataclass(slots=True)
@@ -79,9 +81,10 @@ def _word(fate: Fate) -> str:
 
 def _host(url: str) -> str:
     try:
-        return urlsplit(url).hostname or "?"
+        host = urlsplit(url).hostname or "?"
     except ValueError:
         return "?"
+    return host if len(host) <= _LONGEST_HOST else "?"
 
 
 def fates_in_order(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int) -> Iterator[Fate]:

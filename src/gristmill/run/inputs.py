@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,11 +161,7 @@ def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]
         return [(place.name, place)]
     if not place.is_dir():
         raise UsageError(f"--source {source.key}={place}: there is no such file or folder.")
-    names = sorted(
-        path.relative_to(place).as_posix()
-        for path in place.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(place).parts)
-    )
+    names = sorted(path.relative_to(place).as_posix() for path in _visible(place))
     ends = tuple(pattern.rpartition("/")[2] for pattern in source.patterns)
     if source.in_place:
         chosen = _below(names, source.patterns, place.resolve().name)
@@ -180,6 +177,21 @@ def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]
             f"{f'; or read another with --set {source.key}.variant={others}' if others else ''}."
         )
     return [(name, place / name) for name in chosen]
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Files at any depth, but none that begins with a dot and none in such a folder.
+
+    Raises:
+        OSError: A folder that cannot be read: what it holds would be missing, and nobody would know.
+    """
+
+    def refuse(err: OSError) -> None:
+        raise err
+
+    for at, below, names in os.walk(folder, onerror=refuse):
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield from (path for name in names if not name.startswith(".") and (path := Path(at, name)).is_file())
 
 
 def _below(names: Sequence[str], patterns: Sequence[str], folder: str) -> list[str]:

@@ -70,7 +70,7 @@ class SelectTop(TableStep):
             raise SourceError(f"{table} is not a readable Parquet file: {err}") from err
 
     def _apply(self, table: Path, file: pq.ParquetFile, box: TableBox) -> None:
-        scores = self._scores(file)
+        scores = self._scores(table, file)
         order = self._decide(scores, box)
         rank = np.full(len(scores), -1, dtype=np.int64)
         rank[order] = np.arange(len(order))
@@ -82,18 +82,18 @@ class SelectTop(TableStep):
             some = leave[start : start + _PART_ROWS]
             box.keep(chosen.take(pa.array(some)), pa.array(found[some]))
 
-    def _scores(self, file: pq.ParquetFile) -> npt.NDArray[np.floating]:
+    def _scores(self, table: Path, file: pq.ParquetFile) -> npt.NDArray[np.floating]:
         """The score of each row, NaN where there is none; shape (rows,)."""
         missing = [column for column in self.score if column not in file.schema_arrow.names]
         if missing:
             raise UsageError(
-                f"the annotation file has no column {', '.join(missing)}; it has "
+                f"{table.name} has no column {', '.join(missing)}; it has "
                 f"{', '.join(file.schema_arrow.names)}. Name others with --set select.score=COLUMN,COLUMN"
             )
-        table = file.read(columns=list(self.score))
+        scores = file.read(columns=list(self.score))
         columns = []
         for name in self.score:
-            column = table[name]
+            column = scores[name]
             if not pa.types.is_floating(column.type):
                 column = pc.cast(column, pa.float64())
             columns.append(column.to_numpy())
