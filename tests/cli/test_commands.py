@@ -159,6 +159,34 @@ def test_private_addresses_and_total_failure(tmp_path: Path, web: FakeWeb) -> No
     done = gristmill("crawl", urls, "--out", tmp_path / "out", "--json", code=3)
     assert json.loads(done.stdout)["dropped"] == {"private_address": 1, "bad_scheme": 1}
     assert "0.0%" in done.stderr
+    assert "Asking again does not bring back bad_scheme 1, private_address 1." in done.stderr
+
+
+def test_retry_is_advised_for_what_may_come_back_alone(tmp_path: Path, web: FakeWeb) -> None:
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    gone = [web.url(f"/fault/404/{n}") for n in range(2)]
+    urls.write_text("\n".join(gone))
+    words = ("--set", "crawl.tries=1", *QUICK)
+    said = gristmill("crawl", urls, "--out", out, *words, code=3)
+    assert "gristmill retry" not in said.stdout + said.stderr
+    assert "Asking again does not bring back http_404 2." in said.stderr
+    assert "--set crawl.mirror=" in said.stderr
+    assert (
+        "nothing is asked for again: no sample was lost for stalled"
+        in gristmill("retry", out, "--reason", "stalled").stderr
+    )
+
+    urls.write_text("\n".join([*gone, web.url("/heals.jpg")]))
+    out = tmp_path / "other"
+    web.put("/heals.jpg", b"", status=503)
+    said = gristmill("crawl", urls, "--out", out, *words, code=3)
+    line = f"gristmill retry {out} --reason http_5xx"
+    assert line in said.stdout
+    assert f"http_5xx 1 may come back: {line}\nIt does not bring back http_404 2." in said.stderr
+    web.put("/heals.jpg", web.pictures.get(1, "jpg", 64).data, content_type="image/jpeg")
+    healed = gristmill(*line.split()[1:])
+    assert "asking again for 1 sample lost for http_5xx 1." in healed.stderr
+    assert line not in healed.stdout
 
 
 @pytest.mark.parametrize(

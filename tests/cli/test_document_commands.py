@@ -133,6 +133,40 @@ def test_below_what_is_expected_and_completed_by_a_retry(tmp_path: Path, web: Fa
     }
 
 
+def test_what_a_retry_cannot_change_is_said(tmp_path: Path, web: FakeWeb) -> None:
+    place, out = tmp_path / "up", tmp_path / "out"
+    place.mkdir()
+    web.put("/late.jpg", b"", status=500)
+    late, photo = web.url("/late.jpg"), web.url("/photo/2.jpg?w=64")
+    lines = [mmc4_document([photo, late], ["one", "two"], [0, 1])]
+    path = place / "docs_shard_7_v3.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    words = ("run", "mmc4-core", "--source", f"annotations={place}", *QUICK)
+    words += ("--set", "crawl.on_missing_image=drop_image")
+    done = gristmill(*words, "--out", out)
+    assert "gristmill retry" not in done.stdout
+    web.forget()
+    said = gristmill("retry", out, "--reason", "http_5xx").stderr
+    assert "no document was lost for http_5xx. Images that failed so: http_5xx 1;" in said
+    assert "1 document kept without some images" in said
+    assert "gristmill run mmc4-core --out ANOTHER" in said
+    assert not web.hits
+
+    lines.append(mmc4_document([late], ["one"], [0]))
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    done = gristmill(*words, "--out", tmp_path / "more")
+    line = f"gristmill retry {tmp_path / 'more' / 'mmc4-core'} --reason http_5xx"
+    assert line in done.stdout
+    web.put("/late.jpg", web.pictures.get(2, "jpg", 64).data, content_type="image/jpeg")
+    web.forget()
+    said = gristmill(*line.split()[1:]).stderr
+    assert "asking again for 1 document lost for http_5xx 1. 1 document kept without some images" in said
+    assert web.hits == {"/late.jpg": 1}
+    status = json.loads(gristmill("status", tmp_path / "more", "--json").stdout)
+    assert status["documents"]["complete"] == 1
+    assert status["documents"]["kept"] == 2
+
+
 def test_what_is_known_beforehand() -> None:
     said = gristmill("show", "mmc4-core").stdout
     assert "numeric order" in said

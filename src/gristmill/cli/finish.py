@@ -6,6 +6,8 @@ import click
 
 from gristmill.cli.progress import watcher_for
 from gristmill.ledger.begun import Begun
+from gristmill.ledger.funnel import Funnel, funnel
+from gristmill.ledger.healing import healing
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.begin import Job
@@ -98,14 +100,17 @@ def _check_expected(ended: Ended, ledger: Ledger) -> None:
         raise Incomplete(
             f"{ended.recipe.public_name}: {share:.1%} of {samples.samples_in:,} samples were kept"
             f"{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. Look at "
-            f"{ended.folder / 'report.html'}{_healing(ended)}"
+            f"{ended.folder / 'report.html'}{_advice(ended, funnel(totals, ended.begun))}"
         )
 
 
-def _healing(ended: Ended) -> str:
-    """What may help: asking again, where something was asked for."""
-    if any(step.name == "crawl" for step in ended.recipe.steps):
-        return f", then ask again for what may heal: gristmill retry {ended.folder}"
+def _advice(ended: Ended, levels: Funnel) -> str:
+    """What may help: asking again for what may come back, a mirror for what is gone, other annotations."""
+    found = healing(levels)
+    crawls = [step for step in ended.recipe.steps if step.name == "crawl"]
+    if crawls or found.may:
+        mirrored = all(getattr(step, "mirror", None) for step in crawls)
+        return "\n".join([".", *found.sentences(str(ended.folder), mirrored=mirrored)])
     return " and at the rows that it names: the annotations may be others than the recipe was written for."
 
 

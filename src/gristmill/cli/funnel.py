@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from rich.text import Text
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
+from gristmill.ledger.healing import healing, retry_command
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import Group as Losses
-from gristmill.ledger.losses import explained, group_of, grouped
+from gristmill.ledger.losses import explained, group_of
 from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.totals import Totals, total
@@ -290,15 +290,9 @@ def _next(levels: Funnel, begun: Begun, where: str) -> Iterator[RenderableType]:
         yield Text(f"still to pack: {waiting['kept']:,}")
     if not levels.complete:
         yield Text("The command that began this continues it.")
-    elif levels.dropped(after_selection=True) and _may_heal(levels):
-        yield Text.assemble(
-            "ask again for what may come back:  ", (f"gristmill retry {shlex.quote(where)}", "bold")
-        )
+    elif may := healing(levels).may:
+        yield Text.assemble("ask again for what may come back:  ", (retry_command(where, may), "bold"))
     if begun.rounds:
         again = "once" if len(begun.rounds) == 1 else f"{len(begun.rounds)} times"
         yield Text(f"asked again so far: {again}")
     yield Text(f"the whole account, with pictures:  {where}/report.html")
-
-
-def _may_heal(levels: Funnel) -> bool:
-    return Losses.LATER in grouped(levels.dropped(after_selection=True))

@@ -42,6 +42,7 @@ def command(
       gristmill retry data/coyo-700m
       gristmill retry data/coyo-700m --reason http_5xx,timeout
     """
+    from gristmill.cli.again import asked_again, nothing_to_ask
     from gristmill.cli.finish import run_and_tell
     from gristmill.ledger.begun import datasets_in
     from gristmill.run.begin import Job
@@ -55,9 +56,11 @@ def command(
         load = recipe_loader(
             opened.reference, opened.arguments, {**settings, **opened.begun.manners, **manners}
         )
-        if not add_round(opened, schedule_of(opened, load()), reasons):
-            click.echo(f"{dataset}: nothing failed for {', '.join(reasons)}.", err=True)
+        recipe = load()
+        if not add_round(opened, schedule_of(opened, recipe), reasons):
+            click.echo(nothing_to_ask(opened, recipe, reasons), err=True)
             continue
+        click.echo(asked_again(opened, recipe, reasons), err=True)
         job = Job(
             load=load,
             reference=opened.reference,

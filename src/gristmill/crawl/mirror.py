@@ -9,12 +9,9 @@ from gristmill.crawl.guard import Refused, parse
 from gristmill.crawl.schedule import Schedule
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.work import Item
-from gristmill.spec.reasons import Reason
+from gristmill.spec.reasons import GONE
 
-__all__ = ["DEAD", "Mirror", "filled"]
-
-DEAD = frozenset({Reason.HTTP_404, Reason.HTTP_410, Reason.DNS_NOT_FOUND})
-"""Gone. A refusal (403, 451, an opt-out, robots.txt) is not: nobody's no is got round by way of a mirror."""
+__all__ = ["Mirror", "filled"]
 
 
 class Mirror:
@@ -32,7 +29,7 @@ class Mirror:
     def take(self, item: Item, exchange: Exchange) -> bool:
         """Queue a URL that is gone at the mirror; False if it is not gone, or is there already."""
         template = self._settings.mirror
-        if template is None or exchange.reason not in DEAD or item.lost is not None or item.origin is None:
+        if template is None or exchange.reason not in GONE or item.lost is not None or item.origin is None:
             return False
         try:
             target = parse(filled(template, item.origin.text), self._settings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["OURS", "PERMANENT", "TRANSIENT", "Reason"]
+__all__ = ["GONE", "OURS", "PERMANENT", "TRANSIENT", "Reason"]
 
 
 class Reason(StrEnum):
@@ -115,6 +115,10 @@ PERMANENT: frozenset[Reason] = frozenset(
     {Reason.HTTP_404, Reason.HTTP_410, Reason.HTTP_403, Reason.HTTP_451, Reason.DNS_NOT_FOUND}
 )
 """The upstream said no, and asking again soon will not change it."""
+
+GONE: frozenset[Reason] = frozenset({Reason.HTTP_404, Reason.HTTP_410, Reason.DNS_NOT_FOUND})
+"""No longer there: what a mirror is asked for. A refusal (403, 451, an opt-out, robots.txt) is not: nobody's no is
+got round by way of a mirror."""
 
 OURS: frozenset[Reason] = frozenset({Reason.DNS_FAILED, Reason.CONNECT_FAILED, Reason.INTERNAL_ERROR})
 """Reasons that may be our own network's or machine's fault when they come in a row."""

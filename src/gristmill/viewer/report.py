@@ -18,6 +18,7 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.card import REDISTRIBUTION
 from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
+from gristmill.ledger.healing import healing, may_heal, retry_command
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, Group, explained, grouped
 from gristmill.ledger.manifest import MANIFEST, shards_of
@@ -106,7 +107,7 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "tiles": _tiles(levels, totals, begun, shards),
         "parts": parts_account(begun, ledger),
         "funnel": funnel_rows(levels),
-        "losses": _losses(levels, shlex.quote(folder.resolve().name)),
+        "losses": _losses(levels, folder.resolve().name),
         "chosen": levels.count("selected"),
         "documents": documents(totals, levels),
         "images": _images(documents(totals, levels)),
@@ -125,7 +126,7 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "explained": explained,
         "connector": connector,
         "redistribution": REDISTRIBUTION,
-        "has_later": bool(grouped(levels.dropped(after_selection=True)).keys() & {Group.LATER, Group.OURS}),
+        "again": retry_command(folder.resolve().name, may) if (may := healing(levels).may) else "",
     }
 
 
@@ -218,7 +219,7 @@ def _losses(levels: Funnel, name: str) -> list[Losses]:
     found = []
     for group, reasons in grouped(dropped).items():
         lengths = [100 * n / max(dropped.values()) for n in reasons.values()]
-        again = group in (Group.LATER, Group.OURS)
+        again = all(map(may_heal, reasons))
         number = sum(reasons.values())
         found.append(
             Losses(
@@ -231,7 +232,7 @@ def _losses(levels: Funnel, name: str) -> list[Losses]:
                     Bar(label=reason, value=n, percent=max(length, 0.5), note=share_text(n, chosen))
                     for (reason, n), length in zip(reasons.items(), lengths, strict=True)
                 ),
-                command=f"gristmill retry {name} --reason {','.join(reasons)}" if again else "",
+                command=retry_command(name, reasons) if again else "",
             )
         )
     return found

@@ -1,0 +1,80 @@
+"""What ``gristmill retry`` says before it asks: what is asked for again, what is not, and what cannot change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gristmill.ledger.documents import documents
+from gristmill.ledger.funnel import funnel
+from gristmill.ledger.healing import healing, retry_command
+from gristmill.ledger.totals import Totals, total
+from gristmill.run.reopen import Opened
+from gristmill.run.schedule import failing
+from gristmill.run.stages import SAMPLES
+from gristmill.spec.recipe import Recipe
+
+__all__ = ["asked_again", "nothing_to_ask"]
+
+
+def asked_again(opened: Opened, recipe: Recipe, reasons: Sequence[str]) -> str:
+    """What a round for ``reasons`` asks for, said before it begins or goes on."""
+    totals = total(opened.ledger.records.values())
+    left = failing(opened.ledger.stage(SAMPLES))
+    lost = {reason: n for reason, n in left.items() if reason in reasons}
+    thing = _things(totals, sum(lost.values()))
+    first = f"{opened.folder}: asking again for {thing} lost for {_counted(lost)}."
+    return " ".join([first, *_incomplete(opened, totals, recipe)])
+
+
+def nothing_to_ask(opened: Opened, recipe: Recipe, reasons: Sequence[str]) -> str:
+    """Why nothing is asked for again: nothing was lost so, or only images of documents were."""
+    totals = total(opened.ledger.records.values())
+    media = {r: n for r, n in totals.stage(SAMPLES).media.items() if r in reasons and n > 0}
+    said = [
+        f"{opened.folder}: nothing is asked for again: no {_thing(totals)} was lost for {_listed(reasons)}."
+    ]
+    if media:
+        said.append(
+            f"Images that failed so: {_counted(media)}; their documents were kept without them, or lost for "
+            "another reason."
+        )
+    said += _incomplete(opened, totals, recipe)
+    found = healing(funnel(totals, opened.begun))
+    if found.may:
+        said.append(f"What may come back: {retry_command(str(opened.folder), found.may)}")
+    elif found.stays:
+        said.append(f"What was lost is not likely to come back: {_counted(found.stays)}.")
+    return " ".join(said)
+
+
+def _incomplete(opened: Opened, totals: Totals, recipe: Recipe) -> list[str]:
+    """That documents which were kept without some images stay so, where there are any."""
+    pages = documents(totals, funnel(totals, opened.begun))
+    number = max(0, pages.kept - pages.complete) if pages else 0
+    if not number:
+        return []
+    things = _things(totals, number)
+    return [
+        f"{things} kept without some images (crawl.on_missing_image=drop_image) "
+        f"{'stay as they are: they stand' if number > 1 else 'stays as it is: it stands'} in finished shards, which "
+        f"are never rewritten. Images for them need a new folder: gristmill run {opened.begun.recipe} --out "
+        "ANOTHER, with the same settings."
+    ]
+
+
+def _thing(totals: Totals) -> str:
+    return "document" if totals.stage(SAMPLES).media else "sample"
+
+
+def _things(totals: Totals, number: int) -> str:
+    return f"{number:,} {_thing(totals)}{'s' if number != 1 else ''}"
+
+
+def _counted(lost: Mapping[str, int]) -> str:
+    return ", ".join(
+        f"{reason} {n:,}" for reason, n in sorted(lost.items(), key=lambda one: (-one[1], one[0]))
+    )
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    return reasons[0] if len(reasons) == 1 else f"{', '.join(reasons[:-1])} or {reasons[-1]}"
