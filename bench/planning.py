@@ -22,8 +22,8 @@ from bench.paths import WORK, say
 from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.layout import Layout
+from gristmill.run.pipeline import PACK, ROWS, Stages, stages_of
 from gristmill.run.schedule import Schedule
-from gristmill.run.stages import PACK, ROWS, Stages, stages_of
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import ShardInfo, Task, TaskRecord, digest_of
 

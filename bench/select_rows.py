@@ -68,8 +68,8 @@ def run_select(path: Path, out: Path) -> None:
     """The first task of recipe coyo-700m at its published settings: select, write the parts and all fates."""
     from gristmill.ledger.begun import InputFile
     from gristmill.run.context import Context, Work
-    from gristmill.run.rows import run_rows
-    from gristmill.run.stages import ROWS as STAGE
+    from gristmill.run.pipeline import ROWS as STAGE
+    from gristmill.run.stages.rows import run_rows
     from gristmill.spec.task import ShardInfo, Task
     from gristmill.steps.select import SelectTop
     from gristmill.storage.arrow import without_pandas

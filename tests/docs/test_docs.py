@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from gristmill import mixtures, recipes
 from gristmill.cli.main import cli
 from gristmill.ledger.fates import FATES_SCHEMA, NOT_KEPT_SCHEMA
+from gristmill.run.pipeline import stages_of
 from gristmill.run.reopen import reasons_from
-from gristmill.run.samples import INDEX_SCHEMA
-from gristmill.run.stages import stages_of
+from gristmill.run.stages.samples import INDEX_SCHEMA
 from gristmill.shards.sidecars import SIDECAR_SCHEMA
 from gristmill.spec.errors import GristmillError
 from gristmill.spec.reasons import Reason

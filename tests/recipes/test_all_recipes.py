@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gristmill import recipes
-from gristmill.run.stages import stages_of
+from gristmill.run.pipeline import stages_of
 from gristmill.spec.errors import RecipeError, UnknownName
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe

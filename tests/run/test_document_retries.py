@@ -9,7 +9,7 @@ from small_world import check_final_names, totals, tree_of
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.clean import clean
+from gristmill.run.finished.clean import clean
 from gristmill.run.reopen import open_dataset, schedule_of
 
 

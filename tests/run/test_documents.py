@@ -16,8 +16,8 @@ from small_world import check_final_names, totals, tree_of
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
+from gristmill.run.finished.verify import verify
 from gristmill.run.reopen import open_dataset
-from gristmill.run.verify import verify
 from gristmill.spec.errors import DriftError
 
 DEAD = ["/fault/404/1", "/fault/html/1", "/fault/410/1", "/fault/truncated/1", "/photo/none.jpg?w=1"]

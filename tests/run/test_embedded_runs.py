@@ -21,7 +21,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import write_manifest
 from gristmill.run.begin import Job
 from gristmill.run.drive import Ended, run
-from gristmill.run.verify import verify
+from gristmill.run.finished.verify import verify
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DriftError, SourceError, UsageError
 from gristmill.testing.hub import FakeHub

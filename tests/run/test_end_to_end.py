@@ -11,7 +11,7 @@ from small_world import ROWS, check_final_names, job, run_here, totals, tree_of,
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.fates import read_fates
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.clean import clean
+from gristmill.run.finished.clean import clean
 from gristmill.run.reopen import add_round, open_dataset, schedule_of
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DriftError, MachineError, SourceError, TaskFailed, UsageError

@@ -15,9 +15,9 @@ from vila_loaders import MMC4, Coyo, VFlan
 from gristmill.ledger.fates import read_fates
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.drive import run
-from gristmill.run.export import finished_shards
-from gristmill.run.export_vila import Manner, export_parts
-from gristmill.run.verify import verify
+from gristmill.run.finished.export import finished_shards
+from gristmill.run.finished.export_vila import Manner, export_parts
+from gristmill.run.finished.verify import verify
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DriftError, SourceError
 

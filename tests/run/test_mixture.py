@@ -28,7 +28,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.totals import total
 from gristmill.run.drive import run
-from gristmill.run.verify import verify
+from gristmill.run.finished.verify import verify
 from gristmill.spec.errors import ByHandSource, DamagedOutput, DriftError, UsageError
 
 EACH = [key(part, n) for part, (_, samples) in PARTS.items() for n in range(samples)]
@@ -155,7 +155,7 @@ def test_a_prefix_keeps_keys_apart(tmp_path):
 
 @pytest.mark.parametrize("at_once", [7, 1 << 23])
 def test_keys_that_parts_have_in_common_are_refused(tmp_path, monkeypatch, at_once):
-    monkeypatch.setattr("gristmill.run.keys._AT_ONCE", at_once)
+    monkeypatch.setattr("gristmill.run.stages.keys._AT_ONCE", at_once)
     for name in ("a-text", "b-text"):
         write_part(tmp_path / "out" / name, keys="same")
     mixture = write_mixture(tmp_path / "small.py", ["a-text", "b-text"])
@@ -165,7 +165,7 @@ def test_keys_that_parts_have_in_common_are_refused(tmp_path, monkeypatch, at_on
 
 
 def test_keys_are_compared_in_several_passes(out, mixture, monkeypatch):
-    monkeypatch.setattr("gristmill.run.keys._AT_ONCE", 7)
+    monkeypatch.setattr("gristmill.run.stages.keys._AT_ONCE", 7)
     assert mix_here(mixture, out)[0].complete
 
 

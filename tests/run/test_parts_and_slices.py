@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gristmill.ledger.begun import InputFile
 from gristmill.run.context import Context, Work
-from gristmill.run.pack import _bounds
-from gristmill.run.rows import ROW_COLUMN, PartBox
-from gristmill.run.samples import INDEX_SCHEMA
+from gristmill.run.stages.pack import _bounds
+from gristmill.run.stages.rows import ROW_COLUMN, PartBox
+from gristmill.run.stages.samples import INDEX_SCHEMA
 from gristmill.spec.barrier import Slice
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason

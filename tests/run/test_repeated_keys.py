@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gristmill.run.samples import Tried, _drop_repeated_keys
+from gristmill.run.stages.samples import Tried, _drop_repeated_keys
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Sample
 

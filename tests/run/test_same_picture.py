@@ -31,10 +31,10 @@ from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job
-from gristmill.run.clean import clean
 from gristmill.run.drive import run
+from gristmill.run.finished.clean import clean
+from gristmill.run.finished.verify import verify
 from gristmill.run.reopen import add_round, open_dataset, schedule_of, under_way
-from gristmill.run.verify import verify
 
 GONE = {n for n in range(60) if n % 4 == 1}  # answered with the placeholder
 LOST = {n for n in range(60) if n % 10 == 4}  # not found

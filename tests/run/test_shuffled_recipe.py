@@ -9,10 +9,10 @@ from small_world import SETTINGS, Watcher, run_here, tree_of, url, write_list
 from gristmill import recipes
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job
-from gristmill.run.clean import clean
 from gristmill.run.drive import run
+from gristmill.run.finished.clean import clean
+from gristmill.run.finished.verify import verify
 from gristmill.run.reopen import add_round, open_dataset, schedule_of
-from gristmill.run.verify import verify
 
 FOUR = "seed=5, shards=4"
 RECIPE = """

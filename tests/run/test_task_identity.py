@@ -15,8 +15,8 @@ from gristmill import recipes
 from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.layout import Layout
+from gristmill.run.pipeline import PACK, ROWS, SAMPLES, stages_of
 from gristmill.run.schedule import Schedule
-from gristmill.run.stages import PACK, ROWS, SAMPLES, stages_of
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from gristmill import recipes
-from gristmill.run.stages import stages_of
+from gristmill.run.pipeline import stages_of
 from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.recipe import Source
 from gristmill.spec.step import SampleStep, circumstance

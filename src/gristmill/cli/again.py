@@ -8,9 +8,9 @@ from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.healing import healing, retry_command
 from gristmill.ledger.totals import Totals, total
+from gristmill.run.pipeline import SAMPLES
 from gristmill.run.reopen import Opened
 from gristmill.run.schedule import failing
-from gristmill.run.stages import SAMPLES
 from gristmill.spec.recipe import Recipe
 
 __all__ = ["asked_again", "nothing_to_ask"]

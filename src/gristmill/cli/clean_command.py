@@ -23,7 +23,7 @@ def command(folder: Path, dry_run: bool) -> None:
       gristmill clean data/coyo-700m
     """
     from gristmill.ledger.begun import datasets_in
-    from gristmill.run.clean import clean
+    from gristmill.run.finished.clean import clean
     from gristmill.run.reopen import open_dataset, schedule_of
 
     for dataset in datasets_in(folder):

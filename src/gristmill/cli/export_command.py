@@ -14,8 +14,8 @@ from gristmill.cli.options import json_option
 from gristmill.spec.errors import Incomplete, UsageError
 
 if TYPE_CHECKING:
-    from gristmill.run.export import Exported
-    from gristmill.run.export_vila import Manner
+    from gristmill.run.finished.export import Exported
+    from gristmill.run.finished.export_vila import Manner
     from gristmill.run.reopen import Opened
     from gristmill.spec.recipe import Recipe
 
@@ -63,7 +63,7 @@ def command(
       gristmill export data/coyo-700m --to webdataset-index --out data/coyo-700m/index
     """
     from gristmill.ledger.begun import datasets_in
-    from gristmill.run.export_vila import Manner
+    from gristmill.run.finished.export_vila import Manner
     from gristmill.run.reopen import open_dataset
     from gristmill.storage.files import machine_error
 
@@ -107,9 +107,9 @@ def _without_mixtures(datasets: list[Path]) -> list[Path]:
 
 def _export(opened: Opened, format_: str, out: Path, name: str | None, manner: Manner) -> Exported:
     """One dataset."""
-    from gristmill.run.export import Exported, export_wids, finished_shards
-    from gristmill.run.export_interleaved import export_interleaved
-    from gristmill.run.export_vila import export_parts, export_whole
+    from gristmill.run.finished.export import Exported, export_wids, finished_shards
+    from gristmill.run.finished.export_interleaved import export_interleaved
+    from gristmill.run.finished.export_vila import export_parts, export_whole
 
     folder, shards = opened.folder, finished_shards(opened.folder, opened.ledger)
     _check_finished(opened, len(shards), whole=format_ == "vila-unsharded")

@@ -12,7 +12,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.begin import Job
 from gristmill.run.drive import Ended, run
-from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER, SIFT
+from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SCATTER, SIFT
 from gristmill.spec.barrier import Barrier, Census, Exchange
 from gristmill.spec.errors import Incomplete, UnknownName
 from gristmill.spec.recipe import Recipe

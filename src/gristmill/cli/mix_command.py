@@ -131,7 +131,7 @@ def mix(
 
 def _tidy(folder: Path, recipe: Recipe) -> None:
     """Remove what was scattered, once all is gathered."""
-    from gristmill.run.clean import clean
+    from gristmill.run.finished.clean import clean
     from gristmill.run.reopen import open_dataset, schedule_of
 
     opened = open_dataset(folder)

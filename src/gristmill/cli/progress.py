@@ -14,8 +14,8 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import count_text
 from gristmill.run.context import Progress
+from gristmill.run.pipeline import CENSUS, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.run.queue import TaskQueue
-from gristmill.run.stages import CENSUS, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.spec.barrier import Exchange
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import TaskRecord

@@ -12,7 +12,7 @@ import click
 from gristmill.cli.options import default_workers, json_option
 
 if TYPE_CHECKING:
-    from gristmill.run.verify import Verified
+    from gristmill.run.finished.verify import Verified
 
 
 @click.command("verify")
@@ -29,8 +29,8 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
       gristmill verify data --repair
     """
     from gristmill.ledger.begun import datasets_in
+    from gristmill.run.finished.verify import damaged_records, verify
     from gristmill.run.reopen import open_dataset
-    from gristmill.run.verify import damaged_records, verify
     from gristmill.spec.errors import DamagedOutput
 
     def tell(so_far: Verified) -> None:

@@ -1,12 +1,13 @@
 """Planning and running: handed a recipe, names none, and no step.
 
 =====================  =============================================================================================
-the run                begin (or go on), reopen, drive (the main loop), context, layout, inputs, numbering
-what is next           schedule, queue, stages; mixture, mixture_parts; exchange (the tasks of a shuffle)
-who does it            local (executors), worker (a process), vitals (does it get on), isolate (what kills workers)
-one task               task, and a file for each stage: survey, rows, samples, census, sift, scatter, keys, gather,
-                       pack; survey and census also say which tasks of theirs there are
-within rows, samples   tables (files as table steps see them), lines, accounts, earlier (rounds before a retry's)
-around it              plan; verify, clean; export, export_vila, export_interleaved
+the run                begin (or go on), reopen, drive (the main loop), plan (what it would do)
+its inputs             inputs, numbering; mixture_parts
+what is next           pipeline (steps grouped into stages), schedule, queue; and the tasks of surveys, censuses,
+                       exchange (a shuffle), mixture
+who does it            local (executors), worker (a process), isolate (what kills them), vitals, task (one task)
+shared                 context (what a task is given), layout (where files lie), indexes (of crawl tasks)
+stages/                what a worker does within one task, a file for each stage
+finished/              what is done with a finished dataset: verify, export, clean
 =====================  =============================================================================================
 """

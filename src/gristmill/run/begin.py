@@ -12,8 +12,8 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import PAPERS, Layout, stem
+from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
 from gristmill.run.queue import TaskQueue
-from gristmill.run.stages import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
 from gristmill.spec.errors import Busy, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json

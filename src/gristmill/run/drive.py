@@ -22,8 +22,8 @@ from gristmill.run.context import Progress
 from gristmill.run.layout import Layout
 from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDied, WorkerDied
 from gristmill.run.mixture import schedule_for
+from gristmill.run.pipeline import SAMPLES, stages_of
 from gristmill.run.queue import TaskQueue
-from gristmill.run.stages import SAMPLES, stages_of
 from gristmill.run.worker import TASKS_AT_ONCE, Failed, Finished, WorkerStart
 from gristmill.spec.errors import (
     Busy,

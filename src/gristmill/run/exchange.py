@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from gristmill.run.stages import KEYS, PACK, SCATTER, Stages
+from gristmill.run.pipeline import KEYS, PACK, SCATTER, Stages
 from gristmill.spec.barrier import Exchange, Places
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
@@ -45,7 +45,7 @@ class Spread:
             number: Its place in the dataset's order.
             shard: A finished shard of a part, or the index of a crawl task.
             samples: How many of its samples are taken, copies counted; all if None.
-            share: What :mod:`gristmill.run.scatter` must know of a part that is not taken as it is.
+            share: What :mod:`gristmill.run.stages.scatter` must know of a part that is not taken as it is.
         """
         taken = shard.samples if samples is None else samples
         self._inputs.append((number, shard, self.samples, share or {}))

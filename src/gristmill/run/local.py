@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from gristmill.run.context import Context, Progress
-from gristmill.run.stages import PACK, ROWS, SAMPLES, SURVEY
+from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SURVEY
 from gristmill.run.vitals import Vitals
 from gristmill.run.worker import (
     MOST_AT_ONCE,

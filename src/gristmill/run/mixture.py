@@ -6,9 +6,9 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger, uncollected
 from gristmill.run.exchange import Spread
 from gristmill.run.layout import Layout
+from gristmill.run.pipeline import KEYS, PACK, SCATTER, Stages
 from gristmill.run.queue import TaskQueue
 from gristmill.run.schedule import Schedule
-from gristmill.run.stages import KEYS, PACK, SCATTER, Stages
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, TaskRecord

@@ -15,7 +15,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import Layout
 from gristmill.run.mixture import schedule_for
-from gristmill.run.stages import stages_of
+from gristmill.run.pipeline import stages_of
 from gristmill.shards.footers import FOOTER_BYTES
 from gristmill.spec.errors import SourceError
 from gristmill.spec.recipe import Recipe

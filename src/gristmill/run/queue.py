@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.exchange import Spread
-from gristmill.run.stages import CENSUS, KEYS, PACK, ROWS, SAMPLES, SCATTER, SIFT, SURVEY
+from gristmill.run.pipeline import CENSUS, KEYS, PACK, ROWS, SAMPLES, SCATTER, SIFT, SURVEY
 from gristmill.spec.task import Task, TaskRecord
 
 __all__ = ["TaskQueue"]

@@ -10,9 +10,9 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved
 from gristmill.run.layout import Layout
 from gristmill.run.mixture import schedule_for
+from gristmill.run.pipeline import SAMPLES, stages_of
 from gristmill.run.queue import TaskQueue
 from gristmill.run.schedule import failing
-from gristmill.run.stages import SAMPLES, stages_of
 from gristmill.shards.spool import read_spool
 from gristmill.spec.errors import Busy, UsageError
 from gristmill.spec.reasons import TRANSIENT, Reason

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger, uncollected
-from gristmill.run.census import Censuses
+from gristmill.run.censuses import Censuses
 from gristmill.run.exchange import Spread
+from gristmill.run.indexes import sizes_of
 from gristmill.run.layout import Layout
-from gristmill.run.pack import sizes_of
+from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SURVEY, Stages
 from gristmill.run.queue import TaskQueue
-from gristmill.run.stages import PACK, ROWS, SAMPLES, SURVEY, Stages
-from gristmill.run.survey import Surveys
+from gristmill.run.surveys import Surveys
 from gristmill.spec.barrier import Barrier, Decider, Group, Summary
 from gristmill.spec.sample import Json
 from gristmill.spec.step import SurveyStep

@@ -7,17 +7,17 @@ import socket
 import time
 
 from gristmill import __version__
-from gristmill.run.census import run_census
 from gristmill.run.context import Context, Work
-from gristmill.run.gather import run_gather
-from gristmill.run.keys import run_keys
-from gristmill.run.pack import run_pack
-from gristmill.run.rows import run_rows
-from gristmill.run.samples import run_samples
-from gristmill.run.scatter import run_scatter
-from gristmill.run.sift import run_sift
-from gristmill.run.stages import CENSUS, KEYS, PACK, ROWS, SCATTER, SIFT, SURVEY, Stages, stages_of
-from gristmill.run.survey import run_survey
+from gristmill.run.pipeline import CENSUS, KEYS, PACK, ROWS, SCATTER, SIFT, SURVEY, Stages, stages_of
+from gristmill.run.stages.census import run_census
+from gristmill.run.stages.gather import run_gather
+from gristmill.run.stages.keys import run_keys
+from gristmill.run.stages.pack import run_pack
+from gristmill.run.stages.rows import run_rows
+from gristmill.run.stages.samples import run_samples
+from gristmill.run.stages.scatter import run_scatter
+from gristmill.run.stages.sift import run_sift
+from gristmill.run.stages.survey import run_survey
 from gristmill.spec.barrier import Barrier
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord

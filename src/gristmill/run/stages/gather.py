@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Self, cast
 import numpy as np
 
 from gristmill.run.context import Context, Work, file_info
-from gristmill.run.pack import HashingStream
-from gristmill.run.scatter import bodies_of
+from gristmill.run.stages.pack import HashingStream
+from gristmill.run.stages.scatter import bodies_of
 from gristmill.shards.extents import renamed
 from gristmill.shards.scattered import read_scattered
 from gristmill.shards.spool import SpoolReader

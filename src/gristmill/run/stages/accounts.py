@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gristmill.run.context import Work
-from gristmill.run.earlier import Fates
+from gristmill.run.stages.earlier import Fates
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import CHANGES, Drop, Outcome, Sample

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.layout import Layout, stem
+from gristmill.run.pipeline import SAMPLES, SIFT
 from gristmill.run.queue import TaskQueue
-from gristmill.run.stages import SAMPLES, SIFT
 from gristmill.spec.errors import Busy
 from gristmill.storage.leases import Leases
 

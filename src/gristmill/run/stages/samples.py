@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 
 from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
-from gristmill.run.accounts import Tried, account, fates_in_order
 from gristmill.run.context import Context, Work, file_info
-from gristmill.run.earlier import Fates, fate_of, known_before, take_over
 from gristmill.run.isolate import Suspects, row_of
-from gristmill.run.lines import rows_in
-from gristmill.run.rows import ROW_COLUMN, fetch_input
+from gristmill.run.stages.accounts import Tried, account, fates_in_order
+from gristmill.run.stages.earlier import Fates, fate_of, known_before, take_over
+from gristmill.run.stages.lines import rows_in
+from gristmill.run.stages.rows import ROW_COLUMN, fetch_input
 from gristmill.shards.samples import encode_sample
 from gristmill.shards.spool import SpoolEntry, SpoolWriter
 from gristmill.spec.fate import Fate

@@ -5,26 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gristmill.run.context import Context, Work, file_info
-from gristmill.run.layout import stem
-from gristmill.shards.samples import decode_sample
+from gristmill.run.indexes import attempt_of, index_at, spool_of
 from gristmill.shards.spool import SpoolReader
 from gristmill.spec.barrier import Attempt, Barrier, Slice
 from gristmill.spec.errors import DamagedOutput
-from gristmill.spec.reasons import Reason
-from gristmill.spec.task import Role, ShardInfo, Task
+from gristmill.spec.task import Role, Task
 from gristmill.storage.files import whole_file
 
-__all__ = ["HashingStream", "kept_attempts", "run_pack", "sizes_of"]
-
-_LINES_AT_ONCE = 256
+__all__ = ["HashingStream", "run_pack"]
 
 
 def run_pack(step: Barrier, task: Task, context: Context, work: Work) -> None:
@@ -41,56 +34,6 @@ def run_pack(step: Barrier, task: Task, context: Context, work: Work) -> None:
     step.apply(slices, ShardBox(task, context, work))
 
 
-def sizes_of(folder: Path, index: ShardInfo) -> list[int]:
-    """Stored bytes of each kept sample of an index, in order."""
-    table = _index(folder / index.path)
-    sizes: list[int] = table.filter(pa.compute.is_null(table["reason"]))["size_bytes"].to_pylist()
-    return sizes
-
-
-def kept_attempts(index: Path, positions: Any) -> Iterator[Attempt]:
-    """Samples of a crawl task by their positions among those kept, in any order.
-
-    Args:
-        index: Its index; the spool stands beside it.
-        positions: Integers, shape (samples,).
-    """
-    table = _index(index)
-    table = table.filter(pa.compute.is_null(table["reason"])).take(pa.array(positions))
-    with SpoolReader(_spool_of(index)) as spool:
-        for batch in table.to_batches(max_chunksize=_LINES_AT_ONCE):
-            for line in batch.to_pylist():
-                yield _attempt(line, spool)
-
-
-def _spool_of(index: Path) -> Path:
-    return index.with_name(f"{stem(index)}.spool")
-
-
-def _index(path: Path) -> Any:
-    """A crawl task's index, as it is now: where its spool was lost, both were written anew."""
-    crawled = path.with_name(f"{stem(path)}.index.parquet")
-    found = (path.stat(), crawled.stat())
-    return _read_index(path, crawled, tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found))
-
-
-@lru_cache(maxsize=2)
-def _read_index(path: Path, crawled: Path, _versions: tuple[tuple[int, int, int], ...]) -> Any:
-    """Slices of an index go to at most two neighbouring shards."""
-    table = pq.read_table(path)
-    return table if path == crawled else _with_places(table, pq.read_table(crawled, columns=["media"]))
-
-
-def _with_places(sifted: Any, crawled: Any) -> Any:
-    """A sifted index with the places of media in the spool as they are now: it may have been written anew since."""
-    media = [
-        [place for place in places if place["name"] in {kept["name"] for kept in own}] if own else []
-        for own, places in zip(sifted["media"].to_pylist(), crawled["media"].to_pylist(), strict=True)
-    ]
-    at = sifted.schema.get_field_index("media")
-    return sifted.set_column(at, sifted.schema.field(at), pa.array(media, sifted.schema.field(at).type))
-
-
 class ShardBox:
     """A :class:`gristmill.spec.step.PackBox` over indexes and spools."""
 
@@ -101,12 +44,12 @@ class ShardBox:
     def attempts(self, piece: Slice) -> Iterator[Attempt]:
         """See :class:`gristmill.spec.step.PackBox`."""
         path = self._context.folder / piece.shard.path
-        table = _index(path)
+        table = index_at(path)
         start, stop = _bounds(table, piece)
-        with SpoolReader(_spool_of(path)) as spool:
+        with SpoolReader(spool_of(path)) as spool:
             for line in table.slice(start, stop - start).to_pylist():
                 self._context.check_stop()
-                yield _attempt(line, spool)
+                yield attempt_of(line, spool)
                 self._done += 1
                 self._context.report(self._task, self._done, self._work.samples_in, {}, 0)
 
@@ -170,10 +113,3 @@ def _bounds(table: Any, piece: Slice) -> tuple[int, int]:
     start = 0 if piece.start == 0 else kept[piece.start]
     stop = table.num_rows if piece.stop >= len(kept) else kept[piece.stop]
     return start, stop
-
-
-def _attempt(line: dict[str, Any], spool: SpoolReader) -> Attempt:
-    sample = decode_sample(line["sample"]) if line["sample"] else None
-    reason = Reason(line["reason"]) if line["reason"] else None
-    bodies = {m["name"]: spool.body(m["offset"], m["size"], m["crc32"]) for m in line["media"]}
-    return Attempt(key=line["key"] or "", sample=sample, reason=reason, bodies=bodies)

@@ -1,4 +1,4 @@
-"""A census: counted once all crawl tasks of a round are done, over the fates of all rounds so far.
+"""The tasks of a census: counted once all crawl tasks of a round are done, over the fates of all rounds so far.
 
 Where its verdict decides (``Census.decisive``), each crawl task's samples are sifted by it before they are packed;
 else it is counted at the very end, and only told.
@@ -6,20 +6,13 @@ else it is counted at the very end, and only told.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-import pyarrow.parquet as pq
+from collections.abc import Callable
 
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.context import Context, Work, file_info
-from gristmill.run.stages import CENSUS, SIFT, Stages
-from gristmill.spec.errors import RecipeError
+from gristmill.run.pipeline import CENSUS, SIFT, Stages
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
-from gristmill.storage.files import whole_file
 
-__all__ = ["Censuses", "run_census"]
+__all__ = ["Censuses"]
 
 
 class Censuses:
@@ -103,36 +96,3 @@ class Censuses:
     def complete(self) -> bool:
         """Nothing of it is left to be done."""
         return all(task_id in self._ledger.records for task_id in self.tasks)
-
-
-def run_census(stages: Stages, task: Task, context: Context, work: Work) -> None:
-    """Count over all fates; write the verdict.
-
-    Raises:
-        RecipeError: The recipe counts nothing.
-    """
-    step, layout = stages.census, context.layout
-    if step is None:
-        raise RecipeError("there is no step that counts")
-    scratch, path = layout.scratch(task), layout.verdict(task)
-    shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
-    scratch.mkdir(parents=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        verdict, work.survey = step.tally(lambda: _fates(task.inputs, step.columns, task, context), scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    with whole_file(path) as stream:
-        pq.write_table(verdict, stream, compression="zstd")
-    work.outputs.append(file_info(layout, path, "verdict", verdict.num_rows))
-
-
-def _fates(
-    indexes: Sequence[ShardInfo], columns: Sequence[str], task: Task, context: Context
-) -> Iterator[Any]:
-    """The fates beside the indexes, a batch at a time."""
-    for done, index in enumerate(indexes):
-        context.check_stop()
-        context.report(task, done, len(indexes), {}, 0)
-        with pq.ParquetFile(context.layout.fates_beside(index)) as file:
-            yield from file.iter_batches(columns=list(columns))

@@ -16,7 +16,7 @@ from gristmill.ledger.begun import InputFile
 from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.layout import Layout
-from gristmill.run.tables import InputTable, fetch_input
+from gristmill.run.stages.tables import InputTable, fetch_input
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import LINE_OFFSET, SurveyStep, TableStep
 from gristmill.spec.task import ShardInfo, Task

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.stages import PACK
+from gristmill.run.pipeline import PACK
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.shards.wids import wids_index
 from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError

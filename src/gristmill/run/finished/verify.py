@@ -15,7 +15,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.media.errors import Undecodable
 from gristmill.media.image import decodes
 from gristmill.run.layout import Layout
-from gristmill.run.stages import PACK
+from gristmill.run.pipeline import PACK
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, TaskRecord

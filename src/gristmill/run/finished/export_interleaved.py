@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from gristmill.run.export import Exported, check_folder, shard_samples
-from gristmill.run.export_vila import Manner
+from gristmill.run.finished.export import Exported, check_folder, shard_samples
+from gristmill.run.finished.export_vila import Manner
 from gristmill.shards.interleaved import InterleavedWriter, interleaved_row, made_of
 from gristmill.shards.lossless import loads
 from gristmill.shards.unfit import Unfit

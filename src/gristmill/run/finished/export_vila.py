@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gristmill.run.export import Exported, check_folder, shard_samples
+from gristmill.run.finished.export import Exported, check_folder, shard_samples
 from gristmill.shards.lossless import loads
 from gristmill.shards.unfit import Unfit
 from gristmill.shards.vila import PickledList, part_names, stamp_of

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
 from gristmill.run.context import Context, Work, file_info
-from gristmill.run.samples import INDEX_SCHEMA, content_digest
-from gristmill.run.stages import Stages
+from gristmill.run.pipeline import Stages
+from gristmill.run.stages.samples import INDEX_SCHEMA, content_digest
 from gristmill.shards.samples import decode_sample, encode_sample
 from gristmill.spec.barrier import Census
 from gristmill.spec.errors import RecipeError

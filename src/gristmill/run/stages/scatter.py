@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info
-from gristmill.run.pack import kept_attempts
+from gristmill.run.indexes import kept_attempts
 from gristmill.shards.extents import find_extents
 from gristmill.shards.samples import sample_parts
 from gristmill.shards.scattered import ROW, write_scattered

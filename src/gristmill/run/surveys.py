@@ -1,4 +1,4 @@
-"""Surveys: what a step over tables must know of every annotation file before it chooses rows in any.
+"""The tasks of a survey: what a step over tables must know of every annotation file before it chooses rows in any.
 
 Each file's survey is a task; its record holds what was found. Any process may do any of them, so that a process
 with a share of the files (``--tasks``) need not wait for others that may never start.
@@ -10,15 +10,12 @@ from collections.abc import Callable, Sequence
 
 from gristmill.ledger.begun import InputFile
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.context import Context, Work
-from gristmill.run.stages import SURVEY, Stages
-from gristmill.run.tables import InputTable
-from gristmill.spec.errors import RecipeError
+from gristmill.run.pipeline import SURVEY, Stages
 from gristmill.spec.sample import Json
-from gristmill.spec.step import SurveyStep, TableStep
+from gristmill.spec.step import SurveyStep
 from gristmill.spec.task import ShardInfo, Task
 
-__all__ = ["Surveys", "run_survey"]
+__all__ = ["Surveys"]
 
 
 class Surveys:
@@ -62,18 +59,3 @@ class Surveys:
             found = [self._ledger.records[task.id].survey for task in self.tasks]
             self._decisions = self._step.decide(found)
         return self._decisions[position]
-
-
-def run_survey(step: TableStep, task: Task, context: Context, work: Work) -> None:
-    """Look at one annotation file.
-
-    Raises:
-        RecipeError: The step surveys nothing.
-    """
-    if not isinstance(step, SurveyStep):
-        raise RecipeError(f"{step.name} surveys nothing; no survey task can stand for it")
-    file = InputTable(context.inputs[task.number[1]], context, work)
-    try:
-        work.survey = step.survey(file)
-    finally:
-        file.close()

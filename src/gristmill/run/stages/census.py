@@ -1,0 +1,50 @@
+"""A census: counted over the fates of all crawl tasks so far."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from gristmill.run.context import Context, Work, file_info
+from gristmill.run.pipeline import Stages
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.task import ShardInfo, Task
+from gristmill.storage.files import whole_file
+
+__all__ = ["run_census"]
+
+
+def run_census(stages: Stages, task: Task, context: Context, work: Work) -> None:
+    """Count over all fates; write the verdict.
+
+    Raises:
+        RecipeError: The recipe counts nothing.
+    """
+    step, layout = stages.census, context.layout
+    if step is None:
+        raise RecipeError("there is no step that counts")
+    scratch, path = layout.scratch(task), layout.verdict(task)
+    shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
+    scratch.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        verdict, work.survey = step.tally(lambda: _fates(task.inputs, step.columns, task, context), scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    with whole_file(path) as stream:
+        pq.write_table(verdict, stream, compression="zstd")
+    work.outputs.append(file_info(layout, path, "verdict", verdict.num_rows))
+
+
+def _fates(
+    indexes: Sequence[ShardInfo], columns: Sequence[str], task: Task, context: Context
+) -> Iterator[Any]:
+    """The fates beside the indexes, a batch at a time."""
+    for done, index in enumerate(indexes):
+        context.check_stop()
+        context.report(task, done, len(indexes), {}, 0)
+        with pq.ParquetFile(context.layout.fates_beside(index)) as file:
+            yield from file.iter_batches(columns=list(columns))

@@ -1,0 +1,26 @@
+"""A survey: what a step over tables must know of one annotation file before it chooses rows in any."""
+
+from __future__ import annotations
+
+from gristmill.run.context import Context, Work
+from gristmill.run.stages.tables import InputTable
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.step import SurveyStep, TableStep
+from gristmill.spec.task import Task
+
+__all__ = ["run_survey"]
+
+
+def run_survey(step: TableStep, task: Task, context: Context, work: Work) -> None:
+    """Look at one annotation file.
+
+    Raises:
+        RecipeError: The step surveys nothing.
+    """
+    if not isinstance(step, SurveyStep):
+        raise RecipeError(f"{step.name} surveys nothing; no survey task can stand for it")
+    file = InputTable(context.inputs[task.number[1]], context, work)
+    try:
+        work.survey = step.survey(file)
+    finally:
+        file.close()
