@@ -192,6 +192,24 @@ def test_a_part_that_cannot_be_prepared_does_not_stop_the_others(world, tmp_path
     assert not (tmp_path / "mine").exists()
 
 
+def test_a_finished_part_below_what_is_expected_is_said_each_time(world, tmp_path):
+    base, given = world
+    sums = tmp_path / "train_use.jsonl"
+    lines = [json.dumps({"query": f"{n}?", "response": "" if n % 4 else "0"}) + "\n" for n in range(40)]
+    sums.write_text("".join(lines))
+    given = [word.replace(str(base / "train_use.jsonl"), str(sums)) for word in given]
+    short = "gsm8k-screl: 25.0% of 40 samples were kept, fewer than the 99% that the recipe expects"
+    for again in (False, True):
+        done = gristmill("run", base / "mine.py", "--out", tmp_path, *given, code=3)
+        assert ("gsm8k-screl 2026.11.1 is finished: 10 samples" in done.stderr) is again
+        assert "all is mixed, but:" in done.stderr
+        assert short in done.stderr
+        assert "gristmill retry" not in done.stderr
+        assert manifest(tmp_path / "mine")["counts"]["packed"] == TEXTS + 10
+    alone = ("run", "gsm8k-screl", "--out", tmp_path, "--source", f"annotations={sums}", "--workers", "0")
+    assert short in gristmill(*alone, code=3).stderr
+
+
 def test_what_another_run_held_and_has_finished_is_mixed(world, tmp_path, monkeypatch):
     def held(*given):
         raise Busy("another run holds it")

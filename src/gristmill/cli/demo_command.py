@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import circumstances, circumstances_of, default_workers, recipe_loader
+from gristmill.cli.options import circumstances
 
 
 @click.command("demo")
@@ -92,20 +92,10 @@ def _make_room(out: Path, keep: bool) -> None:
 
 def _run(name: str, out: Path, settings: Mapping[str, str], copies: Mapping[str, str]) -> None:
     from gristmill.cli.finish import run_and_tell
-    from gristmill.run.begin import Job
+    from gristmill.cli.jobs import recipe_job
 
-    given = dict(settings)
     polite = circumstances("https://example.org/demo", True, False, None, None)
-    manners = circumstances_of(recipe_loader(name)(), {**polite, **QUICK})
-    job = Job(
-        load=recipe_loader(name, None, {**given, **manners}),
-        reference=name,
-        folder=out / name,
-        settings=given,
-        manners=manners,
-        replaced=copies,
-        workers=default_workers(),
-    )
+    job = recipe_job(name, out, sources=copies, settings=settings, manners={**polite, **QUICK})
     run_and_tell(job, as_json=False)
 
 

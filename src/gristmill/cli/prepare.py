@@ -13,9 +13,10 @@ import click
 
 from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
-from gristmill.cli.options import circumstances_of, default_workers, recipe_loader
+from gristmill.cli.options import recipe_loader
 from gristmill.spec.errors import Busy, Incomplete, UsageError
 from gristmill.spec.mixture import Mixture, Part
+from gristmill.spec.recipe import Recipe
 
 __all__ = ["prepare_and_mix"]
 
@@ -130,33 +131,36 @@ def _prepare(
     only: int | None,
     workers: int | None,
 ) -> None:
-    """Run one recipe, unless its dataset is finished and was made by the same recipe and settings."""
+    """Run one recipe, unless its dataset is finished and was made by the same recipe and settings.
+
+    Raises:
+        Incomplete: It kept less than it expects; said anew each time, as by a run of the recipe alone.
+    """
     from gristmill.cli.finish import run_and_tell
-    from gristmill.run.begin import Job
+    from gristmill.cli.jobs import recipe_job
     from gristmill.run.mixture_parts import read_manifest
 
-    recipe = recipe_loader(part.name)()
-    manners = circumstances_of(recipe, manners)
-    folder = out / recipe.public_name
-    done = read_manifest(folder)
-    same = done and (done["version"], done["settings"], done["only"]) == (
-        recipe.version,
-        dict(settings),
-        only,
+    job = recipe_job(
+        part.name, out, sources=sources, settings=settings, manners=manners, only=only, workers=workers
     )
-    if done and done["complete"] and same:
+    recipe = job.load()
+    done = read_manifest(job.folder)
+    wanted = (recipe.version, dict(settings), only)
+    if done and done["complete"] and (done["version"], done["settings"], done["only"]) == wanted:
         click.echo(
             f"{part.name} {recipe.version} is finished: {done['counts']['packed']:,} samples", err=True
         )
+        _check_again(job.folder, recipe)
         return
-    job = Job(
-        load=recipe_loader(part.name, None, {**settings, **manners}),
-        reference=part.name,
-        folder=folder,
-        settings=settings,
-        manners=manners,
-        replaced=sources,
-        only=only,
-        workers=default_workers() if workers is None else workers,
-    )
     run_and_tell(job, as_json=False)
+
+
+def _check_again(folder: Path, recipe: Recipe) -> None:
+    """A finished part is passed over, but not what it lacks."""
+    from gristmill.cli.expected import check_expected
+    from gristmill.run.drive import Ended
+    from gristmill.run.reopen import open_dataset
+
+    opened = open_dataset(folder)
+    ended = Ended(recipe=recipe, begun=opened.begun, folder=folder, complete=True)
+    check_expected(ended, opened.ledger)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from gristmill.cli.options import (
     circumstances,
-    circumstances_of,
-    default_workers,
     json_option,
     manner_options,
     pairs,
     parse_span,
-    recipe_loader,
     run_options,
 )
 from gristmill.spec.errors import UsageError
@@ -66,8 +64,8 @@ def command(
     """
     from gristmill import mixtures, recipes
     from gristmill.cli.finish import last_stage, run_and_tell
+    from gristmill.cli.jobs import recipe_job
     from gristmill.cli.many import for_each
-    from gristmill.run.begin import Job
 
     if name == "crawl":
         raise UsageError("a list of URLs is crawled with: gristmill crawl URLS --out DIR")
@@ -81,22 +79,17 @@ def command(
         return
 
     def run_one(name: str) -> None:
-        own = circumstances_of(recipe_loader(name)(), manners)
-        load = recipe_loader(name, None, {**given, **own})
-        recipe = load()
-        job = Job(
-            load=load,
-            reference=str(Path(name).resolve()) if name.endswith(".py") else name,
-            folder=out / recipe.public_name,
+        job = recipe_job(
+            name,
+            out,
+            sources=replaced,
             settings=given,
-            manners=own,
-            replaced=replaced,
+            manners=manners,
             only=only,
+            workers=workers,
             span=parse_span(tasks),
-            last=last_stage(recipe, to_step),
-            workers=default_workers() if workers is None else workers,
         )
-        run_and_tell(job, as_json=as_json)
+        run_and_tell(replace(job, last=last_stage(job.load(), to_step)), as_json=as_json)
 
     members = recipes.members(name)
     _check_copies(name, members, replaced)

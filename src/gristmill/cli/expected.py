@@ -1,0 +1,72 @@
+"""Whether a finished dataset holds what its recipe expects, and what may help where it does not."""
+
+from __future__ import annotations
+
+from gristmill.ledger.funnel import Funnel, funnel
+from gristmill.ledger.healing import healing
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.totals import total
+from gristmill.run.drive import Ended
+from gristmill.run.pipeline import ROWS, SAMPLES
+from gristmill.spec.errors import Incomplete
+
+__all__ = ["check_expected"]
+
+
+def check_expected(ended: Ended, ledger: Ledger) -> None:
+    """Look whether a complete dataset holds what its recipe expects; one that is not complete may still come to it.
+
+    Raises:
+        Incomplete: It holds less, or nothing at all.
+    """
+    totals = total(ledger.records.values())
+    samples = totals.stage(SAMPLES)
+    if not ended.complete:
+        return
+    if not samples.samples_in:
+        _check_any_chosen(ended, totals.stage(ROWS).samples_in)
+        return
+    share = samples.kept / samples.samples_in
+    if share < ended.recipe.expect.kept_share or not samples.kept:
+        raise Incomplete(
+            f"{ended.recipe.public_name}: {share:.1%} of {samples.samples_in:,} samples were kept"
+            f"{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. Look at "
+            f"{ended.folder / 'report.html'}{_advice(ended, funnel(totals, ended.begun))}"
+        )
+
+
+def _advice(ended: Ended, levels: Funnel) -> str:
+    """What may help: asking again for what may come back, a mirror for what is gone, other annotations."""
+    found = healing(levels)
+    crawls = [step for step in ended.recipe.steps if step.name == "crawl"]
+    if crawls or found.may:
+        mirrored = all(getattr(step, "mirror", None) for step in crawls)
+        return "\n".join([".", *found.sentences(str(ended.folder), mirrored=mirrored)])
+    return " and at the rows that it names: the annotations may be others than the recipe was written for."
+
+
+def _check_any_chosen(ended: Ended, rows: int) -> None:
+    if not rows and not ended.begun.parts:
+        published = any(source.rows for source in ended.recipe.sources)
+        raise Incomplete(
+            f"{ended.recipe.public_name}: there is no row at all in {_places(ended)}. "
+            + (
+                "That is not what upstream published; fetch it again, or name another with --source, in another "
+                "folder."
+                if published
+                else "Name another, with another folder to write into."
+            )
+        )
+    if rows:
+        raise Incomplete(
+            f"{ended.recipe.public_name}: none of {rows:,} rows was chosen. Why not stands in "
+            f"{ended.folder / 'fates'} and in {ended.folder / 'report.html'}."
+        )
+
+
+def _places(ended: Ended) -> str:
+    return ", ".join(file.path or file.name for file in ended.begun.inputs[:3])
+
+
+def _expected(share: float) -> str:
+    return f", fewer than the {share:.0%} that the recipe expects" if share else ""

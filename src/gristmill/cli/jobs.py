@@ -1,0 +1,53 @@
+"""What a person asked for, as the job of one recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gristmill.cli.options import circumstances_of, default_workers, recipe_loader
+from gristmill.run.begin import Job
+
+__all__ = ["recipe_job"]
+
+
+def recipe_job(
+    name: str,
+    out: Path,
+    *,
+    sources: Mapping[str, str],
+    settings: Mapping[str, str],
+    manners: Mapping[str, str],
+    only: int | None = None,
+    workers: int | None = None,
+    span: tuple[int, int] | None = None,
+) -> Job:
+    """The job of preparing one recipe under ``out``.
+
+    Args:
+        name: Of the recipe, or the path of its file.
+        out: Where datasets go; this one into a folder of its own name.
+        sources: Source key to a copy or mirror.
+        settings: ``STEP.FIELD`` to value, as typed.
+        manners: Settings that say how; those of steps that the recipe does not have are left out.
+        only: So many rows of each file.
+        workers: Processes; one per core if None.
+        span: Positions of annotation files.
+
+    Raises:
+        UnknownName: No such recipe, step or setting.
+        UsageError: A setting has a wrong value.
+    """
+    own = circumstances_of(recipe_loader(name)(), manners)
+    load = recipe_loader(name, None, {**settings, **own})
+    return Job(
+        load=load,
+        reference=str(Path(name).resolve()) if name.endswith(".py") else name,
+        folder=out / load().public_name,
+        settings=settings,
+        manners=own,
+        replaced=sources,
+        only=only,
+        span=span,
+        workers=default_workers() if workers is None else workers,
+    )
