@@ -76,3 +76,8 @@ def test_one_that_is_missing_does_not_stop_the_others(tmp_path):
     assert [one["exit_code"] for one in results.values()].count(0) == 13
     for name in results.keys() - {"m3it-gqa"}:
         assert (tmp_path / "out" / name / "shards" / "00000.tar").exists()
+
+
+def test_an_annotation_file_that_stays_until_its_pictures_are_read_counts_as_disk():
+    planned = json.loads(gristmill("plan", "m3it-docvqa", "--offline", "--json").stdout)
+    assert planned["disk_bytes"] == 2 * planned["shard_bytes"] + planned["fetch_bytes"] > 90e9

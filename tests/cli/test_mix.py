@@ -222,6 +222,9 @@ def test_what_another_run_held_and_has_finished_is_mixed(world, tmp_path, monkey
     assert caught.value.exit_code == 75
 
 
+PLANNED = ("text-flan", "m3it-docvqa")
+
+
 def test_list_show_and_plan(world):
     base, _ = world
     listed = gristmill("list").stdout
@@ -230,9 +233,25 @@ def test_list_show_and_plan(world):
     assert any(one["name"] == "vflan" for one in json.loads(gristmill("list", "--json").stdout))
     assert "text_flan_1m.pkl" in gristmill("show", "vflan").stdout
     assert len(json.loads(gristmill("show", "vflan", "--json").stdout)["parts"]) == 15
-    assert "15 parts" in gristmill("plan", "vflan").stdout
+    told = gristmill("plan", "vflan").stdout
+    assert "15 parts" in told
+    for word in ("open: no account needed", "requests", "annotations  ", "disk, at most  "):
+        assert word in told
     planned = json.loads(gristmill("plan", base / "mine.py", "--out", base / "data", "--json").stdout)
     assert planned["samples"] == TEXTS + SUMS
+    assert (planned["counted"], planned["fetch_bytes"]) == (True, 0)
+    whole = json.loads(gristmill("plan", "vflan", "--json").stdout)
+    alone = {name: json.loads(gristmill("plan", name, "--offline", "--json").stdout) for name in PLANNED}
+    of_parts = {part["part"]: part["plan"] for part in whole["parts"]}
+    assert [alone[name] for name in PLANNED] == [
+        {**of_parts[name], "disk_free_bytes": None} for name in PLANNED
+    ]
+    assert whole["fetch_bytes"] == sum(part["fetch_bytes"] for part in of_parts.values()) > 400e9
+    assert whole["disk_bytes"] > whole["shard_bytes"] + 2 * sum(part["bytes"] for part in whole["parts"])
+    fewer = json.loads(gristmill("plan", "vflan", "--set", "text-flan.sample.size=1000", "--json").stdout)
+    assert whole["samples"] - fewer["samples"] == 949_050
+    assert "no part is called so" in gristmill("plan", "vflan", "--set", "flan.sample.size=1", code=2).stderr
+    assert "no setting of shuffle" in gristmill("plan", "vflan", "--set", "shuffle.x=1", code=2).stderr
 
 
 def test_wrong_words(world, tmp_path):

@@ -23,6 +23,7 @@ def command(as_json: bool) -> None:
     """
     from gristmill import mixtures, recipes
     from gristmill.cli.mixture_cards import line, plain
+    from gristmill.ledger.words import size_text
 
     found = [recipes.find(name) for name in recipes.names()]
     mixed = [mixtures.find(name) for name in mixtures.names()]
@@ -35,7 +36,7 @@ def command(as_json: bool) -> None:
     click.echo(f"{'name':<{wide}}{'stage':<10}{'rows':>14}{'annotations':>13}  {'access':<8}{'license'}")
     for recipe in found:
         facts = _plain(recipe)
-        size = f"{facts['bytes'] / 1e9:,.1f} GB"
+        size = size_text(facts["bytes"])
         stages, access = ",".join(facts["stages"]), ",".join(facts["access"])
         click.echo(
             f"{facts['name']:<{wide}}{stages:<10}{facts['rows']:>14,}{size:>13}  {access:<8}{facts['license']}"

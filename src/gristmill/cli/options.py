@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -21,6 +22,7 @@ __all__ = [
     "default_workers",
     "json_option",
     "manner_options",
+    "of_part",
     "pairs",
     "parse_span",
     "recipe_loader",
@@ -124,6 +126,12 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"{option} {value}: expected KEY=VALUE")
         found[key] = text
     return found
+
+
+def of_part(part: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Of what is given for a mixture's parts, with their names or patterns in front, what is for this one."""
+    split = [(*key.partition("."), value) for key, value in given.items()]
+    return {rest: value for pattern, _, rest, value in split if rest and fnmatch.fnmatch(part, pattern)}
 
 
 def parse_span(text: str | None) -> tuple[int, int] | None:

@@ -36,7 +36,8 @@ def command(
 ) -> None:
     """What a run of NAME would fetch, ask for and write, and which access it needs. Moves nothing.
 
-    Of a mixture: which parts are finished in DIR, and what mixing them would write.
+    Of a mixture: which parts are finished in DIR, what those take that are not, by published figures, and what
+    mixing them would write.
 
     \b
     Example:
@@ -45,7 +46,7 @@ def command(
     """
     from gristmill import mixtures, recipes
     from gristmill.cli.many import for_each
-    from gristmill.cli.mixture_cards import PlannedMix, plan_mixture
+    from gristmill.cli.planned_mix import PlannedMix, plan_mixture
     from gristmill.ledger.words import size_text
     from gristmill.run.plan import Planned, plan
 
@@ -62,7 +63,11 @@ def command(
             click.echo(f"free on that disk  {free / 1e9:,.1f} GB{short}")
 
     if mixtures.is_mixture(name):
-        tell(plan_mixture(mixtures.find(name), out, pairs("--source", sources)))
+        from gristmill.cli.prepare import own_settings
+
+        mixture, replaced, changed = mixtures.find(name), pairs("--source", sources), pairs("--set", settings)
+        own_settings(mixture, name, replaced, changed)
+        tell(plan_mixture(mixture, out, replaced, changed, only))
         return
 
     planned: list[Planned] = []

@@ -13,12 +13,12 @@ import click
 
 from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
-from gristmill.cli.options import recipe_loader
+from gristmill.cli.options import of_part, recipe_loader
 from gristmill.spec.errors import Busy, Incomplete, UsageError
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.recipe import Recipe
 
-__all__ = ["prepare_and_mix"]
+__all__ = ["own_settings", "prepare_and_mix"]
 
 
 def prepare_and_mix(
@@ -51,16 +51,7 @@ def prepare_and_mix(
 
     mixture = mixtures.find(name)
     finished = {key: value for key, value in sources.items() if "." not in key}
-    own = {key: value for key, value in settings.items() if key.count(".") != 2}
-    for key in own:
-        if key.partition(".")[0] != mixture.shuffle.name:
-            raise UsageError(
-                f"--set {key}=...: a mixture's only step is {mixture.shuffle.name}. For a part, its name comes in "
-                f"front: --set {mixture.parts[0].name}.STEP.FIELD=VALUE"
-            )
-    recipe_loader(name, None, own)()  # a wrong setting shows before anything is prepared
-    _check_patterns(mixture, "--source", [key.partition(".")[0] for key in sources])
-    _check_patterns(mixture, "--set", [key.partition(".")[0] for key in settings if key not in own])
+    own = own_settings(mixture, name, sources, settings)
     _check_finished(mixture, out, finished, name)
     short: list[str] = []
     parts = {part.name: part for part in mixture.parts if part.name not in finished}
@@ -68,7 +59,7 @@ def prepare_and_mix(
     def prepare(name: str) -> None:
         part = parts[name]
         try:
-            _prepare(part, out, _of(part, sources), _of(part, settings), manners, only, workers)
+            _prepare(part, out, of_part(name, sources), of_part(name, settings), manners, only, workers)
         except Incomplete as err:
             if not _is_finished(part, out):
                 raise
@@ -85,6 +76,27 @@ def prepare_and_mix(
     mix(name, out, replaced=finished, settings=own, workers=workers, as_json=as_json)
     if short:
         raise Incomplete("all is mixed, but:\n" + "\n".join(short))
+
+
+def own_settings(
+    mixture: Mixture, name: str, sources: Mapping[str, str], settings: Mapping[str, str]
+) -> dict[str, str]:
+    """Of what was typed, the settings of the mixture itself; all of it is checked before anything is prepared.
+
+    Raises:
+        UsageError: A setting that it has not, or something for a part that it has not.
+    """
+    own = {key: value for key, value in settings.items() if key.count(".") != 2}
+    for key in own:
+        if key.partition(".")[0] != mixture.shuffle.name:
+            raise UsageError(
+                f"--set {key}=...: a mixture's only step is {mixture.shuffle.name}. For a part, its name comes in "
+                f"front: --set {mixture.parts[0].name}.STEP.FIELD=VALUE"
+            )
+    recipe_loader(name, None, own)()
+    _check_patterns(mixture, "--source", [key.partition(".")[0] for key in sources])
+    _check_patterns(mixture, "--set", [key.partition(".")[0] for key in settings if key not in own])
+    return own
 
 
 def _check_patterns(mixture: Mixture, option: str, patterns: list[str]) -> None:
@@ -108,12 +120,6 @@ def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], ty
     if finished:
         given = replace(mixture, parts=tuple(part for part in mixture.parts if part.name in finished))
         find_parts(given, out, finished, typed)
-
-
-def _of(part: Part, given: Mapping[str, str]) -> dict[str, str]:
-    """What is given for this part, without its name."""
-    split = [(*key.partition("."), value) for key, value in given.items()]
-    return {rest: value for pattern, _, rest, value in split if rest and fnmatch.fnmatch(part.name, pattern)}
 
 
 def _is_finished(part: Part, out: Path) -> bool:

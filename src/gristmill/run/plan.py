@@ -32,6 +32,10 @@ _ACCESS = {
 }
 
 
+_HELD_BYTES = 2 << 30
+"""What annotation files take up at most while they are read, where they are let go one by one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """The figures of a run. None where nothing is known; estimates are the recipe's.
@@ -135,6 +139,8 @@ def plan(
         fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)
         remote = sum(file.path is None for file in resolved.inputs)
         largest = max((file.size_bytes for file in resolved.inputs if file.path is None), default=0)
+    table = stages_of(recipe).table
+    held = largest if table is not None and table.keeps_source else min(largest, _HELD_BYTES)
     chosen = None if rows is None else _chosen(recipe, rows)
     if only is not None:
         chosen = min(only * files, chosen) if chosen is not None else only * files
@@ -157,7 +163,7 @@ def plan(
         requests=requests,
         receive_bytes=_times(_times(requests, expect.kept_share or 1.0), expect.received_bytes),
         shard_bytes=shards,
-        disk_bytes=None if shards is None else 2 * shards + min(largest, 2 << 30),
+        disk_bytes=None if shards is None else 2 * shards + held,
         remark=expect.remark,
         tasks_done=done,
         tasks_left=left,

@@ -1,0 +1,184 @@
+"""What ``plan`` says of a mixture: its parts as they lie on disk, and what those would take that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gristmill.cli.options import of_part, recipe_loader
+from gristmill.ledger.words import count_text, size_text
+from gristmill.run.plan import Planned, plan
+from gristmill.spec.mixture import Mixture, Part
+
+__all__ = ["PlannedMix", "plan_mixture"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedMix:
+    """The figures of a mixture. None where a part is missing of which nothing is known.
+
+    Attributes:
+        parts: For each part its state, its samples and the bytes of its shards, counted where it is finished and
+            otherwise estimated, and then also what preparing it takes.
+        samples: Of the mixture.
+        counted: All parts are finished: nothing is estimated.
+        access: What the sources of parts that are not finished ask for.
+        fetch_bytes: Annotations of those parts; at most.
+        fetch_requests: Requests for them; at least.
+        requests: Media to be asked for.
+        receive_bytes: What their answers will amount to.
+        shard_bytes: What the mixture's shards will amount to.
+        disk_bytes: Most that lies on disk at once beside what is there: the mixture's shards, and for parts that are
+            not finished their shards, as much again for media not yet packed, and the annotation files of one part.
+    """
+
+    name: str
+    version: str
+    parts: list[dict[str, Any]]
+    samples: int | None
+    counted: bool
+    access: list[str]
+    fetch_bytes: int
+    fetch_requests: int
+    requests: int | None
+    receive_bytes: int | None
+    shard_bytes: int | None
+    disk_bytes: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        lines = [f"{self.name} {self.version}"]
+        for part in self.parts:
+            said = part["state"]
+            if part["samples"] is not None:
+                about = "" if part["finished"] else "about "
+                said += f"; {about}{part['samples']:,} samples, {size_text(part['bytes'])}"
+            lines.append(f"part {part['part']:<32} {said}")
+        missing = [part["part"] for part in self.parts if not part["finished"]]
+        if missing:
+            lines += [f"access             {needed}" for needed in self.access]
+            lines.append(
+                f"annotations        {size_text(self.fetch_bytes)} to fetch at most, in about "
+                f"{count_text(self.fetch_requests, 'request')}"
+            )
+            if self.requests != 0:
+                lines.append(
+                    f"requests           {_known(self.requests)}, about {_size(self.receive_bytes)} to receive"
+                )
+        about = "" if self.counted else "about "
+        lines.append(f"samples            {about}{_known(self.samples)}")
+        lines.append(f"shards             about {_size(self.shard_bytes)}")
+        lines.append(
+            f"disk, at most      about {_size(self.disk_bytes)} more, with all parts"
+            if missing
+            else f"disk               about {_size(self.disk_bytes)} more; twice that with shuffle.copy=true"
+        )
+        if missing:
+            lines.append(
+                f"to be prepared     {count_text(len(missing), 'part')}, by published figures; all by gristmill run "
+                f"{self.name} --out DIR; what each takes: gristmill plan {missing[0]}"
+            )
+        return lines
+
+
+def plan_mixture(
+    mixture: Mixture,
+    out: Path | None,
+    sources: Mapping[str, str],
+    settings: Mapping[str, str],
+    only: int | None,
+) -> PlannedMix:
+    """What a run of the mixture would fetch and write, by the manifests of the parts that are there.
+
+    Args:
+        mixture: Names its parts.
+        out: The folder that holds the datasets, if there is one.
+        sources: ``PART`` to the folder of a finished dataset; ``PART.KEY`` to a copy of one of its sources.
+        settings: ``PART.STEP.FIELD`` of a part.
+        only: Rows per annotation file.
+
+    Raises:
+        GristmillError: As for a run: a wrong setting, a copy that cannot be read.
+    """
+    parts, plans = [], []
+    for part in mixture.parts:
+        found = _finished(part, out, sources)
+        if not found["finished"]:
+            recipe = recipe_loader(part.name, None, of_part(part.name, settings))()
+            planned = plan(recipe, of_part(part.name, sources), only=only, folder=None, offline=True)
+            kept = (
+                None if planned.samples is None else int(planned.samples * (recipe.expect.kept_share or 1.0))
+            )
+            found |= {"samples": kept, "bytes": planned.shard_bytes, "plan": planned.as_dict()}
+            plans.append(planned)
+        parts.append(found)
+    shard_bytes = _sum(
+        None if found["bytes"] is None else int(found["bytes"] * part.weight)
+        for part, found in zip(mixture.parts, parts, strict=True)
+    )
+    return PlannedMix(
+        name=mixture.public_name,
+        version=mixture.version,
+        parts=parts,
+        samples=_sum(
+            None if found["samples"] is None else part.taken(found["samples"])
+            for part, found in zip(mixture.parts, parts, strict=True)
+        ),
+        counted=not plans,
+        access=sorted({needed for planned in plans for needed in planned.access.values()}),
+        fetch_bytes=sum(planned.fetch_bytes for planned in plans),
+        fetch_requests=sum(planned.fetch_requests for planned in plans),
+        requests=_sum(planned.requests for planned in plans),
+        receive_bytes=_sum(planned.receive_bytes for planned in plans),
+        shard_bytes=shard_bytes,
+        disk_bytes=_sum([shard_bytes, _disk(plans)]),
+    )
+
+
+def _finished(part: Part, out: Path | None, sources: Mapping[str, str]) -> dict[str, Any]:
+    from gristmill.run.mixture_parts import place_of, read_manifest
+
+    folder = None if out is None and part.name not in sources else place_of(part, out or Path(), sources)
+    manifest = None if folder is None else read_manifest(folder)
+    found: dict[str, Any] = {
+        "part": part.name,
+        "weight": part.weight,
+        "folder": str(folder) if folder else None,
+        "finished": bool(manifest and manifest.get("complete")),
+    }
+    if manifest is None or not found["finished"]:
+        state = "not finished" if manifest else "not there" if folder else "to be prepared"
+        return {**found, "state": state, "samples": None, "bytes": None}
+    return {
+        **found,
+        "state": f"finished, version {manifest['version']}",
+        "samples": sum(shard["samples"] for shard in manifest["shards"]),
+        "bytes": sum(shard["size_bytes"] for shard in manifest["shards"]),
+    }
+
+
+def _disk(plans: Sequence[Planned]) -> int | None:
+    """Parts are prepared one after another: of their annotation files only one part's lie on disk."""
+    if any(planned.disk_bytes is None or planned.shard_bytes is None for planned in plans):
+        return None
+    held = max(((planned.disk_bytes or 0) - 2 * (planned.shard_bytes or 0) for planned in plans), default=0)
+    return held + sum(2 * (planned.shard_bytes or 0) for planned in plans)
+
+
+def _sum(values: Any) -> int | None:
+    found = list(values)
+    return None if None in found else sum(found)
+
+
+def _known(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _size(value: int | None) -> str:
+    return "unknown" if value is None else size_text(value)
