@@ -87,7 +87,7 @@ def total(records: Iterable[TaskRecord]) -> Totals:
         if len(hosts) > _HOSTS_COUNTED:
             hosts = defaultdict(int, Counter(hosts).most_common(_HOSTS_COUNTED // 2))
         if record.stage == "census":
-            totals.census = record.survey
+            totals.census = record.found
         notes.update(dict.fromkeys(record.notes))
         begun = record.finished_at - record.seconds
         totals.started_at = min(totals.started_at or begun, begun)

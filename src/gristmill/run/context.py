@@ -128,7 +128,7 @@ class Work:
     media: Counter[str] = field(default_factory=Counter)
     facts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
-    survey: Json = None
+    found: Json = None
 
 
 def file_info(layout: Layout, path: Path, role: Role, samples: int, digest: str | None = None) -> ShardInfo:

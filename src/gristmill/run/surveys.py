@@ -56,6 +56,6 @@ class Surveys:
     def decision(self, position: int) -> Json:
         """What holds for one file; call it only when none is missing."""
         if not self._decisions and isinstance(self._step, SurveyStep):
-            found = [self._ledger.records[task.id].survey for task in self.tasks]
+            found = [self._ledger.records[task.id].found for task in self.tasks]
             self._decisions = self._step.decide(found)
         return self._decisions[position]

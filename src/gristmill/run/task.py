@@ -53,7 +53,7 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
         finished_at=round(time.time(), 3),
         host=f"{socket.gethostname()}:{os.getpid()}",
         code_version=__version__,
-        survey=work.survey,
+        found=work.found,
     )
 
 

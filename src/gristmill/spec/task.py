@@ -85,7 +85,7 @@ class TaskRecord:
             medium that was asked for again is subtracted.
         facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image;
             ``most_media``, of a sample; ``repeated``, further copies; ``changes.WORD``, samples changed so.
-        survey: What a survey of an annotation file, or a census, found; None for other tasks.
+        found: What a survey of an annotation file, or a census, found; None for other tasks.
     """
 
     task_id: str
@@ -104,7 +104,7 @@ class TaskRecord:
     finished_at: float = 0.0
     host: str = ""
     code_version: str = ""
-    survey: Json = None
+    found: Json = None
 
     def __post_init__(self) -> None:
         if self.samples_in != self.kept + sum(self.dropped.values()):

@@ -31,7 +31,7 @@ def run_census(stages: Stages, task: Task, context: Context, work: Work) -> None
     scratch.mkdir(parents=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        verdict, work.survey = step.tally(lambda: _fates(task.inputs, step.columns, task, context), scratch)
+        verdict, work.found = step.tally(lambda: _fates(task.inputs, step.columns, task, context), scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     with whole_file(path) as stream:

@@ -21,6 +21,6 @@ def run_survey(step: TableStep, task: Task, context: Context, work: Work) -> Non
         raise RecipeError(f"{step.name} surveys nothing; no survey task can stand for it")
     file = InputTable(context.inputs[task.number[1]], context, work)
     try:
-        work.survey = step.survey(file)
+        work.found = step.survey(file)
     finally:
         file.close()
