@@ -47,10 +47,13 @@ def finished_shards(folder: Path, ledger: Ledger) -> list[ShardInfo]:
     Raises:
         Incomplete: None is finished.
     """
-    shards = [shard for record in ledger.stage(PACK) if (shard := record.output("shard")) is not None]
+    records = sorted(
+        ledger.stage(PACK), key=lambda record: record.number[2]
+    )  # by name, 100000 precedes 99999
+    shards = [shard for record in records if (shard := record.output("shard")) is not None]
     if not shards:
         raise Incomplete(f"{folder} has no finished shard yet; see `gristmill status {folder}`.")
-    return sorted(shards, key=lambda shard: shard.path)
+    return shards
 
 
 def shard_samples(folder: Path, shard: ShardInfo, *, check: bool = True) -> Iterator[ShardSample]:
