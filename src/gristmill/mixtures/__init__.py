@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import pkgutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from gristmill.spec.errors import RecipeError, UnknownName
 from gristmill.spec.mixture import Mixture
 from gristmill.spec.recipe import Recipe
+from gristmill.spec.registry import find_in, names_in
 
 __all__ = ["find", "is_mixture", "load", "names"]
 
 
 def names() -> list[str]:
     """Mixtures that come with Gristmill, as typed: dashes for underscores."""
-    found = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    return sorted(name.replace("_", "-") for name in found)
+    return names_in(__path__)
 
 
 def is_mixture(reference: str) -> bool:
@@ -42,22 +38,7 @@ def find(reference: str) -> Mixture:
         UnknownName: No such mixture or file.
         RecipeError: The file has no ``MIXTURE``, or it contradicts itself.
     """
-    if reference.endswith(".py"):
-        path = Path(reference)
-        spec = importlib.util.spec_from_file_location(f"gristmill_mixture_{path.stem}", path)
-        if not path.is_file() or spec is None or spec.loader is None:
-            raise UnknownName("mixture file", reference, ())
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    elif reference in names():
-        module = importlib.import_module(f"{__name__}.{reference.replace('-', '_')}")
-    else:
-        raise UnknownName("mixture", reference, tuple(names()))
-    mixture = getattr(module, "MIXTURE", None)
-    if not isinstance(mixture, Mixture):
-        raise RecipeError(f"{reference} has no MIXTURE: a mixture's file ends in MIXTURE = Mixture(...)")
-    return mixture
+    return find_in(sys.modules[__name__], reference, Mixture)
 
 
 def load(reference: str, settings: Mapping[str, str] | None = None) -> Recipe:

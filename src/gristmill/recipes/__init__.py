@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import pkgutil
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-from types import ModuleType
 
-from gristmill.spec.errors import RecipeError, UnknownName
+from gristmill.spec.errors import UnknownName
 from gristmill.spec.recipe import Recipe
+from gristmill.spec.registry import find_in, names_in
 from gristmill.spec.sample import Json
 
 __all__ = ["find", "groups", "load", "members", "names"]
@@ -19,8 +15,7 @@ __all__ = ["find", "groups", "load", "members", "names"]
 
 def names() -> list[str]:
     """Recipes that come with Gristmill, as typed: dashes for underscores."""
-    found = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    return sorted(name.replace("_", "-") for name in found)
+    return names_in(__path__)
 
 
 def find(reference: str) -> Recipe:
@@ -30,16 +25,7 @@ def find(reference: str) -> Recipe:
         UnknownName: No such recipe or file.
         RecipeError: The file has no ``RECIPE``, or it contradicts itself.
     """
-    if reference.endswith(".py"):
-        module = _from_file(Path(reference))
-    elif reference in names():
-        module = importlib.import_module(f"{__name__}.{reference.replace('-', '_')}")
-    else:
-        raise UnknownName("recipe", reference, tuple(names()))
-    recipe = getattr(module, "RECIPE", None)
-    if not isinstance(recipe, Recipe):
-        raise RecipeError(f"{reference} has no RECIPE: a recipe file ends in RECIPE = Recipe(...)")
-    return recipe
+    return find_in(sys.modules[__name__], reference, Recipe)
 
 
 def groups() -> dict[str, tuple[str, ...]]:
@@ -89,16 +75,3 @@ def load(
     else:
         recipe = find(reference)
     return recipe.with_settings(settings or {})
-
-
-def _from_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UnknownName("recipe file", str(path), ())
-    name = f"gristmill_recipe_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise RecipeError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module

@@ -1,0 +1,67 @@
+"""Recipes and mixtures by name: a file's name is its registration; or by the path of somebody's own file."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from gristmill.spec.errors import RecipeError, UnknownName
+
+__all__ = ["find_in", "names_in"]
+
+Found = TypeVar("Found")
+
+
+def names_in(folders: Iterable[str]) -> list[str]:
+    """Names of a package's public modules, as typed: dashes for underscores. None of them is imported.
+
+    Args:
+        folders: The package's ``__path__``.
+    """
+    found = (module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
+    return sorted(name.replace("_", "-") for name in found)
+
+
+def find_in(package: ModuleType, reference: str, kind: type[Found]) -> Found:
+    """What a module of a package holds under the name of its kind in capitals, or somebody's own file does.
+
+    Args:
+        package: Of modules that hold one each.
+        reference: A name that ``names_in`` lists, or a path that ends in ``.py``.
+        kind: ``Recipe`` or ``Mixture``: held as ``RECIPE`` or ``MIXTURE``.
+
+    Raises:
+        UnknownName: No such name or file.
+        RecipeError: There is no such thing in the file, or the file contradicts itself.
+    """
+    noun, name = kind.__name__.lower(), kind.__name__.upper()
+    known = names_in(package.__path__)
+    if reference.endswith(".py"):
+        module = _from_file(Path(reference), noun)
+    elif reference in known:
+        module = importlib.import_module(f"{package.__name__}.{reference.replace('-', '_')}")
+    else:
+        raise UnknownName(noun, reference, tuple(known))
+    found = getattr(module, name, None)
+    if not isinstance(found, kind):
+        raise RecipeError(f"{reference} has no {name}: a {noun} file ends in {name} = {kind.__name__}(...)")
+    return found
+
+
+def _from_file(path: Path, noun: str) -> ModuleType:
+    if not path.is_file():
+        raise UnknownName(f"{noun} file", str(path), ())
+    name = f"gristmill_{noun}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
