@@ -38,7 +38,9 @@ UNDOCUMENTED = {
     "total_s": "Seconds for one try of one URL, its redirects and its body included.",
     "verify_tls": "Refuse servers whose certificate does not verify.",
     "respect_opt_out": "Leave pictures alone whose `X-Robots-Tag` header says noai, noimageai, noml, noindex, "
-    "noimageindex or none, or whose other headers reserve them (`TDM-Reservation: 1`, `Content-Usage: train-ai=n`).",
+    "noimageindex or none, or whose other headers, or the files asked for, reserve them (`TDM-Reservation: 1`, "
+    "`Content-Usage: train-ai=n`, "
+    "`tdmrep`, `ai_txt`).",
     "codec_deadline_s": "Seconds after which a decoder is killed and its picture given up.",
 }
 """Settings whose field has no sentence of its own in the code."""

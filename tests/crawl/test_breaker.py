@@ -144,6 +144,25 @@ def test_a_network_that_comes_back_in_time_costs_nothing() -> None:
     assert sink.reasons == {None: 200}
 
 
+@pytest.mark.parametrize("names", [True, False], ids=["connections fail", "names fail"])
+def test_a_network_that_goes_down_is_noticed_by_robots_txt_too(names: bool) -> None:
+    net = Net(names_when_down=names)
+    settings = replace(SETTINGS, robots=True, tdmrep=True)
+    with pytest.raises(OursNotTheirs):
+        crawl(net, HOSTS, settings, after=(100, lambda: setattr(net, "up", False)))
+
+
+def test_what_robots_txt_could_not_be_asked_for_is_asked_anew_once_our_network_is_back() -> None:
+    net = Net()
+
+    def blip() -> None:
+        net.up = False
+        asyncio.get_running_loop().call_later(0.5, lambda: setattr(net, "up", True))
+
+    settings = replace(SETTINGS, robots=True, breaker_patience_s=5)
+    assert crawl(net, HOSTS, settings, after=(100, blip)).reasons == {None: 200}
+
+
 def test_hosts_that_are_really_dead_are_recorded_while_others_can_be_reached() -> None:
     net = Net(dead=set(HOSTS[20:]))
     assert crawl(net, HOSTS).reasons == {None: 20, Reason.CONNECT_FAILED: 180}

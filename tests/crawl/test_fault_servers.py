@@ -503,6 +503,14 @@ def test_opting_out() -> None:
         ("tdm-reservation:  1", "tdm-reservation=1"),
         ("Content-Usage: train-ai=n", "train-ai=n"),
         ("Content-Usage: search=y, Train-AI=N;x=1", "train-ai=n"),
+        ("CONTENT-USAGE: train-ai = n", "train-ai=n"),
+        ("Content-Usage: train-ai=y, train-genai=n", "train-genai=n"),
+        ("Content-Usage: ai=n", "ai=n"),
+        ("Content-Usage: search=n\r\nContent-Usage: train-ai=n", "train-ai=n"),
+        (
+            "TDM-Reservation: 0\r\nTDM-RESERVATION: 1\r\ntdm-policy: https://example.org/p.json",
+            "tdm-reservation=1",
+        ),
         ("X-Robots-Tag: noml", "noml"),
     ],
 )
@@ -517,7 +525,17 @@ def test_other_ways_of_opting_out(header: str, wanted: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["TDM-Reservation: 0", "TDM-Reservation: yes", "Content-Usage: train-ai=y", "Content-Usage: x"]
+    "header",
+    [
+        "TDM-Reservation: 0",
+        "TDM-Reservation: yes",
+        "TDM-Reservation: 11",
+        "TDM-Reservation:",
+        "Content-Usage: train-ai=y",
+        "Content-Usage: train-ai",
+        "Content-Usage: search=n",
+        "Content-Usage: x",
+    ],
 )
 def test_what_reserves_nothing(header: str) -> None:
     async def route(visit: Visit) -> None:

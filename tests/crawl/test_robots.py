@@ -163,7 +163,7 @@ def test_crawl_delay_is_kept_within_bounds() -> None:
 
 
 def test_a_refusal_that_was_the_servers_fault_is_forgotten_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gristmill.crawl.robots.FAILURE_KEPT_S", 0.2)
+    monkeypatch.setattr("gristmill.crawl.consent.FAILURE_KEPT_S", 0.2)
 
     async def main() -> None:
         async def healing(visit: Visit) -> None:

@@ -1,4 +1,4 @@
-"""robots.txt and a mirror in a whole run: what is marked where."""
+"""robots.txt, the other policy files, and a mirror in a whole run: what is marked where."""
 
 import json
 
@@ -9,7 +9,7 @@ from gristmill.shards.webdataset import read_samples
 
 
 def outcome(folder):
-    columns = ["row", "reason", "via", "final_url", "tries"]
+    columns = ["row", "reason", "via", "final_url", "tries", "opt_out", "detail"]
     fates = {row["row"]: row for batch in read_fates(folder / "fates", columns) for row in batch.to_pylist()}
     records = {}
     for shard in sorted((folder / "shards").glob("*.tar")):
@@ -46,3 +46,24 @@ def test_robots_txt_is_obeyed_in_a_run_only_if_so_set(web, tmp_path):
     fates, records = outcome(tmp_path / "obeying")
     assert [fates[row]["reason"] for row in range(3)] == [None, "robots", None]
     assert set(records) == {0, 2}
+
+
+def test_tdmrep_json_and_ai_txt_are_obeyed_in_a_run_only_if_so_set(web, tmp_path):
+    rules = [{"location": "/photo/2.*", "tdm-reservation": 1}]
+    web.put("/.well-known/tdmrep.json", json.dumps(rules).encode())
+    web.put("/ai.txt", b"User-Agent: *\nDisallow: *.png\n")
+    urls = [web.url(f"/photo/{name}?w=160") for name in ("1.jpg", "2.jpg", "3.png")]
+    place = write_list(tmp_path / "list.parquet", urls)
+    run_here(place, tmp_path / "plain")
+    assert web.hits["/.well-known/tdmrep.json"] == web.hits["/ai.txt"] == 0
+    run_here(place, tmp_path / "obeying", settings={"crawl.tdmrep": "true", "crawl.ai_txt": "true"})
+    assert web.hits["/.well-known/tdmrep.json"] == web.hits["/ai.txt"] == 1
+    fates, records = outcome(tmp_path / "obeying")
+    assert [fates[row]["reason"] for row in range(3)] == [None, "opted_out", "opted_out"]
+    assert [fates[row]["opt_out"] for row in range(3)] == [
+        None,
+        "tdmrep.json: tdm-reservation=1",
+        "ai.txt: disallow",
+    ]
+    assert "tdmrep.json: /photo/2.*" in fates[1]["detail"]
+    assert set(records) == {0}

@@ -39,7 +39,7 @@ class Answer:
     via: str | None = None
     """The mirror that the body came from, where it is not from the URL's own host."""
     opt_out: str | None = None
-    """Directives seen in ``X-Robots-Tag`` that are meant for us, whether obeyed or not."""
+    """Opt-outs seen that are meant for us, in headers and in the files asked for, whether obeyed or not."""
     retry_after_s: float | None = None
     """What the server asked for last, if it did."""
     bytes_received: int = 0

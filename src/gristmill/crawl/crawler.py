@@ -15,13 +15,13 @@ from gristmill.crawl.answer import Answer
 from gristmill.crawl.breaker import Breaker
 from gristmill.crawl.budget import ByteBudget
 from gristmill.crawl.client import Client, Exchange
+from gristmill.crawl.consent import Consent
 from gristmill.crawl.dns import Resolver
 from gristmill.crawl.guard import Refused, parse
 from gristmill.crawl.loop import end_all, room_for_sockets
 from gristmill.crawl.manners import Manners
 from gristmill.crawl.outcome import Outcomes
 from gristmill.crawl.probe import Probe
-from gristmill.crawl.robots import Robots
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.watch import Watch
@@ -94,7 +94,7 @@ class Crawler:
         self._most_waiting = max(0, min(self.settings.in_flight_slow, room - least))
         self._watch = Watch(self.settings, self._loop)
         self._client = Client(self.settings, self._resolver, self._watch)
-        self._robots = Robots(self.settings, self._client, self._budget, self._loop.time)
+        self._consent = Consent(self.settings, self._client, self._budget, self._loop.time)
         probe = Probe(self.settings, self._resolver)
         self._breaker = Breaker(self.settings, self, probe, self._loop.time)
         self._outcomes = Outcomes(
@@ -114,7 +114,7 @@ class Crawler:
         if self._timer is not None:
             self._timer.cancel()
         await self._breaker.close()
-        await self._robots.close()
+        await self._consent.close()
         self._watch.close()
         await self._client.close()
         await self._resolver.close()
@@ -320,6 +320,7 @@ class Crawler:
     def recovered(self) -> None:
         """Our network is back."""
         self._resolver.forget_failures()
+        self._consent.forget_failures()
         for host in self._schedule.hosts():
             self._manners.forgive(host)
         self._pump()
@@ -333,13 +334,13 @@ class Crawler:
             return Exchange(reason=item.refusal.reason, detail=item.refusal.detail)
         if host.closed_until_s > now_s and host.closed_because is not None:
             return Exchange(reason=host.closed_because[0], detail=host.closed_because[1])
-        if self.settings.robots:
-            refused, delay_s = await self._robots.refusal(item.target, partial(self._give_way, place))
-            host.gap_s = max(host.gap_s, delay_s)
-            if refused is not None:
-                if refused.reason is not Reason.ROBOTS:
-                    item.tries += 1  # else what may heal would be tried for ever
-                return refused
+        permission = await self._consent.permission(item.target, partial(self._give_way, place))
+        host.gap_s = max(host.gap_s, permission.delay_s)
+        item.opt_out.update(dict.fromkeys(permission.seen))
+        if permission.refusal is not None:
+            if permission.refusal.reason not in {Reason.ROBOTS, Reason.OPTED_OUT}:
+                item.tries += 1  # else what may heal would be tried for ever
+            return permission.refusal
         if item.hops == 0:
             item.tries += 1
             item.left_s = self.settings.total_s

@@ -47,8 +47,8 @@ def reservations(tdm: Iterable[str], usage: Iterable[str]) -> tuple[str, ...]:
 
     Args:
         tdm: The values of ``TDM-Reservation`` (W3C TDM Reservation Protocol): 1 reserves.
-        usage: The values of ``Content-Usage`` (IETF AIPREF drafts): a dictionary, of which ``train-ai=n`` and its
-            broader ``ai=n`` say no to training.
+        usage: The values of ``Content-Usage`` (IETF AIPREF drafts): a dictionary, of which ``train-ai=n``, its
+            narrower ``train-genai=n`` and its broader ``ai=n`` say no to training.
     """
     found: dict[str, None] = {}
     if any(value.strip() == "1" for value in tdm):
@@ -56,7 +56,7 @@ def reservations(tdm: Iterable[str], usage: Iterable[str]) -> tuple[str, ...]:
     for value in usage:
         for part in value.lower().split(","):
             name, _, said = part.partition(";")[0].partition("=")
-            if name.strip() in {"train-ai", "ai", "bots"} and said.strip() == "n":
+            if name.strip() in {"train-ai", "train-genai", "ai", "bots"} and said.strip() == "n":
                 found[f"{name.strip()}=n"] = None
     return tuple(found)
 

@@ -85,11 +85,17 @@ class CrawlSettings:
         "none",
         "tdm-reservation=1",
         "train-ai=n",
+        "train-genai=n",
         "ai=n",
     )
 
     robots: bool = False
     """Ask for each origin's robots.txt (RFC 9309) first, and leave alone what it disallows to us or to all."""
+    tdmrep: bool = False
+    """Ask for each origin's ``/.well-known/tdmrep.json`` (W3C TDM Reservation Protocol) first; what it reserves
+    counts as opted out."""
+    ai_txt: bool = False
+    """Ask for each origin's ``/ai.txt`` (Spawning) first; what it disallows to us or to all counts as opted out."""
     max_crawl_delay_s: float = 30.0
     """The longest ``Crawl-delay`` of a robots.txt that is obeyed; a longer one counts as this."""
 

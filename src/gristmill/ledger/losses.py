@@ -140,7 +140,7 @@ _EXPLAINED: Mapping[Reason, str] = {
     Reason.HTTP_4XX: "another refusal (4xx)",
     Reason.HTTP_5XX: "the server failed (5xx)",
     Reason.HTTP_OTHER: "another status",
-    Reason.OPTED_OUT: "the owner opted out (X-Robots-Tag)",
+    Reason.OPTED_OUT: "the owner opted out (a header, tdmrep.json or ai.txt)",
     Reason.ROBOTS: "disallowed by robots.txt",
     Reason.EMPTY: "the body is empty",
     Reason.NOT_AN_IMAGE: "something else than a picture came",

@@ -62,6 +62,8 @@ class Crawl(ShardStep):
     max_body_bytes: int = 32 << 20
     respect_opt_out: bool = True
     robots: bool = False
+    tdmrep: bool = False
+    ai_txt: bool = False
     mirror: str | None = None
 
     in_flight: int = circumstance(256)
@@ -138,6 +140,8 @@ class Crawl(ShardStep):
             host_failures=self.host_failures,
             host_patience_s=self.host_patience_s,
             robots=self.robots,
+            tdmrep=self.tdmrep,
+            ai_txt=self.ai_txt,
             mirror=self.mirror,
             mirror_per_host=self.mirror_per_host,
             mirror_per_second=self.mirror_per_second,

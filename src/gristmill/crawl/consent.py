@@ -1,0 +1,196 @@
+"""Whether an origin lets us ask: its policy files, fetched once for each origin, kept for a day, obeyed.
+
+A 4xx answer says nothing. A server's fault (5xx, 429) says no in place of robots.txt, and nothing in place of the
+others; it is asked again after a while, and so is a server that could not be reached. Up to five redirects are
+followed, to other hosts too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gristmill.crawl.budget import ByteBudget
+from gristmill.crawl.client import Client, Exchange
+from gristmill.crawl.guard import Refused, Target, join
+from gristmill.crawl.loop import end_all
+from gristmill.crawl.policy import READ_BYTES, PolicyFile, Rules
+from gristmill.crawl.robots import AI_TXT, ROBOTS
+from gristmill.crawl.settings import CrawlSettings
+from gristmill.crawl.tdmrep import TDMREP
+from gristmill.spec.reasons import Reason
+
+__all__ = ["Consent", "Permission"]
+
+KEPT_S = 24 * 3600.0
+FAILURE_KEPT_S = 60.0
+MOST_REDIRECTS = 5
+MOST_FILES = 20_000
+MOST_BYTES = 16 << 20
+"""Of all files remembered, as they came: rules that were read take several times as much."""
+_SAYS_NOTHING = frozenset({Reason.EMPTY, Reason.REDIRECTS})
+_OF_SERVER = frozenset({Reason.HTTP_5XX, Reason.HTTP_429, Reason.HTTP_OTHER, Reason.BAD_HTTP, Reason.BOMB})
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whether a URL may be asked for."""
+
+    refusal: Exchange | None
+    """What stands in place of the exchange that may not be made."""
+    delay_s: float
+    """Seconds that the origin wants between two requests."""
+    seen: tuple[str, ...]
+    """Opt-outs found, obeyed or not."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What one file of one origin says: without ``rules`` nothing, unless there is a ``refusal``."""
+
+    until_s: float
+    rules: Rules | None = None
+    refusal: Exchange | None = None
+    size_bytes: int = 0
+    failed: bool = False
+
+
+class Consent:
+    """Asks for the policy files that the settings name, and remembers them.
+
+    Args:
+        settings: Which files, ``max_crawl_delay_s``, and the limits of any request.
+        client: Makes the requests.
+        budget: Where their bodies are held.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, settings: CrawlSettings, client: Client, budget: ByteBudget, clock: Callable[[], float]
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._budget = budget
+        self._clock = clock
+        wanted = ((ROBOTS, settings.robots), (TDMREP, settings.tdmrep), (AI_TXT, settings.ai_txt))
+        self._files = tuple(file for file, is_wanted in wanted if is_wanted)
+        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept_bytes = 0
+        self._flights: dict[tuple[str, str], asyncio.Task[_Kept]] = {}
+
+    async def permission(self, target: Target, give_way: Callable[[int], bool]) -> Permission:
+        """Whether a URL may be asked for, by one file after another of its origin, until one says no.
+
+        Args:
+            target: The URL.
+            give_way: As of :meth:`Client.exchange`.
+        """
+        delay_s = 0.0
+        seen: list[str] = []
+        for file in self._files:
+            kept, ours = await self._of(file, target, give_way)
+            if kept.refusal is not None:
+                # Of one failure, host and network are judged once.
+                refusal = replace(kept.refusal) if ours else replace(kept.refusal, asked=False)
+                return Permission(refusal, delay_s, tuple(seen))
+            if kept.rules is None:
+                continue
+            delay_s = max(delay_s, min(kept.rules.delay_s, self._settings.max_crawl_delay_s))
+            ruling = kept.rules.ruling(target)
+            if ruling.seen:
+                seen.append(ruling.seen)
+            obeyed = self._settings.respect_opt_out or ruling.reason is not Reason.OPTED_OUT
+            if ruling.reason is not None and obeyed:
+                return Permission(Exchange(reason=ruling.reason, detail=ruling.detail), delay_s, tuple(seen))
+        return Permission(None, delay_s, tuple(seen))
+
+    def forget_failures(self) -> None:
+        """They were ours."""
+        for key in [key for key, kept in self._kept.items() if kept.failed]:
+            self._forget(key)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await end_all(self._flights.values())
+
+    async def _of(
+        self, file: PolicyFile, target: Target, give_way: Callable[[int], bool]
+    ) -> tuple[_Kept, bool]:
+        """What a file of the URL's origin says, asked for by whoever comes first; and whether that was this call."""
+        key = file.name, f"{target.scheme}://{target.authority}"
+        kept = self._kept.get(key)
+        if kept is not None and kept.until_s > self._clock():
+            return kept, False
+        flight = self._flights.get(key)
+        ours = flight is None
+        if flight is None:
+            place = Target(target.scheme, target.host, target.port, file.path)
+            flight = self._flights[key] = asyncio.create_task(self._fetch(key, file, place, give_way))
+        return await asyncio.shield(flight), ours
+
+    async def _fetch(
+        self, key: tuple[str, str], file: PolicyFile, target: Target, give_way: Callable[[int], bool]
+    ) -> _Kept:
+        try:
+            exchange = await self._ask(target, give_way)
+            kept = self._read(file, exchange)
+            self._forget(key)
+            while self._kept and (
+                len(self._kept) >= MOST_FILES or self._kept_bytes + kept.size_bytes > MOST_BYTES
+            ):
+                self._forget(next(iter(self._kept)))
+            self._kept[key] = kept
+            self._kept_bytes += kept.size_bytes
+            return kept
+        finally:
+            del self._flights[key]
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._kept_bytes -= kept.size_bytes
+
+    async def _ask(self, target: Target, give_way: Callable[[int], bool]) -> Exchange:
+        left_s = self._settings.total_s
+        for hop in range(MOST_REDIRECTS + 1):
+            hold = self._budget.open()
+            try:
+                exchange = await self._client.exchange(
+                    target,
+                    hold=hold,
+                    left_s=left_s,
+                    keep_alive=lambda: True,
+                    give_way=give_way,
+                    first_bytes=READ_BYTES,
+                )
+            finally:
+                hold.close()
+            exchange.asked = hop == 0  # what follows says nothing of the origin
+            if exchange.location is None:
+                return exchange
+            left_s = exchange.left_s
+            try:
+                target = join(target, exchange.location, self._settings)
+            except Refused as refusal:
+                return Exchange(reason=Reason.REDIRECTS, detail=refusal.detail)
+        return Exchange(reason=Reason.REDIRECTS, detail=f"more than {MOST_REDIRECTS}")
+
+    def _read(self, file: PolicyFile, exchange: Exchange) -> _Kept:
+        kept = _Kept(until_s=self._clock() + KEPT_S)
+        reason = exchange.reason
+        if reason is None:
+            body = exchange.body or b""
+            kept.rules, kept.size_bytes = file.read(body), len(body)
+        elif reason not in _SAYS_NOTHING and not (
+            exchange.status is not None and 400 <= exchange.status < 500 and reason is not Reason.HTTP_429
+        ):
+            detail = f"{file.name}: {exchange.detail}"
+            if reason not in _OF_SERVER:  # nobody was reached, so that the URL itself could not be either
+                kept.refusal = Exchange(
+                    reason=reason, detail=detail, asked=exchange.asked, looked_up=exchange.looked_up
+                )
+            elif file.failure_forbids:
+                kept.refusal = Exchange(reason=Reason.ROBOTS, detail=f"{detail}; nothing may be asked")
+            kept.until_s, kept.failed = self._clock() + FAILURE_KEPT_S, True
+        return kept
