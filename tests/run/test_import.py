@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from made_pickles import b64, captions, documents, job, questions, take, write
 from made_shards import caption, conversation, document, finished, picture
-from small_world import Watcher, tree_of
+from small_world import Watcher, totals, tree_of
 from vila_loaders import MMC4, Coyo, VFlan
 
 from gristmill.ledger.fates import read_fates
@@ -56,7 +56,7 @@ def test_captions(tmp_path):
     for n, sample in enumerate(made):
         assert set(sample.parts) == {"jpg", "txt", "json"}
         assert sample.parts["jpg"] == picture(n)
-        assert sample.parts["txt"].decode() == (f"caption {n}" if n % 2 else f"text {n} <image>")
+        assert sample.parts["txt"].decode() == (f"caption {n}" if n % 2 else f"text {n} <IMAGE>")
         facts = record(sample)
         assert facts["url"] == (None if n % 2 else f"http://a.test/{n}.jpg")
         assert facts["upstream"]["rawbytes" if n % 2 else "image"] is None
@@ -80,9 +80,10 @@ def test_documents(tmp_path):
         assert turn["role"] == "document"
         assert [part["text"] for part in turn["parts"] if "text" in part] == [
             "One.",
-            f"Two <image> {n}.",
+            f"Two <IMAGE> {n}.",  # as the loader reads it
             "Three.",
         ]
+        assert facts["changes"] == ["media_token_neutralised_in_document"]
         assert [info["image_base64"] for info in facts["upstream"]["image_info"]] == [None] * len(pictures)
     check(tmp_path / "out")
     assert export(tmp_path / "out", tmp_path / "again") == [*documents(0, 20)]
@@ -111,6 +112,74 @@ def test_questions(tmp_path):
             "image": pictures,
         }
     assert [turns for turns, _ in VFlan(tmp_path / "again")] == [turns for turns, _ in VFlan(place)]
+
+
+ODD = {
+    "token in answer": ("Which?", "an <image>"),
+    "video": ("<video> which?", "that"),
+    "bad characters": ("a\0b", "half \ud800"),
+    "no question": (" \n", "so"),
+    "no answer": ("Which?", ""),
+    "long": ("Which?", "x" * 70_000),
+}
+
+
+@pytest.mark.parametrize("pictures", [0, 1])
+def test_text_is_as_clean_as_that_of_recipes(tmp_path, pictures):
+    images = [b64(n) for n in range(pictures)]
+    items = [{"question": q, "answer": a, "image": images} for q, a in ODD.values()]
+    items.append({"question": "<image>\nWhat is in <image>?", "answer": "b", "image": images})
+    items.append({"question": "<image>\n", "answer": "b", "image": [b64(1)]})
+    place = write(tmp_path / "in", items)
+    take(place, tmp_path / "out")
+    assert {row: reason for (_, row), (reason, _) in dropped(tmp_path / "out").items()} == {
+        3: "empty_question",
+        4: "empty_answer",
+        5: "text_too_long",
+        7: "empty_question",
+    }
+    done = "removed" if pictures else "neutralised"
+    assert totals(tmp_path / "out").changes == {
+        "bad_characters_neutralised_in_answer": 1,
+        "bad_characters_neutralised_in_question": 1,
+        "media_token_neutralised_in_answer": 1,
+        "media_token_neutralised_in_question": 2 - pictures,
+        **({"media_token_removed_in_question": 1} if pictures else {}),
+    }
+    made = samples(tmp_path / "out")
+    asked = [record(sample)["turns"][0]["parts"][-1]["text"] for sample in made]
+    last = "What is in ?" if pictures else "<IMAGE>\nWhat is in <IMAGE>?"
+    assert asked == ["Which?", "<VIDEO> which?", "a\ufffdb", last]
+    assert record(made[-1])["changes"] == [f"media_token_{done}_in_question"]
+    if pictures:  # the loader reads of the export what it reads of the original, but for what misleads it
+        export(tmp_path / "out", tmp_path / "again")
+        place = write(tmp_path / "good", [items[-2]])
+        assert list(VFlan(tmp_path / "again"))[3][0] == next(iter(VFlan(place)))[0]
+
+
+def test_hygiene_has_its_settings(tmp_path):
+    items = [{"question": q, "answer": a, "image": [b64(1)]} for q, a in ODD.values()]
+    items.append({"question": "<image>\nWhat?", "answer": "b", "image": [b64(1)]})
+    place = write(tmp_path / "in", items)
+    drop = {"hygiene.media_tokens": "drop", "hygiene.bad_characters": "drop"}
+    take(place, tmp_path / "drop", settings=drop)
+    reasons = [reason for reason, _ in dropped(tmp_path / "drop").values()]
+    assert reasons[:3] == ["media_token", "media_token", "bad_characters"]
+    assert len(samples(tmp_path / "drop")) == 1  # where a picture stands is no text
+    keep = {f"hygiene.{name}": "keep" for name in ("media_tokens", "bad_characters", "empty", "long")}
+    take(place, tmp_path / "keep", settings=keep)
+    assert len(samples(tmp_path / "keep")) == len(items)
+
+
+def test_a_dialogue_with_the_place_of_its_picture(tmp_path):
+    text = "<image>\nImage Descriptions: a\nQuestion: is it?\nAnswer: no\nQuestion: why?"
+    take(write(tmp_path / "in", [{"question": text, "answer": "so", "image": [b64(1)]}]), tmp_path / "out")
+    (made,) = samples(tmp_path / "out")
+    assert record(made)["dialogue_context"] == "Image Descriptions: a"
+    assert len(record(made)["turns"]) == 4
+    export(tmp_path / "out", tmp_path / "again")
+    ((turns, _),) = VFlan(tmp_path / "again")
+    assert turns == [("<image>\nis it?", "no"), ("why?", "so")]
 
 
 @pytest.mark.parametrize(

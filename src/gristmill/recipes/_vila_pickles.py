@@ -7,8 +7,9 @@ from typing import Any
 
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
-from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
+from gristmill.spec.sample import CHANGES, Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
 from gristmill.steps.embedded import Embedded
+from gristmill.steps.hygiene import TextHygiene
 from gristmill.steps.instruct import dialogue
 from gristmill.steps.pack import Pack
 from gristmill.steps.pickles import TakePickles
@@ -19,6 +20,10 @@ PATTERNS = ("*.pkl", "*.pickle")
 """Files of a folder that are taken for pickles."""
 
 _DIALOGUE_WORDS = "Image Descriptions"
+
+_PLACES = ("<image>\n", "\n<image>", "<image>")
+"""In a question about pictures: where they stand. VILA's loader takes these out, in this order, and puts all pictures
+in front; so do we. Anywhere else such a text is free text, which is left to the step ``hygiene``."""
 
 
 def parse_item(row: Mapping[str, Json]) -> Outcome:
@@ -79,10 +84,16 @@ def _question(row: Mapping[str, Json]) -> Outcome:
     if not isinstance(bodies, list) or not all(isinstance(body, str) for body in bodies):
         return Drop(reason=Reason.BAD_ROW, detail="image is not a list of texts")
     names = [f"{n:03d}" for n in range(len(bodies))]
+    columns: dict[str, Json] = {}
+    if names and _PLACES[-1] in question:
+        question = _without_places(question)
+        columns[CHANGES] = ["media_token_removed_in_question"]
     shows = tuple(Show(media=name) for name in names)
     # the words by which VILA's loader knows a visual dialogue; other questions may quote one and be one question
     talk = dialogue(question) if names and _DIALOGUE_WORDS in question else None
     said = [question, answer] if talk is None else [*talk[1], answer]
+    if talk is not None:
+        columns["dialogue_context"] = talk[0]
     turns = tuple(
         Turn(role=("user", "assistant")[n % 2], parts=(*(() if n else shows), Text(text=text)))
         for n, text in enumerate(said)
@@ -91,8 +102,14 @@ def _question(row: Mapping[str, Json]) -> Outcome:
         key="",
         media={name: MediaRef(embedded=body) for name, body in zip(names, bodies, strict=True)},
         turns=turns,
-        columns={} if talk is None else {"dialogue_context": talk[0]},
+        columns=columns,
     )
+
+
+def _without_places(question: str) -> str:
+    for place in _PLACES:
+        question = question.replace(place, "")
+    return question
 
 
 def vila_pickles(path: str, patterns: Sequence[str] = PATTERNS) -> Recipe:
@@ -104,14 +121,14 @@ def vila_pickles(path: str, patterns: Sequence[str] = PATTERNS) -> Recipe:
     """
     return Recipe(
         name="import",
-        version="2026.11.1",
+        version="2026.11.2",
         title="Imported from VILA's pickles",
-        description="Samples of pickled lists that VILA's loaders read, as they were, pictures in their own bytes.",
+        description="Samples of pickled lists that VILA's loaders read, pictures in their own bytes, text cleaned.",
         homepage="https://github.com/NVlabs/VILA",
         license="unknown",
         redistribution="nothing",
         sources=(Source(key="pickles", path=path, patterns=tuple(patterns), format="pickle"),),
         parse=parse_item,
         writes=frozenset({"media.embedded"}),
-        steps=(TakePickles(), Embedded(), Pack(shard_samples=10_000)),
+        steps=(TakePickles(), TextHygiene(), Embedded(), Pack(shard_samples=10_000)),
     )
