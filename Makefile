@@ -29,6 +29,9 @@ help:
 demo: .venv/ready
 	$(BIN)/gristmill demo
 
+# the tests start hundreds of processes: none should compile the same files anew
+test test-slow test-kill: export PYTHONDONTWRITEBYTECODE =
+
 test: .venv/ready-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ from PIL import Image
 
 def photo(width_px: int, height_px: int, seed: int = 0) -> Image.Image:
     """Noise with amplitude about 1 / frequency in each of three correlated channels."""
+    return Image.fromarray(_noise(width_px, height_px, seed))
+
+
+@lru_cache(maxsize=24)  # tests ask for the same ones in several formats
+def _noise(width_px: int, height_px: int, seed: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     fy, fx = np.fft.fftfreq(height_px)[:, None], np.fft.rfftfreq(width_px)[None, :]
     falloff = 1 / np.maximum(np.hypot(fy, fx), 2 / max(width_px, height_px)) ** 1.2
@@ -25,7 +31,7 @@ def photo(width_px: int, height_px: int, seed: int = 0) -> Image.Image:
     )
     channels = np.stack((luma + 0.3 * red, luma, luma + 0.3 * blue), axis=-1)
     channels = 128 + 50 * channels / channels.std()
-    return Image.fromarray(np.clip(channels, 0, 255).astype(np.uint8))
+    return np.clip(channels, 0, 255).astype(np.uint8)
 
 
 def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:

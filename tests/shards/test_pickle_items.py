@@ -87,10 +87,10 @@ def test_what_items_share_is_there_in_each(place, dumps, protocol):
     inner = [nested, nested]
     value = [
         {"n": n, "body": body, "image": pictures, "nested": nested, "again": inner, "both": (pictures, body)}
-        for n in range(2300)
+        for n in range(1150)
     ]
     value[5]["itself"] = value[3]
-    value[2200] = value[7]
+    value[1100] = value[7]
     value.append(value[-1])
     place.write_bytes(dumps(value, protocol))
     assert read(place) == listed(value)
