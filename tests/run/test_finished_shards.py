@@ -10,14 +10,14 @@ from gristmill.spec.task import ShardInfo, TaskRecord
 
 def test_shards_are_ordered_by_their_numbers(tmp_path):
     ledger = Ledger(tmp_path)
-    for number in (100_001, 99_999, 2, 100_000):
+    for number, stage in ((100_001, "pack"), (99_999, "gather"), (2, "pack"), (100_000, "gather")):
         path = f"shards/{number:05d}.tar"
         info = ShardInfo(path=path, role="shard", samples=1, size_bytes=1, digest="0" * 64)
         ledger.commit(
             TaskRecord(
                 task_id=f"{number:016x}",
-                stage="pack",
-                number=(int(number == 2), 0, number),
+                stage=stage,
+                number=(0, 0, number),
                 outputs=(info,),
                 samples_in=1,
                 kept=1,

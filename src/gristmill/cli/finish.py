@@ -10,7 +10,7 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job
 from gristmill.run.drive import Ended, run
-from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SCATTER, SIFT
+from gristmill.run.pipeline import GATHER, PACK, ROWS, SAMPLES, SCATTER, SIFT
 from gristmill.spec.barrier import Barrier, Census, Exchange
 from gristmill.spec.errors import UnknownName
 from gristmill.spec.recipe import Recipe
@@ -30,7 +30,7 @@ def last_stage(recipe: Recipe, step_name: str | None) -> str:
         return PACK
     for step in recipe.steps:
         if step.name == step_name:
-            shapes = ((TableStep, ROWS), (Census, SIFT), (Barrier | Exchange, PACK))
+            shapes = ((TableStep, ROWS), (Census, SIFT), (Barrier, PACK), (Exchange, GATHER))
             return next((stage for shape, stage in shapes if isinstance(step, shape)), SAMPLES)
     raise UnknownName("step", step_name, tuple(step.name for step in recipe.steps))
 

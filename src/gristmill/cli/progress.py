@@ -14,7 +14,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import count_text
 from gristmill.run.context import Progress
-from gristmill.run.pipeline import CENSUS, PACK, ROWS, SAMPLES, SCATTER, SURVEY
+from gristmill.run.pipeline import CENSUS, GATHER, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.run.queue import TaskQueue
 from gristmill.spec.barrier import Exchange
 from gristmill.spec.recipe import Recipe
@@ -23,7 +23,7 @@ from gristmill.spec.task import TaskRecord
 __all__ = ["Bars", "Lines", "Tally", "watcher_for"]
 
 _LOG_EVERY_S = 10.0
-_VERBS = {ROWS: "select", SAMPLES: "crawl", SCATTER: "scatter", PACK: "pack"}
+_VERBS = {ROWS: "select", SAMPLES: "crawl", SCATTER: "scatter", GATHER: "gather", PACK: "pack"}
 
 
 class Tally:
@@ -103,7 +103,7 @@ class Tally:
             return counting
         if self.mixes:
             known = self.total[SCATTER]
-            return f"{self.now(SCATTER):,} of {known:,} samples scattered, {self.now(PACK):,} in shards"
+            return f"{self.now(SCATTER):,} of {known:,} samples scattered, {self.now(GATHER):,} in shards"
         crawled, known = self.now(SAMPLES), self.total[SAMPLES]
         if not known and self.surveyed:
             return f"{self.surveyed:,} annotation files surveyed"
@@ -132,9 +132,9 @@ def _inputs(begun: Begun) -> str:
 def _stages(recipe: Recipe, begun: Begun) -> list[str]:
     """The stages that there are to see."""
     if begun.parts:
-        return [SCATTER, PACK]
+        return [SCATTER, GATHER]
     scatters = any(isinstance(step, Exchange) for step in recipe.steps)
-    return [ROWS, SAMPLES, SCATTER, PACK] if scatters else [ROWS, SAMPLES, PACK]
+    return [ROWS, SAMPLES, SCATTER, GATHER] if scatters else [ROWS, SAMPLES, PACK]
 
 
 class Lines:
@@ -228,7 +228,8 @@ class Bars:
             ROWS: sum(p.total or 0 for p in tally.running.values() if p.stage == ROWS) + tally.done[ROWS],
             SAMPLES: tally.total[SAMPLES],
             SCATTER: tally.total[SCATTER] if tally.mixes else tally.kept,
-            PACK: tally.done[SCATTER] if tally.mixes else tally.kept,
+            GATHER: tally.done[SCATTER] if tally.mixes else tally.kept,
+            PACK: tally.kept,
         }
         why = "  ".join(f"{reason} {n:,}" for reason, n in tally.failing())
         looked = f"rows, {tally.surveyed:,} files surveyed" if tally.surveyed else "rows"
@@ -236,7 +237,8 @@ class Bars:
             ROWS: looked,
             SAMPLES: f"{tally.rate():,.0f}/s  [dim]{why}[/dim]",
             SCATTER: "samples",
-            PACK: "samples" if tally.mixes else tally.counting() or "kept",
+            GATHER: "samples" if tally.mixes else tally.counting() or "kept",
+            PACK: tally.counting() or "kept",
         }
         for stage, bar in self._ids.items():
             self._bars.update(bar, completed=tally.now(stage), total=totals[stage] or None, text=texts[stage])

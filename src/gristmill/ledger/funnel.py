@@ -120,7 +120,7 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
     """
     if begun.parts:
         return _of_mixture(totals, begun)
-    rows, samples, pack = totals.stage("rows"), totals.stage("samples"), totals.stage("pack")
+    rows, samples, pack = totals.stage("rows"), totals.stage("samples"), totals.packing
     sift = totals.stage("sift")  # takes samples away that a crawl had kept
     lost: dict[Phase, Counter[str]] = {phase: Counter() for phase in Phase}
     lost[Phase.SELECTING].update(rows.dropped)
@@ -165,7 +165,7 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
 
 def _of_mixture(totals: Totals, begun: Begun) -> Funnel:
     """Samples of the parts, those that are taken, those that have a place, and those that are there."""
-    scatter, packed = totals.stage("scatter"), totals.stage("pack").kept
+    scatter, packed = totals.stage("scatter"), totals.packing.kept
     lost: dict[Phase, Counter[str]] = {Phase.SELECTING: Counter(), Phase.PACKING: Counter()}
     for reason, number in scatter.dropped.items():
         lost[Phase.PACKING if phase_of(reason) == Phase.PACKING else Phase.SELECTING][reason] += number

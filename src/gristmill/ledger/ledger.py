@@ -174,6 +174,10 @@ class Ledger:
         """Records of one stage, in the dataset's order."""
         return sorted((r for r in self.records.values() if r.stage == stage), key=lambda r: r.number)
 
+    def shards(self) -> list[TaskRecord]:
+        """Records of the tasks that make shards, by the shards' numbers; their names sort so only up to 99,999."""
+        return sorted((*self.stage("pack"), *self.stage("gather")), key=lambda record: record.number[2])
+
     def close(self) -> None:
         """Close this process's journal."""
         if self._fd is not None:

@@ -91,7 +91,7 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
 
 def shards_of(ledger: Ledger) -> list[ShardInfo]:
     """The finished shards, in the dataset's order."""
-    return [shard for record in ledger.stage("pack") for shard in record.outputs if shard.role == "shard"]
+    return [shard for record in ledger.shards() for shard in record.outputs if shard.role == "shard"]
 
 
 def _counts(levels: Funnel, totals: Totals, shards: list[ShardInfo]) -> dict[str, int]:

@@ -74,6 +74,11 @@ class Totals:
         """Totals of one stage; zeros if none of its tasks is done."""
         return self.stages.get(name) or StageTotals(stage=name)
 
+    @property
+    def packing(self) -> StageTotals:
+        """Totals of the stage that makes shards: the last half of a shuffle where there is one."""
+        return self.stages.get("gather") or self.stage("pack")
+
 
 def total(records: Iterable[TaskRecord]) -> Totals:
     """Sum the records of a dataset."""

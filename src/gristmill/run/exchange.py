@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from gristmill.run.pipeline import KEYS, PACK, SCATTER, Stages
+from gristmill.run.pipeline import GATHER, KEYS, SCATTER, Stages
 from gristmill.spec.barrier import Exchange, Places
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
@@ -96,10 +96,10 @@ class Spread:
         round_ = self.scatter[0].number[0] if self.scatter else 0
         return [
             Task(
-                stage=PACK,
+                stage=GATHER,
                 number=(round_, 0, self._first + shard),
                 inputs=rows,
-                identity=self._stages.identity(PACK),
+                identity=self._stages.identity(GATHER),
                 decision={"shard": shard, "places": list(self._places.bounds(shard))},
             )
             for shard in range(self._places.shards)

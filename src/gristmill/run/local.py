@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from gristmill.run.context import Context, Progress
-from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SURVEY
+from gristmill.run.pipeline import GATHER, PACK, ROWS, SAMPLES, SURVEY
 from gristmill.run.vitals import Vitals
 from gristmill.run.worker import (
     MOST_AT_ONCE,
@@ -251,7 +251,7 @@ class _Worker:
             return True
         if task.id in suspects or not suspects.isdisjoint(self.tasks):
             return False
-        if self._crawls_idly and task.stage in {SAMPLES, PACK}:
+        if self._crawls_idly and task.stage in {SAMPLES, PACK, GATHER}:
             return len(self.tasks) < MOST_AT_ONCE
         at_once = {self._most(other) for other in (task, *self.tasks.values())}
         alike = len({other.stage for other in (task, *self.tasks.values())}) == 1

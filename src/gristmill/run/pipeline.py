@@ -11,7 +11,19 @@ from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import SampleStep, ShardStep, Step, TableStep
 from gristmill.spec.task import digest_of
 
-__all__ = ["CENSUS", "KEYS", "PACK", "ROWS", "SAMPLES", "SCATTER", "SIFT", "SURVEY", "Stages", "stages_of"]
+__all__ = [
+    "CENSUS",
+    "GATHER",
+    "KEYS",
+    "PACK",
+    "ROWS",
+    "SAMPLES",
+    "SCATTER",
+    "SIFT",
+    "SURVEY",
+    "Stages",
+    "stages_of",
+]
 
 SURVEY = "survey"
 ROWS = "rows"
@@ -20,6 +32,7 @@ CENSUS = "census"
 SIFT = "sift"
 SCATTER = "scatter"
 KEYS = "keys"
+GATHER = "gather"
 PACK = "pack"
 
 
@@ -36,6 +49,11 @@ class Stages:
     barrier: Barrier | Exchange
     version: str
     census: Census | None = None
+
+    @property
+    def packer(self) -> Barrier | None:
+        """The step that packs, if that is how shards are made."""
+        return self.barrier if isinstance(self.barrier, Barrier) else None
 
     @property
     def exchange(self) -> Exchange | None:
@@ -56,6 +74,7 @@ class Stages:
             SIFT: (self.census, *self.samples) if self.census else (),
             SCATTER: (self.barrier,),
             KEYS: (self.barrier,),
+            GATHER: (self.barrier,),
             PACK: (self.barrier,),
         }
         return {

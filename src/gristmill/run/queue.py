@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.exchange import Spread
-from gristmill.run.pipeline import CENSUS, KEYS, PACK, ROWS, SAMPLES, SCATTER, SIFT, SURVEY
+from gristmill.run.pipeline import CENSUS, GATHER, KEYS, PACK, ROWS, SAMPLES, SCATTER, SIFT, SURVEY
 from gristmill.spec.task import Task, TaskRecord
 
 __all__ = ["TaskQueue"]
 
-_RANK = {PACK: 0, KEYS: 1, SCATTER: 2, SIFT: 3, CENSUS: 4, SAMPLES: 5, ROWS: 6, SURVEY: 7}
+_RANK = {PACK: 0, GATHER: 0, KEYS: 1, SCATTER: 2, SIFT: 3, CENSUS: 4, SAMPLES: 5, ROWS: 6, SURVEY: 7}
 
 
 class TaskQueue(ABC):

@@ -5,10 +5,24 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from gristmill import __version__
 from gristmill.run.context import Context, Work
-from gristmill.run.pipeline import CENSUS, KEYS, PACK, ROWS, SCATTER, SIFT, SURVEY, Stages, stages_of
+from gristmill.run.pipeline import (
+    CENSUS,
+    GATHER,
+    KEYS,
+    PACK,
+    ROWS,
+    SAMPLES,
+    SCATTER,
+    SIFT,
+    SURVEY,
+    Stages,
+    stages_of,
+)
 from gristmill.run.stages.census import run_census
 from gristmill.run.stages.gather import run_gather
 from gristmill.run.stages.keys import run_keys
@@ -18,11 +32,13 @@ from gristmill.run.stages.samples import run_samples
 from gristmill.run.stages.scatter import run_scatter
 from gristmill.run.stages.sift import run_sift
 from gristmill.run.stages.survey import run_survey
-from gristmill.spec.barrier import Barrier
+from gristmill.spec.errors import RecipeError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
 
 __all__ = ["run_task"]
+
+Kind = TypeVar("Kind")
 
 
 def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
@@ -35,7 +51,7 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
     """
     started = time.monotonic()
     work = Work()
-    _work_on(recipe, stages_of(recipe), task, context, work)
+    _DOING[task.stage](recipe, stages_of(recipe), task, context, work)
     return TaskRecord(
         task_id=task.id,
         stage=task.stage,
@@ -57,22 +73,23 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
     )
 
 
-def _work_on(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
-    if task.stage == ROWS and stages.table is not None:
-        run_rows(stages.table, task, context, work)
-    elif task.stage == SURVEY and stages.table is not None:
-        run_survey(stages.table, task, context, work)
-    elif task.stage == CENSUS:
-        run_census(stages, task, context, work)
-    elif task.stage == SIFT:
-        run_sift(stages, task, context, work)
-    elif task.stage == SCATTER and stages.exchange is not None:
-        run_scatter(stages.exchange, task, context, work)
-    elif task.stage == KEYS:
-        run_keys(task, context)
-    elif task.stage == PACK and isinstance(stages.barrier, Barrier):
-        run_pack(stages.barrier, task, context, work)
-    elif task.stage == PACK:
-        run_gather(task, context, work)
-    else:
-        run_samples(stages.samples, recipe, task, context, work)
+_Doing = Callable[[Recipe, Stages, Task, Context, Work], None]
+
+_DOING: Mapping[str, _Doing] = {
+    SURVEY: lambda recipe, stages, *rest: run_survey(_need(stages.table), *rest),
+    ROWS: lambda recipe, stages, *rest: run_rows(_need(stages.table), *rest),
+    SAMPLES: lambda recipe, stages, *rest: run_samples(stages.samples, recipe, *rest),
+    CENSUS: lambda recipe, stages, *rest: run_census(stages, *rest),
+    SIFT: lambda recipe, stages, *rest: run_sift(stages, *rest),
+    SCATTER: lambda recipe, stages, *rest: run_scatter(_need(stages.exchange), *rest),
+    KEYS: lambda recipe, stages, task, context, work: run_keys(task, context),
+    GATHER: lambda recipe, stages, *rest: run_gather(*rest),
+    PACK: lambda recipe, stages, *rest: run_pack(_need(stages.packer), *rest),
+}
+"""What does a task, by its stage."""
+
+
+def _need(step: Kind | None) -> Kind:
+    if step is None:
+        raise RecipeError("the recipe has no step for this task; whoever planned it had another recipe")
+    return step

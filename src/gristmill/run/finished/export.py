@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.pipeline import PACK
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.shards.wids import wids_index
 from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError
@@ -47,10 +46,7 @@ def finished_shards(folder: Path, ledger: Ledger) -> list[ShardInfo]:
     Raises:
         Incomplete: None is finished.
     """
-    records = sorted(
-        ledger.stage(PACK), key=lambda record: record.number[2]
-    )  # by name, 100000 precedes 99999
-    shards = [shard for record in records if (shard := record.output("shard")) is not None]
+    shards = [shard for record in ledger.shards() if (shard := record.output("shard")) is not None]
     if not shards:
         raise Incomplete(f"{folder} has no finished shard yet; see `gristmill status {folder}`.")
     return shards

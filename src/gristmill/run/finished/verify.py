@@ -15,7 +15,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.media.errors import Undecodable
 from gristmill.media.image import decodes
 from gristmill.run.layout import Layout
-from gristmill.run.pipeline import PACK
+from gristmill.run.pipeline import GATHER, PACK
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, TaskRecord
@@ -62,7 +62,7 @@ def verify(
     result = Verified()
     hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
     with ThreadPoolExecutor(threads) as pool:
-        for record in ledger.stage(PACK):
+        for record in ledger.shards():
             before = len(result.problems)
             for shard in record.outputs:
                 _check_file(folder, shard, result)
@@ -172,12 +172,12 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified) -> None:
     """The fates are whole, and nothing else lies among the shards."""
     for record in ledger.records.values():
         fates = record.output("fates")
-        if fates is not None and record.stage != PACK:
+        if fates is not None and record.stage not in {GATHER, PACK}:
             before = len(result.problems)
             _check_file(folder, fates, result)
             if len(result.problems) > before:
                 result.damaged.append(record.task_id)
-    known = {shard.path for record in ledger.stage(PACK) for shard in record.outputs}
+    known = {shard.path for record in ledger.shards() for shard in record.outputs}
     layout = Layout(folder)
     if layout.shards.is_dir():
         for path in sorted(layout.shards.iterdir()):
