@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from gristmill.spec.reasons import OURS, TRANSIENT, Reason
+from gristmill.spec.reasons import NO_PICTURE, OURS, TRANSIENT, Reason
 
 __all__ = ["ADVICE", "Group", "Phase", "explained", "group_of", "grouped", "phase_of"]
 
@@ -56,15 +56,8 @@ _READING = frozenset(
         Reason.NO_IMAGE,
     }
 )
-_CHECKING = frozenset(
+_CHECKING = NO_PICTURE | frozenset(
     {
-        Reason.NOT_AN_IMAGE,
-        Reason.UNSUPPORTED,
-        Reason.TRUNCATED,
-        Reason.UNDECODABLE,
-        Reason.TOO_MANY_PIXELS,
-        Reason.DECODER_CRASH,
-        Reason.DECODER_TIMEOUT,
         Reason.TOO_SMALL,
         Reason.ASPECT,
         Reason.HASH_MISMATCH,

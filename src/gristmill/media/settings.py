@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from gristmill.spec.errors import UsageError
 
-__all__ = ["Format", "ImageSettings", "Quality", "ResizeMode"]
+__all__ = ["Decoding", "Format", "ImageSettings", "Quality", "ResizeMode"]
 
 ResizeMode = Literal["no", "keep_ratio", "keep_ratio_largest", "center_crop", "border"]
 Format = Literal["jpeg", "png", "webp"]
@@ -83,3 +83,18 @@ class ImageSettings:
         ):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
+
+
+class Decoding(Protocol):
+    """What a step says of its decoders."""
+
+    @property
+    def codecs(self) -> int:
+        """Decoding processes."""
+
+    @property
+    def codec_deadline_s(self) -> float:
+        """For one picture."""
+
+    def image_settings(self) -> ImageSettings:
+        """What is done with every picture."""

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from gristmill.shards.lossless import utf8
 from gristmill.shards.samples import caption_of
 from gristmill.spec.barrier import Attempt
-from gristmill.spec.reasons import Reason
+from gristmill.spec.reasons import NO_PICTURE, Reason
 from gristmill.spec.sample import MediaRef
 
 __all__ = ["SIDECAR_SCHEMA", "Sidecars", "status_of"]
@@ -40,21 +40,7 @@ SIDECAR_SCHEMA = pa.schema(
 
 _GROUP_ROWS = 8192
 
-_AFTER_THE_DOWNLOAD = frozenset(
-    {
-        Reason.EMPTY,
-        Reason.NOT_AN_IMAGE,
-        Reason.UNSUPPORTED,
-        Reason.TRUNCATED,
-        Reason.UNDECODABLE,
-        Reason.TOO_MANY_PIXELS,
-        Reason.DECODER_CRASH,
-        Reason.DECODER_TIMEOUT,
-        Reason.TOO_SMALL,
-        Reason.ASPECT,
-        Reason.PHASH_MISMATCH,
-    }
-)
+_AFTER_THE_DOWNLOAD = NO_PICTURE | {Reason.EMPTY, Reason.TOO_SMALL, Reason.ASPECT, Reason.PHASH_MISMATCH}
 """img2dataset's ``failed_to_resize``: the bytes came, but no picture was made of them."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["GONE", "OURS", "PERMANENT", "TRANSIENT", "Reason"]
+__all__ = ["GONE", "NO_PICTURE", "OURS", "PERMANENT", "TRANSIENT", "Reason"]
 
 
 class Reason(StrEnum):
@@ -115,6 +115,19 @@ PERMANENT: frozenset[Reason] = frozenset(
     {Reason.HTTP_404, Reason.HTTP_410, Reason.HTTP_403, Reason.HTTP_451, Reason.DNS_NOT_FOUND}
 )
 """The upstream said no, and asking again soon will not change it."""
+
+NO_PICTURE: frozenset[Reason] = frozenset(
+    {
+        Reason.NOT_AN_IMAGE,
+        Reason.UNSUPPORTED,
+        Reason.TRUNCATED,
+        Reason.UNDECODABLE,
+        Reason.TOO_MANY_PIXELS,
+        Reason.DECODER_CRASH,
+        Reason.DECODER_TIMEOUT,
+    }
+)
+"""Bytes came, and the decoders make no picture of them."""
 
 GONE: frozenset[Reason] = frozenset({Reason.HTTP_404, Reason.HTTP_410, Reason.DNS_NOT_FOUND})
 """No longer there: what a mirror is asked for. A refusal (403, 451, an opt-out, robots.txt) is not: nobody's no is

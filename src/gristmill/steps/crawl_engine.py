@@ -19,7 +19,7 @@ from gristmill.crawl.settings import CrawlSettings
 from gristmill.media.errors import Undecodable
 from gristmill.media.hamming import hamming
 from gristmill.media.pool import CodecPool
-from gristmill.media.settings import ImageSettings
+from gristmill.media.settings import Decoding
 from gristmill.media.transcoded import Transcoded
 from gristmill.spec.errors import Stopped
 from gristmill.spec.fate import Fate
@@ -34,16 +34,8 @@ R = TypeVar("R")
 _MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
-class Settings(Protocol):
+class Settings(Decoding, Protocol):
     """What the engine wants to know of the step."""
-
-    @property
-    def codecs(self) -> int:
-        """Decoding processes."""
-
-    @property
-    def codec_deadline_s(self) -> float:
-        """For one picture."""
 
     @property
     def md5(self) -> bool:
@@ -55,9 +47,6 @@ class Settings(Protocol):
 
     def least(self, media: int) -> int:
         """How many of so many media a sample must have."""
-
-    def image_settings(self) -> ImageSettings:
-        """For the decoders."""
 
     def crawl_settings(self) -> CrawlSettings:
         """For the crawler."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from gristmill.media.settings import Format, ImageSettings
 from gristmill.spec.errors import Stopped, UsageError
 from gristmill.spec.fate import Fate
-from gristmill.spec.reasons import Reason
+from gristmill.spec.reasons import NO_PICTURE, Reason
 from gristmill.spec.sample import Drop, MediaRef, Outcome, Part, Sample, Show, Turn
 from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
 from gristmill.steps.embedded_engine import Engine, Wanted, medium_of
@@ -48,20 +48,7 @@ class Embedded(ShardStep):
     reads = frozenset({"media.embedded"})
     writes = frozenset({"media.sha256", "media.size"})
     needs = Needs(cpus=1, memory_gib=0.3)
-    drops = frozenset(
-        {
-            Reason.BAD_BASE64,
-            Reason.EMPTY,
-            Reason.TOO_LARGE,
-            Reason.NOT_AN_IMAGE,
-            Reason.UNSUPPORTED,
-            Reason.TRUNCATED,
-            Reason.UNDECODABLE,
-            Reason.TOO_MANY_PIXELS,
-            Reason.DECODER_CRASH,
-            Reason.DECODER_TIMEOUT,
-        }
-    )
+    drops = NO_PICTURE | {Reason.BAD_BASE64, Reason.EMPTY, Reason.TOO_LARGE}
 
     def __post_init__(self) -> None:
         if self.encode not in ("no", "jpeg", "png", "webp"):

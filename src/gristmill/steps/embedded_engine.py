@@ -15,7 +15,7 @@ import pybase64
 
 from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
-from gristmill.media.settings import ImageSettings
+from gristmill.media.settings import Decoding
 from gristmill.media.transcoded import Transcoded
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
@@ -37,23 +37,12 @@ _OF_THE_MOMENT = frozenset({Reason.DECODER_CRASH, Reason.DECODER_TIMEOUT})
 _WINDOW_PER_CODEC = 6
 
 
-class Settings(Protocol):
+class Settings(Decoding, Protocol):
     """What the engine wants to know of the step."""
-
-    @property
-    def codecs(self) -> int:
-        """Decoding processes."""
-
-    @property
-    def codec_deadline_s(self) -> float:
-        """For one picture."""
 
     @property
     def max_body_bytes(self) -> int:
         """Largest picture, in bytes."""
-
-    def image_settings(self) -> ImageSettings:
-        """For the decoders."""
 
 
 @dataclass(slots=True)
