@@ -113,7 +113,8 @@ def test_tdmrep_json(route: Route, wanted: list[Reason | None], noted: str | Non
     paths = ["/yes/x.jpg", "/no/x.jpg"]
     reasons, server, sink = run(asked({TDMREP_AT: route}, paths, TDMREP_ON))
     assert reasons == wanted
-    assert server.visits[TDMREP_AT] == 1
+    answered = set(wanted) <= {None, OUT}  # else it is asked for anew with each try
+    assert 1 <= server.visits[TDMREP_AT] <= (1 if answered else 2 * TDMREP_ON.tries)
     assert server.visits["/robots.txt"] == server.visits[AI_TXT_AT] == 0
     for i, path in enumerate(paths):
         answer = sink.answers[i]

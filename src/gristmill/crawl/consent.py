@@ -1,8 +1,8 @@
 """Whether an origin lets us ask: its policy files, fetched once for each origin, kept for a day, obeyed.
 
 A 4xx answer says nothing. A server's fault (5xx, 429) says no in place of robots.txt, and nothing in place of the
-others; it is asked again after a while, and so is a server that could not be reached. Up to five redirects are
-followed, to other hosts too.
+others; it is asked again after a while. Where no answer comes, the URL fails as if it had been asked for itself, and
+nothing is remembered. Up to five redirects are followed, to other hosts too.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ class _Kept:
     rules: Rules | None = None
     refusal: Exchange | None = None
     size_bytes: int = 0
-    failed: bool = False
 
 
 class Consent:
@@ -104,11 +103,6 @@ class Consent:
             if ruling.reason is not None and obeyed:
                 return Permission(Exchange(reason=ruling.reason, detail=ruling.detail), delay_s, tuple(seen))
         return Permission(None, delay_s, tuple(seen))
-
-    def forget_failures(self) -> None:
-        """They were ours."""
-        for key in [key for key, kept in self._kept.items() if kept.failed]:
-            self._forget(key)
 
     async def close(self) -> None:
         """End what is under way."""
@@ -177,20 +171,17 @@ class Consent:
         return Exchange(reason=Reason.REDIRECTS, detail=f"more than {MOST_REDIRECTS}")
 
     def _read(self, file: PolicyFile, exchange: Exchange) -> _Kept:
-        kept = _Kept(until_s=self._clock() + KEPT_S)
-        reason = exchange.reason
+        now_s, reason, status = self._clock(), exchange.reason, exchange.status
         if reason is None:
             body = exchange.body or b""
-            kept.rules, kept.size_bytes = file.read(body), len(body)
-        elif reason not in _SAYS_NOTHING and not (
-            exchange.status is not None and 400 <= exchange.status < 500 and reason is not Reason.HTTP_429
-        ):
-            detail = f"{file.name}: {exchange.detail}"
-            if reason not in _OF_SERVER:  # nobody was reached, so that the URL itself could not be either
-                kept.refusal = Exchange(
-                    reason=reason, detail=detail, asked=exchange.asked, looked_up=exchange.looked_up
-                )
-            elif file.failure_forbids:
-                kept.refusal = Exchange(reason=Reason.ROBOTS, detail=f"{detail}; nothing may be asked")
-            kept.until_s, kept.failed = self._clock() + FAILURE_KEPT_S, True
-        return kept
+            return _Kept(now_s + KEPT_S, rules=file.read(body), size_bytes=len(body))
+        refused = status is not None and 400 <= status < 500 and reason is not Reason.HTTP_429
+        if refused or reason in _SAYS_NOTHING:
+            return _Kept(now_s + KEPT_S)
+        detail = f"{file.name}: {exchange.detail}"
+        if reason in _OF_SERVER:
+            forbidden = Exchange(reason=Reason.ROBOTS, detail=f"{detail}; nothing may be asked")
+            return _Kept(now_s + FAILURE_KEPT_S, refusal=forbidden if file.failure_forbids else None)
+        # Nobody was reached, so that the URL itself could not be either.
+        failed = Exchange(reason=reason, detail=detail, asked=exchange.asked, looked_up=exchange.looked_up)
+        return _Kept(now_s, refusal=failed)

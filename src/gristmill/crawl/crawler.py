@@ -320,7 +320,6 @@ class Crawler:
     def recovered(self) -> None:
         """Our network is back."""
         self._resolver.forget_failures()
-        self._consent.forget_failures()
         for host in self._schedule.hosts():
             self._manners.forgive(host)
         self._pump()
