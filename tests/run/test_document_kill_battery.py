@@ -10,7 +10,7 @@ from pathlib import Path
 
 import document_world
 import pytest
-from document_world import document, retry, run_here, samples, write
+from document_world import document, last_fates, retry, run_here, samples, write
 from small_world import Process, check_final_names, temporaries, totals, tree_of, wait_for
 
 from gristmill.ledger.documents import documents
@@ -70,7 +70,7 @@ def undisturbed(shared_web, place, tmp_path_factory):
     ill(shared_web, 200)
     assert retry(place, folder, "http_5xx", **PATIENT)
     assert len(tree_of(folder)) > len(run)
-    return run, account, tree_of(folder), images(folder)
+    return run, account, tree_of(folder), images(folder), last_fates(folder)
 
 
 def images(folder):
@@ -94,7 +94,7 @@ def disturb(place, folder, web, rng, most):
 @pytest.mark.parametrize("seed", range(8))
 def test_killed_at_a_random_instant_of_the_run_and_of_the_retry(place, undisturbed, web, tmp_path, seed):
     rng, folder = random.Random(seed), tmp_path / "out"
-    run, account, whole, account_of_all = undisturbed
+    run, account, whole, account_of_all, fates_of_all = undisturbed
     ill(web, 500)
     for _ in range(rng.choice((1, 2))):
         disturb(place, folder, web, rng, 150)
@@ -113,6 +113,7 @@ def test_killed_at_a_random_instant_of_the_run_and_of_the_retry(place, undisturb
         disturb(place, folder, web, rng, 15)
         assert {name: tree_of(folder)[name] for name in run} == run
     assert run_here(place, folder, **PATIENT)[0].complete
+    assert last_fates(folder) == fates_of_all  # first, as it names the image over which shards would differ
     assert tree_of(folder) == whole
     assert images(folder) == account_of_all
     assert kept.items() <= samples(folder).items()
