@@ -95,6 +95,11 @@ def test_verify_status_report_and_card(world):
     assert f"| `gsm8k-screl` 2026.11.2 | {SUMS} |" in re.sub(r"2026\.\d+\.\d+", "2026.11.2", card)
     assert "gristmill mix mine.py --out DIR" in card
     assert "Mine" in (folder / "report.html").read_text()
+    for part in ("text-flan", "gsm8k-screl"):  # nobody was asked, so nobody gave no answer
+        page = (world[0] / "data" / part / "report.html").read_text()
+        assert "All of it may be passed on" in page
+        assert "Who answered" not in page
+        assert "no answer" not in page
     assert json.loads((folder / "croissant.json").read_text())["name"]
     gristmill("clean", folder)
 

@@ -31,7 +31,7 @@ from gristmill.storage.files import write_whole
 __all__ = ["REDISTRIBUTION", "card", "command", "write_card"]
 
 REDISTRIBUTION: Mapping[str, str] = {
-    "media": "The pictures may be passed on, under the licence above.",
+    "media": "All of it may be passed on, under the licence above.",
     "urls": "Only the addresses and annotations may be passed on; the pictures belong to their owners. "
     "Do not publish the shards.",
     "nothing": "Nothing of this may be passed on.",

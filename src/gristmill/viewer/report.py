@@ -28,7 +28,7 @@ from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.viewer.charts import Bar, Column, columns, connector, funnel_rows, widths
-from gristmill.viewer.measures import Histogram, Measures, Rate, measure
+from gristmill.viewer.measures import Histogram, Measures, measure
 from gristmill.viewer.pictures import thumbnails
 
 __all__ = ["REPORT", "write_report"]
@@ -116,9 +116,9 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "same": totals.census or {},
         "same_dropped": totals.stage("sift").tasks > 0,
         "same_hosts": _same_hosts(totals.census or {}),
-        "statuses": _statuses(measures),
+        "statuses": _statuses(measures) if levels.asks else [],
         "charts": _charts(measures),
-        "rate": _rate(measures.rate, measures),
+        "rate": _rate("Addresses" if levels.asks else "Pictures", measures),
         "measures": measures,
         "pictures": pictures,
         "notes": [*totals.notes, *trouble],
@@ -309,7 +309,8 @@ def _histogram(title: str, note: str, histogram: Histogram, label: Any) -> Chart
     return Chart(title=title, note=note, svg=columns(shown, title), ticks=ticks)
 
 
-def _rate(rate: Rate | None, measures: Measures) -> Chart | None:
+def _rate(what: str, measures: Measures) -> Chart | None:
+    rate = measures.rate
     if rate is None or not (rate.kept.sum() + rate.lost.sum()):
         return None
     scale = measures.files / max(measures.files_read, 1) / rate.interval_s
@@ -327,7 +328,7 @@ def _rate(rate: Rate | None, measures: Measures) -> Chart | None:
     fastest = f"{top:,.1f}" if top < 10 else f"{top:,.0f}"
     note = f"dark: kept, light: lost; at most {fastest} a second; each column is {duration_text(rate.interval_s)}"
     return Chart(
-        title="Addresses finished over time", note=note, svg=columns(shown, "rate over time"), ticks=ticks
+        title=f"{what} finished over time", note=note, svg=columns(shown, "rate over time"), ticks=ticks
     )
 
 
