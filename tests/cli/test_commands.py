@@ -70,7 +70,7 @@ def test_crawl_status_verify_export_clean(tmp_path: Path, web: FakeWeb) -> None:
     gristmill("clean", out)
     assert not list((out / ".gristmill" / "crawled").glob("*.spool"))
     (out / "shards" / "00001.tar").unlink()
-    gristmill("verify", out, code=1)
+    assert f"give: gristmill verify {out} --repair" in gristmill("verify", out, code=1).stderr
     # the web answers otherwise by now: everything is as one run with these answers would have left it
     gristmill(*words, "--set", "crawl.tries=1")
     gristmill("verify", out)
@@ -127,6 +127,31 @@ def test_coyo_from_the_hub_with_tasks(tmp_path: Path, web: FakeWeb) -> None:
     assert facts["upstream"]["id"] == int(samples[0].key)
     for name in ("README.md", "croissant.json", "dataset.json", "report.html"):
         assert (folder / name).stat().st_size > 500
+
+
+def test_a_manifest_that_is_not_what_the_records_say(tmp_path: Path, web: FakeWeb) -> None:
+    urls, out = list_of(tmp_path, web, 3), tmp_path / "out with blanks"
+    words = ("crawl", urls, "--out", out, *QUICK)
+    gristmill(*words)
+    path = out / "dataset.json"
+    whole = path.read_text()
+    other = json.loads(whole)
+    other["shards"][0]["sha256"] = "0" * 64
+    for body, said in (
+        ("{", "is damaged"),
+        ("{}", "is damaged"),
+        (json.dumps(other), "gives another SHA-256 of shards/00000.tar"),
+    ):
+        path.write_text(body)
+        done = gristmill("verify", out, code=1)
+        assert f"dataset.json: {said}" in done.stdout
+        assert f"gristmill verify '{out}' --repair" in done.stderr
+    path.unlink()
+    assert "dataset.json: is not there" in gristmill("verify", out).stdout
+    gristmill(*words)
+    assert path.read_text() == whole
+    (out / "report.html").unlink()
+    assert "report.html" not in gristmill("status", out).stdout
 
 
 def test_drift_is_refused_field_by_field(tmp_path: Path, web: FakeWeb) -> None:

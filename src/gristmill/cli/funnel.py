@@ -295,4 +295,6 @@ def _next(levels: Funnel, begun: Begun, where: str) -> Iterator[RenderableType]:
     if begun.rounds:
         again = "once" if len(begun.rounds) == 1 else f"{len(begun.rounds)} times"
         yield Text(f"asked again so far: {again}")
-    yield Text(f"the whole account, with pictures:  {where}/report.html")
+    report = Path(where) / "report.html"
+    if report.exists():  # a first run writes it at its end
+        yield Text(f"the whole account, with pictures:  {report}")

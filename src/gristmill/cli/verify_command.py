@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
         then = (
             "give the run's command again"
             if repair
-            else "give: gristmill verify --repair, then the run's command"
+            else f"give: gristmill verify {shlex.quote(str(folder))} --repair, then the run's command"
         )
         raise DamagedOutput(f"something is not as recorded. To make it anew, {then}.")
 

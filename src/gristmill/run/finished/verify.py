@@ -12,9 +12,11 @@ import numpy as np
 import orjson
 
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.manifest import MANIFEST
 from gristmill.media.errors import Undecodable
 from gristmill.media.image import decodes
 from gristmill.run.layout import Layout
+from gristmill.run.mixture_parts import read_manifest
 from gristmill.run.pipeline import GATHER, PACK
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput
@@ -74,6 +76,7 @@ def verify(
             tell(result)
     _check_keys(hashes, result)
     _check_others(folder, ledger, result)
+    _check_manifest(folder, ledger, result)
     return result
 
 
@@ -190,6 +193,27 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified) -> None:
                 "holds no record of these shards; restore it, or begin anew in another folder",
             )
         )
+
+
+def _check_manifest(folder: Path, ledger: Ledger, result: Verified) -> None:
+    """The manifest can be read, and of the shards that it names it says what their records say.
+
+    It is written at the end of a run, so it may know fewer.
+    """
+    digests = {shard.path: shard.digest for record in ledger.shards() for shard in record.outputs}
+    try:
+        found = read_manifest(folder)
+        if found is None:
+            if digests:
+                result.remarks.append((MANIFEST, "is not there; the end of a run writes it"))
+            return
+        named = {shard["path"]: shard["sha256"] for shard in found["shards"]}
+    except (DamagedOutput, KeyError, TypeError):
+        result.problems.append((MANIFEST, "is damaged; the run's command writes it anew"))
+        return
+    wrong = sorted(path for path, digest in named.items() if digests.get(path, digest) != digest)
+    if wrong:
+        result.problems.append((MANIFEST, f"gives another SHA-256 of {wrong[0]} than its record"))
 
 
 def damaged_records(ledger: Ledger, result: Verified) -> list[TaskRecord]:
