@@ -112,8 +112,8 @@ def test_coyo_from_the_hub_with_tasks(tmp_path: Path, web: FakeWeb) -> None:
     out = tmp_path / "out"
     words = ("run", "coyo-700m", "--out", out, *QUICK, "--set", "crawl.total_s=3", "--set", "crawl.stall_s=1")
     with FakeHub({"kakaobrain/coyo-700m": tmp_path / "up"}, revision="54ee2d8") as hub:
-        for span in ("1:2", "0:1"):
-            by_entry_point(*words, "--tasks", span, HF_ENDPOINT=hub.url)
+        for typed, span in ((by_entry_point, "1:2"), (gristmill, "0:1")):
+            typed(*words, "--tasks", span, HF_ENDPOINT=hub.url)
     folder = out / "coyo-700m"
     status = json.loads(gristmill("status", out, "--json").stdout)
     assert status["complete"]

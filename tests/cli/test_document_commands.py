@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typed import by_entry_point, gristmill
+from typed import gristmill
 
 from gristmill.shards.webdataset import read_samples
 from gristmill.testing.documents import mmc4_document, write_mmc4
@@ -32,7 +32,7 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
     out = tmp_path / "out"
     words = ("run", "mmc4-core", "--out", out, *QUICK, "--set", "crawl.stall_s=1")
     with FakeHub({"jmhessel/mmc4-core-ff": tmp_path / "up"}) as hub:
-        by_entry_point(*words, "--tasks", "1:2", "--workers", "2", HF_ENDPOINT=hub.url)
+        gristmill(*words, "--tasks", "1:2", "--workers", "2", HF_ENDPOINT=hub.url)
         begun = hub.revision
     later = {"docs_no_face_shard_2_v3.jsonl.zip": b"something else", "docs_no_face_shard_11_v3.jsonl": b""}
     with FakeHub(

@@ -1,8 +1,6 @@
 """TextFLAN from a hub to shards: the right rows, the same bytes, no more moved than is needed."""
 
 import json
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from flan_world import REPO, REVISION, SETTINGS, all_rows, facts, run_here, samples_of
 from small_world import tree_of
+from typed import gristmill
 
 from gristmill.ledger.fates import read_fates
 from gristmill.ledger.ledger import Ledger
@@ -193,13 +192,10 @@ def test_a_hub_that_goes_on_refusing_is_named_with_the_file(hub, tmp_path, monke
 
 
 def test_published_spacing_and_a_small_run_by_the_command(flan, tmp_path):
-    program = [str(Path(sys.executable).with_name("gristmill")), "run", "text-flan", "--out", str(tmp_path)]
+    program = ["run", "text-flan", "--out", tmp_path]
     given = [w for n, v in {**SETTINGS, "sample.spacing": "published"}.items() for w in ("--set", f"{n}={v}")]
     source = ["--source", f"annotations={flan[0]}", "--only", "2", "--json"]
-    done = subprocess.run(
-        [*program, *given, *source], capture_output=True, text=True, check=True, timeout=100
-    )
-    said = json.loads(done.stdout)
+    said = json.loads(gristmill(*program, *given, *source).stdout)
     assert said["complete"]
     assert said["adds_up"]
     assert said["counts"]["annotated"] == ROWS
@@ -210,5 +206,4 @@ def test_published_spacing_and_a_small_run_by_the_command(flan, tmp_path):
     assert "image-to-text" not in card
     assert "picture" not in card.split("## Known traps")[0]
     assert (tmp_path / "text-flan" / "report.html").stat().st_size > 1000
-    check = [program[0], "verify", str(tmp_path / "text-flan")]
-    assert subprocess.run(check, capture_output=True, timeout=100, check=False).returncode == 0
+    gristmill("verify", tmp_path / "text-flan")
