@@ -179,6 +179,9 @@ class LoopbackServer:
         sockets: list[socket.socket] = []
         for address in self.addresses:
             sock = socket.create_server((address, self.port), backlog=1024)
+            # asyncio leaves that out for a socket that was not made by name of the protocol; the end of an answer
+            # would then wait, 40 ms, for the receipt of what came before
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.port = sock.getsockname()[1]
             sockets.append(sock)
         return sockets
