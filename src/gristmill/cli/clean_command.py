@@ -23,6 +23,7 @@ def command(folder: Path, dry_run: bool) -> None:
       gristmill clean data/coyo-700m
     """
     from gristmill.ledger.begun import datasets_in
+    from gristmill.ledger.words import count_text, size_text
     from gristmill.run.finished.clean import clean
     from gristmill.run.reopen import open_dataset, schedule_of
 
@@ -31,4 +32,4 @@ def command(folder: Path, dry_run: bool) -> None:
         recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
         files, size = clean(dataset, schedule_of(opened, recipe), opened.ledger, dry_run=dry_run)
         verb = "would remove" if dry_run else "removed"
-        click.echo(f"{dataset}: {verb} {files:,} files, {size / 1e6:,.1f} MB")
+        click.echo(f"{dataset}: {verb} {count_text(files, 'file')}, {size_text(size)}")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gristmill.spec.errors import UsageError
+from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
 
@@ -26,6 +26,7 @@ __all__ = [
     "pairs",
     "parse_span",
     "recipe_loader",
+    "recipes_of",
     "run_options",
     "setting_lines",
 ]
@@ -159,6 +160,20 @@ def recipe_loader(
     if mixtures.is_mixture(reference):
         return partial(mixtures.load, reference, settings)
     return partial(recipes.load, reference, arguments, settings)
+
+
+def recipes_of(name: str) -> tuple[str, ...]:
+    """The recipes that a name stands for, which is no mixture's.
+
+    Raises:
+        UnknownName: Nothing is called so; mixtures are named among what there is.
+    """
+    from gristmill import mixtures, recipes
+
+    try:
+        return recipes.members(name)
+    except UnknownName as err:
+        raise UnknownName(err.kind, err.name, (*err.known, *mixtures.names())) from None
 
 
 def default_workers() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import json_option, pairs, recipe_loader
+from gristmill.cli.options import json_option, pairs, recipe_loader, recipes_of
 
 
 @click.command("plan")
@@ -44,7 +44,7 @@ def command(
       gristmill plan coyo-700m
       gristmill plan coyo-700m --source annotations=/mnt/coyo --out data
     """
-    from gristmill import mixtures, recipes
+    from gristmill import mixtures
     from gristmill.cli.many import for_each
     from gristmill.cli.planned_mix import PlannedMix, plan_mixture
     from gristmill.ledger.words import size_text
@@ -78,7 +78,7 @@ def command(
         planned.append(plan(recipe, pairs("--source", sources), only=only, folder=folder, offline=offline))
         tell(planned[-1])
 
-    for_each(recipes.members(name), plan_one, as_json=as_json)
+    for_each(recipes_of(name), plan_one, as_json=as_json)
     if len(planned) > 1 and not as_json:
         click.echo(
             f"== all {len(planned)}: {size_text(sum(one.fetch_bytes for one in planned))} to fetch, shards of about "

@@ -14,6 +14,7 @@ from gristmill.cli.options import (
     manner_options,
     pairs,
     parse_span,
+    recipes_of,
     run_options,
 )
 from gristmill.spec.errors import UsageError
@@ -62,7 +63,7 @@ def command(
 
     Several commands with different --tasks, on one machine or many, may share one DIR.
     """
-    from gristmill import mixtures, recipes
+    from gristmill import mixtures
     from gristmill.cli.finish import last_stage, run_and_tell
     from gristmill.cli.jobs import recipe_job
     from gristmill.cli.many import for_each
@@ -91,7 +92,7 @@ def command(
         )
         run_and_tell(replace(job, last=last_stage(job.load(), to_step)), as_json=as_json)
 
-    members = recipes.members(name)
+    members = recipes_of(name)
     _check_copies(name, members, replaced)
     for_each(members, run_one, as_json=as_json)
 

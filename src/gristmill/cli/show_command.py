@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gristmill.cli.options import json_option, setting_lines
+from gristmill.cli.options import json_option, recipes_of, setting_lines
 from gristmill.ledger.words import count_text, size_text
 from gristmill.spec.recipe import Recipe
 
@@ -34,7 +34,7 @@ def command(name: str, as_json: bool) -> None:
         else:
             click.echo(mixture_cards.card(mixture))
         return
-    found = [recipes.find(member) for member in recipes.members(name)]
+    found = [recipes.find(member) for member in recipes_of(name)]
     if as_json:
         plain = [_plain(recipe) for recipe in found]
         click.echo(json.dumps(plain if len(plain) > 1 else plain[0], indent=2, default=sorted))

@@ -30,6 +30,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
       gristmill verify data --repair
     """
     from gristmill.ledger.begun import datasets_in
+    from gristmill.ledger.words import count_text, size_text
     from gristmill.run.finished.verify import damaged_records, verify
     from gristmill.run.reopen import open_dataset
     from gristmill.spec.errors import DamagedOutput
@@ -53,8 +54,9 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
     for dataset, result in results:
         if not as_json:
             click.echo(
-                f"{dataset}: {result.shards:,} shards, {result.samples:,} samples, {result.pictures:,} pictures, "
-                f"{result.size_bytes / 1e6:,.1f} MB: {'all as recorded' if not result.problems else 'DAMAGED'}"
+                f"{dataset}: {count_text(result.shards, 'shard')}, {count_text(result.samples, 'sample')}, "
+                f"{count_text(result.pictures, 'picture')}, {size_text(result.size_bytes)}: "
+                f"{'all as recorded' if not result.problems else 'DAMAGED'}"
             )
             for place, problem in [*result.problems[:20], *result.remarks[:20]]:
                 click.echo(f"  {place}: {problem}")
