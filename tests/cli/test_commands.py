@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -258,6 +260,26 @@ def test_what_is_no_host_name_does_not_fill_the_account(tmp_path: Path) -> None:
     said = gristmill("crawl", urls, "--out", out, *QUICK, code=3).stdout
     assert "aaa" not in said.replace(".", "")
     assert json.loads(gristmill("status", out, "--json").stdout)["hosts"] == {"?": 1}
+
+
+def test_a_folder_of_lists_of_every_kind(tmp_path: Path, web: FakeWeb) -> None:
+    folder, texts = tmp_path / "lists", {"a.txt": "{}", "b.csv": "url\n{}", "c.jsonl": '{{"url": "{}"}}'}
+    folder.mkdir()
+    for number, (name, text) in enumerate(texts.items()):
+        body = text.format(web.url(f"/photo/{number}.jpg?w=160"))
+        (folder / name).write_text(body)
+        (folder / f"packed-{name}.gz").write_bytes(gzip.compress(body.encode()))
+        with zipfile.ZipFile(folder / f"zipped-{name}.zip", "w") as packed:
+            packed.writestr(name, body)
+    (folder / "photographs.zip").write_bytes(b"no list at all")
+    done = gristmill("crawl", folder, "--out", tmp_path / "out", "--json", *QUICK)
+    assert json.loads(done.stdout)["counts"]["packed"] == 9
+
+
+def test_settings_of_a_list_can_be_looked_up() -> None:
+    assert "total_s = 30.0" in gristmill("show", "crawl").stdout
+    assert "gristmill show crawl" in " ".join(gristmill("crawl", "--help").stdout.split())
+    assert "hygiene" in gristmill("show", "import").stdout
 
 
 def test_help_of_every_command_has_an_example() -> None:

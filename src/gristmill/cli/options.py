@@ -53,7 +53,7 @@ def run_options(function: F) -> F:
                 "settings",
                 multiple=True,
                 metavar="STEP.FIELD=VALUE",
-                help="A setting of a step; `gristmill show NAME` lists them.",
+                help="A setting of a step; `gristmill show NAME` lists them (of a list: `gristmill show crawl`).",
             ),
         ]
     ):

@@ -12,12 +12,17 @@ from gristmill.cli.options import json_option, recipes_of, setting_lines
 from gristmill.ledger.words import count_text, size_text
 from gristmill.spec.recipe import Recipe
 
+_BY_COMMAND = {"crawl": {"path": "URLS"}, "import": {"path": "DIR"}}
+"""Recipes that a command of that name builds from its words, as these would be typed."""
+
 
 @click.command("show")
 @click.argument("name")
 @json_option
 def command(name: str, as_json: bool) -> None:
     """The card of recipe or mixture NAME: sources or parts, steps and their settings, known traps.
+
+    NAME may also be crawl or import, for the settings of what those commands run.
 
     \b
     Example:
@@ -34,7 +39,11 @@ def command(name: str, as_json: bool) -> None:
         else:
             click.echo(mixture_cards.card(mixture))
         return
-    found = [recipes.find(member) for member in recipes_of(name)]
+    found = (
+        [recipes.load(name, _BY_COMMAND[name])]
+        if name in _BY_COMMAND
+        else [recipes.find(member) for member in recipes_of(name)]
+    )
     if as_json:
         plain = [_plain(recipe) for recipe in found]
         click.echo(json.dumps(plain if len(plain) > 1 else plain[0], indent=2, default=sorted))

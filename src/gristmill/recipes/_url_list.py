@@ -15,7 +15,8 @@ from gristmill.steps.same_picture import SamePicture
 
 __all__ = ["PATTERNS", "url_list"]
 
-PATTERNS = tuple(f"*.{end}" for end in ("txt", "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "gz"))
+_TEXTS = ("txt", "csv", "tsv", "json", "jsonl", "ndjson")
+PATTERNS = (*(f"*.{end}" for end in (*_TEXTS, "parquet", "gz")), *(f"*.{end}.zip" for end in _TEXTS))
 """Files of a folder that are taken for lists."""
 
 
