@@ -38,6 +38,8 @@ ONE_BY_ONE = {"crawl.in_flight": "1", "rows.part_rows": "60"}
 """Two tasks with one request at a time, so that what is asked for twice tells. The shards are the same."""
 UNFINISHED = 1 + CONSUMING_PER_IN_FLIGHT
 """Most URLs of one such worker that were asked for and are not finished yet: they wait for a decoder."""
+NO_MANIFEST = [("dataset.json", "is not there; the end of a run writes it")]
+"""All that ``verify`` may remark on a run of ours: its card and manifest are the command's to write."""
 SETTINGS = {
     "crawl.allow_private_addresses": "true",
     "crawl.in_flight": "8",
