@@ -95,7 +95,7 @@ def test_dropped_samples_leave_the_shards_and_the_account_adds_up(dropped):
     assert not result.problems
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_workers_and_sizes_of_parts_change_no_byte_of_the_shards(web, place, dropped, tmp_path, workers):
     more = {**DROP, "rows.part_rows": "7"}
     assert run_here(place, tmp_path / "out", settings=more, workers=workers)[0].complete
