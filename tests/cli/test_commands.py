@@ -262,6 +262,21 @@ def test_what_is_no_host_name_does_not_fill_the_account(tmp_path: Path) -> None:
     assert json.loads(gristmill("status", out, "--json").stdout)["hosts"] == {"?": 1}
 
 
+def test_a_damaged_list_in_a_folder_costs_itself(tmp_path: Path, web: FakeWeb) -> None:
+    folder, out = tmp_path / "lists", tmp_path / "out"
+    folder.mkdir()
+    said = gristmill("crawl", folder, "--out", out, *QUICK, code=2).stderr
+    assert f"{folder}: no file there is like *.txt" in said
+    assert "--source" not in said
+    for number, name in enumerate(("a.txt", "c.txt")):
+        (folder / name).write_text(web.url(f"/photo/{number}.jpg?w=160"))
+    (folder / "b.parquet").write_bytes(b"PAR1 and no more")
+    assert "b.parquet: damaged Parquet" in gristmill("crawl", folder, "--out", out, *QUICK, code=1).stderr
+    told = json.loads(gristmill("status", out, "--json").stdout)
+    assert not told["complete"]
+    assert told["counts"]["kept"] == 2
+
+
 def test_a_folder_of_lists_of_every_kind(tmp_path: Path, web: FakeWeb) -> None:
     folder, texts = tmp_path / "lists", {"a.txt": "{}", "b.csv": "url\n{}", "c.jsonl": '{{"url": "{}"}}'}
     folder.mkdir()

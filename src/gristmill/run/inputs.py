@@ -160,7 +160,7 @@ def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]
     if place.is_file():
         return [(place.name, place)]
     if not place.is_dir():
-        raise UsageError(f"--source {source.key}={place}: there is no such file or folder.")
+        raise UsageError(f"{_typed(source, place)}: there is no such file or folder.")
     names = sorted(path.relative_to(place).as_posix() for path in _visible(place))
     ends = tuple(pattern.rpartition("/")[2] for pattern in source.patterns)
     if source.in_place:
@@ -172,11 +172,16 @@ def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]
     if not chosen and not source.side:
         others = ", ".join(name for name, of in source.variants.items() if of.patterns != source.patterns)
         raise UsageError(
-            f"--source {source.key}={place}: no file there is like {', '.join(source.patterns)} "
+            f"{_typed(source, place)}: no file there is like {', '.join(source.patterns)} "
             f"({len(names)} files looked at){'; or name the file itself' if source.in_place else ''}"
             f"{f'; or read another with --set {source.key}.variant={others}' if others else ''}."
         )
     return [(name, place / name) for name in chosen]
+
+
+def _typed(source: Source, place: Path) -> str:
+    """A place as it was given: to a command of one list alone, or as one of a recipe's sources."""
+    return str(place) if source.path is not None else f"--source {source.key}={place}"
 
 
 def _visible(folder: Path) -> Iterator[Path]:
