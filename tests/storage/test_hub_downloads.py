@@ -1,6 +1,7 @@
 """The hub through its unmodified client, against the made-up hub on the loopback."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,22 @@ def test_other_bytes_than_promised_are_refused_and_removed(hub, tmp_path):
     with pytest.raises(SourceError, match=r"damaged.*checksum.*same command again"):
         download(REPO, DEFAULT_REVISION, file, tmp_path)
     assert not (tmp_path / file.name).exists()
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_file_that_was_cut_or_changed_since_is_fetched_anew(hub, tmp_path, name):
+    (file,) = list_files(REPO, DEFAULT_REVISION, (name,))
+    path = download(REPO, DEFAULT_REVISION, file, tmp_path)
+    body, was = path.read_bytes(), path.stat()
+    path.write_bytes(body[: len(body) // 2])
+    assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == body
+    path.write_bytes(body[: len(body) // 2])
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))  # the client believes in times
+    assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == body
+    if file.checked:
+        path.write_bytes(bytes(len(body)))
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == body
 
 
 @pytest.mark.parametrize("short_bytes", [1, 1000])

@@ -2,7 +2,7 @@
 
 =====================  =============================================================================================
 the run                begin (or go on), reopen, drive (the main loop), plan (what it would do)
-its inputs             inputs, numbering; mixture_parts
+its inputs             inputs, numbering, mended (in the place of one that is damaged); mixture_parts
 what is next           pipeline (steps grouped into stages), schedule, queue; and the tasks of surveys, censuses,
                        exchange (a shuffle), mixture
 who does it            local (executors), worker (a process), isolate (what kills them), vitals, task (one task)

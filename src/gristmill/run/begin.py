@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gristmill.ledger.begun import Begun
+from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import PAPERS, Layout, stem
+from gristmill.run.mended import with_mended
 from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
 from gristmill.run.queue import TaskQueue
 from gristmill.spec.errors import Busy, UsageError
@@ -92,9 +93,12 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
     _await(leases, "begin")
     try:
         if Begun.path(job.folder).exists():
-            found = Begun.read(job.folder)
+            begun = Begun.read(job.folder)
+            found = with_mended(begun, wanted, job.folder)
             found.check(wanted, job.folder)
-            return recipe, found, resolved
+            if found is not begun:
+                found.write(job.folder)
+            return recipe, found, replace(resolved, inputs=_noted(resolved.inputs, found.inputs))
         _check_free(Layout(job.folder), recipe.public_name)
         wanted.write(job.folder)
         return recipe, wanted, resolved
@@ -111,6 +115,12 @@ def _check_free(layout: Layout, name: str) -> None:
             f"{layout.folder} holds {', '.join(path.name for path in taken)}, and no record of a run that made it: "
             f"{name} is not written over that. Choose another folder with --out, or move these away."
         )
+
+
+def _noted(inputs: Sequence[InputFile], begun: Sequence[InputFile]) -> tuple[InputFile, ...]:
+    """The annotation files with what was noted of them when they were taken into the folder."""
+    notes = {(file.source, file.name): file.note for file in begun}
+    return tuple(replace(file, note=notes.get((file.source, file.name), file.note)) for file in inputs)
 
 
 def _await(leases: Leases, name: str) -> None:

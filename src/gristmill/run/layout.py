@@ -45,6 +45,10 @@ class Layout:
         """Annotation files fetched from upstream."""
         return self.state / "sources" / key
 
+    def unreadable(self, digest: str) -> Path:
+        """Says that the annotation file of this digest is there and cannot be read."""
+        return self.state / "unreadable" / digest
+
     def part(self, task: Task, number: int) -> Path:
         """Chosen rows, for one crawl task."""
         return self.state / "parts" / f"{task.number[1]:05d}-{number:05d}-{task.id}.parquet"

@@ -7,6 +7,7 @@ GristmillError                 exit 1
 ├── RecipeError                exit 2   a recipe that cannot work, found before anything moves
 ├── SourceError                exit 1   an upstream that cannot be read as promised
 │   ├── AccessError            exit 1   gated, private, or a missing token
+│   ├── DamagedSource          exit 1   an annotation file that is there and cannot be read
 │   └── ByHandSource           exit 3   a person must fetch it first
 ├── DamagedOutput              exit 1   bytes on disk that differ from their record
 ├── MachineError               exit 1   disk full, no permission: stop, nothing finished is lost
@@ -27,6 +28,7 @@ __all__ = [
     "Busy",
     "ByHandSource",
     "DamagedOutput",
+    "DamagedSource",
     "DriftError",
     "GristmillError",
     "Incomplete",
@@ -96,6 +98,10 @@ class RecipeError(GristmillError):
 
 class SourceError(GristmillError):
     """An upstream, or a local copy of one, that cannot be read as promised."""
+
+
+class DamagedSource(SourceError):
+    """An annotation file that is there, as it was found, and cannot be read."""
 
 
 class AccessError(SourceError):

@@ -145,25 +145,31 @@ def list_files(repo: str, revision: str, patterns: Sequence[str], *, needed: boo
 def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
     """Fetch one file below ``folder``, resuming what an interrupted call left, and check its SHA-256.
 
+    A file that was fetched before and is no longer what the hub says is fetched anew.
+
     Raises:
         AccessError, SourceError: As for :func:`list_files`; also for a checksum that differs.
         OSError: Disk full and the like.
     """
     from huggingface_hub import hf_hub_download
 
-    with _explained(repo, revision):
-        path = Path(
-            hf_hub_download(
-                repo,
-                file.name,
-                revision=revision,
-                repo_type="dataset",
-                local_dir=folder,
-                endpoint=_endpoint(),
+    tries = 2 if (folder / file.name).exists() else 1  # what lay there may have been cut or changed since
+    for _ in range(tries):
+        with _explained(repo, revision):
+            path = Path(
+                hf_hub_download(
+                    repo,
+                    file.name,
+                    revision=revision,
+                    repo_type="dataset",
+                    local_dir=folder,
+                    endpoint=_endpoint(),
+                )
             )
-        )
-    if path.stat().st_size != file.size_bytes or (file.checked and sha256_file(path) != file.digest):
+        if path.stat().st_size == file.size_bytes and (not file.checked or sha256_file(path) == file.digest):
+            break
         path.unlink()
+    else:
         raise SourceError(
             f"{repo}@{revision}: {file.name} arrived damaged (its checksum differs from the hub's). It was "
             "removed; give the same command again to fetch it anew."

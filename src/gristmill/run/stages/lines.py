@@ -56,7 +56,7 @@ class _Lines:
     """An annotation file, read by places."""
 
     def __init__(self, source: InputFile, context: Context) -> None:
-        self._path = fetch_input(source, context)
+        self._path, self._fetched = fetch_input(source, context), source.path is None
         self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self, offset: int, size: int) -> bytes:
@@ -68,8 +68,13 @@ class _Lines:
         text = os.pread(self._fd, size, offset)
         if len(text) != size:
             raise SourceError(
-                f"{self._path} is shorter than when its lines were counted: somebody has changed it. Begin anew in "
-                "another folder with --out."
+                f"{self._path} is shorter than when its lines were counted: somebody has changed it. "
+                + (
+                    "Give the same command again: it is fetched anew."
+                    if self._fetched
+                    else "Put it back as it was, then give the same command again; or begin anew in another folder "
+                    "with --out."
+                )
             )
         return text
 

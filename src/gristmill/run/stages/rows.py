@@ -39,10 +39,11 @@ def run_rows(step: TableStep, task: Task, context: Context, work: Work) -> None:
     if source.note:
         box.note(source.note)
     try:
-        if isinstance(step, SurveyStep):
-            step.choose(file, task.decision["survey"], box)
-        else:
-            step.apply(file.fetch(), box)
+        with file.read_by_a_step(surveyed=isinstance(step, SurveyStep)):
+            if isinstance(step, SurveyStep):
+                step.choose(file, task.decision["survey"], box)
+            else:
+                step.apply(file.fetch(), box)
         box.finish()
     finally:
         box.close()

@@ -21,6 +21,7 @@ def run_survey(step: TableStep, task: Task, context: Context, work: Work) -> Non
         raise RecipeError(f"{step.name} surveys nothing; no survey task can stand for it")
     file = InputTable(context.inputs[task.number[1]], context, work)
     try:
-        work.found = step.survey(file)
+        with file.read_by_a_step():
+            work.found = step.survey(file)
     finally:
         file.close()

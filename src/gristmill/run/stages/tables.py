@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from gristmill.ledger.begun import InputFile
 from gristmill.run.context import Context, Work
+from gristmill.spec.errors import DamagedSource, SourceError
 from gristmill.spec.step import LocalFile
+from gristmill.storage.files import write_whole
 from gristmill.storage.hub import HubFile, download, read_range
 from gristmill.storage.url import fetch, is_url
 
@@ -30,6 +33,7 @@ class InputTable:
         self._whole: Path | None = None
         self._partial: Path | None = None
         self._place = "" if source.path is not None else context.hubs[source.source]
+        self._reached = True
         self._in_ranges = bool(self._place) and not is_url(self._place)
 
     def read(self, start: int, stop: int) -> bytes:
@@ -42,7 +46,8 @@ class InputTable:
             return LocalFile(self.fetch()).read(start, stop)
         self._context.check_stop()
         repo, _, revision = self._place.partition("@")
-        body = read_range(repo, revision, self.name, self.size_bytes, start, stop)
+        with self._reaching():
+            body = read_range(repo, revision, self.name, self.size_bytes, start, stop)
         self._count(len(body), 1)
         return body
 
@@ -70,10 +75,62 @@ class InputTable:
     def fetch(self) -> Path:
         """The whole file on this machine."""
         if self._whole is None:
-            self._whole = fetch_input(self._source, self._context)
+            with self._reaching():
+                self._whole = fetch_input(self._source, self._context)
             if self._place:
                 self._count(self.size_bytes, _WHOLE_REQUESTS)
         return self._whole
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Take note of what keeps us from the file, which says nothing of what stands in it."""
+        try:
+            yield
+        except SourceError:
+            self._reached = False
+            raise
+
+    @contextmanager
+    def read_by_a_step(self, *, surveyed: bool = False) -> Iterator[None]:
+        """Say of a file that a step cannot read how to go on, and mark it: a mended one may take its place.
+
+        Args:
+            surveyed: Rows of all files were chosen by what was found in this one, so that none may take its place.
+
+        Raises:
+            DamagedSource: In the place of the step's own SourceError.
+        """
+        try:
+            yield
+        except SourceError as err:
+            if not self._reached:
+                raise
+            mark = self._context.layout.unreadable(self._source.digest)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(mark, str(err).encode("utf-8", "replace"))
+            raise DamagedSource(f"{' '.join(str(err).split())} {self._way_on(surveyed)}") from err
+
+    def _way_on(self, surveyed: bool) -> str:
+        key, size = self._source.source, f"{self.size_bytes:,} bytes"
+        kept = "nothing was made of it yet, and what was made of the others is kept"
+        if surveyed:
+            kept = "and another folder with --out, as rows of all files were chosen by the number of its rows"
+        if not self._place:
+            return (
+                f"{self.name} is your own copy, of {size}. Put a good one in its place, then give the same command "
+                f"again: {kept}."
+            )
+        if is_url(self._place):
+            return f"{self.name} is what {self._place} holds, of {size}, with the checksum that the recipe names."
+        repo, _, revision = self._place.partition("@")
+        new = f"--source {key}=hf://datasets/{repo}@REVISION"
+        mended = f"Once it is mended there, give the same command with {new}: {kept}."
+        if self._whole is None:
+            return (
+                f"Parts of {self.name} were fetched from {repo} at {revision}, which no checksum covers: give the "
+                f"same command again. If that does not help, the damage is upstream's. {mended}"
+            )
+        return f"{self.name} is what {repo} holds at {revision}, of {size}: fetching it again does not help. {mended}"
 
     def close(self) -> None:
         """Remove what was held in part."""
@@ -96,10 +153,15 @@ def fetch_input(source: InputFile, context: Context) -> Path:
     folder = context.layout.source(source.source)
     known = f"{source.source}/{source.name}"
     with context.fetching:  # among the tasks of this process; the clients look after other processes
-        if known not in context.fetched or not (folder / source.name).is_file():
+        if known not in context.fetched or not _is_whole(folder / source.name, source):
             _fetch(source, context.hubs[source.source], folder)
             context.fetched.add(known)
     return folder / source.name
+
+
+def _is_whole(path: Path, source: InputFile) -> bool:
+    """Whether a file that was fetched and checked is still there, as far as its size tells."""
+    return path.is_file() and path.stat().st_size == (source.size_bytes or path.stat().st_size)
 
 
 def _fetch(source: InputFile, place: str, folder: Path) -> Path:
