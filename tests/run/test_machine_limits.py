@@ -94,3 +94,14 @@ def test_files_that_may_not_grow(small, web, tmp_path):
     assert temporaries(tmp_path / "out") == []
     assert run_here(small.place, tmp_path / "out")[0].complete
     assert tree_of(tmp_path / "out") == small.shards
+
+
+def test_a_machine_without_further_threads_is_no_bug_of_ours(small, tmp_path, monkeypatch):
+    def no_thread(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("gristmill.run.worker.run_task", no_thread)
+    with pytest.raises(MachineError, match=r"no further thread.*ulimit"):
+        run_here(small.place, tmp_path / "out")
+    monkeypatch.undo()
+    assert run_here(small.place, tmp_path / "out")[0].complete

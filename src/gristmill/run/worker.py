@@ -28,7 +28,7 @@ from gristmill.ledger.begun import InputFile
 from gristmill.media.limits import used_bytes
 from gristmill.run.context import Context, Progress
 from gristmill.run.task import run_task
-from gristmill.spec.errors import GristmillError, Stopped, TaskFailed
+from gristmill.spec.errors import GristmillError, MachineError, Stopped, TaskFailed
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
 from gristmill.storage.arrow import without_pandas
@@ -47,6 +47,13 @@ __all__ = [
     "main",
 ]
 
+_NO_THREAD = "can't start new thread"
+"""All that Python says where the machine lets this process have no further thread; a plain ``RuntimeError``."""
+_NO_MORE_THREADS = (
+    "the machine lets this process start no further thread: too many run already, or memory is limited (see `ulimit "
+    "-u` and `ulimit -v`). Nothing finished is lost: put it right, then give the same command again, perhaps with "
+    "fewer --workers."
+)
 TASKS_AT_ONCE = 6
 MOST_AT_ONCE = 48
 """With crawls beyond the usual number, given because the crawler is far from full."""
@@ -201,6 +208,8 @@ def outcome_of(recipe: Recipe, task: Task, context: Context) -> Finished | Faile
     except MemoryError:
         return Failed(task, TaskFailed(f"{task.stage} task {task.id}: memory is used up"))
     except Exception as err:  # noqa: BLE001 - a bug must cost one task and name itself, not hang the run
+        if str(err) == _NO_THREAD:
+            return Failed(task, MachineError(_NO_MORE_THREADS))
         last = traceback.extract_tb(err.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
         text = f"{task.stage} task {task.id}: {type(err).__name__}: {err} ({where}). This is a bug; please report it."
