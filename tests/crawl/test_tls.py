@@ -12,7 +12,7 @@ import pytest
 import trustme
 from crawl_server import BODY, QUICK, Visit, serving
 
-from gristmill.crawl import Answer, Crawler, Resolver, run
+from gristmill.crawl import Answer, Crawler, Resolver, client, run
 from gristmill.spec.reasons import Reason
 
 AUTHORITY = trustme.CA()
@@ -160,3 +160,37 @@ def test_the_context_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     run(main())
     assert len(made) == 1
+
+
+def test_few_connections_are_kept_that_nobody_uses(trusted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their buffers are large. Others are closed with the answer; what is kept is used again."""
+    monkeypatch.setattr(client, "MOST_IDLE_TLS", 3)
+    idle, connections = [], set()
+
+    async def main() -> list[Answer]:
+        settings = replace(QUICK, in_flight=4)
+        resolver = Resolver(settings, lookup=lambda host: ["127.0.0.1"])
+
+        async def page(visit: Visit) -> None:
+            idle.append(len(crawler._client._encrypted) - crawler._client._encrypted_busy)
+            connections.add(visit.writer.get_extra_info("peername"))
+            await visit.answer()
+
+        answers: list[Answer] = []
+
+        async def keep(_: int, answer: Answer) -> None:
+            answers.append(answer)
+
+        context = server_side(AUTHORITY.issue_cert("*.img.example"))
+        async with (
+            serving(otherwise=page, tls=context) as server,
+            Crawler(settings, resolver=resolver) as crawler,
+        ):
+            urls = [f"https://h{n % 25}.img.example:{server.port}/{n}" for n in range(100)]
+            await crawler.crawl(enumerate(urls), keep)
+            return answers
+
+    answers = run(main())
+    assert [answer.reason for answer in answers] == [None] * 100
+    assert 1 <= max(idle) <= 3 + 2 * 4
+    assert 25 <= len(connections) < 100

@@ -31,6 +31,8 @@ KEEP_ALIVE_S = 5.0
 READ_BUFFER_BYTES = 4 * 1024 * 1024
 """Reading pauses at twice this much. Where it pauses under TLS, uvloop 0.23 loses the end of an answer whose
 server then closes, so that it must be more than all but the largest pictures have."""
+MOST_IDLE_TLS = 64
+"""Kept TLS connections of a worker without a request: each holds about half a megabyte of buffers."""
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 256
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -71,6 +73,21 @@ class _HeadFirst(ResponseHandler):
     The parser forgets a whole answer when what follows it in the same piece is wrong. A body that is longer
     than its announced length would then count or not as the network cuts it.
     """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, encrypted: set[ResponseHandler]) -> None:
+        super().__init__(loop=loop)
+        self._encrypted = encrypted
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands, its TLS handshake included."""
+        super().connection_made(transport)
+        if transport.get_extra_info("ssl_object") is not None:
+            self._encrypted.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone."""
+        self._encrypted.discard(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the socket."""
@@ -132,7 +149,10 @@ class Client:
             keepalive_timeout=KEEP_ALIVE_S,
             socket_factory=self._make_socket,
         )
-        connector._factory = cast("partial[ResponseHandler]", partial(_HeadFirst, loop=self._loop))
+        self._encrypted: set[ResponseHandler] = set()
+        self._encrypted_busy = 0
+        handler = partial(_HeadFirst, self._loop, self._encrypted)
+        connector._factory = cast("partial[ResponseHandler]", handler)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -183,6 +203,10 @@ class Client:
         attempt = self._watch.begin(left_s, lambda: give_way(attempt.received_bytes))
         _ATTEMPT.set(attempt)
         result = Exchange(asked=True)
+        encrypted = target.scheme == "https"
+        if encrypted:
+            keep_alive = partial(self._keeps_encrypted, keep_alive)
+        self._encrypted_busy += encrypted
         try:
             if self._resolver.known(target.host) is None:
                 result.looked_up = await self._look_up(target)
@@ -199,6 +223,7 @@ class Client:
                 raise
             result.reason, result.detail = attempt.verdict, attempt.detail
         finally:
+            self._encrypted_busy -= encrypted
             self._watch.end(attempt)
         if attempt.refused is not None:
             result.reason, result.body = Reason.PRIVATE_ADDRESS, None
@@ -206,6 +231,9 @@ class Client:
         result.received_bytes = attempt.received_bytes
         result.left_s = max(0.0, attempt.deadline_s - self._loop.time())
         return result
+
+    def _keeps_encrypted(self, keep_alive: Callable[[], bool]) -> bool:
+        return len(self._encrypted) - self._encrypted_busy < MOST_IDLE_TLS and keep_alive()
 
     async def _look_up(self, target: Target) -> bool:
         if ":" in target.host or target.host[-1].isdigit():
