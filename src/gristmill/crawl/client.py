@@ -31,7 +31,7 @@ KEEP_ALIVE_S = 5.0
 READ_BUFFER_BYTES = 4 * 1024 * 1024
 """Reading pauses at twice this much. Where it pauses under TLS, uvloop 0.23 loses the end of an answer whose
 server then closes, so that it must be more than all but the largest pictures have."""
-MOST_IDLE_TLS = 128
+MOST_IDLE_TLS = 64
 """Kept TLS connections of a worker without a request: each holds about half a megabyte of buffers."""
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 256
