@@ -72,34 +72,24 @@ def test_an_item_that_kills_its_worker_is_found_and_left_out(web, tmp_path, work
 
 
 @pytest.mark.slow
-def test_a_worker_lost_in_native_code_is_killed_and_its_item_left_out(
-    web, tmp_path, workers_find_helpers, monkeypatch
+@pytest.mark.parametrize(
+    ("how", "limit", "limit_s", "said"),
+    [
+        ("hang", "_SILENCE_S", 6.0, "gave no sign of life for 6 s"),
+        # its signs of life go on, as other threads run
+        ("loop", "_LOST_S", 4.0, "computed for 4 s without progress"),
+    ],
+    ids=["in native code", "in a loop"],
+)
+def test_a_worker_that_is_lost_is_killed_and_its_item_left_out(
+    web, tmp_path, workers_find_helpers, monkeypatch, how, limit, limit_s, said
 ):
-    monkeypatch.setattr(local, "_SILENCE_S", 6.0)
+    monkeypatch.setattr(local, limit, limit_s)
     web.put("/poison", poison.POISON)
     place = write_list(tmp_path / "list.parquet", [*(url(web, n) for n in range(12)), web.url("/poison")])
-    ended, watcher = poisoned_run(place, tmp_path / "out", "hang", workers=1)
+    ended, watcher = poisoned_run(place, tmp_path / "out", how, workers=1)
     assert ended.complete
-    assert any(
-        "gave no sign of life for 6 s and was killed; it is tried again" in said for said in watcher.said
-    )
-    assert reasons(tmp_path / "out")[12] == "internal_error"
-    assert sum(reason is None for reason in reasons(tmp_path / "out").values()) == 10
-
-
-@pytest.mark.slow
-def test_a_worker_lost_in_a_loop_is_killed_and_its_item_left_out(
-    web, tmp_path, workers_find_helpers, monkeypatch
-):
-    """Its signs of life go on, as other threads run."""
-    monkeypatch.setattr(local, "_LOST_S", 4.0)
-    web.put("/poison", poison.POISON)
-    place = write_list(tmp_path / "list.parquet", [*(url(web, n) for n in range(12)), web.url("/poison")])
-    ended, watcher = poisoned_run(place, tmp_path / "out", "loop", workers=1)
-    assert ended.complete
-    assert any(
-        "computed for 4 s without progress and was killed; it is tried again" in said for said in watcher.said
-    )
+    assert any(f"{said} and was killed; it is tried again" in line for line in watcher.said)
     assert reasons(tmp_path / "out")[12] == "internal_error"
     assert sum(reason is None for reason in reasons(tmp_path / "out").values()) == 10
 
