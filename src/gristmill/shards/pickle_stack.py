@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,7 +45,7 @@ class Shared:
         self.most_again_bytes = 4 * file_bytes + (16 << 20)
 
 
-class StackMachine:
+class StackMachine(ABC):
     """What the opcodes work on: a stack, the stacks below each mark, the list that is given out, and the memo.
 
     Args:
@@ -82,9 +83,9 @@ class StackMachine:
                 yield from self._ready
                 self._ready = []
 
+    @abstractmethod
     def _step(self) -> None:
         """Do one opcode."""
-        raise NotImplementedError
 
     def _refused(self, at: int, what: str) -> Exception:
         return self._data.refused(at, what)

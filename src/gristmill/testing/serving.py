@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -96,7 +97,7 @@ def head(status: int, fields: Headers) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-class LoopbackServer:
+class LoopbackServer(ABC):
     """Serves on one port of several loopback addresses, from its own thread; a context manager.
 
     Args:
@@ -134,9 +135,9 @@ class LoopbackServer:
 
     # what subclasses say
 
+    @abstractmethod
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request; anything may be done to the connection."""
-        raise NotImplementedError
 
     # for users
 
