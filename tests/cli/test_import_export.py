@@ -268,3 +268,9 @@ def test_a_pickle_of_nothing_is_said_to_be_one(tmp_path: Path) -> None:
     done = gristmill("import", pickles, "--from", "vila", "--out", tmp_path / "out", "--workers", "1", code=3)
     assert "there is no row at all in" in done.stderr
     assert "a.pkl" in done.stderr
+
+
+def test_an_export_in_which_nothing_is_left_is_less_than_expected(imported: Path, tmp_path: Path) -> None:
+    words = ("--to", "interleaved-parquet", "--leave-out", "--out", tmp_path / "o")
+    text = said(gristmill("export", imported, *words, code=3))
+    assert f"No sample of {imported} fits interleaved-parquet: all were left out" in text

@@ -89,6 +89,12 @@ def command(
             _tell(done, format_, out)
     if as_json:
         click.echo(json.dumps(told if len(told) > 1 else told[0]))
+    empty = [str(one["dataset"]) for one in told if one["left_out"] and not one["samples"]]
+    if empty:
+        raise Incomplete(
+            f"No sample of {', '.join(empty)} fits {format_}: all were left out.\n"
+            "See the formats and what they hold: gristmill export --help"
+        )
 
 
 def _without_mixtures(datasets: list[Path]) -> list[Path]:

@@ -16,6 +16,7 @@ from gristmill.spec.sample import CHANGES, Drop, Outcome, Sample
 __all__ = ["Tried", "account", "fates_in_order"]
 
 _HOSTS_RECORDED = 20
+_NO_FAILURE = frozenset({None, Reason.NOT_NEEDED, Reason.OPTED_OUT})
 _LONGEST_HOST = 253
 """Characters of a host's name (RFC 1035); what is longer in a malformed address is none, and would fill records."""
 
@@ -61,7 +62,7 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
             work.facts.update(f"{CHANGES}.{word}" for word in one.sample.columns.get(CHANGES, ()))
     hosts: Counter[str] = Counter()
     for fate in own:
-        if fate.reason not in {None, Reason.NOT_NEEDED} and fate.url:
+        if fate.reason not in _NO_FAILURE and fate.url:
             hosts[_host(fate.url)] += 1
     work.hosts = Counter(dict(hosts.most_common(_HOSTS_RECORDED)))
     kept = [one.sample for one in tried if one.sample and not one.drop]
