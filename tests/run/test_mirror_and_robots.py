@@ -2,7 +2,7 @@
 
 import json
 
-from small_world import run_here, write_list
+from small_world import run_here, totals, write_list
 
 from gristmill.ledger.fates import read_fates
 from gristmill.shards.webdataset import read_samples
@@ -60,6 +60,7 @@ def test_tdmrep_json_and_ai_txt_are_obeyed_in_a_run_only_if_so_set(web, tmp_path
     assert web.hits["/.well-known/tdmrep.json"] == web.hits["/ai.txt"] == 1
     fates, records = outcome(tmp_path / "obeying")
     assert [fates[row]["reason"] for row in range(3)] == [None, "opted_out", "opted_out"]
+    assert not totals(tmp_path / "obeying").hosts  # an opt-out is no failure
     assert [fates[row]["opt_out"] for row in range(3)] == [
         None,
         "tdmrep.json: tdm-reservation=1",
