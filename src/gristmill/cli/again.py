@@ -11,6 +11,7 @@ from gristmill.ledger.totals import Totals, total
 from gristmill.run.pipeline import SAMPLES
 from gristmill.run.reopen import Opened
 from gristmill.run.schedule import failing
+from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe
 
 __all__ = ["asked_again", "nothing_to_ask"]
@@ -57,8 +58,8 @@ def _incomplete(opened: Opened, totals: Totals, recipe: Recipe) -> list[str]:
     return [
         f"{things} kept without some images (crawl.on_missing_image=drop_image) "
         f"{'stay as they are: they stand' if number > 1 else 'stays as it is: it stands'} in finished shards, which "
-        f"are never rewritten. Images for them need a new folder: gristmill run {opened.begun.recipe} --out "
-        "ANOTHER, with the same settings."
+        f"are never rewritten. Images for them need a new folder: "
+        f"{to_type('run', opened.begun.recipe, '--out', 'ANOTHER')}, with the same settings."
     ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from gristmill.cli.options import circumstances
+from gristmill.spec.command import to_type
 
 
 @click.command("demo")
@@ -57,10 +58,10 @@ def command(out: Path, rows: int, keep: bool) -> None:
         **dict.fromkeys(mixed, ("vila",)),
     }
     for name, forms in exports.items():
-        click.echo(f"  gristmill status {out / name}")
-        click.echo(f"  gristmill verify {out / name}")
+        click.echo(f"  {to_type('status', out / name)}")
+        click.echo(f"  {to_type('verify', out / name)}")
         for form in forms:
-            click.echo(f"  gristmill export {out / name} --to {form} --out {out / form / name}")
+            click.echo(f"  {to_type('export', out / name, '--to', form, '--out', out / form / name)}")
 
 
 def _mix(out: Path, prepared: Container[str]) -> list[str]:

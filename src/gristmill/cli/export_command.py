@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gristmill.cli.options import json_option
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import Incomplete, UsageError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _without_mixtures(datasets: list[Path]) -> list[Path]:
     for dataset in mixed:
         click.echo(
             f"gristmill: {dataset} is a mixture, and its samples are in the other pickles: not written. For itself: "
-            f"gristmill export {dataset} --to vila --out DIR",
+            f"{to_type('export', dataset, '--to', 'vila', '--out', 'DIR')}",
             err=True,
         )
     return [dataset for dataset in datasets if dataset not in mixed] or datasets
@@ -148,7 +149,7 @@ def _check_finished(opened: Opened, shards: int, *, whole: bool) -> None:
 
     if funnel(total(opened.ledger.records.values()), opened.begun).complete:
         return
-    told = f"{opened.folder} is not finished: it has {shards:,} shards so far (gristmill status {opened.folder})."
+    told = f"{opened.folder} is not finished: it has {shards:,} shards so far ({to_type('status', opened.folder)})."
     if whole:
         raise Incomplete(
             f"{told} One pickle for all of it can be written when it is; --to vila writes what there is."

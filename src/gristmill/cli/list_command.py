@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gristmill.cli.options import json_option
+from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe
 
 
@@ -42,7 +43,9 @@ def command(as_json: bool) -> None:
             f"{facts['name']:<{wide}}{stages:<10}{facts['rows']:>14,}{size:>13}  {access:<8}{facts['license']}"
         )
     for group, members in recipes.groups().items():
-        click.echo(f"{group:<{wide}}{len(members)} recipes, prepared by one command: gristmill show {group}")
+        click.echo(
+            f"{group:<{wide}}{len(members)} recipes, prepared by one command: {to_type('show', group)}"
+        )
     for mixture in mixed:
         click.echo(line(mixture, wide))
 

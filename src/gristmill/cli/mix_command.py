@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -124,7 +125,7 @@ def mix(
     try:
         run_and_tell(job, as_json=as_json)
     except DriftError as err:
-        err.hint = f" Its parts are found with --parts {parts_in or out}, of gristmill mix."
+        err.hint = f" Its parts are found with --parts {shlex.quote(str(parts_in or out))}, of gristmill mix."
         raise
     _tidy(folder, load())
 

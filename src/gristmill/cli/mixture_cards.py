@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gristmill.cli.options import setting_lines
+from gristmill.spec.command import to_type
 from gristmill.spec.mixture import Mixture
 
 __all__ = ["card", "line", "plain"]
@@ -31,7 +32,8 @@ def plain(mixture: Mixture) -> dict[str, Any]:
 def line(mixture: Mixture, wide: int) -> str:
     """A mixture in one line of ``gristmill list``."""
     name = mixture.public_name
-    return f"{name:<{wide}}{','.join(mixture.stages):<10}mixture of {len(mixture.parts)} parts: gristmill show {name}"
+    stages = ",".join(mixture.stages)
+    return f"{name:<{wide}}{stages:<10}mixture of {len(mixture.parts)} parts: {to_type('show', name)}"
 
 
 def card(mixture: Mixture) -> str:

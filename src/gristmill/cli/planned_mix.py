@@ -10,6 +10,7 @@ from typing import Any
 from gristmill.cli.options import of_part, recipe_loader
 from gristmill.ledger.words import count_text, size_text
 from gristmill.run.plan import Planned, plan
+from gristmill.spec.command import to_type
 from gristmill.spec.mixture import Mixture, Part
 
 __all__ = ["PlannedMix", "plan_mixture"]
@@ -81,8 +82,8 @@ class PlannedMix:
         )
         if missing:
             lines.append(
-                f"to be prepared     {count_text(len(missing), 'part')}, by published figures; all by gristmill run "
-                f"{self.name} --out DIR; what each takes: gristmill plan {missing[0]}"
+                f"to be prepared     {count_text(len(missing), 'part')}, by published figures; all by "
+                f"{to_type('run', self.name, '--out', 'DIR')}; what each takes: {to_type('plan', missing[0])}"
             )
         return lines
 

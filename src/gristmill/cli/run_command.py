@@ -17,6 +17,7 @@ from gristmill.cli.options import (
     recipes_of,
     run_options,
 )
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
 
 
@@ -107,7 +108,7 @@ def _check_copies(name: str, members: Sequence[str], replaced: Mapping[str, str]
         if len(members) > 1 and Path(place).is_file():
             raise UsageError(
                 f"--source {key}={place}: that is one file, and {name} stands for {len(members)} recipes. Give the "
-                f"folder that holds all their files, or run one of them: gristmill run {members[0]} ..."
+                f"folder that holds all their files, or run one of them: {to_type('run', members[0])} ..."
             )
 
 
@@ -126,7 +127,7 @@ def _run_mixture(
 
     if divides:
         raise UsageError(
-            f"--tasks and --to are for one dataset: give them with each part of {name}, then: gristmill mix {name}"
+            f"--tasks and --to are for one dataset: give them with each part of {name}, then: {to_type('mix', name)}"
         )
     prepare_and_mix(
         name,

@@ -10,6 +10,7 @@ import click
 
 from gristmill.cli.options import json_option, recipes_of, setting_lines
 from gristmill.ledger.words import count_text, size_text
+from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe
 
 _BY_COMMAND = {"crawl": {"path": "URLS"}, "import": {"path": "DIR"}}
@@ -69,13 +70,16 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 
 
 def _group(name: str, found: list[Recipe]) -> str:
-    lines = [f"{name}: {len(found)} recipes, which `gristmill run {name} --out DIR` prepares in turn", ""]
+    lines = [
+        f"{name}: {len(found)} recipes, which `{to_type('run', name, '--out', 'DIR')}` prepares in turn",
+        "",
+    ]
     for recipe in found:
         lines.append(f"{recipe.public_name:<32}{recipe.title}")
         for source in (source for source in recipe.sources if not source.side):
             size = f", {size_text(source.size_bytes)}" if source.size_bytes else ""
             lines.append(f"{'':<32}{source.key}: {' or '.join(source.patterns)}{size}")
-    lines += ["", f"The card of one of them: gristmill show {found[0].public_name}"]
+    lines += ["", f"The card of one of them: {to_type('show', found[0].public_name)}"]
     return "\n".join(lines)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gristmill.cli.options import default_workers, json_option
+from gristmill.spec.command import to_type
 
 if TYPE_CHECKING:
     from gristmill.run.finished.verify import Verified
@@ -64,7 +64,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
         then = (
             "give the run's command again"
             if repair
-            else f"give: gristmill verify {shlex.quote(str(folder))} --repair, then the run's command"
+            else f"give: {to_type('verify', folder, '--repair')}, then the run's command"
         )
         raise DamagedOutput(f"something is not as recorded. To make it anew, {then}.")
 

@@ -23,6 +23,7 @@ from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
+from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
@@ -307,8 +308,8 @@ dataset = load_dataset("DIR/{name}", split="train", streaming=True)
 ```
 
 ```sh
-gristmill verify DIR/{name}
-gristmill export DIR/{name} --to vila --out X
+{to_type("verify", f"DIR/{name}")}
+{to_type("export", f"DIR/{name}", "--to", "vila", "--out", "X")}
 ```
 
 The features are declared above on purpose: without them `datasets` looks at the first five samples only and

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gristmill.ledger.funnel import Funnel
 from gristmill.ledger.losses import Group, group_of
+from gristmill.spec.command import to_type
 from gristmill.spec.reasons import GONE
 
 __all__ = ["Healing", "healing", "may_heal", "retry_command"]
@@ -22,7 +22,7 @@ def may_heal(reason: str) -> bool:
 
 def retry_command(where: str, reasons: Mapping[str, int]) -> str:
     """What to type to ask again for what was lost for ``reasons``, in the dataset's folder ``where``."""
-    return f"gristmill retry {shlex.quote(where)} --reason {','.join(reasons)}"
+    return to_type("retry", where, "--reason", ",".join(reasons))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import orjson
 from gristmill.ledger.begun import InputFile
 from gristmill.ledger.manifest import MANIFEST
 from gristmill.run.inputs import Resolved
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import ByHandSource, DamagedOutput, UnknownName, UsageError
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.sample import Json
@@ -98,11 +99,11 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
     manifest = read_manifest(folder)
-    make = f"gristmill run {part.name} --out {folder.parent}"
+    make = to_type("run", part.name, "--out", folder.parent)
     if manifest is None:
         raise ByHandSource(
             f"{mixture}: part {part.name} is not in {folder}. Prepare it: {make}\n"
-            f"All parts at once: gristmill run {mixture} --out {folder.parent}. If it lies elsewhere: "
+            f"All parts at once: {to_type('run', mixture, '--out', folder.parent)}. If it lies elsewhere: "
             f"--source {part.name}=FOLDER"
         )
     if manifest.get("name") != part.name:
@@ -116,8 +117,8 @@ def _shards(part: Part, folder: Path, manifest: Mapping[str, Any]) -> Iterator[I
     for shard in manifest["shards"]:
         path = folder / shard["path"]
         again = (
-            f"Make it anew: gristmill verify {folder} --repair, then gristmill run {part.name} --out "
-            f"{folder.parent}, with the options of the first time"
+            f"Make it anew: {to_type('verify', folder, '--repair')}, then "
+            f"{to_type('run', part.name, '--out', folder.parent)}, with the options of the first time"
         )
         try:
             size = path.stat().st_size

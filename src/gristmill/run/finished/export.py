@@ -12,6 +12,7 @@ from pathlib import Path
 from gristmill.ledger.ledger import Ledger
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.shards.wids import wids_index
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import sha256_file, sweep_temporaries, write_whole
@@ -48,7 +49,7 @@ def finished_shards(folder: Path, ledger: Ledger) -> list[ShardInfo]:
     """
     shards = [shard for record in ledger.shards() if (shard := record.output("shard")) is not None]
     if not shards:
-        raise Incomplete(f"{folder} has no finished shard yet; see `gristmill status {folder}`.")
+        raise Incomplete(f"{folder} has no finished shard yet; see `{to_type('status', folder)}`.")
     return shards
 
 
@@ -64,7 +65,7 @@ def shard_samples(folder: Path, shard: ShardInfo, *, check: bool = True) -> Iter
         DamagedOutput: It is not what its record says, or gone; with what to do.
     """
     path = folder / shard.path
-    then = f"Give: gristmill verify {folder} --repair, then the command that made it."
+    then = f"Give: {to_type('verify', folder, '--repair')}, then the command that made it."
     try:
         if check and sha256_file(path) != shard.digest:
             raise DamagedOutput(f"{path} is not what was written: its SHA-256 differs from its record's.")

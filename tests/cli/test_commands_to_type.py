@@ -1,0 +1,45 @@
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from click import Context
+
+import gristmill
+from gristmill.cli.main import cli
+from gristmill.spec.command import to_type
+
+_SOURCE = Path(gristmill.__file__).parent
+_TO_TYPE = re.compile(rf"gristmill ({'|'.join(cli.list_commands(Context(cli)))}) [^;:.]*$")
+
+
+def test_a_folder_with_blanks_comes_back_as_one_word() -> None:
+    folder = Path("/data/my pictures/it's here")
+    assert shlex.split(to_type("verify", folder, "--repair")) == [
+        "gristmill",
+        "verify",
+        str(folder),
+        "--repair",
+    ]
+    assert to_type("run", "vflan", "--out", "data") == "gristmill run vflan --out data"
+
+
+def test_no_message_puts_a_value_into_a_command_unquoted() -> None:
+    assert list(_unquoted(ast.parse("f'Give: gristmill verify {folder} --repair'")))
+    found = [
+        f"{path.relative_to(_SOURCE)}:{line}"
+        for path in _SOURCE.rglob("*.py")
+        for line in _unquoted(ast.parse(path.read_text()))
+    ]
+    assert found == []
+
+
+def _unquoted(tree: ast.AST) -> Iterator[int]:
+    """Lines of f-strings in which a value follows upon the words of a command."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            for before, after in zip(node.values, node.values[1:], strict=False):
+                text = before.value if isinstance(before, ast.Constant) else ""
+                if isinstance(after, ast.FormattedValue) and _TO_TYPE.search(text):
+                    yield node.lineno
