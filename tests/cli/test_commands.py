@@ -277,6 +277,20 @@ def test_a_damaged_list_in_a_folder_costs_itself(tmp_path: Path, web: FakeWeb) -
     assert told["counts"]["kept"] == 2
 
 
+def test_a_list_without_its_column_is_replaced_by_one_that_has_it(tmp_path: Path, web: FakeWeb) -> None:
+    folder, out = tmp_path / "lists", tmp_path / "out"
+    folder.mkdir()
+    (folder / "b.csv").write_text("adress\nx\n")
+    assert "b.csv has no column 'url'" in gristmill("crawl", folder, "--out", out, *QUICK, code=2).stderr
+    (folder / "a.txt").write_text(web.url("/photo/1.jpg?w=160"))  # nothing was made: the folder is begun anew
+    assert "give the same command" in gristmill("crawl", folder, "--out", out, *QUICK, code=2).stderr
+    (folder / "b.csv").write_text(f"url\n{web.url('/photo/2.jpg?w=160')}\n")
+    done = json.loads(gristmill("crawl", folder, "--out", out, "--json", *QUICK).stdout)
+    assert done["counts"]["packed"] == 2
+    (folder / "a.txt").write_text(web.url("/photo/3.jpg?w=160"))
+    assert "begun otherwise" in gristmill("crawl", folder, "--out", out, *QUICK, code=2).stderr
+
+
 def test_a_folder_of_lists_of_every_kind(tmp_path: Path, web: FakeWeb) -> None:
     folder, texts = tmp_path / "lists", {"a.txt": "{}", "b.csv": "url\n{}", "c.jsonl": '{{"url": "{}"}}'}
     folder.mkdir()

@@ -1,18 +1,34 @@
 """Annotation files that are damaged: what is said, and how a mended one goes on in the same folder."""
 
 import shutil
+import subprocess
+import sys
 
+import pyarrow.parquet as pq
 import pytest
 from flan_world import REPO, REVISION, run_here
 from made_pickles import captions, job, take, write
 from small_world import Watcher, totals, tree_of
 
 from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
 from gristmill.run.drive import run
-from gristmill.spec.errors import DamagedSource, DriftError
+from gristmill.spec.errors import DamagedSource, DriftError, UsageError
 from gristmill.testing.hub import FakeHub
 from gristmill.testing.instructions import write_flan
 
+_SHARES = """
+import sys
+from pathlib import Path
+
+from gristmill.run.layout import Layout
+from gristmill.storage.leases import Leases
+
+with Leases(Layout(Path(sys.argv[1])).leases) as leases:
+    assert leases.take("run", shared=True)
+    print("taken", flush=True)
+    sys.stdin.read()
+"""
 MENDED = "0123456789abcdef"
 
 
@@ -87,16 +103,45 @@ def test_upstream_mends_a_file_in_another_revision(flan, tmp_path, monkeypatch):
     assert Begun.read(tmp_path / "out").sources["annotations"] == f"{REPO}@{MENDED}"
 
 
-def test_rows_that_were_chosen_by_a_damaged_file_hold(flan, tmp_path):
+def test_a_file_by_whose_rows_all_were_chosen_is_mended(flan, tmp_path):
     folder, paths = flan
+    assert run_here(tmp_path / "undisturbed", folder).complete
     body = broken_within(paths[1])
-    with pytest.raises(
-        DamagedSource, match=r"is your own copy.* and another folder with --out, as rows of all"
-    ):
+    with pytest.raises(DamagedSource, match=r"is your own copy.*: the good one must have as many\.$"):
+        run_here(tmp_path / "out", folder)
+    chosen = {r.task_id for r in Ledger(tmp_path / "out").stage("rows")}
+    assert len(chosen) == len(paths) - 1
+    pq.write_table(pq.read_table(paths[0]).slice(0, 7), paths[1])
+    with pytest.raises(UsageError, match=r"is not the same mended: 7 rows where the first had \d+ rows"):
         run_here(tmp_path / "out", folder)
     paths[1].write_bytes(body)
+    assert run_here(tmp_path / "out", folder).complete
+    assert tree_of(tmp_path / "out") == tree_of(tmp_path / "undisturbed")
+    records = Ledger(tmp_path / "out")
+    assert chosen < {r.task_id for r in records.stage("rows")}  # nothing of the others was done anew
+    assert len(records.stage("survey")) == len(paths)
+
+
+def test_a_folder_in_which_nothing_was_made_holds_nobody(tmp_path):
+    place, out = write(tmp_path / "in", list(captions(0, 20))), tmp_path / "out"
+    take(place, tmp_path / "undisturbed")
+    body = (place / "part-00000.pkl").read_bytes()
+    (place / "part-00000.pkl").rename(place / "part-00007.pkl")
+    cut(place / "part-00007.pkl")
+    with pytest.raises(DamagedSource):
+        run(job(place, out), Watcher())
+    (place / "part-00007.pkl").unlink()
+    (place / "part-00000.pkl").write_bytes(body)
+    with subprocess.Popen([sys.executable, "-c", _SHARES, str(out)], stdout=-1, stdin=-1) as other:
+        assert other.stdout.readline()
+        with pytest.raises(DriftError):  # as long as another run is on it
+            run(job(place, out), Watcher())
+        other.communicate(timeout=60)
+    take(place, out)
+    assert tree_of(out) == tree_of(tmp_path / "undisturbed")
+    (place / "part-00000.pkl").rename(place / "part-00007.pkl")
     with pytest.raises(DriftError):
-        run_here(tmp_path / "out", folder)
+        run(job(place, out), Watcher())
 
 
 def test_what_keeps_us_from_a_file_is_no_damage(flan, tmp_path, monkeypatch):

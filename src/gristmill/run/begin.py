@@ -6,19 +6,21 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import Ledger
+from gristmill.run.context import Context
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import PAPERS, Layout, stem
 from gristmill.run.mended import with_mended
 from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
 from gristmill.run.queue import TaskQueue
-from gristmill.spec.errors import Busy, UsageError
+from gristmill.spec.errors import Busy, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
-from gristmill.spec.task import ShardInfo, TaskRecord
+from gristmill.spec.task import ShardInfo, Task, TaskRecord
 from gristmill.storage.files import sweep_temporaries
 from gristmill.storage.leases import Leases
 
@@ -63,7 +65,7 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
 
     Raises:
         DriftError: It was begun with something else.
-        UsageError: Nothing to work on, or the span does not fit.
+        UsageError: Nothing to work on, or the span does not fit; or a mended file is another than what was surveyed.
         Busy: Another process is beginning it and does not get done.
     """
     recipe = job.load()
@@ -94,8 +96,13 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
     try:
         if Begun.path(job.folder).exists():
             begun = Begun.read(job.folder)
-            found = with_mended(begun, wanted, job.folder)
-            found.check(wanted, job.folder)
+            found = with_mended(begun, wanted, job.folder, partial(_survey, recipe, job.folder, resolved))
+            try:
+                found.check(wanted, job.folder)
+            except DriftError:
+                if not _nothing_made(Layout(job.folder), leases):
+                    raise
+                found = wanted
             if found is not begun:
                 found.write(job.folder)
             return recipe, found, replace(resolved, inputs=_noted(resolved.inputs, found.inputs))
@@ -104,6 +111,31 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
         return recipe, wanted, resolved
     finally:
         leases.release("begin")
+
+
+def _survey(recipe: Recipe, folder: Path, resolved: Resolved, file: InputFile) -> Json:
+    """What a survey finds in one annotation file.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    from gristmill.run.task import run_task
+
+    source = ShardInfo(
+        path=file.name, role="source", samples=0, size_bytes=file.size_bytes, digest=file.digest
+    )
+    task = Task(stage=SURVEY, number=(0, 0, 0), inputs=(source,), identity=stages_of(recipe).identity(SURVEY))
+    return run_task(recipe, task, Context(folder=folder, inputs=(file,), hubs=resolved.hubs)).found
+
+
+def _nothing_made(layout: Layout, leases: Leases) -> bool:
+    """Whether nothing was made in a begun folder, and nobody is about to: then it may be begun anew."""
+    if not leases.only_holder("run"):
+        return False
+    leases.share("run")  # nobody makes anything before it has begun, which waits for us
+    places = (layout.shards, layout.fates, layout.state / "crawled")
+    made = any(path.is_dir() and any(path.iterdir()) for path in places)
+    return not made and not Ledger(layout.folder).records
 
 
 def _check_free(layout: Layout, name: str) -> None:

@@ -6,22 +6,37 @@ the dataset is the same as if it had been begun with the mended one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+import orjson
 
 from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.layout import Layout
 from gristmill.run.pipeline import ROWS, SURVEY
+from gristmill.spec.errors import UsageError
+from gristmill.spec.sample import Json
 
 __all__ = ["with_mended"]
 
 
-def with_mended(found: Begun, wanted: Begun, folder: Path) -> Begun:
+def with_mended(found: Begun, wanted: Begun, folder: Path, survey: Callable[[InputFile], Json]) -> Begun:
     """What a folder was begun with, with those files of ``wanted`` that stand for unreadable ones.
 
-    Only files of which no record speaks are taken: where a survey had counted a file's rows, rows were chosen by
-    that.
+    Only files of which no rows were chosen are taken. Where a survey had looked at the unreadable one, rows of all
+    files are chosen by what it found: the mended one must give the same.
+
+    Args:
+        found: What the folder was begun with.
+        wanted: What it would be begun with now.
+        folder: The dataset's.
+        survey: What a survey finds in an annotation file.
+
+    Raises:
+        UsageError: A mended file of which a survey finds something else.
+        SourceError: It cannot be surveyed.
     """
     layout = Layout(folder)
     given = {(file.source, file.name): file for file in wanted.inputs}
@@ -32,12 +47,33 @@ def with_mended(found: Begun, wanted: Begun, folder: Path) -> Begun:
             changed[position] = replace(now, note=_note(was, now))
     if not changed:
         return found
-    records = Ledger(folder).records.values()
-    used = {record.number[1] for record in records if record.stage in {SURVEY, ROWS}}
-    inputs = tuple(
-        changed[n] if n in changed and n not in used else file for n, file in enumerate(found.inputs)
-    )
+    ledger = Ledger(folder)
+    used = {record.number[1] for record in ledger.stage(ROWS)}
+    changed = {position: file for position, file in changed.items() if position not in used}
+    for record in ledger.stage(SURVEY):
+        if (file := changed.get(record.number[1])) is not None:
+            _check_survey(found.inputs[record.number[1]], record.found, survey(file))
+            ledger.void(record.task_id)  # the mended file has a survey of its own
+    ledger.close()
+    inputs = tuple(changed.get(n, file) for n, file in enumerate(found.inputs))
     return replace(found, inputs=inputs, sources={**found.sources, **wanted.sources})
+
+
+def _told(found: Json) -> str:
+    if not isinstance(found, dict):
+        return str(found)
+    return ", ".join(
+        f"{value:,} {key}" if isinstance(value, int) else f"{key} {value}" for key, value in found.items()
+    )
+
+
+def _check_survey(was: InputFile, before: Json, now: Json) -> None:
+    if orjson.loads(orjson.dumps(now)) != before:
+        raise UsageError(
+            f"{was.name} could not be read, and the file in its place is not the same mended: {_told(now)} where the "
+            f"first had {_told(before)}. Rows of all files were chosen by that: put the right one there, or choose "
+            "another folder with --out."
+        )
 
 
 def _note(was: InputFile, now: InputFile) -> str:

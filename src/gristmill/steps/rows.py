@@ -151,5 +151,5 @@ def check_columns(path: Path, file_format: str, wanted: tuple[str, ...]) -> None
         raise UsageError(
             f"{path} has no column {', '.join(repr(c) for c in missing)}; it has {', '.join(have) or 'none'}. "
             "Is it a file of this dataset? Of a list of your own, gristmill crawl is told the columns with "
-            "--url-column and --caption-column."
+            "--url-column and --caption-column. Or put a list that has them in its place; then give the same command."
         )

@@ -48,6 +48,20 @@ class Leases:
         self._held.add(name)
         return True
 
+    def only_holder(self, name: str) -> bool:
+        """Hold a shared lease alone from now on; False, and it stays shared, if another process shares it."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(name))
+        except OSError as err:
+            if err.errno in (errno.EACCES, errno.EAGAIN):
+                return False
+            raise
+        return True
+
+    def share(self, name: str) -> None:
+        """Let others share again what was held alone."""
+        fcntl.lockf(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _offset(name))
+
     def release(self, name: str) -> None:
         """Give the lease back; harmless if it is not held."""
         if name in self._held:

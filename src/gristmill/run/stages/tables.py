@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gristmill.ledger.begun import InputFile
 from gristmill.run.context import Context, Work
-from gristmill.spec.errors import DamagedSource, SourceError
+from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.spec.step import LocalFile
 from gristmill.storage.files import write_whole
 from gristmill.storage.hub import HubFile, download, read_range
@@ -95,26 +95,36 @@ class InputTable:
         """Say of a file that a step cannot read how to go on, and mark it: a mended one may take its place.
 
         Args:
-            surveyed: Rows of all files were chosen by what was found in this one, so that none may take its place.
+            surveyed: Rows of all files were chosen by what was found in this one, so that only a file of which the
+                same is found may take its place.
 
         Raises:
             DamagedSource: In the place of the step's own SourceError.
+            UsageError: As the step says: a column is missing.
         """
         try:
             yield
+        except UsageError as err:
+            self._mark(err)
+            raise
         except SourceError as err:
             if not self._reached:
                 raise
-            mark = self._context.layout.unreadable(self._source.digest)
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(mark, str(err).encode("utf-8", "replace"))
+            self._mark(err)
             raise DamagedSource(f"{' '.join(str(err).split())} {self._way_on(surveyed)}") from err
+
+    def _mark(self, err: Exception) -> None:
+        mark = self._context.layout.unreadable(self._source.digest)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(mark, str(err).encode("utf-8", "replace"))
 
     def _way_on(self, surveyed: bool) -> str:
         key, size = self._source.source, f"{self.size_bytes:,} bytes"
         kept = "nothing was made of it yet, and what was made of the others is kept"
         if surveyed:
-            kept = "and another folder with --out, as rows of all files were chosen by the number of its rows"
+            kept += (
+                ". Rows of all files were chosen by the number of its rows: the good one must have as many"
+            )
         if not self._place:
             return (
                 f"{self.name} is your own copy, of {size}. Put a good one in its place, then give the same command "
