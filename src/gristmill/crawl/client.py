@@ -117,6 +117,13 @@ async def _ask_again_only_if_stale(
         raise
 
 
+def _drop_frames(error: BaseException | None) -> None:
+    """Cut the rings of an error, its frames and what these hold: the HTTP client keeps its errors in its frames."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def tls_context(*, verify: bool) -> ssl.SSLContext:
     """The TLS settings of all connections: TLS 1.2 or later, the system's authorities or ``SSL_CERT_FILE``."""
     context = ssl.create_default_context()
@@ -217,6 +224,7 @@ class Client:
         except EXCHANGE_ERRORS as error:
             result.reason = reason_of_error(error, in_body=attempt.phase is Phase.BODY)
             result.detail = describe(error)
+            _drop_frames(error)
         except asyncio.CancelledError:
             # The watch's doing, unless somebody else wants this task gone as well.
             if attempt.verdict is None or attempt.task.uncancel() > 0:

@@ -109,8 +109,14 @@ class Watch:
         return attempt
 
     def end(self, attempt: Attempt) -> None:
-        """No longer watch it."""
+        """No longer watch it; it lets go of what it belongs to.
+
+        Its task, by way of its context, and the caller's function lead back to it. Such rings, one for each request,
+        would stay in memory until a full garbage collection, which comes every ten thousand requests and more.
+        """
         self._attempts.pop(attempt, None)
+        del attempt.task, attempt.give_way
+        attempt.response = None
 
     def close(self) -> None:
         """Stop sweeping."""
