@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.shards.lossless import dumps, loads, utf8
+from gristmill.shards.not_finite import put_back
 from gristmill.shards.rows import plain_types, rows_of
 from gristmill.shards.samples import decode_sample, encode_sample, sample_json, sample_parts
 from gristmill.spec.sample import MediaRef, Origin, Sample, Show, Text, Turn
@@ -103,7 +104,7 @@ def test_sample_round_trip_is_exact(sample):
 @settings(max_examples=60)
 @given(samples)
 def test_no_sample_is_lost_to_json(sample):
-    record = loads(sample_json(sample))
+    record = put_back(sample_json(sample))
     assert record["upstream"] == sample.upstream
     assert record["key"] == sample.key
     json.loads(sample_json(sample))
@@ -176,7 +177,7 @@ def test_arrow_types_of_all_kinds_survive():
     assert rows[0]["in_struct"] == {"t": "00:00:00.000000001"}
     assert rows[0]["span"] == 10**18 + 1
     for row in rows:
-        record = loads(sample_json(replace(CAT, upstream=row)))
+        record = put_back(sample_json(replace(CAT, upstream=row)))
         assert record["upstream"] == {**row, "map": row["map"] and [list(pair) for pair in row["map"]]}
 
 
@@ -239,3 +240,23 @@ def test_parts_in_order():
 
 def test_utf8_replaces_only_lone_surrogates():
     assert utf8("é\ud800x").decode() == "é\ufffdx"
+
+
+def test_numbers_that_are_none_are_null_and_named_beside():
+    row = {"a/b": [1.0, math.inf, {"~": -math.inf}], "not_finite": "theirs", "$float": {"$float": "nan"}}
+    sample = replace(CAT, upstream=row, columns={"score": math.nan, "not_finite": 5})
+    text = sample_json(sample)
+    record = orjson.loads(text)
+    assert record["score"] is None
+    assert record["columns"] == {"not_finite": 5}
+    assert record["upstream"]["a/b"] == [1.0, None, {"~": None}]
+    assert record["not_finite"] == [
+        {"at": "/score", "value": "nan"},
+        {"at": "/upstream/a~1b/1", "value": "inf"},
+        {"at": "/upstream/a~1b/2/~0", "value": "-inf"},
+    ]
+    back = put_back(text)
+    assert math.isnan(back["score"])
+    assert back["upstream"] == row
+    assert "not_finite" not in back
+    assert b"not_finite" not in sample_json(CAT)

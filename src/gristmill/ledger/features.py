@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.ledger import STATE
+from gristmill.shards.not_finite import NOT_FINITE
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.sample import Json
 
@@ -146,7 +147,18 @@ def _json_kind(
             kinds[name] = _struct(dict.fromkeys(numbered, facts))
         else:
             kinds[name] = FACTS.get(name) or from_values(values)
+    kinds.pop(NOT_FINITE, None)
+    if "float64" in _names(kinds):  # also where no sample that was looked at has any
+        kinds[NOT_FINITE] = _list(_struct({"at": "string", "value": "string"}))
     return _struct(kinds)
+
+
+def _names(kind: Kind) -> set[str]:
+    """Names of all types within a type."""
+    if isinstance(kind, str):
+        return {kind}
+    inner = kind.values() if isinstance(kind, Mapping) else kind
+    return set().union(*(_names(one) for one in inner))
 
 
 def _upstream_kind(rows: Sequence[Mapping[str, Json]], schema: pa.Schema | None, own: set[str]) -> Kind:

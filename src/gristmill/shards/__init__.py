@@ -3,7 +3,7 @@
 =====================  =========================================================================================
 annotations            rows (all lists), textlines, json_row, delimited; footers (of Parquet); far_texts (left where
                        they lie); pickle_items, pickle_machine, pickle_stack, pickle_bytes
-between stages         spool, samples (a sample as bytes), lossless (exact JSON), scattered
+between stages         spool, samples (a sample as bytes), lossless (exact JSON), not_finite, scattered
 finished shards        webdataset, extents (samples moved as bytes), sidecars
 the trainers'          vila, vila_items, vila_documents, unfit (what they stumble over); interleaved; wids
 =====================  =========================================================================================

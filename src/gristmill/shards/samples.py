@@ -7,10 +7,12 @@ from dataclasses import fields
 from typing import Any
 
 from gristmill.shards.lossless import dumps, loads, utf8
+from gristmill.shards.not_finite import NOT_FINITE, set_apart
 from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Text, Turn
 
 __all__ = ["caption_of", "decode_sample", "encode_sample", "sample_json", "sample_parts"]
 
+_RESERVED = {"columns", "origin", "upstream", NOT_FINITE}
 _MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef) if f.name != "embedded")
 
 
@@ -42,7 +44,8 @@ def sample_json(sample: Sample) -> bytes:
     upstream, ``stored_bytes`` the size here; ``width`` and ``height`` are of what is stored. Then come ``turns``
     (unless the sample is a plain caption), the sample's columns, ``origin`` and ``upstream``, the row as it was.
     Columns that would hide one of the other names stand in ``columns``. What JSON cannot say is written as in
-    :mod:`gristmill.shards.lossless`.
+    :mod:`gristmill.shards.lossless`; but of numbers that are none see :mod:`gristmill.shards.not_finite`, whose
+    ``put_back`` reads it.
     """
     record: dict[str, Json] = {"key": sample.key}
     media = {name: _facts(ref) for name, ref in sample.media.items()}
@@ -57,12 +60,12 @@ def sample_json(sample: Sample) -> bytes:
         record["turns"] = [_plain_turn(turn) for turn in sample.turns]
     hidden: dict[str, Json] = {}
     for name, value in sample.columns.items():
-        (hidden if name in record or name in {"columns", "origin", "upstream"} else record)[name] = value
+        (hidden if name in record or name in _RESERVED else record)[name] = value
     if hidden:
         record["columns"] = hidden
     record["origin"] = _plain_origin(sample.origin)
     record["upstream"] = sample.upstream
-    return dumps(record)
+    return set_apart(dumps(record))
 
 
 def caption_of(sample: Sample) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from gristmill.shards.lossless import loads
+from gristmill.shards.not_finite import put_back
 from gristmill.shards.unfit import Unfit, pictures_of
 from gristmill.shards.vila_documents import document_item
 from gristmill.spec.sample import Json
@@ -76,7 +76,7 @@ class ItemMaker:
             Unfit: The loader would stumble over it.
             ValueError: Its turns are of another form.
         """
-        record = loads(parts["json"])
+        record = put_back(parts["json"])
         if form_of(record) != self.form:
             roles = sorted({turn["role"] for turn in record.get("turns") or [{"role": "caption"}]})
             raise ValueError(f"sample {key} has turns of {', '.join(roles)}")

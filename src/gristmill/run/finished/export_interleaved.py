@@ -9,7 +9,7 @@ from pathlib import Path
 from gristmill.run.finished.export import Exported, check_folder, shard_samples
 from gristmill.run.finished.export_vila import Manner
 from gristmill.shards.interleaved import InterleavedWriter, interleaved_row, made_of
-from gristmill.shards.lossless import loads
+from gristmill.shards.not_finite import put_back
 from gristmill.shards.unfit import Unfit
 from gristmill.spec.errors import UsageError
 from gristmill.spec.task import ShardInfo
@@ -58,7 +58,7 @@ def _write(path: Path, stamp: str, folder: Path, shard: ShardInfo, manner: Manne
     with whole_file(path) as stream, InterleavedWriter(stream, stamp) as writer:
         for sample in shard_samples(folder, shard):
             try:
-                writer.add(interleaved_row(sample.key, loads(sample.parts["json"]), sample.parts))
+                writer.add(interleaved_row(sample.key, put_back(sample.parts["json"]), sample.parts))
             except Unfit as err:
                 if not manner.leave_out:
                     raise UsageError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gristmill.run.finished.export import Exported, check_folder, shard_samples
-from gristmill.shards.lossless import loads
+from gristmill.shards.not_finite import put_back
 from gristmill.shards.unfit import Unfit
 from gristmill.shards.vila import PickledList, part_names, stamp_of
 from gristmill.shards.vila_items import Form, ItemMaker, form_of
@@ -121,7 +121,7 @@ def _maker(folder: Path, shards: list[ShardInfo], manner: Manner) -> ItemMaker:
     first = next((sample for shard in shards for sample in shard_samples(folder, shard, check=False)), None)
     if first is None:
         raise UsageError(f"{folder}: its shards hold no sample.")
-    record = loads(first.parts["json"])
+    record = put_back(first.parts["json"])
     form: Form | None = form_of(record)
     if form is None:
         roles = ", ".join(sorted({turn["role"] for turn in record["turns"]}))
