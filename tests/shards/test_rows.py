@@ -166,7 +166,7 @@ def test_tsv_quotes_stand_for_themselves_unless_balanced(tmp_path):
 
 
 def test_csv_header_faults(tmp_path):
-    with pytest.raises(SourceError, match="names a column twice: a, b, a"):
+    with pytest.raises(SourceError, match="two columns have the same name: a, b, a"):
         read(made(tmp_path, "a.csv", "a,b,a\n1,2,3\n"))
     with pytest.raises(SourceError, match="does not name the columns"):
         read(made(tmp_path, "b.csv", b"a,\xff\n1,2\n"))

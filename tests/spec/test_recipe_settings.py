@@ -86,6 +86,13 @@ def test_text_becomes_the_fields_type(setting, text, value):
         ("crawl.total_s", "nan", "expected float"),
         ("pack.drop_tail", "perhaps", "expected bool"),
         ("crawl.resize_mode", "sideways", "resize_mode"),
+        ("pack.shard_samples", "9223372036854775808", "expected int"),
+        ("select.part_rows", "0", "part_rows"),
+        ("select.score", "", "one or more columns"),
+        ("crawl.codecs", "0", "codecs must be from 1 to 64"),
+        ("crawl.codecs", "100000", "codecs must be from 1 to 64"),
+        ("crawl.codec_deadline_s", "0", "codec_deadline_s"),
+        ("crawl.codec_deadline_s", "1000", "codec_deadline_s"),
     ],
 )
 def test_text_that_does_not_fit_is_refused(setting, text, words):

@@ -8,7 +8,7 @@ import pytest
 from pyarrow import csv
 
 from gristmill.shards.rows import rows_of
-from gristmill.spec.errors import UsageError
+from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.steps.rows import TakeRows
 
@@ -68,6 +68,29 @@ def test_a_missing_column_is_said_before_anything_is_taken(tmp_path):
     (tmp_path / "a.csv").write_text("link,text\nu,t\n")
     with pytest.raises(UsageError, match=r"no column 'url'; it has link, text.*--url-column"):
         take(tmp_path / "a.csv", columns=("url", "text"))
+
+
+@pytest.mark.parametrize("name", ["__row", "__gristmill_far", "__json_row__", "__line_offset", "__position"])
+def test_a_column_named_as_what_is_added_to_rows_is_refused(tmp_path, name):
+    pq.write_table(pa.table({"url": ["u"], name: [1]}), tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text(f"url,{name}\nu,1\n")
+    for file in ("a.parquet", "a.csv"):
+        with pytest.raises(SourceError, match=rf"a\.\w+: no column may be called {name}: .*Rename it"):
+            take(tmp_path / file)
+    pq.write_table(pa.table({"url": ["u"], "__index_level_0__": [1]}), tmp_path / "a.parquet")
+    assert take(tmp_path / "a.parquet").kept == [(0, {"url": "u", "__index_level_0__": 1})]
+
+
+@pytest.mark.parametrize("settings", [{"parts": 0}, {"part_rows": 0}, {"format": "xlsx"}])
+def test_settings_that_cannot_work_are_refused(settings):
+    with pytest.raises(UsageError, match="rows"):
+        TakeRows(**settings)
+
+
+def test_the_column_whose_repeats_count_must_be_there(tmp_path):
+    (tmp_path / "a.csv").write_text("url\nu\n")
+    with pytest.raises(UsageError, match="no column 'link'"):
+        take(tmp_path / "a.csv", unique="link")
 
 
 @pytest.mark.parametrize(("rows", "size"), [(900, 500), (4_000, 500), (10_000, 1250)])

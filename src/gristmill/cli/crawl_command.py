@@ -81,8 +81,8 @@ def command(urls: Path, out: Path, **given: Any) -> None:
         "hash_column": given["hash_column"],
         "hash_kind": given["hash_kind"],
     }
-    _check_list(urls, arguments)
     settings = {**_picture_settings(given), **pairs("--set", given["settings"])}
+    _check_list(urls, arguments, settings.get("rows.format"))
     manners = circumstances(
         given["contact"],
         given["allow_private_addresses"],
@@ -105,14 +105,16 @@ def command(urls: Path, out: Path, **given: Any) -> None:
     run_and_tell(job, as_json=given["as_json"])
 
 
-def _check_list(urls: Path, arguments: dict[str, Any]) -> None:
+def _check_list(urls: Path, arguments: dict[str, Any], file_format: str | None) -> None:
     """A single list's columns are looked at before anything is begun."""
+    if not arguments["url_column"]:
+        raise UsageError("--url-column: expected the name of a column")
     if urls.is_file():
         from gristmill.shards.rows import guess_format
         from gristmill.steps.rows import check_columns
 
         columns = (arguments["url_column"], arguments["caption_column"], arguments["hash_column"])
-        check_columns(urls, guess_format(urls), tuple(column for column in columns if column))
+        check_columns(urls, file_format or guess_format(urls), tuple(column for column in columns if column))
 
 
 def _picture_settings(given: dict[str, Any]) -> dict[str, str]:

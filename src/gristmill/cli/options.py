@@ -17,6 +17,7 @@ from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
 
 __all__ = [
+    "MOST_ROWS",
     "circumstances",
     "circumstances_of",
     "default_workers",
@@ -33,6 +34,9 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST_ROWS = 2**63 - 1
+"""What a record and a table can count to."""
+
 
 def json_option(function: F) -> F:
     """``--json``."""
@@ -44,7 +48,9 @@ def run_options(function: F) -> F:
     """Where, how much and with what."""
     for option in reversed(
         [
-            click.option("--only", type=click.IntRange(1), help="A small run: so many rows of each file."),
+            click.option(
+                "--only", type=click.IntRange(1, MOST_ROWS), help="A small run: so many rows of each file."
+            ),
             click.option("--tasks", metavar="A:B", help="Only annotation files A to B-1, by position."),
             click.option("--workers", type=click.IntRange(0), help="Processes. Default: one per core."),
             click.option("--on", "engine", type=click.Choice(["local"]), default="local", hidden=True),
@@ -144,7 +150,7 @@ def parse_span(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     first, _, end = text.partition(":")
-    if not (first.isdigit() and end.isdigit()):
+    if not (first.isdecimal() and end.isdecimal()):
         raise UsageError(f"--tasks {text}: expected two positions, for example --tasks 0:8")
     return int(first), int(end)
 

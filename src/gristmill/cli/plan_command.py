@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import json_option, pairs, recipe_loader, recipes_of
+from gristmill.cli.options import MOST_ROWS, json_option, pairs, recipe_loader, recipes_of
 
 
 @click.command("plan")
@@ -17,7 +17,7 @@ from gristmill.cli.options import json_option, pairs, recipe_loader, recipes_of
     "--source", "sources", multiple=True, metavar="KEY=PATH_OR_URL", help="A copy or mirror of a source."
 )
 @click.option("--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="As for `gristmill run`.")
-@click.option("--only", type=click.IntRange(1), help="As for `gristmill run`.")
+@click.option("--only", type=click.IntRange(1, MOST_ROWS), help="As for `gristmill run`.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -7,11 +7,16 @@ from typing import Literal, Protocol
 
 from gristmill.spec.errors import UsageError
 
-__all__ = ["Decoding", "Format", "ImageSettings", "Quality", "ResizeMode"]
+__all__ = ["Decoding", "Format", "ImageSettings", "Quality", "ResizeMode", "check_decoders"]
 
 ResizeMode = Literal["no", "keep_ratio", "keep_ratio_largest", "center_crop", "border"]
 Format = Literal["jpeg", "png", "webp"]
 Quality = Literal["fast", "default", "quality"]
+
+MOST_CODECS = 64
+"""Each is a process."""
+LONGEST_DECODING_S = 600
+"""A worker that gets nowhere for fifteen minutes is taken for stuck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,20 @@ class ImageSettings:
         ):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
+
+
+def check_decoders(decoding: Decoding) -> None:
+    """See that there are some decoders, not thousands, and that each has some time.
+
+    Raises:
+        UsageError: They would never start, or never end.
+    """
+    if not 1 <= decoding.codecs <= MOST_CODECS:
+        raise UsageError(f"codecs must be from 1 to {MOST_CODECS}, not {decoding.codecs}.")
+    if not 0 < decoding.codec_deadline_s <= LONGEST_DECODING_S:
+        raise UsageError(
+            f"codec_deadline_s must be more than 0 and at most {LONGEST_DECODING_S}, not {decoding.codec_deadline_s}."
+        )
 
 
 class Decoding(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gristmill.spec.reasons import Reason
@@ -31,11 +32,15 @@ class ParseUrl:
 
     def __call__(self, row: Mapping[str, Json]) -> Outcome:
         """See :data:`gristmill.spec.recipe.Parse`. Keys come from the row's place: see ``keyed_by_row``."""
-        url = row.get(self.url_column)
-        if not isinstance(url, str) or not url.strip():
+        url = _text(row.get(self.url_column))
+        if not isinstance(url, str):
+            return Drop(
+                reason=Reason.BAD_URL, detail="missing" if url is None else f"not text: {url!r}"[:200]
+            )
+        if not url.strip():
             return Drop(reason=Reason.BAD_URL, detail="empty")
-        caption = row.get(self.caption_column) if self.caption_column else None
-        digest = row.get(self.hash_column) if self.hash_column else None
+        caption = _text(row.get(self.caption_column)) if self.caption_column else None
+        digest = _text(row.get(self.hash_column)) if self.hash_column else None
         parts: tuple[Show | Text, ...] = (Show(media="image"),)
         if isinstance(caption, str) and caption:
             parts = (*parts, Text(text=caption))
@@ -46,6 +51,14 @@ class ParseUrl:
             },
             turns=(Turn(role="caption", parts=parts),),
         )
+
+
+def _text(value: Json) -> Json:
+    """Parquet of older writers has its texts as bytes; what is no UTF-8 stays as it is."""
+    if isinstance(value, bytes):
+        with suppress(UnicodeDecodeError):
+            return value.decode()
+    return value
 
 
 def url_list(

@@ -88,9 +88,10 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
     if job.span is not None:
         first, end = job.span
         if not 0 <= first < end <= len(resolved.inputs):
+            files = len(resolved.inputs)
             raise UsageError(
-                f"--tasks {first}:{end}: {recipe.public_name} has {len(resolved.inputs)} annotation files; "
-                f"give positions from 0 to {len(resolved.inputs)}."
+                f"--tasks {first}:{end}: {recipe.public_name} has {files} annotation file{'s' * (files != 1)}; "
+                f"all of them are --tasks 0:{files}."
             )
     _await(leases, "begin")
     try:

@@ -33,6 +33,7 @@ from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, array_elements, lin
 from gristmill.spec.errors import SourceError, UnknownName, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
+from gristmill.spec.step import reserved
 from gristmill.storage.files import machine_error
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "JSON_ROW",
     "BadRow",
     "RowBatch",
+    "check_names",
     "column_names",
     "guess_format",
     "plain_types",
@@ -92,7 +94,8 @@ def guess_format(path: str | Path) -> str:
         return format
     raise UsageError(
         f"{path}: the name does not tell the format. Give it one of these endings: "
-        f"{', '.join('.' + known for known in FORMATS)}; all but .parquet may be followed by .gz or .zip."
+        f"{', '.join('.' + known for known in FORMATS)}; all but .parquet may be followed by .gz or .zip. A list "
+        "named otherwise needs --set rows.format=csv or the like."
     )
 
 
@@ -116,6 +119,20 @@ def column_names(path: Path, format: str | None = None) -> list[str]:
         with suppress(ValueError):
             names.update(dict.fromkeys(json_object(piece.text or b"")))
     return list(names)
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """See that each of a table's columns has a name of its own, and none a name that Gristmill gives.
+
+    Raises:
+        SourceError: One has not.
+    """
+    if len(set(names)) != len(names):
+        raise SourceError(f"{path}: two columns have the same name: {', '.join(names)[:200]}.")
+    if taken := reserved(names):
+        raise SourceError(
+            f"{path}: no column may be called {', '.join(taken)[:200]}: Gristmill itself uses that name. Rename it."
+        )
 
 
 def read_rows(
@@ -232,8 +249,7 @@ def _header(path: Path, format: str, records: Iterator[Record]) -> list[str]:
     names = record.fields
     if names is None:
         raise SourceError(f"{path}: the first line does not name the columns: {record.detail}.")
-    if len(set(names)) != len(names):
-        raise SourceError(f"{path}: the first line names a column twice: {', '.join(names)[:200]}.")
+    check_names(path, names)
     return names
 
 
@@ -274,9 +290,7 @@ def _json_pieces(path: Path, format: str) -> Iterator[Piece]:
 def _parquet(path: Path) -> Iterator[Any]:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            names = file.schema_arrow.names
-            if len(set(names)) != len(names):
-                raise SourceError(f"{path}: two columns have the same name: {', '.join(names)[:200]}.")
+            check_names(path, file.schema_arrow.names)
             yield file
     except OSError as err:
         if err.errno is not None:

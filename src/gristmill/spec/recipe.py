@@ -246,6 +246,10 @@ def _set_field(step: Step, name: str, text: str) -> Step:
         raise UsageError(f"--set {step.name}.{name}={text}: {err}") from err
 
 
+_NO_INT = 2**63
+"""Whole numbers from here on do not fit what is written with them: records, tables, manifests."""
+
+
 def _convert(text: str, current: object, declared: str, where: str) -> object:
     """A typed value from text: the declared type decides, spelled as in the dataclass."""
     base = declared.replace("| None", "").strip()
@@ -257,11 +261,13 @@ def _convert(text: str, current: object, declared: str, where: str) -> object:
                 text.lower()
             ]
         if base == "int":
-            return int(text.replace("_", ""))
-        if base == "float":
-            if not math.isfinite(number := float(text)):
-                raise ValueError("not a number that bounds anything")
+            if abs(number := int(text.replace("_", ""))) >= _NO_INT:
+                raise ValueError("not a number that a record holds")
             return number
+        if base == "float":
+            if not math.isfinite(share := float(text)):
+                raise ValueError("not a number that bounds anything")
+            return share
         if base.startswith("tuple[str"):
             return tuple(part.strip() for part in text.split(",") if part.strip())
     except (KeyError, ValueError) as err:

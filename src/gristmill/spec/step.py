@@ -6,8 +6,9 @@ Here are the shapes that see one file, one sample or one task's samples; those t
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from threading import Event
@@ -33,6 +34,7 @@ __all__ = [
     "TableFile",
     "TableStep",
     "circumstance",
+    "reserved",
 ]
 
 R = TypeVar("R")
@@ -41,6 +43,15 @@ ADDED = "__gristmill_"
 """Columns that a TableStep adds to the rows begin with it: ``parse`` sees them, a sample's ``upstream`` does not."""
 LINE_OFFSET, LINE_BYTES, LINE_NUMBER = "__line_offset", "__line_bytes", "__line"
 """Columns by which a TableStep hands on lines of a JSON Lines file without what they hold: where they stand."""
+_RESERVED = re.compile(ADDED + r".*|__(row|group|position|json_row__|line|line_offset|line_bytes)", re.DOTALL)
+
+
+def reserved(names: Iterable[str]) -> list[str]:
+    """Those of an annotation file's columns that would be taken for what was added to its rows.
+
+    Among what is added are places to read from on this machine, so a file from outside must have none of them.
+    """
+    return [name for name in names if _RESERVED.fullmatch(name)]
 
 
 def circumstance(default: Any, help: str = "") -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from gristmill.crawl.settings import CrawlSettings
-from gristmill.media.settings import Format, ImageSettings, Quality, ResizeMode
+from gristmill.media.settings import Format, ImageSettings, Quality, ResizeMode, check_decoders
 from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
@@ -94,6 +94,7 @@ class Crawl(ShardStep):
     def __post_init__(self) -> None:
         try:
             self.image_settings()
+            check_decoders(self)
             self.crawl_settings()
         except ValueError as err:
             raise UsageError(f"crawl: {err}") from err

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gristmill.media.settings import Format, ImageSettings
+from gristmill.media.settings import Format, ImageSettings, check_decoders
 from gristmill.spec.errors import Stopped, UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import NO_PICTURE, Reason
@@ -53,9 +53,10 @@ class Embedded(ShardStep):
     def __post_init__(self) -> None:
         if self.encode not in ("no", "jpeg", "png", "webp"):
             raise UsageError(f"embedded.encode={self.encode}: expected no, jpeg, png or webp")
-        if self.max_images < 0 or self.codecs < 1:
-            raise UsageError("embedded: max_images is 0 or more, codecs at least 1")
+        if self.max_images < 0 or self.max_body_bytes < 1:
+            raise UsageError("embedded: max_images is 0 or more, max_body_bytes at least 1")
         self.image_settings()
+        check_decoders(self)
 
     def image_settings(self) -> ImageSettings:
         """What the decoders are to do."""

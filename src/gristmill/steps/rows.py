@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.shards.rows import column_names, guess_format, read_rows, rows_of
+from gristmill.shards.rows import FORMATS, column_names, guess_format, read_rows, rows_of
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableBox, TableStep
@@ -52,6 +52,12 @@ class TakeRows(TableStep):
     revision = 1
     drops = frozenset({Reason.BAD_ROW, Reason.ROW_TOO_LONG, Reason.NOT_CHOSEN})
 
+    def __post_init__(self) -> None:
+        if min(self.parts, self.part_rows) < 1:
+            raise UsageError("rows: parts and part_rows must be at least 1")
+        if self.format is not None and self.format not in FORMATS:
+            raise UsageError(f"rows.format={self.format}: expected {', '.join(FORMATS)}, or none")
+
     def apply(self, table: Path, box: TableBox) -> None:
         """See :class:`TableStep`.
 
@@ -60,7 +66,7 @@ class TakeRows(TableStep):
             UsageError: A named column is missing.
         """
         file_format = self.format or guess_format(table)
-        check_columns(table, file_format, self.columns)
+        check_columns(table, file_format, (*self.columns, *filter(None, [self.unique])))
         together = self.unique if box.only is None else None  # a small run takes the first rows as they are
         later, first_rows, total = (
             _later(table, file_format, together) if together else (None, _NONE, box.only)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.shards.footers import column_ranges, read_footer
-from gristmill.spec.errors import SourceError
+from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 from gristmill.spec.step import ADDED, SurveyStep, TableBox, TableFile
@@ -56,6 +56,8 @@ class SampleRows(SurveyStep):
 
     def __post_init__(self) -> None:
         Spaced(rows=0, size=self.size, spacing=self.spacing)  # raises UsageError
+        if self.part_rows < 1:
+            raise UsageError("sample.part_rows: expected at least 1")
 
     def expected_rows(self, rows: int) -> int:
         """See :class:`TableStep`."""

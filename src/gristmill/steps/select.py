@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gristmill.shards.rows import check_names
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableBox, TableStep
@@ -53,6 +54,10 @@ class SelectTop(TableStep):
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise UsageError(f"select.share={self.share}: expected a share above 0 and at most 1")
+        if not self.score:
+            raise UsageError("select.score: expected the names of one or more columns")
+        if self.part_rows < 1:
+            raise UsageError("select.part_rows: expected at least 1")
 
     def apply(self, table: Path, box: TableBox) -> None:
         """See :class:`TableStep`; the file is Parquet.
@@ -63,6 +68,7 @@ class SelectTop(TableStep):
         """
         try:
             with pq.ParquetFile(table) as file:
+                check_names(table, file.schema_arrow.names)
                 self._apply(table, file, box)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OSError) as err:
             if isinstance(err, OSError) and err.errno is not None:  # the machine's word, not Arrow's

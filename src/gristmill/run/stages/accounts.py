@@ -16,7 +16,10 @@ from gristmill.spec.sample import CHANGES, Drop, Outcome, Sample
 __all__ = ["Tried", "account", "fates_in_order"]
 
 _HOSTS_RECORDED = 20
-_NO_FAILURE = frozenset({None, Reason.NOT_NEEDED, Reason.OPTED_OUT})
+_NO_FAILURE = frozenset(
+    {None, Reason.NOT_NEEDED, Reason.OPTED_OUT, Reason.BAD_URL, Reason.BAD_SCHEME, Reason.BAD_PORT}
+)
+"""What says nothing of a host: it was never asked, or answered as it may."""
 _LONGEST_HOST = 253
 """Characters of a host's name (RFC 1035); what is longer in a malformed address is none, and would fill records."""
 

@@ -17,6 +17,8 @@ from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.layout import Layout
 from gristmill.run.stages.tables import InputTable, fetch_input
+from gristmill.shards.far_texts import FAR_COLUMN
+from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import LINE_OFFSET, SurveyStep, TableStep
 from gristmill.spec.task import ShardInfo, Task
@@ -58,6 +60,7 @@ class PartBox:
         self.stop: Event = context.stop
         self._task, self._context, self._work, self._source = task, context, work, source
         self._limit = step.part_rows
+        self._points = step.keeps_source
         self._waiting: list[pa.Table] = []
         self._fates: list[pa.Table] = []
         self._cuts: list[int] = []
@@ -75,6 +78,10 @@ class PartBox:
         """See :class:`gristmill.spec.step.TableBox`."""
         if not table.num_rows:
             return
+        if not self._points and {FAR_COLUMN, LINE_OFFSET} & set(table.column_names):
+            raise SourceError(
+                f"{self._source.name}: it has columns that only Gristmill may write. Rename them."
+            )
         self._work.kept += table.num_rows
         rows = rows.cast(pa.int64())
         table = table.append_column(ROW_COLUMN, rows)

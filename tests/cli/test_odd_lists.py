@@ -1,0 +1,73 @@
+"""Lists as people have them: columns of the wrong type, names that tell no format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from typed import gristmill
+
+from gristmill.testing.web import FakeWeb
+
+QUICK = ("--allow-private-addresses", "--workers", "0")
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[FakeWeb]:
+    with FakeWeb() as made:
+        yield made
+
+
+def test_what_is_no_address_is_said_and_is_no_failure_of_a_host(tmp_path, web):
+    urls = tmp_path / "urls.json"
+    odd = [1, None, " ", ["http://a/"], "nonsense", "ftp://example.org/a.jpg", "http://example.org:99/a.jpg"]
+    urls.write_text(json.dumps([{"url": url} for url in [web.url("/photo/1.jpg?w=160"), *odd]]))
+    out = tmp_path / "out"
+    gristmill(
+        "crawl", urls, "--out", out, "--workers", "0", code=3
+    )  # without private addresses: none is kept
+    fates = ds.dataset(out / "fates").to_table(columns=["row", "reason", "detail"]).sort_by("row").to_pylist()
+    assert [fate["reason"] for fate in fates] == [
+        "bad_port",
+        *["bad_url"] * 4,
+        *["bad_scheme"] * 2,
+        "bad_port",
+    ]
+    assert [fate["detail"] for fate in fates[1:5]] == [
+        "not text: 1",
+        "missing",
+        "empty",
+        "not text: ['http://a/']",
+    ]
+    assert json.loads(gristmill("status", out, "--json").stdout)["hosts"] == {}
+
+
+def test_texts_that_parquet_calls_bytes(tmp_path, web):
+    urls, out = tmp_path / "urls.parquet", tmp_path / "out"
+    table = {
+        "url": [web.url("/photo/1.jpg?w=160").encode()],
+        "text": ["gr\u00fcn".encode()],
+        "raw": [b"\xff"],
+    }
+    pq.write_table(pa.table(table), urls)
+    gristmill("crawl", urls, "--out", out, "--caption-column", "text", *QUICK)
+    row = pq.read_table(out / "shards" / "00000.parquet").to_pylist()[0]
+    assert (row["status"], row["url"], row["caption"]) == ("success", table["url"][0].decode(), "gr\u00fcn")
+
+
+def test_a_name_that_tells_no_format(tmp_path, web):
+    urls, out = tmp_path / "urls.dat", tmp_path / "out"
+    urls.write_text(web.url("/photo/1.jpg?w=160"))
+    assert "--set rows.format=csv" in gristmill("crawl", urls, "--out", out, *QUICK, code=2).stderr
+    gristmill("crawl", urls, "--out", out, *QUICK, "--set", "rows.format=txt")
+
+
+@pytest.mark.parametrize("words", [("--url-column", ""), ("--only", 2**63), ("--tasks", "\u00b2:3")])
+def test_words_that_mean_nothing(tmp_path, words):
+    (tmp_path / "urls.txt").write_text("http://example.org/a.jpg")
+    gristmill("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", *QUICK, *words, code=2)
+    assert not (tmp_path / "out").exists()
