@@ -13,6 +13,7 @@ import trustme
 from crawl_server import BODY, QUICK, Visit, serving
 
 from gristmill.crawl import Answer, Crawler, Resolver, client, run
+from gristmill.spec.errors import MachineError
 from gristmill.spec.reasons import Reason
 
 AUTHORITY = trustme.CA()
@@ -194,3 +195,14 @@ def test_few_connections_are_kept_that_nobody_uses(trusted: None, monkeypatch: p
     assert [answer.reason for answer in answers] == [None] * 100
     assert 1 <= max(idle) <= 3 + 2 * 4
     assert 25 <= len(connections) < 100
+
+
+@pytest.mark.parametrize("name", ["missing.pem", "empty.pem"])
+def test_a_machine_without_authorities_stops_instead_of_recording_dead_links(tmp_path, monkeypatch, name):
+    (tmp_path / "empty.pem").write_text("no certificate\n")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
+    with pytest.raises(MachineError, match=rf"SSL_CERT_FILE=\S*{name} holds none.*ca-certificates"):
+        client.tls_context(verify=True)
+    assert client.tls_context(verify=False).verify_mode is ssl.CERT_NONE
+    AUTHORITY.cert_pem.write_to_path(tmp_path / name)
+    assert client.tls_context(verify=True).verify_mode is ssl.CERT_REQUIRED

@@ -1,5 +1,6 @@
 import inspect
 import pickle
+import re
 
 import pytest
 
@@ -41,6 +42,9 @@ def test_exit_codes_are_those_of_the_design():
         "Stopped",
     }
     assert {name for name, code in codes.items() if code == 75} == {"Busy"}
+    told = dict(re.findall(r"── (\w+) +exit (\d+) ", errors.__doc__ or ""))
+    assert told == {name: str(code) for name, code in codes.items() if name in told}
+    assert len(told) == len(codes) - 1, "all but the root, whose line stands alone"
     assert [Interrupted(number).exit_code for number in (2, 15)] == [130, 143]
 
 

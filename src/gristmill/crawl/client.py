@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
@@ -23,6 +25,7 @@ from gristmill.crawl.guard import Refused, Target
 from gristmill.crawl.optout import directives_for_us, opted_out, reservations
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.watch import Attempt, Phase, Watch
+from gristmill.spec.errors import MachineError
 from gristmill.spec.reasons import Reason
 
 __all__ = ["Client", "Exchange", "tls_context"]
@@ -125,13 +128,33 @@ def _drop_frames(error: BaseException | None) -> None:
 
 
 def tls_context(*, verify: bool) -> ssl.SSLContext:
-    """The TLS settings of all connections: TLS 1.2 or later, the system's authorities or ``SSL_CERT_FILE``."""
+    """The TLS settings of all connections: TLS 1.2 or later, the system's authorities or ``SSL_CERT_FILE``.
+
+    Raises:
+        MachineError: There are no authorities: every HTTPS address would be recorded as a dead one.
+    """
     context = ssl.create_default_context()
-    if not verify:
+    if verify:
+        _check_authorities(context)
+    else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _check_authorities(context: ssl.SSLContext) -> None:
+    """A file that is not there or holds none is passed over without a word; of a folder we know by looking into it."""
+    if context.cert_store_stats()["x509_ca"]:
+        return
+    file, folder = os.environ.get("SSL_CERT_FILE"), ssl.get_default_verify_paths().capath
+    if not file and folder and any(Path(folder).iterdir()):
+        return
+    where = f"SSL_CERT_FILE={file} holds none" if file else "this machine has none"
+    raise MachineError(
+        f"No certificate authority is known, so no https address can be verified: {where}. Install them (for Debian: "
+        "ca-certificates), or name a file of them with SSL_CERT_FILE; --no-verify-tls asks without verifying."
+    )
 
 
 class Client:

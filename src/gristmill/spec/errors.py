@@ -11,7 +11,7 @@ GristmillError                 exit 1
 │   └── ByHandSource           exit 3   a person must fetch it first
 ├── DamagedOutput              exit 1   bytes on disk that differ from their record
 ├── MachineError               exit 1   disk full, no permission: stop, nothing finished is lost
-├── OursNotTheirs              exit 1   the breaker: our network or name service is down
+├── OursNotTheirs              exit 3   the breaker: our network or name service is down
 ├── TaskFailed                 exit 1   one task failed, with its cause
 ├── Incomplete                 exit 3   finished below the expected completeness, or resumable
 ├── Busy                       exit 75  another run holds what is needed
