@@ -65,8 +65,8 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
             work.facts.update(f"{CHANGES}.{word}" for word in one.sample.columns.get(CHANGES, ()))
     hosts: Counter[str] = Counter()
     for fate in own:
-        if fate.reason not in _NO_FAILURE and fate.url:
-            hosts[_host(fate.url)] += 1
+        if fate.reason not in _NO_FAILURE and (host := _host(fate.url or "")):
+            hosts[host] += 1
     work.hosts = Counter(dict(hosts.most_common(_HOSTS_RECORDED)))
     kept = [one.sample for one in tried if one.sample and not one.drop]
     positions = [part.partition(".")[0] for sample in kept for part in sample.media if "." in part]
@@ -83,12 +83,12 @@ def _word(fate: Fate) -> str:
     return "kept" if fate.reason is None else str(fate.reason)
 
 
-def _host(url: str) -> str:
+def _host(url: str) -> str | None:
     try:
-        host = urlsplit(url).hostname or "?"
+        host = urlsplit(url).hostname
     except ValueError:
-        return "?"
-    return host if len(host) <= _LONGEST_HOST else "?"
+        return None
+    return host if host and len(host) <= _LONGEST_HOST else None
 
 
 def fates_in_order(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int) -> Iterator[Fate]:
