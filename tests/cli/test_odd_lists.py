@@ -66,6 +66,18 @@ def test_a_name_that_tells_no_format(tmp_path, web):
     gristmill("crawl", urls, "--out", out, *QUICK, "--set", "rows.format=txt")
 
 
+def test_what_is_asked_for_once_is_counted_once(tmp_path, web):
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    urls.write_text("\n".join(web.url(f"/photo/{name}.jpg?w=160") for name in (1, 2, 1, 1)))
+    web.forget()
+    gristmill("crawl", urls, "--out", out, *QUICK)
+    status = json.loads(gristmill("status", out, "--json").stdout)
+    assert status["counts"]["packed"] == 4
+    bodies = {row["sha256"]: row["raw_bytes"] for row in ds.dataset(out / "fates").to_table().to_pylist()}
+    assert status["requests"] == web.hits.total() == 2
+    assert status["received_bytes"] == sum(bodies.values())
+
+
 @pytest.mark.parametrize("words", [("--url-column", ""), ("--only", 2**63), ("--tasks", "\u00b2:3")])
 def test_words_that_mean_nothing(tmp_path, words):
     (tmp_path / "urls.txt").write_text("http://example.org/a.jpg")

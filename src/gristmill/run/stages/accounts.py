@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -56,9 +56,9 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
     work.dropped = Counter(str(one.drop.reason) for one in tried if one.drop)
     work.kept = len(tried) - work.dropped.total()
     work.facts.update(
-        bytes_in=sum(fate.raw_bytes or 0 for fate in own),
+        bytes_in=sum(fate.raw_bytes or 0 for fate in _asked(own)),
         bytes_out=sum(fate.size_bytes or 0 for fate in own if fate.reason is None),
-        requests=sum(fate.tries for fate in own),
+        requests=sum(fate.tries for fate in _asked(own)),
     )
     for one in tried:
         if one.sample and not one.drop:
@@ -77,6 +77,16 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
         work.facts["complete"] = sum(one.drop is None and one.row not in lacking for one in tried)
         work.media.update(_word(fate) for fate in own)
         work.media.subtract(_word(before[at]) for fate in own if (at := (fate.row, fate.medium)) in before)
+
+
+def _asked(fates: Sequence[Fate]) -> Iterable[Fate]:
+    """One fate for each URL: a task asks once for all that name it."""
+    of_url: dict[object, Fate] = {}
+    for fate in fates:
+        of = fate.url or (fate.row, fate.medium)
+        if of not in of_url or fate.tries > of_url[of].tries:
+            of_url[of] = fate
+    return of_url.values()
 
 
 def _word(fate: Fate) -> str:
