@@ -78,6 +78,23 @@ def test_what_is_asked_for_once_is_counted_once(tmp_path, web):
     assert status["received_bytes"] == sum(bodies.values())
 
 
+def test_what_is_not_finished_is_verified_and_said_to_be_so(tmp_path, web):
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    urls.write_text(web.url("/photo/1.jpg?w=160"))
+    gristmill("crawl", urls, "--out", out, *QUICK)
+    assert "not complete" not in gristmill("verify", out).stdout
+    (out / "shards" / "00000.tar").unlink()
+    gristmill("verify", out, "--repair", code=1)
+    assert "not complete yet; this is what is finished" in gristmill("verify", out).stdout
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"), [("", "expected reasons"), (" , ", "expected reasons"), ("http_44", "Did you mean")]
+)
+def test_reasons_that_are_none(tmp_path, web, reason, told):
+    assert told in gristmill("retry", tmp_path, "--reason", reason, code=2).stderr
+
+
 @pytest.mark.parametrize("words", [("--url-column", ""), ("--only", 2**63), ("--tasks", "\u00b2:3")])
 def test_words_that_mean_nothing(tmp_path, words):
     (tmp_path / "urls.txt").write_text("http://example.org/a.jpg")

@@ -109,7 +109,7 @@ def value_problems(target: str, option: click.Option, value: str) -> list[str]:
         return [] if value in option.type.choices or value.isupper() else [f"{option.name}: {value}"]
     if option.name == "reason":
         words = [word for word in value.split(",") if word not in {"R", "REASON", "..."}]
-        reasons_from(",".join(words))
+        reasons_from(",".join(words) or "transient")
     if option.name == "settings" and "." in value and not value.isupper():
         key, _, text = value.partition("=")
         if target in mixtures.names():
@@ -174,7 +174,7 @@ def test_a_wrong_command_line_is_noticed() -> None:
     assert problems_of("gristmill export DIR --to parquet --out x")
     with pytest.raises(Exception, match="no setting"):
         problems_of("gristmill run coyo-700m --out x --set crawl.size=3")
-    with pytest.raises(Exception, match="not a reason"):
+    with pytest.raises(Exception, match="There is no reason"):
         problems_of("gristmill retry DIR --reason http_4044")
 
 

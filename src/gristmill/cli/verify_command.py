@@ -30,6 +30,8 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
       gristmill verify data --repair
     """
     from gristmill.ledger.begun import datasets_in
+    from gristmill.ledger.funnel import funnel
+    from gristmill.ledger.totals import total
     from gristmill.ledger.words import count_text, size_text
     from gristmill.run.finished.verify import damaged_records, verify
     from gristmill.run.reopen import open_dataset
@@ -45,6 +47,8 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
         result = verify(dataset, opened.ledger, threads=default_workers(), decode=not no_decode, tell=tell)
         if sys.stderr.isatty():
             click.echo(err=True)
+        if not funnel(total(opened.ledger.records.values()), opened.begun).complete:
+            result.remarks.insert(0, (".", "not complete yet; this is what is finished"))
         results.append((dataset, result))
         if repair:
             for record in damaged_records(opened.ledger, result):

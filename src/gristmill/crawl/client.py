@@ -144,7 +144,7 @@ def tls_context(*, verify: bool) -> ssl.SSLContext:
 
 
 def _check_authorities(context: ssl.SSLContext) -> None:
-    """A file that is not there or holds none is passed over without a word; of a folder we know by looking into it."""
+    """What is not there, or holds none, is passed over without a word; a folder's are loaded when they are needed."""
     if context.cert_store_stats()["x509_ca"]:
         return
     file, folder = os.environ.get("SSL_CERT_FILE"), ssl.get_default_verify_paths().capath

@@ -14,7 +14,7 @@ from gristmill.run.pipeline import SAMPLES, stages_of
 from gristmill.run.queue import TaskQueue
 from gristmill.run.schedule import failing
 from gristmill.shards.spool import read_spool
-from gristmill.spec.errors import Busy, UsageError
+from gristmill.spec.errors import Busy, UnknownName, UsageError
 from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.leases import Leases
@@ -82,7 +82,7 @@ def reasons_from(text: str) -> tuple[str, ...]:
     """The reasons that a word or a list of words names; ``transient`` is all that may heal.
 
     Raises:
-        UsageError: A word that is no reason.
+        UsageError: None is named, or a word is no reason.
     """
     found: set[str] = set()
     aliases = {"timeout": {"deadline", "stalled", "connect_timeout"}, "transient": set(map(str, TRANSIENT))}
@@ -92,8 +92,9 @@ def reasons_from(text: str) -> tuple[str, ...]:
         elif word in set(Reason):
             found.add(word)
         else:
-            known = ", ".join(sorted([*aliases, *(str(reason) for reason in Reason)]))
-            raise UsageError(f"--reason {word}: not a reason. Known: {known}")
+            raise UnknownName("reason", word, tuple(sorted([*aliases, *(str(reason) for reason in Reason)])))
+    if not found:
+        raise UsageError("--reason: expected reasons as gristmill status names them, timeout, or transient")
     return tuple(sorted(found))
 
 
