@@ -34,7 +34,7 @@ OOM_SCORE = "500"
 RECYCLE_RSS_BYTES = 250 << 20
 """A child that holds more than this after its answer leaves; another takes its place."""
 
-TRIM_RSS_BYTES = 80 << 20
+TRIM_RSS_BYTES = 120 << 20
 """A child that holds more than this gives freed memory back to the system: the next picture is rarely as large."""
 
 CPU_S = 10.0
