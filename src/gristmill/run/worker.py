@@ -162,6 +162,7 @@ def main(fd: int) -> None:
         for task in _tasks(connection, context):
             threads.submit(work_on, task)
     context.close()
+    os._exit(0)  # all is said and closed; nobody waits for the interpreter to tidy up
 
 
 def _beat(tell: Callable[[object], None], context: Context, every_s: float) -> None:
