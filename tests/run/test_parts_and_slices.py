@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gristmill.ledger.begun import InputFile
 from gristmill.run.context import Context, Work
 from gristmill.run.stages.pack import _bounds
-from gristmill.run.stages.rows import ROW_COLUMN, PartBox
+from gristmill.run.stages.rows import ROW_COLUMN, PartBox, _tapering
 from gristmill.run.stages.samples import INDEX_SCHEMA
 from gristmill.spec.barrier import Slice
 from gristmill.spec.errors import DamagedOutput
@@ -65,6 +65,16 @@ def test_parts_hold_all_rows_in_order_and_are_equal_where_their_number_is_known(
         assert set(sizes[:-1]) <= {part_rows}
     assert work.samples_in == rows + sum(dropped)
     assert work.dropped == Counter({"bad_row": sum(dropped)} if sum(dropped) else {})
+
+
+@given(st.integers(0, 3_000), st.integers(1, 400), st.integers(1, 120))
+def test_parts_become_smaller_towards_the_end(rows, most, least):
+    sizes = _tapering(rows, most, least)
+    assert sum(sizes) == rows
+    assert all(0 < size <= most for size in sizes)
+    assert sizes == sorted(sizes, reverse=True)
+    assert not sizes or sizes[-1] <= least
+    assert all(2 * size >= min(least, most, rows) for size in sizes)
 
 
 def test_no_rows_at_all_is_no_part(tmp_path):

@@ -20,10 +20,10 @@ class Box:
         self.only, self.stop = only, Event()
         self.kept: list[tuple[int, dict]] = []
         self.dropped: dict[int, Reason] = {}
-        self.expected: tuple[int, int] | None = None
+        self.expected: tuple[int, int, int] | None = None
 
-    def expect(self, rows: int, part_rows: int) -> None:
-        self.expected = rows, part_rows
+    def expect(self, rows: int, part_rows: int, last_rows: int) -> None:
+        self.expected = rows, part_rows, last_rows
 
     def keep(self, table: pa.Table, rows: pa.Array, groups: pa.Array | None = None) -> None:
         assert table.num_rows == len(rows)
@@ -97,8 +97,8 @@ def test_the_column_whose_repeats_count_must_be_there(tmp_path):
 def test_a_list_is_cut_finely_but_not_into_crumbs(tmp_path, rows, size):
     table = pa.table({"url": [f"u{n}" for n in range(rows)]})
     pq.write_table(table, tmp_path / "a.parquet")
-    assert take(tmp_path / "a.parquet", parts=8).expected == (rows, size)
-    assert take(tmp_path / "a.parquet", 700, parts=8).expected == (700, 500)
+    assert take(tmp_path / "a.parquet", parts=8).expected == (rows, size, 125)
+    assert take(tmp_path / "a.parquet", 700, parts=8).expected == (700, 500, 125)
     csv.write_csv(table, tmp_path / "a.csv")
     assert take(tmp_path / "a.csv", parts=8).expected is None
-    assert take(tmp_path / "a.csv", parts=8, unique="url").expected == (rows, size)
+    assert take(tmp_path / "a.csv", parts=8, unique="url").expected == (rows, size, 125)

@@ -91,8 +91,11 @@ class TableBox(Protocol):
     only: int | None
     stop: Event
 
-    def expect(self, rows: int, part_rows: int | None = None) -> None:
-        """Say how many rows will be kept, if known: they are cut into equal parts, of ``part_rows`` at most."""
+    def expect(self, rows: int, part_rows: int | None = None, last_rows: int | None = None) -> None:
+        """Say how many rows will be kept, if known: they are cut into equal parts, of ``part_rows`` at most.
+
+        With ``last_rows``, parts become smaller towards the end, down to that.
+        """
 
     def keep(self, table: Any, rows: Any, groups: Any = None) -> None:
         """Hand on rows, in order, with their positions in the file; neighbours of one group stay together."""

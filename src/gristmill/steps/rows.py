@@ -23,6 +23,7 @@ __all__ = ["TakeRows"]
 Int64s: TypeAlias = npt.NDArray[np.int64]
 
 LEAST_PART_ROWS = 500
+LAST_PART_ROWS = 125
 _NONE: Int64s = np.empty(0, np.int64)
 _ROW = "__position"
 
@@ -36,9 +37,9 @@ class TakeRows(TableStep):
         unique: Column whose repeated values are worked on once: rows that repeat an earlier row's value leave
             right behind it and go to the same task. None leaves all rows where they stand.
         format: Of the file, or None to tell by its name.
-        parts: Into how many parts a list is cut at least, none smaller than ``LEAST_PART_ROWS`` for it: workers
-            that end far apart idle for the difference. Where the number of rows is only known after the last one,
-            parts have ``part_rows``.
+        parts: Into how many parts a list is cut at least, none smaller than ``LEAST_PART_ROWS`` for it, but towards
+            the end, down to ``LAST_PART_ROWS``: workers that end far apart idle for the difference. Where the number
+            of rows is only known after the last one, parts have ``part_rows``. 1 leaves ``part_rows`` as they are.
         part_rows: Rows of a part at most.
     """
 
@@ -75,7 +76,12 @@ class TakeRows(TableStep):
             in_file = pq.read_metadata(table).num_rows
             total = in_file if total is None else min(total, in_file)
         if total is not None:
-            box.expect(total, max(LEAST_PART_ROWS, total // self.parts))
+            tapers = self.parts > 1
+            box.expect(
+                total,
+                max(LEAST_PART_ROWS, total // self.parts) if tapers else None,
+                LAST_PART_ROWS if tapers else None,
+            )
         taken = 0
         for some, rows in _chosen(table, file_format, box):
             taken += some.num_rows

@@ -53,7 +53,7 @@ class _Decisions:
         self.dropped: dict[int, Reason] = {}
         self.notes: list[str] = []
 
-    def expect(self, rows: int, part_rows: int | None = None) -> None:
+    def expect(self, rows: int, part_rows: int | None = None, last_rows: int | None = None) -> None:
         """Parts are not cut here."""
 
     def keep(self, table: Any, rows: Any, groups: Any = None) -> None:

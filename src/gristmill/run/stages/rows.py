@@ -27,6 +27,7 @@ from gristmill.storage.files import whole_file
 __all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
 
 _WRITERS = 4
+_LEFT_PER_PART = 8
 _GROUP_COLUMN = "__group"
 
 ROW_COLUMN = "__row"
@@ -68,9 +69,12 @@ class PartBox:
         self._writers = ThreadPoolExecutor(_WRITERS)  # most of a small file's time is waiting for the disk
         self._written: deque[Future[ShardInfo]] = deque()
 
-    def expect(self, rows: int, part_rows: int | None = None) -> None:
+    def expect(self, rows: int, part_rows: int | None = None, last_rows: int | None = None) -> None:
         """See :class:`gristmill.spec.step.TableBox`: equal parts instead of full ones and a rest."""
         self._limit = min(self._limit, part_rows or self._limit)
+        if last_rows is not None:
+            self._cuts = _tapering(rows, self._limit, last_rows)
+            return
         parts = max(1, -(-rows // self._limit))
         self._cuts = [(i + 1) * rows // parts - i * rows // parts for i in range(parts)]
 
@@ -154,6 +158,19 @@ class PartBox:
         """Take note of parts written, in order, until at most ``left`` are under way."""
         while len(self._written) > left:
             self._work.outputs.append(self._written.popleft().result())
+
+
+def _tapering(rows: int, most: int, least: int) -> list[int]:
+    """Sizes of parts, each an eighth of what is left, but for ``most`` and ``least``.
+
+    Whoever takes the next part whenever it is done then ends at most about ``least`` rows after the others.
+    """
+    sizes = []
+    while rows:
+        size = min(rows, most, max(least, rows // _LEFT_PER_PART))
+        sizes.append((rows + 1) // 2 if size < rows < 2 * size else size)  # rather two halves than a crumb
+        rows -= sizes[-1]
+    return sizes
 
 
 def _write_part(layout: Layout, path: Path, part: pa.Table) -> ShardInfo:
