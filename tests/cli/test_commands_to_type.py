@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from click import Context
+from typed import gristmill as typed
 
 import gristmill
 from gristmill.cli.main import cli
-from gristmill.spec.command import to_type
+from gristmill.spec.command import printable, to_type
 
 _SOURCE = Path(gristmill.__file__).parent
 _TO_TYPE = re.compile(rf"gristmill ({'|'.join(cli.list_commands(Context(cli)))}) [^;:.]*$")
@@ -43,3 +44,13 @@ def _unquoted(tree: ast.AST) -> Iterator[int]:
                 text = before.value if isinstance(before, ast.Constant) else ""
                 if isinstance(after, ast.FormattedValue) and _TO_TYPE.search(text):
                     yield node.lineno
+
+
+def test_what_strangers_named_does_not_command_the_terminal(tmp_path: Path) -> None:
+    assert (
+        printable("a\x1b[31mb\r\n\tc \u202e gr\u00fcn \U0001f600")
+        == "a\\x1b[31mb\\r\n\tc \\u202e gr\u00fcn \U0001f600"
+    )
+    (tmp_path / "urls.csv").write_text("link\x1b[2J,b\nhttp://a/,1\n")
+    told = typed("crawl", tmp_path / "urls.csv", "--out", tmp_path / "out", code=2).stderr
+    assert "it has link\\x1b[2J, b" in told

@@ -58,6 +58,32 @@ def test_a_pattern_that_nothing_matches_is_said(hub):
         list_files(REPO, DEFAULT_REVISION, ("*.csv",))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/../../x.parquet",
+        "data//x.parquet",
+        "data/a\\..\\x.parquet",
+        "data/a\nb.parquet",
+        "data/\x1b[1m.parquet",
+    ],
+)
+def test_names_that_lead_out_of_the_folder_or_cannot_be_printed(monkeypatch, name):
+    with FakeHub({REPO: {**FILES, name: b"x"}}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        with pytest.raises(
+            SourceError, match=r"owner/captions lists a file called '.*--source KEY=FOLDER"
+        ) as told:
+            list_files(REPO, DEFAULT_REVISION, PATTERNS)
+    assert str(told.value).isprintable()
+
+
+def test_a_token_that_the_hub_does_not_know(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_of_yesterday")
+    with pytest.raises(AccessError, match=r"does not accept the token .*Set HF_TOKEN"):
+        list_files(REPO, DEFAULT_REVISION, PATTERNS)
+
+
 def test_a_file_is_fetched_below_the_folder(hub, tmp_path):
     for file in list_files(REPO, DEFAULT_REVISION, ("*",)):
         path = download(REPO, DEFAULT_REVISION, file, tmp_path / "sources")

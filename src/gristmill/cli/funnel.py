@@ -22,6 +22,7 @@ from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import count_text, duration_text, share_text, size_text
+from gristmill.spec.command import printable
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 
@@ -249,7 +250,7 @@ def _notes(totals: Totals) -> Iterator[RenderableType]:
     if totals.notes:
         yield Text("\nNotes")
         for note in totals.notes[:_NOTES]:
-            yield Text(f"  {note}")
+            yield Text(f"  {printable(note)}")
         if len(totals.notes) > _NOTES:
             yield Text(f"  and {len(totals.notes) - _NOTES:,} more, in dataset.json")
 

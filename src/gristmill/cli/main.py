@@ -10,6 +10,7 @@ import sys
 import click
 
 from gristmill import __version__
+from gristmill.spec.command import printable
 from gristmill.spec.errors import GristmillError
 
 __all__ = ["cli", "main"]
@@ -88,7 +89,7 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except GristmillError as err:
-        click.echo(f"gristmill: {err}", err=True)
+        click.echo(f"gristmill: {printable(str(err))}", err=True)
         sys.exit(err.exit_code)
     except click.ClickException as err:
         err.show()
@@ -103,7 +104,7 @@ def main() -> None:
         from gristmill.storage.files import machine_error
 
         explained = machine_error(err)
-        click.echo(f"gristmill: {explained}", err=True)
+        click.echo(f"gristmill: {printable(str(explained))}", err=True)
         sys.exit(explained.exit_code)
 
 

@@ -17,6 +17,7 @@ from gristmill.run.context import Progress
 from gristmill.run.pipeline import CENSUS, GATHER, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.run.queue import TaskQueue
 from gristmill.spec.barrier import Exchange
+from gristmill.spec.command import printable
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import TaskRecord
 
@@ -167,7 +168,7 @@ class Lines:
     def say(self, text: str) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
         self._said_at = time.monotonic()
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {printable(text)}\n")
         sys.stderr.flush()
 
     def __enter__(self) -> Self:
@@ -245,7 +246,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False)
 
     def __enter__(self) -> Self:
         self._bars.start()

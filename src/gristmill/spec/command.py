@@ -1,12 +1,20 @@
-"""Commands as messages name them: what a person can copy and paste, whatever their folders are called."""
+"""Messages: commands that a person can copy and paste, and words of strangers that a terminal can be shown."""
 
 from __future__ import annotations
 
+import re
 import shlex
 
-__all__ = ["to_type"]
+__all__ = ["printable", "to_type"]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def to_type(*words: object) -> str:
     """``gristmill`` with ``words``, each quoted for a shell (POSIX 2.2) where it needs that."""
     return shlex.join(["gristmill", *map(str, words)])
+
+
+def printable(text: str) -> str:
+    """``text`` without what a terminal would obey: names of files and columns are chosen by strangers."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from gristmill.spec.errors import AccessError, SourceError
@@ -42,12 +43,16 @@ def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT") or None
 
 
+def _page(repo: str) -> str:
+    return f"{_endpoint() or 'https://huggingface.co'}/datasets/{repo}"
+
+
 @contextmanager
 def _explained(repo: str, revision: str) -> Iterator[None]:
     """Turn the client's errors into sentences with the next thing to do."""
     from huggingface_hub import errors
 
-    page = f"{_endpoint() or 'https://huggingface.co'}/datasets/{repo}"
+    page = _page(repo)
     try:
         yield
     except errors.GatedRepoError as err:
@@ -57,8 +62,8 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         ) from err
     except errors.RevisionNotFoundError as err:
         raise SourceError(
-            f"{repo} has no revision {revision}: upstream rewrote its history. Look at {page}/commits/main, or "
-            "give a copy of your own with --source KEY=FOLDER."
+            f"{repo} has no revision {revision}: it is mistyped, or upstream rewrote its history. Look at "
+            f"{page}/commits/main, or give a copy of your own with --source KEY=FOLDER."
         ) from err
     except errors.LocalEntryNotFoundError as err:  # also an EntryNotFoundError, though nobody answered
         raise _unreachable(repo, err) from err
@@ -72,6 +77,11 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
             "HF_TOKEN, or give a copy of your own with --source KEY=FOLDER."
         ) from err
     except errors.HfHubHTTPError as err:
+        if err.response is not None and err.response.status_code == HTTPStatus.UNAUTHORIZED:
+            raise AccessError(
+                f"the hub does not accept the token that it was given for {repo}. Set HF_TOKEN to a valid one (or "
+                "run `hf auth login`), or unset it: most datasets need none."
+            ) from err
         raise SourceError(f"the hub refused {repo}: {err}. Give the same command again later.") from err
     except (OSError, errors.OfflineModeIsEnabled) as err:
         if isinstance(err, OSError) and err.errno is not None:
@@ -138,8 +148,27 @@ def list_files(repo: str, revision: str, patterns: Sequence[str], *, needed: boo
         if isinstance(entry, RepoFile) and any(fnmatch.fnmatch(entry.path, p) for p in patterns)
     ]
     if not found and needed:
-        raise SourceError(f"{repo}@{revision} holds no file like {', '.join(patterns)}.")
+        raise SourceError(
+            f"{repo}@{revision} holds no file like {', '.join(patterns)}. See {_page(repo)}/tree/{revision}, or "
+            "give a copy of your own with --source KEY=FOLDER."
+        )
+    for file in found:
+        _check_name(repo, file.name)
     return sorted(found, key=lambda file: file.name)
+
+
+def _check_name(repo: str, name: str) -> None:
+    """See that a file of this name lies below the folder that it is fetched into, and can be printed.
+
+    Raises:
+        SourceError: It would not, or cannot.
+    """
+    steps = name.replace("\\", "/").split("/")
+    if not name.isprintable() or {"", ".", ".."} & set(steps):
+        raise SourceError(
+            f"{repo} lists a file called {name!r:.200}, which is no proper name for one: nothing is fetched from it. "
+            "Give a copy of your own with --source KEY=FOLDER."
+        )
 
 
 def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
