@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import threading
 import time
 
 from gristmill import recipes
@@ -18,6 +19,8 @@ def _checked(check, how):
                 ctypes.PyDLL(None).sleep(600)  # native code that keeps the GIL
             while how == "loop":
                 pass
+            if how == "wait":
+                threading.Event().wait()
             os.kill(os.getpid(), signal.Signals[how])
             time.sleep(60)  # another thread may be the one that takes the signal
         return check(body, *more, **named)

@@ -15,6 +15,7 @@ from small_world import ROWS, Watcher, job, run_here, tree_of, url, wait_for, wr
 from gristmill.ledger.fates import read_fates
 from gristmill.run import drive, local
 from gristmill.run.isolate import PORTION, Suspects
+from gristmill.run.local import WorkerStood
 from gristmill.spec.sample import Origin, Sample
 
 
@@ -92,6 +93,32 @@ def test_a_worker_that_is_lost_is_killed_and_its_item_left_out(
     assert any(f"{said} and was killed; it is tried again" in line for line in watcher.said)
     assert reasons(tmp_path / "out")[12] == "internal_error"
     assert sum(reason is None for reason in reasons(tmp_path / "out").values()) == 10
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_for_good_is_said_and_given_up(web, tmp_path, workers_find_helpers, monkeypatch):
+    monkeypatch.setenv("GRISTMILL_STANDSTILL_S", "4")
+    web.put("/poison", poison.POISON)
+    place = write_list(tmp_path / "list.parquet", [*(url(web, n) for n in range(12)), web.url("/poison")])
+    with pytest.raises(
+        WorkerStood, match=r"samples task \w+: its worker process \(\d+\) waited for 4 s .*poisoned"
+    ):
+        poisoned_run(place, tmp_path / "out", "wait", workers=1)
+    monkeypatch.setenv("GRISTMILL_STANDSTILL_S", "60")  # once the file system is there again
+    ended, _ = run_here(place, tmp_path / "out", workers=1)
+    assert ended.complete
+    assert sum(reason is None for reason in reasons(tmp_path / "out").values()) == 10
+
+
+@pytest.mark.slow
+def test_a_slow_answer_is_no_standstill(web, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRISTMILL_STANDSTILL_S", "3")
+    monkeypatch.setattr(web, "latency_s", 8.0)
+    place = write_list(tmp_path / "list.parquet", [url(web, 1)])
+    ended, watcher = run_here(place, tmp_path / "out", workers=1, settings={"crawl.stall_s": "20"})
+    assert ended.complete
+    assert reasons(tmp_path / "out") == {0: None}
+    assert not any("without progress" in said for said in watcher.said)
 
 
 def test_a_stopped_worker_is_replaced(small, web, tmp_path, monkeypatch):

@@ -27,10 +27,10 @@ def computed_s(process: psutil.Process) -> float:
 def started():
     processes = []
 
-    def start(code: str) -> tuple[Vitals, Callable[[], float]]:
+    def start(code: str, **more: float) -> tuple[Vitals, Callable[[], float]]:
         processes.append(subprocess.Popen([sys.executable, "-S", "-c", code]))
         clock = partial(computed_s, psutil.Process(processes[-1].pid)) if code != WAITS else time.monotonic
-        return Vitals(processes[-1].pid, PATIENCE_S, clock), clock
+        return Vitals(processes[-1].pid, PATIENCE_S, clock, **more), clock
 
     yield start
     for process in processes:
@@ -72,3 +72,23 @@ def test_of_one_that_is_gone_nothing_is_known():
     vitals = Vitals(process.pid, 0.01)
     time.sleep(0.05)
     assert not vitals.lost()
+
+
+def test_one_that_waits_for_good_stands(started):
+    vitals, clock = started(WAITS, standing_s=PATIENCE_S)
+    begun = clock()
+    wait_for(vitals.stands)
+    assert clock() - begun > PATIENCE_S
+
+
+@pytest.mark.parametrize("code", [LOOPS, WRITES])
+def test_one_that_computes_or_writes_does_not_stand(started, code):
+    vitals, clock = started(code, standing_s=PATIENCE_S)
+    assert not any(vitals.stands() for _ in watched(clock))
+
+
+def test_one_that_stirs_does_not_stand(started):
+    vitals, clock = started(WAITS, standing_s=PATIENCE_S)
+    for _ in watched(clock):
+        vitals.stirred()
+        assert not vitals.stands()

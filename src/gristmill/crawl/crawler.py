@@ -32,6 +32,7 @@ from gristmill.spec.reasons import Reason
 __all__ = ["Consume", "Crawler", "Stopped"]
 
 STOP_POLL_S = 0.1
+LOOP_STANDS_S = 10.0
 CONSUMING_PER_IN_FLIGHT = 8
 SOCKETS_PER_IN_FLIGHT = 4  # connections kept alive for a while, and all other open files, included
 
@@ -85,6 +86,7 @@ class Crawler:
         self._most_waiting = settings.in_flight_slow
         self._consuming = 0
         self._short_of_urls = False  # whatever may begin now has begun, and there would be room for more
+        self._ran_at_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -129,6 +131,15 @@ class Crawler:
         if not self._short_of_urls:
             return 1.0
         return min(1.0, (self._flying + self._consuming) / self.settings.in_flight)
+
+    @property
+    def asking(self) -> bool:
+        """Whether it waits for others: for answers, or until a host may be asked again. Each such wait has an end.
+
+        False where its event loop stands still. May be read from any thread.
+        """
+        waits = bool(self._flying + self._waiting) or self._timer is not None
+        return waits and time.monotonic() - self._ran_at_s < LOOP_STANDS_S
 
     async def fetch(self, url: str) -> Answer:
         """Ask for one URL, with retries. Raises for nothing that the web does."""
@@ -188,6 +199,7 @@ class Crawler:
     async def _until_over(self, batch: Batch, stop: threading.Event | None) -> None:
         while not batch.over.done():
             await asyncio.wait((batch.over,), timeout=None if stop is None else STOP_POLL_S)
+            self._ran_at_s = time.monotonic()
             if stop is not None and stop.is_set() and not batch.over.done():
                 self._schedule.drop(lambda item: item.batch is batch)
                 batch.ended = True

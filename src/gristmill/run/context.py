@@ -82,6 +82,11 @@ class Context:
             (getattr(resource, "fill", 1.0) for resource in list(self.resources.values())), default=1.0
         )
 
+    @property
+    def asking(self) -> bool:
+        """Whether the crawler waits for others (see ``Crawler.asking``); False where there is none."""
+        return any(getattr(resource, "asking", False) for resource in list(self.resources.values()))
+
     def report(
         self, task: Task, done: int, total: int | None, reasons: Mapping[str, int], bytes_in: int
     ) -> None:

@@ -20,7 +20,7 @@ from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job, begin, drop_stale, restore, void_without_media
 from gristmill.run.context import Progress
 from gristmill.run.layout import Layout
-from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDied, WorkerDied
+from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDied, WorkerDied, WorkerStood
 from gristmill.run.mixture import schedule_for
 from gristmill.run.pipeline import SAMPLES, stages_of
 from gristmill.run.queue import TaskQueue
@@ -276,7 +276,8 @@ def _fail(state: Running, event: Failed) -> None:
         return
     if isinstance(error, WorkerDied):
         state.died[task.id] += not isinstance(error, NeighbourDied)
-        if state.died[task.id] < (_DEATHS if task.stage == SAMPLES else _TRIES):
+        killed_by_an_item = task.stage == SAMPLES and not isinstance(error, WorkerStood)
+        if state.died[task.id] < (_DEATHS if killed_by_an_item else _TRIES):
             state.watcher.say(f"{error}; it is tried again.")
             state.schedule.push(task)
             return

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from gristmill.run.context import Context, Progress
 from gristmill.run.pipeline import GATHER, PACK, ROWS, SAMPLES, SURVEY
+from gristmill.run.standstill import asked_stack, new_stack_file, standstill_s
 from gristmill.run.vitals import Vitals
 from gristmill.run.worker import (
     MOST_AT_ONCE,
@@ -31,7 +32,7 @@ from gristmill.run.worker import (
 from gristmill.spec.errors import TaskFailed
 from gristmill.spec.task import Task
 
-__all__ = ["Event", "Executor", "InProcess", "LocalProcesses", "NeighbourDied", "WorkerDied"]
+__all__ = ["Event", "Executor", "InProcess", "LocalProcesses", "NeighbourDied", "WorkerDied", "WorkerStood"]
 
 Event = Finished | Failed | Progress
 _STOP_GRACE_S = 15.0
@@ -55,7 +56,7 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",  # nothing here multiplies matrices, and its threads spin
 }
 # without the garbage collector until all is loaded: none of that is garbage
-_MAIN = "import gc; gc.disable(); import sys; from gristmill.run.worker import main; main(int(sys.argv[1]))"
+_MAIN = "import gc; gc.disable(); import sys; from gristmill.run.worker import main; main(*map(int, sys.argv[1:]))"
 
 
 class WorkerDied(TaskFailed):
@@ -64,6 +65,10 @@ class WorkerDied(TaskFailed):
 
 class NeighbourDied(WorkerDied):
     """A worker process ended with several tasks aboard; which of them was the cause is not known."""
+
+
+class WorkerStood(WorkerDied):
+    """A worker process in which nothing moved: whatever it waits for, no item of the task is to blame."""
 
 
 class Executor(Protocol):
@@ -140,13 +145,16 @@ class LocalProcesses:
     """
 
     def __init__(self, start: WorkerStart, workers: int) -> None:
-        self._start = start
-        self._workers = [_Worker(start) for _ in range(workers)]
+        self._start, self._standstill_s = start, standstill_s()
+        self._workers = [self._new() for _ in range(workers)]
         self._stopping = False
         self._listened_at = time.monotonic()
         self._suspects: set[str] = set()
         """Tasks that were aboard a worker that died: from then on each runs alone, so that it is known whose
         fault the next death is."""
+
+    def _new(self) -> _Worker:
+        return _Worker(self._start, self._standstill_s)
 
     def room(self, task: Task) -> bool:
         """See :class:`Executor`."""
@@ -171,6 +179,9 @@ class LocalProcesses:
             if worker.lost:
                 yield from self._buried(i, f"computed for {_LOST_S:g} s without progress and was killed")
                 continue
+            if worker.stands:
+                yield from self._given_up(i)
+                continue
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
@@ -180,13 +191,24 @@ class LocalProcesses:
             if not isinstance(message, (Hello, Beat)):
                 yield message
 
+    def _given_up(self, i: int) -> Iterator[Failed]:
+        """As for one that is dead; but its tasks are tried again as they are, and it is said what it waits for."""
+        worker = self._workers[i]
+        at = asked_stack(worker.process.pid, worker.stacks)
+        stood = f"; it stood at {at}" if at else ""
+        suspects = set(self._suspects)
+        how = f"({worker.process.pid}) waited for {self._standstill_s:g} s without progress and was killed{stood}"
+        for failed in self._buried(i, how):
+            yield Failed(failed.task, WorkerStood(str(failed.error)))
+        self._suspects = suspects
+
     def _buried(self, i: int, how: str | None) -> Iterator[Failed]:
         """Put a new worker in place of one that is dead, or as good as; its tasks fail."""
         worker = self._workers[i]
         if how is not None:
             worker.process.kill()
         ended = worker.end()
-        self._workers[i] = _Worker(self._start)
+        self._workers[i] = self._new()
         if self._stopping:
             self._workers[i].connection.send("stop")
         alone = len(worker.tasks) == 1
@@ -222,12 +244,14 @@ class LocalProcesses:
 class _Worker:
     """One worker process and the socket to it."""
 
-    def __init__(self, start: WorkerStart) -> None:
+    def __init__(self, start: WorkerStart, standstill_s: float) -> None:
         ours, theirs = socket.socketpair()
+        self.stacks = new_stack_file()
+        fds = theirs.fileno(), self.stacks.fileno()
         # -P: else a file of the folder that the command is typed in, say h2.py, would be imported as a module.
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _MAIN, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
+            [sys.executable, "-P", "-c", _MAIN, *map(str, fds)],
+            pass_fds=fds,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **_ENVIRONMENT},
         )
@@ -235,7 +259,7 @@ class _Worker:
         self.connection = Connection(ours.detach())
         self.tasks: dict[str, Task] = {}
         self.heard_at = time.monotonic()
-        self._vitals = Vitals(self.process.pid, _LOST_S)
+        self._vitals = Vitals(self.process.pid, _LOST_S, standing_s=standstill_s)
         self._at_once = start.at_once
         self._idle_beats = 0  # in a row, since the last task was given
         self.left: dict[str, int] = {}  # media that each task has still to finish
@@ -280,6 +304,11 @@ class _Worker:
         """Whether its tasks keep it busy for too long without getting anywhere."""
         return bool(self.tasks) and self._vitals.lost()
 
+    @property
+    def stands(self) -> bool:
+        """Whether nothing has moved in it for too long."""
+        return bool(self.tasks) and self._vitals.stands()
+
     def give(self, task: Task, *, careful: bool = False) -> None:
         """Begin a task, with care if it killed a worker before."""
         self.tasks[task.id] = task
@@ -295,6 +324,8 @@ class _Worker:
         if not isinstance(message, Beat):
             self._vitals.advanced()
         if isinstance(message, Beat):
+            if message.stirs:
+                self._vitals.stirred()
             self._idle_beats = self._idle_beats + 1 if message.fill < _FAR_FROM_FULL else 0
         elif isinstance(message, Progress) and message.task_id in self.left:
             self.left[message.task_id] = (message.total or 0) - message.done
@@ -307,7 +338,11 @@ class _Worker:
             self.process.wait(max(0.0, deadline - time.monotonic()) if deadline else 0.2)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(_STOP_GRACE_S)
+            with suppress(subprocess.TimeoutExpired):  # it ends once the system lets go of it
+                self.process.wait(_STOP_GRACE_S)
         self.connection.close()
+        self.stacks.close()
         code = self.process.returncode
+        if code is None:
+            return "was killed and does not end: the system is in the middle of something for it"
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

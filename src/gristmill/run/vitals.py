@@ -15,7 +15,11 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _BUSY = 0.5
 """Processors' worth of time that a process must have used all along, to be called lost and not waiting."""
 _MOVED_BYTES = 1_000_000
-"""What is read or written by one that works; signs of life are a hundred bytes a second."""
+"""What is read or written by one that works."""
+_BEATS_BYTES_S = 500
+"""More than the signs of life of one that does not."""
+_WAITS = 0.05
+"""Processors' worth of time up to which a process is called waiting; signs of life take a tenth of that."""
 
 
 @dataclass(slots=True)
@@ -26,23 +30,52 @@ class _Seen:
 
 
 class Vitals:
-    """Tells a process that computes without an end from one that waits, reads or writes.
+    """Tells a process that computes without an end, or waits without one, from one that gets somewhere.
 
     Args:
         pid: The process.
         patience_s: Seconds of computing, without a word and with next to nothing read or written, after which it is
             lost.
         clock: Monotonic seconds.
+        standing_s: Seconds without any of that, and without having stirred, after which it stands still.
     """
 
-    def __init__(self, pid: int, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pid, self._patience_s, self._clock = pid, patience_s, clock
+    def __init__(
+        self,
+        pid: int,
+        patience_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        standing_s: float = float("inf"),
+    ) -> None:
+        self._pid, self._patience_s, self._clock, self._standing_s = pid, patience_s, clock, standing_s
         self._since = _Seen(clock(), 0.0, 0)
-        self._looked_at_s = clock()
+        self._stirred: _Seen | None = self._since
+        self._looked_at_s = self._looked_for_stirring_at_s = clock()
 
     def advanced(self) -> None:
         """It said that it got further."""
-        self._since = _Seen(self._clock(), *self._figures())
+        self._since = self._stirred = _Seen(self._clock(), *self._figures())
+
+    def stirred(self) -> None:
+        """It said that it waits for what is under way: nothing got further yet, but something moves."""
+        self._stirred = None  # from when on, is taken note of at the next look
+
+    def stands(self) -> bool:
+        """Whether for too long nothing moved in it. Looks now and then; cheap to ask."""
+        now_s = self._clock()
+        if now_s - self._looked_for_stirring_at_s < self._standing_s / 15:
+            return False
+        self._looked_for_stirring_at_s = now_s
+        cpu_s, moved_bytes = self._figures()
+        if self._stirred is None:
+            self._stirred = _Seen(now_s, cpu_s, moved_bytes)
+        lapse_s = now_s - self._stirred.at_s
+        moves = moved_bytes - self._stirred.moved_bytes >= max(_MOVED_BYTES, _BEATS_BYTES_S * lapse_s)
+        if moves or cpu_s - self._stirred.cpu_s > lapse_s * _WAITS:
+            self._stirred = _Seen(now_s, cpu_s, moved_bytes)
+            return False
+        return lapse_s > self._standing_s
 
     def lost(self) -> bool:
         """Whether it has computed for too long with nothing to show for it. Looks now and then; cheap to ask."""

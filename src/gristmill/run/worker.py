@@ -27,6 +27,7 @@ from pathlib import Path
 from gristmill.ledger.begun import InputFile
 from gristmill.media.limits import used_bytes
 from gristmill.run.context import Context, Progress
+from gristmill.run.standstill import Stirring, stacks_into
 from gristmill.run.task import run_task
 from gristmill.spec.errors import GristmillError, MachineError, Stopped, TaskFailed
 from gristmill.spec.recipe import Recipe
@@ -94,9 +95,11 @@ class Beat:
 
     Attributes:
         fill: How full its crawler is, from 0 to 1; 1 too where its memory is.
+        stirs: Whether a thread that works on a task was woken since the last one, or its crawler waits for others.
     """
 
     fill: float
+    stirs: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +125,9 @@ class Failed:
     error: GristmillError
 
 
-def main(fd: int) -> None:
-    """Serve the parent at the other end of the socket ``fd``."""
+def main(fd: int, stacks_fd: int) -> None:
+    """Serve the parent at the other end of the socket ``fd``; stacks go to ``stacks_fd`` when they are asked for."""
+    stacks_into(stacks_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
@@ -167,9 +171,11 @@ def main(fd: int) -> None:
 
 def _beat(tell: Callable[[object], None], context: Context, every_s: float) -> None:
     """Give a sign of life every so often; the parent kills a worker that gives none."""
+    stirring = Stirring()
     while True:
         try:
-            tell(Beat(1.0 if used_bytes()[1] > _ENOUGH_BYTES else context.fill))
+            fill = 1.0 if used_bytes()[1] > _ENOUGH_BYTES else context.fill
+            tell(Beat(fill, stirring() or context.asking))
         except OSError:  # the parent is gone; whoever reads from it ends us
             return
         time.sleep(every_s)

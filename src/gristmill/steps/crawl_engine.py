@@ -70,6 +70,11 @@ class Engine:
         """See :attr:`gristmill.crawl.crawler.Crawler.fill`."""
         return self._crawler.fill
 
+    @property
+    def asking(self) -> bool:
+        """See :attr:`gristmill.crawl.crawler.Crawler.asking`."""
+        return self._crawler.asking
+
     def _wait_for(self, work: Coroutine[Any, Any, R]) -> R:
         """Have the loop's thread do something, and wait for it. Several tasks may do so at once."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
