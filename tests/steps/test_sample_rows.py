@@ -283,6 +283,26 @@ def test_rows_that_are_not_utf8_cost_themselves_only(tmp_path):
     assert pa.concat_tables(box.tables)["inputs"].to_pylist() == ["good", "naïve", None]
 
 
+@pytest.mark.parametrize("compression", ["snappy", "zstd"])
+@pytest.mark.parametrize("spacing", ["exact", "published"])
+def test_few_rows_of_many_are_the_same_rows(tmp_path, compression, spacing, monkeypatch):
+    texts = [f"question {n}" * (n % 7) for n in range(9000)]
+    unchecked = pa.array([text.encode() if n else b"\xff" for n, text in enumerate(texts)], pa.binary())
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path in paths:
+        table = pa.table({"targets": texts, "inputs": unchecked.view(pa.string())})
+        pq.write_table(table, path, row_group_size=4000, compression=compression, data_page_size=9000)
+    step = step_of(size=60, spacing=spacing)
+    _, few = run(step, paths)
+    monkeypatch.setattr("gristmill.steps.sample._SPARSE", 1 << 40)
+    _, all_of_them = run(step, paths)
+    for one, other in zip(few, all_of_them, strict=True):
+        assert (one.rows, one.dropped) == (other.rows, other.dropped)
+        assert pa.concat_tables(one.tables).equals(pa.concat_tables(other.tables))
+    assert few[0].dropped[0] == Reason.BAD_ROW
+    assert len(few[0].tables) < len(all_of_them[0].tables)
+
+
 def test_a_missing_column_and_wrong_settings_are_named(tmp_path):
     pq.write_table(pa.table({"inputs": ["q"]}), tmp_path / "a.parquet")
     with pytest.raises(UsageError, match="no column targets; it has inputs"):

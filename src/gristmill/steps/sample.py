@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.shards.footers import column_ranges, read_footer
+from gristmill.shards.single_texts import SingleTexts
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
@@ -31,13 +32,17 @@ _BATCH_ROWS = (
 
 _BUFFER_BYTES = 1 << 20
 
+_SPARSE = 32
+"""Where fewer than one row in so many is chosen, single texts are taken out of pages, as Arrow builds all of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRows(SurveyStep):
     """Take ``size`` rows, evenly spaced over all files in their order; the first and the last row among them.
 
     The files are Parquet. Their row counts come from their footers; then only row groups that hold chosen rows
-    are decoded, and only ``columns``. A file that holds none is not touched again.
+    are decoded, and only ``columns``; where few rows are chosen, only pages that hold them. A file that holds none
+    is not touched again.
 
     Attributes:
         columns: The columns to read.
@@ -106,8 +111,10 @@ class SampleRows(SurveyStep):
             for table, found in self._read(file, rows, chosen, box):
                 some = table.append_column(POSITION, pa.array(positions[found]))
                 good = _readable(table)
-                box.drop(pa.array(chosen[found][~good]), Reason.BAD_ROW, "text that is not UTF-8")
-                box.keep(some.filter(pa.array(good)), pa.array(chosen[found][good]))
+                if not good.all():
+                    box.drop(pa.array(chosen[found][~good]), Reason.BAD_ROW, "text that is not UTF-8")
+                    some = some.filter(pa.array(good))
+                box.keep(some, pa.array(chosen[found][good]))
         box.progress(rows, rows)
 
     def _tell(self, spaced: Spaced, decision: Json, box: TableBox) -> None:
@@ -146,20 +153,35 @@ class SampleRows(SurveyStep):
         box: TableBox,
     ) -> Iterator[tuple[Any, slice]]:
         with pq.ParquetFile(path, metadata=footer, buffer_size=_BUFFER_BYTES, pre_buffer=False) as reader:
+            texts = SingleTexts(path, reader, self.columns)
             for group in groups:
-                at = int(edges[group])
-                end = chosen[np.searchsorted(chosen, edges[group + 1]) - 1]
-                for batch in reader.iter_batches(
-                    _BATCH_ROWS, row_groups=[group], columns=list(self.columns), use_threads=False
-                ):
-                    first, last = np.searchsorted(chosen, [at, at + batch.num_rows])
-                    if first < last:
-                        some = batch.take(pa.array(chosen[first:last] - at))
-                        yield pa.Table.from_batches([some]), slice(int(first), int(last))
-                    at += batch.num_rows
-                    box.progress(at, int(edges[-1]))
-                    if at > end:
-                        break
+                at, end = (int(edge) for edge in edges[group : group + 2])
+                first, last = (int(place) for place in np.searchsorted(chosen, [at, end]))
+                wanted = chosen[first:last] - at
+                if len(wanted) * _SPARSE < end - at and texts.can(group):
+                    tables = texts.rows(group, wanted.tolist())
+                else:
+                    tables = self._dense(reader, group, wanted, edges, box)
+                for some in tables:
+                    yield some, slice(first, first + some.num_rows)
+                    first += some.num_rows
+                    box.progress(int(chosen[first - 1]) + 1, int(edges[-1]))
+
+    def _dense(
+        self, reader: pq.ParquetFile, group: int, wanted: Int64s, edges: Any, box: TableBox
+    ) -> Iterator[pa.Table]:
+        """Rows of a row group by Arrow, which builds all of its rows, some at a time."""
+        at = 0
+        for batch in reader.iter_batches(
+            _BATCH_ROWS, row_groups=[group], columns=list(self.columns), use_threads=False
+        ):
+            first, last = np.searchsorted(wanted, [at, at + batch.num_rows])
+            if first < last:
+                yield pa.Table.from_batches([batch.take(pa.array(wanted[first:last] - at))])
+            at += batch.num_rows
+            box.progress(int(edges[group]) + at, int(edges[-1]))
+            if at > wanted[-1]:
+                break
 
 
 def _readable(table: pa.Table) -> npt.NDArray[np.bool_]:

@@ -87,7 +87,7 @@ class PartBox:
                 f"{self._source.name}: it has columns that only Gristmill may write. Rename them."
             )
         self._work.kept += table.num_rows
-        rows = rows.cast(pa.int64())
+        rows = _int64(rows)
         table = table.append_column(ROW_COLUMN, rows)
         if LINE_OFFSET in table.column_names:  # the part's digest must speak of what the lines hold
             table = table.replace_schema_metadata({"source": self._source.digest})
@@ -109,7 +109,7 @@ class PartBox:
             self._work.dropped[str(reason)] += len(rows)
             name = self._source.name
             self._fates.append(
-                not_kept_table(rows.cast(pa.int64()), reason, detail, source=self._source.source, file=name)
+                not_kept_table(_int64(rows), reason, detail, source=self._source.source, file=name)
             )
 
     def note(self, text: str) -> None:
@@ -171,6 +171,11 @@ def _tapering(rows: int, most: int, least: int) -> list[int]:
         sizes.append((rows + 1) // 2 if size < rows < 2 * size else size)  # rather two halves than a crumb
         rows -= sizes[-1]
     return sizes
+
+
+def _int64(rows: Any) -> Any:
+    """Rows as 64-bit numbers; as they mostly come, without loading what converts them."""
+    return rows if rows.type == pa.int64() else rows.cast(pa.int64())
 
 
 def _write_part(layout: Layout, path: Path, part: pa.Table) -> ShardInfo:
