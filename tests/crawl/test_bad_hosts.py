@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 
+import pytest
 from crawl_server import QUICK, Visit, serving
 from test_politeness import Sink, good
 
@@ -31,7 +32,7 @@ def test_a_dead_host_is_given_up_after_a_few_requests() -> None:
             assert dead.visits.total() <= 12
         assert sink.reasons == {Reason.STALLED: 500, None: 50}
         unasked = [
-            answer for answer in sink.answers.values() if "not asked: the host failed" in answer.detail
+            answer for answer in sink.answers.values() if "not asked: the host has" in answer.detail
         ]
         assert len(unasked) >= 488
         assert sink.answers[499].tries == 0
@@ -162,5 +163,155 @@ def test_an_overloaded_host_is_asked_less_at_once_until_it_can_follow() -> None:
             await crawler.crawl(((i, server.url(f"/{i}")) for i in range(300)), sink)
         assert sink.reasons[None] >= 295
         assert refused < 100
+
+    run(main())
+
+
+SOON = replace(QUICK, host_patience_s=0.1, total_s=5.0, min_rate_window_s=0.3)
+"""A host that answers nothing is given up after one time-out of 0.3 s and 0.6 s that its others have waited."""
+
+
+async def drip(visit: Visit) -> None:
+    await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n")
+    for _ in range(400):
+        await visit.send(b"x")
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("page", [silent, drip])
+def test_requests_of_a_silent_host_stand_for_one_another(page) -> None:
+    async def main() -> None:
+        sink = Sink()
+        async with serving(otherwise=page) as server, Crawler(SOON) as crawler:
+            await crawler.crawl(((i, server.url(f"/{i}")) for i in range(60)), sink)
+            assert server.visits.total() == SOON.per_host
+            assert (crawler.silent, crawler._watch._by_host) == (0, {})
+        assert sink.reasons == {Reason.STALLED: 60}
+        assert {answer.tries for answer in sink.answers.values()} == {0, 1}
+        details = [answer.detail for answer in sink.answers.values()]
+        assert sum("not asked: the host has answered nothing" in detail for detail in details) == 54
+
+    run(main())
+
+
+def test_what_waits_for_a_host_that_is_given_up_waits_no_longer() -> None:
+    async def main() -> None:
+        settings = replace(SOON, stall_s=1.0)
+        sink = Sink()
+        async with serving(otherwise=silent) as server, Crawler(settings) as crawler:
+            first = asyncio.create_task(crawler.crawl(((i, server.url(f"/{i}")) for i in range(4)), sink))
+            await asyncio.sleep(0.5)
+            await crawler.crawl(((i, server.url(f"/{i}")) for i in range(4, 6)), sink)
+            await first
+        assert sink.reasons == {Reason.STALLED: 6}
+        for late in (4, 5):
+            assert "when the host was given up" in sink.answers[late].detail
+            assert sink.answers[late].elapsed_s < 0.9
+
+    run(main())
+
+
+def test_a_single_url_of_a_silent_host_is_asked_twice_and_the_second_time_longer() -> None:
+    async def main() -> None:
+        async with serving(otherwise=silent) as server, Crawler(SOON) as crawler:
+            answer = await crawler.fetch(server.url("/"))
+            assert server.visits.total() == 2
+        assert (answer.reason, answer.tries) == (Reason.STALLED, 2)
+        assert answer.detail == "no answer for 0.6 s"
+
+    run(main())
+
+
+def test_a_host_that_is_slower_than_the_limit_is_found_alive_by_its_second_try() -> None:
+    async def late(visit: Visit) -> None:
+        await asyncio.sleep(0.45)
+        await visit.answer()
+
+    async def main() -> None:
+        async with serving(otherwise=late) as server, Crawler(replace(SOON, stall_s=0.35)) as crawler:
+            answer = await crawler.fetch(server.url("/"))
+        assert (answer.reason, answer.tries) == (None, 2)
+
+    run(main())
+
+
+def test_a_slow_but_living_host_keeps_all_its_pictures() -> None:
+    async def at_times_late(visit: Visit) -> None:
+        await asyncio.sleep(0.2 if int(visit.path[1:]) % 2 else 0.6)
+        await visit.answer()
+
+    async def main() -> None:
+        settings = replace(SOON, stall_s=0.4)
+        sink = Sink()
+        async with serving(otherwise=at_times_late) as server, Crawler(settings) as crawler:
+            await crawler.crawl(((i, server.url(f"/{i}")) for i in range(40)), sink)
+        assert sink.reasons == {None: 40}
+
+    run(main())
+
+
+def test_a_living_host_gets_all_tries_for_what_stalls_and_keeps_the_rest() -> None:
+    async def at_times_silent(visit: Visit) -> None:
+        await (silent(visit) if int(visit.path[1:]) % 5 == 3 else good(visit))
+
+    async def main() -> None:
+        sink = Sink()
+        settings = replace(SOON, host_patience_s=5.0)
+        async with serving(otherwise=at_times_silent) as server, Crawler(settings) as crawler:
+            await crawler.crawl(((i, server.url(f"/{i}")) for i in range(25)), sink)
+        assert sink.reasons == {None: 20, Reason.STALLED: 5}
+        assert {sink.answers[i].tries for i in range(3, 25, 5)} == {3}
+
+    run(main())
+
+
+def test_a_long_answer_under_way_is_a_sign_of_life() -> None:
+    async def long_or_none(visit: Visit) -> None:
+        if visit.path != "/0":
+            await silent(visit)
+        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n")
+        for _ in range(30):
+            await visit.send(b"x" * 1000)
+            await asyncio.sleep(0.03)
+
+    async def main() -> None:
+        sink = Sink()
+        settings = replace(SOON, host_failures=50)
+        async with serving(otherwise=long_or_none) as server, Crawler(settings) as crawler:
+            await crawler.crawl(((i, server.url(f"/{i}")) for i in range(6)), sink)
+        assert sink.reasons == {None: 1, Reason.STALLED: 5}
+        assert {sink.answers[i].tries for i in range(1, 6)} == {3}
+
+    run(main())
+
+
+def test_silence_while_our_own_network_is_down_is_forgiven(monkeypatch) -> None:
+    down = False
+    probes = 0
+
+    async def route(visit: Visit) -> None:
+        await (silent(visit) if down else good(visit))
+
+    async def reaches(*_: object) -> bool:
+        nonlocal down, probes
+        probes += down
+        down = down and probes < 3
+        return not down
+
+    async def main() -> None:
+        nonlocal down
+        settings = replace(SOON, breaker_hosts=4, breaker_patience_s=2.0)
+        sink = Sink()
+        async with (
+            serving(otherwise=route) as server,
+            Crawler(settings, resolver=loopback(settings)) as crawler,
+        ):
+            monkeypatch.setattr(crawler._breaker._probe, "reaches_a_witness", reaches)
+            await crawler.crawl([(0, f"http://h.example:{server.port}/")], sink)
+            down = True
+            urls = [f"http://h{i % 8}.example:{server.port}/{i}" for i in range(80)]
+            await crawler.crawl(enumerate(urls, 1), sink)
+        assert probes == 3
+        assert sink.reasons == {None: 81}
 
     run(main())

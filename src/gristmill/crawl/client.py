@@ -68,6 +68,8 @@ class Exchange:
     """Whether the host's name was looked up for it, and found."""
     head_s: float | None = None
     """From the request to the head of its answer."""
+    vain_s: float = 0.0
+    """How long we waited for the server, where it brought next to nothing."""
 
 
 class _HeadFirst(ResponseHandler):
@@ -80,10 +82,14 @@ class _HeadFirst(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop, encrypted: set[ResponseHandler]) -> None:
         super().__init__(loop=loop)
         self._encrypted = encrypted
+        self._opener = _ATTEMPT.get(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands, its TLS handshake included."""
         super().connection_made(transport)
+        if self._opener is not None:
+            self._opener.connect(self._loop.time())
+            self._opener = None
         if transport.get_extra_info("ssl_object") is not None:
             self._encrypted.add(self)
 
@@ -215,6 +221,8 @@ class Client:
         left_s: float,
         keep_alive: Callable[[], bool],
         give_way: Callable[[int], bool],
+        patience: Callable[[], float] | None = None,
+        host: str | None = None,
         first_bytes: int | None = None,
     ) -> Exchange:
         """Ask for one URL, once, without following a redirect.
@@ -225,12 +233,14 @@ class Client:
             left_s: Seconds left for this try; a lookup does not count.
             keep_alive: Whether the connection is likely to be used again; asked before and after the head.
             give_way: Called with the bytes received so far once the server turns out to be slow.
+            patience: Seconds within which the head must come; ``stall_s`` by default.
+            host: By which name the watch knows those of this host.
             first_bytes: Take no more of the body than that, and whatever an opt-out header says: it is no picture.
 
         Returns:
             What came of it. Only cancellation from outside, and bugs, raise.
         """
-        attempt = self._watch.begin(left_s, lambda: give_way(attempt.received_bytes))
+        attempt = self._watch.begin(left_s, lambda: give_way(attempt.received_bytes), patience, host)
         _ATTEMPT.set(attempt)
         result = Exchange(asked=True)
         encrypted = target.scheme == "https"
@@ -260,7 +270,10 @@ class Client:
             result.reason, result.body = Reason.PRIVATE_ADDRESS, None
             result.detail = f"{target.host} led to {attempt.refused}, not a public address"
         result.received_bytes = attempt.received_bytes
-        result.left_s = max(0.0, attempt.deadline_s - self._loop.time())
+        now_s = self._loop.time()
+        result.left_s = max(0.0, attempt.deadline_s - now_s)
+        if result.reason is not None:
+            result.vain_s = attempt.vain_s(now_s, self._settings.min_rate_bytes_s)
         return result
 
     def _keeps_encrypted(self, keep_alive: Callable[[], bool]) -> bool:

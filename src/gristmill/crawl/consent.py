@@ -183,5 +183,11 @@ class Consent:
             forbidden = Exchange(reason=Reason.ROBOTS, detail=f"{detail}; nothing may be asked")
             return _Kept(now_s + FAILURE_KEPT_S, refusal=forbidden if file.failure_forbids else None)
         # Nobody was reached, so that the URL itself could not be either.
-        failed = Exchange(reason=reason, detail=detail, asked=exchange.asked, looked_up=exchange.looked_up)
+        failed = Exchange(
+            reason=reason,
+            detail=detail,
+            asked=exchange.asked,
+            looked_up=exchange.looked_up,
+            vain_s=exchange.vain_s,
+        )
         return _Kept(now_s, refusal=failed)

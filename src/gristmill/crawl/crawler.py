@@ -103,6 +103,7 @@ class Crawler:
             self.settings,
             self._schedule,
             self._manners,
+            self._watch,
             self._breaker.saw,
             random=self._random,
             clock=self._loop.time,
@@ -140,6 +141,11 @@ class Crawler:
         """
         waits = bool(self._flying + self._waiting) or self._timer is not None
         return waits and time.monotonic() - self._ran_at_s < LOOP_STANDS_S
+
+    @property
+    def silent(self) -> int:
+        """URLs that wait for hosts which have answered nothing yet. May be read from any thread."""
+        return self._schedule.silent_count
 
     async def fetch(self, url: str) -> Answer:
         """Ask for one URL, with retries. Raises for nothing that the web does."""
@@ -276,6 +282,7 @@ class Crawler:
 
     def _give_way(self, place: Place, received_bytes: int) -> bool:
         """Let others begin in place of a request whose server is slow; False if too many wait already."""
+        self._manners.keeps_waiting(place.host)
         if not place.flying or self._waiting >= self._most_waiting:
             return False
         place.slow = True
@@ -361,4 +368,6 @@ class Crawler:
             left_s=item.left_s,
             keep_alive=partial(self._outcomes.expects_more, host),
             give_way=partial(self._give_way, place),
+            patience=partial(self._manners.patience_s, host, item.tries),
+            host=host.key,
         )

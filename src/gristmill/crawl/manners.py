@@ -3,7 +3,8 @@
 In plain order: a host that says 429 or 503, that lets requests time out, or whose answers come ever later, is
 asked less at once, and with each good answer a little more again (additive increase, multiplicative decrease,
 as in TCP). One that fails to answer at all is asked with growing pauses. One that goes on failing, or asks for
-more patience than we have, is given up: for a while its URLs are answered unasked, with the reason seen last.
+more patience than we have, is given up: for a while its URLs are answered unasked, with the reason seen last. So is
+one that has never answered, once its requests have waited long enough in vain, added up: they stand for one another.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ LONGEST_PAUSE_S = 2.0
 """Between two requests to a host that fails to answer."""
 PATIENCE_WITH_OLD_FRIENDS = 6
 """A host that has answered before is given so many times as long to come back."""
+PATIENCE_WITH_THE_SLOW = 3.0
+"""A host that answers is given so many times as long as its answers have lately taken, if that is more than usual."""
 LATENCY_GROWTH = 4.0
 LEAST_LATENCY_S = 1.0
 """Answers that take this long, and so many times as long as the host's usual, are a sign of load."""
@@ -60,8 +63,25 @@ class Manners:
 
     def alive(self, host: Host[Any]) -> None:
         """It answered something: it is not dead."""
-        host.failures = 0
-        host.answered = True
+        host.failures, host.vain_s = 0, 0.0
+        host.answered, host.silent = True, False
+        if host.closed_because is not None and host.closed_because[0] in NO_ANSWER:
+            host.closed_until_s, host.closed_because = 0.0, None  # what was under way brought an answer after all
+
+    def keeps_waiting(self, host: Host[Any]) -> None:
+        """A request to it is slow."""
+        host.silent = not host.answered
+
+    def patience_s(self, host: Host[Any], tries: int) -> float:
+        """How long the head of an answer may take, where ``stall_s`` is over.
+
+        A host that answers is given time by how long it lately took. Of one that has answered nothing yet, further
+        tries are given twice as long as first ones, so that those which are slow but alive are told from the dead.
+        """
+        stall_s = self._settings.stall_s
+        if host.answered:
+            return max(stall_s, PATIENCE_WITH_THE_SLOW * host.lately_s)
+        return stall_s * min(tries, 2)
 
     def failed(
         self,
@@ -72,34 +92,79 @@ class Manners:
         *,
         began_s: float,
         now_s: float,
-    ) -> None:
-        """An exchange brought no body. Whether the URL is asked again is not decided here."""
+        vain_s: float = 0.0,
+        others_vain_s: float | None = 0.0,
+    ) -> bool:
+        """An exchange brought no body. Whether the URL is asked again is not decided here.
+
+        Args:
+            host: The host.
+            reason: Why it brought none.
+            detail: The same in words.
+            status: HTTP status, if there was an answer.
+            began_s: When it began.
+            now_s: The time.
+            vain_s: How long it waited for next to nothing.
+            others_vain_s: How long others of the host, still under way, have; None if one of them is being answered.
+
+        Returns:
+            The host was given up for keeping us waiting, so that what still waits for it need not.
+        """
         host.remembered_until_s = now_s + self._settings.host_memory_s
         if status in _SLOW_DOWN or reason in _TIMED_OUT:
             self._slow_down(host, began_s, now_s)
         if reason not in NO_ANSWER:
             if status is not None:
                 self.alive(host)
-            return
+            return False
         if host.failures == 0:
             host.failing_since_s = began_s
         host.failures += 1
-        if host.failures < 2 or host.closed_until_s > now_s:
-            return
-        if reason not in _TIMED_OUT:  # those have taken long enough
-            pause_s = min(LONGEST_PAUSE_S, self._settings.backoff_s * 2.0 ** min(host.failures - 2, 16))
-            host.paused_until_s = max(host.paused_until_s, now_s + pause_s)
-        patience_s = self._settings.host_patience_s * (PATIENCE_WITH_OLD_FRIENDS if host.answered else 1)
+        host.vain_s += vain_s if reason in _TIMED_OUT else 0.0
+        host.silent = not host.answered
+        if host.closed_until_s > now_s:
+            return False
+        if host.failures > 1 and reason not in _TIMED_OUT:  # those have taken long enough
+            self._pause(host, now_s)
+        words = self._hopeless(host, now_s, others_vain_s)
+        if words is None:
+            return False
+        until_s = now_s + self._settings.host_memory_s
+        self._give_up(host, until_s, reason, f"not asked: the host {words} ({detail})")
+        # one more failure is enough when it is tried again
+        host.failures, host.answered = self._settings.host_failures - 1, False
+        return reason in _TIMED_OUT
+
+    def _pause(self, host: Host[Any], now_s: float) -> None:
+        """Ask a host that fails at once less often, and one at a time if it has answered nothing yet."""
+        settings = self._settings
+        if host.silent:
+            host.limit = 1.0
+        pause_s = min(LONGEST_PAUSE_S, settings.backoff_s * 2.0 ** min(host.failures - 2, 16))
+        decided_s = host.failing_since_s + settings.host_patience_s  # not later than when it may be given up
+        if host.failures >= settings.host_failures > 0 and not host.answered and decided_s > now_s:
+            pause_s = min(pause_s, decided_s - now_s)
+        host.paused_until_s = max(host.paused_until_s, now_s + pause_s)
+
+    def _hopeless(self, host: Host[Any], now_s: float, others_vain_s: float | None) -> str | None:
+        """Why a host that has just failed is to be given up, if it is."""
+        settings = self._settings
+        if settings.host_failures == 0 or others_vain_s is None:
+            return None
         failing_s = now_s - host.failing_since_s
-        if 0 < self._settings.host_failures <= host.failures and failing_s >= patience_s:
-            words = f"not asked: the host failed {host.failures} times in a row, over {failing_s:.0f} s ({detail})"
-            self._give_up(host, now_s + self._settings.host_memory_s, reason, words)
-            # one more failure is enough when it is tried again
-            host.failures, host.answered = self._settings.host_failures - 1, False
+        patience_s = settings.host_patience_s * (PATIENCE_WITH_OLD_FRIENDS if host.answered else 1)
+        if host.failures >= settings.host_failures and failing_s >= patience_s:
+            return f"failed {host.failures} times in a row, over {failing_s:.0f} s"
+        if not host.vain_s or not host.silent or settings.host_stalls == 0:
+            return None
+        vain_s = host.vain_s + others_vain_s
+        if vain_s >= settings.host_stalls * settings.stall_s and failing_s >= settings.host_patience_s:
+            return f"has answered nothing, and kept requests waiting for {vain_s:.0f} s in all"
+        return None
 
     def forgive(self, host: Host[Any]) -> None:
         """Its failures were ours."""
-        host.failures = 0
+        host.failures, host.vain_s = 0, 0.0
         if host.closed_because is not None and host.closed_because[0] in NO_ANSWER:
             host.closed_until_s, host.closed_because = 0.0, None
 

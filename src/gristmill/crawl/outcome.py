@@ -12,6 +12,7 @@ from gristmill.crawl.mirror import Mirror
 from gristmill.crawl.retry import RETRIED_STATUSES, WORTH_ANOTHER_TRY, backoff_s, retry_after_s, time_of
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
+from gristmill.crawl.watch import Watch
 from gristmill.crawl.work import Item, Place
 from gristmill.spec.reasons import Reason
 
@@ -28,6 +29,7 @@ class Outcomes:
         settings: Limits.
         schedule: Where URLs are queued.
         manners: Told what an exchange says about its host.
+        watch: Knows what else of a host is under way.
         saw: Told what it says about our network.
         random: Uniform in [0, 1), for the jitter of the back-off.
         clock: Monotonic seconds.
@@ -39,6 +41,7 @@ class Outcomes:
         settings: CrawlSettings,
         schedule: Schedule[Item],
         manners: Manners,
+        watch: Watch,
         saw: Callable[[Item, Exchange, float], None],
         *,
         random: Callable[[], float],
@@ -48,6 +51,7 @@ class Outcomes:
         self._settings = settings
         self._schedule = schedule
         self._manners = manners
+        self._watch = watch
         self._saw = saw
         self._random = random
         self._clock = clock
@@ -87,10 +91,19 @@ class Outcomes:
         host, reason, now_s = place.host, exchange.reason, self._clock()
         if reason is None:
             self._manners.answered(host, began_s=place.began_s, now_s=now_s, head_s=exchange.head_s)
-        else:
-            self._manners.failed(
-                host, reason, exchange.detail, exchange.status, began_s=place.began_s, now_s=now_s
-            )
+            return
+        given_up = self._manners.failed(
+            host,
+            reason,
+            exchange.detail,
+            exchange.status,
+            began_s=place.began_s,
+            now_s=now_s,
+            vain_s=exchange.vain_s,
+            others_vain_s=self._watch.waiting(host.key),
+        )
+        if given_up:
+            self._watch.cut(host.key)
 
     def _follow(self, item: Item, location: str, left_s: float) -> None:
         """Queue a redirect's target at its own host, ahead of what has not begun yet."""

@@ -36,8 +36,10 @@ class Host(Generic[T]):
         "pauses_s",
         "queue",
         "remembered_until_s",
+        "silent",
         "slowed_at_s",
         "usual_s",
+        "vain_s",
     )
 
     def __init__(self, key: str, limit: int) -> None:
@@ -56,6 +58,8 @@ class Host(Generic[T]):
         self.failures = 0  # in a row, without any answer
         self.failing_since_s = 0.0
         self.answered = False
+        self.silent = False  # it has kept us waiting or failed, and has answered nothing yet
+        self.vain_s = 0.0  # how long its requests waited in vain, added up, as long as it has answered nothing
         self.slowed_at_s = 0.0
         self.usual_s: float | None = None  # how long its answers take to begin
         self.lately_s = 0.0
@@ -143,6 +147,13 @@ class Schedule(Generic[T]):
     def idle(self) -> bool:
         """Whether nothing is queued, nor waits for its back-off."""
         return not any(host.queue or host.later for host in self._hosts.values())
+
+    @property
+    def silent_count(self) -> int:
+        """Items that are queued, under way, or wait for their back-off, at silent hosts. From any thread."""
+        return sum(
+            len(host.queue) + host.active + host.later for host in list(self._hosts.values()) if host.silent
+        )
 
     def hosts(self) -> Iterable[Host[T]]:
         """All that are remembered."""

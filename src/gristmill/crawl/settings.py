@@ -38,7 +38,9 @@ class CrawlSettings:
     connect_s: float = 5.0
     """TCP and TLS handshakes together, for each address of the host."""
     stall_s: float = 10.0
-    """The head of an answer, or the next bytes of its body, must come within this time."""
+    """The head of an answer, once the connection stands, and the next bytes of its body must come within this time.
+    The head may take twice as long when a host that has answered nothing yet is asked again, and three times as long
+    as a host's answers have lately taken."""
     min_rate_bytes_s: int = 1000
     """A body slower than this over ``min_rate_window_s`` is given up as stalled."""
     min_rate_window_s: float = 10.0
@@ -58,9 +60,12 @@ class CrawlSettings:
 
     host_failures: int = 6
     """Failures in a row without any answer (refused, timed out, stalled, reset, TLS) after which the rest of a
-    host's URLs is given up unasked, if they go on for ``host_patience_s``. 0 is never."""
+    host's URLs is given up unasked, if they go on for ``host_patience_s``. 0: no host is ever given up for failing."""
     host_patience_s: float = 10.0
     """How long a host may go on failing; six times as long if it has answered before."""
+    host_stalls: int = 3
+    """A host that has answered nothing is given up, too, once its requests have waited in vain for so many times
+    ``stall_s``, added up: three that stall side by side say what three tries of one would. 0 is never."""
     host_memory_s: float = 300.0
     """How long a host that was given up is left alone, and how long its failures are remembered."""
 
@@ -145,6 +150,7 @@ class CrawlSettings:
         for name in (
             "host_failures",
             "host_patience_s",
+            "host_stalls",
             "host_memory_s",
             "breaker_hosts",
             "breaker_patience_s",

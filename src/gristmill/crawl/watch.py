@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import IntEnum
+from math import inf
 
 import aiohttp
 
@@ -35,11 +36,15 @@ class Attempt:
     """One exchange under way, as the sweep sees it. The exchange itself only counts bytes."""
 
     __slots__ = (
+        "asked_s",
         "began_s",
+        "connected",
         "deadline_s",
         "detail",
         "give_way",
+        "host",
         "opened",
+        "patience",
         "paused",
         "phase",
         "received_bytes",
@@ -55,11 +60,18 @@ class Attempt:
     )
 
     def __init__(
-        self, task: asyncio.Task[object], now_s: float, left_s: float, give_way: Callable[[], bool]
+        self,
+        task: asyncio.Task[object],
+        now_s: float,
+        left_s: float,
+        give_way: Callable[[], bool],
+        patience: Callable[[], float],
+        host: str | None,
     ) -> None:
         self.task = task
         self.began_s = now_s
-        self.give_way = give_way
+        self.asked_s = inf  # when the exchange proper began
+        self.give_way, self.patience, self.host = give_way, patience, host
         self.slow = False  # it has given way to others
         self.deadline_s = now_s + LOOKUP_PATIENCE * left_s  # until the exchange proper begins
         self.phase = Phase.LOOKUP
@@ -67,6 +79,7 @@ class Attempt:
         self.seen_at_s = self.window_at_s = now_s
         self.paused = False  # it waits for us, not for the server
         self.opened = False  # whether it opened a connection, or uses one that was kept alive
+        self.connected = False  # whether the one that it opened stands
         self.refused: str | None = None  # an address that the guard would not connect to
         self.response: aiohttp.ClientResponse | None = None  # once the head has come
         self.verdict: Reason | None = None
@@ -74,8 +87,28 @@ class Attempt:
 
     def enter(self, phase: Phase, now_s: float) -> None:
         """Begin a phase: its limits count from now."""
+        if phase is Phase.HEAD:
+            self.asked_s = now_s
         self.phase = phase
         self.seen_at_s = self.window_at_s = now_s
+
+    def connect(self, now_s: float) -> None:
+        """The connection that it opened stands: from now on it waits for the server's answer."""
+        self.connected = True
+        self.seen_at_s = now_s
+
+    def vain_s(self, now_s: float, least_bytes_s: float) -> float:
+        """How long it has waited for the server, if in that time fewer bytes came than that; else 0."""
+        waited_s = max(0.0, now_s - self.asked_s)
+        return waited_s if self.received_bytes < least_bytes_s * waited_s else 0.0
+
+    def excuse(self, seconds: float) -> None:
+        """Let its limits count so much later."""
+        self.began_s += seconds
+        self.asked_s += seconds
+        self.deadline_s += seconds
+        self.seen_at_s += seconds
+        self.window_at_s += seconds
 
 
 class Watch:
@@ -85,24 +118,38 @@ class Watch:
         self._settings = settings
         self._loop = loop
         self._attempts: dict[Attempt, None] = {}
+        self._by_host: dict[str, dict[Attempt, None]] = {}
         shortest_s = min(settings.total_s, settings.stall_s, settings.min_rate_window_s)
         self._tick_s = min(0.25, max(0.01, shortest_s / 10))
         self._timer: asyncio.TimerHandle | None = None
         self._swept_s = 0.0
 
-    def begin(self, left_s: float, give_way: Callable[[], bool]) -> Attempt:
+    def begin(
+        self,
+        left_s: float,
+        give_way: Callable[[], bool],
+        patience: Callable[[], float] | None = None,
+        host: str | None = None,
+    ) -> Attempt:
         """Watch the current task.
 
         Args:
             left_s: Seconds that it has from when its lookup is done.
             give_way: Called once the server turns out to be slow, so that others need not wait for it; called
                 again later if it returns False.
+            patience: Seconds within which the head must come; asked only when ``stall_s`` of them are over, and
+                that by default.
+            host: For :meth:`waiting` and :meth:`cut`.
         """
         task = asyncio.current_task()
         assert task is not None
         now_s = self._loop.time()
-        attempt = Attempt(task, now_s, left_s, give_way)
+        attempt = Attempt(
+            task, now_s, left_s, give_way, patience or (lambda: self._settings.stall_s), host
+        )
         self._attempts[attempt] = None
+        if host is not None:
+            self._by_host.setdefault(host, {})[attempt] = None
         if self._timer is None:
             self._swept_s = now_s
             self._timer = self._loop.call_later(self._tick_s, self._sweep)
@@ -115,8 +162,34 @@ class Watch:
         would stay in memory until a full garbage collection, which comes every ten thousand requests and more.
         """
         self._attempts.pop(attempt, None)
-        del attempt.task, attempt.give_way
+        del attempt.task, attempt.give_way, attempt.patience
         attempt.response = None
+        if attempt.host is not None and (others := self._by_host.get(attempt.host)) is not None:
+            others.pop(attempt, None)
+            if not others:
+                del self._by_host[attempt.host]
+
+    def waiting(self, host: str) -> float | None:
+        """How long a host's requests under way have waited in vain, added up; None if one of them is being answered."""
+        now_s, total_s = self._loop.time(), 0.0
+        for attempt in self._by_host.get(host, ()):
+            if attempt.received_bytes and not self._in_vain(attempt, now_s):
+                return None
+            total_s += self._in_vain(attempt, now_s)
+        return total_s
+
+    def cut(self, host: str) -> None:
+        """End a host's requests that wait in vain: it is given up."""
+        now_s = self._loop.time()
+        for attempt in self._by_host.get(host, ()):
+            waited_s = self._in_vain(attempt, now_s)
+            if waited_s and attempt.verdict is None:
+                attempt.verdict = Reason.STALLED
+                attempt.detail = f"no answer for {waited_s:.3g} s when the host was given up"
+                attempt.task.cancel()
+
+    def _in_vain(self, attempt: Attempt, now_s: float) -> float:
+        return attempt.vain_s(now_s, self._settings.min_rate_bytes_s)
 
     def close(self) -> None:
         """Stop sweeping."""
@@ -131,11 +204,7 @@ class Watch:
         ours_s = since_s if since_s > self._tick_s + 1.0 else 0.0
         for attempt in list(self._attempts):
             if attempt.paused or ours_s:
-                excused_s = max(since_s if attempt.paused else 0.0, ours_s)
-                attempt.began_s += excused_s
-                attempt.deadline_s += excused_s
-                attempt.seen_at_s += excused_s
-                attempt.window_at_s += excused_s
+                attempt.excuse(max(since_s if attempt.paused else 0.0, ours_s))
             elif attempt.verdict is None:
                 if self._too_slow(attempt, now_s):
                     attempt.task.cancel()
@@ -166,16 +235,24 @@ class Watch:
             attempt.verdict = Reason.SHORT_BODY
             attempt.detail = "the body broke off"
             return True
-        allowed_s = settings.stall_s
-        if attempt.phase is Phase.HEAD and attempt.opened:
-            allowed_s += settings.connect_s
-        if now_s - attempt.seen_at_s >= allowed_s:
-            attempt.verdict = Reason.STALLED
-            attempt.detail = (
-                f"{'no answer' if attempt.phase is Phase.HEAD else 'no bytes'} for {allowed_s:g} s"
-            )
+        if self._stalls(attempt, now_s - attempt.seen_at_s):
             return True
         return attempt.phase is Phase.BODY and self._below_rate(attempt, now_s)
+
+    def _stalls(self, attempt: Attempt, silent_s: float) -> bool:
+        allowed_s = self._settings.stall_s
+        if silent_s < allowed_s:
+            return False
+        heading = attempt.phase is Phase.HEAD
+        if heading:
+            allowed_s = attempt.patience()
+            if attempt.opened and not attempt.connected:  # connecting has a limit of its own
+                allowed_s += self._settings.connect_s
+        if silent_s < allowed_s:
+            return False
+        attempt.verdict = Reason.STALLED
+        attempt.detail = f"{'no answer' if heading else 'no bytes'} for {allowed_s:.3g} s"
+        return True
 
     def _below_rate(self, attempt: Attempt, now_s: float) -> bool:
         settings = self._settings

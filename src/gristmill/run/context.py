@@ -87,6 +87,11 @@ class Context:
         """Whether the crawler waits for others (see ``Crawler.asking``); False where there is none."""
         return any(getattr(resource, "asking", False) for resource in list(self.resources.values()))
 
+    @property
+    def silent(self) -> int:
+        """Media that wait for hosts which have answered nothing yet (see ``Crawler.silent``). From any thread."""
+        return sum(getattr(resource, "silent", 0) for resource in list(self.resources.values()))
+
     def report(
         self, task: Task, done: int, total: int | None, reasons: Mapping[str, int], bytes_in: int
     ) -> None:

@@ -261,6 +261,7 @@ class _Worker:
         self.heard_at = time.monotonic()
         self._vitals = Vitals(self.process.pid, _LOST_S, standing_s=standstill_s)
         self._at_once = start.at_once
+        self._unanswered = 0  # media aboard that wait for hosts which have answered nothing yet
         self._idle_beats = 0  # in a row, since the last task was given
         self.left: dict[str, int] = {}  # media that each task has still to finish
         with suppress(OSError):  # it may be dead already; the next read says so
@@ -269,13 +270,14 @@ class _Worker:
     def room(self, task: Task, suspects: set[str]) -> bool:
         """An idle worker takes any task. One whose crawls are coming to their end takes another crawl, and one that
         surveys files, or reads those that were surveyed, does so with several: such tasks wait more than they work.
-        One whose crawler is far from full takes a crawl more, and packs beside.
+        One whose crawler is far from full, or whose crawls only wait for silent hosts, takes a crawl more, and packs
+        beside.
         """
         if not self.tasks:
             return True
         if task.id in suspects or not suspects.isdisjoint(self.tasks):
             return False
-        if self._crawls_idly and task.stage in {SAMPLES, PACK, GATHER}:
+        if self._waits and task.stage in {SAMPLES, PACK, GATHER}:
             return len(self.tasks) < MOST_AT_ONCE
         at_once = {self._most(other) for other in (task, *self.tasks.values())}
         alike = len({other.stage for other in (task, *self.tasks.values())}) == 1
@@ -289,10 +291,12 @@ class _Worker:
         return min(self._at_once, _READ_AT_ONCE) if surveyed else 1
 
     @property
-    def _crawls_idly(self) -> bool:
-        """Whether it crawls, and its crawler would do more if it had other hosts' URLs."""
-        crawling = any(task.stage == SAMPLES for task in self.tasks.values())
-        return crawling and self._idle_beats >= _BEATS
+    def _waits(self) -> bool:
+        """Whether it crawls, and its crawler would do more, now or soon, if it had other hosts' URLs."""
+        if not any(task.stage == SAMPLES for task in self.tasks.values()):
+            return False
+        soon = self._unanswered > 0 and sum(self.left.values()) - self._unanswered < _LOW_WATER
+        return soon or self._idle_beats >= _BEATS
 
     @property
     def silent(self) -> bool:
@@ -327,6 +331,7 @@ class _Worker:
             if message.stirs:
                 self._vitals.stirred()
             self._idle_beats = self._idle_beats + 1 if message.fill < _FAR_FROM_FULL else 0
+            self._unanswered = message.unanswered
         elif isinstance(message, Progress) and message.task_id in self.left:
             self.left[message.task_id] = (message.total or 0) - message.done
         elif isinstance(message, (Finished, Failed)):

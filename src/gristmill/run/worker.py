@@ -96,10 +96,13 @@ class Beat:
     Attributes:
         fill: How full its crawler is, from 0 to 1; 1 too where its memory is.
         stirs: Whether a thread that works on a task was woken since the last one, or its crawler waits for others.
+        unanswered: Media aboard that wait for hosts which have answered nothing yet, and may never; 0 where its
+            memory is full.
     """
 
     fill: float
     stirs: bool
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +177,9 @@ def _beat(tell: Callable[[object], None], context: Context, every_s: float) -> N
     stirring = Stirring()
     while True:
         try:
-            fill = 1.0 if used_bytes()[1] > _ENOUGH_BYTES else context.fill
-            tell(Beat(fill, stirring() or context.asking))
+            full = used_bytes()[1] > _ENOUGH_BYTES
+            stirs = stirring() or context.asking
+            tell(Beat(1.0, stirs) if full else Beat(context.fill, stirs, context.silent))
         except OSError:  # the parent is gone; whoever reads from it ends us
             return
         time.sleep(every_s)

@@ -76,6 +76,7 @@ class Crawl(ShardStep):
     tries: int = circumstance(3)
     host_failures: int = circumstance(6)
     host_patience_s: float = circumstance(10.0)
+    host_stalls: int = circumstance(3)
     mirror_per_host: int = circumstance(1)
     mirror_per_second: float = circumstance(1.0)
     breaker_hosts: int = circumstance(32)
@@ -140,6 +141,7 @@ class Crawl(ShardStep):
             tries=self.tries,
             host_failures=self.host_failures,
             host_patience_s=self.host_patience_s,
+            host_stalls=self.host_stalls,
             robots=self.robots,
             tdmrep=self.tdmrep,
             ai_txt=self.ai_txt,

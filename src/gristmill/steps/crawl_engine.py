@@ -75,6 +75,11 @@ class Engine:
         """See :attr:`gristmill.crawl.crawler.Crawler.asking`."""
         return self._crawler.asking
 
+    @property
+    def silent(self) -> int:
+        """See :attr:`gristmill.crawl.crawler.Crawler.silent`."""
+        return self._crawler.silent
+
     def _wait_for(self, work: Coroutine[Any, Any, R]) -> R:
         """Have the loop's thread do something, and wait for it. Several tasks may do so at once."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
