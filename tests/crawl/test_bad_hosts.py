@@ -31,9 +31,7 @@ def test_a_dead_host_is_given_up_after_a_few_requests() -> None:
                 await crawler.crawl(enumerate(urls), sink)
             assert dead.visits.total() <= 12
         assert sink.reasons == {Reason.STALLED: 500, None: 50}
-        unasked = [
-            answer for answer in sink.answers.values() if "not asked: the host has" in answer.detail
-        ]
+        unasked = [answer for answer in sink.answers.values() if "not asked: the host has" in answer.detail]
         assert len(unasked) >= 488
         assert sink.answers[499].tries == 0
 

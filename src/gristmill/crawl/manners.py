@@ -66,7 +66,10 @@ class Manners:
         host.failures, host.vain_s = 0, 0.0
         host.answered, host.silent = True, False
         if host.closed_because is not None and host.closed_because[0] in NO_ANSWER:
-            host.closed_until_s, host.closed_because = 0.0, None  # what was under way brought an answer after all
+            host.closed_until_s, host.closed_because = (
+                0.0,
+                None,
+            )  # what was under way brought an answer after all
 
     def keeps_waiting(self, host: Host[Any]) -> None:
         """A request to it is slow."""

@@ -59,7 +59,9 @@ class Host(Generic[T]):
         self.failing_since_s = 0.0
         self.answered = False
         self.silent = False  # it has kept us waiting or failed, and has answered nothing yet
-        self.vain_s = 0.0  # how long its requests waited in vain, added up, as long as it has answered nothing
+        self.vain_s = (
+            0.0  # how long its requests waited in vain, added up, as long as it has answered nothing
+        )
         self.slowed_at_s = 0.0
         self.usual_s: float | None = None  # how long its answers take to begin
         self.lately_s = 0.0

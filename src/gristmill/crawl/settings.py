@@ -60,7 +60,7 @@ class CrawlSettings:
 
     host_failures: int = 6
     """Failures in a row without any answer (refused, timed out, stalled, reset, TLS) after which the rest of a
-    host's URLs is given up unasked, if they go on for ``host_patience_s``. 0: no host is ever given up for failing."""
+    host's URLs is given up unasked, if they go on for ``host_patience_s``. 0: no host is ever given up so."""
     host_patience_s: float = 10.0
     """How long a host may go on failing; six times as long if it has answered before."""
     host_stalls: int = 3

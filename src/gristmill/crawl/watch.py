@@ -144,9 +144,7 @@ class Watch:
         task = asyncio.current_task()
         assert task is not None
         now_s = self._loop.time()
-        attempt = Attempt(
-            task, now_s, left_s, give_way, patience or (lambda: self._settings.stall_s), host
-        )
+        attempt = Attempt(task, now_s, left_s, give_way, patience or (lambda: self._settings.stall_s), host)
         self._attempts[attempt] = None
         if host is not None:
             self._by_host.setdefault(host, {})[attempt] = None
@@ -170,7 +168,7 @@ class Watch:
                 del self._by_host[attempt.host]
 
     def waiting(self, host: str) -> float | None:
-        """How long a host's requests under way have waited in vain, added up; None if one of them is being answered."""
+        """How long a host's requests under way have waited in vain, added up; None if one is being answered."""
         now_s, total_s = self._loop.time(), 0.0
         for attempt in self._by_host.get(host, ()):
             if attempt.received_bytes and not self._in_vain(attempt, now_s):
