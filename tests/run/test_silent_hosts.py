@@ -69,6 +69,7 @@ def worker(monkeypatch, tmp_path):
     worker.heard(Progress(task_id=only.id, stage=SAMPLES, done=400, total=1000, reasons={}, bytes_in=0))
     yield worker
     worker.connection.close()
+    worker.stacks.close()
 
 
 @pytest.mark.parametrize(("silent", "more"), [(0, False), (50, False), (300, True), (700, True)])
