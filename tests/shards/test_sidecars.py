@@ -79,6 +79,17 @@ def test_no_attempts_many_attempts_and_the_same_bytes_twice():
     assert written(many)[2] == once
 
 
+def test_few_rows_are_python_objects_at_once_and_the_bytes_do_not_show_it(monkeypatch):
+    many = [attempt(n, sha256=f"{n * 7919:064x}" * (1 + n % 9), width_px=n % 337) for n in range(10_000)]
+    in_chunks = written(many)[2]
+    sidecars = Sidecars()
+    for one in many:
+        sidecars.add(one)
+        assert len(sidecars._rows) < 1024
+    monkeypatch.setattr("gristmill.shards.sidecars._CHUNK_ROWS", 8192)  # a whole row group
+    assert written(many)[2] == in_chunks
+
+
 def test_text_that_arrow_cannot_hold_and_several_media():
     turns = (Turn(role="caption", parts=(Text(text="lone \ud800"),)),)
     media = {"000.jpg": MediaRef(url="http://a"), "001.jpg": MediaRef(url="http://b")}

@@ -39,6 +39,8 @@ SIDECAR_SCHEMA = pa.schema(
 """Columns of ``00000.parquet``. Facts of a medium are null where a sample has none, or several."""
 
 _GROUP_ROWS = 8192
+_CHUNK_ROWS = 1024
+"""Rows that are Python objects at once. The Parquet writer's own step, so that the file does not depend on it."""
 
 _AFTER_THE_DOWNLOAD = NO_PICTURE | {Reason.EMPTY, Reason.TOO_SMALL, Reason.ASPECT, Reason.PHASH_MISMATCH}
 """img2dataset's ``failed_to_resize``: the bytes came, but no picture was made of them."""
@@ -56,6 +58,7 @@ class Sidecars:
 
     def __init__(self) -> None:
         self._rows: list[tuple[Any, ...]] = []
+        self._chunks: list[pa.RecordBatch] = []
         self._fates: Counter[Reason | None] = Counter()
         self._compressed = pa.BufferOutputStream()
         self._writer = pq.ParquetWriter(self._compressed, SIDECAR_SCHEMA, compression="zstd")
@@ -80,18 +83,26 @@ class Sidecars:
                 ref.sha256,
             )
         )
-        if len(self._rows) == _GROUP_ROWS:
-            self._flush()
+        if len(self._rows) == _CHUNK_ROWS:
+            self._chunk()
+            if len(self._chunks) * _CHUNK_ROWS == _GROUP_ROWS:
+                self._flush()
 
-    def _flush(self) -> None:
+    def _chunk(self) -> None:
         columns = zip(*self._rows, strict=True)
         arrays = [pa.array(values, f.type) for values, f in zip(columns, SIDECAR_SCHEMA, strict=True)]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SIDECAR_SCHEMA))
+        self._chunks.append(pa.RecordBatch.from_arrays(arrays, schema=SIDECAR_SCHEMA))
         self._rows.clear()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_batches(self._chunks, SIDECAR_SCHEMA))
+        self._chunks.clear()
 
     def write_parquet(self, stream: BinaryIO) -> None:
         """Write ``00000.parquet``; once, after the last :meth:`add`."""
         if self._rows:
+            self._chunk()
+        if self._chunks:
             self._flush()
         self._writer.close()
         stream.write(self._compressed.getvalue().to_pybytes())
