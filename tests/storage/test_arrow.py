@@ -1,5 +1,8 @@
+import os
 import subprocess
 import sys
+
+from gristmill.storage.arrow import pool_for_columns
 
 CODE = """
 import sys
@@ -27,3 +30,15 @@ def test_pyarrow_does_not_import_pandas_but_others_may():
 
 def test_where_somebody_has_pandas_it_stays():
     assert said("import pandas") == ["True", "3"]
+
+
+def test_the_pool_for_columns_is_one_that_this_pyarrow_has():
+    code = "import pyarrow as pa; print(pa.default_memory_pool().backend_name)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ARROW_DEFAULT_MEMORY_POOL": pool_for_columns()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (ran.stdout.strip(), ran.stderr) == (pool_for_columns(), "")

@@ -36,6 +36,7 @@ from gristmill.spec.errors import (
 )
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
+from gristmill.storage.arrow import pool_for_columns
 from gristmill.storage.files import machine_error
 from gristmill.storage.leases import Leases
 
@@ -132,6 +133,7 @@ def _run(
         schedule = schedule_for(stages_of(recipe), begun, ledger, layout, span=span, last=job.last)
     watcher.begun(recipe, begun, ledger, schedule)
     state = Running(schedule, ledger, leases, watcher)
+    crawls = any(step.needs.network for step in recipe.steps)
     start = WorkerStart(
         load=job.load,
         folder=job.folder,
@@ -139,7 +141,8 @@ def _run(
         hubs=resolved.hubs,
         sides=resolved.sides,
         only=begun.only,
-        at_once=TASKS_AT_ONCE if any(step.needs.network for step in recipe.steps) else 2,
+        at_once=TASKS_AT_ONCE if crawls else 2,
+        arrow_pool="system" if crawls else pool_for_columns(),
     )
     try:
         if not schedule.complete:

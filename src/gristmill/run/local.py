@@ -52,7 +52,6 @@ those it has: their hosts have no more to give at once, and other crawls' hosts 
 _ENVIRONMENT = {
     # bodies come and go by the hundred: memory that is free goes back to the system at once
     "MALLOC_ARENA_MAX": "2",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "OPENBLAS_NUM_THREADS": "1",  # nothing here multiplies matrices, and its threads spin
 }
 # without the garbage collector until all is loaded: none of that is garbage
@@ -253,7 +252,7 @@ class _Worker:
             [sys.executable, "-P", "-c", _MAIN, *map(str, fds)],
             pass_fds=fds,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **_ENVIRONMENT, "ARROW_DEFAULT_MEMORY_POOL": start.arrow_pool},
         )
         theirs.close()
         self.connection = Connection(ours.detach())

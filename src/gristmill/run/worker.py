@@ -72,6 +72,7 @@ class WorkerStart:
         at_once: Tasks of one worker at once, where they are of the second stage: many that mostly wait for the
             network, or two, so that one works while the other waits for the disk.
         beat_s: Seconds from one sign of life to the next.
+        arrow_pool: Where Arrow takes its memory from.
     """
 
     load: Callable[[], Recipe]
@@ -82,6 +83,7 @@ class WorkerStart:
     sides: tuple[InputFile, ...] = ()
     at_once: int = TASKS_AT_ONCE
     beat_s: float = BEAT_S
+    arrow_pool: str = "system"
 
 
 @dataclass(frozen=True, slots=True)

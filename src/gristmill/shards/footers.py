@@ -57,7 +57,11 @@ def column_ranges(
     Raises:
         UsageError: A column is missing.
     """
-    have = {footer.schema.column(i).path: i for i in range(footer.num_columns)}
+    if not groups:
+        return []
+    # not by ``footer.schema``: the two would hold one another until the garbage collector comes, megabytes of them
+    first = footer.row_group(groups[0])
+    have = {first.column(i).path_in_schema: i for i in range(footer.num_columns)}
     missing = [column for column in columns if column not in have]
     if missing:
         raise UsageError(

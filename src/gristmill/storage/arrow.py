@@ -1,4 +1,4 @@
-"""pyarrow as a process of ours wants it: without pandas, which nobody here uses."""
+"""pyarrow as a process of ours wants it: without pandas, which nobody here uses, and with memory that stays small."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["without_pandas"]
+__all__ = ["pool_for_columns", "without_pandas"]
 
 
 class _NoPandas(importlib.abc.MetaPathFinder):
@@ -39,3 +39,15 @@ def without_pandas() -> None:
         pa.array([0])
     finally:
         sys.meta_path.remove(finder)
+
+
+def pool_for_columns() -> str:
+    """The memory pool, of those that this pyarrow was built with, for a process that reads file after file.
+
+    Decompressed pages come and go by the megabyte, in several threads. The C library's allocator scatters them, and a
+    worker's resident memory grows with every file: from 125 to 170 MB over 160 of them. With jemalloc it is 90 MB and
+    stays there. A crawl, whose many threads use Arrow for a moment each, has 10 MB less with the system's.
+    """
+    import pyarrow as pa
+
+    return "jemalloc" if "jemalloc" in pa.supported_memory_backends() else "system"
