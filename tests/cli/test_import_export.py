@@ -91,6 +91,22 @@ def test_one_pickle_for_each_dataset_of_a_folder(imported: Path, tmp_path: Path)
     ]  # both of one name, both the same
 
 
+def test_datasets_of_other_loaders_are_passed_over_by_name(imported: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "0.pkl").write_bytes(pickle.dumps([{"text": "t", "image": picture(1)}]))
+    data, out = tmp_path / "data", tmp_path / "x"
+    gristmill("import", tmp_path / "in", "--from", "vila", "--out", data / "captions", "--workers", "0")
+    shutil.copytree(imported, data / "questions")
+    done = gristmill("export", data, "--to", "vila-unsharded", "--out", out)
+    assert (
+        f"{data / 'captions'} is for VILA's coyo loader: not written. For itself: gristmill export"
+        in done.stderr
+    )
+    assert [path.name for path in out.iterdir()] == ["import.pkl"]
+    told = gristmill("export", data / "captions", "--to", "vila-unsharded", "--out", out, code=2).stderr
+    assert "is for VILA's coyo loader" in told
+
+
 def said(done: subprocess.CompletedProcess[str]) -> str:
     """The sentence, which names what it is about and has neither a class nor a module of ours in it."""
     text = done.stderr.strip()

@@ -52,8 +52,8 @@ def command(
 
     vila: part-NNNNN.pkl and .count, in the form of the loader that fits: captions for coyo, documents for mmc4,
     questions and answers for vflan (a pickle runs code when it is loaded: load only your own).
-    vila-unsharded: one NAME.pkl for the vflan loader, of each dataset in DIR but its mixtures. interleaved-parquet:
-    lists of texts and images, as in OBELICS. webdataset-index: wids-meta.json.
+    vila-unsharded: one NAME.pkl for the vflan loader, of each dataset in DIR that it reads, mixtures excepted.
+    interleaved-parquet: lists of texts and images, as in OBELICS. webdataset-index: wids-meta.json.
 
     The same command goes on after an interruption.
 
@@ -71,7 +71,7 @@ def command(
     whole = format_ == "vila-unsharded"
     datasets = datasets_in(folder)
     if whole and len(datasets) > 1:
-        datasets = _without_mixtures(datasets)
+        datasets = _for_one_pickle_each(datasets)
     if len(datasets) > 1 and (not whole or name is not None):
         raise UsageError(f"{folder} holds {len(datasets)} datasets; name one, for example {datasets[0]}")
     if name is not None and not whole:
@@ -98,18 +98,31 @@ def command(
         )
 
 
-def _without_mixtures(datasets: list[Path]) -> list[Path]:
-    """Those that are no mixture: the loader reads every pickle of a folder, and would have samples twice."""
-    from gristmill.ledger.begun import Begun
+def _for_one_pickle_each(datasets: list[Path]) -> list[Path]:
+    """Those that can share a folder of one pickle each; it is said of the others why not, and what to type.
 
-    mixed = [dataset for dataset in datasets if Begun.read(dataset).parts]
-    for dataset in mixed:
+    The loader reads every pickle of a folder: it would have a mixture's samples twice, and captions or documents are
+    for other loaders.
+    """
+    from gristmill.run.finished.export import finished_shards
+    from gristmill.run.finished.export_vila import loader_of
+    from gristmill.run.reopen import open_dataset
+
+    others: dict[Path, str] = {}
+    for dataset in datasets:
+        opened = open_dataset(dataset)
+        shards = finished_shards(dataset, opened.ledger)
+        if opened.begun.parts:
+            others[dataset] = "is a mixture, and its samples are in the other pickles"
+        elif sum(shard.samples for shard in shards) and (loader := loader_of(dataset, shards)) != "vflan":
+            others[dataset] = f"is for VILA's {loader} loader"
+    for dataset, why in others.items():
         click.echo(
-            f"gristmill: {dataset} is a mixture, and its samples are in the other pickles: not written. For itself: "
+            f"gristmill: {dataset} {why}: not written. For itself: "
             f"{to_type('export', dataset, '--to', 'vila', '--out', 'DIR')}",
             err=True,
         )
-    return [dataset for dataset in datasets if dataset not in mixed] or datasets
+    return [dataset for dataset in datasets if dataset not in others] or datasets
 
 
 def _export(opened: Opened, format_: str, out: Path, name: str | None, manner: Manner) -> Exported:

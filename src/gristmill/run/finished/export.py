@@ -103,11 +103,7 @@ def check_folder(out: Path, names: Sequence[str] | set[str], why: str) -> None:
 
 
 def export_wids(folder: Path, shards: list[ShardInfo], name: str, out: Path) -> Path:
-    """Write ``wids-meta.json`` beside the shards (or in ``out``): the index that wids and VILA read.
-
-    Raises:
-        UsageError: ``out`` is not the shards' own folder.
-    """
+    """Write ``wids-meta.json`` into ``out``, the shards' own folder or another: the index that wids and VILA read."""
     target = folder / "shards"
     if out.resolve() != target.resolve():
         out.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from gristmill.spec.errors import UsageError
 from gristmill.spec.task import ShardInfo, digest_of
 from gristmill.storage.files import whole_file, write_whole
 
-__all__ = ["Manner", "export_parts", "export_whole"]
+__all__ = ["Manner", "export_parts", "export_whole", "loader_of"]
 
 _SHARDED = "VILA's loader counts what lies in the folder"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
@@ -116,20 +116,28 @@ def export_whole(
         items.close()
 
 
-def _maker(folder: Path, shards: list[ShardInfo], manner: Manner) -> ItemMaker:
-    """The form is that of the first sample; all others must be of it too."""
+def loader_of(folder: Path, shards: list[ShardInfo]) -> Form:
+    """The one of VILA's loaders that a dataset is for: its first sample's; all others must be for it too.
+
+    Raises:
+        UsageError: It holds no sample, or none that VILA's pickles can hold.
+    """
     first = next((sample for shard in shards for sample in shard_samples(folder, shard, check=False)), None)
     if first is None:
         raise UsageError(f"{folder}: its shards hold no sample.")
     record = put_back(first.parts["json"])
-    form: Form | None = form_of(record)
+    form = form_of(record)
     if form is None:
         roles = ", ".join(sorted({turn["role"] for turn in record["turns"]}))
         raise UsageError(
             f"{folder}: sample {first.key} has turns of {roles}, and VILA's pickles hold captions, documents, or "
             "questions of a user with answers of an assistant."
         )
-    return ItemMaker(form=form, spread=manner.spread)
+    return form
+
+
+def _maker(folder: Path, shards: list[ShardInfo], manner: Manner) -> ItemMaker:
+    return ItemMaker(form=loader_of(folder, shards), spread=manner.spread)
 
 
 def _stamp(maker: ItemMaker, manner: Manner, shards: list[ShardInfo]) -> str:
