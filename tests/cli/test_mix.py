@@ -185,7 +185,10 @@ def test_two_machines_in_turn(world, tmp_path):
     assert "1 of 2 shards of the parts are scattered" in first.stderr
     gristmill(*words, "--tasks", "0:1")
     assert shards(tmp_path / "mine") == shards(base / "data" / "mine")
-    assert "give positions from 0 to 2" in gristmill(*words, "--tasks", "1:3", code=2).stderr
+    assert (
+        "mine has 2 input shards; all of them are --tasks 0:2"
+        in gristmill(*words, "--tasks", "1:3", code=2).stderr
+    )
 
 
 def test_a_part_that_cannot_be_prepared_does_not_stop_the_others(world, tmp_path):

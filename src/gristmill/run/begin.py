@@ -88,9 +88,9 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
     if job.span is not None:
         first, end = job.span
         if not 0 <= first < end <= len(resolved.inputs):
-            files = len(resolved.inputs)
+            files, what = len(resolved.inputs), "input shard" if job.parts else "annotation file"
             raise UsageError(
-                f"--tasks {first}:{end}: {recipe.public_name} has {files} annotation file{'s' * (files != 1)}; "
+                f"--tasks {first}:{end}: {recipe.public_name} has {files} {what}{'s' * (files != 1)}; "
                 f"all of them are --tasks 0:{files}."
             )
     _await(leases, "begin")
