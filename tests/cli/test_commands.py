@@ -95,6 +95,40 @@ def test_a_lost_shard_is_made_again_also_after_clean(tmp_path: Path, web: FakeWe
         assert tree(out / "shards") == before
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_clean_makes_room_on_a_full_disk(killed: bool, tmp_path: Path, web: FakeWeb, monkeypatch) -> None:
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    urls.write_text("\n".join(web.url(f"/photo/{i}.jpg?w=160") for i in range(9)))
+    words = ("crawl", urls, "--out", out, *QUICK)
+    gristmill(*words)
+    shards = tree(out / "shards")
+    crawled = out / ".gristmill" / "crawled"
+    write, unlink, full = os.write, Path.unlink, [True]
+
+    def refuse_while_full(fd: int, body: bytes) -> int:
+        if b"released" in body and any(path.stat().st_size for path in crawled.glob("*.spool")):
+            full.append(False)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, body)
+
+    def killed_before(path: Path, missing_ok: bool = False) -> None:
+        if path.name.endswith(".released"):
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", refuse_while_full)
+        if killed:
+            patched.setattr(Path, "unlink", killed_before)
+        said = gristmill("clean", out, code=130 if killed else 0).stdout
+    assert len(full) > 1
+    assert killed or "removed 1 file, " in said
+    web.forget()
+    gristmill(*words)
+    assert not [path for path in crawled.iterdir() if path.suffix in (".spool", ".released")]
+    assert (tree(out / "shards"), web.hits) == (shards, {})
+
+
 def assert_vila_reads(folder: Path, samples: int) -> None:
     """As LazyCoyoDataset does: half as many shards as entries, counts beside pickles, four keys it uses."""
     entries = sorted(folder.iterdir())

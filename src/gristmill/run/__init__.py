@@ -7,7 +7,7 @@ what is next           pipeline (steps grouped into stages), schedule, queue; an
                        exchange (a shuffle), mixture
 who does it            local (executors), worker (a process), isolate (what kills them), vitals and standstill
                        (whether they get anywhere), task (one task)
-shared                 context (what a task is given), layout (where files lie), indexes (of crawl tasks)
+shared                 context (what a task is given), layout (where files lie), indexes (of crawl tasks), released
 stages/                what a worker does within one task, a file for each stage
 finished/              what is done with a finished dataset: verify, export, clean
 =====================  =============================================================================================

@@ -17,6 +17,7 @@ from gristmill.run.layout import PAPERS, Layout, stem
 from gristmill.run.mended import with_mended
 from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
 from gristmill.run.queue import TaskQueue
+from gristmill.run.released import note_set_aside
 from gristmill.spec.errors import Busy, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
@@ -174,6 +175,7 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
     """
     for folder in (layout.shards, layout.fates, layout.state, *_folders(layout.state)):
         sweep_temporaries(folder)
+    note_set_aside(layout, ledger)
     sizes = _sizes(layout)
     told = []
     for record in list(ledger.records.values()):

@@ -10,6 +10,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.run.layout import Layout, stem
 from gristmill.run.pipeline import SAMPLES, SIFT
 from gristmill.run.queue import TaskQueue
+from gristmill.run.released import remove_released
 from gristmill.spec.errors import Busy
 from gristmill.storage.leases import Leases
 
@@ -26,6 +27,7 @@ def clean(folder: Path, schedule: TaskQueue, ledger: Ledger, *, dry_run: bool) -
 
     Raises:
         Busy: A run works on this folder.
+        OSError: As the system says; a full disk is no hindrance.
     """
     layout = Layout(folder)
     with Leases(layout.leases) as leases:
@@ -34,9 +36,7 @@ def clean(folder: Path, schedule: TaskQueue, ledger: Ledger, *, dry_run: bool) -
         doomed = _spent(layout, schedule, ledger)
         sizes = [path.stat().st_size for path in doomed]
         if not dry_run:
-            ledger.release([layout.relative(path) for path in doomed])
-            for path in doomed:
-                path.unlink()
+            remove_released(doomed, layout, ledger)
             shutil.rmtree(layout.state / "sources", ignore_errors=True)
     return len(doomed), sum(sizes)
 
