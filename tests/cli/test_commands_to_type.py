@@ -4,12 +4,14 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from click import Context
 from typed import gristmill as typed
 
 import gristmill
 from gristmill.cli.main import cli
-from gristmill.spec.command import printable, to_type
+from gristmill.spec.command import naming_source, printable, to_type
+from gristmill.spec.errors import AccessError, SourceError
 
 _SOURCE = Path(gristmill.__file__).parent
 _TO_TYPE = re.compile(rf"gristmill ({'|'.join(cli.list_commands(Context(cli)))}) [^;:.]*$")
@@ -24,6 +26,15 @@ def test_a_folder_with_blanks_comes_back_as_one_word() -> None:
         "--repair",
     ]
     assert to_type("run", "vflan", "--out", "data") == "gristmill run vflan --out data"
+
+
+def test_advice_names_the_source() -> None:
+    with pytest.raises(AccessError, match=r"with --source annotations=FILE\.$"), naming_source("annotations"):
+        raise AccessError("Fetch it with a browser, then give the same command with --source KEY=FILE.")
+    own = SourceError("no word of it")
+    with pytest.raises(SourceError) as caught, naming_source("annotations"):
+        raise own
+    assert caught.value is own
 
 
 def test_no_message_puts_a_value_into_a_command_unquoted() -> None:

@@ -290,3 +290,13 @@ def test_an_export_in_which_nothing_is_left_is_less_than_expected(imported: Path
     words = ("--to", "interleaved-parquet", "--leave-out", "--out", tmp_path / "o")
     text = said(gristmill("export", imported, *words, code=3))
     assert f"No sample of {imported} fits interleaved-parquet: all were left out" in text
+
+
+def test_a_refused_export_leaves_nothing(imported: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    for out in (tmp_path / "new" / "deep", there):
+        gristmill("export", imported, "--to", "vila-unsharded", "--name", "a b", "--out", out, code=2)
+        gristmill("export", imported, "--to", "interleaved-parquet", "--out", out, code=2)
+    assert list(tmp_path.iterdir()) == [there]
+    assert not list(there.iterdir())

@@ -214,6 +214,11 @@ def test_a_finished_part_below_what_is_expected_is_said_each_time(world, tmp_pat
         assert short in done.stderr
         assert "gristmill retry" not in done.stderr
         assert manifest(tmp_path / "mine")["counts"]["packed"] == TEXTS + 10
+        assert done.stderr.count(short) == 1
+    assert short in gristmill("mix", base / "mine.py", "--out", tmp_path, "--workers", "0", code=3).stderr
+    finished = [f"--source={name}={tmp_path / name}" for name in ("text-flan", "gsm8k-screl")]
+    elsewhere = gristmill("run", base / "mine.py", "--out", tmp_path / "more", *finished, code=3)
+    assert short in elsewhere.stderr
     alone = ("run", "gsm8k-screl", "--out", tmp_path, "--source", f"annotations={sums}", "--workers", "0")
     assert short in gristmill(*alone, code=3).stderr
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from gristmill.cli.options import recipe_loader
+from gristmill.ledger.begun import Begun
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.healing import healing
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.drive import Ended
 from gristmill.run.pipeline import ROWS, SAMPLES
-from gristmill.spec.errors import Incomplete
+from gristmill.run.reopen import open_dataset
+from gristmill.spec.errors import Incomplete, UsageError
 
-__all__ = ["check_expected"]
+__all__ = ["check_expected", "shortfall"]
 
 
 def check_expected(ended: Ended, ledger: Ledger) -> None:
@@ -33,6 +38,24 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
             f"{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. Look at "
             f"{ended.folder / 'report.html'}{_advice(ended, funnel(totals, ended.begun))}"
         )
+
+
+def shortfall(folder: Path) -> str | None:
+    """What a finished dataset lacks, in the words of :func:`check_expected`; None of one that holds what it should.
+
+    Of a folder without records nothing is known, nor of one whose recipe is not there any more.
+    """
+    if not Begun.path(folder).is_file():
+        return None
+    opened = open_dataset(folder)
+    try:
+        recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
+        check_expected(Ended(recipe=recipe, begun=opened.begun, folder=folder, complete=True), opened.ledger)
+    except Incomplete as err:
+        return str(err)
+    except UsageError:
+        return None
+    return None
 
 
 def _advice(ended: Ended, levels: Funnel) -> str:

@@ -64,6 +64,7 @@ def command(
       gristmill export data/coyo-700m --to webdataset-index --out data/coyo-700m/index
     """
     from gristmill.ledger.begun import datasets_in
+    from gristmill.run.finished.export import or_nothing
     from gristmill.run.finished.export_vila import Manner
     from gristmill.run.reopen import open_dataset
     from gristmill.storage.files import machine_error
@@ -82,7 +83,8 @@ def command(
     told = []
     for dataset in datasets:
         try:
-            done = _export(open_dataset(dataset), format_, out, name, manner)
+            with or_nothing(out):
+                done = _export(open_dataset(dataset), format_, out, name, manner)
         except OSError as err:
             raise machine_error(err, out) from err
         told.append(_plain(dataset, done, format_, out))

@@ -89,7 +89,7 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except GristmillError as err:
-        click.echo(f"gristmill: {printable(str(err))}", err=True)
+        click.echo(f"gristmill: {printable(err.told or str(err))}", err=True)
         sys.exit(err.exit_code)
     except click.ClickException as err:
         err.show()

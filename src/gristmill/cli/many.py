@@ -60,7 +60,8 @@ def for_each(names: Sequence[str], work: Callable[[str], None], *, as_json: bool
         except GristmillError as err:
             said = err
             failed.append((name, err))
-            click.echo(f"{name}: {err}", err=True)
+            if not err.told:
+                click.echo(f"{name}: {err}", err=True)
         if as_json:
             results.append(_result(name, caught.getvalue(), said))
     if as_json:

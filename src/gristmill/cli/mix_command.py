@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from gristmill.cli.options import default_workers, json_option, pairs, parse_span, recipe_loader
-from gristmill.spec.errors import Busy, DriftError
+from gristmill.spec.errors import Busy, DriftError, Incomplete
 from gristmill.spec.recipe import Recipe
 
 __all__ = ["command", "mix"]
@@ -98,6 +98,7 @@ def mix(
         among: Only these of the mixture's parts, for a demonstration.
 
     Raises:
+        Incomplete: All is mixed, and a part kept less than its recipe expects.
         GristmillError: A part is missing or unfinished; or whatever a run raises.
     """
     from gristmill import mixtures
@@ -127,11 +128,24 @@ def mix(
     except DriftError as err:
         err.hint = f" Its parts are found with --parts {shlex.quote(str(parts_in or out))}, of gristmill mix."
         raise
-    _tidy(folder, load())
+    if _tidy(folder, load()):
+        _check_parts([Path(place) for place in parts.resolved.sources.values()])
 
 
-def _tidy(folder: Path, recipe: Recipe) -> None:
-    """Remove what was scattered, once all is gathered."""
+def _check_parts(folders: Sequence[Path]) -> None:
+    """What parts lack is said each time they are mixed.
+
+    Raises:
+        Incomplete: A part kept less than its recipe expects.
+    """
+    from gristmill.cli.expected import shortfall
+
+    if short := [said for folder in folders if (said := shortfall(folder)) is not None]:
+        raise Incomplete("all is mixed, but:\n" + "\n".join(short))
+
+
+def _tidy(folder: Path, recipe: Recipe) -> bool:
+    """Remove what was scattered, once all is gathered; whether it is."""
     from gristmill.run.finished.clean import clean
     from gristmill.run.reopen import open_dataset, schedule_of
 
@@ -140,3 +154,4 @@ def _tidy(folder: Path, recipe: Recipe) -> None:
     if schedule.complete:
         with suppress(Busy):  # another run on the folder is at its end: it does that, or `gristmill clean`
             clean(folder, schedule, opened.ledger, dry_run=False)
+    return schedule.complete

@@ -288,6 +288,7 @@ def _fail(state: Running, event: Failed) -> None:
         state.fatal = error
     else:
         state.watcher.say(str(error))
+        error.told = "a task failed; why, and what to do, is said above."
         state.failures.append(error)
 
 
@@ -299,10 +300,11 @@ def _raise_if_unfinished(state: Running, signalled: list[int], *, alone: bool) -
     if len(state.failures) == 1:
         raise state.failures[0]
     if state.failures:
-        raise TaskFailed(
-            f"{count_text(len(state.failures), 'task')} failed, all others are done. The first: {state.failures[0]}\n"
-            "Put it right, then give the same command again: only they are done anew."
-        )
+        many = f"{count_text(len(state.failures), 'task')} failed, all others are done."
+        then = "Put it right, then give the same command again: only they are done anew."
+        failed = TaskFailed(f"{many} The first: {state.failures[0]}\n{then}")
+        failed.told = f"{many} Why is said above. {then}"
+        raise failed
     if state.elsewhere and alone:
         raise Busy(
             f"another run on this folder holds {count_text(len(state.elsewhere), 'task')} still to be done; "

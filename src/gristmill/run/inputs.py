@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gristmill.ledger.begun import Begun, InputFile
 from gristmill.run.numbering import arranged
+from gristmill.spec.command import naming_source
 from gristmill.spec.errors import ByHandSource, UsageError
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.storage.files import fingerprint_file, machine_error
@@ -68,9 +69,10 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = N
         hub = _hub_of(source, place)
         found = sides if source.side else inputs
         if hub is not None:
-            repo, revision = hub[0], _pinned(source.key, *hub, folder)
+            with naming_source(source.key):
+                repo, revision = hub[0], _pinned(source.key, *hub, folder)
+                listed = list_files(repo, revision, source.patterns, needed=not source.side)
             hubs[source.key] = sources[source.key] = f"{repo}@{revision}"
-            listed = list_files(repo, revision, source.patterns, needed=not source.side)
             found += arranged(source, [_from_hub(source.key, file) for file in listed])
         elif place is not None and is_url(place):
             hubs[source.key] = sources[source.key] = place

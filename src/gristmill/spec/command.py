@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["printable", "to_type"]
+from gristmill.spec.errors import SourceError
+
+__all__ = ["naming_source", "printable", "to_type"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -13,6 +17,22 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 def to_type(*words: object) -> str:
     """``gristmill`` with ``words``, each quoted for a shell (POSIX 2.2) where it needs that."""
     return shlex.join(["gristmill", *map(str, words)])
+
+
+@contextmanager
+def naming_source(key: str) -> Iterator[None]:
+    """Name the source ``key`` in what is advised by whoever fetches files and does not know what they are for.
+
+    Raises:
+        SourceError: As the block does, with ``--source KEY=`` in its words replaced.
+    """
+    try:
+        yield
+    except SourceError as err:
+        text = str(err).replace("--source KEY=", f"--source {key}=")
+        if text == str(err):
+            raise
+        raise type(err)(text) from err
 
 
 def printable(text: str) -> str:

@@ -48,6 +48,8 @@ class GristmillError(Exception):
     """Root of all errors that Gristmill raises on purpose; ``str()`` is fit for a terminal."""
 
     exit_code: int = 1
+    told: str = ""
+    """What to say in its place where a person has read it already, as what went wrong with a task of many."""
 
 
 class UsageError(GristmillError):

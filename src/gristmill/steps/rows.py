@@ -158,7 +158,7 @@ def check_columns(path: Path, file_format: str, wanted: tuple[str, ...]) -> None
         UsageError: A wanted column is not in the list.
     """
     have = column_names(path, file_format)
-    missing = [column for column in wanted if column not in have]
+    missing = [column for column in dict.fromkeys(wanted) if column not in have]
     if missing:
         raise UsageError(
             f"{path} has no column {', '.join(repr(c) for c in missing)}; it has {', '.join(have) or 'none'}. "

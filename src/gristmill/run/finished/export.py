@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import sha256_file, sweep_temporaries, write_whole
 
-__all__ = ["Exported", "check_folder", "export_wids", "finished_shards", "shard_samples"]
+__all__ = ["Exported", "check_folder", "export_wids", "finished_shards", "or_nothing", "shard_samples"]
 
 _TEMPORARY = ".tmp-"
 
@@ -74,6 +75,19 @@ def shard_samples(folder: Path, shard: ShardInfo, *, check: bool = True) -> Iter
         raise DamagedOutput(f"{path} is gone. {then}") from err
     except DamagedOutput as err:
         raise DamagedOutput(f"{err} {then}") from err
+
+
+@contextmanager
+def or_nothing(out: Path) -> Iterator[None]:
+    """Remove the folder to write into, and those above it, if the block made them and failed before it wrote any."""
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # one of them holds something: it and those above it stay
+            for folder in missing:
+                folder.rmdir()
+        raise
 
 
 def check_folder(out: Path, names: Sequence[str] | set[str], why: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gristmill.ledger.begun import InputFile
 from gristmill.run.context import Context, Work
+from gristmill.spec.command import naming_source
 from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.spec.step import LocalFile
 from gristmill.storage.files import write_whole
@@ -85,7 +86,8 @@ class InputTable:
     def _reaching(self) -> Iterator[None]:
         """Take note of what keeps us from the file, which says nothing of what stands in it."""
         try:
-            yield
+            with naming_source(self._source.source):
+                yield
         except SourceError:
             self._reached = False
             raise
@@ -164,7 +166,8 @@ def fetch_input(source: InputFile, context: Context) -> Path:
     known = f"{source.source}/{source.name}"
     with context.fetching:  # among the tasks of this process; the clients look after other processes
         if known not in context.fetched or not _is_whole(folder / source.name, source):
-            _fetch(source, context.hubs[source.source], folder)
+            with naming_source(source.source):
+                _fetch(source, context.hubs[source.source], folder)
             context.fetched.add(known)
     return folder / source.name
 
