@@ -7,7 +7,6 @@ input. It loads the codecs and nothing else.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import gc
 import json
@@ -67,7 +66,7 @@ def serve(sock: socket.socket, settings: ImageSettings, codec: Codec, deadline_s
         leave = facts["leave"] = resident_bytes > RECYCLE_RSS_BYTES
         wire.send_answer(sock, facts, stored)
         if resident_bytes > TRIM_RSS_BYTES:
-            _give_back()
+            limits.give_back()
 
 
 def _answer(body: bytes, settings: ImageSettings, codec: Codec) -> tuple[dict[str, Any], bytes]:
@@ -81,13 +80,6 @@ def _answer(body: bytes, settings: ImageSettings, codec: Codec) -> tuple[dict[st
         field.name: getattr(made, field.name) for field in dataclasses.fields(made) if field.name != "body"
     }
     return facts, made.body
-
-
-def _give_back() -> None:
-    """Return freed memory to the system, where the C library can be told to (glibc)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _limit() -> None:

@@ -21,11 +21,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gristmill.ledger.begun import InputFile
-from gristmill.media.limits import used_bytes
+from gristmill.media.limits import give_back, used_bytes
 from gristmill.run.context import Context, Progress
 from gristmill.run.standstill import Stirring, stacks_into
 from gristmill.run.task import run_task
@@ -61,6 +62,8 @@ MOST_AT_ONCE = 48
 _ENOUGH_BYTES = 512 << 20
 """A worker with so much resident memory is full: a crawl's rows, some 4 kB each, stay in memory until its end."""
 BEAT_S = 1.0
+_BEATS_TO_TRIM = 10
+"""Memory freed between two trims stays in this process; what is then used again costs a page fault each 4 kB."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -177,13 +180,15 @@ def main(fd: int, stacks_fd: int) -> None:
 def _beat(tell: Callable[[object], None], context: Context, every_s: float) -> None:
     """Give a sign of life every so often; the parent kills a worker that gives none."""
     stirring = Stirring()
-    while True:
+    for beat in count(1):
         try:
             full = used_bytes()[1] > _ENOUGH_BYTES
             stirs = stirring() or context.asking
             tell(Beat(1.0, stirs) if full else Beat(context.fill, stirs, context.silent))
         except OSError:  # the parent is gone; whoever reads from it ends us
             return
+        if beat % _BEATS_TO_TRIM == 0:
+            give_back()
         time.sleep(every_s)
 
 
