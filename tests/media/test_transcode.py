@@ -279,6 +279,22 @@ def test_original_bytes_stay_where_they_fit():
     assert refusal(body[:-40], keep) is Reason.TRUNCATED
 
 
+@pytest.mark.parametrize("where", ["in front", "between scans", "no segment"])
+def test_originals_with_much_metadata_are_encoded_anew(where):
+    keep = ImageSettings(keep_original=True)
+    body = saved(photo(90, 60), progressive=True)
+    comment = b"\xff\xfe" + struct.pack(">H", 65_000) + b"c" * 64_998
+    if where == "no segment":
+        comment = bytes(65_002)
+    scan = body.index(b"\xff\xda", body.index(b"\xff\xda") + 1)
+    at = {"in front": 2, "between scans": scan, "no segment": 20}[where]
+    few, many = (body[:at] + number * comment + body[at:] for number in (1, 3))
+    assert (transcode(few, keep).kept_original, transcode(few, keep).body) == (True, few)
+    made = transcode(many, keep)
+    assert not made.kept_original
+    assert len(made.body) < len(body) + 2_000
+
+
 def test_an_embedded_thumbnail_is_not_the_end():
     thumbnail = saved(photo(16, 16))
     body = saved(photo(90, 60))

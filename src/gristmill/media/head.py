@@ -15,7 +15,7 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.sniff import ALLOWED, PICTURES, sniff
 from gristmill.spec.reasons import Reason
 
-__all__ = ["ImageHead", "head", "jpeg_end"]
+__all__ = ["ImageHead", "head", "jpeg_extent"]
 
 ICC_MAX_BYTES = 4 << 20
 """Larger colour profiles are ignored; printers' CMYK profiles have about 1 MiB."""
@@ -130,20 +130,28 @@ def _next_marker(body: bytes, at: int) -> tuple[int, int]:
     raise Undecodable(Reason.TRUNCATED, "the JPEG ends before its first scan")
 
 
-def jpeg_end(body: bytes) -> int | None:
-    """Position behind the end-of-image marker of the first image in ``body``; None if there is none.
+def jpeg_extent(body: bytes) -> tuple[int | None, int]:
+    """Where the first image in ``body`` ends, and how much of it is no picture.
 
-    Metadata segments are stepped over, so the marker of an embedded thumbnail is not taken for it.
+    Metadata segments are stepped over, so the end-of-image marker of an embedded thumbnail is not taken for it.
+
+    Returns:
+        Position behind its end-of-image marker, None if there is none; bytes of its application segments (EXIF, XMP,
+        profiles) and comments, wherever they stand, and of what lies between segments.
     """
-    at = 2
+    at, in_scan, other_bytes = 2, False, 0
     try:
         while True:
-            marker, at = _next_marker(body, at)
+            marker, behind = _next_marker(body, at)
+            other_bytes += 0 if in_scan else behind - 2 - at
             if marker == 0xD9:
-                return at
-            at += struct.unpack_from(">H", body, at)[0]
+                return behind, other_bytes
+            (size_bytes,) = struct.unpack_from(">H", body, behind)
+            if 0xE0 <= marker <= 0xEF or marker == 0xFE:
+                other_bytes += size_bytes + 2
+            at, in_scan = behind + size_bytes, marker == 0xDA
     except (Undecodable, struct.error, IndexError):
-        return None
+        return None, other_bytes
 
 
 def _png(body: bytes) -> ImageHead:

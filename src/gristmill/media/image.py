@@ -13,7 +13,7 @@ from gristmill.media.arrays import PixelsHWC
 from gristmill.media.colour import is_srgb, to_srgb
 from gristmill.media.decode import decoded
 from gristmill.media.errors import Undecodable
-from gristmill.media.head import ImageHead, head, jpeg_end
+from gristmill.media.head import ImageHead, head, jpeg_extent
 from gristmill.media.phash import phash
 from gristmill.media.png_check import is_whole
 from gristmill.media.resize import DECODE_FACTOR, fit, framed, scaled
@@ -22,6 +22,10 @@ from gristmill.media.transcoded import Transcoded
 from gristmill.spec.reasons import Reason
 
 __all__ = ["ImageHead", "Transcoded", "Undecodable", "decodes", "head", "transcode"]
+
+
+META_MAX_BYTES = 128 << 10
+"""Of an original that is kept: two full segments, for an EXIF with its thumbnail and something beside."""
 
 
 def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
@@ -46,7 +50,7 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     pixels = decoded(body, found, least=least, alpha=settings.alpha)
     small = scaled(pixels, size, settings.quality)
     fingerprint = phash(pixels) if settings.phash else None
-    kept = body[: jpeg_end(body)] if _may_stay(found, size, settings) else None
+    kept = _original(body) if _may_stay(found, size, settings) else None
     if kept is None:
         small = to_srgb(small, found.icc)
         small = _upright(framed(small, settings), found.orientation if settings.orientation == "apply" else 1)
@@ -112,6 +116,12 @@ def _admit(found: ImageHead, settings: ImageSettings) -> None:
         raise Undecodable(Reason.TOO_SMALL, said)
     if settings.max_aspect and long_px > settings.max_aspect * short_px:
         raise Undecodable(Reason.ASPECT, said)
+
+
+def _original(body: bytes) -> bytes | None:
+    """The bytes of a JPEG as they came, without what follows its end; None if too much of them is no picture."""
+    end, other_bytes = jpeg_extent(body)
+    return body[:end] if other_bytes <= META_MAX_BYTES else None
 
 
 def _may_stay(found: ImageHead, size: tuple[int, int], settings: ImageSettings) -> bool:

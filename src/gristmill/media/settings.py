@@ -34,7 +34,8 @@ class ImageSettings:
         format: Format of the stored bytes.
         encode_quality: Quality of the encoder, 1 to 100; for PNG without meaning.
         keep_original: Store the bytes as they came where they are a JPEG that already fits: not larger than
-            wanted, upright, RGB or grey, sRGB. What follows the end of the image is cut off.
+            wanted, upright, RGB or grey, sRGB, and with at most 128 KiB of metadata. What follows the end of the
+            image is cut off.
         min_side_px: Refuse images whose shorter side is smaller. 0 is off.
         max_aspect: Refuse images whose longer side is more than this many times the shorter. 0 is off.
         quality: ``default`` resizes at least as well as OpenCV's INTER_AREA on the fully decoded image,
