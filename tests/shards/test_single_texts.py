@@ -1,5 +1,6 @@
 """Single rows out of Parquet files of many makes, against Arrow's reading of all of them."""
 
+import gc
 import random
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Unread:
     """A file as Arrow knows it, of which Arrow reads no row."""
 
     def __init__(self, reader: pq.ParquetFile) -> None:
-        self.schema, self.schema_arrow, self.metadata = reader.schema, reader.schema_arrow, reader.metadata
+        self.schema_arrow, self.metadata = reader.schema_arrow, reader.metadata
 
     def iter_batches(self, *_, **__):
         raise AssertionError("Arrow is asked")
@@ -148,6 +149,19 @@ def test_long_texts_come_in_pieces_and_their_long_statistics_are_passed_over(tmp
         pieces = list(SingleTexts(path, Unread(reader), COLUMNS).rows(0, range(0, 120, 2)))
     assert len(pieces) > 1
     assert pa.concat_tables(pieces).equals(made.take(list(range(0, 120, 2))))
+
+
+def test_a_footer_does_not_wait_for_the_garbage_collector(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(table(3000), path, use_dictionary=False)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(one, pq.FileMetaData) for one in gc.get_objects())
+        picked(path, [[3, 1500]])
+        assert sum(isinstance(one, pq.FileMetaData) for one in gc.get_objects()) == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -75,15 +75,12 @@ def fates_table(fates: Iterable[Fate], *, source: str, file: str) -> pa.Table:
 def not_kept_table(rows: pa.Array, reason: Reason, detail: str, *, source: str, file: str) -> pa.Table:
     """Fates of many rows that share one reason."""
     constants = {"source": source, "file": file, "reason": str(reason), "detail": detail}
+    first = pa.repeat(pa.scalar(0, pa.int8()), len(rows))  # one text, many times, at a byte each
     columns = [
-        rows if name == "row" else _repeated(constants[name], len(rows)) for name in NOT_KEPT_SCHEMA.names
+        rows if name == "row" else pa.DictionaryArray.from_arrays(first, [constants[name]])
+        for name in NOT_KEPT_SCHEMA.names
     ]
     return pa.table(columns, schema=NOT_KEPT_SCHEMA)
-
-
-def _repeated(text: str, times: int) -> pa.DictionaryArray:
-    """One text, many times, at a byte each."""
-    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), times), [text])
 
 
 def write_fates(path: Path, tables: Sequence[pa.Table], schema: pa.Schema) -> None:

@@ -34,24 +34,27 @@ class SingleTexts:
     """
 
     def __init__(self, path: Path, reader: pq.ParquetFile, columns: Sequence[str]) -> None:
-        self._reader, self._path = reader, path
-        have = {reader.schema.column(i).path: i for i in range(len(reader.schema))}
-        self._numbers = [have[name] for name in columns]
-        whole = reader.schema_arrow
-        self._schema = pa.schema([whole.field(name) for name in columns], metadata=whole.metadata)
+        self._reader, self._path, self._columns = reader, path, tuple(columns)
+        whole = reader.schema_arrow  # not ``schema``, which would keep the footer, see footers.py
+        fields = [whole.field(name) for name in columns if whole.names.count(name) == 1]
+        self._schema = pa.schema(fields, metadata=whole.metadata)
 
     def can(self, group: int) -> bool:
         """Whether the columns of a row group are of a kind that is understood here."""
-        meta = self._reader.metadata.row_group(group)
-        return all(type_ in _BINARY for type_ in self._schema.types) and all(
-            (chunk := meta.column(number)).compression in COMPRESSIONS
+        if len(self._schema) < len(self._columns) or not all(kind in _BINARY for kind in self._schema.types):
+            return False
+        return all(
+            chunk.compression in COMPRESSIONS
             and chunk.physical_type == "BYTE_ARRAY"
             and chunk.statistics is not None
             and chunk.statistics.null_count == 0
-            and (column := self._reader.schema.column(number)).max_definition_level <= 1
-            and not column.max_repetition_level
-            for number in self._numbers
+            for chunk in self._chunks(group)
         )
+
+    def _chunks(self, group: int) -> list[pq.ColumnChunkMetaData]:
+        meta = self._reader.metadata.row_group(group)
+        found = {(chunk := meta.column(i)).path_in_schema: chunk for i in range(meta.num_columns)}
+        return [found[name] for name in self._columns]
 
     def rows(self, group: int, wanted: Sequence[int]) -> Iterator[pa.Table]:
         """Rows of a row group, some at a time.
@@ -65,7 +68,10 @@ class SingleTexts:
         """
         fd = os.open(self._path, os.O_RDONLY)
         try:
-            columns = [self._texts(fd, group, number, wanted) for number in self._numbers]
+            columns = [
+                self._texts(fd, group, field, chunk, wanted)
+                for field, chunk in zip(self._schema, self._chunks(group), strict=True)
+            ]
             rows: list[tuple[bytes | None, ...]] = []
             size = 0
             for row in zip(*columns, strict=True):
@@ -87,42 +93,21 @@ class SingleTexts:
         ]
         return pa.Table.from_arrays(arrays, schema=self._schema)
 
-    def _texts(self, fd: int, group: int, number: int, wanted: Sequence[int]) -> Iterator[bytes | None]:
+    def _texts(
+        self, fd: int, group: int, field: pa.Field, chunk: pq.ColumnChunkMetaData, wanted: Sequence[int]
+    ) -> Iterator[bytes | None]:
         """The wanted values of a column, of which Arrow gives those that are not found here."""
-        arrow = enumerate(self._by_arrow(group, number, wanted))
+        arrow = enumerate(self._by_arrow(group, field.name, wanted))
         done = 0
         with suppress(OddPage):
-            for text in self._by_pages(fd, group, number, wanted):
+            for text in _by_pages(fd, chunk, field.nullable, wanted):
                 yield _at(arrow, done) if text is None else text
                 done += 1
         for place in range(done, len(wanted)):
             yield _at(arrow, place)
 
-    def _by_pages(self, fd: int, group: int, number: int, wanted: Sequence[int]) -> Iterator[bytes | None]:
-        """The wanted values, None for those on pages of another kind.
-
-        Raises:
-            OddPage: Nothing further can be found here.
-        """
-        chunk = self._reader.metadata.row_group(group).column(number)
-        has_levels = self._reader.schema.column(number).max_definition_level > 0
-        buffers = PageBuffers()
-        done = at = 0
-        for page in pages(fd, chunk):
-            stop = bisect_left(wanted, at + page.values, done)
-            if stop > done and page.is_plain:
-                body, start = buffers.values_of(fd, page, chunk.compression, has_levels)
-                yield from _texts_at(body, start, [row - at for row in wanted[done:stop]])
-            else:
-                yield from repeat(None, stop - done)
-            done, at = stop, at + page.values
-            if done == len(wanted):
-                return
-        raise OddPage
-
-    def _by_arrow(self, group: int, number: int, wanted: Sequence[int]) -> Iterator[bytes | None]:
+    def _by_arrow(self, group: int, name: str, wanted: Sequence[int]) -> Iterator[bytes | None]:
         """The wanted values, or fewer if the file has fewer."""
-        name = self._reader.schema.column(number).path
         done = at = 0
         for batch in self._reader.iter_batches(
             _BATCH_ROWS, row_groups=[group], columns=[name], use_threads=False
@@ -134,6 +119,29 @@ class SingleTexts:
             done, at = stop, at + batch.num_rows
             if done == len(wanted):
                 return
+
+
+def _by_pages(
+    fd: int, chunk: pq.ColumnChunkMetaData, has_levels: bool, wanted: Sequence[int]
+) -> Iterator[bytes | None]:
+    """The wanted values of a column chunk, None for those on pages of another kind.
+
+    Raises:
+        OddPage: Nothing further can be found here.
+    """
+    buffers = PageBuffers()
+    done = at = 0
+    for page in pages(fd, chunk):
+        stop = bisect_left(wanted, at + page.values, done)
+        if stop > done and page.is_plain:
+            body, start = buffers.values_of(fd, page, chunk.compression, has_levels)
+            yield from _texts_at(body, start, [row - at for row in wanted[done:stop]])
+        else:
+            yield from repeat(None, stop - done)
+        done, at = stop, at + page.values
+        if done == len(wanted):
+            return
+    raise OddPage
 
 
 def _at(values: Iterator[tuple[int, bytes | None]], place: int) -> bytes | None:
