@@ -98,6 +98,7 @@ def client_environment(trust: Trust = "authority") -> Mapping[str, str]:
         trust: ``authority``: the file of trusted roots holds only ours. ``bundle``: it holds the system's roots too,
             as on any machine that crawls the web; a client that loads the file for each request pays for it.
     """
+    _make_certificates()  # also where nothing is served by TLS: a client without any root refuses to begin
     file = AUTHORITY
     if trust == "bundle":
         system = SYSTEM_BUNDLE.read_text() if SYSTEM_BUNDLE.exists() else ""
