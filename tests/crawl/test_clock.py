@@ -11,6 +11,7 @@ from crawl_server import QUICK, Visit, serving
 from test_politeness import Sink
 
 from gristmill.crawl import Crawler, run
+from gristmill.crawl.watch import Phase, Watch
 from gristmill.spec.reasons import Reason
 
 HOUR_S = 3600.0
@@ -42,5 +43,23 @@ def test_a_clock_that_jumps_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> Non
         assert sink.reasons == {None: 42, Reason.STALLED: 1}
         assert sink.answers[41].retry_after_s == pytest.approx(1, abs=1.1)
         assert all(0 <= answer.elapsed_s < 8 for answer in sink.answers.values())
+
+    run(main())
+
+
+def test_time_in_which_we_stood_still_is_no_silence_of_a_host() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        watch = Watch(replace(QUICK, stall_s=10.0, total_s=10.0), loop)
+        attempt = watch.begin(10.0, lambda: False, host="h")
+        attempt.enter(Phase.HEAD, loop.time())
+        await asyncio.sleep(0.1)
+        time.sleep(1.5)  # as if this process had been suspended
+        for _ in range(2):  # before the next sweep, and after it
+            assert 0 < watch.waiting("h") < 1.4
+            await asyncio.sleep(0.05)
+        watch.end(attempt)
+        assert watch.waiting("h") == 0
+        watch.close()
 
     run(main())

@@ -270,10 +270,9 @@ class Client:
             result.reason, result.body = Reason.PRIVATE_ADDRESS, None
             result.detail = f"{target.host} led to {attempt.refused}, not a public address"
         result.received_bytes = attempt.received_bytes
-        now_s = self._loop.time()
-        result.left_s = max(0.0, attempt.deadline_s - now_s)
+        result.left_s = max(0.0, attempt.deadline_s - self._loop.time())
         if result.reason is not None:
-            result.vain_s = attempt.vain_s(now_s, self._settings.min_rate_bytes_s)
+            result.vain_s = self._watch.in_vain(attempt)
         return result
 
     def _keeps_encrypted(self, keep_alive: Callable[[], bool]) -> bool:

@@ -118,6 +118,7 @@ class Watch:
         self._settings = settings
         self._loop = loop
         self._attempts: dict[Attempt, None] = {}
+        self._least_bytes_s = settings.min_rate_bytes_s
         self._by_host: dict[str, dict[Attempt, None]] = {}
         shortest_s = min(settings.total_s, settings.stall_s, settings.min_rate_window_s)
         self._tick_s = min(0.25, max(0.01, shortest_s / 10))
@@ -169,25 +170,32 @@ class Watch:
 
     def waiting(self, host: str) -> float | None:
         """How long a host's requests under way have waited in vain, added up; None if one is being answered."""
-        now_s, total_s = self._loop.time(), 0.0
+        total_s = 0.0
         for attempt in self._by_host.get(host, ()):
-            if attempt.received_bytes and not self._in_vain(attempt, now_s):
+            vain_s = self.in_vain(attempt)
+            if attempt.received_bytes and not vain_s:
                 return None
-            total_s += self._in_vain(attempt, now_s)
+            total_s += vain_s
         return total_s
 
     def cut(self, host: str) -> None:
         """End a host's requests that wait in vain: it is given up."""
-        now_s = self._loop.time()
         for attempt in self._by_host.get(host, ()):
-            waited_s = self._in_vain(attempt, now_s)
+            waited_s = self.in_vain(attempt)
             if waited_s and attempt.verdict is None:
                 attempt.verdict = Reason.STALLED
                 attempt.detail = f"no answer for {waited_s:.3g} s when the host was given up"
                 attempt.task.cancel()
 
-    def _in_vain(self, attempt: Attempt, now_s: float) -> float:
-        return attempt.vain_s(now_s, self._settings.min_rate_bytes_s)
+    def in_vain(self, attempt: Attempt) -> float:
+        """How long a request has waited for next to nothing, our own standing still left out; else 0."""
+        now_s = self._loop.time()
+        lapse_s = now_s - self._swept_s
+        return attempt.vain_s(now_s - (lapse_s if self._stood_still(lapse_s) else 0.0), self._least_bytes_s)
+
+    def _stood_still(self, since_s: float) -> bool:
+        """Whether this process was suspended or busy for long: the servers are not to blame for it."""
+        return since_s > self._tick_s + 1.0
 
     def close(self) -> None:
         """Stop sweeping."""
@@ -198,8 +206,7 @@ class Watch:
     def _sweep(self) -> None:
         now_s = self._loop.time()
         since_s, self._swept_s = now_s - self._swept_s, now_s
-        # When this process was suspended or busy for long, the servers are not to blame for it.
-        ours_s = since_s if since_s > self._tick_s + 1.0 else 0.0
+        ours_s = since_s if self._stood_still(since_s) else 0.0
         for attempt in list(self._attempts):
             if attempt.paused or ours_s:
                 attempt.excuse(max(since_s if attempt.paused else 0.0, ours_s))
