@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,15 @@ def test_columns_reach_the_top_and_escape_titles() -> None:
 def test_bars_that_are_there_are_visible() -> None:
     assert widths([1000, 1, 0]) == [100, 0.5, 0]
     assert widths([]) == []
+
+
+def test_footers_do_not_wait_for_the_garbage_collector(made: Made) -> None:
+    paths = fates_of(made)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(one, pq.FileMetaData) for one in gc.get_objects())
+        measure(paths)
+        assert sum(isinstance(one, pq.FileMetaData) for one in gc.get_objects()) == before
+    finally:
+        gc.enable()

@@ -12,7 +12,11 @@ import numpy.typing as npt
 __all__ = ["PORTIONS", "Records", "Spill"]
 
 PORTIONS = 256
-IN_MEMORY_BYTES = 64 << 20
+IN_MEMORY_BYTES = 8 << 20
+
+_PENDING_SHARE = 8
+"""Records are set apart once that part of ``IN_MEMORY_BYTES`` has come: an array for each portion of each small batch
+would take ten times the memory of what it holds."""
 
 Records = npt.NDArray[Any]
 
@@ -28,11 +32,24 @@ class Spill:
 
     def __init__(self, folder: Path, name: str, dtype: npt.DTypeLike) -> None:
         self._folder, self._name, self._dtype = folder, name, np.dtype(dtype)
+        self._pending: list[tuple[Records, npt.NDArray[np.uint8]]] = []
+        self._pending_bytes = 0
         self._held: list[list[Records]] = [[] for _ in range(PORTIONS)]
         self._held_bytes = 0
 
     def add(self, records: Records, portion: Records) -> None:
         """Add records, each to its portion: a number from 0 to 255."""
+        self._pending.append((records, portion.astype(np.uint8)))
+        self._pending_bytes += records.nbytes
+        if self._pending_bytes * _PENDING_SHARE > IN_MEMORY_BYTES:
+            self._set_apart()
+
+    def _set_apart(self) -> None:
+        if not self._pending:
+            return
+        records, portion = (np.concatenate(each) for each in zip(*self._pending, strict=True))
+        self._pending.clear()
+        self._pending_bytes = 0
         order = np.argsort(portion, kind="stable")
         ends = np.searchsorted(portion[order], np.arange(PORTIONS + 1))
         ordered = records[order]
@@ -44,6 +61,7 @@ class Spill:
 
     def portions(self) -> Iterator[Records]:
         """Each portion with something in it, in order; call it once."""
+        self._set_apart()
         for number, held in enumerate(self._held):
             path, parts = self._path(number), list(held)
             if path.exists():

@@ -180,7 +180,11 @@ def _batches(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
 def _span(path: Path) -> tuple[float, float] | None:
     """First and last time in a file, from its footer alone."""
     metadata = pq.read_metadata(path)
-    names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    if not metadata.num_row_groups:
+        return None
+    # not by ``metadata.schema``: the two would hold one another until the garbage collector comes
+    first = metadata.row_group(0)
+    names = [first.column(i).path_in_schema for i in range(metadata.num_columns)]
     place = names.index("finished_at")
     found = [metadata.row_group(i).column(place).statistics for i in range(metadata.num_row_groups)]
     known = [s for s in found if s is not None and s.has_min_max]
