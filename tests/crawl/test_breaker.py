@@ -175,6 +175,29 @@ def test_a_list_of_which_nothing_lives() -> None:
     assert crawl(Net(dead=set(HOSTS)), HOSTS).reasons == {Reason.CONNECT_FAILED: 200}
 
 
+def test_no_name_is_looked_up_that_the_list_does_not_hold_once_somebody_has_answered() -> None:
+    net = Net()
+    urls = [*HOSTS[:1] * 20, *HOSTS[1:21]]
+
+    def go_down() -> None:
+        net.dead.update(HOSTS)
+
+    assert crawl(net, urls, after=(10, go_down)).reasons[Reason.CONNECT_FAILED]
+    assert set(net.asked) <= set(HOSTS)
+
+
+@pytest.mark.parametrize("name", ["", "always.example"])
+def test_the_name_that_is_looked_up_may_be_chosen(name: str) -> None:
+    net = Net(missing=set(HOSTS))
+    settings = replace(SETTINGS, breaker_name=name)
+    if name:
+        assert crawl(net, HOSTS, settings).reasons == {Reason.DNS_NOT_FOUND: 200}
+    else:
+        with pytest.raises(OursNotTheirs):
+            crawl(net, HOSTS, settings)
+    assert set(net.asked) - set(HOSTS) == ({name} if name else set())
+
+
 def test_a_name_service_that_was_down_from_the_start() -> None:
     with pytest.raises(OursNotTheirs, match="different hosts in a row"):
         crawl(Net(up=False), HOSTS)

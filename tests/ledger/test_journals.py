@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import orjson
 import pytest
 
 from gristmill.ledger.ledger import STATE, Ledger
@@ -99,6 +100,21 @@ def test_a_line_that_is_no_record_is_said_with_its_file(tmp_path, line):
     with path.open("ab") as stream:
         stream.write(line)
     with pytest.raises(DamagedOutput, match=rf"{path.name}.*is not a record"):
+        Ledger(tmp_path)
+
+
+@pytest.mark.parametrize("more", [{}, {"outputs": "of another shape"}])
+def test_a_record_of_a_later_format_is_said(tmp_path, more):
+    Ledger(tmp_path).commit(record(0))
+    (path,) = journals(tmp_path)
+    said = orjson.loads(path.read_bytes())
+    assert said.pop("format") == 1
+    path.write_bytes(orjson.dumps(said) + b"\n")  # one of before the number
+    assert Ledger(tmp_path).records == {record(0).task_id: record(0)}
+    path.write_bytes(orjson.dumps({**said, **more, "format": 2}) + b"\n")
+    with pytest.raises(
+        DamagedOutput, match=rf"{path.name} holds a record of format 2, and .* knows format 1"
+    ):
         Ledger(tmp_path)
 
 

@@ -14,6 +14,8 @@ from small_world import job, url, write_list
 from gristmill import recipes
 from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import Ledger
+from gristmill.run import pipeline
+from gristmill.run import task as task_module
 from gristmill.run.layout import Layout
 from gristmill.run.pipeline import PACK, ROWS, SAMPLES, stages_of
 from gristmill.run.schedule import Schedule
@@ -63,6 +65,12 @@ def test_an_id_depends_on_what_decides_the_outcome_and_on_nothing_else(task, dat
     ]
     assert len({task.id, *(other.id for other in different)}) == len(different) + 1
     assert len(task.id) == 16
+
+
+def test_every_stage_is_done_by_something():
+    stages = {value for name, value in vars(pipeline).items() if name.isupper() and isinstance(value, str)}
+    assert len(stages) == 9
+    assert set(task_module._DOING) == stages
 
 
 def test_ids_are_the_same_in_another_process():

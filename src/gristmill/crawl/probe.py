@@ -60,11 +60,15 @@ class Probe:
         return False
 
     async def finds_a_name(self) -> bool:
-        """Whether the name server knows a name that always exists."""
-        try:
-            return bool(await self._resolver.addresses_now(self._settings.breaker_name))
-        except Refused:
-            return False
+        """Whether the name server knows a host that answered lately; if there is none, the name of the settings."""
+        names = [host for host in self.names() if not _is_address(host)]
+        for name in names or filter(None, [self._settings.breaker_name]):
+            try:
+                if await self._resolver.addresses_now(name):
+                    return True
+            except Refused:
+                continue
+        return False
 
     async def _connects(self, host: str, port: int) -> bool:
         try:
@@ -77,11 +81,7 @@ class Probe:
         return False
 
     async def _addresses(self, host: str) -> tuple[str, ...]:
-        try:
-            ip_address(host)
-        except ValueError:
-            return await self._resolver.addresses_now(host)
-        return (host,)
+        return (host,) if _is_address(host) else await self._resolver.addresses_now(host)
 
     async def _connects_to(self, address: str, port: int) -> bool:
         if not self._settings.allow_private_addresses and not is_public(address):
@@ -95,3 +95,11 @@ class Probe:
             except OSError:  # a time-out is one
                 return False
         return True
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

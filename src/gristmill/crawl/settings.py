@@ -76,7 +76,8 @@ class CrawlSettings:
     breaker_patience_s: float = 60.0
     """How long to wait for our network to come back before the run stops."""
     breaker_name: str = "example.com"
-    """A host name that always exists (RFC 2606); looked up, not asked, where no host has answered yet."""
+    """A host name that always exists (RFC 2606); looked up, not asked, where no host has answered yet. Empty: none is
+    looked up, and in doubt the crawl stops."""
 
     contact: str | None = None
     """A URL or mail address, sent with the user agent, for those who want to complain."""

@@ -13,14 +13,14 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
-from gristmill.spec.task import LostSamples, ShardInfo, TaskRecord
+from gristmill.spec.task import RECORD_FORMAT, LostSamples, ShardInfo, TaskRecord
 from gristmill.storage.files import sync_folder
 
 __all__ = ["STATE", "Ledger", "uncollected"]
@@ -47,6 +47,22 @@ def uncollected() -> Iterator[None]:
         if was_enabled:
             gc.freeze()
             gc.enable()
+
+
+def _check_format(number: object, path: str) -> None:
+    if number != RECORD_FORMAT:
+        raise DamagedOutput(
+            f"{path} holds a record of format {number}, and this version of Gristmill knows format {RECORD_FORMAT} "
+            "alone. Go on with the version that wrote it, or begin another folder."
+        )
+
+
+def _format_of(line: bytes) -> object:
+    """The format of a line that could not be read as a record, as far as it says one."""
+    with suppress(msgspec.DecodeError):
+        value = msgspec.json.decode(line)
+        return value.get("format", RECORD_FORMAT) if isinstance(value, dict) else RECORD_FORMAT
+    return RECORD_FORMAT
 
 
 class Ledger:
@@ -97,9 +113,12 @@ class Ledger:
     def _apply(self, line: bytes, path: str) -> TaskRecord | None:
         try:
             if not line.startswith(_NOT_A_RECORD):
-                return self._take(_DECODER.decode(line))
+                record = _DECODER.decode(line)
+                _check_format(record.format, path)
+                return self._take(record)
             value = msgspec.json.decode(line)
         except (msgspec.DecodeError, LostSamples) as err:
+            _check_format(_format_of(line), path)
             raise DamagedOutput(
                 f"{path}: the line {line[:60]!r}... is not a record ({err}). Remove that line and give the command "
                 "again: its task alone is done anew."

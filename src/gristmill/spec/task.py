@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from gristmill.spec.errors import GristmillError
 from gristmill.spec.sample import Json
 
-__all__ = ["LostSamples", "Role", "ShardInfo", "Task", "TaskRecord", "digest_of"]
+__all__ = ["RECORD_FORMAT", "LostSamples", "Role", "ShardInfo", "Task", "TaskRecord", "digest_of"]
 
 Role: TypeAlias = Literal["source", "part", "index", "spool", "fates", "shard", "sidecar", "verdict"]
 
@@ -74,6 +74,10 @@ class Task:
         object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
+RECORD_FORMAT = 1
+"""Raised when a record says something that earlier versions would misread."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:
     """What one task did. Exists means done; cannot be built unless its numbers add up.
@@ -86,6 +90,7 @@ class TaskRecord:
         facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image;
             ``most_media``, of a sample; ``repeated``, further copies; ``changes.WORD``, samples changed so.
         found: What a survey of an annotation file, or a census, found; None for other tasks.
+        format: Of the record itself; one without is of the first.
     """
 
     task_id: str
@@ -105,6 +110,7 @@ class TaskRecord:
     host: str = ""
     code_version: str = ""
     found: Json = None
+    format: int = RECORD_FORMAT
 
     def __post_init__(self) -> None:
         if self.samples_in != self.kept + sum(self.dropped.values()):

@@ -81,6 +81,7 @@ class Crawl(ShardStep):
     mirror_per_second: float = circumstance(1.0)
     breaker_hosts: int = circumstance(32)
     breaker_patience_s: float = circumstance(60.0)
+    breaker_name: str = circumstance("example.com")
     contact: str | None = circumstance(None)
     verify_tls: bool = circumstance(True)
     allow_private_addresses: bool = circumstance(False)
@@ -150,6 +151,7 @@ class Crawl(ShardStep):
             mirror_per_second=self.mirror_per_second,
             breaker_hosts=self.breaker_hosts,
             breaker_patience_s=self.breaker_patience_s,
+            breaker_name=self.breaker_name,
             contact=self.contact,
             max_body_bytes=self.max_body_bytes,
             respect_opt_out=self.respect_opt_out,
