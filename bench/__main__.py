@@ -12,7 +12,8 @@ from dataclasses import asdict
 from importlib import metadata
 
 from bench.corpus import corpus, describe
-from bench.figures import BENCHMARKS, QUICK, Figure, Options
+from bench.figure import Figure, Options
+from bench.figures import BENCHMARKS, QUICK
 from bench.paths import REPO, RESULTS, say
 
 PACKAGES_SAID = (

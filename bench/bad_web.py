@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from bench.bad_web_server import BAD
 from bench.contestants import Outcome, gristmill, race
-from bench.figures import Figure, Options
+from bench.figure import Figure, Options
 from bench.paths import LISTS, say
 
 PORT = 41_780

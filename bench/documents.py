@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.figures import Figure, Options
+from bench.figure import Figure, Options
 from bench.measure import Measurement, measured
 from bench.paths import LISTS, WORK, say
 from bench.server import HOSTS, HTTP_PORT, client_environment, serving

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from bench.figures import Figure, Options
+from bench.figure import Figure, Options
 from bench.measure import Measurement, measured
 from bench.paths import LISTS, SHIPPED_PHOTOS, WORK, say
 

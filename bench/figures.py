@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.bad_web import bad_web
 from bench.contestants import Contestant, Outcome, gristmill, img2dataset, limit_s, race, script
+from bench.documents import documents
+from bench.embedded import embedded
+from bench.figure import Figure, Options
 from bench.measure import Measurement
 from bench.paths import say
 from bench.server import Trust, client_environment, serving
+from bench.shuffle import shuffle as shuffled
 from bench.urls import Scheme, url_list
 
 SHORT_RUNS = 3  # of what takes seconds, and so is felt most by whatever else the machine does
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How much to measure. Counts are URLs, or files of FLAN-like sets."""
-
-    urls: int = 9_000
-    https_urls: int = 4_000
-    rounds: int = 1
-    growth_urls: tuple[int, ...] = (1_000, 9_000, 90_000)
-    script_urls: tuple[int, ...] = (3_000, 27_000)
-    flan_files: int = 40  # of 125,000 rows
-    flan_growth: tuple[int, ...] = (8, 40, 160)
-    flan_baseline_growth: tuple[int, ...] = (8, 16, 32)
-
-
-@dataclass(kw_only=True)
-class Figure:
-    """One line of the table; ``raw`` goes into the result file only."""
-
-    name: str
-    value: str
-    goal: str = ""
-    raw: dict[str, Any] = field(default_factory=dict)
 
 
 def crawl(files: Sequence[Path], options: Options) -> list[Figure]:
@@ -156,18 +137,6 @@ def codec(files: Sequence[Path], _options: Options) -> list[Figure]:
     ]
 
 
-def documents(files: Sequence[Path], options: Options) -> list[Figure]:
-    from bench.documents import documents as run
-
-    return run(files, options)
-
-
-def embedded(files: Sequence[Path], options: Options) -> list[Figure]:
-    from bench.embedded import embedded as run
-
-    return run(files, options)
-
-
 def flan(_files: Sequence[Path], options: Options) -> list[Figure]:
     """Sampling 13,000 rows of FLAN-like sets, against the published way, in turns; and memory as the set grows."""
     from bench.flan import CODECS, ROWS_A_FILE, SAMPLE, baseline, flan_set, ours
@@ -226,15 +195,7 @@ def _memory_said(cost: Measurement) -> str:
 
 
 def shuffle(_files: Sequence[Path], options: Options) -> list[Figure]:
-    from bench.shuffle import shuffle as run
-
-    return run(options.rounds)
-
-
-def bad_web(files: Sequence[Path], options: Options) -> list[Figure]:
-    from bench.bad_web import bad_web as run
-
-    return run(files, options)
+    return shuffled(options.rounds)
 
 
 BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {

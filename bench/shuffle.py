@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Figure
+from bench.figure import Figure
 from bench.measure import Measurement, measured
 from bench.paths import WORK, say
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gristmill.media import careful
-from gristmill.media.arrays import PixelsHWC
+from gristmill.media.arrays import PixelsHWC, as_pixels
 from gristmill.media.errors import Undecodable
 from gristmill.media.head import ImageHead
 from gristmill.spec.reasons import Reason
@@ -126,7 +126,7 @@ def _deep_png(body: bytes, alpha: str) -> PixelsHWC | None:
         return None
     pixels = cv2.convertScaleAbs(deep, alpha=1 / 257)
     if pixels.ndim == 2 or pixels.shape[2] == 1:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+        return as_pixels(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB))
     if pixels.shape[2] == 4 and alpha == "white":
         return careful.pixels(Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)), alpha)
     return np.ascontiguousarray(pixels[..., 2::-1])

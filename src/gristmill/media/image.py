@@ -9,7 +9,7 @@ import numpy as np
 import simplejpeg
 
 from gristmill.media import limits
-from gristmill.media.arrays import PixelsHWC
+from gristmill.media.arrays import PixelsHWC, as_pixels
 from gristmill.media.colour import is_srgb, to_srgb
 from gristmill.media.decode import decoded
 from gristmill.media.errors import Undecodable
@@ -151,7 +151,7 @@ def _upright(pixels: PixelsHWC, orientation: int) -> PixelsHWC:
     if orientation == 4:
         return pixels[::-1]
     if orientation in _TURNS:
-        return cv2.rotate(pixels, _TURNS[orientation])  # type: ignore[return-value]
+        return as_pixels(cv2.rotate(pixels, _TURNS[orientation]))
     return pixels
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gristmill.media.arrays import PixelsHWC
+from gristmill.media.arrays import PixelsHWC, as_pixels
 from gristmill.media.settings import ImageSettings, Quality
 
 __all__ = ["DECODE_FACTOR", "fit", "framed", "scaled"]
@@ -81,7 +81,7 @@ def scaled(pixels: PixelsHWC, size: tuple[int, int], quality: Quality) -> Pixels
 
 
 def _resized(pixels: PixelsHWC, size: tuple[int, int], interpolation: int) -> PixelsHWC:
-    return cv2.resize(pixels, size, interpolation=interpolation)  # type: ignore[return-value]
+    return as_pixels(cv2.resize(pixels, size, interpolation=interpolation))
 
 
 def _blurred(pixels: PixelsHWC, ratio: float, least_sigma: float) -> tuple[PixelsHWC, float]:
@@ -89,12 +89,12 @@ def _blurred(pixels: PixelsHWC, ratio: float, least_sigma: float) -> tuple[Pixel
     if ratio < _MADE_RATIO:
         side = (_MADE_SIGMA * ratio) ** 2 / 2
         kernel = np.array((side, 1 - 2 * side, side), np.float32)
-        return cv2.sepFilter2D(pixels, -1, kernel, kernel), _MADE_SIGMA * ratio  # type: ignore[return-value]
+        return as_pixels(cv2.sepFilter2D(pixels, -1, kernel, kernel)), _MADE_SIGMA * ratio
     taps, sigma_px = next(
         ((n, sigma_px) for n, sigma_px in _BLUR_SIGMA_PX.items() if sigma_px >= least_sigma * ratio),
         (9, _BLUR_SIGMA_PX[9]),
     )
-    return cv2.GaussianBlur(pixels, (taps, taps), 0), sigma_px  # type: ignore[return-value]
+    return as_pixels(cv2.GaussianBlur(pixels, (taps, taps), 0)), sigma_px
 
 
 def _strength(sigma: float) -> float:
@@ -107,4 +107,4 @@ def _strength(sigma: float) -> float:
 
 def _sharpened(pixels: PixelsHWC, strength: float) -> PixelsHWC:
     kernel = np.array((-strength, 1 + 2 * strength, -strength), np.float32)
-    return cv2.sepFilter2D(pixels, -1, kernel, kernel)  # type: ignore[return-value]
+    return as_pixels(cv2.sepFilter2D(pixels, -1, kernel, kernel))

@@ -69,7 +69,7 @@ class SpoolWriter:
             with open(self._fd, "rb", buffering=_CHUNK_BYTES, closefd=False) as stream:
                 self.entries, self._end = _whole_frames(stream, os.fstat(self._fd).st_size)
             os.ftruncate(self._fd, self._end)
-        except BaseException:
+        except BaseException:  # whatever it is, and raised on: nobody else will close the file
             os.close(self._fd)
             raise
 

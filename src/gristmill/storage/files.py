@@ -80,7 +80,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException:  # whatever it is: half a file is of no use; and it is raised on
         with suppress(OSError):
             temporary.unlink()
         raise

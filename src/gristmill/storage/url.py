@@ -172,14 +172,14 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         fp: IO[bytes],
         code: int,
         msg: str,
-        headers: Message,
+        headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
         """See :class:`urllib.request.HTTPRedirectHandler`."""
         scheme = urlsplit(newurl).scheme
         if not is_url(newurl) or (req.type == "https" and scheme != "https"):
             raise SourceError(f"{req.full_url} leads to {newurl}, which is not safe to follow.")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _opener() -> urllib.request.OpenerDirector:

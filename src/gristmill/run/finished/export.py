@@ -83,7 +83,7 @@ def or_nothing(out: Path) -> Iterator[None]:
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         yield
-    except BaseException:
+    except BaseException:  # an interruption too; and it is raised on
         with suppress(OSError):  # one of them holds something: it and those above it stay
             for folder in missing:
                 folder.rmdir()
