@@ -20,6 +20,7 @@ from gristmill.testing.hub import FakeHub
 from gristmill.testing.rows import write_coyo
 from gristmill.testing.web import FakeWeb
 
+SIDES = ("width", "height")
 QUICK = ("--allow-private-addresses", "--workers", "0", "--per-host", "16")
 
 
@@ -161,6 +162,10 @@ def test_coyo_from_the_hub_with_tasks(tmp_path: Path, web: FakeWeb) -> None:
     facts = json.loads(samples[0].parts["json"])
     assert facts["clip_sim"] > 0.6
     assert facts["upstream"]["id"] == int(samples[0].key)
+    told = [json.loads(sample.parts["json"]) for sample in samples]
+    sizes = [({f["upstream"][k] for k in SIDES}, {f[f"original_{k}"] for k in SIDES}) for f in told]
+    assert status["listed_sizes"] == len(sizes)
+    assert status["other_sizes"] == sum(listed != came for listed, came in sizes) > 0
     for name in ("README.md", "croissant.json", "dataset.json", "report.html"):
         assert (folder / name).stat().st_size > 500
 

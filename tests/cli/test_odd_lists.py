@@ -95,6 +95,15 @@ def test_reasons_that_are_none(tmp_path, web, reason, told):
     assert told in gristmill("retry", tmp_path, "--reason", reason, code=2).stderr
 
 
+def test_a_url_is_not_taken_for_a_folder_of_that_name(tmp_path, web):
+    (tmp_path / "urls.txt").write_text(web.url("/photo/1.jpg?w=160"))
+    for words in (("urls.txt", "--out", "s3://bucket/x"), ("s3://bucket/urls.txt", "--out", "x")):
+        assert "is a URL" in gristmill("crawl", *words, *QUICK, code=2, cwd=tmp_path).stderr
+    words = ("run", "gsm8k-screl", "--out", "x", "--source", "annotations=s3://bucket/x")
+    assert "Mount it, or copy it" in gristmill(*words, code=2, cwd=tmp_path).stderr
+    assert not list(tmp_path.rglob("*bucket*"))
+
+
 @pytest.mark.parametrize("words", [("--url-column", ""), ("--only", 2**63), ("--tasks", "\u00b2:3")])
 def test_words_that_mean_nothing(tmp_path, words):
     (tmp_path / "urls.txt").write_text("http://example.org/a.jpg")

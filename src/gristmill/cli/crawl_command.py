@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gristmill.cli.options import (
+    LocalPath,
     circumstances,
     default_workers,
     json_option,
@@ -47,8 +48,8 @@ def picture_options(function: Any) -> Any:
 
 
 @click.command("crawl")
-@click.argument("urls", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to.")
+@click.argument("urls", type=LocalPath())
+@click.option("--out", required=True, type=LocalPath(file_okay=False), help="Where to.")
 @click.option("--url-column", default="url", show_default=True, help="Holds the addresses.")
 @click.option("--caption-column", help="Becomes the .txt part.")
 @click.option("--hash-column", help="Checksum of the bytes that must come.")

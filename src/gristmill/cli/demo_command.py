@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import circumstances
+from gristmill.cli.options import LocalPath, circumstances
 from gristmill.spec.command import to_type
 
 
@@ -19,7 +19,7 @@ from gristmill.spec.command import to_type
     "--out",
     default="demo-output",
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False),
     help="Where to; emptied of an earlier demo first.",
 )
 @click.option(

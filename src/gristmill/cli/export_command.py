@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gristmill.cli.options import json_option
+from gristmill.cli.options import LocalPath, json_option
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import Incomplete, UsageError
 
@@ -24,9 +24,9 @@ FORMATS = ("vila", "vila-unsharded", "interleaved-parquet", "webdataset-index")
 
 
 @click.command("export")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
 @click.option("--to", "format_", type=click.Choice(FORMATS), required=True, help="Format.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write into.")
+@click.option("--out", type=LocalPath(), help="Folder to write into.")
 @click.option("--name", help="Of the one pickle of vila-unsharded, without .pkl.")
 @click.option(
     "--spread-images",

@@ -89,6 +89,8 @@ def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]
         "same_pictures": totals.census or {},
         "requests": int(facts["requests"]),
         "received_bytes": int(facts["bytes_in"]),
+        "listed_sizes": int(facts["listed_sizes"]),
+        "other_sizes": int(facts["other_sizes"]),
         "started_at": totals.started_at,
         "finished_at": totals.finished_at,
         "notes": totals.notes,
@@ -268,6 +270,9 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
         said.append(
             f"{size_text(facts['bytes_in'])} received in {count_text(int(facts['requests']), 'request')}"
         )
+    if facts["listed_sizes"]:
+        other, of = int(facts["other_sizes"]), int(facts["listed_sizes"])
+        said.append(f"{other:,} of {of:,} pictures kept are not of the size that upstream lists")
     if totals.started_at is not None and totals.finished_at is not None:
         span_s = totals.finished_at - totals.started_at
         what = "documents" if documents(totals, levels) else "addresses" if levels.asks else "samples"

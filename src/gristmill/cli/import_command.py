@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gristmill.cli.options import (
+    LocalPath,
     default_workers,
     json_option,
     pairs,
@@ -21,13 +22,13 @@ _FORMS = ("auto", "coyo", "mmc4", "vflan")
 
 
 @click.command("import")
-@click.argument("place", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("place", metavar="DIR", type=LocalPath())
 @click.option("--from", "format_", type=click.Choice(["vila"]), required=True, help="What lies in DIR.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where to.")
+@click.option("--out", required=True, type=LocalPath(), help="Where to.")
 @click.option("--form", type=click.Choice(_FORMS), help="Of the items; auto: each file's by its keys (auto).")
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Folder of pictures that items name by a path ending in .jpg. Without it such items are dropped.",
 )
 @click.option(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import default_workers, json_option, pairs, parse_span, recipe_loader
+from gristmill.cli.options import LocalPath, default_workers, json_option, pairs, parse_span, recipe_loader
 from gristmill.spec.errors import Busy, DriftError, Incomplete
 from gristmill.spec.recipe import Recipe
 
@@ -22,12 +22,12 @@ __all__ = ["command", "mix"]
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False),
     help="Where to; parts are looked for there.",
 )
 @click.option(
     "--parts",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=LocalPath(exists=True, file_okay=False),
     help="Where the parts are, if not in --out.",
 )
 @click.option(

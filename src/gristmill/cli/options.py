@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -18,6 +19,7 @@ from gristmill.spec.step import Step
 
 __all__ = [
     "MOST_ROWS",
+    "LocalPath",
     "circumstances",
     "circumstances_of",
     "default_workers",
@@ -36,6 +38,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_ROWS = 2**63 - 1
 """What a record and a table can count to."""
+
+
+class LocalPath(click.Path):
+    """A path on this machine. A URL would be taken for a folder of that name, and be made."""
+
+    def __init__(self, **kinds: bool) -> None:
+        super().__init__(path_type=Path, **kinds)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(value)):
+            self.fail(
+                f"{value} is a URL, and a path on this machine is expected. Mount it, or copy it.", param, ctx
+            )
+        return super().convert(value, param, ctx)
 
 
 def json_option(function: F) -> F:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import MOST_ROWS, json_option, pairs, recipe_loader, recipes_of
+from gristmill.cli.options import MOST_ROWS, LocalPath, json_option, pairs, recipe_loader, recipes_of
 
 
 @click.command("plan")
@@ -20,7 +20,7 @@ from gristmill.cli.options import MOST_ROWS, json_option, pairs, recipe_loader, 
 @click.option("--only", type=click.IntRange(1, MOST_ROWS), help="As for `gristmill run`.")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False),
     help="Also look at this disk, and what is done.",
 )
 @click.option("--offline", is_flag=True, help="Ask nobody: use the published figures.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from gristmill.cli.options import (
+    LocalPath,
     circumstances,
     json_option,
     manner_options,
@@ -23,7 +24,7 @@ from gristmill.spec.errors import UsageError
 
 @click.command("run")
 @click.argument("name")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to.")
+@click.option("--out", required=True, type=LocalPath(file_okay=False), help="Where to.")
 @click.option(
     "--source", "sources", multiple=True, metavar="KEY=PATH_OR_URL", help="A copy or mirror of a source."
 )

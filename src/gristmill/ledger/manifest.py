@@ -107,6 +107,8 @@ def _counts(levels: Funnel, totals: Totals, shards: list[ShardInfo]) -> dict[str
         "annotation_requests": totals.annotations[1],
         "requests": int(facts["requests"]),
         "received_bytes": int(facts["bytes_in"]),
+        "listed_sizes": int(facts["listed_sizes"]),
+        "other_sizes": int(facts["other_sizes"]),
     }
 
 

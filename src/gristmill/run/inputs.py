@@ -77,6 +77,11 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = N
         elif place is not None and is_url(place):
             hubs[source.key] = sources[source.key] = place
             found.append(_from_url(source, place))
+        elif place is not None and "://" in place and not Path(place).exists():
+            raise UsageError(
+                f"--source {source.key}={place}: a folder or a file on this machine is expected, or "
+                "hf://datasets/OWNER/NAME@REVISION. Mount it, or copy it."
+            )
         elif place is not None:
             sources[source.key] = place
             named = place != (replaced.get(source.beside, place) if source.beside else place)

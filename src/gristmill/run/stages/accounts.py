@@ -69,6 +69,7 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
             hosts[host] += 1
     work.hosts = Counter(dict(hosts.most_common(_HOSTS_RECORDED)))
     kept = [one.sample for one in tried if one.sample and not one.drop]
+    work.facts.update(_sizes(kept))
     positions = [part.partition(".")[0] for sample in kept for part in sample.media if "." in part]
     if positions:
         work.facts["most_media"] = 1 + max(int(at) for at in positions if at.isdecimal())
@@ -87,6 +88,17 @@ def _asked(fates: Sequence[Fate]) -> Iterable[Fate]:
         if of not in of_url or fate.tries > of_url[of].tries:
             of_url[of] = fate
     return of_url.values()
+
+
+def _sizes(samples: Sequence[Sample]) -> Counter[str]:
+    """How many pictures upstream lists a size of, and how many came in another; one that is turned is the same."""
+    sizes: Counter[str] = Counter()
+    for ref in (ref for sample in samples for ref in sample.media.values()):
+        listed = (ref.expected_width_px, ref.expected_height_px)
+        if all(isinstance(side, int) for side in listed) and ref.original_width_px is not None:
+            sizes["listed_sizes"] += 1
+            sizes["other_sizes"] += {*listed} != {ref.original_width_px, ref.original_height_px}
+    return sizes
 
 
 def _word(fate: Fate) -> str:
