@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_files_are_listed_in_the_order_of_their_names_with_checksums(hub):
         "data/part-00000.parquet",
         "data/part-00001.parquet",
     ]
-    assert [file.checked for file in found] == [False, True, True]
+    assert [len(file.digest) for file in found] == [40, 64, 64]  # git object, SHA-256
     for file in found:
         assert file.size_bytes == len(FILES[file.name])
     assert found[2].digest == hashlib.sha256(LARGE).hexdigest()
@@ -109,15 +110,14 @@ def test_a_file_that_was_cut_or_changed_since_is_fetched_anew(hub, tmp_path, nam
     path.write_bytes(body[: len(body) // 2])
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))  # the client believes in times
     assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == body
-    if file.checked:
-        path.write_bytes(bytes(len(body)))
-        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
-        assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == body
+    path.write_bytes(bytes(len(body)))
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == body
 
 
 @pytest.mark.parametrize("short_bytes", [1, 1000])
 def test_a_file_of_another_size_than_listed_is_refused(hub, tmp_path, short_bytes):
-    small = HubFile(name="README.md", size_bytes=10 - short_bytes, digest="", checked=False)
+    small = HubFile(name="README.md", size_bytes=10 - short_bytes, digest="")
     with pytest.raises(SourceError, match="damaged"):
         download(REPO, DEFAULT_REVISION, small, tmp_path)
 
@@ -165,7 +165,7 @@ def test_a_revision_that_is_gone(hub):
 
 
 def test_a_file_that_is_gone(hub, tmp_path):
-    file = HubFile(name="data/gone.parquet", size_bytes=1, digest="", checked=False)
+    file = HubFile(name="data/gone.parquet", size_bytes=1, digest="")
     with pytest.raises(SourceError, match="lacks a file that it listed"):
         download(REPO, DEFAULT_REVISION, file, tmp_path)
 
@@ -191,3 +191,14 @@ def test_a_branch_stands_for_a_commit(hub):
     assert commit_of(REPO, "main") == DEFAULT_REVISION
     with pytest.raises(SourceError, match="no revision gone"):
         commit_of(REPO, "gone")
+
+
+@pytest.mark.parametrize("name", ["README.md", "data/part-00000.parquet"])
+def test_a_file_of_another_content_than_listed_is_refused(hub, tmp_path, name):
+    (file,) = list_files(REPO, DEFAULT_REVISION, (name,))
+    wrong = replace(file, digest=file.digest[::-1])
+    with pytest.raises(SourceError, match="damaged"):
+        download(REPO, DEFAULT_REVISION, wrong, tmp_path)
+    assert not (tmp_path / name).exists()
+    unknown = replace(file, digest="of a mirror that states another")
+    assert download(REPO, DEFAULT_REVISION, unknown, tmp_path).read_bytes() == FILES[name]

@@ -7,6 +7,7 @@ call, so that a mirror can be named for one run.
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from gristmill.storage.files import sha256_file
 
 __all__ = ["HubFile", "commit_of", "download", "list_files", "read_range"]
 
+_SHA256_DIGITS, _GIT_DIGITS = 64, 40
+_CHUNK_BYTES = 1 << 20
 _RANGE_TRIES = 4
 _RANGE_WAIT_S = 1.0
 
@@ -30,13 +33,11 @@ class HubFile:
 
     Attributes:
         digest: SHA-256 of the content where the hub states it (large files), else the git blob id.
-        checked: True if ``digest`` is a SHA-256.
     """
 
     name: str
     size_bytes: int
     digest: str
-    checked: bool
 
 
 def _endpoint() -> str | None:
@@ -142,7 +143,6 @@ def list_files(repo: str, revision: str, patterns: Sequence[str], *, needed: boo
             name=entry.path,
             size_bytes=entry.size,
             digest=entry.lfs.sha256 if entry.lfs else entry.blob_id,
-            checked=entry.lfs is not None,
         )
         for entry in tree
         if isinstance(entry, RepoFile) and any(fnmatch.fnmatch(entry.path, p) for p in patterns)
@@ -172,7 +172,7 @@ def _check_name(repo: str, name: str) -> None:
 
 
 def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
-    """Fetch one file below ``folder``, resuming what an interrupted call left, and check its SHA-256.
+    """Fetch one file below ``folder``, resuming what an interrupted call left, and check its digest.
 
     A file that was fetched before and is no longer what the hub says is fetched anew.
 
@@ -195,7 +195,7 @@ def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
                     endpoint=_endpoint(),
                 )
             )
-        if path.stat().st_size == file.size_bytes and (not file.checked or sha256_file(path) == file.digest):
+        if path.stat().st_size == file.size_bytes and _digest_like(file.digest, path) == file.digest:
             break
         path.unlink()
     else:
@@ -204,6 +204,22 @@ def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
             "removed; give the same command again to fetch it anew."
         )
     return path
+
+
+def _digest_like(digest: str, path: Path) -> str:
+    """The digest of a file in the manner of another: SHA-256, or git's id of an object that holds it.
+
+    The id is the SHA-1 of ``blob``, a blank, the size, a zero byte, and the content (git-hash-object(1)).
+    """
+    if len(digest) == _SHA256_DIGITS:
+        return sha256_file(path)
+    if len(digest) != _GIT_DIGITS:
+        return digest  # a hub that states none of these: what came cannot be checked
+    found = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            found.update(chunk)
+    return found.hexdigest()
 
 
 def read_range(repo: str, revision: str, name: str, size_bytes: int, start: int, stop: int) -> bytes:

@@ -181,12 +181,7 @@ def _fetch(source: InputFile, place: str, folder: Path) -> Path:
     if is_url(place):
         return fetch(place, folder / source.name, sha256=source.digest, size_bytes=source.size_bytes or None)
     repo, _, revision = place.partition("@")
-    file = HubFile(
-        name=source.name,
-        size_bytes=source.size_bytes,
-        digest=source.digest,
-        checked=len(source.digest) == 64,
-    )
+    file = HubFile(name=source.name, size_bytes=source.size_bytes, digest=source.digest)
     return download(repo, revision, file, folder)
 
 
