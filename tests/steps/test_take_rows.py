@@ -1,5 +1,10 @@
 """Rows of a list as they come, each with a fate."""
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 
 import pyarrow as pa
@@ -10,6 +15,7 @@ from pyarrow import csv
 from gristmill.shards.rows import rows_of
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
+from gristmill.steps import spill
 from gristmill.steps.rows import TakeRows
 
 
@@ -36,6 +42,12 @@ class Box:
 
     def progress(self, done: int, total: int | None) -> None:
         pass
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+            assert not list(Path(folder).iterdir())
 
 
 def take(path, only=None, **settings) -> Box:
@@ -102,3 +114,15 @@ def test_a_list_is_cut_finely_but_not_into_crumbs(tmp_path, rows, size):
     csv.write_csv(table, tmp_path / "a.csv")
     assert take(tmp_path / "a.csv", parts=8).expected is None
     assert take(tmp_path / "a.csv", parts=8, unique="url").expected == (rows, size, 125)
+
+
+def test_repeats_join_the_first_of_them_also_where_digests_go_to_disk(tmp_path, monkeypatch):
+    rng = random.Random(4)
+    urls = [rng.choice([f"u{rng.randrange(3000)}", f"u{n}", None]) for n in range(12_000)]
+    pq.write_table(pa.table({"url": urls}), tmp_path / "a.parquet")
+    in_memory = take(tmp_path / "a.parquet", unique="url").kept
+    first: dict[object, int] = {}
+    wanted = sorted(range(len(urls)), key=lambda n: (first.setdefault(urls[n] or n, n), n))
+    assert [row for row, _ in in_memory] == wanted
+    monkeypatch.setattr(spill, "IN_MEMORY_BYTES", 20_000)
+    assert take(tmp_path / "a.parquet", unique="url").kept == in_memory

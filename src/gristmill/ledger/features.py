@@ -77,9 +77,14 @@ def features(folder: Path, shards: Sequence[str], most_media: int = 0) -> list[d
         most_media: Where media are named by position (``000.jpg``), one more than the highest position anywhere:
             a part that no sample looked at has is declared nevertheless.
     """
-    seen = [sample for path in evenly(shards, _SHARDS_LOOKED_AT) for sample in _first(folder / path)]
-    parts = dict.fromkeys(part for sample in seen for part in sample.parts) or {"jpg": None, "json": None}
-    records = [orjson.loads(sample.parts["json"]) for sample in seen if "json" in sample.parts]
+    parts: dict[str, None] = {}
+    records = []
+    for path in evenly(shards, _SHARDS_LOOKED_AT):
+        for sample in _first(folder / path):  # hundreds, whose media would be too much to hold
+            parts.update(dict.fromkeys(sample.parts))
+            if "json" in sample.parts:
+                records.append(orjson.loads(sample.parts["json"]))
+    parts = parts or {"jpg": None, "json": None}
     numbered = _numbered(parts, most_media)
     plain = [part for part in parts if part != "json" and not _NUMBERED.fullmatch(part)]
     found = [_field(part, _part_kind(part)) for part in [*numbered, *plain]]

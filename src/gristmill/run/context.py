@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
@@ -17,7 +19,7 @@ from gristmill.spec.sample import Json
 from gristmill.spec.task import Role, ShardInfo, Task
 from gristmill.storage.files import sha256_file
 
-__all__ = ["Context", "Progress", "Work", "file_info"]
+__all__ = ["Context", "Progress", "Work", "file_info", "scratch_folder"]
 
 R = TypeVar("R")
 _REPORT_EVERY_S = 0.25
@@ -150,3 +152,15 @@ def file_info(layout: Layout, path: Path, role: Role, samples: int, digest: str 
         size_bytes=path.stat().st_size,
         digest=digest or sha256_file(path),
     )
+
+
+@contextmanager
+def scratch_folder(layout: Layout, task: Task) -> Iterator[Path]:
+    """An empty folder of a task's own; gone at the end, and what an attempt that was killed left in it."""
+    folder = layout.scratch(task)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

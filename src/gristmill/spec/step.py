@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from threading import Event
@@ -111,6 +112,9 @@ class TableBox(Protocol):
 
     def progress(self, done: int, total: int | None) -> None:
         """Rows looked at so far."""
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """An empty folder until the block ends."""
 
 
 class TableStep(Step):

@@ -17,6 +17,7 @@ from gristmill.shards.rows import FORMATS, column_names, guess_format, read_rows
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableBox, TableStep
+from gristmill.steps.spill import PORTIONS, Spill
 
 __all__ = ["TakeRows"]
 
@@ -26,6 +27,7 @@ LEAST_PART_ROWS = 500
 LAST_PART_ROWS = 125
 _NONE: Int64s = np.empty(0, np.int64)
 _ROW = "__position"
+_DIGESTED = np.dtype([("digest", "<u8"), ("row", "<i8")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +71,10 @@ class TakeRows(TableStep):
         file_format = self.format or guess_format(table)
         check_columns(table, file_format, (*self.columns, *filter(None, [self.unique])))
         together = self.unique if box.only is None else None  # a small run takes the first rows as they are
-        later, first_rows, total = (
-            _later(table, file_format, together) if together else (None, _NONE, box.only)
-        )
+        later, first_rows, total = None, _NONE, box.only
+        if together:
+            with box.scratch() as scratch:
+                later, first_rows, total = _later(table, file_format, together, scratch)
         if file_format == "parquet":
             in_file = pq.read_metadata(table).num_rows
             total = in_file if total is None else min(total, in_file)
@@ -103,30 +106,42 @@ def _chosen(table: Path, file_format: str, box: TableBox) -> Iterator[tuple[Any,
         yield some, rows
 
 
-def _later(table: Path, file_format: str, column: str) -> tuple[pa.Table | None, Int64s, int]:
+def _later(table: Path, file_format: str, column: str, scratch: Path) -> tuple[pa.Table | None, Int64s, int]:
     """Rows that repeat an earlier row's value, for each the position of that earlier row; how many rows there are.
 
-    Holds 8 bytes for each row of the list, and the repeating rows themselves.
+    Memory holds the repeating rows themselves; digests of all rows are on disk where the list is long.
     """
-    positions, digests = [_NONE], [np.empty(0, np.uint64)]
+    spill, total = Spill(scratch, "digests", _DIGESTED), 0
     for batch in read_rows(table, format=file_format):
         where = batch.rows.to_numpy()
         values = (row.get(column) for row in rows_of(batch.table))
         hashes = b"".join(_digest(value, row) for value, row in zip(values, where, strict=True))
-        digests.append(np.frombuffer(hashes, np.uint64))
-        positions.append(where)
-    where = np.concatenate(positions)
-    _, first, inverse = np.unique(np.concatenate(digests), return_index=True, return_inverse=True)
-    first_of = first[inverse]
-    repeating = np.flatnonzero(first_of != np.arange(len(where)))
-    if not len(repeating):
-        return None, _NONE, len(where)
-    rows = where[repeating]
+        digested = np.empty(len(where), _DIGESTED)
+        digested["digest"], digested["row"] = np.frombuffer(hashes, np.uint64), where
+        spill.add(digested, digested["digest"] % np.uint64(PORTIONS))
+        total += len(where)
+    rows, first_rows = _repeats(spill)
+    if not len(rows):
+        return None, _NONE, total
     found = [
         batch.table.append_column(_ROW, batch.rows).filter(pa.array(np.isin(batch.rows.to_numpy(), rows)))
         for batch in read_rows(table, format=file_format)
     ]
-    return pa.concat_tables(found), where[first_of[repeating]], len(where)
+    return pa.concat_tables(found), first_rows, total
+
+
+def _repeats(spill: Spill) -> tuple[Int64s, Int64s]:
+    """Positions of rows that repeat an earlier one, ascending, and that of the earliest one for each."""
+    rows, first_rows = [_NONE], [_NONE]
+    for portion in spill.portions():  # rows in their order
+        _, first, inverse = np.unique(portion["digest"], return_index=True, return_inverse=True)
+        first_of = first[inverse]
+        repeating = np.flatnonzero(first_of != np.arange(len(portion)))
+        rows.append(portion["row"][repeating])
+        first_rows.append(portion["row"][first_of[repeating]])
+    found = np.concatenate(rows)
+    order = np.argsort(found)
+    return found[order], np.concatenate(first_rows)[order]
 
 
 def _digest(value: object, row: int) -> bytes:

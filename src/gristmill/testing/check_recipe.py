@@ -17,6 +17,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -75,6 +76,12 @@ class _Decisions:
 
     def progress(self, done: int, total: int | None) -> None:
         """Nobody watches."""
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for as long as it is needed."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
 
     def of(self, row: int) -> Json:
         """The place of a row that was kept, counted from 0, or why it was not."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from gristmill.run.context import Context, Work, file_info
+from gristmill.run.context import Context, Work, file_info, scratch_folder
 from gristmill.run.pipeline import Stages
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.task import ShardInfo, Task
@@ -26,14 +25,10 @@ def run_census(stages: Stages, task: Task, context: Context, work: Work) -> None
     step, layout = stages.census, context.layout
     if step is None:
         raise RecipeError("there is no step that counts")
-    scratch, path = layout.scratch(task), layout.verdict(task)
-    shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
-    scratch.mkdir(parents=True)
+    path = layout.verdict(task)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with scratch_folder(layout, task) as scratch:
         verdict, work.found = step.tally(lambda: _fates(task.inputs, step.columns, task, context), scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     with whole_file(path) as stream:
         pq.write_table(verdict, stream, compression="zstd")
     work.outputs.append(file_info(layout, path, "verdict", verdict.num_rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.begun import InputFile
 from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
-from gristmill.run.context import Context, Work, file_info
+from gristmill.run.context import Context, Work, file_info, scratch_folder
 from gristmill.run.layout import Layout
 from gristmill.run.stages.tables import InputTable, fetch_input
 from gristmill.shards.far_texts import FAR_COLUMN
@@ -120,6 +121,10 @@ class PartBox:
         """See :class:`gristmill.spec.step.TableBox`."""
         self._context.check_stop()
         self._context.report(self._task, done, total, {}, 0)
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """See :class:`gristmill.spec.step.TableBox`."""
+        return scratch_folder(self._context.layout, self._task)
 
     def finish(self) -> None:
         """Write what is left, and the fates."""
