@@ -23,15 +23,6 @@ from gristmill.run.pipeline import (
     Stages,
     stages_of,
 )
-from gristmill.run.stages.census import run_census
-from gristmill.run.stages.gather import run_gather
-from gristmill.run.stages.keys import run_keys
-from gristmill.run.stages.pack import run_pack
-from gristmill.run.stages.rows import run_rows
-from gristmill.run.stages.samples import run_samples
-from gristmill.run.stages.scatter import run_scatter
-from gristmill.run.stages.sift import run_sift
-from gristmill.run.stages.survey import run_survey
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
@@ -75,16 +66,74 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
 
 _Doing = Callable[[Recipe, Stages, Task, Context, Work], None]
 
+
+# Each stage's code is loaded with its first task: many a run has few stages, and the driver does none.
+
+
+def _survey(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.survey import run_survey
+
+    run_survey(_need(stages.table), task, context, work)
+
+
+def _rows(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.rows import run_rows
+
+    run_rows(_need(stages.table), task, context, work)
+
+
+def _samples(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.samples import run_samples
+
+    run_samples(stages.samples, recipe, task, context, work)
+
+
+def _census(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.census import run_census
+
+    run_census(stages, task, context, work)
+
+
+def _sift(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.sift import run_sift
+
+    run_sift(stages, task, context, work)
+
+
+def _scatter(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.scatter import run_scatter
+
+    run_scatter(_need(stages.exchange), task, context, work)
+
+
+def _keys(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.keys import run_keys
+
+    run_keys(task, context)
+
+
+def _gather(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.gather import run_gather
+
+    run_gather(task, context, work)
+
+
+def _pack(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.pack import run_pack
+
+    run_pack(_need(stages.packer), task, context, work)
+
+
 _DOING: Mapping[str, _Doing] = {
-    SURVEY: lambda recipe, stages, *rest: run_survey(_need(stages.table), *rest),
-    ROWS: lambda recipe, stages, *rest: run_rows(_need(stages.table), *rest),
-    SAMPLES: lambda recipe, stages, *rest: run_samples(stages.samples, recipe, *rest),
-    CENSUS: lambda recipe, stages, *rest: run_census(stages, *rest),
-    SIFT: lambda recipe, stages, *rest: run_sift(stages, *rest),
-    SCATTER: lambda recipe, stages, *rest: run_scatter(_need(stages.exchange), *rest),
-    KEYS: lambda recipe, stages, task, context, work: run_keys(task, context),
-    GATHER: lambda recipe, stages, *rest: run_gather(*rest),
-    PACK: lambda recipe, stages, *rest: run_pack(_need(stages.packer), *rest),
+    SURVEY: _survey,
+    ROWS: _rows,
+    SAMPLES: _samples,
+    CENSUS: _census,
+    SIFT: _sift,
+    SCATTER: _scatter,
+    KEYS: _keys,
+    GATHER: _gather,
+    PACK: _pack,
 }
 """What does a task, by its stage."""
 
