@@ -40,7 +40,7 @@ UNDOCUMENTED = {
     "respect_opt_out": "Leave pictures alone whose `X-Robots-Tag` header says noai, noimageai, noml, noindex, "
     "noimageindex or none, or whose other headers, or the files asked for, reserve them (`TDM-Reservation: 1`, "
     "`Content-Usage: train-ai=n`, "
-    "`tdmrep`, `ai_txt`).",
+    "such lines of `robots`, `tdmrep`, `ai_txt`).",
     "codec_deadline_s": "Seconds after which a decoder is killed and its picture given up.",
 }
 """Settings whose field has no sentence of its own in the code."""

@@ -199,3 +199,43 @@ def test_a_long_robots_txt_does_not_hold_up_the_loop() -> None:
     assert run(asked(text(rules), ["/" + "a" * 2000]))[0] == [None]
     assert time.monotonic() - began_s < 5
     assert BODY
+
+
+OUT = Reason.OPTED_OUT
+USAGE = (
+    "User-agent: *\nAllow: /\nDisallow: /never/\nContent-Usage: train-ai=n\nContent-Usage: /no/ train-ai=y\n"
+)
+USAGE_FORMS = [
+    ("of all but a folder", USAGE, [OUT, OK]),
+    ("a folder", "User-agent: *\nContent-Usage: /no/ train-ai=n, search=y\n", [OK, OUT]),
+    ("star and end", "User-agent: *\ncontent-usage:\t*.jpg$\ttrain-genai=n # words\n", [OUT, OUT]),
+    ("yes", "User-agent: *\nContent-Usage: train-ai=y\n", [OK, OK]),
+    ("other uses", "User-agent: *\nContent-Usage: search=n\n", [OK, OK]),
+    ("any of equals", "User-agent: *\nContent-Usage: /no train-ai=y\nContent-Usage: /no ai=n\n", [OK, OUT]),
+    ("disallowed first", f"{USAGE}Disallow: /yes\n", [R, OK]),
+    (
+        "us by name",
+        f"User-agent: *\nDisallow:\n\nUser-agent: a\nUser-agent: Gristmill\n{USAGE[14:]}",
+        [OUT, OK],
+    ),
+    ("others by name", f"User-agent: other\n{USAGE[14:]}", [OK, OK]),
+    ("before any agent", f"{USAGE[14:]}", [OK, OK]),
+    ("no value", "User-agent: *\nContent-Usage\nContent-Usage:\nContent-Usage: /no/\n", [OK, OK]),
+]
+
+
+@pytest.mark.parametrize("obeyed", [True, False])
+@pytest.mark.parametrize(("name", "body", "wanted"), USAGE_FORMS, ids=[form[0] for form in USAGE_FORMS])
+def test_content_usage_in_robots_txt_is_an_opt_out(name, body, wanted, obeyed):
+    settings = replace(OBEYING, respect_opt_out=obeyed)
+    found, _, sink = run(asked(text(body), ["/yes/x.jpg", "/no/x.jpg"], settings))
+    assert found == [reason if obeyed or reason is R else OK for reason in wanted]
+    for number, reason in enumerate(wanted):
+        seen = sink.answers[number].opt_out or ""
+        assert ("robots.txt: " in str(seen)) == (reason is OUT)
+
+
+def test_content_usage_is_off_with_robots_txt():
+    found, server, _ = run(asked(text(USAGE), ["/yes/x.jpg"], QUICK))
+    assert found == [OK]
+    assert server.visits["/robots.txt"] == 0

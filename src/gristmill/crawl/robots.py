@@ -10,6 +10,7 @@ from protego import Protego
 from gristmill.crawl.guard import Target
 from gristmill.crawl.policy import PolicyFile, Ruling
 from gristmill.crawl.settings import AGENT
+from gristmill.crawl.usage import UsageLine, usage_lines, usage_of
 from gristmill.spec.reasons import Reason
 
 __all__ = ["AI_TXT", "ROBOTS"]
@@ -23,7 +24,8 @@ _FILE_TYPE = re.compile(
 class _Robots:
     """Rules for user agents, the longest match first."""
 
-    def __init__(self, text: str, disallowed: Ruling) -> None:
+    def __init__(self, text: str, disallowed: Ruling, usage: tuple[UsageLine, ...] = ()) -> None:
+        self._usage = usage
         self._parser = Protego.parse(text)
         self._disallowed = disallowed
         delay_s = self._parser.crawl_delay(AGENT)
@@ -34,11 +36,17 @@ class _Robots:
         return self._delay_s
 
     def ruling(self, target: Target) -> Ruling:
-        return _MAY if self._parser.can_fetch(target.text, AGENT) else self._disallowed
+        if not self._parser.can_fetch(target.text, AGENT):
+            return self._disallowed
+        if not (reserved := usage_of(self._usage, target.path)):
+            return _MAY
+        words = ", ".join(reserved)
+        return Ruling(Reason.OPTED_OUT, f"robots.txt reserves it: {words}", f"robots.txt: {words}")
 
 
 def _robots(body: bytes) -> _Robots:
-    return _Robots(_text(body), Ruling(Reason.ROBOTS, "disallowed by robots.txt"))
+    text = _text(body)
+    return _Robots(text, Ruling(Reason.ROBOTS, "disallowed by robots.txt"), usage_lines(text, AGENT))
 
 
 def _ai_txt(body: bytes) -> _Robots:

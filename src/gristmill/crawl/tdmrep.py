@@ -8,12 +8,11 @@ at the end for the end of the URL. A server that fails to give the file does not
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote_to_bytes
 
 from gristmill.crawl.guard import Target
+from gristmill.crawl.patterns import Pattern, comparable
 from gristmill.crawl.policy import READ_BYTES, PolicyFile, Ruling
 from gristmill.spec.reasons import Reason
 
@@ -21,13 +20,10 @@ __all__ = ["TDMREP"]
 
 _SILENT = Ruling()
 _DAMAGED = Ruling(seen="tdmrep.json: damaged")
-_KEPT_ESCAPE = re.compile(r"%(2[Ff]|25)")
 
 
 class _Rule(NamedTuple):
-    parts: tuple[str, ...]
-    """The location, cut at its stars."""
-    to_end: bool
+    location: Pattern
     ruling: Ruling
 
 
@@ -41,9 +37,9 @@ class _TdmRep:
         self._otherwise = otherwise
 
     def ruling(self, target: Target) -> Ruling:
-        path = _comparable(target.path)
+        path = comparable(target.path)
         for rule in self._rules:
-            if _matches(rule, path):
+            if rule.location.matches(path):
                 return rule.ruling
         return self._otherwise
 
@@ -76,31 +72,7 @@ def _rule(entry: Any) -> _Rule | None:
             f", see {policy}" if isinstance(policy, str) else ""
         )
         ruling = Ruling(Reason.OPTED_OUT, words, "tdmrep.json: tdm-reservation=1")
-    pattern = location.removesuffix("$")
-    return _Rule(tuple(map(_comparable, pattern.split("*"))), pattern != location, ruling)
-
-
-def _matches(rule: _Rule, path: str) -> bool:
-    """Whether a rule holds for a path; in time proportional to both, whatever the pattern."""
-    first, *middle = rule.parts
-    if not path.startswith(first):
-        return False
-    if not middle:
-        return not rule.to_end or path == first
-    last = middle.pop()
-    at = len(first)
-    for part in middle:
-        at = path.find(part, at)
-        if at < 0:
-            return False
-        at += len(part)
-    return path.endswith(last, at) if rule.to_end else path.find(last, at) >= 0
-
-
-def _comparable(text: str) -> str:
-    """One spelling for all ways to percent-encode a path or a part of one; ``%2F`` stays other than ``/``."""
-    kept = _KEPT_ESCAPE.sub(lambda escape: "%25" + escape[1].upper(), text)
-    return quote(unquote_to_bytes(kept.encode("utf-8", "surrogatepass")), safe="/%")
+    return _Rule(Pattern(location), ruling)
 
 
 TDMREP = PolicyFile("tdmrep.json", "/.well-known/tdmrep.json", _read, failure_forbids=False)
