@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typed import gristmill
 
+from gristmill.steps.crawl import Crawl
 from gristmill.testing.web import FakeWeb
 
 QUICK = ("--allow-private-addresses", "--workers", "0")
@@ -102,6 +104,20 @@ def test_a_url_is_not_taken_for_a_folder_of_that_name(tmp_path, web):
     words = ("run", "gsm8k-screl", "--out", "x", "--source", "annotations=s3://bucket/x")
     assert "Mount it, or copy it" in gristmill(*words, code=2, cwd=tmp_path).stderr
     assert not list(tmp_path.rglob("*bucket*"))
+
+
+def test_a_folder_of_another_version_is_left_as_it_is(tmp_path, web, monkeypatch):
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    urls.write_text("\n".join(web.url(path) for path in ("/photo/1.jpg?w=160", "/fault/404/1")))
+    gristmill("crawl", urls, "--out", out, *QUICK)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    monkeypatch.setattr(Crawl, "revision", Crawl.revision + 1)
+    retry = ("retry", out, "--reason", "http_404", "--workers", "0")
+    for words in (("crawl", urls, "--out", out, *QUICK), retry, ("clean", out), ("clean", out, "--dry-run")):
+        told = gristmill(*words, code=2).stderr
+        assert re.search(r"crawl\.revision +was \d+ +is \d+\n.*another version of Gristmill", told)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    gristmill("verify", out)
 
 
 @pytest.mark.parametrize("words", [("--url-column", ""), ("--only", 2**63), ("--tasks", "\u00b2:3")])

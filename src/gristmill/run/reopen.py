@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gristmill.ledger.begun import Begun
@@ -116,6 +116,11 @@ def add_round(opened: Opened, schedule: TaskQueue, reasons: tuple[str, ...]) -> 
 
 
 def schedule_of(opened: Opened, recipe: Recipe) -> TaskQueue:
-    """What is done and to be done in a dataset's folder."""
+    """What is done and to be done in a dataset's folder.
+
+    Raises:
+        DriftError: The recipe is not the one that it was begun with, so that nothing in it would be found again.
+    """
+    opened.begun.check(replace(opened.begun, identity=recipe.identity()), opened.folder)
     span = range(len(opened.begun.inputs))
     return schedule_for(stages_of(recipe), opened.begun, opened.ledger, Layout(opened.folder), span=span)

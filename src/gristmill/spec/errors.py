@@ -86,9 +86,12 @@ class DriftError(UsageError):
     def __str__(self) -> str:
         width = max((len(field) for field, _, _ in self.differences), default=0)
         lines = "\n".join(f"  {field:<{width}}  was {was}   is {now}" for field, was, now in self.differences)
+        back = "Put the value back to continue it"
+        if any(field == "version" or field.endswith(".revision") for field, _, _ in self.differences):
+            back = "It was begun with another version of Gristmill, or of the recipe: continue it with that"
         return (
             f"{self.name} in {self.where} was begun otherwise, and will not be mixed:\n{lines}\n"
-            f"Put the value back to continue it, or choose another folder with --out to build the new one.{self.hint}"
+            f"{back}, or choose another folder with --out to build the new one.{self.hint}"
         )
 
 
