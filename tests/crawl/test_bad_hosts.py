@@ -313,3 +313,19 @@ def test_silence_while_our_own_network_is_down_is_forgiven(monkeypatch) -> None:
         assert sink.reasons == {None: 81}
 
     run(main())
+
+
+def test_a_host_is_given_up_as_soon_as_its_requests_have_waited_long_enough_together() -> None:
+    async def main() -> None:
+        settings = replace(SOON, stall_s=1.0, host_stalls=2)
+        sink = Sink()
+        async with serving(otherwise=silent) as server, Crawler(settings) as crawler:
+            first = asyncio.create_task(crawler.crawl([(0, server.url("/0"))], sink))
+            await asyncio.sleep(0.6)
+            await crawler.crawl([(1, server.url("/1"))], sink)
+            await first
+        # one second, and half a second of the other; then half a second of both together, at about 1.3 s
+        assert "when the host was given up" in sink.answers[1].detail
+        assert sink.answers[1].elapsed_s < 0.95
+
+    run(main())

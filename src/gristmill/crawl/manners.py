@@ -125,13 +125,19 @@ class Manners:
         host.failures += 1
         host.vain_s += vain_s if reason in _TIMED_OUT else 0.0
         host.silent = not host.answered
+        host.failed_because = reason, detail
         if host.closed_until_s > now_s:
             return False
         if host.failures > 1 and reason not in _TIMED_OUT:  # those have taken long enough
             self._pause(host, now_s)
+        return self.reconsider(host, now_s, others_vain_s)
+
+    def reconsider(self, host: Host[Any], now_s: float, others_vain_s: float | None) -> bool:
+        """Give a host up that has failed before, if it is time; arguments and return value as of :meth:`failed`."""
         words = self._hopeless(host, now_s, others_vain_s)
-        if words is None:
+        if words is None or host.failed_because is None:
             return False
+        reason, detail = host.failed_because
         until_s = now_s + self._settings.host_memory_s
         self._give_up(host, until_s, reason, f"not asked: the host {words} ({detail})")
         # one more failure is enough when it is tried again
@@ -145,12 +151,13 @@ class Manners:
             host.limit = 1.0
         pause_s = min(LONGEST_PAUSE_S, settings.backoff_s * 2.0 ** min(host.failures - 2, 16))
         decided_s = host.failing_since_s + settings.host_patience_s  # not later than when it may be given up
-        if host.failures >= settings.host_failures > 0 and not host.answered and decided_s > now_s:
-            pause_s = min(pause_s, decided_s - now_s)
+        if host.failures >= settings.host_failures > 0 and not host.answered:
+            left_s = decided_s - now_s
+            pause_s = left_s if 0 < left_s < 1.5 * pause_s else pause_s
         host.paused_until_s = max(host.paused_until_s, now_s + pause_s)
 
     def _hopeless(self, host: Host[Any], now_s: float, others_vain_s: float | None) -> str | None:
-        """Why a host that has just failed is to be given up, if it is."""
+        """Why a host is to be given up, if it is."""
         settings = self._settings
         if settings.host_failures == 0 or others_vain_s is None:
             return None

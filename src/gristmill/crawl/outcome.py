@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from gristmill.crawl.answer import Answer
 from gristmill.crawl.client import Exchange
@@ -104,6 +105,17 @@ class Outcomes:
         )
         if given_up:
             self._watch.cut(host.key)
+        elif exchange.vain_s and host.silent:
+            self._watch.doubt(host.key, partial(self._reconsider, host))
+
+    def _reconsider(self, host: Host[Item], waiting_s: float | None) -> bool:
+        """Give a host up once its requests have waited long enough; False if that is still to be decided."""
+        if not host.silent or host.closed_until_s > self._clock():
+            return True
+        given_up = self._manners.reconsider(host, self._clock(), waiting_s)
+        if given_up:
+            self._watch.cut(host.key)
+        return given_up
 
     def _follow(self, item: Item, location: str, left_s: float) -> None:
         """Queue a redirect's target at its own host, ahead of what has not begun yet."""

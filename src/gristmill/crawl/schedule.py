@@ -23,6 +23,7 @@ class Host(Generic[T]):
         "answered",
         "closed_because",
         "closed_until_s",
+        "failed_because",
         "failing_since_s",
         "failures",
         "gap_s",
@@ -57,6 +58,7 @@ class Host(Generic[T]):
         self.gap_s = 0.0  # least time from one request's start to the next one's
         self.failures = 0  # in a row, without any answer
         self.failing_since_s = 0.0
+        self.failed_because: tuple[Reason, str] | None = None  # the last of them
         self.answered = False
         self.silent = False  # it has kept us waiting or failed, and has answered nothing yet
         self.vain_s = (

@@ -118,6 +118,7 @@ class Watch:
         self._settings = settings
         self._loop = loop
         self._attempts: dict[Attempt, None] = {}
+        self._doubts: dict[str, Callable[[float | None], bool]] = {}
         self._least_bytes_s = settings.min_rate_bytes_s
         self._by_host: dict[str, dict[Attempt, None]] = {}
         shortest_s = min(settings.total_s, settings.stall_s, settings.min_rate_window_s)
@@ -178,6 +179,15 @@ class Watch:
             total_s += vain_s
         return total_s
 
+    def doubt(self, host: str, decide: Callable[[float | None], bool]) -> None:
+        """Ask at each sweep whether a host is to be given up, as long as requests to it are under way.
+
+        Args:
+            host: Its name.
+            decide: Given what :meth:`waiting` says; returns whether there is nothing more to decide.
+        """
+        self._doubts[host] = decide
+
     def cut(self, host: str) -> None:
         """End a host's requests that wait in vain: it is given up."""
         for attempt in self._by_host.get(host, ()):
@@ -215,6 +225,9 @@ class Watch:
                     attempt.task.cancel()
                 elif not attempt.slow and self._holds_up(attempt, now_s):
                     attempt.slow = attempt.give_way()
+        for host, decide in list(self._doubts.items()):
+            if host not in self._by_host or decide(self.waiting(host)):
+                del self._doubts[host]
         self._timer = self._loop.call_later(self._tick_s, self._sweep) if self._attempts else None
 
     def _holds_up(self, attempt: Attempt, now_s: float) -> bool:
