@@ -94,6 +94,16 @@ def test_a_lost_shard_is_made_again_also_after_clean(tmp_path: Path, web: FakeWe
         (out / "shards" / "00001.tar").unlink()
         gristmill(*words)
         assert tree(out / "shards") == before
+    # neither is there any more, the shard nor the pictures that it was made of
+    spool = next((out / ".gristmill" / "crawled").glob("*.spool"))
+    spool.write_bytes(spool.read_bytes().replace(b"\xff\xd9", b"\xff\xd8"))
+    (out / "shards" / "00001.tar").unlink()
+    told = gristmill(*words, code=1).stderr
+    assert f"{spool}: " in told
+    assert "Remove that file and give the run's command again" in told
+    spool.unlink()
+    gristmill(*words)
+    assert tree(out / "shards") == before
 
 
 @pytest.mark.parametrize("killed", [False, True])

@@ -25,6 +25,7 @@ from gristmill.spec.errors import DamagedOutput
 __all__ = ["SpoolEntry", "SpoolReader", "SpoolWriter", "read_spool"]
 
 _MAGIC = b"GSP1"
+_WAY_ON = "Remove that file and give the run's command again: what lies in it is asked for anew."
 _LENGTHS = struct.Struct("<4sIQI")
 _CRC = struct.Struct("<I")
 _HEAD_BYTES = _LENGTHS.size + _CRC.size
@@ -137,12 +138,16 @@ class SpoolReader:
         while left:
             part = os.pread(self._fd, left, at)
             if not part:
-                raise DamagedOutput(f"{self.path}: ends {left} bytes short of the medium at byte {offset}.")
+                raise DamagedOutput(
+                    f"{self.path}: ends {left} bytes short of the medium at byte {offset}. {_WAY_ON}"
+                )
             parts.append(part)
             at, left = at + len(part), left - len(part)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         if crc32 is not None and zlib.crc32(body) != crc32:
-            raise DamagedOutput(f"{self.path}: the medium at byte {offset} is not what was written.")
+            raise DamagedOutput(
+                f"{self.path}: the medium at byte {offset} is not what was written. {_WAY_ON}"
+            )
         return body
 
     def fileno(self) -> int:
@@ -183,7 +188,7 @@ def read_spool(path: Path, *, finished: bool = True, check_bodies: bool = True) 
             yield entry
             end = entry.offset + entry.size
     if finished and end != size:
-        raise DamagedOutput(f"{path}: damaged from byte {end} of {size} on.")
+        raise DamagedOutput(f"{path}: damaged from byte {end} of {size} on. {_WAY_ON}")
 
 
 def _whole_frames(stream: BinaryIO, size: int) -> tuple[list[SpoolEntry], int]:
