@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 
 from gristmill.ledger.begun import InputFile
 from gristmill.run.context import Context, Work
+from gristmill.run.indexes import lines_of
+from gristmill.run.stages import samples
+from gristmill.run.stages.accounts import Tried
 from gristmill.run.stages.pack import _bounds
 from gristmill.run.stages.rows import ROW_COLUMN, PartBox, _tapering
-from gristmill.run.stages.samples import INDEX_SCHEMA
+from gristmill.run.stages.samples import INDEX_SCHEMA, _index_table, content_digest
+from gristmill.shards.spool import SpoolEntry
 from gristmill.spec.barrier import Slice
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Drop, MediaRef, Sample
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.steps.rows import TakeRows
 
@@ -142,3 +147,25 @@ def test_rows_of_one_url_go_to_one_part_and_all_others_keep_their_order(
     assert rows == sorted(rows, key=lambda row: (first.get(urls[row], row), row))
     largest = max([1, *(urls.count(url) for url in first)])
     assert all(len(part) < part_rows + largest for part in parts)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 50])
+def test_an_index_is_made_and_read_some_lines_at_a_time_and_is_the_same(monkeypatch, count):
+    tried, entries = [], {}
+    for n in range(count):
+        sample = Sample(key=f"{n:09d}", media={"jpg": MediaRef(url=f"http://a.test/{n}")})
+        drop = Drop(reason=Reason.HTTP_404) if n % 5 == 2 else None
+        tried.append(Tried(n, 2 * n, sample, drop))
+        entries[2 * n, "jpg"] = SpoolEntry(b"", 100 * n, n, n)
+    whole = _index_table(tried, entries)
+    assert whole.num_rows == count
+    assert [line["reason"] for line in lines_of(whole)] == [t.drop and str(t.drop.reason) for t in tried]
+    digest = content_digest(whole)
+    monkeypatch.setattr(samples, "_LINES_AT_ONCE", 3)
+    pieces = _index_table(tried, entries)
+    assert pieces.equals(whole)
+    assert all(column.num_chunks <= 1 for column in pieces.columns)  # what is written does not depend on them
+    assert content_digest(pieces) == digest
+    monkeypatch.setattr("gristmill.run.indexes._LINES_AT_ONCE", 4)
+    assert list(lines_of(pieces)) == whole.to_pylist()
+    assert content_digest(pieces) == digest

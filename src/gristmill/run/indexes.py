@@ -17,7 +17,7 @@ from gristmill.spec.barrier import Attempt
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
 
-__all__ = ["attempt_of", "index_at", "kept_attempts", "sizes_of", "spool_of"]
+__all__ = ["attempt_of", "index_at", "kept_attempts", "lines_of", "sizes_of", "spool_of"]
 
 _LINES_AT_ONCE = 256
 
@@ -39,9 +39,14 @@ def kept_attempts(index: Path, positions: Any) -> Iterator[Attempt]:
     table = index_at(index)
     table = table.filter(pa.compute.is_null(table["reason"])).take(pa.array(positions))
     with SpoolReader(spool_of(index)) as spool:
-        for batch in table.to_batches(max_chunksize=_LINES_AT_ONCE):
-            for line in batch.to_pylist():
-                yield attempt_of(line, spool)
+        for line in lines_of(table):
+            yield attempt_of(line, spool)
+
+
+def lines_of(table: Any) -> Iterator[dict[str, Any]]:
+    """The lines of an index; few are Python objects at once, which take several times the memory of the table."""
+    for batch in table.to_batches(max_chunksize=_LINES_AT_ONCE):
+        yield from batch.to_pylist()
 
 
 def spool_of(index: Path) -> Path:

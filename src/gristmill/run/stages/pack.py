@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from gristmill.run.context import Context, Work, file_info
-from gristmill.run.indexes import attempt_of, index_at, spool_of
+from gristmill.run.indexes import attempt_of, index_at, lines_of, spool_of
 from gristmill.shards.spool import SpoolReader
 from gristmill.spec.barrier import Attempt, Barrier, Slice
 from gristmill.spec.errors import DamagedOutput
@@ -47,7 +47,7 @@ class ShardBox:
         table = index_at(path)
         start, stop = _bounds(table, piece)
         with SpoolReader(spool_of(path)) as spool:
-            for line in table.slice(start, stop - start).to_pylist():
+            for line in lines_of(table.slice(start, stop - start)):
                 self._context.check_stop()
                 yield attempt_of(line, spool)
                 self._done += 1

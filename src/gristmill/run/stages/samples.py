@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
 from gristmill.run.context import Context, Work, file_info
+from gristmill.run.indexes import lines_of
 from gristmill.run.isolate import Suspects, row_of
 from gristmill.run.stages.accounts import Tried, account, fates_in_order
 from gristmill.run.stages.earlier import Fates, fate_of, known_before, take_over
@@ -39,6 +40,7 @@ R = TypeVar("R")
 _ROW_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What Python raises where a row has another shape than ``parse`` reckons with."""
 _FAULT = "parse raised "
+_LINES_AT_ONCE = 512
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -270,32 +272,36 @@ class MediaBox:
 
 
 def _index_table(tried: Sequence[Tried], entries: Mapping[tuple[int, str], SpoolEntry]) -> pa.Table:
-    lines = []
-    for one in tried:
-        body = encode_sample(one.sample) if one.sample else None
-        media: list[dict[str, Any]] = []
-        if one.sample and not one.drop:
-            for name in one.sample.media:
-                entry = entries[one.row, name]
-                media.append({"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32})
-        lines.append(
-            {
-                "position": one.position,
-                "row": one.row,
-                "key": one.sample.key if one.sample else None,
-                "reason": str(one.drop.reason) if one.drop else None,
-                "sample": body,
-                "size_bytes": sum(medium["size"] for medium in media) + len(body or b""),
-                "media": media,
-            }
-        )
-    return pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
+    """The index, made some lines at a time: as Python objects they take several times its memory."""
+    batches = []
+    for start in range(0, len(tried), _LINES_AT_ONCE):
+        lines = [_index_line(one, entries) for one in tried[start : start + _LINES_AT_ONCE]]
+        batches.append(pa.RecordBatch.from_pylist(lines, schema=INDEX_SCHEMA))
+    return pa.Table.from_batches(batches, INDEX_SCHEMA).combine_chunks()
+
+
+def _index_line(one: Tried, entries: Mapping[tuple[int, str], SpoolEntry]) -> dict[str, Any]:
+    body = encode_sample(one.sample) if one.sample else None
+    media: list[dict[str, Any]] = []
+    if one.sample and not one.drop:
+        for name in one.sample.media:
+            entry = entries[one.row, name]
+            media.append({"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32})
+    return {
+        "position": one.position,
+        "row": one.row,
+        "key": one.sample.key if one.sample else None,
+        "reason": str(one.drop.reason) if one.drop else None,
+        "sample": body,
+        "size_bytes": sum(medium["size"] for medium in media) + len(body or b""),
+        "media": media,
+    }
 
 
 def content_digest(index: pa.Table) -> str:
     """Over what the samples are, not over where their media happen to lie: the same on every run."""
     digest = hashlib.sha256()
-    for line in index.to_pylist():
+    for line in lines_of(index):
         digest.update(f"{line['position']} {line['row']} {line['reason']}\n".encode())
         digest.update(line["sample"] or b"")
         for medium in line["media"]:
