@@ -222,8 +222,8 @@ def test_headers_that_are_none_are_odd(tmp_path):
         b"\x15\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
     ):
         path.write_bytes(b"PAR1" + body)
-        with path.open("rb") as stream, pytest.raises(OddPage):
-            list(pages(stream.fileno(), chunk))
+        with path.open("rb", buffering=0) as stream, pytest.raises(OddPage):
+            list(pages(stream, chunk))
 
 
 def test_a_page_of_another_size_than_its_header_says_is_arrows_to_read(tmp_path):
@@ -233,8 +233,8 @@ def test_a_page_of_another_size_than_its_header_says_is_arrows_to_read(tmp_path)
     footer = pq.read_metadata(path)
     body = path.read_bytes()
     chunk = footer.row_group(0).column(0)
-    with path.open("rb") as stream:
-        page = next(pages(stream.fileno(), chunk))
+    with path.open("rb", buffering=0) as stream:
+        page = next(pages(stream, chunk))
     packed = bytes(cramjam.snappy.compress_raw(b"\x02\x00\x00\x00\x90\x03" + b"\xff" * 20))
     path.write_bytes(body[: page.start] + packed.ljust(page.size, b"\0") + body[page.start + page.size :])
     with pq.ParquetFile(path, metadata=footer) as reader, pytest.raises((pa.ArrowInvalid, OSError)):

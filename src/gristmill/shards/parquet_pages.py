@@ -11,15 +11,15 @@ compact protocol, https://github.com/apache/thrift/blob/master/doc/specs/thrift-
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from typing import Any
 
 import cramjam
-import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 
 __all__ = ["COMPRESSIONS", "LENGTH", "LENGTH_BYTES", "OddPage", "Page", "PageBuffers", "pages"]
 
@@ -68,11 +68,11 @@ class Page:
     is_plain: bool
 
 
-def pages(fd: int, chunk: pq.ColumnChunkMetaData) -> Iterator[Page]:
+def pages(stream: FileIO, chunk: pq.ColumnChunkMetaData) -> Iterator[Page]:
     """The pages of a column chunk that hold values, by their headers alone.
 
     Args:
-        fd: The file.
+        stream: The file.
         chunk: Of a column whose values are no lists.
 
     Raises:
@@ -83,7 +83,7 @@ def pages(fd: int, chunk: pq.ColumnChunkMetaData) -> Iterator[Page]:
         at = min(at, chunk.dictionary_page_offset)
     end, left = at + chunk.total_compressed_size, chunk.num_values
     while left > 0:
-        header, at = _header(fd, at)
+        header, at = _header(stream, at)
         page = _page(header, at)
         at += page.size
         if at > end or not page.size > 0 or not 0 <= page.full_size <= chunk.total_uncompressed_size:
@@ -103,19 +103,19 @@ def _page(header: Fields, start: int) -> Page:
 
 
 class PageBuffers:
-    """Reads pages of one column, one at a time, into the same memory: new memory costs the system's zeroes."""
+    """Reads pages of one column, one at a time, into the same memory: new memory the system would have to clear."""
 
     def __init__(self) -> None:
         self._packed, self._full = bytearray(), bytearray()
-        self._zstd = pa.Codec("zstd")
+        self._zstd = zstandard.ZstdDecompressor()
 
     def values_of(
-        self, fd: int, page: Page, compression: str, has_levels: bool
+        self, stream: FileIO, page: Page, compression: str, has_levels: bool
     ) -> tuple[bytes | memoryview, int]:
         """A plain page, decompressed, and where its first value's length stands; good until the next one is read.
 
         Args:
-            fd: The file.
+            stream: The file.
             page: One of its pages.
             compression: One of :data:`COMPRESSIONS`.
             has_levels: Values may be absent: levels in front of them say which are there.
@@ -124,7 +124,8 @@ class PageBuffers:
             OddPage: It is damaged, or values are absent.
         """
         self._packed, packed = _room(self._packed, page.size)
-        if os.preadv(fd, [packed], page.start) != page.size:
+        stream.seek(page.start)
+        if stream.readinto(packed) != page.size:
             raise OddPage
         try:
             full = self._decompressed(packed, page.full_size, compression)
@@ -135,15 +136,16 @@ class PageBuffers:
             start = LENGTH_BYTES + LENGTH.unpack_from(full)[0]
             if not _all_there(bytes(full[LENGTH_BYTES:start]), page.values):
                 raise OddPage
-        except (OSError, pa.ArrowInvalid, cramjam.DecompressionError, struct.error, IndexError) as err:
+        except (zstandard.ZstdError, cramjam.DecompressionError, struct.error, IndexError) as err:
             raise OddPage from err
         return full, start
 
     def _decompressed(self, packed: memoryview, size: int, compression: str) -> bytes | memoryview:
         """What was packed; of another size, or an error, where it is not what it should be."""
         if compression == "ZSTD":
-            whole: bytes = self._zstd.decompress(packed, size, asbytes=True)
-            return whole
+            self._full, full = _room(self._full, size)
+            with self._zstd.stream_reader(packed) as unpacked:
+                return full[: unpacked.readinto(full)]
         if compression == "UNCOMPRESSED":
             return packed
         # Arrow's wheels have Snappy without the processor's newer instructions: nearly twice the time
@@ -155,7 +157,7 @@ class PageBuffers:
 def _room(buffer: bytearray, size: int) -> tuple[bytearray, memoryview]:
     """That buffer, or a new one if it is too small, and so much of it."""
     if len(buffer) < size:
-        buffer = bytearray(size)
+        buffer = bytearray(1 << (size - 1).bit_length())
     return buffer, memoryview(buffer)[:size]
 
 
@@ -174,11 +176,12 @@ def _all_there(levels: bytes, values: int) -> bool:
     return True
 
 
-def _header(fd: int, at: int) -> tuple[Fields, int]:
+def _header(stream: FileIO, at: int) -> tuple[Fields, int]:
     """The fields of the page header at an offset of the file, and where it ends."""
     size = _HEADER_BYTES
     while True:
-        head = os.pread(fd, size, at)
+        stream.seek(at)
+        head = stream.read(size)
         try:
             fields, length = _fields(head, 0, _DEEPEST)
         except IndexError as err:  # longer than what was read

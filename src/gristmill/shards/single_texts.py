@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from io import FileIO
 from itertools import repeat
 from pathlib import Path
 
@@ -66,10 +66,9 @@ class SingleTexts:
         Raises:
             ArrowInvalid, OSError: As Arrow finds the file damaged.
         """
-        fd = os.open(self._path, os.O_RDONLY)
-        try:
+        with FileIO(self._path) as stream:
             columns = [
-                self._texts(fd, group, field, chunk, wanted)
+                self._texts(stream, group, field, chunk, wanted)
                 for field, chunk in zip(self._schema, self._chunks(group), strict=True)
             ]
             rows: list[tuple[bytes | None, ...]] = []
@@ -82,8 +81,6 @@ class SingleTexts:
                     rows, size = [], 0
             if rows:
                 yield self._table(rows)
-        finally:
-            os.close(fd)
 
     def _table(self, rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
         types = self._schema.types
@@ -94,13 +91,18 @@ class SingleTexts:
         return pa.Table.from_arrays(arrays, schema=self._schema)
 
     def _texts(
-        self, fd: int, group: int, field: pa.Field, chunk: pq.ColumnChunkMetaData, wanted: Sequence[int]
+        self,
+        stream: FileIO,
+        group: int,
+        field: pa.Field,
+        chunk: pq.ColumnChunkMetaData,
+        wanted: Sequence[int],
     ) -> Iterator[bytes | None]:
         """The wanted values of a column, of which Arrow gives those that are not found here."""
         arrow = enumerate(self._by_arrow(group, field.name, wanted))
         done = 0
         with suppress(OddPage):
-            for text in _by_pages(fd, chunk, field.nullable, wanted):
+            for text in _by_pages(stream, chunk, field.nullable, wanted):
                 yield _at(arrow, done) if text is None else text
                 done += 1
         for place in range(done, len(wanted)):
@@ -122,7 +124,7 @@ class SingleTexts:
 
 
 def _by_pages(
-    fd: int, chunk: pq.ColumnChunkMetaData, has_levels: bool, wanted: Sequence[int]
+    stream: FileIO, chunk: pq.ColumnChunkMetaData, has_levels: bool, wanted: Sequence[int]
 ) -> Iterator[bytes | None]:
     """The wanted values of a column chunk, None for those on pages of another kind.
 
@@ -131,10 +133,10 @@ def _by_pages(
     """
     buffers = PageBuffers()
     done = at = 0
-    for page in pages(fd, chunk):
+    for page in pages(stream, chunk):
         stop = bisect_left(wanted, at + page.values, done)
         if stop > done and page.is_plain:
-            body, start = buffers.values_of(fd, page, chunk.compression, has_levels)
+            body, start = buffers.values_of(stream, page, chunk.compression, has_levels)
             yield from _texts_at(body, start, [row - at for row in wanted[done:stop]])
         else:
             yield from repeat(None, stop - done)
