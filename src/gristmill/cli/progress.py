@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from gristmill.ledger.words import count_text
 from gristmill.run.context import Progress
 from gristmill.run.pipeline import CENSUS, GATHER, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.run.queue import TaskQueue
+from gristmill.run.schedule import failing
 from gristmill.spec.barrier import Exchange
 from gristmill.spec.command import printable
 from gristmill.spec.recipe import Recipe
@@ -37,7 +39,7 @@ class Tally:
         self.reasons: Counter[str] = Counter()
         self.running: dict[str, Progress] = {}
         self.mixes = False
-        self.new = self.surveyed = 0
+        self.new = self.surveyed = self._round = 0
         self.verb, self.none = "crawled", "nothing asked yet"
         self._since = time.monotonic()
 
@@ -54,6 +56,11 @@ class Tally:
         self.total[SAMPLES] = totals.stage(ROWS).kept
         self.kept = totals.stage(SAMPLES).kept
         self.reasons.update(totals.stage(SAMPLES).dropped)
+        if begun.rounds:
+            self._round = len(begun.rounds)
+            again = _asked_again(ledger.stage(SAMPLES), begun.rounds)
+            self.done[SAMPLES] -= again.total()
+            self.reasons.subtract(again)
 
     def committed(self, record: TaskRecord) -> None:
         """Take in a task."""
@@ -61,15 +68,16 @@ class Tally:
         if record.stage not in self.done:
             self.surveyed += record.stage == SURVEY
             return
-        taken_over = sum(record.retried.values())
-        self.done[record.stage] += record.samples_in - taken_over
+        taken_off = self._round and record.number[0] == self._round  # when this round began
+        retried = Counter() if taken_off else Counter(record.retried)
+        self.done[record.stage] += record.samples_in - retried.total()
         if record.stage == ROWS:
             self.total[SAMPLES] += record.kept
         elif record.stage == SAMPLES:
             self.kept += record.kept
             self.new += record.samples_in
             self.reasons.update(record.dropped)
-            self.reasons.subtract(record.retried)
+            self.reasons.subtract(retried)
 
     def now(self, stage: str) -> int:
         """Rows done, those of tasks under way included."""
@@ -116,6 +124,15 @@ class Tally:
         return f"{crawled:,} of {known:,} {self.verb}, {self.rate():,.0f}/s, {kept}{until}" + (
             f"; {why}" if why else ""
         )
+
+
+def _asked_again(records: Sequence[TaskRecord], rounds: Sequence[Sequence[str]]) -> Counter[str]:
+    """What the last round has still to ask for, by the reasons of its losses."""
+    failed = failing(records)
+    for record in records:
+        if record.number[0] == len(rounds):
+            failed.subtract(record.dropped)
+    return Counter({reason: n for reason, n in failed.items() if reason in rounds[-1] and n > 0})
 
 
 def _duration(seconds: float) -> str:
