@@ -95,6 +95,29 @@ def test_memory_fades() -> None:
     run(main())
 
 
+def test_names_that_have_expired_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, now = Names(gone=[]), [0.0]
+
+    async def main() -> None:
+        resolver = Resolver(PUBLIC, lookup=names, clock=lambda: now[0])
+        for number in range(50):
+            await reason_for(resolver, f"h{number}.example")
+        assert len(resolver._cache) == 50
+        now[0] = PUBLIC.dns_ttl_s - 1
+        await reason_for(resolver, "gone.example")
+        assert len(resolver._cache) == 51
+        now[0] += 2
+        await reason_for(resolver, "later.example")
+        assert set(resolver._cache) == {"gone.example", "later.example"}
+        monkeypatch.setattr("gristmill.crawl.dns.MAX_CACHED", 3)
+        for number in range(5):
+            await reason_for(resolver, f"n{number}.example")
+        assert set(resolver._cache) == {"n2.example", "n3.example", "n4.example"}
+        await resolver.close()
+
+    run(main())
+
+
 def test_one_lookup_for_all_who_ask_at_once_even_if_one_gives_up() -> None:
     async def main() -> None:
         names = Names(slow=0.1)

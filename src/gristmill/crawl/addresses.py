@@ -63,7 +63,7 @@ def _public_v4(number: int) -> bool:
     return not any(first <= number <= last for first, last in _V4)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def is_public(address: str) -> bool:
     """Whether a literal address may be connected to.
 

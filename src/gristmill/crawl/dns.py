@@ -189,13 +189,21 @@ class Resolver(AbstractResolver):
                 entry = await self._ask(host)
                 if tries_left == 0 or entry.refusal is None or entry.refusal[0] is not Reason.DNS_FAILED:
                     break
-            while len(self._cache) >= MAX_CACHED:
-                del self._cache[next(iter(self._cache))]
             self._cache.pop(host, None)
+            self._make_room()
             self._cache[host] = entry
             return entry
         finally:
             del self._flights[host]
+
+    def _make_room(self) -> None:
+        """Forget what has expired, from the oldest on, and the oldest where there are too many."""
+        now_s = self._clock()
+        while self._cache:
+            oldest = next(iter(self._cache))
+            if self._cache[oldest].expires_s > now_s and len(self._cache) < MAX_CACHED:
+                return
+            del self._cache[oldest]
 
     async def _ask(self, host: str) -> _Entry:
         settings = self._settings
