@@ -134,3 +134,19 @@ def test_somebodys_own_file_is_found_by_its_path(tmp_path):
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(RecipeError, match="has no RECIPE"):
         recipes.find(str(tmp_path / "empty.py"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = 1\ndef x(:\n", "line 2: SyntaxError"),
+        ("\n\nimport nothing_there\n", "line 3: ModuleNotFoundError"),
+        ("def f():\n    raise RuntimeError('boo')\n\nf()\n", "line 2: RuntimeError: boo"),
+        ("from gristmill.spec.recipe import Recipe\nRECIPE = Recipe(name='a')\n", "line 2: TypeError"),
+        ("open('/no/such/thing')\n", "line 1: FileNotFoundError"),
+    ],
+)
+def test_somebodys_own_file_that_is_wrong(tmp_path, text, told):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(RecipeError, match=rf"mine\.py, {told}"):
+        recipes.find(str(tmp_path / "mine.py"))

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,21 @@ from gristmill.spec.errors import RecipeError, UnknownName
 __all__ = ["find_in", "names_in"]
 
 Found = TypeVar("Found")
+
+_FILE_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What Python raises where somebody's own file is wrong."""
 
 
 def names_in(folders: Iterable[str]) -> list[str]:
@@ -38,7 +54,7 @@ def find_in(package: ModuleType, reference: str, kind: type[Found]) -> Found:
 
     Raises:
         UnknownName: No such name or file.
-        RecipeError: There is no such thing in the file, or the file contradicts itself.
+        RecipeError: There is no such thing in the file, or the file is wrong or contradicts itself.
     """
     noun, name = kind.__name__.lower(), kind.__name__.upper()
     known = names_in(package.__path__)
@@ -63,5 +79,17 @@ def _from_file(path: Path, noun: str) -> ModuleType:
         raise RecipeError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except _FILE_FAULTS as err:
+        del sys.modules[name]
+        raise RecipeError(f"{path}, line {_line_of(err, path)}: {type(err).__name__}: {err}") from err
     return module
+
+
+def _line_of(err: Exception, path: Path) -> int:
+    """The line of the file that an error began in."""
+    if isinstance(err, SyntaxError) and err.lineno is not None and err.filename == str(path):
+        return err.lineno
+    frames = traceback.extract_tb(err.__traceback__)
+    return next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == str(path)), 1)
