@@ -10,7 +10,7 @@ from typed import gristmill as typed
 
 import gristmill
 from gristmill.cli.main import cli
-from gristmill.spec.command import naming_source, printable, to_type
+from gristmill.spec.command import for_part, naming_source, printable, to_type
 from gristmill.spec.errors import AccessError, SourceError
 
 _SOURCE = Path(gristmill.__file__).parent
@@ -35,6 +35,14 @@ def test_advice_names_the_source() -> None:
     with pytest.raises(SourceError) as caught, naming_source("annotations"):
         raise own
     assert caught.value is own
+
+
+def test_advice_for_a_part_has_its_name_in_front() -> None:
+    said = "give --source annotations=FILE, or --set annotations.variant=b; see --source KEY=X"
+    assert for_part(said, "gsm8k-screl") == (
+        "give --source gsm8k-screl.annotations=FILE, or --set gsm8k-screl.annotations.variant=b; see --source KEY=X"
+    )
+    assert for_part(said, "") == said
 
 
 def test_no_message_puts_a_value_into_a_command_unquoted() -> None:

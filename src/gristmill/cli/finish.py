@@ -35,15 +35,20 @@ def last_stage(recipe: Recipe, step_name: str | None) -> str:
     raise UnknownName("step", step_name, tuple(step.name for step in recipe.steps))
 
 
-def run_and_tell(job: Job, *, as_json: bool) -> None:
+def run_and_tell(job: Job, *, as_json: bool, part: str = "") -> None:
     """Run a job, write the card, the manifest and the report, say how it went.
+
+    Args:
+        job: What to run.
+        as_json: Print the result so.
+        part: Of a mixture, if it is run as one: options are then said with its name in front.
 
     Raises:
         Incomplete: Done, and less was kept than the recipe expects.
         GristmillError: Whatever the run raises.
     """
     without_pandas()
-    with watcher_for(job.folder) as watcher:
+    with watcher_for(job.folder, part) as watcher:
         ended = run(job, watcher)
     ledger = Ledger(job.folder)
     write_papers(ended, ledger)

@@ -14,7 +14,8 @@ import click
 from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
 from gristmill.cli.options import of_part, recipe_loader
-from gristmill.spec.errors import Busy, Incomplete, UsageError
+from gristmill.spec.command import for_part
+from gristmill.spec.errors import Busy, Incomplete, OursNotTheirs, SourceError, UsageError
 from gristmill.spec.mixture import Mixture, Part
 
 __all__ = ["own_settings", "prepare_and_mix"]
@@ -58,6 +59,10 @@ def prepare_and_mix(
         part = parts[name]
         try:
             _prepare(part, out, of_part(name, sources), of_part(name, settings), manners, only, workers)
+        except (SourceError, OursNotTheirs) as err:
+            if err.told:
+                raise
+            raise type(err)(for_part(str(err), name)) from err
         except Incomplete:  # of a finished part: what it lacks is said when all is mixed
             if not _is_finished(part, out):
                 raise
@@ -148,4 +153,4 @@ def _prepare(
             f"{part.name} {recipe.version} is finished: {done['counts']['packed']:,} samples", err=True
         )
         return
-    run_and_tell(job, as_json=False)
+    run_and_tell(job, as_json=False, part=part.name)

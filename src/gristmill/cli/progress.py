@@ -19,7 +19,7 @@ from gristmill.run.pipeline import CENSUS, GATHER, PACK, ROWS, SAMPLES, SCATTER,
 from gristmill.run.queue import TaskQueue
 from gristmill.run.schedule import failing
 from gristmill.spec.barrier import Exchange
-from gristmill.spec.command import printable
+from gristmill.spec.command import for_part, printable
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import TaskRecord
 
@@ -158,8 +158,8 @@ def _stages(recipe: Recipe, begun: Begun) -> list[str]:
 class Lines:
     """For logs: what begins, what ends, and every ten seconds how far it is."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, part: str = "") -> None:
+        self._folder, self._part = folder, part
         self._tally = Tally()
         self._said_at = time.monotonic()
 
@@ -185,7 +185,7 @@ class Lines:
     def say(self, text: str) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
         self._said_at = time.monotonic()
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {printable(text)}\n")
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {printable(for_part(text, self._part))}\n")
         sys.stderr.flush()
 
     def __enter__(self) -> Self:
@@ -201,10 +201,11 @@ class Lines:
 class Bars:
     """For terminals: a bar for each stage, and a line with what fails."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, part: str = "") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        self._part = part
         self._tally = Tally()
         self._console = Console(stderr=True)
         self._bars = Progress(
@@ -263,7 +264,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
-        self._console.print(printable(text), markup=False, highlight=False)
+        self._console.print(printable(for_part(text, self._part)), markup=False, highlight=False)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -275,6 +276,6 @@ class Bars:
         self._bars.stop()
 
 
-def watcher_for(folder: Path) -> Bars | Lines:
-    """Bars where somebody watches, lines where a log is written."""
-    return Bars(folder) if sys.stderr.isatty() else Lines(folder)
+def watcher_for(folder: Path, part: str = "") -> Bars | Lines:
+    """Bars where somebody watches, lines where a log is written; ``part`` where it is one of a mixture."""
+    return Bars(folder, part) if sys.stderr.isatty() else Lines(folder, part)

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 from gristmill.spec.errors import SourceError
 
-__all__ = ["naming_source", "printable", "to_type"]
+__all__ = ["for_part", "naming_source", "printable", "to_type"]
 
+_OPTION = re.compile(r"(--source|--set) ([a-z][\w-]*[=.])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -33,6 +34,11 @@ def naming_source(key: str) -> Iterator[None]:
         if text == str(err):
             raise
         raise type(err)(text) from err
+
+
+def for_part(text: str, part: str) -> str:
+    """Advice for a dataset, as it is typed where it is a part of a mixture: ``--source PART.KEY=``."""
+    return _OPTION.sub(rf"\1 {part}.\2", text) if part else text
 
 
 def printable(text: str) -> str:
