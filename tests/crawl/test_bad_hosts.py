@@ -215,7 +215,7 @@ def test_a_single_url_of_a_silent_host_is_asked_twice_and_the_second_time_longer
             answer = await crawler.fetch(server.url("/"))
             assert server.visits.total() == 2
         assert (answer.reason, answer.tries) == (Reason.STALLED, 2)
-        assert answer.detail == "no answer for 0.6 s"
+        assert answer.elapsed_s > 0.85
 
     run(main())
 

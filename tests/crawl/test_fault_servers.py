@@ -481,7 +481,7 @@ def test_the_deadline_holds_over_redirects() -> None:
             await asyncio.sleep(0.3)
             await visit.redirect(visit.path + "x")
 
-        settings = replace(QUICK, tries=1, total_s=0.7, max_redirects=20)
+        settings = replace(QUICK, tries=1, total_s=0.7, stall_s=0.7, max_redirects=20)
         async with serving(otherwise=slow_hop) as server, Crawler(settings) as crawler:
             answer = await crawler.fetch(server.url("/"))
             assert answer.reason is Reason.DEADLINE

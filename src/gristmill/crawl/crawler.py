@@ -362,6 +362,7 @@ class Crawler:
         if item.hops == 0:
             item.tries += 1
             item.left_s = self.settings.total_s
+        self._outcomes.doubt(host)
         return await self._client.exchange(
             item.target,
             hold=place.hold,

@@ -105,7 +105,12 @@ class Outcomes:
         )
         if given_up:
             self._watch.cut(host.key)
-        elif exchange.vain_s and host.silent:
+        else:
+            self.doubt(host)
+
+    def doubt(self, host: Host[Item]) -> None:
+        """Have a host that has kept us waiting in vain given up while requests to it are under way, if it is time."""
+        if host.silent and host.vain_s:
             self._watch.doubt(host.key, partial(self._reconsider, host))
 
     def _reconsider(self, host: Host[Item], waiting_s: float | None) -> bool:
