@@ -96,9 +96,7 @@ def test_slow_hosts_give_way_to_others() -> None:
 
 def test_how_many_slow_ones_may_wait_is_bounded() -> None:
     async def main() -> None:
-        settings = replace(
-            QUICK, in_flight=3, in_flight_slow=5, slow_after_s=0.05, stall_s=0.4, connect_s=0.1, tries=1
-        )
+        settings = replace(QUICK, in_flight=3, in_flight_slow=5, slow_after_s=0.05, stall_s=0.8, tries=1)
         sink = Sink()
         async with serving(otherwise=silent) as dead:
             async with Crawler(settings, resolver=loopback(settings)) as crawler:
