@@ -1,6 +1,7 @@
 """What counts as getting somewhere: threads that are woken; and where a process stands that is not."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 import pytest
 from small_world import wait_for
 
+from gristmill.run import standstill
 from gristmill.run.standstill import Stirring, asked_stack, new_stack_file, standstill_s
 from gristmill.spec.errors import UsageError
 
@@ -84,6 +86,20 @@ def test_where_a_process_stands_is_asked_of_itself():
     assert "wait_for_a_dead_disk (<string>:" in told
     with new_stack_file() as file:
         assert asked_stack(process.pid, file) == ""
+
+
+def test_threads_that_wait_for_others_are_told_last_and_once():
+    waits = ["threading.py:327 wait", "_base.py:451 result", "task.py:45 run_task"]
+    writes, idle = ["spool.py:90 append", "samples.py:12 store"], ["thread.py:81 _worker"]
+    dump = "".join(
+        "Thread 0x1 (most recent call first):\n"
+        + "".join('  File "/a/{}", line {} in {}\n'.format(*re.split("[: ]", frame)) for frame in stack)
+        for stack in (["worker.py:1 _beat"], waits, waits, writes, idle)
+    )
+    assert standstill._told(dump) == (
+        "append (spool.py:90) < store (samples.py:12); wait (threading.py:327) < result (_base.py:451) < run_task "
+        "(task.py:45)"
+    )
 
 
 @pytest.mark.parametrize(("text", "limit_s"), [("", 1800.0), ("0.5", 0.5)])

@@ -196,9 +196,10 @@ class LocalProcesses:
         at = asked_stack(worker.process.pid, worker.stacks)
         stood = f"; it stood at {at}" if at else ""
         suspects = set(self._suspects)
-        how = f"({worker.process.pid}) waited for {self._standstill_s:g} s without progress and was killed{stood}"
+        how = f"({worker.process.pid}) waited for {self._standstill_s:g} s without progress and was killed"
         for failed in self._buried(i, how):
-            yield Failed(failed.task, WorkerStood(str(failed.error)))
+            yield Failed(failed.task, WorkerStood(f"{failed.error}{stood}"))
+            stood = ""  # said once
         self._suspects = suspects
 
     def _buried(self, i: int, how: str | None) -> Iterator[Failed]:

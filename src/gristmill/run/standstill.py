@@ -122,11 +122,11 @@ def _told(dump: str) -> str:
         for stack in re.split(r"^(?:Current thread|Thread) .*\n", dump, flags=re.MULTILINE)[1:]
     ]
     busy = [stack for stack in stacks if stack and not _idle(stack)]
-    busy.sort(key=lambda stack: not any(name == "run_task" for name, _, _ in stack))
-    return "; ".join(
-        " < ".join(f"{name} ({file}:{line})" for name, file, line in stack[:_FRAMES_TOLD])
-        for stack in busy[:_STACKS_TOLD]
-    )
+    busy.sort(
+        key=lambda stack: stack[0][1] in _WAITS
+    )  # those that wait for other threads say less than these
+    told = (" < ".join(f"{name} ({file}:{line})" for name, file, line in s[:_FRAMES_TOLD]) for s in busy)
+    return "; ".join(list(dict.fromkeys(told))[:_STACKS_TOLD])
 
 
 def _idle(stack: list[tuple[str, str, str]]) -> bool:
