@@ -163,10 +163,6 @@ class Schedule(Generic[T]):
         """All that are remembered."""
         return self._hosts.values()
 
-    def enlist(self, host: Host[T]) -> None:
-        """Let a host take its turn again whose pause was lifted."""
-        self._enlist(host)
-
     def drop(self, unwanted: Callable[[T], bool]) -> None:
         """Take all waiting items for which ``unwanted`` holds out of every queue."""
         for host in list(self._hosts.values()):
