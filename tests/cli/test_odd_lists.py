@@ -48,6 +48,27 @@ def test_what_is_no_address_is_said_and_is_no_failure_of_a_host(tmp_path, web):
     assert json.loads(gristmill("status", out, "--json").stdout)["hosts"] == {}
 
 
+def test_links_in_a_folder_of_lists(tmp_path, web):
+    urls, elsewhere = tmp_path / "urls", tmp_path / "elsewhere"
+    for n, folder in enumerate((urls / "here", elsewhere / "deep")):
+        folder.mkdir(parents=True)
+        (folder / "a.txt").write_text(web.url(f"/photo/{n}.jpg?w=160"))
+    for name, target in {
+        "there": elsewhere,
+        "loop": urls,
+        "again": urls / "here",
+        "x.txt": tmp_path / "gone",
+    }.items():
+        (urls / name).symlink_to(target)
+    (elsewhere / "back").symlink_to(elsewhere)
+    words = ("crawl", urls, "--out", tmp_path / "out", *QUICK)
+    assert "urls/x.txt is a link to nothing" in gristmill(*words, code=2).stderr
+    (urls / "x.txt").unlink()
+    gristmill(*words)
+    files = ds.dataset(tmp_path / "out" / "fates").to_table(columns=["file"])["file"].to_pylist()
+    assert sorted(files) == ["here/a.txt", "there/deep/a.txt"]
+
+
 def test_texts_that_parquet_calls_bytes(tmp_path, web):
     urls, out = tmp_path / "urls.parquet", tmp_path / "out"
     table = {

@@ -183,6 +183,9 @@ def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]
             f"({len(names)} files looked at){'; or name the file itself' if source.in_place else ''}"
             f"{f'; or read another with --set {source.key}.variant={others}' if others else ''}."
         )
+    for path in (place / name for name in chosen):
+        if path.is_symlink() and not path.exists():
+            raise UsageError(f"{path} is a link to nothing. Put there what it leads to, or remove it.")
     return [(name, place / name) for name in chosen]
 
 
@@ -192,7 +195,9 @@ def _typed(source: Source, place: Path) -> str:
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    """Files at any depth, but none that begins with a dot and none in such a folder.
+    """Files at any depth, but none that begins with a dot and none in such a folder; links to nothing as well.
+
+    Links to folders elsewhere are followed, each once; those to folders in here hold nothing new.
 
     Raises:
         OSError: A folder that cannot be read: what it holds would be missing, and nobody would know.
@@ -201,9 +206,22 @@ def _visible(folder: Path) -> Iterator[Path]:
     def refuse(err: OSError) -> None:
         raise err
 
-    for at, below, names in os.walk(folder, onerror=refuse):
-        below[:] = [name for name in below if not name.startswith(".")]
-        yield from (path for name in names if not name.startswith(".") and (path := Path(at, name)).is_file())
+    roots = [folder.resolve()]
+
+    def is_new(path: Path) -> bool:
+        if not path.is_symlink():
+            return True
+        target = path.resolve()
+        if any(target.is_relative_to(root) or root.is_relative_to(target) for root in roots):
+            return False
+        roots.append(target)
+        return True
+
+    for at, below, names in os.walk(folder, onerror=refuse, followlinks=True):
+        below[:] = [name for name in sorted(below) if not name.startswith(".") and is_new(Path(at, name))]
+        for path in (Path(at, name) for name in names if not name.startswith(".")):
+            if path.is_file() or (path.is_symlink() and not path.exists()):
+                yield path
 
 
 def _below(names: Sequence[str], patterns: Sequence[str], folder: str) -> list[str]:
