@@ -155,10 +155,11 @@ def _is_blank(buffer: bytearray, start: int, end: int) -> bool:
     return start == end or (buffer[start] <= 0x20 and not buffer[start:end].strip())
 
 
-# what cannot be a mark: possessive, so that one match passes over many whole strings without backtracking
-_WITHIN_STRING = re.compile(rb'[^"\\]*+')
-_OUTERMOST = re.compile(rb'(?:[^"\[\]{},]++|"[^"\\]*+")*+')
-_NESTED = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+")*+')
+# what cannot be a mark: one match passes over many whole strings, whose number bounds what it keeps in mind of them.
+# Not possessive: before Python 3.11.5 such expressions match what they should not (python/cpython#106052)
+_WITHIN_STRING = re.compile(rb'[^"\\]*')
+_OUTERMOST = re.compile(rb'[^"\[\]{},]*(?:"[^"\\]*"[^"\[\]{},]*){0,1000}')
+_NESTED = re.compile(rb'[^"\[\]{}]*(?:"[^"\\]*"[^"\[\]{}]*){0,1000}')
 _NESTING = {b"[": 1, b"{": 1, b",": 0, b"]": -1, b"}": -1}
 
 
