@@ -263,6 +263,7 @@ def test_retry_is_advised_for_what_may_come_back_alone(tmp_path: Path, web: Fake
     healed = gristmill(*line.split()[1:])
     assert "asking again for 1 sample lost for http_5xx 1." in healed.stderr
     assert line not in healed.stdout
+    assert json.loads(gristmill("status", out, "--json").stdout)["hosts"] == {"127.0.0.1": 2}
 
 
 @pytest.mark.parametrize(

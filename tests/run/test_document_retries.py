@@ -94,6 +94,7 @@ def test_only_what_failed_is_asked_for_again_and_late_documents_join(web, heal, 
     run_here(world, tmp_path / "at-once")
     assert samples(tmp_path / "at-once") == samples(folder)
     assert account(tmp_path / "at-once").images == account(folder).images
+    assert totals(tmp_path / "at-once").hosts == totals(folder).hosts
     levels = funnel(totals(folder), open_dataset(folder).begun)
     assert levels.adds_up
     assert levels.complete

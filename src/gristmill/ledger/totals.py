@@ -97,5 +97,6 @@ def total(records: Iterable[TaskRecord]) -> Totals:
         begun = record.finished_at - record.seconds
         totals.started_at = min(totals.started_at or begun, begun)
         totals.finished_at = max(totals.finished_at or 0.0, record.finished_at)
-    totals.hosts, totals.notes = Counter(hosts), list(notes)
+    totals.hosts = Counter({host: failures for host, failures in hosts.items() if failures > 0})
+    totals.notes = list(notes)
     return totals

@@ -84,7 +84,7 @@ class TaskRecord:
 
     Attributes:
         retried: Samples taken over from an earlier round's drops, by their old reason.
-        hosts: Failures by host, the largest twenty.
+        hosts: Failures by host, the largest twenty; in a later round less those that an earlier one counted.
         media: Media of documents by fate (``kept``, or a reason), as a change: what an earlier round counted for a
             medium that was asked for again is subtracted.
         facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image;

@@ -63,11 +63,7 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
     for one in tried:
         if one.sample and not one.drop:
             work.facts.update(f"{CHANGES}.{word}" for word in one.sample.columns.get(CHANGES, ()))
-    hosts: Counter[str] = Counter()
-    for fate in own:
-        if fate.reason not in _NO_FAILURE and (host := _host(fate.url or "")):
-            hosts[host] += 1
-    work.hosts = Counter(dict(hosts.most_common(_HOSTS_RECORDED)))
+    work.hosts = _failures(own, attempt, before)
     kept = [one.sample for one in tried if one.sample and not one.drop]
     work.facts.update(_sizes(kept))
     positions = [part.partition(".")[0] for sample in kept for part in sample.media if "." in part]
@@ -78,6 +74,24 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
         work.facts["complete"] = sum(one.drop is None and one.row not in lacking for one in tried)
         work.media.update(_word(fate) for fate in own)
         work.media.subtract(_word(before[at]) for fate in own if (at := (fate.row, fate.medium)) in before)
+
+
+def _failures(own: Sequence[Fate], attempt: int, before: Fates) -> Counter[str]:
+    """Hosts by failures, the largest; in a later round less those that earlier ones counted and that are none now."""
+    hosts: Counter[str] = Counter()
+    for fate in own:
+        if host := _host(fate.url or ""):
+            hosts[host] += (fate.reason not in _NO_FAILURE) - _failed_before(fate, attempt, before)
+    changes = sorted(((host, n) for host, n in hosts.items() if n), key=lambda of: (-abs(of[1]), of[0]))
+    return Counter(dict(changes[:_HOSTS_RECORDED]))
+
+
+def _failed_before(fate: Fate, attempt: int, before: Fates) -> bool:
+    """Whether an earlier round counted it; what is asked again has failed, but for media of which more is known."""
+    if not before:
+        return attempt > 0
+    earlier = before.get((fate.row, fate.medium))
+    return earlier is not None and earlier.reason not in _NO_FAILURE
 
 
 def _asked(fates: Sequence[Fate]) -> Iterable[Fate]:
