@@ -119,6 +119,7 @@ def test_a_failure_that_the_retry_does_not_ask_about_is_not_asked_again(web, hea
 def test_media_that_were_cleaned_away_are_asked_for_again_and_it_is_said(web, heal, world, tmp_path):
     folder, other = tmp_path / "out", tmp_path / "other"
     run_here(world, folder)
+    assert account(folder).images == {"kept": 5, "http_5xx": 4, "not_needed": 4, "http_404": 1}
     shutil.copytree(folder, other)
     opened = open_dataset(folder)
     schedule = schedule_of(opened, _recipe(world, folder))
