@@ -82,6 +82,16 @@ def test_parts_become_smaller_towards_the_end(rows, most, least):
     assert all(2 * size >= min(least, most, rows) for size in sizes)
 
 
+def test_parts_are_cut_so(tmp_path):
+    box, work, _ = box_in(tmp_path, 40)
+    box.expect(100, None, 5)
+    box.keep(pa.table({"url": [f"u{n}" for n in range(100)]}), pa.array(range(100), pa.int64()))
+    box.finish()
+    sizes = [shard.samples for shard in work.outputs if shard.role == "part"]
+    assert sizes == _tapering(100, 40, 5)
+    assert sizes[0] > 2 * sizes[-1]
+
+
 def test_no_rows_at_all_is_no_part(tmp_path):
     box, work, _ = box_in(tmp_path, 5)
     box.expect(0)
