@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from gristmill.shards.lossless import dumps, loads, utf8
 from gristmill.shards.not_finite import put_back
 from gristmill.shards.rows import plain_types, rows_of
-from gristmill.shards.samples import decode_sample, encode_sample, sample_json, sample_parts
+from gristmill.shards.samples import (
+    StoredSample,
+    caption_of,
+    decode_sample,
+    encode_sample,
+    sample_json,
+    sample_parts,
+)
 from gristmill.spec.sample import MediaRef, Origin, Sample, Show, Text, Turn
 
 any_text = st.text(max_size=12) | st.text(st.characters(categories=["Cs"]), max_size=3)
@@ -240,6 +247,14 @@ def test_parts_in_order():
 
 def test_utf8_replaces_only_lone_surrogates():
     assert utf8("é\ud800x").decode() == "é\ufffdx"
+
+
+@given(samples)
+def test_a_stored_sample_gives_the_parts_of_the_sample_itself(sample):
+    bodies, line = dict.fromkeys(sample.media, b"body"), encode_sample(sample)
+    stored = StoredSample.read(line)
+    assert stored.parts(bodies) == sample_parts(decode_sample(line), bodies)
+    assert stored.caption == caption_of(sample)
 
 
 def test_numbers_that_are_none_are_null_and_named_beside():

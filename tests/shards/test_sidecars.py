@@ -4,24 +4,28 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from gristmill.shards.samples import StoredSample, encode_sample
 from gristmill.shards.sidecars import SIDECAR_SCHEMA, Sidecars, status_of
 from gristmill.shards.wids import WIDS_NAME, wids_index
-from gristmill.spec.barrier import Attempt
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
 
 
-def attempt(n: int, reason: Reason | None = None, **facts) -> Attempt:
+def stored(sample: Sample) -> StoredSample:
+    return StoredSample.read(encode_sample(sample))
+
+
+def attempt(n: int, reason: Reason | None = None, **facts) -> tuple[str, Reason | None, StoredSample]:
     turns = (Turn(role="caption", parts=(Show(media="jpg"), Text(text=f"caption {n}"))),)
     media = {"jpg": MediaRef(url=f"http://a.test/{n}", **facts)}
     sample = Sample(key=f"{n:09d}", media=media, turns=turns)
-    return Attempt(key=sample.key, sample=sample, reason=reason, bodies={})
+    return sample.key, reason, stored(sample)
 
 
 def written(attempts) -> tuple[list[dict], dict, bytes]:
     sidecars, stream = Sidecars(), io.BytesIO()
     for one in attempts:
-        sidecars.add(one)
+        sidecars.add(*one)
     sidecars.write_parquet(stream)
     table = pq.read_table(io.BytesIO(stream.getvalue()))
     assert table.schema.equals(SIDECAR_SCHEMA)
@@ -37,7 +41,7 @@ def test_rows_attempted_and_their_sums():
             attempt(1, Reason.HTTP_404),
             attempt(2, Reason.TRUNCATED),
             attempt(3, Reason.HTTP_404),
-            Attempt(key="", sample=None, reason=Reason.BAD_ROW, bodies={}),
+            ("", Reason.BAD_ROW, None),
         ]
     )
     assert rows[0] == {
@@ -74,7 +78,7 @@ def test_no_attempts_many_attempts_and_the_same_bytes_twice():
     assert stats["count"] == 0
     many = [attempt(n, Reason.DEADLINE if n % 3 else None) for n in range(20_000)]
     rows, stats, once = written(many)
-    assert [row["key"] for row in rows] == [one.key for one in many]
+    assert [row["key"] for row in rows] == [key for key, _, _ in many]
     assert (stats["count"], stats["successes"]) == (20_000, 6667)
     assert written(many)[2] == once
 
@@ -84,7 +88,7 @@ def test_few_rows_are_python_objects_at_once_and_the_bytes_do_not_show_it(monkey
     in_chunks = written(many)[2]
     sidecars = Sidecars()
     for one in many:
-        sidecars.add(one)
+        sidecars.add(*one)
         assert len(sidecars._rows) < 1024
     monkeypatch.setattr("gristmill.shards.sidecars._CHUNK_ROWS", 8192)  # a whole row group
     assert written(many)[2] == in_chunks
@@ -94,7 +98,7 @@ def test_text_that_arrow_cannot_hold_and_several_media():
     turns = (Turn(role="caption", parts=(Text(text="lone \ud800"),)),)
     media = {"000.jpg": MediaRef(url="http://a"), "001.jpg": MediaRef(url="http://b")}
     sample = Sample(key="k", media=media, turns=turns)
-    rows, _, _ = written([Attempt(key="k", sample=sample, reason=None, bodies={})])
+    rows, _, _ = written([("k", None, stored(sample))])
     assert (rows[0]["caption"], rows[0]["url"]) == ("lone \ufffd", None)
 
 

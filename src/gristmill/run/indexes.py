@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.run.layout import stem
-from gristmill.shards.samples import decode_sample
 from gristmill.shards.spool import SpoolReader
 from gristmill.spec.barrier import Attempt
 from gristmill.spec.reasons import Reason
@@ -80,7 +79,6 @@ def _with_places(sifted: Any, crawled: Any) -> Any:
 
 def attempt_of(line: dict[str, Any], spool: SpoolReader) -> Attempt:
     """A line of an index, with its media."""
-    sample = decode_sample(line["sample"]) if line["sample"] else None
     reason = Reason(line["reason"]) if line["reason"] else None
     bodies = {m["name"]: spool.body(m["offset"], m["size"], m["crc32"]) for m in line["media"]}
-    return Attempt(key=line["key"] or "", sample=sample, reason=reason, bodies=bodies)
+    return Attempt(key=line["key"] or "", stored=line["sample"], reason=reason, bodies=bodies)

@@ -31,7 +31,7 @@ import orjson
 
 from gristmill.spec.sample import Json
 
-__all__ = ["dumps", "loads", "utf8"]
+__all__ = ["dumps", "dumps_bare", "is_tagged", "loads", "utf8"]
 
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -39,11 +39,20 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 def dumps(value: Any) -> bytes:
     """One line of UTF-8 JSON; the same value gives the same bytes. Mappings keep their order."""
-    plain = _plain(value)
+    return dumps_bare(_plain(value))
+
+
+def dumps_bare(plain: Any) -> bytes:
+    """What :func:`dumps` writes, of a value that is known to need none of the forms: it was read from such JSON."""
     try:
         return orjson.dumps(plain)
     except orjson.JSONEncodeError:  # nested beyond orjson's 254 levels
         return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def is_tagged(text: bytes) -> bool:
+    """Whether one of the forms may be in JSON that :func:`dumps` wrote; where not, what it says is bare JSON."""
+    return b'"$' in text
 
 
 def loads(text: bytes) -> Json:
@@ -53,7 +62,7 @@ def loads(text: bytes) -> Json:
         ValueError: Not JSON, or not written by :func:`dumps`.
     """
     value = orjson.loads(text)
-    return _restored(value) if b'"$' in text else value
+    return _restored(value) if is_tagged(text) else value
 
 
 def utf8(text: str) -> bytes:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Self
 
-from gristmill.shards.lossless import dumps, loads, utf8
+from gristmill.shards.lossless import dumps, dumps_bare, is_tagged, loads, utf8
 from gristmill.shards.not_finite import NOT_FINITE, set_apart
 from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Text, Turn
 
-__all__ = ["caption_of", "decode_sample", "encode_sample", "sample_json", "sample_parts"]
+__all__ = ["StoredSample", "caption_of", "decode_sample", "encode_sample", "sample_json", "sample_parts"]
 
 _RESERVED = {"columns", "origin", "upstream", NOT_FINITE}
 _MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef) if f.name != "embedded")
+_SAID = (
+    ("url", "url"),
+    ("sha256", "sha256"),
+    ("md5", "md5"),
+    ("bytes", "raw_bytes"),
+    ("width", "width_px"),
+    ("height", "height_px"),
+    ("original_width", "original_width_px"),
+    ("original_height", "original_height_px"),
+    ("stored_bytes", "size_bytes"),
+    ("phash", "phash"),
+    ("phash_distance", "phash_distance"),
+)
+"""Names in a ``json`` part, and the fields of :class:`MediaRef` behind them."""
 
 
 def sample_parts(sample: Sample, bodies: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
@@ -29,65 +43,93 @@ def sample_parts(sample: Sample, bodies: Mapping[str, bytes]) -> list[tuple[str,
     Raises:
         KeyError: A medium without a body.
     """
-    parts = [(name, bodies[name]) for name in sample.media]
-    if text := caption_of(sample):
-        parts.append(("txt", utf8(text)))
-    parts.append(("json", sample_json(sample)))
-    return parts
+    return StoredSample(_plain_sample(sample), bare=False).parts(bodies)
 
 
 def sample_json(sample: Sample) -> bytes:
-    """The ``json`` part: the same bytes for the same sample; nothing in it depends on the run.
-
-    The facts of the one medium of a caption (part ``jpg``) stand flat, under img2dataset's names; those of media
-    named by their position (``000.jpg``), be it only one, stand in ``media`` by part name. ``bytes`` is the size
-    upstream, ``stored_bytes`` the size here; ``width`` and ``height`` are of what is stored. Then come ``turns``
-    (unless the sample is a plain caption), the sample's columns, ``origin`` and ``upstream``, the row as it was.
-    Columns that would hide one of the other names stand in ``columns``. What JSON cannot say is written as in
-    :mod:`gristmill.shards.lossless`; but of numbers that are none see :mod:`gristmill.shards.not_finite`, whose
-    ``put_back`` reads it.
-    """
-    record: dict[str, Json] = {"key": sample.key}
-    media = {name: _facts(ref) for name, ref in sample.media.items()}
-    facts = next(iter(media.values())) if len(media) == 1 and not any("." in name for name in media) else {}
-    if facts:
-        record["url"] = facts["url"]
-    record["caption"] = caption_of(sample) or None
-    record.update(facts)
-    if media and not facts:
-        record["media"] = media
-    if not _is_caption(sample.turns):
-        record["turns"] = [_plain_turn(turn) for turn in sample.turns]
-    hidden: dict[str, Json] = {}
-    for name, value in sample.columns.items():
-        (hidden if name in record or name in _RESERVED else record)[name] = value
-    if hidden:
-        record["columns"] = hidden
-    record["origin"] = _plain_origin(sample.origin)
-    record["upstream"] = sample.upstream
-    return set_apart(dumps(record))
+    """The ``json`` part: see :meth:`StoredSample.json`."""
+    return StoredSample(_plain_sample(sample), bare=False).json()
 
 
 def caption_of(sample: Sample) -> str:
     """The text of a sample that is a caption, and nothing of one that has turns to be read: a document, a talk."""
-    return sample.text() if _is_captioned(sample.turns) else ""
+    return sample.text() if all(turn.role == "caption" for turn in sample.turns) else ""
+
+
+class StoredSample:
+    """A sample as plain data, as it lies in an intermediate file: of a :class:`Sample` nothing needs to be made.
+
+    Args:
+        plain: What :func:`encode_sample` writes.
+        bare: Nothing in it needs one of the forms of :mod:`gristmill.shards.lossless`.
+
+    Attributes:
+        media: Part name to what is known of the medium, under the names of :class:`MediaRef`.
+        caption: As :func:`caption_of` a sample.
+    """
+
+    __slots__ = ("_bare", "_plain", "caption", "media")
+
+    def __init__(self, plain: dict[str, Any], *, bare: bool) -> None:
+        self._plain, self._bare = plain, bare
+        self.media: dict[str, dict[str, Json]] = plain["media"]
+        self.caption = _caption(plain["turns"])
+
+    @classmethod
+    def read(cls, line: bytes) -> Self:
+        """The sample that :func:`encode_sample` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: Not written by :func:`encode_sample`.
+        """
+        return cls(loads(line), bare=not is_tagged(line))
+
+    def parts(self, bodies: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+        """See :func:`sample_parts`."""
+        parts = [(name, bodies[name]) for name in self.media]
+        if self.caption:
+            parts.append(("txt", utf8(self.caption)))
+        parts.append(("json", self.json()))
+        return parts
+
+    def json(self) -> bytes:
+        """The ``json`` part: the same bytes for the same sample; nothing in it depends on the run.
+
+        The facts of the one medium of a caption (part ``jpg``) stand flat, under img2dataset's names; those of media
+        named by their position (``000.jpg``), be it only one, stand in ``media`` by part name. ``bytes`` is the size
+        upstream, ``stored_bytes`` the size here; ``width`` and ``height`` are of what is stored. Then come ``turns``
+        (unless the sample is a plain caption), the sample's columns, ``origin`` and ``upstream``, the row as it was.
+        Columns that would hide one of the other names stand in ``columns``. What JSON cannot say is written as in
+        :mod:`gristmill.shards.lossless`; but of numbers that are none see :mod:`gristmill.shards.not_finite`, whose
+        ``put_back`` reads it.
+        """
+        plain = self._plain
+        record: dict[str, Json] = {"key": plain["key"]}
+        media = {name: _facts(known) for name, known in self.media.items()}
+        facts = (
+            next(iter(media.values())) if len(media) == 1 and not any("." in name for name in media) else {}
+        )
+        if facts:
+            record["url"] = facts["url"]
+        record["caption"] = self.caption or None
+        record.update(facts)
+        if media and not facts:
+            record["media"] = media
+        if not _is_caption(plain["turns"]):
+            record["turns"] = plain["turns"]
+        hidden: dict[str, Json] = {}
+        for name, value in plain["columns"].items():
+            (hidden if name in record or name in _RESERVED else record)[name] = value
+        if hidden:
+            record["columns"] = hidden
+        record["origin"] = plain["origin"]
+        record["upstream"] = plain["upstream"]
+        return dumps_bare(record) if self._bare else set_apart(dumps(record))
 
 
 def encode_sample(sample: Sample) -> bytes:
     """All of a sample as one line of JSON, for intermediate files; :func:`decode_sample` undoes it."""
-    return dumps(
-        {
-            "key": sample.key,
-            "media": {
-                name: {f: v for f in _MEDIA_FIELDS if (v := getattr(ref, f)) is not None}
-                for name, ref in sample.media.items()
-            },
-            "turns": [_plain_turn(turn) for turn in sample.turns],
-            "columns": sample.columns,
-            "upstream": sample.upstream,
-            "origin": _plain_origin(sample.origin),
-        }
-    )
+    return dumps(_plain_sample(sample))
 
 
 def decode_sample(line: bytes) -> Sample:
@@ -110,36 +152,43 @@ def decode_sample(line: bytes) -> Sample:
     )
 
 
-def _facts(ref: MediaRef) -> dict[str, Json]:
+def _plain_sample(sample: Sample) -> dict[str, Any]:
     return {
-        "url": ref.url,
-        "sha256": ref.sha256,
-        "md5": ref.md5,
-        "bytes": ref.raw_bytes,
-        "width": ref.width_px,
-        "height": ref.height_px,
-        "original_width": ref.original_width_px,
-        "original_height": ref.original_height_px,
-        "stored_bytes": ref.size_bytes,
-        "phash": ref.phash,
-        "phash_distance": ref.phash_distance,
-        **({"via": ref.via} if ref.via else {}),
+        "key": sample.key,
+        "media": {
+            name: {f: v for f in _MEDIA_FIELDS if (v := getattr(ref, f)) is not None}
+            for name, ref in sample.media.items()
+        },
+        "turns": [_plain_turn(turn) for turn in sample.turns],
+        "columns": sample.columns,
+        "upstream": sample.upstream,
+        "origin": _plain_origin(sample.origin),
     }
 
 
-def _is_captioned(turns: tuple[Turn, ...]) -> bool:
-    """Whether the text describes the media, as opposed to a dialogue or a document."""
-    return all(turn.role == "caption" for turn in turns)
+def _facts(known: Mapping[str, Json]) -> dict[str, Json]:
+    """What is said of a medium in a ``json`` part."""
+    facts = {name: known.get(field) for name, field in _SAID}
+    if via := known.get("via"):
+        facts["via"] = via
+    return facts
 
 
-def _is_caption(turns: tuple[Turn, ...]) -> bool:
-    """Whether ``caption`` beside the media says all there is to say."""
+def _caption(turns: Sequence[Mapping[str, Any]]) -> str:
+    """All text, if it describes the media, as opposed to a dialogue or a document."""
+    if not all(turn["role"] == "caption" for turn in turns):
+        return ""
+    return "\n".join(part["text"] for turn in turns for part in turn["parts"] if "text" in part)
+
+
+def _is_caption(turns: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether ``caption`` beside the media says all there is to say: one text, last, and media shown whole."""
     if not turns:
         return True
-    parts = turns[0].parts
-    texts = [isinstance(part, Text) for part in parts]
-    whole = all(isinstance(p, Text) or (p.start_s, p.end_s, p.box_px) == (None, None, None) for p in parts)
-    return len(turns) == 1 and turns[0].role == "caption" and whole and not any(texts[:-1])
+    parts = turns[0]["parts"]
+    whole = all(part.keys() == {"media"} for part in parts[:-1])
+    last = not parts or parts[-1].keys() in ({"text"}, {"media"})
+    return len(turns) == 1 and turns[0]["role"] == "caption" and whole and last
 
 
 def _plain_origin(origin: Origin | None) -> dict[str, Json] | None:

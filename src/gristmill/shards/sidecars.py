@@ -15,10 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.shards.lossless import utf8
-from gristmill.shards.samples import caption_of
-from gristmill.spec.barrier import Attempt
+from gristmill.shards.samples import StoredSample
 from gristmill.spec.reasons import NO_PICTURE, Reason
-from gristmill.spec.sample import MediaRef
 
 __all__ = ["SIDECAR_SCHEMA", "Sidecars", "status_of"]
 
@@ -63,24 +61,23 @@ class Sidecars:
         self._compressed = pa.BufferOutputStream()
         self._writer = pq.ParquetWriter(self._compressed, SIDECAR_SCHEMA, compression="zstd")
 
-    def add(self, attempt: Attempt) -> None:
-        """Take up one attempt, in the order of the rows."""
-        self._fates[attempt.reason] += 1
-        sample = attempt.sample
+    def add(self, key: str, reason: Reason | None, sample: StoredSample | None) -> None:
+        """Take up one attempt, in the order of the rows: kept if there is no reason against it."""
+        self._fates[reason] += 1
         media = list(sample.media.values()) if sample else []
-        ref = media[0] if len(media) == 1 else MediaRef()
+        known = media[0] if len(media) == 1 else {}
         self._rows.append(
             (
-                attempt.key,
-                _text(ref.url),
-                _text(caption_of(sample) if sample else None),
-                status_of(attempt.reason),
-                attempt.reason and str(attempt.reason),
-                ref.width_px,
-                ref.height_px,
-                ref.original_width_px,
-                ref.original_height_px,
-                ref.sha256,
+                key,
+                _text(known.get("url")),
+                _text(sample.caption if sample else None),
+                status_of(reason),
+                reason and str(reason),
+                known.get("width_px"),
+                known.get("height_px"),
+                known.get("original_width_px"),
+                known.get("original_height_px"),
+                known.get("sha256"),
             )
         )
         if len(self._rows) == _CHUNK_ROWS:

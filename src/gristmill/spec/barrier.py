@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 from gristmill.spec.reasons import Reason
-from gristmill.spec.sample import Json, Sample
+from gristmill.spec.sample import Json
 from gristmill.spec.step import Step
 from gristmill.spec.task import Role, ShardInfo
 
@@ -105,10 +105,15 @@ class Decider(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One sample that was attempted: kept, with the bytes of its media, or not, with the reason."""
+    """One sample that was attempted: kept, with the bytes of its media, or not, with the reason.
+
+    Attributes:
+        stored: The sample as :func:`gristmill.shards.samples.encode_sample` wrote it; None where the row did not
+            parse.
+    """
 
     key: str
-    sample: Sample | None
+    stored: bytes | None
     reason: Reason | None
     bodies: Mapping[str, bytes]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gristmill.shards.samples import sample_parts
+from gristmill.shards.samples import StoredSample
 from gristmill.shards.sidecars import Sidecars
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.barrier import Barrier, Group, PackBox, Slice, Summary
@@ -50,9 +50,10 @@ class Pack(Barrier):
             tar = TarWriter(stream)
             for piece in slices:
                 for attempt in box.attempts(piece):
-                    neighbours.add(attempt)
-                    if attempt.sample is not None and attempt.reason is None:
-                        for part, body in sample_parts(attempt.sample, attempt.bodies):
+                    sample = StoredSample.read(attempt.stored) if attempt.stored else None
+                    neighbours.add(attempt.key, attempt.reason, sample)
+                    if sample is not None and attempt.reason is None:
+                        for part, body in sample.parts(attempt.bodies):
                             tar.add(f"{attempt.key}.{part}", body)
             tar.close()
         with box.write(".parquet", "sidecar") as stream:

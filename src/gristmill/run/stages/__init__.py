@@ -6,6 +6,6 @@ samples                samples: a part's rows parsed, their media fetched and ch
 a verdict over all     census, then sift
 shards                 pack; or, in a shuffle, scatter, keys, gather
 within them            tables (files as table steps see them), lines (rows of a part), accounts (sums and fates),
-                       earlier (rounds before a retry's)
+                       earlier (rounds before a retry's), hashing (a shard being written)
 =====================  =============================================================================================
 """

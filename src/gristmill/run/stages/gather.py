@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self, cast
 import numpy as np
 
 from gristmill.run.context import Context, Work, file_info
-from gristmill.run.stages.pack import HashingStream
+from gristmill.run.stages.hashing import HashingStream
 from gristmill.run.stages.scatter import bodies_of
 from gristmill.shards.extents import renamed
 from gristmill.shards.scattered import read_scattered
@@ -47,8 +47,7 @@ def run_gather(task: Task, context: Context, work: Work) -> None:
             "and give the same command again."
         )
     path = context.layout.shard(task.number[2], ".tar")
-    with whole_file(path) as stream:
-        hashing = HashingStream(stream)
+    with whole_file(path) as stream, HashingStream(stream) as hashing:
         tar = TarWriter(cast(BinaryIO, hashing))
         with _Bodies(gathered.paths) as bodies:
             for window in _windows(gathered.rows["size"]):
@@ -56,7 +55,7 @@ def run_gather(task: Task, context: Context, work: Work) -> None:
                 tar.extend(b"".join(gathered.extents(window, bodies)))
                 context.report(task, window.stop, work.samples_in, {}, 0)
         tar.close()
-    work.outputs.append(file_info(context.layout, path, "shard", work.kept, hashing.digest.hexdigest()))
+    work.outputs.append(file_info(context.layout, path, "shard", work.kept, hashing.hexdigest()))
     work.facts["bytes_out"] += hashing.size
 
 

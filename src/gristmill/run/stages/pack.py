@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
@@ -11,13 +10,14 @@ import pyarrow as pa
 
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.indexes import attempt_of, index_at, lines_of, spool_of
+from gristmill.run.stages.hashing import HashingStream
 from gristmill.shards.spool import SpoolReader
 from gristmill.spec.barrier import Attempt, Barrier, Slice
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import Role, Task
 from gristmill.storage.files import whole_file
 
-__all__ = ["HashingStream", "run_pack"]
+__all__ = ["run_pack"]
 
 
 def run_pack(step: Barrier, task: Task, context: Context, work: Work) -> None:
@@ -57,52 +57,12 @@ class ShardBox:
     def write(self, suffix: str, role: Role) -> Iterator[BinaryIO]:
         """See :class:`gristmill.spec.step.PackBox`."""
         path = self._context.layout.shard(self._task.number[2], suffix)
-        with whole_file(path) as stream:
-            hashing = HashingStream(stream)
+        with whole_file(path) as stream, HashingStream(stream) as hashing:
             yield cast(BinaryIO, hashing)
-        digest = hashing.digest.hexdigest()
+        digest = hashing.hexdigest()
         samples = self._work.kept if role == "shard" else 0
         self._work.outputs.append(file_info(self._context.layout, path, role, samples, digest))
         self._work.facts["bytes_out"] += hashing.size
-
-
-class HashingStream:
-    """Passes writes on and hashes them."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.digest = hashlib.sha256()
-        self.size = 0
-        self.closed = False
-
-    def write(self, body: bytes) -> int:
-        """Write and hash."""
-        self.digest.update(body)
-        self.size += len(body)
-        return self._stream.write(body)
-
-    def tell(self) -> int:
-        """Bytes written."""
-        return self.size
-
-    def flush(self) -> None:
-        """Pass on."""
-        self._stream.flush()
-
-    def close(self) -> None:
-        """The owner of the stream closes it."""
-
-    def writable(self) -> bool:
-        """True."""
-        return True
-
-    def readable(self) -> bool:
-        """False."""
-        return False
-
-    def seekable(self) -> bool:
-        """False."""
-        return False
 
 
 def _bounds(table: Any, piece: Slice) -> tuple[int, int]:

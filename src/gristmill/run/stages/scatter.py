@@ -14,7 +14,7 @@ from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.indexes import kept_attempts
 from gristmill.shards.extents import find_extents
-from gristmill.shards.samples import sample_parts
+from gristmill.shards.samples import StoredSample
 from gristmill.shards.scattered import ROW, write_scattered
 from gristmill.shards.spool import SpoolReader
 from gristmill.shards.webdataset import TarWriter
@@ -174,12 +174,12 @@ def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple
 
 def _extent(attempt: Attempt) -> bytes:
     """A sample as its bytes in a shard."""
-    if attempt.sample is None:
+    if attempt.stored is None:
         raise DamagedOutput(
             f"sample {attempt.key} was kept and is not there. This is a bug; please report it."
         )
     out = io.BytesIO()
     tar = TarWriter(out)
-    for part, body in sample_parts(attempt.sample, attempt.bodies):
+    for part, body in StoredSample.read(attempt.stored).parts(attempt.bodies):
         tar.add(f"{attempt.key}.{part}", body)
     return out.getvalue()
