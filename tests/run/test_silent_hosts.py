@@ -8,7 +8,7 @@ import pytest
 from small_world import run_here, write_list
 
 from gristmill.ledger.fates import read_fates
-from gristmill.run import local
+from gristmill.run import launch, local
 from gristmill.run.context import Progress
 from gristmill.run.pipeline import PACK, SAMPLES
 from gristmill.run.worker import Beat, WorkerStart
@@ -62,8 +62,11 @@ def task(stage: str, number: int = 0, rows: int = 1000) -> Task:
 @pytest.fixture
 def worker(monkeypatch, tmp_path):
     """One with a crawl of which 600 media are left; its process is played."""
-    monkeypatch.setattr(local.subprocess, "Popen", lambda *_, **__: SimpleNamespace(pid=os.getpid()))
-    worker = local._Worker(WorkerStart(load=dict, folder=tmp_path, inputs=(), hubs={}, only=None), 60)
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: SimpleNamespace(pid=os.getpid()))
+    launched = launch.launch(arrow_pool="system")
+    worker = local._Worker(
+        launched, WorkerStart(load=dict, folder=tmp_path, inputs=(), hubs={}, only=None), 60
+    )
     worker.give(task(SAMPLES))
     only = task(SAMPLES)
     worker.heard(Progress(task_id=only.id, stage=SAMPLES, done=400, total=1000, reasons={}, bytes_in=0))

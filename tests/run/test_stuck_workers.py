@@ -13,7 +13,7 @@ import pytest
 from small_world import ROWS, Watcher, job, run_here, tree_of, url, wait_for, write_list
 
 from gristmill.ledger.fates import read_fates
-from gristmill.run import drive, local
+from gristmill.run import drive, launch, local
 from gristmill.run.isolate import PORTION, Suspects
 from gristmill.run.local import WorkerStood
 from gristmill.spec.sample import Origin, Sample
@@ -29,12 +29,12 @@ def poisoned_run(place, folder, how: str, **more):
 @pytest.fixture
 def workers_find_helpers(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    original = local.subprocess.Popen
+    original = launch.subprocess.Popen
 
     def popen(*arguments, env, **more):
         return original(*arguments, env={**env, "GRISTMILL_TEST_WORKER": "1"}, **more)
 
-    monkeypatch.setattr(local.subprocess, "Popen", popen)
+    monkeypatch.setattr(launch.subprocess, "Popen", popen)
 
 
 def reasons(folder) -> dict[int, str | None]:

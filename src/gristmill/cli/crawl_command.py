@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,11 @@ from gristmill.cli.options import (
 )
 from gristmill.spec.errors import UsageError
 
+if TYPE_CHECKING:
+    from gristmill.run.launch import Launched
+
+_AHEAD = ("gristmill.recipes._url_list", "gristmill.run.stages.samples", "gristmill.steps.crawl_engine")
+"""What a worker of a crawl loads, whatever the list."""
 _MODES = ("no", "keep_ratio", "keep_ratio_largest", "center_crop", "border")
 
 
@@ -70,11 +75,21 @@ def command(urls: Path, out: Path, **given: Any) -> None:
 
     All columns are carried. The same command continues what was interrupted.
     """
-    from gristmill.cli.finish import run_and_tell
-    from gristmill.run.begin import Job
+    from gristmill.run.launch import launched
 
     if not urls.exists():
         raise UsageError(f"{urls}: there is no such file or folder.")
+    workers = given["workers"]
+    workers = default_workers() if workers is None else workers
+    begun = out.is_dir() and any(out.iterdir())  # then there may be nothing left to do
+    with launched(0 if begun else workers, arrow_pool="system", ahead=_AHEAD) as ready:
+        _crawl(urls, out, given, workers, ready)
+
+
+def _crawl(urls: Path, out: Path, given: dict[str, Any], workers: int, ready: list[Launched]) -> None:
+    from gristmill.cli.finish import run_and_tell
+    from gristmill.run.begin import Job
+
     arguments = {
         "path": str(urls.resolve()),
         "url_column": given["url_column"],
@@ -91,7 +106,6 @@ def command(urls: Path, out: Path, **given: Any) -> None:
         given["in_flight"],
         given["per_host"],
     )
-    workers = given["workers"]
     job = Job(
         load=recipe_loader("crawl", arguments, {**settings, **manners}),
         reference="crawl",
@@ -101,9 +115,9 @@ def command(urls: Path, out: Path, **given: Any) -> None:
         manners=manners,
         only=given["only"],
         span=parse_span(given["tasks"]),
-        workers=default_workers() if workers is None else workers,
+        workers=workers,
     )
-    run_and_tell(job, as_json=given["as_json"])
+    run_and_tell(job, as_json=given["as_json"], ready=ready)
 
 
 def _check_list(urls: Path, arguments: dict[str, Any], file_format: str | None) -> None:

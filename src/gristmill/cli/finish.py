@@ -10,6 +10,7 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job
 from gristmill.run.drive import Ended, run
+from gristmill.run.launch import Launched
 from gristmill.run.pipeline import GATHER, PACK, ROWS, SAMPLES, SCATTER, SIFT
 from gristmill.spec.barrier import Barrier, Census, Exchange
 from gristmill.spec.errors import UnknownName
@@ -35,13 +36,14 @@ def last_stage(recipe: Recipe, step_name: str | None) -> str:
     raise UnknownName("step", step_name, tuple(step.name for step in recipe.steps))
 
 
-def run_and_tell(job: Job, *, as_json: bool, part: str = "") -> None:
+def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launched] | None = None) -> None:
     """Run a job, write the card, the manifest and the report, say how it went.
 
     Args:
         job: What to run.
         as_json: Print the result so.
         part: Of a mixture, if it is run as one: options are then said with its name in front.
+        ready: Workers that are launched already.
 
     Raises:
         Incomplete: Done, and less was kept than the recipe expects.
@@ -49,7 +51,7 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "") -> None:
     """
     without_pandas()
     with watcher_for(job.folder, part) as watcher:
-        ended = run(job, watcher)
+        ended = run(job, watcher, ready)
     ledger = Ledger(job.folder)
     write_papers(ended, ledger)
     _tell(ended, ledger, as_json=as_json)

@@ -19,6 +19,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job, begin, drop_stale, restore, void_without_media
 from gristmill.run.context import Progress
+from gristmill.run.launch import Launched
 from gristmill.run.layout import Layout
 from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDied, WorkerDied, WorkerStood
 from gristmill.run.mixture import schedule_for
@@ -97,8 +98,13 @@ class Running:
     """When a wait for other runs' surveys last saw something happen, and how many records there were."""
 
 
-def run(job: Job, watcher: Watcher) -> Ended:
+def run(job: Job, watcher: Watcher, ready: list[Launched] | None = None) -> Ended:
     """Work on a dataset until everything that this process may do is done.
+
+    Args:
+        job: What to do.
+        watcher: Is told how it goes.
+        ready: Workers that are launched already; those that are used are taken out of it.
 
     Raises:
         Interrupted: A signal came; everything finished is kept.
@@ -110,13 +116,19 @@ def run(job: Job, watcher: Watcher) -> Ended:
     layout, stop = Layout(job.folder), Event()
     try:
         with Leases(layout.leases) as leases, _signals(stop) as signalled:
-            return _run(job, layout, leases, watcher, signalled, stop)
+            return _run(job, layout, leases, watcher, signalled, stop, ready)
     except OSError as err:
         raise machine_error(err, job.folder) from err
 
 
 def _run(
-    job: Job, layout: Layout, leases: Leases, watcher: Watcher, signalled: list[int], stop: Event
+    job: Job,
+    layout: Layout,
+    leases: Leases,
+    watcher: Watcher,
+    signalled: list[int],
+    stop: Event,
+    ready: list[Launched] | None,
 ) -> Ended:
     if not leases.take("run", shared=True):
         raise Busy(f"{job.folder} is being cleaned; give the same command again when that has ended.")
@@ -146,7 +158,9 @@ def _run(
     )
     try:
         if not schedule.complete:
-            executor: Executor = LocalProcesses(start, job.workers) if job.workers else InProcess(start, stop)
+            executor: Executor = (
+                LocalProcesses(start, job.workers, ready) if job.workers else InProcess(start, stop)
+            )
             try:
                 _loop(state, executor, layout, signalled)
             finally:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -16,8 +13,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from gristmill.run.context import Context, Progress
+from gristmill.run.launch import Launched, launch
 from gristmill.run.pipeline import GATHER, PACK, ROWS, SAMPLES, SURVEY
-from gristmill.run.standstill import asked_stack, new_stack_file, standstill_s
+from gristmill.run.standstill import asked_stack, standstill_s
 from gristmill.run.vitals import Vitals
 from gristmill.run.worker import (
     MOST_AT_ONCE,
@@ -49,13 +47,6 @@ _FAR_FROM_FULL = 0.5
 _BEATS = 2
 """A worker whose crawler says so often in a row that it is far from full gets one crawl more, however much is left of
 those it has: their hosts have no more to give at once, and other crawls' hosts would wait for nothing."""
-_ENVIRONMENT = {
-    # bodies come and go by the hundred: memory that is free goes back to the system at once
-    "MALLOC_ARENA_MAX": "2",
-    "OPENBLAS_NUM_THREADS": "1",  # nothing here multiplies matrices, and its threads spin
-}
-# without the garbage collector until all is loaded: none of that is garbage
-_MAIN = "import gc; gc.disable(); import sys; from gristmill.run.worker import main; main(*map(int, sys.argv[1:]))"
 
 
 class WorkerDied(TaskFailed):
@@ -141,10 +132,12 @@ class LocalProcesses:
     Args:
         start: What all workers share.
         workers: How many.
+        ready: Some that are launched already; they are taken out of it.
     """
 
-    def __init__(self, start: WorkerStart, workers: int) -> None:
+    def __init__(self, start: WorkerStart, workers: int, ready: list[Launched] | None = None) -> None:
         self._start, self._standstill_s = start, standstill_s()
+        self._ready = [] if ready is None else ready
         self._workers = [self._new() for _ in range(workers)]
         self._stopping = False
         self._listened_at = time.monotonic()
@@ -153,7 +146,8 @@ class LocalProcesses:
         fault the next death is."""
 
     def _new(self) -> _Worker:
-        return _Worker(self._start, self._standstill_s)
+        launched = self._ready.pop() if self._ready else launch(arrow_pool=self._start.arrow_pool)
+        return _Worker(launched, self._start, self._standstill_s)
 
     def room(self, task: Task) -> bool:
         """See :class:`Executor`."""
@@ -244,19 +238,9 @@ class LocalProcesses:
 class _Worker:
     """One worker process and the socket to it."""
 
-    def __init__(self, start: WorkerStart, standstill_s: float) -> None:
-        ours, theirs = socket.socketpair()
-        self.stacks = new_stack_file()
-        fds = theirs.fileno(), self.stacks.fileno()
-        # -P: else a file of the folder that the command is typed in, say h2.py, would be imported as a module.
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _MAIN, *map(str, fds)],
-            pass_fds=fds,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **_ENVIRONMENT, "ARROW_DEFAULT_MEMORY_POOL": start.arrow_pool},
-        )
-        theirs.close()
-        self.connection = Connection(ours.detach())
+    def __init__(self, launched: Launched, start: WorkerStart, standstill_s: float) -> None:
+        self.process, self.stacks = launched.process, launched.stacks
+        self.connection = Connection(launched.ours.detach())
         self.tasks: dict[str, Task] = {}
         self.heard_at = time.monotonic()
         self._vitals = Vitals(self.process.pid, _LOST_S, standing_s=standstill_s)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import os
 import pickle
 import signal
@@ -133,15 +134,24 @@ class Failed:
     error: GristmillError
 
 
-def main(fd: int, stacks_fd: int) -> None:
-    """Serve the parent at the other end of the socket ``fd``; stacks go to ``stacks_fd`` when they are asked for."""
-    stacks_into(stacks_fd)
+def main(fd: str, stacks_fd: str, *ahead: str) -> None:
+    """Serve the parent at the other end of the socket ``fd``; stacks go to ``stacks_fd`` when they are asked for.
+
+    Args:
+        ahead: Modules to load before the parent says what is to be done.
+    """
+    stacks_into(int(stacks_fd))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    connection = Connection(fd)
-    start: WorkerStart = connection.recv()
+    connection = Connection(int(fd))
+    for module in ahead:
+        importlib.import_module(module)
+    try:
+        start: WorkerStart = connection.recv()
+    except (EOFError, OSError):  # the parent has nothing for us, or is gone
+        os._exit(0)
     lock = threading.Lock()
 
     def tell(message: object) -> None:
