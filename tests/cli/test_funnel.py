@@ -12,7 +12,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1] / "viewer"))
 from made_dataset import Made, make_dataset
 
-from gristmill.cli.funnel import funnel_json, print_status, render_funnel
+from gristmill.cli.funnel import funnel_json, next_steps, print_status, render_funnel
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import Totals, total
@@ -26,7 +26,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def said(made: Made, totals: Totals, width: int = 120) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, markup=False, highlight=False)
-    console.print(render_funnel(totals, made.begun, made.recipe, where="DIR/made-up", shards=(3, 12345)))
+    console.print(render_funnel(totals, made.begun, made.recipe, shards=(3, 12345)))
+    for line in next_steps(totals, made.begun, where="DIR/made-up"):
+        console.print(line)
     return out.getvalue()
 
 
@@ -68,6 +70,16 @@ def test_narrow_terminals_keep_the_numbers(made: Made) -> None:
     text = said(made, totals, width=60)
     assert max(map(len, text.splitlines())) <= 60
     assert f"{totals.stage('rows').samples_in:,}" in text
+
+
+def test_a_command_is_one_line_however_narrow_the_terminal(
+    made: Made, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    print_status(made.folder, made.recipe, made.begun, Ledger(made.folder), as_json=False)
+    out = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
+    assert re.search(r"gristmill retry \S+ --reason [a-z0-9_,]+$", out, re.MULTILINE)
 
 
 def test_json_is_one_line_that_adds_up(made: Made, capsys: pytest.CaptureFixture[str]) -> None:

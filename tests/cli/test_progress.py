@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import re
+import sys
+
 from typed import gristmill
 
-from gristmill.cli.progress import Tally
+from gristmill.cli.progress import Bars, Tally
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.context import Progress
-from gristmill.run.pipeline import SAMPLES
+from gristmill.run.pipeline import ROWS, SAMPLES
 from gristmill.testing.web import FakeWeb
 
 
@@ -36,3 +40,23 @@ def test_a_round_of_asking_again_counts_what_it_asks_for(tmp_path):
     after = Tally()
     after.begun(Begun.read(out), Ledger(out))
     assert after.sentence().startswith("4 of 4 crawled, 0/s, 50% kept; http_4")
+
+
+def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    bars = Bars(tmp_path)
+    bars._tally.done[ROWS] = bars._tally.total[SAMPLES] = 5_800_000
+    bars._ids = {stage: bars._bars.add_task(stage, text="") for stage in (ROWS, SAMPLES)}
+    with bars:
+        reasons = {"http_404": 113_000, "not_an_image": 21_000, "too_many_pixels": 16_000}
+        bars.progress(
+            Progress(task_id="x", stage=SAMPLES, done=1_500_000, total=5_800_000, reasons=reasons, bytes_in=0)
+        )
+    last = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()[-3:]
+    assert "5800000/5800000 rows" in last[0]
+    assert re.search(r"1500000/5800000 [\d,]+/s, 90% kept [-\d]+:[-\d]{2}:[-\d]{2}", last[1])
+    assert last[2].strip() == "http_404 113,000  not_an_image 21,000  too_many_pixels 16,000"

@@ -1,7 +1,9 @@
 """The hub through its unmodified client, against the made-up hub on the loopback."""
 
 import hashlib
+import io
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,17 @@ def test_files_are_listed_in_the_order_of_their_names_with_checksums(hub):
     for file in found:
         assert file.size_bytes == len(FILES[file.name])
     assert found[2].digest == hashlib.sha256(LARGE).hexdigest()
+
+
+def test_the_client_writes_no_bars_of_its_own(hub, tmp_path, monkeypatch):
+    from huggingface_hub.utils.tqdm import enable_progress_bars
+
+    enable_progress_bars()
+    file, screen = large(), io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    download(REPO, DEFAULT_REVISION, file, tmp_path)
+    assert screen.getvalue() == ""
 
 
 def test_a_pattern_that_nothing_matches_is_said(hub):

@@ -26,7 +26,7 @@ from gristmill.spec.command import printable
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 
-__all__ = ["funnel_json", "print_status", "render_funnel"]
+__all__ = ["funnel_json", "next_steps", "print_status", "render_funnel"]
 
 _HOSTS = 10
 _NOTES = 5
@@ -58,11 +58,12 @@ def print_status(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger, *, 
             totals,
             begun,
             recipe,
-            where=str(folder),
             shards=(len(shards), sum(shard.size_bytes for shard in shards)),
             parts=parts_account(begun, ledger),
         )
     )
+    for line in next_steps(totals, begun, where=str(folder)):
+        console.print(line, soft_wrap=True)  # a command broken in two would be typed as two
 
 
 def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]:
@@ -102,14 +103,12 @@ def render_funnel(
     begun: Begun,
     recipe: Recipe,
     *,
-    where: str = "DIR",
     shards: tuple[int, int] | None = None,
     parts: Sequence[PartAccount] = (),
 ) -> RenderableType:
-    """The funnel, losses by reason and host, the rate, and what is still to do.
+    """The funnel, losses by reason and host, and the rate.
 
     Args:
-        where: The dataset's folder, for the commands that are suggested.
         shards: Number of finished shards and their bytes.
         parts: Of a mixture, what each part gave.
     """
@@ -125,7 +124,6 @@ def render_funnel(
         *_same_pictures(totals.census or {}),
         *_notes(totals),
         *_facts(levels, totals, shards),
-        *_next(levels, begun, where),
     )
 
 
@@ -283,7 +281,9 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
     yield Text("\n" + "\n".join(said))
 
 
-def _next(levels: Funnel, begun: Begun, where: str) -> Iterator[RenderableType]:
+def next_steps(totals: Totals, begun: Begun, *, where: str = "DIR") -> Iterator[Text]:
+    """What is still to do, a line each, and with which commands; ``where`` is the dataset's folder."""
+    levels = funnel(totals, begun)
     waiting: Mapping[str, int] = {level.name: level.waiting for level in levels.levels if level.waiting}
     if levels.files_read < levels.files:
         yield Text(

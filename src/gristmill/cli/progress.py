@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
@@ -22,6 +22,10 @@ from gristmill.spec.barrier import Exchange
 from gristmill.spec.command import for_part, printable
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import TaskRecord
+
+if TYPE_CHECKING:  # what only a terminal needs is loaded for one
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress as Bar
 
 __all__ = ["Bars", "Lines", "Tally", "watcher_for"]
 
@@ -100,6 +104,12 @@ class Tally:
             reasons.update(progress.reasons)
         return [(reason, n) for reason, n in reasons.most_common(3) if n > 0]
 
+    def share_kept(self) -> str:
+        """What part of all that is finished was kept."""
+        done = self.now(SAMPLES)
+        lost = sum(self.reasons.values()) + sum(sum(p.reasons.values()) for p in self.running.values())
+        return f"{(done - lost) / done:.0%} kept" if done else self.none
+
     def counting(self) -> str:
         """How far a census is, if one is under way."""
         census = next((p for p in self.running.values() if p.stage == CENSUS), None)
@@ -116,12 +126,10 @@ class Tally:
         crawled, known = self.now(SAMPLES), self.total[SAMPLES]
         if not known and self.surveyed:
             return f"{self.surveyed:,} annotation files surveyed"
-        lost = sum(self.reasons.values()) + sum(sum(p.reasons.values()) for p in self.running.values())
-        kept = f"{(crawled - lost) / crawled:.0%} kept" if crawled else self.none
         why = ", ".join(f"{reason} {n:,}" for reason, n in self.failing())
         left = self.left_s()
         until = f", {_duration(left)} left" if left is not None and known > crawled else ""
-        return f"{crawled:,} of {known:,} {self.verb}, {self.rate():,.0f}/s, {kept}{until}" + (
+        return f"{crawled:,} of {known:,} {self.verb}, {self.rate():,.0f}/s, {self.share_kept()}{until}" + (
             f"; {why}" if why else ""
         )
 
@@ -203,20 +211,11 @@ class Bars:
 
     def __init__(self, folder: Path, part: str = "") -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._part = part
         self._tally = Tally()
         self._console = Console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description:<7}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            refresh_per_second=4,
-        )
+        self._bars = _bars_over(self._console, self._failing)
         self._ids: dict[str, Any] = {}
 
     def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: TaskQueue) -> None:
@@ -250,17 +249,19 @@ class Bars:
             GATHER: tally.done[SCATTER] if tally.mixes else tally.kept,
             PACK: tally.kept,
         }
-        why = "  ".join(f"{reason} {n:,}" for reason, n in tally.failing())
         looked = f"rows, {tally.surveyed:,} files surveyed" if tally.surveyed else "rows"
         texts = {
             ROWS: looked,
-            SAMPLES: f"{tally.rate():,.0f}/s  [dim]{why}[/dim]",
+            SAMPLES: f"{tally.rate():,.0f}/s, {tally.share_kept()}",
             SCATTER: "samples",
             GATHER: "samples" if tally.mixes else tally.counting() or "kept",
             PACK: tally.counting() or "kept",
         }
         for stage, bar in self._ids.items():
             self._bars.update(bar, completed=tally.now(stage), total=totals[stage] or None, text=texts[stage])
+
+    def _failing(self) -> str:
+        return "  ".join(f"{reason} {n:,}" for reason, n in self._tally.failing())
 
     def say(self, text: str) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
@@ -274,6 +275,28 @@ class Bars:
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+
+
+def _bars_over(console: Console, line: Callable[[], str]) -> Bar:
+    """Bars with a line of text below; beside them it would leave a narrow terminal no room for numbers."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class BarsAndLine(Progress):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            if text := line():
+                yield Text(text, style="dim", no_wrap=True, overflow="ellipsis")
+
+    return BarsAndLine(
+        TextColumn("{task.description:<7}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+        console=console,
+        refresh_per_second=4,
+    )
 
 
 def watcher_for(folder: Path, part: str = "") -> Bars | Lines:

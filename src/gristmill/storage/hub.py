@@ -181,7 +181,9 @@ def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
         OSError: Disk full and the like.
     """
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    disable_progress_bars()  # workers share a terminal, on which its bars would run across those of the run
     tries = 2 if (folder / file.name).exists() else 1  # what lay there may have been cut or changed since
     for _ in range(tries):
         with _explained(repo, revision):
