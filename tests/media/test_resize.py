@@ -29,6 +29,27 @@ def test_resizing_is_nearer_to_lanczos_than_area(quality, gain_db):
     assert min(gains) > -1, gains
 
 
+@pytest.mark.parametrize("ratio", [1.1, 1.6, 1.9, 2.1, 2.4, 2.8, 3.2, 3.7, 4.5, 6, 8, 11])
+def test_at_no_ratio_is_it_farther_from_lanczos_than_area(ratio):
+    """Between 1.35 and 1.5, where nothing is blurred, it may be: photographs have less detail than these."""
+    gains = []
+    for seed in (1, 2):
+        image = photo(900, 700, seed)
+        size = (round(900 / ratio), round(700 / ratio))
+        wanted = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+        area = cv2.resize(np.asarray(image), size, interpolation=cv2.INTER_AREA)
+        gains.append(psnr(scaled(np.asarray(image), size, "default"), wanted) - psnr(area, wanted))
+    assert np.mean(gains) > 0.5, gains
+
+
+@pytest.mark.parametrize("stored", [(1, 1), (2, 2), (1, 3000), (3000, 1), (3, 6000), (2, 900)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 336), (336, 1), (33, 1), (2, 3)])
+def test_any_sides(stored, size):
+    got = scaled(np.full((stored[1], stored[0], 3), 77, np.uint8), size, "default")
+    assert got.shape == (size[1], size[0], 3)
+    assert np.abs(got.astype(int) - 77).max() <= 1
+
+
 @pytest.mark.parametrize("quality", ["fast", "default", "quality"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (100, 75), (399, 299), (400, 300), (401, 301), (900, 700)])
 def test_flat_stays_flat_at_any_ratio(quality, size):
@@ -36,6 +57,22 @@ def test_flat_stays_flat_at_any_ratio(quality, size):
     got = scaled(flat, size, quality)
     assert got.shape == (size[1], size[0], 3)
     assert np.abs(got.astype(int) - (10, 128, 250)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("least", "size"),
+    [
+        ((402, 301), (801, 601)),
+        ((400, 300), (401, 301)),
+        ((201, 151), (201, 151)),
+        ((250, 200), (401, 301)),
+        ((1, 1), (101, 76)),
+    ],
+)
+def test_a_jpeg_is_decoded_at_a_half_a_quarter_or_an_eighth(least, size):
+    body = saved(photo(801, 601, 3))
+    pixels = decoded(body, head(body), least=least, alpha="drop")
+    assert pixels.shape == (size[1], size[0], 3)
 
 
 @pytest.mark.parametrize("quality", ["fast", "default", "quality"])
