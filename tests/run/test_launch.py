@@ -7,8 +7,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from small_world import Watcher, job, url, write_list
 
+from gristmill.ledger.ledger import Ledger
+from gristmill.run.drive import run
 from gristmill.run.launch import launch, launched
+from gristmill.run.pipeline import PACK, ROWS, SAMPLES
 from gristmill.run.worker import Beat, Hello, WorkerStart
 
 
@@ -71,3 +75,21 @@ def test_one_that_is_told_nothing_ends_without_a_word():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_it_is_told_once_that_only_shards_are_left_to_be_made(web, tmp_path, workers):
+    place = write_list(tmp_path / "list.parquet", [url(web, n) for n in range(12)])
+    folder, told = tmp_path / "out", []
+
+    def note() -> None:
+        ledger = Ledger(folder)
+        told.append([len(ledger.stage(stage)) for stage in (ROWS, SAMPLES, PACK)])
+
+    wanted = job(place, folder, workers=workers)
+    assert run(wanted, Watcher(), when_settled=note).complete
+    made = [len(Ledger(folder).stage(stage)) for stage in (ROWS, SAMPLES, PACK)]
+    assert told == [[*made[:2], told[0][2]]]
+    assert told[0][2] < made[2]
+    assert run(wanted, Watcher(), when_settled=note).complete  # nothing is left
+    assert len(told) == 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
+
 import click
 
 from gristmill.cli.expected import check_expected
@@ -51,11 +54,25 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
     """
     without_pandas()
     with watcher_for(job.folder, part) as watcher:
-        ended = run(job, watcher, ready)
+        ended = run(job, watcher, ready, _load_papers)
     ledger = Ledger(job.folder)
     write_papers(ended, ledger)
     _tell(ended, ledger, as_json=as_json)
     check_expected(ended, ledger)
+
+
+def _load_papers() -> None:
+    """Load what the papers are written with, while the last shards are packed."""
+    with suppress(RuntimeError):  # the machine has no thread for it: it is loaded when it is needed
+        threading.Thread(target=_papers, name="papers").start()
+
+
+def _papers() -> None:
+    from gristmill.cli import funnel  # noqa: F401
+    from gristmill.ledger import card, croissant, manifest  # noqa: F401
+    from gristmill.viewer import report
+
+    report.template()
 
 
 def write_papers(ended: Ended, ledger: Ledger) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +89,7 @@ class Running:
     ledger: Ledger
     leases: Leases
     watcher: Watcher
+    when_settled: Callable[[], None] | None
     tasks: dict[str, Task] = field(default_factory=dict)
     elsewhere: dict[str, Task] = field(default_factory=dict)
     died: Counter[str] = field(default_factory=Counter)
@@ -98,13 +99,19 @@ class Running:
     """When a wait for other runs' surveys last saw something happen, and how many records there were."""
 
 
-def run(job: Job, watcher: Watcher, ready: list[Launched] | None = None) -> Ended:
+def run(
+    job: Job,
+    watcher: Watcher,
+    ready: list[Launched] | None = None,
+    when_settled: Callable[[], None] = lambda: None,
+) -> Ended:
     """Work on a dataset until everything that this process may do is done.
 
     Args:
         job: What to do.
         watcher: Is told how it goes.
         ready: Workers that are launched already; those that are used are taken out of it.
+        when_settled: Called once, when nothing but shards is left to be made: this process has time then.
 
     Raises:
         Interrupted: A signal came; everything finished is kept.
@@ -116,7 +123,7 @@ def run(job: Job, watcher: Watcher, ready: list[Launched] | None = None) -> Ende
     layout, stop = Layout(job.folder), Event()
     try:
         with Leases(layout.leases) as leases, _signals(stop) as signalled:
-            return _run(job, layout, leases, watcher, signalled, stop, ready)
+            return _run(job, layout, leases, watcher, signalled, stop, ready, when_settled)
     except OSError as err:
         raise machine_error(err, job.folder) from err
 
@@ -129,6 +136,7 @@ def _run(
     signalled: list[int],
     stop: Event,
     ready: list[Launched] | None,
+    when_settled: Callable[[], None],
 ) -> Ended:
     if not leases.take("run", shared=True):
         raise Busy(f"{job.folder} is being cleaned; give the same command again when that has ended.")
@@ -144,7 +152,7 @@ def _run(
         watcher.say("a shard is lost and what it was made of was cleaned away: that is made anew first.")
         schedule = schedule_for(stages_of(recipe), begun, ledger, layout, span=span, last=job.last)
     watcher.begun(recipe, begun, ledger, schedule)
-    state = Running(schedule, ledger, leases, watcher)
+    state = Running(schedule, ledger, leases, watcher, when_settled)
     crawls = any(step.needs.network for step in recipe.steps)
     start = WorkerStart(
         load=job.load,
@@ -202,6 +210,9 @@ def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[in
             executor.stop()
         if stopping_since is None:
             _submit(state, executor)
+            if state.when_settled is not None and state.schedule.settled and state.tasks:
+                state.when_settled()
+                state.when_settled = None
         if not state.tasks:
             if stopping_since is not None or not _survey_elsewhere(state):
                 return

@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from gristmill.ledger.begun import Begun
@@ -31,7 +32,7 @@ from gristmill.viewer.charts import Bar, Column, columns, connector, funnel_rows
 from gristmill.viewer.measures import Histogram, Measures, measure
 from gristmill.viewer.pictures import thumbnails
 
-__all__ = ["REPORT", "write_report"]
+__all__ = ["REPORT", "template", "write_report"]
 
 REPORT = "report.html"
 _PICTURES = 24
@@ -80,6 +81,15 @@ def write_report(folder: Path) -> Path:
     """
     begun = Begun.read(folder)
     ledger = Ledger(folder)
+    page = template().render(_content(folder, begun, ledger))
+    path = folder / REPORT
+    write_whole(path, page.encode())
+    return path
+
+
+@lru_cache(maxsize=1)
+def template() -> Template:
+    """The page's template, compiled: that takes a while, and may be done before there is anything to write."""
     environment = Environment(
         loader=PackageLoader("gristmill.viewer", "."),
         autoescape=True,
@@ -87,10 +97,7 @@ def write_report(folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html").render(_content(folder, begun, ledger))
-    path = folder / REPORT
-    write_whole(path, page.encode())
-    return path
+    return environment.get_template("report.html")
 
 
 def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
