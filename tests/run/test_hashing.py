@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 
 import pytest
 
@@ -27,6 +28,21 @@ def test_all_is_passed_on_in_order_and_hashed(sizes):
     whole = b"".join(bodies)
     assert target.getvalue() == whole
     assert (stream.size, stream.hexdigest()) == (len(whole), hashlib.sha256(whole).hexdigest())
+
+
+def test_a_large_file_is_synced_on_the_way(tmp_path, monkeypatch):
+    sizes, fsync = [], os.fsync
+
+    def noted(fd: int) -> None:
+        sizes.append(os.fstat(fd).st_size)
+        fsync(fd)
+
+    monkeypatch.setattr("gristmill.run.stages.hashing._SYNCED_BYTES", 4 << 20)
+    monkeypatch.setattr(os, "fsync", noted)
+    with (tmp_path / "00000.tar").open("wb") as file, HashingStream(file) as stream:
+        for _ in range(10):
+            stream.write(bytes(1 << 20))
+    assert sizes == [4 << 20, 8 << 20]
 
 
 @pytest.mark.parametrize("writes", [3, 30])  # found at the end, and while more is to be written

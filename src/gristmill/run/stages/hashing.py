@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -10,6 +11,8 @@ from typing import BinaryIO, Self
 __all__ = ["HashingStream"]
 
 _CHUNK_BYTES = 1 << 20
+_SYNCED_BYTES = 64 << 20
+"""The disk is waited for every so often, beside whoever writes: little is left to wait for at the end."""
 
 
 class HashingStream:
@@ -19,7 +22,7 @@ class HashingStream:
     Memory: a chunk that is being filled, and one on its way.
 
     Args:
-        stream: Where to write; stays open.
+        stream: A file to write to; stays open.
 
     Attributes:
         size: Bytes written.
@@ -29,7 +32,7 @@ class HashingStream:
         self._stream = stream
         self._digest = hashlib.sha256()
         self._chunk: list[bytes] = []
-        self._chunk_bytes = 0
+        self._chunk_bytes = self._unsynced_bytes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hash")  # begun with the first chunk
         self._on_its_way: Future[None] | None = None
         self.size = 0
@@ -57,6 +60,11 @@ class HashingStream:
     def _pass_on(self, chunk: bytes) -> None:
         self._digest.update(chunk)
         self._stream.write(chunk)
+        self._unsynced_bytes += len(chunk)
+        if self._unsynced_bytes >= _SYNCED_BYTES:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._unsynced_bytes = 0
 
     def hexdigest(self) -> str:
         """SHA-256 of all that was written, in hex; once the block has ended."""
