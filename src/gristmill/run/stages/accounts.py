@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -55,16 +55,15 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
     work.samples_in = len(tried)
     work.dropped = Counter(str(one.drop.reason) for one in tried if one.drop)
     work.kept = len(tried) - work.dropped.total()
+    asked = _asked(own)
     work.facts.update(
-        bytes_in=sum(fate.raw_bytes or 0 for fate in _asked(own)),
+        bytes_in=sum(fate.raw_bytes or 0 for fate in asked),
         bytes_out=sum(fate.size_bytes or 0 for fate in own if fate.reason is None),
-        requests=sum(fate.tries for fate in _asked(own)),
+        requests=sum(fate.tries for fate in asked),
     )
-    for one in tried:
-        if one.sample and not one.drop:
-            work.facts.update(f"{CHANGES}.{word}" for word in one.sample.columns.get(CHANGES, ()))
-    work.hosts = _failures(own, attempt, before)
     kept = [one.sample for one in tried if one.sample and not one.drop]
+    work.facts.update(f"{CHANGES}.{word}" for sample in kept for word in sample.columns.get(CHANGES, ()))
+    work.hosts = _failures(own, attempt, before)
     work.facts.update(_sizes(kept))
     positions = [part.partition(".")[0] for sample in kept for part in sample.media if "." in part]
     if positions:
@@ -80,8 +79,9 @@ def _failures(own: Sequence[Fate], attempt: int, before: Fates) -> Counter[str]:
     """Hosts by failures, the largest; in a later round less those that earlier ones counted and that are none now."""
     hosts: Counter[str] = Counter()
     for fate in own:
-        if host := _host(fate.url or ""):
-            hosts[host] += (fate.reason not in _NO_FAILURE) - _failed_before(fate, attempt, before)
+        n = (fate.reason not in _NO_FAILURE) - _failed_before(fate, attempt, before)
+        if n and (host := _host(fate.url or "")):
+            hosts[host] += n
     changes = sorted(((host, n) for host, n in hosts.items() if n), key=lambda of: (-abs(of[1]), of[0]))
     return Counter(dict(changes[:_HOSTS_RECORDED]))
 
@@ -94,7 +94,7 @@ def _failed_before(fate: Fate, attempt: int, before: Fates) -> bool:
     return earlier is not None and earlier.reason not in _NO_FAILURE
 
 
-def _asked(fates: Sequence[Fate]) -> Iterable[Fate]:
+def _asked(fates: Sequence[Fate]) -> Collection[Fate]:
     """One fate for each URL: a task asks once for all that name it."""
     of_url: dict[object, Fate] = {}
     for fate in fates:
