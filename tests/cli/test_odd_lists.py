@@ -146,3 +146,15 @@ def test_words_that_mean_nothing(tmp_path, words):
     (tmp_path / "urls.txt").write_text("http://example.org/a.jpg")
     gristmill("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", *QUICK, *words, code=2)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.txt"])
+def test_a_list_without_a_row_is_no_list_without_the_column(tmp_path, web, name):
+    urls = tmp_path / "urls"
+    urls.mkdir()
+    (urls / name).write_text({"a.json": "[]", "a.csv": "url\n"}.get(name, ""))
+    done = gristmill("crawl", urls, "--out", tmp_path / "nothing", "--workers", "0", code=3)
+    assert "there is no row at all in" in done.stderr
+    (urls / "b.txt").write_text(web.url("/photo/1.jpg?w=160"))
+    told = gristmill("crawl", urls, "--out", tmp_path / "out", "--json", *QUICK)
+    assert json.loads(told.stdout)["counts"]["packed"] == 1

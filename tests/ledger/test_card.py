@@ -200,7 +200,8 @@ def test_card_tells_the_funnel_and_survives_hostile_words(made: Made) -> None:
     for level in levels.levels:
         assert f"| {level.title} | {level.count:,} |" in text
     for reason, n in levels.dropped(after_selection=True).items():
-        assert f"| `{reason}` | {n:,} |" in text
+        assert f"| `{reason}` | {n:,} | {share_text(n, levels.count('selected'))} |" in text
+    assert f"Shares are of the {levels.count('selected'):,} samples chosen." in text
     assert "gristmill run made-up --out DIR --set crawl.size_px=200" in text
     assert "Do not publish the shards" in text
     assert "Scores are floats" in text

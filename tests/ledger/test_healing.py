@@ -24,7 +24,7 @@ def test_both_kinds_with_the_line_to_type():
         "http_5xx 3, stalled 1 may come back: gristmill retry 'my data/x' --reason http_5xx,stalled"
     )
     assert said[1] == "It does not bring back http_404 5."
-    assert "5 are gone" in said[2]
+    assert said[2].startswith("Gone from their hosts: 5. A mirror")
     assert "--set crawl.mirror=" in said[2]
 
 

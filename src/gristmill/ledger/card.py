@@ -273,15 +273,12 @@ def _funnel_table(levels: Funnel) -> str:
 
 
 def _loss_tables(levels: Funnel) -> str:
-    asked = levels.count(levels.base)
-    if not asked:
+    chosen = levels.count("selected")  # what is lost before it is asked for is among the losses
+    if not chosen:
         return ""
-    blocks = [
-        "## Losses by reason",
-        f"Shares are of the {asked:,} samples {'asked for' if levels.asks else 'chosen'}.",
-    ]
+    blocks = ["## Losses by reason", f"Shares are of the {chosen:,} samples chosen."]
     for group, reasons in grouped(levels.dropped(after_selection=True)).items():
-        rows = [(f"`{r}`", f"{n:,}", share_text(n, asked), explained(r)) for r, n in reasons.items()]
+        rows = [(f"`{r}`", f"{n:,}", share_text(n, chosen), explained(r)) for r, n in reasons.items()]
         blocks += [f"{ADVICE[group]}", _table(("reason", "number", "share", "meaning"), rows)]
     return "\n\n".join(blocks) if len(blocks) > 2 else ""
 

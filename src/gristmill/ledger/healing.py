@@ -57,7 +57,7 @@ class Healing:
             said.append(f"{rest} {_named(self.stays)}.")
         if self.gone and not mirrored:
             said.append(
-                f"Of these {self.gone:,} are gone from their hosts. A mirror may have some, as another dataset: "
+                f"Gone from their hosts: {self.gone:,}. A mirror may have some, as another dataset: "
                 "the command that began this with another --out and --set crawl.mirror='https://MIRROR/{url}'"
             )
         return said

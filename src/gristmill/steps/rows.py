@@ -174,6 +174,8 @@ def check_columns(path: Path, file_format: str, wanted: tuple[str, ...]) -> None
     """
     have = column_names(path, file_format)
     missing = [column for column in dict.fromkeys(wanted) if column not in have]
+    if missing and not have and next(read_rows(path, format=file_format), None) is None:
+        return  # JSON without a row, where nothing names columns
     if missing:
         raise UsageError(
             f"{path} has no column {', '.join(repr(c) for c in missing)}; it has {', '.join(have) or 'none'}. "

@@ -113,7 +113,9 @@ class InputTable:
             if not self._reached:
                 raise
             self._mark(err)
-            raise DamagedSource(f"{' '.join(str(err).split())} {self._way_on(surveyed)}") from err
+            said = " ".join(str(err).split())
+            stop = "" if said.endswith(".") else "."  # a library's words may come without one
+            raise DamagedSource(f"{said}{stop} {self._way_on(surveyed)}") from err
 
     def _mark(self, err: Exception) -> None:
         mark = self._context.layout.unreadable(self._source.digest)
