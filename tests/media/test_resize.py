@@ -75,6 +75,18 @@ def test_a_jpeg_is_decoded_at_a_half_a_quarter_or_an_eighth(least, size):
     assert pixels.shape == (size[1], size[0], 3)
 
 
+def test_chroma_is_repeated_only_where_pixels_are_more_than_enough():
+    image = photo(300, 240, 4)
+    body = saved(image, subsampling="4:2:0")
+    smooth, enough, scarce = (
+        decoded(body, head(body), least=least, alpha="drop", fast_chroma=fast_chroma)
+        for least, fast_chroma in (((200, 160), False), ((200, 160), True), ((301, 160), True))
+    )
+    assert np.array_equal(smooth, scarce)
+    assert not np.array_equal(smooth, enough)
+    assert psnr(enough, smooth) > 35
+
+
 @pytest.mark.parametrize("quality", ["fast", "default", "quality"])
 @pytest.mark.parametrize("ratio", [1.1, 1.4, 1.9, 2.5, 3.3, 7.7])
 def test_nothing_moves(quality, ratio):

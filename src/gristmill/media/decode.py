@@ -28,7 +28,14 @@ cv2.setNumThreads(1)  # one image a thread or process is how this scales; OpenCV
 _JPEG_ODDITIES = ("extraneous bytes", "bad ICC marker")
 
 
-def decoded(body: bytes, found: ImageHead, *, least: tuple[int, int] | None, alpha: str) -> PixelsHWC:
+def decoded(
+    body: bytes,
+    found: ImageHead,
+    *,
+    least: tuple[int, int] | None,
+    alpha: str,
+    fast_chroma: bool = False,
+) -> PixelsHWC:
     """Decode an image whose header is ``found``, in its own colour space and orientation.
 
     Args:
@@ -37,6 +44,8 @@ def decoded(body: bytes, found: ImageHead, *, least: tuple[int, int] | None, alp
         least: (width_px, height_px) that is enough; a JPEG may be decoded at a half, a quarter or an eighth of
             its size that is not smaller. None is the full size.
         alpha: ``white`` or ``drop``; see ``ImageSettings``.
+        fast_chroma: Where a JPEG has fewer chroma samples than pixels and is not smaller than ``least``, repeat
+            them instead of interpolating: little of it is seen after shrinking.
 
     Returns:
         uint8 RGB, shape (height_px, width_px, 3).
@@ -46,7 +55,8 @@ def decoded(body: bytes, found: ImageHead, *, least: tuple[int, int] | None, alp
     """
     pixels = None
     if found.format == "jpeg" and found.simple:
-        pixels = _jpeg(body, _reduced(found, least) if least else (0, 0))
+        rough = fast_chroma and least is not None and _holds((found.width_px, found.height_px), least)
+        pixels = _jpeg(body, _reduced(found, least) if least else (0, 0), fast_chroma=rough)
     elif found.format == "png" and found.simple:
         pixels = _png(body)
         if pixels is None:
@@ -68,12 +78,16 @@ def _reduced(found: ImageHead, least: tuple[int, int]) -> tuple[int, int]:
     """
     for divisor in (8, 4, 2):
         size = -(-found.width_px // divisor), -(-found.height_px // divisor)
-        if size[0] >= least[0] and size[1] >= least[1]:
+        if _holds(size, least):
             return size
     return 0, 0
 
 
-def _jpeg(body: bytes, size: tuple[int, int]) -> PixelsHWC | None:
+def _holds(size: tuple[int, int], least: tuple[int, int]) -> bool:
+    return size[0] >= least[0] and size[1] >= least[1]
+
+
+def _jpeg(body: bytes, size: tuple[int, int], *, fast_chroma: bool) -> PixelsHWC | None:
     """Decode a JPEG at ``size``, strictly; None where the careful decoder shall say.
 
     libjpeg goes on after damage and leaves grey or shifted blocks; that is refused. It also warns of oddities
@@ -81,7 +95,7 @@ def _jpeg(body: bytes, size: tuple[int, int]) -> PixelsHWC | None:
     """
     try:
         pixels: PixelsHWC = simplejpeg.decode_jpeg(
-            body, "RGB", min_width=size[0], min_height=size[1], min_factor=2
+            body, "RGB", min_width=size[0], min_height=size[1], min_factor=2, fastupsample=fast_chroma
         )
     except ValueError as err:
         said = str(err)

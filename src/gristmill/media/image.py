@@ -48,7 +48,8 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     if size != (found.width_px, found.height_px):
         side_px = LEAST_SIDE_PX if settings.phash else 1
         least = max(side_px, math.ceil(factor * size[0])), max(side_px, math.ceil(factor * size[1]))
-    pixels = decoded(body, found, least=least, alpha=settings.alpha)
+    fast_chroma = settings.quality != "quality"
+    pixels = decoded(body, found, least=least, alpha=settings.alpha, fast_chroma=fast_chroma)
     small = scaled(pixels, size, settings.quality)
     fingerprint = phash(_enough(small, pixels)) if settings.phash else None
     kept = _original(body) if _may_stay(found, size, settings) else None
