@@ -21,7 +21,7 @@ def fates_of(made: Made) -> list[Path]:
 
 def test_sums_are_those_of_all_fates(made: Made) -> None:
     rows = [row for path in fates_of(made) for row in pq.read_table(path).to_pylist()]
-    found = measure(fates_of(made))
+    found = measure([[path] for path in fates_of(made)])
     kept = [row for row in rows if row["reason"] is None]
     assert found.files == found.files_read == 2
     assert found.media == len(rows) == sum(found.statuses.values())
@@ -41,9 +41,29 @@ def test_fates_without_any_measure(tmp_path: Path) -> None:
     path = tmp_path / "samples.parquet"
     fates = [Fate(row=0, reason=Reason.BAD_URL), Fate(row=1, reason=Reason.BAD_URL)]
     write_fates(path, [fates_table(fates, source="s", file="f")], FATES_SCHEMA)
-    found = measure([path, tmp_path / "gone.parquet"])
+    found = measure([[path], [tmp_path / "gone.parquet"]])
     assert (found.media, found.files, found.files_read, found.rate) == (2, 2, 1, None)
     assert found.short_side_px.median() is None
+
+
+def test_what_was_asked_again_counts_once_by_its_last_answer(tmp_path: Path) -> None:
+    rounds = [
+        {0: 200, 1: 404, 2: 503, 3: 503},
+        {2: 503, 3: 200},
+        {2: 404},
+    ]
+    paths = []
+    for attempt, statuses in enumerate(rounds):
+        lost = {404: Reason.HTTP_404, 503: Reason.HTTP_5XX}
+        fates = [
+            Fate(row=row, medium="jpg", status=status, reason=lost.get(status), attempt=attempt)
+            for row, status in statuses.items()
+        ]
+        paths.insert(0, tmp_path / f"samples-r{attempt}.parquet")
+        write_fates(paths[0], [fates_table(fates, source="s", file="f")], FATES_SCHEMA)
+    found = measure([paths])
+    assert found.statuses == {200: 2, 404: 2}
+    assert (found.media, found.files_read) == (4, 3)
 
 
 def test_histogram_puts_edges_up_and_the_rest_last() -> None:
@@ -87,7 +107,7 @@ def test_footers_do_not_wait_for_the_garbage_collector(made: Made) -> None:
     gc.disable()
     try:
         before = sum(isinstance(one, pq.FileMetaData) for one in gc.get_objects())
-        measure(paths)
+        measure([paths])
         assert sum(isinstance(one, pq.FileMetaData) for one in gc.get_objects()) == before
     finally:
         gc.enable()

@@ -21,6 +21,8 @@ FILES_READ = 500
 """Of more fates files only so many, evenly spread, are read."""
 
 _COLUMNS = (
+    "row",
+    "medium",
     "reason",
     "status",
     "elapsed_s",
@@ -113,7 +115,8 @@ class Measures:
     """Sums over the fates that were read.
 
     Attributes:
-        statuses: Last HTTP status of each medium asked for; None where no answer came.
+        media: Media, each counted once however often it was asked for.
+        statuses: Last HTTP status of each of them; None where no answer came.
         files, files_read: All fates files of the crawl, and how many of them were read.
     """
 
@@ -127,12 +130,13 @@ class Measures:
     phash_distance: Histogram = field(default_factory=lambda: Histogram.empty(_PHASH_DISTANCE))
     rate: Rate | None = None
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Sum up one batch of fates."""
+    def add(self, batch: pa.RecordBatch, last: pa.BooleanArray | None = None) -> None:
+        """Sum up one batch of fates; ``last`` tells which of them hold, if later rounds asked for some again."""
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         kept = columns["reason"].is_null()
-        self.media += batch.num_rows
-        for item in pc.value_counts(columns["status"]).to_pylist():
+        statuses = columns["status"] if last is None else columns["status"].filter(last)
+        self.media += len(statuses)
+        for item in pc.value_counts(statuses).to_pylist():
             self.statuses[item["values"]] += item["counts"]
         sides = pc.min_element_wise(
             columns["original_width_px"], columns["original_height_px"], skip_nulls=False
@@ -152,29 +156,41 @@ class Measures:
             )
 
 
-def measure(paths: Sequence[Path]) -> Measures:
+def measure(tasks: Sequence[Sequence[Path]]) -> Measures:
     """Sum up fates files of :data:`gristmill.ledger.fates.FATES_SCHEMA`; files that are gone are passed over.
 
     Args:
-        paths: The files; of more than :data:`FILES_READ` only so many, evenly spread, are read.
+        tasks: The files of each crawl task, that of the last round first. Of more than :data:`FILES_READ` files
+            in all only those of so many tasks, evenly spread, are read as come to that number.
     """
-    wanted = len(paths)
+    wanted = sum(map(len, tasks))
     if wanted > FILES_READ:
-        paths = [paths[i * wanted // FILES_READ] for i in range(FILES_READ)]
-    paths = [path for path in paths if path.is_file()]
-    measures = Measures(files=wanted, files_read=len(paths))
-    spans = [span for path in paths if (span := _span(path)) is not None]
+        some = max(1, FILES_READ * len(tasks) // wanted)
+        tasks = [tasks[i * len(tasks) // some] for i in range(some)]
+    tasks = [[path for path in paths if path.is_file()] for paths in tasks]
+    measures = Measures(files=wanted, files_read=sum(map(len, tasks)))
+    spans = [span for paths in tasks for path in paths if (span := _span(path)) is not None]
     if spans:
         measures.rate = Rate.between(min(first for first, _ in spans), max(last for _, last in spans))
-    for batch in _batches(paths):
-        measures.add(batch)
+    for paths in tasks:
+        for batch, last in _batches(paths):
+            measures.add(batch, last)
     return measures
 
 
-def _batches(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
-    for path in paths:
+def _batches(paths: Sequence[Path]) -> Iterator[tuple[pa.RecordBatch, pa.BooleanArray | None]]:
+    """One task's fates, and which of them no later round replaced; what was asked again is held, of this task."""
+    later: set[tuple[int, str]] = set()
+    for number, path in enumerate(paths, start=1):
         with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(columns=list(_COLUMNS))
+            for batch in file.iter_batches(columns=list(_COLUMNS)):
+                if len(paths) == 1:
+                    yield batch, None
+                    continue
+                asked = list(zip(batch["row"].to_pylist(), batch["medium"].to_pylist(), strict=True))
+                yield batch, pa.array([one not in later for one in asked], pa.bool_())
+                if number < len(paths):
+                    later.update(asked)
 
 
 def _span(path: Path) -> tuple[float, float] | None:

@@ -170,13 +170,14 @@ def _said(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _fates(folder: Path, ledger: Ledger) -> list[Path]:
-    return [
-        folder / shard.path
-        for record in ledger.stage("samples")
-        for shard in record.outputs
-        if shard.role == "fates"
-    ]
+def _fates(folder: Path, ledger: Ledger) -> list[list[Path]]:
+    """The fates files of each crawl task, that of the last round first."""
+    tasks: dict[tuple[int, ...], list[Path]] = {}
+    for record in sorted(ledger.stage("samples"), key=lambda r: r.number, reverse=True):
+        _, *task = record.number  # the round, then which task of it
+        found = (folder / shard.path for shard in record.outputs if shard.role == "fates")
+        tasks.setdefault(tuple(task), []).extend(found)
+    return list(tasks.values())[::-1]
 
 
 def _when(totals: Totals) -> str:
