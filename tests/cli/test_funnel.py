@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -57,6 +58,16 @@ def test_what_is_left_is_said(made: Made) -> None:
     assert "continues it" in text
     crawled = total(r for r in made.ledger.records.values() if r.stage != "pack")
     assert f"still to pack: {crawled.stage('samples').kept:,}" in said(made, crawled)
+
+
+def test_the_rate_is_that_of_the_time_at_work(made: Made) -> None:
+    totals = total(made.ledger.records.values())
+    asked = funnel(totals, made.begun).count("asked")
+    totals = replace(totals, started_at=0.0, finished_at=86_400.0, busy_s=20.0)
+    text = said(made, totals)
+    assert f", 20 s of it at work, {asked / 20:,.1f} addresses a second" in text
+    text = said(made, replace(totals, finished_at=20.0))
+    assert f"20 s from the first task to the last, {asked / 20:,.1f} addresses a second" in text
 
 
 def test_nothing_done_yet(made: Made) -> None:

@@ -85,3 +85,18 @@ def test_totals_add_up_to_the_rows_whatever_was_retried(history):
     assert sums.samples_in == rows
     assert sums.dropped == failing
     assert sums.kept == rows - failing.total()
+
+
+def test_the_time_between_two_runs_is_nobodys_work():
+    spans = {
+        (0, 0, 0): (100.0, 110.0),
+        (0, 0, 1): (104.0, 114.0),
+        (0, 0, 2): (105.0, 107.0),
+        (1, 0, 0): (500, 506),
+    }
+    records = [
+        record("samples", number, 1, {}, seconds=ended - begun, finished_at=ended)
+        for number, (begun, ended) in spans.items()
+    ]
+    assert total(records).busy_s == 14.0 + 6.0
+    assert total([]).busy_s == 0.0

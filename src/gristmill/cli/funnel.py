@@ -274,8 +274,10 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
     if totals.started_at is not None and totals.finished_at is not None:
         span_s = totals.finished_at - totals.started_at
         what = "documents" if documents(totals, levels) else "addresses" if levels.asks else "samples"
-        rate = f", {levels.count(levels.base) / span_s:,.1f} {what} a second" if span_s >= 1 else ""
-        said.append(f"{duration_text(span_s)} from the first task to the last{rate}")
+        busy_s = totals.busy_s
+        rate = f", {levels.count(levels.base) / busy_s:,.1f} {what} a second" if busy_s >= 1 else ""
+        rest = f", {duration_text(busy_s)} of it at work" if span_s - busy_s > max(1.0, 0.05 * span_s) else ""
+        said.append(f"{duration_text(span_s)} from the first task to the last{rest}{rate}")
     if shards is not None:
         said.append(f"{shards[0]:,} shard{'s' if shards[0] != 1 else ''}, {size_text(shards[1])}")
     yield Text("\n" + "\n".join(said))

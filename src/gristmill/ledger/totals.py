@@ -56,6 +56,8 @@ class Totals:
     """What the last count over all media found; see ``gristmill.steps.same_tally``."""
     started_at: float | None = None
     finished_at: float | None = None
+    busy_s: float = 0.0
+    """Seconds in which some task was under way: without the time between two runs."""
 
     @property
     def changes(self) -> dict[str, int]:
@@ -85,6 +87,7 @@ def total(records: Iterable[TaskRecord]) -> Totals:
     totals = Totals()
     hosts: defaultdict[str, int] = defaultdict(int)
     notes: dict[str, None] = {}
+    spans: list[tuple[float, float]] = []
     for record in sorted(records, key=lambda r: r.number):
         totals.stages.setdefault(record.stage, StageTotals(stage=record.stage)).add(record)
         for host, failures in record.hosts.items():
@@ -95,8 +98,19 @@ def total(records: Iterable[TaskRecord]) -> Totals:
             totals.census = record.found
         notes.update(dict.fromkeys(record.notes))
         begun = record.finished_at - record.seconds
+        spans.append((begun, record.finished_at))
         totals.started_at = min(totals.started_at or begun, begun)
         totals.finished_at = max(totals.finished_at or 0.0, record.finished_at)
     totals.hosts = Counter({host: failures for host, failures in hosts.items() if failures > 0})
     totals.notes = list(notes)
+    totals.busy_s = _covered(spans)
     return totals
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """How much time some of these spans cover, however many at once."""
+    covered, until = 0.0, float("-inf")
+    for begun, ended in sorted(spans):
+        covered += max(0.0, ended - max(begun, until))
+        until = max(until, ended)
+    return covered
