@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -50,7 +50,8 @@ class Launched:
         self.ours.close()
         self.stacks.close()
         self.process.kill()
-        self.process.wait(_END_S)
+        with suppress(subprocess.TimeoutExpired):  # it ends once the system lets go of it
+            self.process.wait(_END_S)
 
 
 def launch(*, arrow_pool: str, ahead: Sequence[str] = ()) -> Launched:
