@@ -158,3 +158,12 @@ def test_a_list_without_a_row_is_no_list_without_the_column(tmp_path, web, name)
     (urls / "b.txt").write_text(web.url("/photo/1.jpg?w=160"))
     told = gristmill("crawl", urls, "--out", tmp_path / "out", "--json", *QUICK)
     assert json.loads(told.stdout)["counts"]["packed"] == 1
+
+
+def test_what_a_library_says_of_a_file_is_a_sentence_of_its_own(tmp_path):
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    (folder / "a.parquet").write_text("hello")
+    words = ("run", "coyo-700m", "--source", f"annotations={folder}", "--out", tmp_path / "out")
+    said = gristmill(*words, "--workers", "0", code=1).stderr
+    assert re.search(r"not a readable Parquet file: .+[^.]\. a\.parquet is your own copy, of 5 bytes\.", said)
