@@ -14,7 +14,7 @@ from gristmill.media.colour import is_srgb, to_srgb
 from gristmill.media.decode import decoded
 from gristmill.media.errors import Undecodable
 from gristmill.media.head import ImageHead, head, jpeg_extent
-from gristmill.media.phash import LEAST_SIDE_PX, phash
+from gristmill.media.phash import phash
 from gristmill.media.png_check import is_whole
 from gristmill.media.resize import DECODE_FACTOR, fit, framed, scaled
 from gristmill.media.settings import Format, ImageSettings
@@ -46,12 +46,11 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     factor = DECODE_FACTOR[settings.quality]
     least = None
     if size != (found.width_px, found.height_px):
-        side_px = LEAST_SIDE_PX if settings.phash else 1
-        least = max(side_px, math.ceil(factor * size[0])), max(side_px, math.ceil(factor * size[1]))
+        least = math.ceil(factor * size[0]), math.ceil(factor * size[1])
     fast_chroma = settings.quality != "quality"
     pixels = decoded(body, found, least=least, alpha=settings.alpha, fast_chroma=fast_chroma)
     small = scaled(pixels, size, settings.quality)
-    fingerprint = phash(_enough(small, pixels)) if settings.phash else None
+    fingerprint = phash(pixels) if settings.phash else None
     kept = _original(body) if _may_stay(found, size, settings) else None
     if kept is None:
         small = to_srgb(small, found.icc)
@@ -68,11 +67,6 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
         phash=fingerprint,
         kept_original=kept is not None,
     )
-
-
-def _enough(small: PixelsHWC, pixels: PixelsHWC) -> PixelsHWC:
-    """Of what to take the perceptual hash: the scaled image, before any crop or border, where it is large enough."""
-    return small if min(small.shape[:2]) >= LEAST_SIDE_PX and small.size <= pixels.size else pixels
 
 
 def _checked(body: bytes, found: ImageHead) -> Transcoded:

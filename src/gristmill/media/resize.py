@@ -19,7 +19,7 @@ from gristmill.media.settings import ImageSettings, Quality
 
 __all__ = ["DECODE_FACTOR", "fit", "framed", "scaled"]
 
-DECODE_FACTOR: dict[Quality, float] = {"fast": 1.4, "default": 1.5, "quality": 3}
+DECODE_FACTOR: dict[Quality, float] = {"fast": 1.4, "default": 1.75, "quality": 3}
 """How many times the wanted size a JPEG's reduced decoding must leave: less is faster, and what libjpeg's reduced
 decoding lets alias shows more."""
 
