@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import mmap
 import os
 import queue
 import signal
@@ -154,25 +153,16 @@ class _Child:
 
     def __init__(self, command: Sequence[str], deadline_s: float) -> None:
         self._deadline_s, self._ready = deadline_s, False
-        self._memory: mmap.mmap | None = None
         self._sock, theirs = socket.socketpair()
         for sock in (self._sock, theirs):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wire.BUFFER_BYTES)
-        with theirs, contextlib.ExitStack() as stack:
+        with theirs:
             try:
-                shared = wire.new_shared()
-                if shared is not None:
-                    stack.callback(os.close, shared)
-                    self._memory = wire.mapped(shared, writable=True)
                 self._process = subprocess.Popen(
-                    command if shared is None else [*command, str(shared)],
-                    stdin=theirs.fileno(),
-                    pass_fds=() if shared is None else (shared,),
-                    env={**os.environ, **_ENVIRONMENT},
-                    process_group=0,
+                    command, stdin=theirs.fileno(), env={**os.environ, **_ENVIRONMENT}, process_group=0
                 )
             except OSError as err:
-                self._close()
+                self._sock.close()
                 raise MachineError(f"No codec process could be started: {err}") from err
 
     @property
@@ -191,7 +181,7 @@ class _Child:
             self._await_ready()
         self._sock.settimeout(self._deadline_s)
         try:
-            wire.send_request(self._sock, body, self._memory)
+            wire.send_request(self._sock, body)
             return wire.receive_answer(self._sock)
         except TimeoutError:
             raise
@@ -215,13 +205,8 @@ class _Child:
             self._process.wait(0.2)
         self._process.kill()
         code = self._process.wait()
-        self._close()
-        return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-
-    def _close(self) -> None:
         self._sock.close()
-        if self._memory is not None:
-            self._memory.close()
+        return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
 def _made(facts: dict[str, Any], stored: bytes) -> Transcoded:

@@ -2,33 +2,17 @@
 
 A child has touched strangers' bytes, so nothing that it sends is executed: no pickle.
 
-Request: body length, whether the body lies in shared memory, and if not, the body. Answer: lengths of facts and body,
-facts as JSON, body.
-
-An image of usual size goes through memory that both processes see, written by the pool alone: the kernel's socket
-buffers hold some 200 kB, so that a larger one would take several turns from process to process.
+Request: body length, body. Answer: lengths of facts and body, facts as JSON, body.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
-import os
 import socket
 import struct
 from typing import Any
 
-__all__ = [
-    "BUFFER_BYTES",
-    "READY",
-    "SHARED_BYTES",
-    "mapped",
-    "new_shared",
-    "receive_answer",
-    "receive_request",
-    "send_answer",
-    "send_request",
-]
+__all__ = ["BUFFER_BYTES", "READY", "receive_answer", "receive_request", "send_answer", "send_request"]
 
 READY = b"R"
 """Sent once by a child that has loaded its codecs."""
@@ -36,47 +20,22 @@ READY = b"R"
 BUFFER_BYTES = 1 << 20
 """Wanted size of the socket's buffers; the kernel may give less."""
 
-SHARED_BYTES = 1 << 20
-"""Size of the shared memory. What is larger goes through the socket."""
-
 _ANSWER_BYTES = 1 << 16  # more than most answers have, so that one call brings all of it
 
-_REQUEST = struct.Struct("<Q?")
+_REQUEST = struct.Struct("<Q")
 _ANSWER = struct.Struct("<II")
 
 
-def new_shared() -> int | None:
-    """A descriptor of new shared memory, which ends with its last user; None where the system has none (not Linux).
-
-    Raises:
-        OSError: Too many open files.
-    """
-    if not hasattr(os, "memfd_create"):
-        return None
-    shared = os.memfd_create("gristmill-image", os.MFD_CLOEXEC)
-    os.ftruncate(shared, SHARED_BYTES)
-    return shared
-
-
-def mapped(shared: int, *, writable: bool = False) -> mmap.mmap:
-    """Shared memory as its reader or writer sees it; the descriptor may be closed then."""
-    return mmap.mmap(shared, SHARED_BYTES, prot=mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
-
-
-def send_request(sock: socket.socket, body: bytes, shared: mmap.mmap | None) -> None:
+def send_request(sock: socket.socket, body: bytes) -> None:
     """Send one image to a child."""
-    if shared is not None and len(body) <= SHARED_BYTES:
-        shared[: len(body)] = body
-        sock.sendall(_REQUEST.pack(len(body), True))
-    else:
-        _send(sock, _REQUEST.pack(len(body), False), body)
+    _send(sock, _REQUEST.pack(len(body)), body)
 
 
-def receive_request(sock: socket.socket, shared: mmap.mmap | None) -> bytes | None:
+def receive_request(sock: socket.socket) -> bytearray | None:
     """Wait for the next image; None when the parent has gone."""
     try:
-        size_bytes, is_shared = _REQUEST.unpack(receive(sock, _REQUEST.size))
-        return shared[:size_bytes] if shared is not None and is_shared else bytes(receive(sock, size_bytes))
+        (size_bytes,) = _REQUEST.unpack(receive(sock, _REQUEST.size))
+        return receive(sock, size_bytes)
     except EOFError:
         return None
 

@@ -1,7 +1,7 @@
 """A codec process: images in, answers out, one at a time, until its parent goes.
 
-Started by ``gristmill.media.pool`` with the settings as arguments, where there is shared memory also the number of
-its descriptor, and one end of a socket pair as standard input. It loads the codecs and nothing else.
+Started by ``gristmill.media.pool`` with the settings as arguments and one end of a socket pair as standard
+input. It loads the codecs and nothing else.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import gc
 import json
-import mmap
 import os
 import signal
 import socket
@@ -43,8 +42,7 @@ CPU_S = 10.0
 
 def main(arguments: list[str] | None = None, codec: Codec = transcode) -> None:
     """Serve until the parent closes its end. ``codec`` is replaced in tests."""
-    settings_json, deadline_s, *shared = arguments or sys.argv[1:]
-    memory = wire.mapped(int(shared[0])) if shared else None
+    settings_json, deadline_s = arguments or sys.argv[1:]
     settings = ImageSettings(**json.loads(settings_json))
     _limit()
     gc.freeze()
@@ -53,19 +51,17 @@ def main(arguments: list[str] | None = None, codec: Codec = transcode) -> None:
         sock.sendall(wire.READY)
         # From here on only decoders could write to standard error, and they quote strangers.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        serve(sock, memory, settings, codec, float(deadline_s))
+        serve(sock, settings, codec, float(deadline_s))
     os._exit(0)  # skips the interpreter's tidying-up, which nobody waits for
 
 
-def serve(
-    sock: socket.socket, memory: mmap.mmap | None, settings: ImageSettings, codec: Codec, deadline_s: float
-) -> None:
+def serve(sock: socket.socket, settings: ImageSettings, codec: Codec, deadline_s: float) -> None:
     """Answer requests until the other end closes, or until this process has grown too large."""
     leave = False
-    while not leave and (body := wire.receive_request(sock, memory)) is not None:
+    while not leave and (body := wire.receive_request(sock)) is not None:
         # The parent's deadline kills a child that hangs; this one does if the parent is gone.
         limits.begin_picture(len(body), wall_s=deadline_s + 1, cpu_s=CPU_S)
-        facts, stored = _answer(body, settings, codec)
+        facts, stored = _answer(bytes(body), settings, codec)
         resident_bytes = limits.end_picture()
         leave = facts["leave"] = resident_bytes > RECYCLE_RSS_BYTES
         wire.send_answer(sock, facts, stored)

@@ -23,6 +23,7 @@ class Pack(Barrier):
     Attributes:
         shard_samples: Samples a shard.
         shard_bytes: If given, a shard is closed by size instead: before the sample that would pass it.
+            Counted are media and facts; headers and padding make a tar file larger, by some 2 kB a sample.
         drop_tail: Leave out a last shard that is not full; the samples are counted under ``tail``.
     """
 
