@@ -68,8 +68,8 @@ def _load_papers() -> None:
 
 
 def _papers() -> None:
-    from gristmill.cli import funnel  # noqa: F401
-    from gristmill.ledger import card, croissant, manifest  # noqa: F401
+    from gristmill.cli import funnel  # noqa: F401 - to have it loaded
+    from gristmill.ledger import card, croissant, manifest  # noqa: F401 - likewise
     from gristmill.viewer import report
 
     report.template()
