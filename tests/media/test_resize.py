@@ -8,7 +8,9 @@ from PIL import Image
 
 from gristmill.media.decode import decoded
 from gristmill.media.head import head
+from gristmill.media.image import transcode
 from gristmill.media.resize import DECODE_FACTOR, scaled
+from gristmill.media.settings import ImageSettings
 
 SIZES = [(370, 400), (560, 420), (760, 640), (900, 700), (1000, 860), (1300, 1190)]
 
@@ -97,3 +99,16 @@ def test_nothing_moves(quality, ratio):
     at = (np.arange(64) + 0.5) * width_px / 64 - 0.5
     wanted = np.interp(at, np.arange(width_px), ramp[0, :, 0])[8:-8]
     assert abs(np.mean(got - wanted)) < 0.3
+
+
+@pytest.mark.parametrize(("quality", "fast"), [("default", True), ("fast", True), ("quality", False)])
+def test_only_the_finest_quality_interpolates_chroma_everywhere(monkeypatch, quality, fast):
+    asked = []
+
+    def noted(*args, fast_chroma, **given):
+        asked.append(fast_chroma)
+        return decoded(*args, fast_chroma=fast_chroma, **given)
+
+    monkeypatch.setattr("gristmill.media.image.decoded", noted)
+    transcode(saved(photo(800, 600)), ImageSettings(quality=quality))
+    assert asked == [fast]
