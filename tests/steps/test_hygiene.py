@@ -110,7 +110,14 @@ def test_captions_and_documents_have_no_question_but_may_hold_tokens():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"empty": "neutralise"}, {"media_tokens": "remove"}, {"tokens": ("<IMG>",)}]
+    "wrong",
+    [
+        {"empty": "neutralise"},
+        {"media_tokens": "remove"},
+        {"tokens": ("<IMG>",)},
+        {"max_question_chars": 0},
+        {"max_answer_chars": -1},
+    ],
 )
 def test_wrong_settings_are_named(wrong):
     with pytest.raises(UsageError, match=rf"hygiene\.{next(iter(wrong))}"):

@@ -161,6 +161,16 @@ def test_scores_of_other_types(tmp_path, dtype):
     assert select(tmp_path / "a.parquet", share=0.75, floor=1).kept == [1, 3, 0]
 
 
+def test_views_of_texts_are_texts(tmp_path):
+    rows = write(tmp_path / "a.parquet", [(0.1, 0.2), (0.3, 0.4)])
+    views = rows.set_column(3, "text", rows["text"].cast(pa.string_view()))
+    pq.write_table(views, tmp_path / "views.parquet")
+    assert select(tmp_path / "views.parquet", share=1, floor=0).tables[0]["text"].to_pylist() == [
+        "text 1",
+        "text 0",
+    ]
+
+
 def test_ties_leave_in_file_order_across_batches(tmp_path, monkeypatch):
     monkeypatch.setattr("gristmill.steps.select._PART_ROWS", 16)
     rows = [(0.5, 0.2 if n % 3 else 0.3) for n in range(200)]

@@ -55,6 +55,7 @@ JSON_ROW = "__json_row__"
 """The one column of a JSON list's table: the text of each row, binary. :func:`rows_of` opens it."""
 
 _BATCH_BYTES = 32 << 20
+_NO_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 _SAMPLED_ROWS = 100
 
 
@@ -315,7 +316,10 @@ def _parquet_batches(path: Path, columns: Sequence[str] | None, batch_rows: int)
 
 
 def plain_types(table: Any) -> Any:
-    """A table whose values Python's own types hold exactly: nanosecond times as text, durations as integers."""
+    """A table whose values Python's own types hold exactly: nanosecond times as text, durations as integers.
+
+    Views of texts become texts, because Arrow neither takes nor filters rows of them.
+    """
     schema = pa.schema([f.with_type(_plain_type(f.type)) for f in table.schema], table.schema.metadata)
     return table if schema.equals(table.schema) else table.cast(schema)
 
@@ -330,4 +334,4 @@ def _plain_type(kind: Any) -> Any:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         make = pa.list_ if pa.types.is_list(kind) else pa.large_list
         return make(kind.value_field.with_type(_plain_type(kind.value_type)))
-    return kind
+    return _NO_VIEWS.get(kind, kind)

@@ -75,6 +75,9 @@ class TextHygiene(SampleStep):
                 )
         if any(not token or token.upper() == token for token in self.tokens):
             raise UsageError("hygiene.tokens: expected text with small letters, such as <image>")
+        for limit in ("max_question_chars", "max_answer_chars"):
+            if getattr(self, limit) < 1:
+                raise UsageError(f"hygiene.{limit}={getattr(self, limit)}: expected 1 or more")
 
     def apply(self, sample: Sample) -> Outcome:
         """See :class:`SampleStep`."""

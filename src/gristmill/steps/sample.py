@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.shards.footers import column_ranges, read_footer
+from gristmill.shards.rows import plain_types
 from gristmill.shards.single_texts import SingleTexts
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
@@ -99,7 +100,9 @@ class SampleRows(SurveyStep):
         self._tell(spaced, decision, box)
         repeated = int(np.count_nonzero(np.diff(chosen) == 0))
         if repeated:
-            box.note(f"sample: published spacing names rows here more than once, {repeated:,} times in all")
+            box.note(
+                f"sample: published spacing names rows here more than once: {repeated:,} more than there are"
+            )
         mask = np.ones(rows, dtype=bool)
         mask[chosen] = False
         box.drop(pa.array(np.flatnonzero(mask)), Reason.NOT_SAMPLED)
@@ -119,7 +122,7 @@ class SampleRows(SurveyStep):
 
     def _tell(self, spaced: Spaced, decision: Json, box: TableBox) -> None:
         """What a person must see of the whole sample, said once: with the first file, or the last."""
-        if decision["before"] == 0 and spaced.count < self.size:
+        if decision["before"] == 0 and decision["rows"] and spaced.count < self.size:
             box.note(f"sample: there are only {spaced.rows:,} rows, fewer than {self.size:,}: all are taken")
         is_last = decision["rows"] and decision["before"] + decision["rows"] == spaced.rows
         if is_last and spaced.beyond:
@@ -177,7 +180,8 @@ class SampleRows(SurveyStep):
         ):
             first, last = np.searchsorted(wanted, [at, at + batch.num_rows])
             if first < last:
-                yield pa.Table.from_batches([batch.take(pa.array(wanted[first:last] - at))])
+                table = plain_types(pa.Table.from_batches([batch]))
+                yield table.take(pa.array(wanted[first:last] - at))
             at += batch.num_rows
             box.progress(int(edges[group]) + at, int(edges[-1]))
             if at > wanted[-1]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gristmill.shards.rows import check_names
+from gristmill.shards.rows import check_names, plain_types
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableBox, TableStep
@@ -137,20 +137,22 @@ def _chosen(
     groups = range(file.metadata.num_row_groups)
     starts = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in groups)])
     local = threading.local()  # a reader is not made for several threads
+    nothing = plain_types(file.schema_arrow.empty_table())
 
     def read(group: int) -> pa.Table:
         if not hasattr(local, "reader"):
             local.reader = pq.ParquetFile(table, buffer_size=_BUFFER_BYTES)
         mask = rank[starts[group] : starts[group + 1]] >= 0
         if not mask.any():
-            return file.schema_arrow.empty_table()
+            return nothing
         chosen, start = [], 0
         for batch in local.reader.iter_batches(_BATCH_ROWS, row_groups=[group], use_threads=False):
-            chosen.append(batch.filter(pa.array(mask[start : start + batch.num_rows])))
+            rows = plain_types(pa.Table.from_batches([batch]))
+            chosen.append(rows.filter(pa.array(mask[start : start + batch.num_rows])))
             start += batch.num_rows
-        return pa.Table.from_batches(chosen, file.schema_arrow)
+        return pa.concat_tables(chosen)
 
-    yield file.schema_arrow.empty_table()
+    yield nothing
     with ThreadPoolExecutor(_READERS) as readers:
         pending: deque[Future[pa.Table]] = deque()
         for group in groups:
