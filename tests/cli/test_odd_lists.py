@@ -167,3 +167,12 @@ def test_what_a_library_says_of_a_file_is_a_sentence_of_its_own(tmp_path):
     words = ("run", "coyo-700m", "--source", f"annotations={folder}", "--out", tmp_path / "out")
     said = gristmill(*words, "--workers", "0", code=1).stderr
     assert re.search(r"not a readable Parquet file: .+[^.]\. a\.parquet is your own copy, of 5 bytes\.", said)
+
+
+def test_colons_in_the_names_of_folders_and_lists(tmp_path, web, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(pa.table({"url": [web.url("/photo/1.jpg?w=160")]}), tmp_path / "urls-10:30.parquet")
+    gristmill("crawl", "urls-10:30.parquet", "--out", "out-10:30", *QUICK)
+    assert json.loads(gristmill("status", "out-10:30", "--json").stdout)["counts"]["packed"] == 1
+    gristmill("export", "out-10:30", "--to", "interleaved-parquet", "--out", "texts-10:30")
+    gristmill("retry", "out-10:30", "--reason", "timeout")

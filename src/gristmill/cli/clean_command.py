@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import recipe_loader
+from gristmill.cli.options import LocalPath, recipe_loader
 
 
 @click.command("clean")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 def command(folder: Path, dry_run: bool) -> None:
     """Remove intermediate media whose shards are finished, and fetched annotation files.

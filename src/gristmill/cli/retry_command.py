@@ -6,11 +6,18 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import circumstances, default_workers, json_option, manner_options, recipe_loader
+from gristmill.cli.options import (
+    LocalPath,
+    circumstances,
+    default_workers,
+    json_option,
+    manner_options,
+    recipe_loader,
+)
 
 
 @click.command("retry")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
 @click.option(
     "--reason",
     "reason",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import json_option, recipe_loader
+from gristmill.cli.options import LocalPath, json_option, recipe_loader
 
 
 @click.command("status")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
 @click.option("--watch", is_flag=True, help="Again every few seconds, until Ctrl-C.")
 @json_option
 def command(folder: Path, watch: bool, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gristmill.cli.options import default_workers, json_option
+from gristmill.cli.options import LocalPath, default_workers, json_option
 from gristmill.spec.command import to_type
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
 @click.option("--no-decode", is_flag=True, help="Checksums, counts and keys only.")
 @click.option("--repair", is_flag=True, help="Let the next run make damaged files anew.")
 @json_option
