@@ -199,8 +199,8 @@ def _images(said: Documents | None) -> Iterator[RenderableType]:
     )
     table = _grid("left", "right", "right", "wrap")
     for fate, n in said.images.items():
-        words = "kept" if fate == "kept" else explained(fate)
-        table.add_row("", Text(fate), f"{n:,}", share_text(n, said.image_count), Text(words, "dim"))
+        words = Text(explained(fate), "dim")
+        table.add_row("", Text(fate), f"{n:,}", share_text(n, said.image_count), words)
     yield table
 
 

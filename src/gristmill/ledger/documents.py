@@ -26,7 +26,8 @@ class Documents:
         with_images: Those that are whole as upstream has them, and have images, or as many as they must have.
         complete: Those of whose images none is missing.
         kept: Those kept, incomplete ones too where the settings allow it.
-        images: Images of the documents with images, by fate (``kept`` or a reason), the largest number first.
+        images: Images of the documents with images, by fate, the largest number first: ``kept``,
+            ``document_lost`` (good, but its document was dropped), or a reason.
     """
 
     annotated: int

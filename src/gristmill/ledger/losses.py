@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from gristmill.spec.fate import DOCUMENT_LOST, KEPT
 from gristmill.spec.reasons import NO_PICTURE, OURS, TRANSIENT, Reason
 
 __all__ = ["ADVICE", "Group", "Phase", "explained", "group_of", "grouped", "phase_of"]
@@ -91,7 +92,9 @@ _RULES = frozenset(
     }
 )
 
-_EXPLAINED: Mapping[Reason, str] = {
+_EXPLAINED: Mapping[str, str] = {
+    KEPT: "in the documents that were kept",
+    DOCUMENT_LOST: "good, but its document was not kept",
     Reason.BAD_ROW: "the row could not be read",
     Reason.ROW_TOO_LONG: "the row is longer than the reader's limit",
     Reason.NO_SCORE: "the score is missing",
@@ -175,8 +178,8 @@ def group_of(reason: str) -> Group:
 
 
 def explained(reason: str) -> str:
-    """``reason`` in plain words; the reason itself if it is of a newer version."""
-    return _EXPLAINED[Reason(reason)] if reason in _EXPLAINED else reason
+    """``reason``, or an image's fate, in plain words; the word itself if it is of a newer version."""
+    return _EXPLAINED.get(reason, reason)
 
 
 def grouped(dropped: Mapping[str, int]) -> dict[Group, dict[str, int]]:

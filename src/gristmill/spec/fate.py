@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 from gristmill.spec.reasons import Reason
 
-__all__ = ["Fate"]
+__all__ = ["DOCUMENT_LOST", "KEPT", "Fate"]
+
+KEPT = "kept"
+DOCUMENT_LOST = "document_lost"
+"""What is counted of a document's image that came: it is kept, or is good and its document was dropped."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gristmill.run.context import Work
 from gristmill.run.stages.earlier import Fates
-from gristmill.spec.fate import Fate
+from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import CHANGES, Drop, Outcome, Sample
 
@@ -71,8 +71,11 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
     if any(turn.role == "document" for one in tried if one.sample for turn in one.sample.turns):
         lacking = {fate.row for fate in fates if fate.reason is not None}
         work.facts["complete"] = sum(one.drop is None and one.row not in lacking for one in tried)
-        work.media.update(_word(fate) for fate in own)
-        work.media.subtract(_word(before[at]) for fate in own if (at := (fate.row, fate.medium)) in before)
+        dropped = {one.row for one in tried if one.drop}
+        work.media.update(_word(fate, dropped=fate.row in dropped) for fate in fates)
+        # what is asked for again was dropped before
+        counted = (before.get((fate.row, fate.medium)) for fate in fates)
+        work.media.subtract(_word(fate, dropped=True) for fate in counted if fate)
 
 
 def _failures(own: Sequence[Fate], attempt: int, before: Fates) -> Counter[str]:
@@ -115,8 +118,10 @@ def _sizes(samples: Sequence[Sample]) -> Counter[str]:
     return sizes
 
 
-def _word(fate: Fate) -> str:
-    return "kept" if fate.reason is None else str(fate.reason)
+def _word(fate: Fate, *, dropped: bool) -> str:
+    if fate.reason is not None:
+        return str(fate.reason)
+    return DOCUMENT_LOST if dropped else KEPT
 
 
 def _host(url: str) -> str | None:

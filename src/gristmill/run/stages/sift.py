@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -20,7 +21,7 @@ from gristmill.run.stages.samples import INDEX_SCHEMA, content_digest
 from gristmill.shards.samples import decode_sample, encode_sample
 from gristmill.spec.barrier import Census
 from gristmill.spec.errors import RecipeError
-from gristmill.spec.fate import Fate
+from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Sample
 from gristmill.spec.step import SampleStep, ShardStep
@@ -112,10 +113,13 @@ def _change(
 ) -> None:
     """Change a sample's line in the index, and account for it."""
     names = [fate.medium for fate in lost]
+    media: Counter[str] = Counter({str(drop.reason): len(names), KEPT: -len(names)})
     outcome = keeper.without(sample, names, drop) if keeper else drop
     if isinstance(outcome, Drop):
         work.kept -= 1
         work.dropped[str(outcome.reason)] += 1
+        left_behind = len(sample.media) - len(names)
+        media.update({DOCUMENT_LOST: left_behind, KEPT: -left_behind})
         line.update(reason=str(outcome.reason), media=[])
     else:
         body = encode_sample(outcome)
@@ -123,7 +127,7 @@ def _change(
         line.update(sample=body, media=left, size_bytes=len(body) + sum(medium["size"] for medium in left))
     if any("." in name for name in names):  # media of a document, which are counted too
         work.facts["complete"] -= not sample.columns.get("missing_media")
-        work.media.update({str(drop.reason): len(names), "kept": -len(names)})
+        work.media.update(media)
 
 
 def _write(lines: Sequence[Line], told: Sequence[Fate], task: Task, context: Context, work: Work) -> None:
