@@ -176,3 +176,13 @@ def test_what_is_known_beforehand() -> None:
     assert planned["requests"] == pytest.approx(22_500_000, rel=0.01)
     said = gristmill("run", "mmc4-core", "--out", "x", "--set", "annotations.order=x", code=2).stderr
     assert "expected published or numeric" in said
+
+
+def test_a_plan_for_some_of_the_published_files(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"docs_no_face_shard_{number}_v3.jsonl").touch()
+    words = ("plan", "mmc4-core", "--source", f"annotations={tmp_path}")
+    planned = json.loads(gristmill(*words, "--json").stdout)
+    assert planned["rows"] == round(5_500_000 * 3 / 23_085)
+    assert planned["shard_bytes"] < 50e6
+    assert "(estimated: of 23,085 published files 3 are there)" in gristmill(*words).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -190,11 +191,11 @@ def _fetching(recipe: Recipe, files: int, size_bytes: int, chosen: int | None) -
 
 
 def _times(value: int | None, factor: float | None) -> int | None:
-    return None if value is None or factor is None else int(value * factor)
+    return None if value is None or factor is None else round(value * factor)
 
 
 def _count_rows(recipe: Recipe, resolved: Resolved) -> tuple[int | None, str]:
-    """Rows by the footers of local Parquet files, else by the published count."""
+    """Rows by the footers of local Parquet files, else as published, by the share of files that are there."""
     local = [Path(file.path) for file in resolved.inputs if file.path is not None]
     if len(local) == len(resolved.inputs) and all(path.suffix == ".parquet" for path in local):
         try:
@@ -202,7 +203,17 @@ def _count_rows(recipe: Recipe, resolved: Resolved) -> tuple[int | None, str]:
         except (pa.ArrowInvalid, OSError) as err:
             raise SourceError(f"an annotation file is not readable as Parquet: {err}") from err
     published = sum(source.rows or 0 for source in recipe.sources)
-    return (published, "as published") if published else (None, "not known before they are read")
+    if not published:
+        return None, "not known before they are read"
+    there = Counter(file.source for file in resolved.inputs)
+    shares = {s.key: min(1.0, there[s.key] / s.files) if s.files else 1.0 for s in recipe.sources}
+    rows = round(sum((source.rows or 0) * shares[source.key] for source in recipe.sources))
+    if rows == published:
+        return rows, "as published"
+    return (
+        rows,
+        f"estimated: of {sum(s.files or 0 for s in recipe.sources):,} published files {there.total():,} are there",
+    )
 
 
 def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -> tuple[int, int | None]:
