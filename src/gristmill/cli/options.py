@@ -52,7 +52,7 @@ class LocalPath(click.Path):
             self.fail(
                 f"{value} is a URL, and a path on this machine is expected. Mount it, or copy it.", param, ctx
             )
-        path = super().convert(value, param, ctx)
+        path: Any = super().convert(value, param, ctx)
         # Arrow takes a relative path whose first name holds a colon for a URI
         return path.absolute() if ":" in str(path) else path
 
