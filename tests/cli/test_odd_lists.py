@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -176,3 +177,31 @@ def test_colons_in_the_names_of_folders_and_lists(tmp_path, web, monkeypatch):
     assert json.loads(gristmill("status", "out-10:30", "--json").stdout)["counts"]["packed"] == 1
     gristmill("export", "out-10:30", "--to", "interleaved-parquet", "--out", "texts-10:30")
     gristmill("retry", "out-10:30", "--reason", "timeout")
+
+
+def test_further_files_of_a_zip_are_noted(tmp_path, web):
+    urls, out = tmp_path / "urls.txt.zip", tmp_path / "out"
+    with zipfile.ZipFile(urls, "w") as archive:
+        for n in range(3):
+            archive.writestr(f"{n}.txt", web.url(f"/photo/{n}.jpg?w=160"))
+    gristmill("crawl", urls, "--out", out, *QUICK)
+    status = json.loads(gristmill("status", out, "--json").stdout)
+    assert status["counts"]["packed"] == 1
+    assert status["notes"] == [
+        "urls.txt.zip: only the first file in this zip was read, and not '1.txt', '2.txt'"
+    ]
+
+
+def test_without_a_good_zip_an_empty_one_goes_on(tmp_path, web):
+    lists, out = tmp_path / "lists", tmp_path / "out"
+    lists.mkdir()
+    (lists / "a.txt.zip").write_bytes(b"PK\x03\x04 cut")
+    (lists / "b.txt").write_text(web.url("/photo/1.jpg?w=160"))
+    words = ("crawl", lists, "--out", out, *QUICK)
+    assert "a zip that holds an empty file goes on without its rows" in gristmill(*words, code=1).stderr
+    with zipfile.ZipFile(lists / "a.txt.zip", "w") as archive:
+        archive.writestr("a.txt", "")
+    gristmill(*words)
+    status = json.loads(gristmill("status", out, "--json").stdout)
+    assert status["complete"]
+    assert (status["counts"]["annotated"], status["counts"]["packed"], len(status["notes"])) == (1, 1, 1)

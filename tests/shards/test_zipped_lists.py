@@ -43,6 +43,14 @@ def test_the_first_file_is_read_and_a_folder_before_it_passed_over(tmp_path):
     assert bad[0][2].startswith("line 2: ")
 
 
+def test_what_macos_adds_is_no_file_of_the_zip(tmp_path):
+    path = tmp_path / "docs.jsonl.zip"
+    members = [("__MACOSX/._x.jsonl", "resources"), ("x.jsonl", '{"a": 1}\n'), ("__MACOSX/._y.jsonl", "")]
+    path.write_bytes(zipped(members))
+    assert read(path)[0] == [{"a": 1}]
+    assert textlines.passed_over(path) == []
+
+
 def test_nothing_is_extracted_wherever_a_member_says_it_lies(tmp_path):
     folder = tmp_path / "in" / "deep"
     folder.mkdir(parents=True)

@@ -16,7 +16,16 @@ from typing import BinaryIO, cast
 from gristmill.spec.errors import SourceError
 from gristmill.storage.files import machine_error
 
-__all__ = ["MAX_ROW_BYTES", "Extent", "Piece", "array_elements", "line_extents", "lines", "open_text"]
+__all__ = [
+    "MAX_ROW_BYTES",
+    "Extent",
+    "Piece",
+    "array_elements",
+    "line_extents",
+    "lines",
+    "open_text",
+    "passed_over",
+]
 
 MAX_ROW_BYTES = 16 << 20
 """A longer line, or element of an array, is passed over unread."""
@@ -77,7 +86,7 @@ def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     if not name.endswith(".zip"):
         return raw
     archive = zipfile.ZipFile(raw)
-    member = next((info for info in archive.infolist() if not info.is_dir()), None)
+    member = next(iter(_members(archive)), None)
     if member is None:
         raise SourceError(f"{path}: there is no file in this zip. Fetch it again.")
     if member.flag_bits & 1:
@@ -87,6 +96,28 @@ def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
             f"{path}: {member.filename!r} unpacks to {member.file_size >> 30} GiB, more than an annotation file has."
         )
     return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, archive.open(member)), _CHUNK_BYTES))
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Files in a zip, without what macOS adds to each (`__MACOSX/._NAME`)."""
+    return [
+        info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+    ]
+
+
+def passed_over(path: Path) -> list[str]:
+    """Names of the files in a zip that `open_text` does not read, for it reads the first; none where it is no zip.
+
+    Raises:
+        SourceError: A damaged zip.
+    """
+    if not path.name.lower().endswith(".zip"):
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [info.filename for info in _members(archive)[1:]]
+    except _DAMAGED as err:
+        raise SourceError(f"{path}: damaged zip ({err}). Fetch it again.") from err
 
 
 def lines(stream: BinaryIO, *, max_bytes: int = MAX_ROW_BYTES, verbatim: bool = False) -> Iterator[Piece]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.shards.rows import FORMATS, column_names, guess_format, read_rows, rows_of
+from gristmill.shards.textlines import passed_over
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableBox, TableStep
@@ -70,6 +71,8 @@ class TakeRows(TableStep):
         """
         file_format = self.format or guess_format(table)
         check_columns(table, file_format, (*self.columns, *filter(None, [self.unique])))
+        if more := passed_over(table):
+            box.note(f"only the first file in this zip was read, and not {', '.join(map(repr, more[:3]))}")
         together = self.unique if box.only is None else None  # a small run takes the first rows as they are
         later, first_rows, total = None, _NONE, box.only
         if together:

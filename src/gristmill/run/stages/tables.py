@@ -23,6 +23,7 @@ _GAP_BYTES = 256 << 10
 _WHOLE_SHARE = 0.9
 """From that share on the whole file is fetched: it resumes, and its checksum is verified."""
 _WHOLE_REQUESTS = 2
+_WITHOUT = " Where no good one is to be had, a zip that holds an empty file goes on without its rows."
 
 
 class InputTable:
@@ -132,7 +133,7 @@ class InputTable:
         if not self._place:
             return (
                 f"{self.name} is your own copy, of {size}. Put a good one in its place, then give the same command "
-                f"again: {kept}."
+                f"again: {kept}.{_WITHOUT if self.name.endswith('.zip') else ''}"
             )
         if is_url(self._place):
             return f"{self.name} is what {self._place} holds, of {size}, with the checksum that the recipe names."
