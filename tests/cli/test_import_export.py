@@ -186,7 +186,7 @@ EXPORTS = (
     (("vila", "--out", "full"), "holds 'notes.txt': VILA's loader counts what lies in the folder"),
     (("vila", "--out", "notes.txt"), "notes.txt is a file. Name a folder with --out"),
     (("vila-unsharded", "--out", "full"), "holds 'notes.txt'"),
-    (("interleaved-parquet", "--out", "o"), "who speaks would be lost"),
+    (("interleaved-parquet", "--out", "o"), "who speaks would be lost (--to vila keeps it)"),
     (("interleaved-parquet", "--out", "full"), "holds 'notes.txt'"),
     (("vila-unsharded", "--out", "o", "--name", "../x"), "--name"),
     (("vila-unsharded", "--out", "o", "--name", ""), "--name"),
@@ -290,6 +290,22 @@ def test_an_export_in_which_nothing_is_left_is_less_than_expected(imported: Path
     words = ("--to", "interleaved-parquet", "--leave-out", "--out", tmp_path / "o")
     text = said(gristmill("export", imported, *words, code=3))
     assert f"No sample of {imported} fits interleaved-parquet: all were left out" in text
+
+
+def test_what_was_spread_is_not_among_what_was_left_out(tmp_path: Path) -> None:
+    many = {"question": "q", "answer": "a", "image": [picture(n) for n in range(9)]}
+    token = {"question": "q", "answer": "an <image>", "image": [picture(1)]}
+    pickles = made(tmp_path / "in", ("a.pkl", pickle.dumps([many, token])))
+    keep = ("--set", "hygiene.media_tokens=keep")
+    gristmill("import", pickles, "--from", "vila", "--out", tmp_path / "d", *keep)
+    words = ("--to", "vila", "--leave-out", "--spread-images", "--out", tmp_path / "o")
+    told = gristmill("export", tmp_path / "d", *words).stdout.splitlines()
+    assert told == [
+        f"{tmp_path / 'o'}: 1 shard, 1 sample as vila, for VILA's vflan loader",
+        "  with 8 of their pictures, spread evenly: 1 sample",
+        "  left out, because they do not fit: 1 sample",
+        "    token_in_answer: 1",
+    ]
 
 
 def test_a_refused_export_leaves_nothing(imported: Path, tmp_path: Path) -> None:

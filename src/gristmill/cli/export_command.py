@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -195,10 +196,17 @@ def _plain(dataset: Path, done: Exported, format_: str, out: Path) -> dict[str, 
 
 def _tell(done: Exported, format_: str, out: Path) -> None:
     form = f", for VILA's {done.form} loader" if format_.startswith("vila") else ""
-    shards = f"{done.shards:,} shard{'' if done.shards == 1 else 's'}"
     place = out / done.file if done.file else out
-    click.echo(f"{place}: {shards}, {done.samples:,} samples as {format_}{form}")
+    shards, samples = _counted(done.shards, "shard"), _counted(done.samples, "sample")
+    click.echo(f"{place}: {shards}, {samples} as {format_}{form}")
+    reasons = Counter(done.reasons)
+    if spread := reasons.pop("pictures_spread", 0):
+        click.echo(f"  with 8 of their pictures, spread evenly: {_counted(spread, 'sample')}")
     if done.left_out:
-        click.echo(f"  left out, because they do not fit: {done.left_out:,} samples")
-    for reason, count in sorted(done.reasons.items()):
-        click.echo(f"  {reason}: {count:,}")
+        click.echo(f"  left out, because they do not fit: {_counted(done.left_out, 'sample')}")
+    for reason, count in sorted(reasons.items()):
+        click.echo(f"    {reason}: {count:,}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

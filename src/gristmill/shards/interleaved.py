@@ -86,7 +86,8 @@ def _pieces(key: str, record: Mapping[str, Json], parts: Mapping[str, bytes]) ->
     roles = {turn["role"] for turn in turns}
     if not roles <= _ROLES:
         raise Unfit(
-            "conversation", f"sample {key} has turns of {', '.join(sorted(roles))}; who speaks would be lost"
+            "conversation",
+            f"sample {key} has turns of {', '.join(sorted(roles))}; who speaks would be lost (--to vila keeps it)",
         )
     return [piece for turn in turns for piece in turn["parts"]]
 

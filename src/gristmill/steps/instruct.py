@@ -58,7 +58,7 @@ class Instruct(SampleStep):
             SourceError: Not a JSON list of texts.
         """
         paths = sides.get(self.side, ())
-        return replace(self, _prompts=_prompts_of(paths[0])) if paths else self
+        return replace(self, _prompts=_prompts_of(paths[0], self.side)) if paths else self
 
     def apply(self, sample: Sample) -> Outcome:
         """See :class:`SampleStep`.
@@ -92,17 +92,25 @@ class Instruct(SampleStep):
         return self._prompts[int.from_bytes(digest, "big") % len(self._prompts)]
 
 
-def _prompts_of(path: Path) -> tuple[str, ...]:
-    told = f"{path}: expected a JSON list of texts, the instructions to draw from"
+def _prompts_of(path: Path, side: str) -> tuple[str, ...]:
     if path.stat().st_size > _MOST_SIDE_BYTES:
-        raise SourceError(f"{told}; it is {path.stat().st_size:,} bytes long.")
+        raise _no_list(path, side, f"it is {path.stat().st_size:,} bytes long")
     try:
         found = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as err:
-        raise SourceError(f"{told}; it is not JSON ({err}).") from err
-    if not isinstance(found, list) or not found or not all(isinstance(p, str) and p.strip() for p in found):
-        raise SourceError(f"{told}.")
+        raise _no_list(path, side, f"it is not JSON: {err}") from err
+    if not isinstance(found, list) or not found:
+        raise _no_list(path, side, "it is empty, or no list")
+    if not all(isinstance(prompt, str) and prompt.strip() for prompt in found):
+        raise _no_list(path, side, "it holds something else, or an empty text")
     return tuple(found)
+
+
+def _no_list(path: Path, side: str, why: str) -> SourceError:
+    return SourceError(
+        f"{path}: expected a JSON list of texts, the instructions to draw from; {why}. Give another, and with it "
+        f"another folder: --source {side}=FILE --out DIR"
+    )
 
 
 def _split(turn: Turn) -> tuple[tuple[Part, ...], str]:
