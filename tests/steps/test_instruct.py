@@ -75,7 +75,7 @@ def test_a_list_that_is_none_is_refused(tmp_path, text):
     path = tmp_path / "instruction.json"
     path.write_text(text)
     with pytest.raises(
-        SourceError, match="expected a JSON list of texts.*--source instructions=FILE --out DIR"
+        SourceError, match=r"expected a JSON list of texts.*--source instructions=FILE --out DIR"
     ):
         Instruct().with_sides({"instructions": (path,)})
 
