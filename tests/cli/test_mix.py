@@ -253,6 +253,10 @@ def test_list_show_and_plan(world):
     planned = json.loads(gristmill("plan", base / "mine.py", "--out", base / "data", "--json").stdout)
     assert planned["samples"] == TEXTS + SUMS
     assert (planned["counted"], planned["fetch_bytes"]) == (True, 0)
+    mine = base / "mine.py"  # a file of one's own is to be named again, not the mixture in it
+    assert f"all by gristmill run {mine} --out {base / 'new'};" in (
+        gristmill("plan", mine, "--out", base / "new").stdout
+    )
     whole = json.loads(gristmill("plan", "vflan", "--json").stdout)
     alone = {name: json.loads(gristmill("plan", name, "--offline", "--json").stdout) for name in PLANNED}
     of_parts = {part["part"]: part["plan"] for part in whole["parts"]}

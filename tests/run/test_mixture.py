@@ -207,6 +207,8 @@ def test_a_part_that_is_missing_or_unfinished_or_elsewhere(out, mixture, tmp_pat
     (out / "c-one").rename(tmp_path / "moved")
     with pytest.raises(ByHandSource, match="gristmill run c-one --out"):
         mix_here(mixture, out)
+    with pytest.raises(ByHandSource, match=rf"is not in {tmp_path}/gone\..*\n.*lies in {tmp_path}/c-one\.$"):
+        mix_here(mixture, out, sources={"c-one": str(tmp_path / "gone")})
     ended, _ = mix_here(mixture, out, sources={"c-one": str(tmp_path / "moved")})
     assert ended.complete
     manifest = tmp_path / "moved" / "dataset.json"

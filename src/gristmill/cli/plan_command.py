@@ -67,7 +67,7 @@ def command(
 
         mixture, replaced, changed = mixtures.find(name), pairs("--source", sources), pairs("--set", settings)
         own_settings(mixture, name, replaced, changed)
-        tell(plan_mixture(mixture, out, replaced, changed, only))
+        tell(plan_mixture(mixture, name, out, replaced, changed, only))
         return
 
     planned: list[Planned] = []

@@ -21,6 +21,7 @@ class PlannedMix:
     """The figures of a mixture. None where a part is missing of which nothing is known.
 
     Attributes:
+        prepare: The command that prepares the parts and mixes them.
         parts: For each part its state, its samples and the bytes of its shards, counted where it is finished and
             otherwise estimated, and then also what preparing it takes.
         samples: Of the mixture.
@@ -37,6 +38,7 @@ class PlannedMix:
 
     name: str
     version: str
+    prepare: str
     parts: list[dict[str, Any]]
     samples: int | None
     counted: bool
@@ -83,13 +85,14 @@ class PlannedMix:
         if missing:
             lines.append(
                 f"to be prepared     {count_text(len(missing), 'part')}, by published figures; all by "
-                f"{to_type('run', self.name, '--out', 'DIR')}; what each takes: {to_type('plan', missing[0])}"
+                f"{self.prepare}; what each takes: {to_type('plan', missing[0])}"
             )
         return lines
 
 
 def plan_mixture(
     mixture: Mixture,
+    reference: str,
     out: Path | None,
     sources: Mapping[str, str],
     settings: Mapping[str, str],
@@ -99,6 +102,7 @@ def plan_mixture(
 
     Args:
         mixture: Names its parts.
+        reference: By which it was named.
         out: The folder that holds the datasets, if there is one.
         sources: ``PART`` to the folder of a finished dataset; ``PART.KEY`` to a copy of one of its sources.
         settings: ``PART.STEP.FIELD`` of a part.
@@ -126,6 +130,7 @@ def plan_mixture(
     return PlannedMix(
         name=mixture.public_name,
         version=mixture.version,
+        prepare=to_type("run", reference, "--out", out or "DIR"),
         parts=parts,
         samples=_sum(
             None if found["samples"] is None else part.taken(found["samples"])

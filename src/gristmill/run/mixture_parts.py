@@ -100,6 +100,12 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
     manifest = read_manifest(folder)
     make = to_type("run", part.name, "--out", folder.parent)
+    made = folder.parent / part.name
+    if manifest is None and made != folder:
+        raise ByHandSource(
+            f"{mixture}: part {part.name} is not in {folder}. If it lies elsewhere: --source {part.name}=FOLDER\n"
+            f"Or prepare it: {make}; it then lies in {made}."
+        )
     if manifest is None:
         raise ByHandSource(
             f"{mixture}: part {part.name} is not in {folder}. Prepare it: {make}\n"
