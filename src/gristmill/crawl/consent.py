@@ -1,8 +1,8 @@
 """Whether an origin lets us ask: its policy files, fetched once for each origin, kept for a day, obeyed.
 
-A 4xx answer says nothing. A server's fault (5xx, 429) says no in place of robots.txt, and nothing in place of the
-others; it is asked again after a while. Where no answer comes, the URL fails as if it had been asked for itself, and
-nothing is remembered. Up to five redirects are followed, to other hosts too.
+A 4xx answer says nothing. A server's fault (5xx, 429) says no in place of robots.txt, for as long as it lasts, and
+nothing in place of the others; it is asked again after a while. Where no answer comes, the URL fails as if it had
+been asked for itself, and nothing is remembered. Up to five redirects are followed, to other hosts too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gristmill.crawl.policy import READ_BYTES, PolicyFile, Rules
 from gristmill.crawl.robots import AI_TXT, ROBOTS
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.tdmrep import TDMREP
-from gristmill.spec.reasons import Reason
+from gristmill.spec.reasons import TRANSIENT, Reason
 
 __all__ = ["Consent", "Permission"]
 
@@ -180,7 +180,8 @@ class Consent:
             return _Kept(now_s + KEPT_S)
         detail = f"{file.name}: {exchange.detail}"
         if reason in _OF_SERVER:
-            forbidden = Exchange(reason=Reason.ROBOTS, detail=f"{detail}; nothing may be asked")
+            why = reason if reason in TRANSIENT else Reason.ROBOTS
+            forbidden = Exchange(reason=why, detail=f"{detail}; nothing may be asked")
             return _Kept(now_s + FAILURE_KEPT_S, refusal=forbidden if file.failure_forbids else None)
         # Nobody was reached, so that the URL itself could not be either.
         failed = Exchange(

@@ -295,6 +295,12 @@ class Crawler:
     async def _run(self, place: Place, item: Item) -> None:
         """One exchange of one URL, and what follows from it."""
         exchange = await self._exchange(place, item)
+        if exchange is None:
+            if not item.batch.ended:
+                self._schedule.add(place.host.key, item, first=True)
+            self._land(place)
+            self._pump()
+            return
         answer = self._outcomes.judge(place, item, exchange)
         self._land(place)
         if answer is None:
@@ -343,7 +349,8 @@ class Crawler:
             self._manners.forgive(host)
         self._pump()
 
-    async def _exchange(self, place: Place, item: Item) -> Exchange:
+    async def _exchange(self, place: Place, item: Item) -> Exchange | None:
+        """None if the origin wants more time between requests than was known when this one had its turn."""
         host, now_s = place.host, self._loop.time()
         if item.began_s is None:
             item.began_s = now_s
@@ -352,6 +359,7 @@ class Crawler:
             return Exchange(reason=item.refusal.reason, detail=item.refusal.detail)
         if host.closed_until_s > now_s and host.closed_because is not None:
             return Exchange(reason=host.closed_because[0], detail=host.closed_because[1])
+        gap_s = host.gap_s
         permission = await self._consent.permission(item.target, partial(self._give_way, place))
         host.gap_s = max(host.gap_s, permission.delay_s)
         item.opt_out.update(dict.fromkeys(permission.seen))
@@ -359,6 +367,11 @@ class Crawler:
             if permission.refusal.reason not in {Reason.ROBOTS, Reason.OPTED_OUT}:
                 item.tries += 1  # else what may heal would be tried for ever
             return permission.refusal
+        if permission.delay_s > gap_s:
+            now_s = self._loop.time()
+            if host.paused_until_s > now_s:
+                return None
+            host.paused_until_s = now_s + host.gap_s
         if item.hops == 0:
             item.tries += 1
             item.left_s = self.settings.total_s

@@ -17,7 +17,15 @@ __all__ = ["Tried", "account", "fates_in_order"]
 
 _HOSTS_RECORDED = 20
 _NO_FAILURE = frozenset(
-    {None, Reason.NOT_NEEDED, Reason.OPTED_OUT, Reason.BAD_URL, Reason.BAD_SCHEME, Reason.BAD_PORT}
+    {
+        None,
+        Reason.NOT_NEEDED,
+        Reason.OPTED_OUT,
+        Reason.ROBOTS,
+        Reason.BAD_URL,
+        Reason.BAD_SCHEME,
+        Reason.BAD_PORT,
+    }
 )
 """What says nothing of a host: it was never asked, or answered as it may."""
 _LONGEST_HOST = 253
