@@ -288,6 +288,18 @@ class Evil:
         return Path.touch, (Path("canary"),)
 
 
+def test_what_follows_a_pickled_list_is_said(tmp_path):
+    place = write(tmp_path / "in", list(captions(0, 3)), list(captions(3, 5)))
+    one, other = sorted(place.glob("*.pkl"))
+    one.write_bytes(one.read_bytes() + other.read_bytes())
+    run(job(place, tmp_path / "out"), Watcher())
+    notes = [note for record in Ledger(tmp_path / "out").stage("rows") for note in record.notes]
+    assert notes == [
+        f"{one.name}: {other.stat().st_size:,} bytes follow the list and were not read; "
+        "pickle.load passes over them too"
+    ]
+
+
 def test_a_hostile_pickle_among_good_ones_is_refused_and_runs_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     place = write(

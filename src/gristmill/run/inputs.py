@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gristmill.ledger.begun import Begun, InputFile
+from gristmill.ledger.words import count_text
 from gristmill.run.numbering import arranged
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import ByHandSource, UsageError
@@ -180,7 +181,7 @@ def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]
         others = ", ".join(name for name, of in source.variants.items() if of.patterns != source.patterns)
         raise UsageError(
             f"{_typed(source, place)}: no file there is like {', '.join(source.patterns)} "
-            f"({len(names)} files looked at){'; or name the file itself' if source.in_place else ''}"
+            f"({count_text(len(names), 'file')} looked at){'; or name the file itself' if source.in_place else ''}"
             f"{f'; or read another with --set {source.key}.variant={others}' if others else ''}."
         )
     for path in (place / name for name in chosen):

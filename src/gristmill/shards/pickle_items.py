@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,15 @@ class ItemRow:
             return json.dumps(self.value).encode()
 
 
-def pickled_rows(path: Path, *, max_item_bytes: int) -> Iterator[ItemRow]:
+def pickled_rows(
+    path: Path, *, max_item_bytes: int, tell: Callable[[str], None] | None = None
+) -> Iterator[ItemRow]:
     """The items of a pickled list, in order. Nothing that the pickle names is imported or called.
 
     Args:
         path: The pickle.
         max_item_bytes: Of an item's long texts and bytes; a larger item is no row.
+        tell: Is told of what follows the list, which ``pickle.load`` does not read either.
 
     Raises:
         CutOffPickle: The file ends too early; items before were given out.
@@ -78,6 +81,10 @@ def pickled_rows(path: Path, *, max_item_bytes: int) -> Iterator[ItemRow]:
         machine = Machine(PickleBytes(fd, path, 0, size))
         for number, (offset, value) in enumerate(machine.items()):
             yield _row(number, offset, value, max_item_bytes)
+        if tell is not None and machine.offset < size:
+            tell(
+                f"{size - machine.offset:,} bytes follow the list and were not read; pickle.load passes over them too"
+            )
     finally:
         os.close(fd)
 
@@ -93,14 +100,14 @@ def _check_head(path: Path, head: bytes) -> None:
 def _row(number: int, offset: int, value: Any, max_item_bytes: int) -> ItemRow:
     row = ItemRow(number, offset)
     if type(value) is not dict:
-        row.reason, row.detail = Reason.BAD_ROW, f"byte {offset}: not a dict but {type(value).__name__}"
+        row.reason, row.detail = Reason.BAD_ROW, f"from byte {offset}: not a dict but {type(value).__name__}"
         return row
     walk = _Walk()
     fault = walk.over(value)
     if fault:
-        row.reason, row.detail = Reason.BAD_ROW, f"byte {offset}: {fault}"
+        row.reason, row.detail = Reason.BAD_ROW, f"from byte {offset}: {fault}"
     elif (size := sum(found.far.size for found in walk.far)) > max_item_bytes:
-        row.reason, row.detail = Reason.ROW_TOO_LONG, f"byte {offset}: {size} bytes"
+        row.reason, row.detail = Reason.ROW_TOO_LONG, f"from byte {offset}: {size} bytes"
     else:
         row.value, row.far = walk.made, walk.far
     return row

@@ -83,6 +83,11 @@ class StackMachine(ABC):
                 yield from self._ready
                 self._ready = []
 
+    @property
+    def offset(self) -> int:
+        """Bytes of the file that were gone through."""
+        return self._data.offset
+
     @abstractmethod
     def _step(self) -> None:
         """Do one opcode."""
@@ -94,7 +99,7 @@ class StackMachine(ABC):
 
     def _push(self, at: int, value: Any) -> None:
         if self._shared.root_at < 0 and not self._outer and type(value) in {dict, tuple}:
-            raise self._refused(at, f"it holds a {type(value).__name__}, not a list of samples")
+            raise self._refused(at, f"it begins with a {type(value).__name__}, not with a list of samples")
         self._count(at)
         self._stack.append(value)
         self._made_at = at

@@ -82,7 +82,7 @@ class TakePickles(TableStep):
         part = _Part(self, box, drops)
         number = -1
         try:
-            for row in self._rows(table):
+            for row in self._rows(table, box):
                 number = row.number
                 if row.reason is not None:
                     drops.add(number, row.reason, row.detail)
@@ -102,15 +102,15 @@ class TakePickles(TableStep):
         drops.flush()
         _compare_count(table, number + 1, box)
 
-    def _rows(self, table: Path) -> Iterator[ItemRow]:
+    def _rows(self, table: Path, box: TableBox) -> Iterator[ItemRow]:
         """The items, each either of the file's form, its picture files found, or with the reason why not."""
         form = None if self.form == _AUTO else self.form
-        for row in pickled_rows(table, max_item_bytes=self.max_item_bytes):
+        for row in pickled_rows(table, max_item_bytes=self.max_item_bytes, tell=box.note):
             if row.value is not None:
                 form = form or _form_of(row.value)
                 fault = _not_of(row.value, form)
                 if fault:
-                    row.reason, row.detail = Reason.BAD_ROW, f"byte {row.offset}: {fault}"
+                    row.reason, row.detail = Reason.BAD_ROW, f"from byte {row.offset}: {fault}"
                 elif form == "vflan":
                     self._find_files(row)
             yield row

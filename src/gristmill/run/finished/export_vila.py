@@ -177,7 +177,7 @@ def _add(
     except ValueError as err:
         raise UsageError(
             f"{place}: {err}; the first sample is for VILA's {maker.form} loader, and a folder holds one form. "
-            "Export the datasets one by one."
+            "Export the parts of a mixture one by one; import the pickles of each form by themselves."
         ) from err
     else:
         if dropped:
