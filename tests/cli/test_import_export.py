@@ -125,7 +125,7 @@ IMPORTS = {
     "empty file": (lambda p: made(p / "zero", ("a.pkl", b"")), 1, "a.pkl: it is empty"),
     "zip": (lambda p: made(p / "zip", ("a.pkl", b"PK\x03\x04" + bytes(50))), 1, "zip archive, as torch.save"),
     "a dict": (
-        lambda p: made(p / "dict", ("a.pkl", pickle.dumps({1: {"000.jpg": "x"}}))), 1, "holds a dict, not a list"
+        lambda p: made(p / "dict", ("a.pkl", pickle.dumps({1: {"000.jpg": "x"}}))), 1, "it begins with a dict, not"
     ),
     "code": (lambda p: made(p / "code", ("a.pkl", pickle.dumps([os.system]))), 1, "it wants to run posix.system"),
     "cut off": (

@@ -96,7 +96,7 @@ HOSTILE = {
     "a big integer": (b"\x80\x02]\x8b" + struct.pack("<i", 1 << 20) + bytes(1 << 20), "integer of 1,048,576 bytes"),
     "a negative length": (b"\x80\x02]\x8b\xff\xff\xff\xff" + bytes(20), "integer of 4,294,967,295"),
     "digits": (b"]I" + b"9" * 5000 + b"\na.", "line of more than 1,000 bytes"),
-    "a dict": (pickle.dumps({0: {"000.jpg": "x"}}), "holds a dict, not a list"),
+    "a dict": (pickle.dumps({0: {"000.jpg": "x"}}), "begins with a dict, not with a list"),
     "a tuple": (pickle.dumps(([], [])), "not a list|does something else"),
     "a text": (pickle.dumps("hello"), "not hold a list"),
     "two lists": (b"\x80\x03]].", "not hold a list"),
