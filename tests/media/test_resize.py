@@ -81,8 +81,8 @@ def test_chroma_is_repeated_only_where_pixels_are_more_than_enough():
     image = photo(300, 240, 4)
     body = saved(image, subsampling="4:2:0")
     smooth, enough, scarce = (
-        decoded(body, head(body), least=least, alpha="drop", fast_chroma=fast_chroma)
-        for least, fast_chroma in (((200, 160), False), ((200, 160), True), ((301, 160), True))
+        decoded(body, head(body), least=least, alpha="drop", rough=rough)
+        for least, rough in (((200, 160), False), ((200, 160), True), ((301, 160), True))
     )
     assert np.array_equal(smooth, scarce)
     assert not np.array_equal(smooth, enough)
@@ -105,9 +105,9 @@ def test_nothing_moves(quality, ratio):
 def test_only_the_finest_quality_interpolates_chroma_everywhere(monkeypatch, quality, fast):
     asked = []
 
-    def noted(*args, fast_chroma, **given):
-        asked.append(fast_chroma)
-        return decoded(*args, fast_chroma=fast_chroma, **given)
+    def noted(*args, rough, **given):
+        asked.append(rough)
+        return decoded(*args, rough=rough, **given)
 
     monkeypatch.setattr("gristmill.media.image.decoded", noted)
     transcode(saved(photo(800, 600)), ImageSettings(quality=quality))

@@ -17,6 +17,7 @@ from gristmill.media import careful
 from gristmill.media.arrays import PixelsHWC, as_pixels
 from gristmill.media.errors import Undecodable
 from gristmill.media.head import ImageHead
+from gristmill.media.scans import without_refinements
 from gristmill.spec.reasons import Reason
 
 __all__ = ["decoded"]
@@ -34,7 +35,7 @@ def decoded(
     *,
     least: tuple[int, int] | None,
     alpha: str,
-    fast_chroma: bool = False,
+    rough: bool = False,
 ) -> PixelsHWC:
     """Decode an image whose header is ``found``, in its own colour space and orientation.
 
@@ -44,8 +45,9 @@ def decoded(
         least: (width_px, height_px) that is enough; a JPEG may be decoded at a half, a quarter or an eighth of
             its size that is not smaller. None is the full size.
         alpha: ``white`` or ``drop``; see ``ImageSettings``.
-        fast_chroma: Where a JPEG has fewer chroma samples than pixels and is not smaller than ``least``, repeat
-            them instead of interpolating: little of it is seen after shrinking.
+        rough: Save time where little of it is seen after shrinking to ``least`` or less: where a JPEG has fewer
+            chroma samples than pixels, repeat them instead of interpolating; of a progressive one that is decoded
+            at a half or less, leave out the last bits of the luma.
 
     Returns:
         uint8 RGB, shape (height_px, width_px, 3).
@@ -55,8 +57,11 @@ def decoded(
     """
     pixels = None
     if found.format == "jpeg" and found.simple:
-        rough = fast_chroma and least is not None and _holds((found.width_px, found.height_px), least)
-        pixels = _jpeg(body, _reduced(found, least) if least else (0, 0), fast_chroma=rough)
+        size = _reduced(found, least) if least else (0, 0)
+        rough = rough and least is not None and _holds((found.width_px, found.height_px), least)
+        if rough and found.progressive and size != (0, 0):
+            body = without_refinements(body)
+        pixels = _jpeg(body, size, fast_chroma=rough)
     elif found.format == "png" and found.simple:
         pixels = _png(body)
         if pixels is None:

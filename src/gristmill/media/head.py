@@ -37,6 +37,7 @@ class ImageHead:
         simple: 8 bits a channel, grey or RGB, opaque, one frame: any decoder gets it right.
         alpha: There may be transparent pixels.
         deep: More than 8 bits a channel, and one frame.
+        progressive: A JPEG whose coefficients come in several scans.
     """
 
     format: str
@@ -47,6 +48,7 @@ class ImageHead:
     simple: bool = False
     alpha: bool = False
     deep: bool = False
+    progressive: bool = False
 
 
 _XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
@@ -87,7 +89,7 @@ def _by_pillow(body: bytes, name: str) -> ImageHead:
 
 
 def _jpeg(body: bytes) -> ImageHead:
-    at, turned, from_xmp, frame, icc = 2, None, None, None, {}
+    at, turned, from_xmp, frame, icc, progressive = 2, None, None, None, {}, False
     while True:
         marker, at = _next_marker(body, at)
         if marker in (0xD9, 0xDA):
@@ -97,7 +99,7 @@ def _jpeg(body: bytes) -> ImageHead:
         if size_bytes < 2 or at + size_bytes > len(body):
             raise Undecodable(Reason.TRUNCATED, "a JPEG segment reaches beyond the end")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            frame = struct.unpack_from(">BHHB", segment)
+            frame, progressive = struct.unpack_from(">BHHB", segment), marker == 0xC2
         elif marker == 0xE1 and segment.startswith(b"Exif\0\0"):
             turned = orientation.from_exif(segment[6:])
         elif marker == 0xE1 and segment.startswith(_XMP_SEGMENT):
@@ -116,6 +118,7 @@ def _jpeg(body: bytes) -> ImageHead:
         icc=_capped(b"".join(icc[number] for number in sorted(icc))),
         simple=bits == 8 and components in (1, 3),
         deep=bits > 8,
+        progressive=progressive,
     )
 
 

@@ -47,8 +47,8 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     least = None
     if size != (found.width_px, found.height_px):
         least = math.ceil(factor * size[0]), math.ceil(factor * size[1])
-    fast_chroma = settings.quality != "quality"
-    pixels = decoded(body, found, least=least, alpha=settings.alpha, fast_chroma=fast_chroma)
+    rough = settings.quality != "quality"
+    pixels = decoded(body, found, least=least, alpha=settings.alpha, rough=rough)
     small = scaled(pixels, size, settings.quality)
     fingerprint = phash(pixels) if settings.phash else None
     kept = _original(body) if _may_stay(found, size, settings) else None
