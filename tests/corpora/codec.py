@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from blocking_pool import BlockingPool
 from numpy.typing import NDArray
 from PIL import Image
 
 from gristmill.media.errors import Undecodable
-from gristmill.media.pool import CodecPool
 from gristmill.media.settings import ImageSettings
 from gristmill.spec.reasons import Reason
 
@@ -45,12 +45,12 @@ def outcomes(
     files = list(files)
 
     def side(number: int) -> list[Any]:
-        with CodecPool(ImageSettings(**settings), processes=1, deadline_s=60) as pool:
+        with BlockingPool(ImageSettings(**settings), processes=1, deadline_s=60) as pool:
             return [one(pool, each) for each in files[number::SIDES]]
 
     watched = then is None  # looking at a child's memory costs more than most pictures
 
-    def one(pool: CodecPool, file: Any) -> Any:
+    def one(pool: BlockingPool, file: Any) -> Any:
         outcome = _outcome(pool, file, watched)
         return then(file, outcome) if then else outcome
 
@@ -58,7 +58,7 @@ def outcomes(
         return [made for part in sides.map(side, range(SIDES)) for made in part]
 
 
-def _outcome(pool: CodecPool, file: Any, watched: bool) -> Outcome:
+def _outcome(pool: BlockingPool, file: Any, watched: bool) -> Outcome:
     child = _pid(pool)
     cpu_s = _cpu_s(child)
     reason, detail, picture, mpx = None, "", b"", 0.0
@@ -85,8 +85,8 @@ def pixels(picture: bytes) -> NDArray[np.int16]:
     return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(np.int16)
 
 
-def _pid(pool: CodecPool) -> int:
-    return next(iter(pool._children)).pid
+def _pid(pool: BlockingPool) -> int:
+    return next(iter(pool.pids()))
 
 
 def _cpu_s(pid: int) -> float:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from blocking_pool import BlockingPool
 from made_images import photo, saved
 
 from gristmill.media.image import Undecodable, transcode
-from gristmill.media.pool import CodecPool
 from gristmill.media.settings import ImageSettings
 from gristmill.spec.errors import MachineError
 from gristmill.spec.reasons import Reason
@@ -70,19 +70,15 @@ def fake(tmp_path, body, deadline_s):
     (tmp_path / "fake.py").write_text(textwrap.dedent(FAKE))
     (tmp_path / "body.jpg").write_bytes(body)
     command = (sys.executable, str(tmp_path / "fake.py"), str(tmp_path / "body.jpg"), str(tmp_path / "flag"))
-    with CodecPool(SETTINGS, processes=1, deadline_s=deadline_s, command=command) as pool:
+    with BlockingPool(SETTINGS, processes=1, deadline_s=deadline_s, command=command) as pool:
         yield pool
-
-
-def pids(pool):
-    return {child.pid for child in pool._children}
 
 
 def test_same_as_in_process_from_many_threads(body):
     bodies = [
         saved(photo(150 + 40 * n, 160, n), kind) for n, kind in enumerate(["JPEG", "PNG", "WEBP", "GIF"] * 3)
     ]
-    with CodecPool(SETTINGS, processes=2) as pool, ThreadPoolExecutor(6) as threads:
+    with BlockingPool(SETTINGS, processes=2) as pool, ThreadPoolExecutor(6) as threads:
         assert list(threads.map(pool.transcode, bodies)) == [transcode(each, SETTINGS) for each in bodies]
         with pytest.raises(Undecodable) as caught:
             pool.transcode(body[:-30])
@@ -94,13 +90,13 @@ def test_same_as_in_process_from_many_threads(body):
 
 @pytest.mark.parametrize("how", [b"segv", b"abort"])
 def test_a_crash_costs_its_image_only(fake, body, how):
-    before = pids(fake)
+    before = fake.pids()
     with pytest.raises(Undecodable) as caught:
         fake.transcode(how)
     assert caught.value.reason is Reason.DECODER_CRASH
     assert {b"segv": "SIGSEGV", b"abort": "SIGABRT"}[how] in caught.value.detail
     assert fake.transcode(body).width_px == 150
-    assert not before & pids(fake)
+    assert not before & fake.pids()
 
 
 def test_an_image_is_tried_again_after_a_crash(fake, body):
@@ -109,7 +105,7 @@ def test_an_image_is_tried_again_after_a_crash(fake, body):
 
 def test_a_child_killed_while_idle_costs_nothing(fake, body):
     fake.transcode(body)
-    for pid in pids(fake):
+    for pid in fake.pids():
         os.kill(pid, signal.SIGKILL)
     assert fake.transcode(body).width_px == 150
 
@@ -150,39 +146,58 @@ def test_memory_is_bounded(fake, body):
 
 def test_a_child_that_has_grown_is_replaced(fake, body):
     fake.transcode(body)
-    before = pids(fake)
+    before = fake.pids()
     for _ in range(3):
         assert fake.transcode(b"leak").width_px == 150
-    assert not before & pids(fake)
-    same = pids(fake)
+    assert not before & fake.pids()
+    same = fake.pids()
     assert fake.transcode(body).width_px == 150
-    assert pids(fake) == same
+    assert fake.pids() == same
 
 
 def test_close_ends_the_children_and_wakes_who_waits(fake):
-    children = [psutil.Process(pid) for pid in pids(fake)]
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(fake.transcode, b"hang")
-        time.sleep(1)
-        fake.close()
-        with pytest.raises(MachineError):
-            waiting.result(timeout=5)
+    children = [psutil.Process(pid) for pid in fake.pids()]
+    waiting = fake.begin(b"hang")
+    time.sleep(1)
+    fake.close()
+    with pytest.raises(MachineError):
+        waiting.result(timeout=5)
     assert not any(child.is_running() for child in children)
 
 
 def test_a_child_that_cannot_start_is_said(body):
     command = (sys.executable, "-c", "raise SystemExit(3)")
     with (
-        CodecPool(SETTINGS, processes=1, command=command) as pool,
+        BlockingPool(SETTINGS, processes=1, command=command) as pool,
         pytest.raises(MachineError, match="code 3"),
     ):
         pool.transcode(body)
 
 
+def test_a_cancelled_wait_does_not_mix_up_answers(fake, body):
+    fake.transcode(body)
+    waiting = fake.begin(b"hang")
+    time.sleep(0.3)
+    waiting.cancel()
+    other = saved(photo(220, 300))
+    assert fake.transcode(other) == transcode(other, SETTINGS)
+
+
+def test_answers_in_pieces_are_put_together(body):
+    """A stored picture that is larger than a socket's buffer."""
+    settings = ImageSettings(resize_mode="no", format="png")
+    big = saved(photo(1600, 1200))
+    with BlockingPool(settings, processes=1) as pool:
+        made = pool.transcode(big)
+        assert len(made.body) > 2 << 20
+        assert made == transcode(big, settings)
+        assert pool.transcode(body) == transcode(body, settings)
+
+
 def test_where_memory_is_short_a_decoder_goes_before_its_worker(body):
-    with CodecPool(SETTINGS, processes=1) as pool:
+    with BlockingPool(SETTINGS, processes=1) as pool:
         pool.transcode(body)
-        (pid,) = pids(pool)
+        (pid,) = pool.pids()
         scores = [int(Path(f"/proc/{n}/oom_score_adj").read_text()) for n in (pid, "self")]
         assert scores[0] == max(500, scores[1])
 

@@ -1,9 +1,9 @@
 """Pictures out of Base64: original bytes, true extensions, and every fault with its reason."""
 
+import asyncio
 import base64
 import hashlib
 import io
-import time
 from collections import Counter
 from threading import Event
 
@@ -150,10 +150,12 @@ def test_a_picture_of_many_rows_is_decoded_once_and_each_row_hears_of_it(box, mo
     asked: Counter[bytes] = Counter()
     transcode = CodecPool.transcode
 
-    def counted(pool: CodecPool, body: bytes) -> Transcoded:
+    async def counted(pool: CodecPool, body: bytes) -> Transcoded:
         asked[body] += 1
-        time.sleep(0.02)  # so that the next rows with the same picture come while this one is in work
-        return transcode(pool, body)
+        await asyncio.sleep(
+            0.02
+        )  # so that the next rows with the same picture come while this one is in work
+        return await transcode(pool, body)
 
     monkeypatch.setattr(CodecPool, "transcode", counted)
     good, bad = picture(), picture()[:-40]
@@ -168,10 +170,10 @@ def test_what_may_be_of_the_moment_is_asked_again(box, monkeypatch, error):
     answers: list[Exception] = [error]
     transcode = CodecPool.transcode
 
-    def moody(pool: CodecPool, body: bytes) -> Transcoded:
+    async def moody(pool: CodecPool, body: bytes) -> Transcoded:
         if answers:
             raise answers.pop()
-        return transcode(pool, body)
+        return await transcode(pool, body)
 
     monkeypatch.setattr(CodecPool, "transcode", moody)
     rows = [sample(n, text_of(picture())) for n in range(2)]

@@ -1,24 +1,24 @@
 """Decoding in child processes: a decoder that crashes, hangs or eats memory costs one image.
 
-Each slot of the pool is one child with one image in flight, so it is always known whose fault an end was.
+Each child has one image in work, so it is always known whose fault an end was. The children are spoken to from an
+event loop, so that nothing wakes a thread for an image.
 (``multiprocessing.Pool`` hangs when a child dies, and ``ProcessPoolExecutor`` gives up all its work.)
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
 import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from gristmill.media import wire
 from gristmill.media.errors import Undecodable
@@ -29,6 +29,8 @@ from gristmill.spec.errors import MachineError
 from gristmill.spec.reasons import Reason
 
 __all__ = ["CodecPool"]
+
+T = TypeVar("T")
 
 START_S = 60.0
 """A child that has not loaded its codecs by then will not."""
@@ -57,7 +59,7 @@ class _NeverReady(_ChildEnded):
 
 
 class CodecPool:
-    """A fixed number of codec processes, used from any number of threads.
+    """A fixed number of codec processes, used by any number of tasks of one event loop.
 
     Args:
         settings: What to do with every image.
@@ -76,36 +78,38 @@ class CodecPool:
     ) -> None:
         self._command = [*command, json.dumps(dataclasses.asdict(settings)), str(deadline_s)]
         self._deadline_s = deadline_s
-        self._lock = threading.Lock()
         self._closed = False
         self._children = {_Child(self._command, deadline_s) for _ in range(processes)}
-        self._free: queue.LifoQueue[_Child] = queue.LifoQueue()
+        self._free: asyncio.LifoQueue[_Child] = asyncio.LifoQueue()
         for child in self._children:
-            self._free.put(child)
+            self._free.put_nowait(child)
 
-    def transcode(self, body: bytes) -> Transcoded:
-        """``image.transcode`` in a child; waits for a free one. Releases the GIL while it waits.
+    async def transcode(self, body: bytes) -> Transcoded:
+        """``image.transcode`` in a child; waits for a free one.
 
         Raises:
             Undecodable: As ``image.transcode``; DECODER_CRASH if two children in a row died of this image;
                 DECODER_TIMEOUT if one had to be killed.
             MachineError: If no child can be started, or the pool was closed.
         """
-        child = self._free.get()
+        child = await self._free.get()
         try:
             # Twice, as a child may also die of the image before, of a person, or of the kernel's want of memory.
             for last in (False, True):
-                try:
-                    facts, stored = child.ask(body)
-                except TimeoutError as err:
+                if child.gone:
                     child = self._replaced(child)
+                try:
+                    facts, stored = await child.ask(body)
+                except TimeoutError as err:
                     said = f"no answer within {self._deadline_s:g} s"
                     raise Undecodable(Reason.DECODER_TIMEOUT, said) from err
                 except _OutOfTime as err:
-                    child = self._replaced(child)
                     raise Undecodable(Reason.DECODER_TIMEOUT, "too much processor time") from err
                 except _ChildEnded as err:
-                    child = self._replaced(child)
+                    if self._closed:
+                        raise MachineError(
+                            "The codec processes were stopped while an image was in work."
+                        ) from err
                     if last and isinstance(err, _NeverReady):
                         raise MachineError(
                             f"Codec processes do not start ({err}).\n"
@@ -116,43 +120,48 @@ class CodecPool:
                 else:
                     break
             if facts.pop("leave"):
-                child = self._replaced(child)
+                child = self._replaced(child)  # now, so that it loads its codecs before it is needed
         finally:
-            self._free.put(child)
+            self._free.put_nowait(child)
         return _made(facts, stored)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the children. A call still in flight ends with a ``MachineError``."""
-        with self._lock:
-            self._closed = True
-            children, self._children = self._children, set()
-        for child in children:
+        self._closed = True
+        for child in self._children:
             child.end()
 
     def _replaced(self, child: _Child) -> _Child:
+        if self._closed:
+            raise MachineError("The codec processes were stopped.")
         child.end()
-        with self._lock:
-            if self._closed:
-                raise MachineError("The codec processes were stopped while an image was in work.")
-            self._children.discard(child)
-            child = _Child(self._command, self._deadline_s)
-            self._children.add(child)
+        self._children.discard(child)
+        child = _Child(self._command, self._deadline_s)
+        self._children.add(child)
         return child
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        await self.close()
 
 
-class _Child:
-    """One codec process and our end of the socket to it; asked by one thread at a time."""
+class _Child(asyncio.Protocol):
+    """One codec process and our end of the socket to it; asked by one task at a time.
+
+    Attributes:
+        gone: It answers no more.
+    """
 
     def __init__(self, command: Sequence[str], deadline_s: float) -> None:
-        self._deadline_s, self._ready = deadline_s, False
+        self.gone = False
+        self._deadline_s = deadline_s
+        self._transport: asyncio.WriteTransport | None = None
+        self._got = bytearray()
+        self._more: asyncio.Future[None] | None = None
         self._sock, theirs = socket.socketpair()
         for sock in (self._sock, theirs):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wire.BUFFER_BYTES)
@@ -170,41 +179,81 @@ class _Child:
         """Process number."""
         return self._process.pid
 
-    def ask(self, body: bytes) -> tuple[dict[str, Any], bytes]:
+    async def ask(self, body: bytes) -> tuple[dict[str, Any], bytes]:
         """Have one image transcoded.
+
+        Whatever ends this but an answer ends the child: what it said later would be taken for an answer to the
+        next image.
 
         Raises:
             TimeoutError: The deadline has passed.
             _ChildEnded: The child is gone.
         """
-        if not self._ready:
-            self._await_ready()
-        self._sock.settimeout(self._deadline_s)
         try:
-            wire.send_request(self._sock, body)
-            return wire.receive_answer(self._sock)
-        except TimeoutError:
-            raise
-        except (OSError, EOFError, ValueError) as err:
+            transport = self._transport or await self._ready()
+            transport.writelines((wire.lead_of(body), body))
+            return await self._heard(wire.answer_in, self._deadline_s)
+        except (EOFError, ValueError) as err:
             said = self.end()
             raise (_OutOfTime if CPU_SIGNAL.name in said else _ChildEnded)(said) from err
+        except BaseException:
+            self.gone = True
+            self._process.kill()
+            raise
 
-    def _await_ready(self) -> None:
-        self._sock.settimeout(START_S)
+    async def _ready(self) -> asyncio.WriteTransport:
+        """The way to the child, once it has loaded its codecs."""
+        loop = asyncio.get_running_loop()
         try:
-            self._ready = wire.receive(self._sock, len(wire.READY)) == wire.READY
-        except (OSError, EOFError) as err:
+            transport, _ = await loop.create_unix_connection(lambda: self, sock=self._sock)
+            await self._heard(wire.ready_in, START_S)
+        except (OSError, EOFError, ValueError) as err:
             raise _NeverReady(self.end()) from err
+        self._transport = transport
+        return transport
+
+    async def _heard(self, read: Callable[[bytearray], T | None], limit_s: float) -> T:
+        """What ``read`` makes of what the child says, once that is not None.
+
+        Raises:
+            EOFError: The child has closed its end before.
+            TimeoutError: It took longer than ``limit_s``.
+        """
+        async with asyncio.timeout(limit_s):
+            while (said := read(self._got)) is None:
+                if self.gone:
+                    raise EOFError
+                self._more = asyncio.get_running_loop().create_future()
+                await self._more
+        self._got.clear()
+        return said
+
+    def data_received(self, data: bytes) -> None:
+        """The child says something."""
+        self._got += data
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The child is gone, or was ended."""
+        self.gone = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
 
     def end(self) -> str:
         """Kill the child if it lives, and say how it ended."""
+        self.gone = True
         with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
+            self._sock.shutdown(socket.SHUT_RDWR)  # wakes who waits for an answer
         with contextlib.suppress(subprocess.TimeoutExpired):
             # A child that crashed closes its sockets a moment before it can be waited for.
             self._process.wait(0.2)
         self._process.kill()
         code = self._process.wait()
+        if self._transport is not None:
+            self._transport.abort()
         self._sock.close()
         return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 

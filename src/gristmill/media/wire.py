@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["BUFFER_BYTES", "READY", "receive_answer", "receive_request", "send_answer", "send_request"]
+__all__ = ["BUFFER_BYTES", "READY", "answer_in", "lead_of", "ready_in", "receive_request", "send_answer"]
 
 READY = b"R"
 """Sent once by a child that has loaded its codecs."""
@@ -20,22 +20,20 @@ READY = b"R"
 BUFFER_BYTES = 1 << 20
 """Wanted size of the socket's buffers; the kernel may give less."""
 
-_ANSWER_BYTES = 1 << 16  # more than most answers have, so that one call brings all of it
-
 _REQUEST = struct.Struct("<Q")
 _ANSWER = struct.Struct("<II")
 
 
-def send_request(sock: socket.socket, body: bytes) -> None:
-    """Send one image to a child."""
-    _send(sock, _REQUEST.pack(len(body)), body)
+def lead_of(body: bytes) -> bytes:
+    """What goes before an image."""
+    return _REQUEST.pack(len(body))
 
 
-def receive_request(sock: socket.socket) -> bytearray | None:
+def receive_request(sock: socket.socket) -> bytes | None:
     """Wait for the next image; None when the parent has gone."""
     try:
-        (size_bytes,) = _REQUEST.unpack(receive(sock, _REQUEST.size))
-        return receive(sock, size_bytes)
+        (size_bytes,) = _REQUEST.unpack(_receive(sock, _REQUEST.size))
+        return _receive(sock, size_bytes)
     except EOFError:
         return None
 
@@ -46,37 +44,46 @@ def send_answer(sock: socket.socket, facts: dict[str, Any], body: bytes) -> None
     _send(sock, _ANSWER.pack(len(said), len(body)) + said, body)
 
 
-def receive_answer(sock: socket.socket) -> tuple[dict[str, Any], bytes]:
-    """Wait for a child's answer.
+def ready_in(data: bytearray) -> Literal[True] | None:
+    """Whether a child has said that it is ready; None before it has said anything.
 
     Raises:
-        EOFError: The child has ended.
-        TimeoutError: The socket's time-out has passed.
+        ValueError: It says something else.
+    """
+    if not data:
+        return None
+    if data != READY:
+        raise ValueError("not a codec process")
+    return True
+
+
+def answer_in(data: bytearray) -> tuple[dict[str, Any], bytes] | None:
+    """A child's answer, facts and stored bytes; None before all of it is there.
+
+    Raises:
         ValueError: The facts are not JSON.
     """
-    data = sock.recv(_ANSWER_BYTES)
-    if not data:
-        raise EOFError
-    data += receive(sock, max(0, _ANSWER.size - len(data)))
+    if len(data) < _ANSWER.size:
+        return None
     facts_bytes, body_bytes = _ANSWER.unpack_from(data)
     body_at = _ANSWER.size + facts_bytes
-    data += receive(sock, max(0, body_at + body_bytes - len(data)))
-    return json.loads(data[_ANSWER.size : body_at]), data[body_at:]
+    if len(data) < body_at + body_bytes:
+        return None
+    return json.loads(data[_ANSWER.size : body_at]), bytes(data[body_at:])
 
 
-def receive(sock: socket.socket, size_bytes: int) -> bytearray:
+def _receive(sock: socket.socket, size_bytes: int) -> bytes:
     """Exactly ``size_bytes`` bytes.
 
     Raises:
         EOFError: The other end has closed before.
     """
-    data = bytearray(size_bytes)
-    rest = memoryview(data)
-    while rest:
-        got_bytes = sock.recv_into(rest)
-        if not got_bytes:
+    data = sock.recv(size_bytes, socket.MSG_WAITALL)
+    while len(data) < size_bytes:  # a signal came between
+        more = sock.recv(size_bytes - len(data), socket.MSG_WAITALL)
+        if not more:
             raise EOFError
-        rest = rest[got_bytes:]
+        data += more
     return data
 
 

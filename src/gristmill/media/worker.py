@@ -61,7 +61,7 @@ def serve(sock: socket.socket, settings: ImageSettings, codec: Codec, deadline_s
     while not leave and (body := wire.receive_request(sock)) is not None:
         # The parent's deadline kills a child that hangs; this one does if the parent is gone.
         limits.begin_picture(len(body), wall_s=deadline_s + 1, cpu_s=CPU_S)
-        facts, stored = _answer(bytes(body), settings, codec)
+        facts, stored = _answer(body, settings, codec)
         resident_bytes = limits.end_picture()
         leave = facts["leave"] = resident_bytes > RECYCLE_RSS_BYTES
         wire.send_answer(sock, facts, stored)

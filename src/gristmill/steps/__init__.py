@@ -3,7 +3,7 @@
 ===================  ====================================================================================
 over tables          select; rows; lines; pickles; sample, with spacing (which rows)
 over samples         crawl, with crawl_engine and asking (which media are asked for); embedded, with
-                     embedded_engine and evenly; facts, of both; instruct; hygiene; marks
+                     embedded_engine and evenly; facts and loop_thread, of both; instruct; hygiene; marks
 over the dataset     same_picture, with same_tally, near and spill; pack; shuffle, with permutation
 ===================  ====================================================================================
 """

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import threading
 from collections import Counter
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from gristmill.crawl.answer import Answer, without_userinfo
 from gristmill.crawl.crawler import Crawler
 from gristmill.crawl.crawler import Stopped as CrawlStopped
-from gristmill.crawl.loop import new_loop
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.media.errors import Undecodable
 from gristmill.media.hamming import hamming
@@ -27,10 +23,10 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Sample
 from gristmill.spec.step import SampleBox
 from gristmill.steps.asking import Asking, Page, Wanted, row_of
+from gristmill.steps.loop_thread import LoopThread
 
 __all__ = ["Engine", "distance"]
 
-R = TypeVar("R")
 _MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
@@ -57,13 +53,9 @@ class Engine:
 
     def __init__(self, step: Settings) -> None:
         self._step = step
-        self._loop = new_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="crawl", daemon=True)
-        self._thread.start()
         self._pool = CodecPool(step.image_settings(), processes=step.codecs, deadline_s=step.codec_deadline_s)
-        # one thread more than decoders: it hashes while they decode
-        self._threads = ThreadPoolExecutor(step.codecs + 1, thread_name_prefix="codec")
-        self._crawler = self._wait_for(Crawler(step.crawl_settings()).__aenter__())
+        self._loop = LoopThread("crawl")
+        self._crawler = self._loop.wait_for(Crawler(step.crawl_settings()).__aenter__())
 
     @property
     def fill(self) -> float:
@@ -80,17 +72,13 @@ class Engine:
         """See :attr:`gristmill.crawl.crawler.Crawler.silent`."""
         return self._crawler.silent
 
-    def _wait_for(self, work: Coroutine[Any, Any, R]) -> R:
-        """Have the loop's thread do something, and wait for it. Several tasks may do so at once."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
     def run(self, samples: Sequence[Sample], box: SampleBox) -> None:
         """Ask for the media that the samples need and the box does not hold yet; a URL is asked for once."""
         asking = Asking(samples, box.done(), self._step.least)
         first = list(asking.due(asking.pages))
         tally = Tally(box, asking.pages)
         if first:
-            self._wait_for(self._crawl(asking, first, box, tally))
+            self._loop.wait_for(self._crawl(asking, first, box, tally))
         _account_for_the_rest(asking.pages, box)
 
     async def _crawl(
@@ -100,8 +88,7 @@ class Engine:
             """Store what came; returns what is to be asked for in consequence."""
             checked = None
             if answer.body is not None:
-                loop = asyncio.get_running_loop()
-                checked = await loop.run_in_executor(self._threads, self._check, answer.body)
+                checked = await check_image(answer.body, self._pool, md5=self._step.md5)
             wanting = asking.wanting(number)
             for one in wanting:
                 fate, body = self._judge(one, answer, checked)
@@ -117,9 +104,6 @@ class Engine:
             await self._crawler.crawl(first, consume, stop=box.stop)
         except CrawlStopped as err:
             raise Stopped(str(err)) from err
-
-    def _check(self, body: bytes) -> Checked:
-        return check_image(body, self._pool, md5=self._step.md5)
 
     def _judge(self, one: Wanted, answer: Answer, checked: Checked | None) -> tuple[Fate, bytes | None]:
         fate = _fate(one, answer)
@@ -161,12 +145,9 @@ class Engine:
 
     def close(self) -> None:
         """Close connections and decoders."""
-        self._wait_for(self._crawler.__aexit__(None, None, None))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._loop.wait_for(self._crawler.__aexit__(None, None, None))
+        self._loop.wait_for(self._pool.close())
         self._loop.close()
-        self._threads.shutdown(cancel_futures=True)
-        self._pool.close()
 
 
 class Tally:
@@ -208,13 +189,13 @@ class Checked:
     picture: Transcoded | Drop
 
 
-def check_image(body: bytes, pool: CodecPool, *, md5: bool) -> Checked:
-    """Hash and decode a body; runs in a thread, waits for a decoder."""
+async def check_image(body: bytes, pool: CodecPool, *, md5: bool) -> Checked:
+    """Hash and decode a body; waits for a decoder."""
     sha256 = hashlib.sha256(body).hexdigest()
     also = hashlib.md5(body, usedforsecurity=False).hexdigest() if md5 else None
     picture: Transcoded | Drop
     try:
-        picture = pool.transcode(body)
+        picture = await pool.transcode(body)
     except Undecodable as err:
         picture = Drop(reason=err.reason, detail=err.detail)
     return Checked(body, len(body), sha256, also, picture)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from threading import Lock
 from typing import Protocol
 
 import pybase64
@@ -20,6 +20,7 @@ from gristmill.media.transcoded import Transcoded
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Sample
+from gristmill.steps.loop_thread import LoopThread
 
 __all__ = ["Body", "Engine", "Wanted", "medium_of", "part_of"]
 
@@ -68,24 +69,22 @@ class Body:
 
 
 class Engine:
-    """What a worker keeps from task to task: decoders, and threads that wait for them."""
+    """What a worker keeps from task to task: decoders, and the event loop that speaks to them."""
 
     def __init__(self, step: Settings) -> None:
         self._most_bytes = step.max_body_bytes
         self._checks = step.image_settings().only_check
         self._window = _WINDOW_PER_CODEC * step.codecs
-        self._known: OrderedDict[str, Future[Transcoded | Undecodable]] = OrderedDict()
-        self._lock = Lock()
+        self._known: OrderedDict[str, asyncio.Future[Transcoded | Undecodable]] = OrderedDict()
         self._pool = CodecPool(step.image_settings(), processes=step.codecs, deadline_s=step.codec_deadline_s)
-        # one thread more than decoders: it unpacks and hashes while they decode
-        self._threads = ThreadPoolExecutor(step.codecs + 1, thread_name_prefix="embedded")
+        self._loop = LoopThread("embedded")
 
     def bodies(self, wanted: Iterable[Wanted]) -> Iterator[Body]:
         """What became of each, in order; at most a few are in memory."""
         waiting: deque[Future[Body]] = deque()
         try:
             for one in wanted:
-                waiting.append(self._threads.submit(self._body, one))
+                waiting.append(self._loop.submit(self._body(one)))
                 if len(waiting) > self._window:
                     yield waiting.popleft().result()
             while waiting:
@@ -94,12 +93,12 @@ class Engine:
             for future in waiting:
                 future.cancel()
 
-    def _body(self, one: Wanted) -> Body:
+    async def _body(self, one: Wanted) -> Body:
         fate = Fate(row=one.row, key=one.sample.key, medium=one.name)
         try:
             body = self._unpacked(one.ref.embedded or "")
             fate.raw_bytes, fate.sha256 = len(body), hashlib.sha256(body).hexdigest()
-            picture = self._checked(fate.sha256, body) if self._checks else self._pool.transcode(body)
+            picture = await (self._checked(fate.sha256, body) if self._checks else self._pool.transcode(body))
         except Undecodable as err:
             fate.reason, fate.detail = err.reason, err.detail
             return Body(fate, None)
@@ -111,43 +110,38 @@ class Engine:
         fate.width_px, fate.height_px, fate.size_bytes = picture.width_px, picture.height_px, len(stored)
         return Body(fate, stored)
 
-    def _checked(self, sha256: str, body: bytes) -> Transcoded:
+    async def _checked(self, sha256: str, body: bytes) -> Transcoded:
         """What the decoder said of these bytes: many rows of a file are about the same picture.
 
         Raises:
             Undecodable: It was, or is, refused.
         """
-        with self._lock:
-            known = self._known.get(sha256)
-            if known is not None:
-                self._known.move_to_end(sha256)
-            else:
-                own = self._known[sha256] = Future()
-                if len(self._known) > _KNOWN_PICTURES:
-                    self._known.popitem(last=False)
-        if known is None:
-            self._ask(sha256, body, known := own)
-        said = known.result()
+        known = self._known.get(sha256)
+        if known is not None:
+            self._known.move_to_end(sha256)
+        else:
+            known = self._known[sha256] = asyncio.get_running_loop().create_future()
+            if len(self._known) > _KNOWN_PICTURES:
+                self._known.popitem(last=False)
+            await self._ask(sha256, body, known)
+        said = await asyncio.shield(known)
         if isinstance(said, Undecodable):
             raise Undecodable(said.reason, said.detail)
         return said
 
-    def _ask(self, sha256: str, body: bytes, known: Future[Transcoded | Undecodable]) -> None:
+    async def _ask(self, sha256: str, body: bytes, known: asyncio.Future[Transcoded | Undecodable]) -> None:
         """Have the decoder tell all who wait for it; what may be of the moment is not remembered."""
         try:
-            known.set_result(self._pool.transcode(body))
+            known.set_result(await self._pool.transcode(body))
         except Undecodable as err:
             if err.reason in _OF_THE_MOMENT:
-                self._forget(sha256)
+                self._known.pop(sha256, None)
             known.set_result(Undecodable(err.reason, err.detail))
         except BaseException as err:  # whatever it is, nobody may be left waiting
-            self._forget(sha256)
-            known.set_exception(err)
-            raise
-
-    def _forget(self, sha256: str) -> None:
-        with self._lock:
             self._known.pop(sha256, None)
+            known.set_exception(err)
+            known.exception()  # taken note of, also if nobody waits
+            raise
 
     def _unpacked(self, text: str) -> bytes:
         """The bytes behind a Base64 text, which may wear the head of a ``data:`` URL and be broken into lines.
@@ -169,8 +163,8 @@ class Engine:
 
     def close(self) -> None:
         """End the decoders."""
-        self._threads.shutdown(cancel_futures=True)
-        self._pool.close()
+        self._loop.wait_for(self._pool.close())
+        self._loop.close()
 
 
 def part_of(medium: str, extension: str) -> str:
