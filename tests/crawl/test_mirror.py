@@ -104,6 +104,7 @@ def test_the_mirror_is_guarded_like_any_other_address() -> None:
             async with Crawler(settings, resolver=resolver) as crawler:
                 answer = await crawler.fetch("http://gone.example/")
             assert answer.reason is Reason.DNS_NOT_FOUND
+            assert "; the mirror may not be asked: port" in answer.detail
             assert inside.connections == 0
             redirecting = replace(settings, mirror="http://archive.example/{url}")
             resolver = Resolver(redirecting, lookup=lambda host: ["10.0.0.1"] * (host == "archive.example"))
@@ -131,7 +132,15 @@ def test_the_url_is_encoded_in_a_query_only(template: str, wanted: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "mirror", ["https://a.example/", "ftp://a.example/{url}", "https://a/{url}{url}", "{url}"]
+    "mirror",
+    [
+        "https://a.example/",
+        "ftp://a.example/{url}",
+        "https://a/{url}{url}",
+        "{url}",
+        "http://{url}/",
+        "https:///{url}",
+    ],
 )
 def test_templates_that_cannot_be(mirror: str) -> None:
     with pytest.raises(ValueError, match="mirror"):

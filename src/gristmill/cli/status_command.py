@@ -24,6 +24,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     """
     from gristmill.cli.funnel import print_status
     from gristmill.ledger.begun import datasets_in
+    from gristmill.ledger.words import count_text
     from gristmill.run.reopen import open_dataset, under_way
 
     while True:
@@ -34,7 +35,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
             tasks, media = under_way(opened)
             if tasks and not as_json:
                 click.echo(
-                    f"under way or interrupted: {tasks:,} crawl tasks, {media:,} media finished in them"
+                    f"under way or interrupted: {count_text(tasks, 'crawl task')}, {media:,} media finished in them"
                 )
         if not watch:
             return

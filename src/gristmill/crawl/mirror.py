@@ -33,7 +33,8 @@ class Mirror:
             return False
         try:
             target = parse(filled(template, item.origin.text), self._settings)
-        except Refused:
+        except Refused as refusal:
+            exchange.detail += f"; the mirror may not be asked: {refusal.detail}"
             return False
         item.lost = exchange
         item.origin = target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 __all__ = ["CrawlSettings"]
@@ -9,6 +10,8 @@ __all__ = ["CrawlSettings"]
 MIB = 1 << 20
 AGENT = "Gristmill"
 VERSION = "0.1"
+
+_TEMPLATE = re.compile(r"https?://[^/?#{}]+[/?](?:(?!\{url\}).)*\{url\}(?:(?!\{url\}).)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +163,8 @@ class CrawlSettings:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.mirror_per_second <= 0:
             raise ValueError(f"mirror_per_second must be more than 0, not {self.mirror_per_second}")
-        if self.mirror is not None and (
-            self.mirror.count("{url}") != 1 or not self.mirror.startswith(("http://", "https://"))
-        ):
-            raise ValueError("mirror must be an http or https URL with one {url} in it")
+        if self.mirror is not None and not _TEMPLATE.fullmatch(self.mirror):
+            raise ValueError("mirror must be an http or https URL with one {url} in its path or query")
         if self.contact is not None and not (self.contact.isascii() and self.contact.isprintable()):
             raise ValueError("contact must be printable ASCII: it becomes part of an HTTP header")
 
