@@ -32,7 +32,8 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
     out = tmp_path / "out"
     words = ("run", "mmc4-core", "--out", out, *QUICK, "--set", "crawl.stall_s=1")
     with FakeHub({"jmhessel/mmc4-core-ff": tmp_path / "up"}) as hub:
-        gristmill(*words, "--tasks", "1:2", "--workers", "2", HF_ENDPOINT=hub.url)
+        done = gristmill(*words, "--tasks", "1:2", "--workers", "2", HF_ENDPOINT=hub.url)
+        assert "1 of 2 are begun or done. The same command with the other --tasks" in done.stderr
         begun = hub.revision
     later = {"docs_no_face_shard_2_v3.jsonl.zip": b"something else", "docs_no_face_shard_11_v3.jsonl": b""}
     with FakeHub(
