@@ -99,12 +99,12 @@ def _tell(ended: Ended, ledger: Ledger, *, as_json: bool) -> None:
 def _waiting(begun: Begun, ledger: Ledger) -> str:
     if begun.parts:
         return (
-            f"This part is done. {len(ledger.stage(SCATTER))} of {len(begun.inputs)} shards of the parts are "
+            f"This part is done. {len(ledger.stage(SCATTER)):,} of {len(begun.inputs):,} shards of the parts are "
             "scattered; once all are, the same command without --tasks, or the last of those with it, gathers them."
         )
     done = len(ledger.stage(ROWS))
     return (
         f"This part is done. Shards are packed in the dataset's order, as far as all earlier annotation files are "
-        f"done; {done} of {len(begun.inputs)} are begun or done. The same command with the other --tasks, and "
+        f"done; {done:,} of {len(begun.inputs):,} are begun or done. The same command with the other --tasks, and "
         "without --to, does the rest."
     )

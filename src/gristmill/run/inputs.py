@@ -150,13 +150,14 @@ def _from_disk(source: Source, place: Path, *, named: bool = False) -> list[Inpu
         found = _matching(source, place, named)
         with ThreadPoolExecutor(8) as threads:
             digests = list(threads.map(fingerprint_file, (path for _, path in found)))
+        here = Path.cwd()  # asked for once, and not for each of 23,000 files
         return [
             InputFile(
                 source=source.key,
                 name=name,
                 size_bytes=path.stat().st_size,
                 digest=digest,
-                path=str(path.resolve()),
+                path=str((here / path).resolve()),
             )
             for (name, path), digest in zip(found, digests, strict=True)
         ]

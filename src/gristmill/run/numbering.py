@@ -33,7 +33,9 @@ def arranged(source: Source, files: Sequence[InputFile]) -> list[InputFile]:
     if source.number is None:
         return list(files)
     names = {file.name for file in files}
-    alone = [file for file in files if file.name.removesuffix(_PACKED) not in names - {file.name}]
+    alone = [
+        file for file in files if not (file.name.endswith(_PACKED) and file.name[: -len(_PACKED)] in names)
+    ]
     numbered = [replace(file, number=_number(source.number, file.name)) for file in alone]
     by_number = sorted(numbered, key=lambda file: file.number or 0)
     for one, other in pairwise(by_number):
@@ -63,8 +65,14 @@ def _with_notes(source: Source, files: Sequence[InputFile]) -> Iterator[InputFil
         number = file.number or 0
         missing = [str(n) for n in range(expected, number) if n not in source.gaps]
         expected = number + 1
-        if missing:
-            listed = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-            yield replace(file, note=f"before it are missing, and upstream has them: {listed}")
-        else:
-            yield file
+        notes = [f"before it are missing, and upstream has them: {_listed(missing)}"] if missing else []
+        if file is files[-1] and source.files:
+            behind = [
+                str(n) for n in range(expected, source.files + len(source.gaps)) if n not in source.gaps
+            ]
+            notes += [f"behind it are missing, and upstream has them: {_listed(behind)}"] if behind else []
+        yield replace(file, note="; ".join(notes)) if notes else file
+
+
+def _listed(numbers: Sequence[str]) -> str:
+    return ", ".join(numbers[:10]) + (f" and {len(numbers) - 10} more" if len(numbers) > 10 else "")
