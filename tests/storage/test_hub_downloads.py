@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.spec.errors import AccessError, SourceError
-from gristmill.storage.hub import HubFile, commit_of, download, list_files
+from gristmill.storage.hub import HubFile, commit_of, download, list_files, read_range
 from gristmill.testing.hub import DEFAULT_REVISION, FakeHub
 
 REPO = "owner/captions"
@@ -155,6 +155,14 @@ def test_a_download_that_fails_for_good_is_a_sentence_and_can_be_given_again(hub
     assert not (tmp_path / file.name).exists()
     hub._mishaps.clear()
     assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == LARGE
+
+
+def test_a_range_of_a_gated_file_is_asked_for_once(hub, monkeypatch):
+    monkeypatch.setattr("gristmill.storage.hub._RANGE_WAIT_S", 0.0)
+    file = list_files("owner/gated", DEFAULT_REVISION, PATTERNS)[0]
+    with pytest.raises(AccessError, match=rf"^{file.name}: .*accept its terms"):
+        read_range("owner/gated", DEFAULT_REVISION, file.name, file.size_bytes, 0, 4)
+    assert sum(file.name in request.target for request in hub.log) == 1
 
 
 def test_gated_needs_terms_accepted_and_a_token(hub, tmp_path, monkeypatch):

@@ -237,6 +237,8 @@ def read_range(repo: str, revision: str, name: str, size_bytes: int, start: int,
         time.sleep(_RANGE_WAIT_S * attempt)
         try:
             return _range(repo, revision, name, size_bytes, start, stop)
+        except AccessError as err:  # who is not let in is not let in a second later
+            raise AccessError(f"{name}: {err}") from err
         except SourceError as err:
             last = err
     raise SourceError(f"{name}: {last}") from last
