@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill import recipes
 from gristmill.recipes._m3it import parse
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Sample
@@ -78,3 +79,11 @@ def test_every_known_shape(row, asked, answer, instruction):
     assert made.turns[1].parts[0].text == answer
     assert made.columns == {"instruction": instruction}
     assert [ref.embedded for ref in made.media.values()] == ["p"]
+
+
+@pytest.mark.parametrize("name", [name for name in recipes.names() if name.startswith("m3it-")])
+def test_shards_are_planned_for_the_file_that_is_read(name):
+    recipe = recipes.find(name)
+    source = recipe.source("annotations")
+    decoded = source.size_bytes * 3 / 4  # Base64 takes four bytes for three, and is nearly all of a line
+    assert source.rows * recipe.expect.stored_bytes == pytest.approx(decoded, rel=0.01)

@@ -185,7 +185,9 @@ def m3it(
             Embedded(),
             Pack(shard_samples=min(10_000, max(500, _SHARD_BYTES // stored // 500 * 500))),
         ),
-        expect=Expect(kept_share=0.95, media_per_row=0, stored_bytes=stored),
+        expect=Expect(
+            kept_share=0.95, media_per_row=0, stored_bytes=int((latest_gb or size_gb) / size_gb * stored)
+        ),
         traps=(*traps, *_TRAPS),
     )
 
