@@ -279,6 +279,10 @@ def test_retry_is_advised_for_what_may_come_back_alone(tmp_path: Path, web: Fake
         (("run", "coyo-700m", "--out", "x", "--set", "crawl.size=3"), "Did you mean 'size_px'?"),
         (("run", "coyo-700m", "--out", "x", "--tasks", "3"), "0:8"),
         (("run", "coyo-700m", "--out", "x", "--source", "annotations="), "expected KEY=VALUE"),
+        (
+            ("run", "m3it-gqa", "--out", "x", "--source", "annotations=http://127.0.0.1:1/train.jsonl"),
+            "no checksum is known of this source",
+        ),
     ],
 )
 def test_wrong_use_says_what_to_type(words: tuple[str, ...], said: str, tmp_path: Path) -> None:

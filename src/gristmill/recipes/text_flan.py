@@ -74,7 +74,7 @@ RECIPE = Recipe(
         selected_share=1_000_000 / 377_759_274,
         media_per_row=0,
         stored_bytes=4_000,
-        remark="Nearly every file holds chosen rows, so nearly all of it is read; each file is removed when it was.",
+        remark="Nearly every file holds chosen rows, so nearly all of it is read. A fetched file is removed then.",
     ),
     traps=(
         "VILA's indices are 32-bit floats. --set sample.spacing=published takes the same rows; the default takes "

@@ -129,8 +129,8 @@ def _from_hub(key: str, file: HubFile) -> InputFile:
 def _from_url(source: Source, place: str) -> InputFile:
     if source.sha256 is None:
         raise UsageError(
-            f"--source {source.key}={place}: this source is more than one file; give a folder, or "
-            f"{_HUB_URL}OWNER/NAME@REVISION."
+            f"--source {source.key}={place}: no checksum is known of this source, so it is not taken from a URL; "
+            f"give a file or folder, or {_HUB_URL}OWNER/NAME@REVISION."
         )
     return InputFile(
         source=source.key, name=name_of(place), size_bytes=source.size_bytes or 0, digest=source.sha256
