@@ -177,7 +177,7 @@ def test_few_rows_of_large_files_are_read_by_ranges(tmp_path, monkeypatch):
 
 
 def test_a_hub_that_fails_for_a_while_is_asked_again(hub, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr("gristmill.storage.hub._RANGE_WAIT_S", 0.0)
+    monkeypatch.setattr("gristmill.storage.hub._WAIT_S", 0.0)
     hub.fail("flan_zsopt_data/part.1*", 503, times=2, headers=[("Retry-After", "0")])
     hub.fail("cot_fsopt_data/part.0.parquet", 404, times=1)
     assert run_here(tmp_path / "text-flan").complete
@@ -185,7 +185,7 @@ def test_a_hub_that_fails_for_a_while_is_asked_again(hub, undisturbed, tmp_path,
 
 
 def test_a_hub_that_goes_on_refusing_is_named_with_the_file(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr("gristmill.storage.hub._RANGE_WAIT_S", 0.0)
+    monkeypatch.setattr("gristmill.storage.hub._WAIT_S", 0.0)
     hub.fail("cot_fsopt_data/*", 404, times=20)
     with pytest.raises(SourceError, match=r"cot_fsopt_data/part\.0\.parquet: the hub refused Open-Orca/FLAN"):
         run_here(tmp_path / "text-flan")

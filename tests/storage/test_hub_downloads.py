@@ -158,7 +158,7 @@ def test_a_download_that_fails_for_good_is_a_sentence_and_can_be_given_again(hub
 
 
 def test_a_range_of_a_gated_file_is_asked_for_once(hub, monkeypatch):
-    monkeypatch.setattr("gristmill.storage.hub._RANGE_WAIT_S", 0.0)
+    monkeypatch.setattr("gristmill.storage.hub._WAIT_S", 0.0)
     file = list_files("owner/gated", DEFAULT_REVISION, PATTERNS)[0]
     with pytest.raises(AccessError, match=rf"^{file.name}: .*accept its terms"):
         read_range("owner/gated", DEFAULT_REVISION, file.name, file.size_bytes, 0, 4)
@@ -206,6 +206,18 @@ def test_a_hub_that_is_ill(hub):
     hub.fail("tree", 500, times=100)
     with pytest.raises(SourceError, match="refused owner/captions"):
         list_files(REPO, DEFAULT_REVISION, PATTERNS)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_hub_that_is_ill_for_a_moment_is_asked_again(hub, tmp_path, monkeypatch, status):
+    monkeypatch.setattr("gristmill.storage.hub._WAIT_S", 0.0)
+    file = large()
+    hub.fail(file.name, status, times=3)
+    assert download(REPO, DEFAULT_REVISION, file, tmp_path).stat().st_size == file.size_bytes
+    hub.fail(file.name, status, times=1000)
+    with pytest.raises(SourceError, match=r"^the hub refused owner/captions: .*again later\.$") as said:
+        download(REPO, DEFAULT_REVISION, file, tmp_path / "other")
+    assert "\n" not in str(said.value)
 
 
 def test_a_branch_stands_for_a_commit(hub):

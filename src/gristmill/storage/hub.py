@@ -23,8 +23,9 @@ __all__ = ["HubFile", "commit_of", "download", "list_files", "read_range"]
 
 _SHA256_DIGITS, _GIT_DIGITS = 64, 40
 _CHUNK_BYTES = 1 << 20
-_RANGE_TRIES = 4
-_RANGE_WAIT_S = 1.0
+_TRIES = 4
+_WAIT_S = 1.0
+"""Longer by that before each further try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,8 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
                 f"the hub does not accept the token that it was given for {repo}. Set HF_TOKEN to a valid one (or "
                 "run `hf auth login`), or unset it: most datasets need none."
             ) from err
-        raise SourceError(f"the hub refused {repo}: {err}. Give the same command again later.") from err
+        said = str(err).strip().partition("\n")[0]
+        raise SourceError(f"the hub refused {repo}: {said}. Give the same command again later.") from err
     except (OSError, errors.OfflineModeIsEnabled) as err:
         if isinstance(err, OSError) and err.errno is not None:
             raise
@@ -174,29 +176,17 @@ def _check_name(repo: str, name: str) -> None:
 def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
     """Fetch one file below ``folder``, resuming what an interrupted call left, and check its digest.
 
+    A hub that is busy or fails (429, 5xx) is asked again a few times.
+
     A file that was fetched before and is no longer what the hub says is fetched anew.
 
     Raises:
         AccessError, SourceError: As for :func:`list_files`; also for a checksum that differs.
         OSError: Disk full and the like.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    disable_progress_bars()  # workers share a terminal, on which its bars would run across those of the run
     tries = 2 if (folder / file.name).exists() else 1  # what lay there may have been cut or changed since
     for _ in range(tries):
-        with _explained(repo, revision):
-            path = Path(
-                hf_hub_download(
-                    repo,
-                    file.name,
-                    revision=revision,
-                    repo_type="dataset",
-                    local_dir=folder,
-                    endpoint=_endpoint(),
-                )
-            )
+        path = _fetched(repo, revision, file.name, folder)
         if path.stat().st_size == file.size_bytes and _digest_like(file.digest, path) == file.digest:
             break
         path.unlink()
@@ -206,6 +196,37 @@ def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
             "removed; give the same command again to fetch it anew."
         )
     return path
+
+
+def _fetched(repo: str, revision: str, name: str, folder: Path) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()  # workers share a terminal, on which its bars would run across those of the run
+    for attempt in range(_TRIES):
+        time.sleep(_WAIT_S * attempt)
+        try:
+            with _explained(repo, revision):
+                return Path(
+                    hf_hub_download(
+                        repo,
+                        name,
+                        revision=revision,
+                        repo_type="dataset",
+                        local_dir=folder,
+                        endpoint=_endpoint(),
+                    )
+                )
+        except SourceError as err:
+            if attempt == _TRIES - 1 or not _may_pass(err):
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _may_pass(err: SourceError) -> bool:
+    """Whether the hub was busy, or failed this once."""
+    status = getattr(getattr(err.__cause__, "response", None), "status_code", 0)
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _digest_like(digest: str, path: Path) -> str:
@@ -233,8 +254,8 @@ def read_range(repo: str, revision: str, name: str, size_bytes: int, start: int,
         AccessError, SourceError: As for :func:`list_files`; also where another number of bytes comes.
     """
     last: SourceError | None = None
-    for attempt in range(_RANGE_TRIES):
-        time.sleep(_RANGE_WAIT_S * attempt)
+    for attempt in range(_TRIES):
+        time.sleep(_WAIT_S * attempt)
         try:
             return _range(repo, revision, name, size_bytes, start, stop)
         except AccessError as err:  # who is not let in is not let in a second later
