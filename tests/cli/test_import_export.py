@@ -292,6 +292,14 @@ def test_an_export_in_which_nothing_is_left_is_less_than_expected(imported: Path
     assert f"No sample of {imported} fits interleaved-parquet: all were left out" in text
 
 
+def test_a_folder_of_datasets_does_not_become_one(pickles: Path, imported: Path) -> None:
+    out = imported.parent
+    text = said(gristmill("import", pickles, "--from", "vila", "--out", out, "--workers", "1", code=2))
+    assert f"{out} holds datasets (out), which would be hidden behind import" in text
+    assert f"--out {out / 'NAME'}" in text
+    assert str(imported) in gristmill("verify", out).stdout  # as before
+
+
 def test_what_was_spread_is_not_among_what_was_left_out(tmp_path: Path) -> None:
     many = {"question": "q", "answer": "a", "image": [picture(n) for n in range(9)]}
     token = {"question": "q", "answer": "an <image>", "image": [picture(1)]}

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from gristmill.ledger.begun import Begun, InputFile
-from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.run.context import Context
 from gristmill.run.inputs import Resolved, resolve
 from gristmill.run.layout import PAPERS, Layout, stem
@@ -148,6 +148,12 @@ def _check_free(layout: Layout, name: str) -> None:
         raise UsageError(
             f"{layout.folder} holds {', '.join(path.name for path in taken)}, and no record of a run that made it: "
             f"{name} is not written over that. Choose another folder with --out, or move these away."
+        )
+    within = sorted(path.parent.parent.name for path in layout.folder.glob(f"*/{STATE}/begun.json"))
+    if within:  # other commands look for datasets in a folder only where it is none itself
+        raise UsageError(
+            f"{layout.folder} holds datasets ({', '.join(within[:3])}{', ...' if within[3:] else ''}), which would "
+            f"be hidden behind {name}. Give it a folder of its own: --out {layout.folder / 'NAME'}"
         )
 
 
