@@ -234,6 +234,8 @@ def test_bad_items_are_counted_with_their_place(tmp_path):
     assert "not a dict but int" in found["part-00000.pkl", 1][1]
     assert "no 'question', as vflan has" in found["part-00000.pkl", 2][1]
     assert found["part-00000.pkl", 8][1] == "photos/a.jpg"
+    notes = [note for record in Ledger(tmp_path / "out").stage("rows") for note in record.notes]
+    assert [note.partition(": --images FOLDER")[1] for note in notes] == [": --images FOLDER"]
 
 
 def test_picture_files_within_the_given_folder_alone(tmp_path):
@@ -261,6 +263,7 @@ def test_picture_files_within_the_given_folder_alone(tmp_path):
     assert bodies == [[picture(1)], [picture(2)], [picture(7), picture(1)], [picture(1)]]
     reasons = {row: reason for (_, row), (reason, _) in dropped(tmp_path / "out").items()}
     assert reasons == {**dict.fromkeys(range(4, 9), "no_file"), 9: "bad_base64"}
+    assert not any(record.notes for record in Ledger(tmp_path / "out").stage("rows"))
 
 
 def test_a_form_may_be_given(tmp_path):

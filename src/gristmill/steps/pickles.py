@@ -81,11 +81,13 @@ class TakePickles(TableStep):
         drops = _Drops(box)
         part = _Part(self, box, drops)
         number = -1
+        named = 0
         try:
             for row in self._rows(table, box):
                 number = row.number
                 if row.reason is not None:
                     drops.add(number, row.reason, row.detail)
+                    named += row.reason is Reason.NO_FILE and self.images is None
                 else:
                     part.add(row)
                 if number % _BATCH_ROWS == 0:
@@ -100,6 +102,8 @@ class TakePickles(TableStep):
             box.note(f"{err} The {number:,} items before were kept.")
         part.flush()
         drops.flush()
+        if named:
+            box.note(f"{named:,} items name picture files: --images FOLDER, with another --out, takes them")
         _compare_count(table, number + 1, box)
 
     def _rows(self, table: Path, box: TableBox) -> Iterator[ItemRow]:
