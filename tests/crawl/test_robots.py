@@ -181,6 +181,7 @@ def test_a_refusal_that_was_the_servers_fault_is_forgotten_soon(monkeypatch: pyt
                 answer = await crawler.fetch(server.url(path))
                 assert answer.reason is Reason.HTTP_5XX
                 assert answer.detail == "robots.txt: 503 Busy; nothing may be asked"
+                assert answer.tries == 0
             await asyncio.sleep(0.25)
             assert (await crawler.fetch(server.url("/3"))).ok
             assert server.visits["/robots.txt"] == 2

@@ -64,6 +64,8 @@ class Exchange:
     """What is left of the time for this try."""
     asked: bool = False
     """Whether the server was asked at all."""
+    final: bool = False
+    """Another try now would bring the same, whatever the reason."""
     looked_up: bool = False
     """Whether the host's name was looked up for it, and found."""
     head_s: float | None = None

@@ -181,7 +181,7 @@ class Consent:
         detail = f"{file.name}: {exchange.detail}"
         if reason in _OF_SERVER:
             why = reason if reason in TRANSIENT else Reason.ROBOTS
-            forbidden = Exchange(reason=why, detail=f"{detail}; nothing may be asked")
+            forbidden = Exchange(reason=why, detail=f"{detail}; nothing may be asked", final=True)
             return _Kept(now_s + FAILURE_KEPT_S, refusal=forbidden if file.failure_forbids else None)
         # Nobody was reached, so that the URL itself could not be either.
         failed = Exchange(

@@ -364,7 +364,10 @@ class Crawler:
         host.gap_s = max(host.gap_s, permission.delay_s)
         item.opt_out.update(dict.fromkeys(permission.seen))
         if permission.refusal is not None:
-            if permission.refusal.reason not in {Reason.ROBOTS, Reason.OPTED_OUT}:
+            if not permission.refusal.final and permission.refusal.reason not in {
+                Reason.ROBOTS,
+                Reason.OPTED_OUT,
+            }:
                 item.tries += 1  # else what may heal would be tried for ever
             return permission.refusal
         if permission.delay_s > gap_s:

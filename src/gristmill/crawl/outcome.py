@@ -143,7 +143,7 @@ class Outcomes:
     def _try_again(self, host: Host[Item], item: Item, exchange: Exchange) -> bool:
         """Pause the host if it asks for it; queue the URL again if that is worth while."""
         now_s = self._clock()
-        if host.closed_until_s > now_s or item.origin is None:
+        if exchange.final or host.closed_until_s > now_s or item.origin is None:
             return False
         asked_at_s = time_of(exchange.date, self._wall_clock())
         item.retry_after_s = retry_after_s(exchange.retry_after, asked_at_s)
