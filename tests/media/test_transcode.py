@@ -64,7 +64,7 @@ def test_formats_come_out_as_pillow_makes_them(kind, quality):
     wanted = np.asarray(
         Image.open(io.BytesIO(body)).convert("RGB").resize((187, 150), Image.Resampling.LANCZOS)
     )
-    assert psnr(opened(made.body), wanted) > 38
+    assert psnr(opened(made.body), wanted) > (35 if quality == "fast" else 38)
     assert made.original_format == kind.lower()
 
 

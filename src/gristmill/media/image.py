@@ -49,7 +49,9 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
         least = math.ceil(factor * size[0]), math.ceil(factor * size[1])
     rough = settings.quality != "quality"
     pixels = decoded(body, found, least=least, alpha=settings.alpha, rough=rough)
-    small = scaled(pixels, size, settings.quality)
+    reduced = round(found.width_px / pixels.shape[1])
+    span = found.width_px / reduced, found.height_px / reduced
+    small = scaled(pixels, size, settings.quality, span=span)
     fingerprint = phash(pixels) if settings.phash else None
     kept = _original(body) if _may_stay(found, size, settings) else None
     if kept is None:

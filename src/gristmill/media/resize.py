@@ -19,7 +19,7 @@ from gristmill.media.settings import ImageSettings, Quality
 
 __all__ = ["DECODE_FACTOR", "fit", "framed", "scaled"]
 
-DECODE_FACTOR: dict[Quality, float] = {"fast": 1.4, "default": 1.75, "quality": 3}
+DECODE_FACTOR: dict[Quality, float] = {"fast": 1.25, "default": 1.5, "quality": 3}
 """How many times the wanted size a JPEG's reduced decoding must leave: less is faster, and what libjpeg's reduced
 decoding lets alias shows more."""
 
@@ -30,6 +30,9 @@ _CUBIC_RATIO, _LINEAR_RATIO = 1.35, 1.5
 # Up to the first, [1 2 1] / 4 both ways; above, a box of the largest odd number of pixels that are not more than the
 # second in target pixels. What a box costs hardly grows with it: three times that of 3 pixels from 7 on.
 _BINOMIAL_RATIO, _BOX_WIDTH = 2.05, 1.6
+
+_MOST_MARGIN_PX = 8
+"""Of a canvas; see ``_canvas``."""
 
 
 def fit(width_px: int, height_px: int, settings: ImageSettings) -> tuple[int, int]:
@@ -62,24 +65,55 @@ def framed(pixels: PixelsHWC, settings: ImageSettings) -> PixelsHWC:
     return pixels
 
 
-def scaled(pixels: PixelsHWC, size: tuple[int, int], quality: Quality) -> PixelsHWC:
-    """Resize to ``size`` (width_px, height_px) with the filters of ``quality``."""
+def scaled(
+    pixels: PixelsHWC, size: tuple[int, int], quality: Quality, *, span: tuple[float, float] | None = None
+) -> PixelsHWC:
+    """Resize to ``size`` (width_px, height_px) with the filters of ``quality``.
+
+    Args:
+        pixels: uint8, shape (height_px, width_px, 3).
+        size: Wanted size.
+        quality: Which filters.
+        span: (width, height), in ``pixels``' own pixels, of the picture in them: where a JPEG of 1001 px was decoded
+            at a half, 500.5 of 501. Taken for 501 it would come out too narrow. None is all of them.
+    """
     width_px, height_px = size
     if pixels.shape[:2] == (height_px, width_px):
         return pixels
+    span = span or (pixels.shape[1], pixels.shape[0])
     if quality == "quality":
-        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
-    ratio = max(pixels.shape[1] / width_px, pixels.shape[0] / height_px)
+        image = Image.fromarray(pixels)
+        return np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=(0, 0, *span), reducing_gap=2.0))
+    ratio = max(span[0] / width_px, span[1] / height_px)
     if ratio <= _CUBIC_RATIO:
-        return _resized(pixels, size, cv2.INTER_CUBIC)
+        return _resized(pixels, span, size, cv2.INTER_CUBIC)
     if ratio <= _LINEAR_RATIO:
-        return _resized(pixels, size, cv2.INTER_LINEAR)
+        return _resized(pixels, span, size, cv2.INTER_LINEAR)
     blurred, sigma_px = _blurred(pixels, ratio)
-    return _sharpened(_resized(blurred, size, cv2.INTER_LINEAR), _strength(sigma_px / ratio))
+    return _sharpened(_resized(blurred, span, size, cv2.INTER_LINEAR), _strength(sigma_px / ratio))
 
 
-def _resized(pixels: PixelsHWC, size: tuple[int, int], interpolation: int) -> PixelsHWC:
-    return as_pixels(cv2.resize(pixels, size, interpolation=interpolation))
+def _resized(
+    pixels: PixelsHWC, span: tuple[float, float], size: tuple[int, int], interpolation: int
+) -> PixelsHWC:
+    """Bring the span to ``size``: OpenCV knows whole pixels only, so on canvases of the right proportion."""
+    height_px, width_px = pixels.shape[:2]
+    (across_px, wide_px), (down_px, high_px) = map(_canvas, span, size)
+    if (across_px, down_px) != (width_px, height_px):
+        margins = (0, down_px - height_px, 0, across_px - width_px)
+        pixels = as_pixels(cv2.copyMakeBorder(pixels, *margins, cv2.BORDER_REPLICATE))
+    canvas = as_pixels(cv2.resize(pixels, (wide_px, high_px), interpolation=interpolation))
+    return canvas[: size[1], : size[0]]
+
+
+def _canvas(span: float, wanted_px: int) -> tuple[int, int]:
+    """Whole numbers of pixels, not smaller, in the nearest proportion to that of ``span`` to ``wanted_px``."""
+    most_px = min(_MOST_MARGIN_PX, wanted_px // 16)
+    pairs = [
+        (max(math.ceil(span), round(span * wide_px / wanted_px)), wide_px)
+        for wide_px in range(wanted_px, wanted_px + most_px + 1)
+    ]
+    return min(pairs, key=lambda pair: abs(pair[0] / pair[1] - span / wanted_px))
 
 
 def _blurred(pixels: PixelsHWC, ratio: float) -> tuple[PixelsHWC, float]:
