@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from typing import Any
 
 import cv2
@@ -17,6 +15,7 @@ from gristmill.media import careful
 from gristmill.media.arrays import PixelsHWC, as_pixels
 from gristmill.media.errors import Undecodable
 from gristmill.media.head import ImageHead
+from gristmill.media.png_check import checksums_hold
 from gristmill.media.scans import without_refinements
 from gristmill.spec.reasons import Reason
 
@@ -118,27 +117,13 @@ def _png(body: bytes) -> PixelsHWC | None:
     libspng needs two thirds of libpng's time for the same pixels, and takes no notice of checksums: so they are
     compared before.
     """
-    if not _is_whole(body):
+    if not checksums_hold(body):
         return None
     try:
         pixels: PixelsHWC = pyspng.load(body, format="RGB")
     except RuntimeError:
         return None
     return pixels
-
-
-def _is_whole(body: bytes) -> bool:
-    """Whether every chunk of a PNG, up to its end chunk, has the right CRC (PNG specification, 5.3)."""
-    view, at = memoryview(body), 8
-    while at + 12 <= len(body):
-        size_bytes, kind = struct.unpack_from(">I4s", body, at)
-        end = at + 8 + size_bytes
-        if end + 4 > len(body) or zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4]):
-            return False
-        if kind == b"IEND":
-            return True
-        at = end + 4
-    return False
 
 
 def _by_opencv(body: bytes, flags: int) -> NDArray[Any] | None:

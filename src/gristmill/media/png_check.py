@@ -1,4 +1,4 @@
-"""Whether a plain PNG is whole, without making its pixels: a third of the time that decoding takes.
+"""Whether a PNG is whole: its checksums alone, or all of a plain one, in a third of the time that decoding takes.
 
 What can go wrong in a PNG is told by its checksums (W3C PNG specification, 5.5 and 10.1): a CRC for each chunk, an
 Adler-32 over the inflated scan lines; then there is only their number, and the filter named before each of them.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["is_whole"]
+__all__ = ["checksums_hold", "is_whole"]
 
 _SIGNATURE_BYTES = 8
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
@@ -38,24 +39,32 @@ def is_whole(body: bytes) -> bool:
     return lines is not None and bool((np.frombuffer(lines, np.uint8)[::line_bytes] < _FILTERS).all())
 
 
+def checksums_hold(body: bytes) -> bool:
+    """Whether every chunk, up to the end chunk, has the right CRC."""
+    return any(kind == b"IEND" for kind, _ in _sound_chunks(body))
+
+
+def _sound_chunks(body: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Kind and data of each chunk up to the end chunk, or up to the first that is cut off or has a wrong CRC."""
+    view, at, kind = memoryview(body), _SIGNATURE_BYTES, b""
+    while at + 12 <= len(body) and kind != b"IEND":
+        size_bytes, kind = struct.unpack_from(">I4s", body, at)
+        end = at + 8 + size_bytes
+        if end + 4 > len(body) or zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4]):
+            return
+        yield kind, view[at + 8 : end]
+        at = end + 4
+
+
 def _scan_lines(body: bytes, expected_bytes: int) -> bytes | None:
     """The inflated lines; None unless they are as many as expected and all checksums are right."""
-    view, at = memoryview(body), _SIGNATURE_BYTES
     inflate = zlib.decompressobj()
     pieces: list[bytes] = []
-    left = expected_bytes
-    while at + 12 <= len(body):
-        size_bytes, kind = struct.unpack_from(">I4s", body, at)
-        data = view[at + 8 : at + 8 + size_bytes]
-        (crc,) = struct.unpack_from(">I", body, at + 8 + size_bytes)
-        if zlib.crc32(view[at + 4 : at + 8 + size_bytes]) != crc:
-            return None
+    left, kind = expected_bytes, b""
+    for kind, data in _sound_chunks(body):
         if kind == b"IDAT":
             pieces.append(inflate.decompress(data, left + 1))  # one more than there may be tells a bomb
             left -= len(pieces[-1])
             if left < 0 or inflate.unconsumed_tail:
                 return None
-        elif kind == b"IEND":
-            break
-        at += 12 + size_bytes
-    return b"".join(pieces) if left == 0 and inflate.eof else None
+    return b"".join(pieces) if kind == b"IEND" and left == 0 and inflate.eof else None
