@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -20,6 +22,8 @@ from small_world import (
     wait_for,
     write_list,
 )
+
+from gristmill.storage.files import whole_file
 
 
 @pytest.mark.slow
@@ -141,3 +145,20 @@ def test_a_worker_that_is_killed_costs_its_task_only(small, web, tmp_path):
     assert ended.complete
     assert tree_of(tmp_path / "out") == small.shards
     assert sum(hits - 1 for hits in web.hits.values()) <= UNFINISHED
+
+
+def test_what_a_dead_process_left_is_gone_wherever_a_run_writes(web, tmp_path):
+    folder = tmp_path / "out"
+    write_list(tmp_path / "list.parquet", [url(web, n) for n in range(3)])
+    assert run_here(tmp_path / "list.parquet", folder)[0].complete
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    for place in (folder, folder / "shards", folder / "fates", folder / ".gristmill"):
+        with whole_file(place / "half") as stream:
+            (mine,) = (name for name in os.listdir(place) if ".tmp-" in name)
+            stream.write(b"x")
+            (place / mine.replace(f"-{os.getpid()}-", f"-{dead.pid}-")).write_bytes(b"half")
+        (place / "half").unlink()
+    assert len(temporaries(folder)) == 4
+    assert run_here(tmp_path / "list.parquet", folder)[0].complete
+    assert temporaries(folder) == []

@@ -179,7 +179,7 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
     Returns:
         Sentences to tell.
     """
-    for folder in (layout.shards, layout.fates, layout.state, *_folders(layout.state)):
+    for folder in (layout.folder, layout.shards, layout.fates, layout.state, *_folders(layout.state)):
         sweep_temporaries(folder)
     note_set_aside(layout, ledger)
     sizes = _sizes(layout)
