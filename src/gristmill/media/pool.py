@@ -196,7 +196,7 @@ class _Child(asyncio.Protocol):
         except (EOFError, ValueError) as err:
             said = self.end()
             raise (_OutOfTime if CPU_SIGNAL.name in said else _ChildEnded)(said) from err
-        except BaseException:
+        except BaseException:  # a cancelled wait too; and it is raised on
             self.gone = True
             self._process.kill()
             raise
