@@ -324,6 +324,8 @@ def test_a_damaged_list_in_a_folder_costs_itself(tmp_path: Path, web: FakeWeb) -
     assert "--source" not in said
     for number, name in enumerate(("a.txt", "c.txt")):
         (folder / name).write_text(web.url(f"/photo/{number}.jpg?w=160"))
+    gristmill("crawl", folder, "--out", out, "--tasks", "5:6", *QUICK, code=2)
+    assert not out.exists()
     (folder / "b.parquet").write_bytes(b"PAR1 and no more")
     said = gristmill("crawl", folder, "--out", out, *QUICK, code=1).stderr
     assert said.count("b.parquet: damaged Parquet") == 1

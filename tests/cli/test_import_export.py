@@ -150,6 +150,7 @@ def test_importing_rubbish(case: str, tmp_path: Path) -> None:
         "import", place, "--from", "vila", "--out", tmp_path / "out", "--workers", "0", code=code
     )
     assert words in said(done)
+    assert (tmp_path / "out").exists() == (code != 2)  # what is refused leaves nothing
 
 
 def test_import_told_wrongly(pickles: Path, tmp_path: Path) -> None:

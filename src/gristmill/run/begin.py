@@ -25,7 +25,7 @@ from gristmill.spec.task import ShardInfo, Task, TaskRecord
 from gristmill.storage.files import sweep_temporaries
 from gristmill.storage.leases import Leases
 
-__all__ = ["Job", "begin", "drop_stale", "restore", "void_without_media"]
+__all__ = ["Job", "begin", "drop_stale", "look_up", "restore", "void_without_media"]
 
 _BEGIN_S = 30.0
 
@@ -61,17 +61,36 @@ class Job:
     parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
-def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
-    """Find the inputs; begin the folder, or check that it was begun with the same.
+def look_up(job: Job) -> tuple[Recipe, Resolved]:
+    """Find the recipe and its inputs, and refuse what cannot be begun. Writes nothing: a refusal leaves no folder.
 
     Raises:
-        DriftError: It was begun with something else.
-        UsageError: Nothing to work on, or the span does not fit; or a mended file is another than what was surveyed.
-        Busy: Another process is beginning it and does not get done.
+        UsageError: Nothing to work on, the span does not fit, or something else lies in the folder.
+        AccessError, SourceError, ByHandSource: As :func:`gristmill.run.inputs.resolve`.
     """
     recipe = job.load()
     stages_of(recipe)
     resolved = job.resolved or resolve(recipe, job.replaced, job.folder)
+    if job.span is not None:
+        first, end = job.span
+        if not 0 <= first < end <= len(resolved.inputs):
+            files, what = len(resolved.inputs), "input shard" if job.parts else "annotation file"
+            raise UsageError(
+                f"--tasks {first}:{end}: {recipe.public_name} has {files} {what}{'s' * (files != 1)}; "
+                f"all of them are --tasks 0:{files}."
+            )
+    _check_free(Layout(job.folder), recipe.public_name)
+    return recipe, resolved
+
+
+def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple[Begun, Resolved]:
+    """Begin the folder, or check that it was begun with the same.
+
+    Raises:
+        DriftError: It was begun with something else.
+        UsageError: A mended file is another than what was surveyed.
+        Busy: Another process is beginning it and does not get done.
+    """
     wanted = Begun(
         recipe=job.reference,
         name=recipe.public_name,
@@ -86,14 +105,6 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
         manners=dict(job.manners),
         parts=job.parts,
     )
-    if job.span is not None:
-        first, end = job.span
-        if not 0 <= first < end <= len(resolved.inputs):
-            files, what = len(resolved.inputs), "input shard" if job.parts else "annotation file"
-            raise UsageError(
-                f"--tasks {first}:{end}: {recipe.public_name} has {files} {what}{'s' * (files != 1)}; "
-                f"all of them are --tasks 0:{files}."
-            )
     _await(leases, "begin")
     try:
         if Begun.path(job.folder).exists():
@@ -107,10 +118,9 @@ def begin(job: Job, leases: Leases) -> tuple[Recipe, Begun, Resolved]:
                 found = wanted
             if found is not begun:
                 found.write(job.folder)
-            return recipe, found, replace(resolved, inputs=_noted(resolved.inputs, found.inputs))
-        _check_free(Layout(job.folder), recipe.public_name)
+            return found, replace(resolved, inputs=_noted(resolved.inputs, found.inputs))
         wanted.write(job.folder)
-        return recipe, wanted, resolved
+        return wanted, resolved
     finally:
         leases.release("begin")
 
@@ -144,12 +154,16 @@ def _check_free(layout: Layout, name: str) -> None:
     """Refuse a folder in which something else lies where a dataset's files would be written over it."""
     taken = [path for path in (layout.shards, layout.fates) if path.is_dir() and any(path.iterdir())]
     taken += [path for name in PAPERS if os.path.lexists(path := layout.folder / name)]
+    within = sorted(path.parent.parent.name for path in layout.folder.glob(f"*/{STATE}/begun.json"))
+    if Begun.path(
+        layout.folder
+    ).exists():  # looked at last: what another run makes meanwhile, it makes after this
+        return
     if taken:
         raise UsageError(
             f"{layout.folder} holds {', '.join(path.name for path in taken)}, and no record of a run that made it: "
             f"{name} is not written over that. Choose another folder with --out, or move these away."
         )
-    within = sorted(path.parent.parent.name for path in layout.folder.glob(f"*/{STATE}/begun.json"))
     if within:  # other commands look for datasets in a folder only where it is none itself
         raise UsageError(
             f"{layout.folder} holds datasets ({', '.join(within[:3])}{', ...' if within[3:] else ''}), which would "

@@ -17,8 +17,9 @@ from typing import Protocol
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.words import count_text
-from gristmill.run.begin import Job, begin, drop_stale, restore, void_without_media
+from gristmill.run.begin import Job, begin, drop_stale, look_up, restore, void_without_media
 from gristmill.run.context import Progress
+from gristmill.run.inputs import Resolved
 from gristmill.run.launch import Launched
 from gristmill.run.layout import Layout
 from gristmill.run.local import Executor, InProcess, LocalProcesses, NeighbourDied, WorkerDied, WorkerStood
@@ -118,18 +119,21 @@ def run(
         TaskFailed: Some tasks failed; all others are done.
         Busy: Another run holds what is left.
         MachineError: Disk full and the like.
-        GristmillError: Whatever :func:`gristmill.run.begin.begin` raises.
+        GristmillError: Whatever :func:`gristmill.run.begin.look_up` and ``begin`` raise.
     """
     layout, stop = Layout(job.folder), Event()
     try:
+        found = look_up(job)
         with Leases(layout.leases) as leases, _signals(stop) as signalled:
-            return _run(job, layout, leases, watcher, signalled, stop, ready, when_settled)
+            return _run(job, *found, layout, leases, watcher, signalled, stop, ready, when_settled)
     except OSError as err:
         raise machine_error(err, job.folder) from err
 
 
 def _run(
     job: Job,
+    recipe: Recipe,
+    resolved: Resolved,
     layout: Layout,
     leases: Leases,
     watcher: Watcher,
@@ -140,7 +144,7 @@ def _run(
 ) -> Ended:
     if not leases.take("run", shared=True):
         raise Busy(f"{job.folder} is being cleaned; give the same command again when that has ended.")
-    recipe, begun, resolved = begin(job, leases)
+    begun, resolved = begin(job, recipe, resolved, leases)
     ledger = Ledger(job.folder)
     if leases.take("restore"):  # one run at a time may judge what an earlier one left
         for sentence in restore(layout, ledger)[:5]:
