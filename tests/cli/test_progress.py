@@ -6,9 +6,10 @@ import io
 import re
 import sys
 
+import pytest
 from typed import gristmill
 
-from gristmill.cli.progress import Bars, Tally
+from gristmill.cli.progress import Bars, Lines, Tally
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.context import Progress
@@ -60,3 +61,10 @@ def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
     assert "5800000/5800000 rows" in last[0]
     assert re.search(r"1500000/5800000 [\d,]+/s, 90% kept [-\d]+:[-\d]{2}:[-\d]{2}", last[1])
     assert last[2].strip() == "http_404 113,000  not_an_image 21,000  too_many_pixels 16,000"
+
+
+@pytest.mark.parametrize(("watcher", "before"), [(Lines, ""), (Bars, "\n\x1b[?25h")])
+def test_the_last_words_of_a_run_that_is_cut_off(watcher, before, tmp_path, capfd):
+    """On a terminal the bars had hidden the cursor."""
+    watcher(tmp_path).last_words("Ended at once.")
+    assert capfd.readouterr().err == f"{before}gristmill: Ended at once.\n"

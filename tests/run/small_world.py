@@ -68,6 +68,9 @@ class Watcher:
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def last_words(self, text: str) -> None:
+        os.write(sys.stderr.fileno(), text.encode())
+
 
 def url(web: FakeWeb, n: int) -> str:
     """Photographs for the most part; few are distinct, so that the web has little to do."""

@@ -86,7 +86,8 @@ def test_control_c_is_tidy_and_goes_on(small, web, tmp_path):
         assert time.monotonic() - started < 20
         assert not psutil.wait_procs(tree, 10)[1]
     assert code == 130
-    assert "the same command continues" in said
+    assert "stopping: what is under way has up to 10 s" in said
+    assert "Interrupted: Stopped. Everything finished is kept; the same command continues." in said
     assert "WorkerDied" not in said
     assert temporaries(folder) == []
     check_final_names(folder)
@@ -122,7 +123,8 @@ def test_the_second_control_c_ends_it_at_once(web, tmp_path):
         code, said = process.end()
         assert not psutil.wait_procs(tree, 10)[1]
     assert code == 130
-    assert "the same command continues" not in said  # the last words of one that waited
+    assert said.startswith("Ended at once. Everything finished is kept")
+    assert "Stopped" not in said  # the last words of one that waited
 
 
 def test_a_worker_that_is_killed_costs_its_task_only(small, web, tmp_path):

@@ -95,6 +95,7 @@ def main() -> None:
         err.show()
         sys.exit(err.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        click.echo("gristmill: Stopped.", err=True)
         sys.exit(130)
     except BrokenPipeError:
         # somebody closed our output (``| head``): not our failure, and nothing more can be said

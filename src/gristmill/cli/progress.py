@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +32,7 @@ if TYPE_CHECKING:  # what only a terminal needs is loaded for one
 __all__ = ["Bars", "Lines", "Tally", "watcher_for"]
 
 _LOG_EVERY_S = 10.0
+_SHOW_CURSOR = "\x1b[?25h"
 _VERBS = {ROWS: "select", SAMPLES: "crawl", SCATTER: "scatter", GATHER: "gather", PACK: "pack"}
 
 
@@ -196,6 +199,10 @@ class Lines:
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {printable(for_part(text, self._part))}\n")
         sys.stderr.flush()
 
+    def last_words(self, text: str) -> None:
+        """See :class:`gristmill.run.drive.Watcher`."""
+        _write_at_once(f"gristmill: {text}\n")
+
     def __enter__(self) -> Self:
         return self
 
@@ -267,6 +274,10 @@ class Bars:
         """See :class:`gristmill.run.drive.Watcher`."""
         self._console.print(printable(for_part(text, self._part)), markup=False, highlight=False)
 
+    def last_words(self, text: str) -> None:
+        """See :class:`gristmill.run.drive.Watcher`; the bars have hidden the cursor."""
+        _write_at_once(f"\n{_SHOW_CURSOR}gristmill: {text}\n")
+
     def __enter__(self) -> Self:
         self._bars.start()
         return self
@@ -275,6 +286,11 @@ class Bars:
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+
+
+def _write_at_once(text: str) -> None:
+    with suppress(OSError):  # nobody reads it any more
+        os.write(sys.stderr.fileno(), text.encode())
 
 
 def _bars_over(console: Console, line: Callable[[], str]) -> Bar:

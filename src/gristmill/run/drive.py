@@ -50,6 +50,10 @@ _TRIES = 3
 _DEATHS = 12
 """Workers that one crawl may kill: each item that does so is found by a few deaths, and then left out."""
 _SURVEY_WAIT_S = 300.0
+_STOPPING = (
+    f"stopping: what is under way has up to {_STOP_S:g} s to end. The same signal once more ends it at once."
+)
+_CUT_OFF = "Ended at once. Everything finished is kept; the same command continues."
 
 
 class Watcher(Protocol):
@@ -66,6 +70,9 @@ class Watcher(Protocol):
 
     def say(self, text: str) -> None:
         """Something a person must read."""
+
+    def last_words(self, text: str) -> None:
+        """As :meth:`say`, within a signal's handler and right before the process ends: without locks."""
 
 
 @dataclass(slots=True)
@@ -124,7 +131,7 @@ def run(
     layout, stop = Layout(job.folder), Event()
     try:
         found = look_up(job)
-        with Leases(layout.leases) as leases, _signals(stop) as signalled:
+        with Leases(layout.leases) as leases, _signals(stop, watcher.last_words) as signalled:
             return _run(job, *found, layout, leases, watcher, signalled, stop, ready, when_settled)
     except OSError as err:
         raise machine_error(err, job.folder) from err
@@ -186,7 +193,7 @@ def _run(
 
 
 @contextmanager
-def _signals(stop: Event) -> Iterator[list[int]]:
+def _signals(stop: Event, last_words: Callable[[str], None]) -> Iterator[list[int]]:
     """Signals that came, the first sets ``stop``; the second ends the process at once (its workers with it)."""
     came: list[int] = []
 
@@ -194,6 +201,7 @@ def _signals(stop: Event) -> Iterator[list[int]]:
         came.append(number)
         stop.set()
         if len(came) > 1:
+            last_words(_CUT_OFF)
             os._exit(128 + number)
 
     before = {}
@@ -212,6 +220,8 @@ def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[in
         if stopping_since is None and (signalled or state.fatal):
             stopping_since = time.monotonic()
             executor.stop()
+            if signalled:
+                state.watcher.say(_STOPPING)
         if stopping_since is None:
             _submit(state, executor)
             if state.when_settled is not None and state.schedule.settled and state.tasks:
