@@ -9,13 +9,15 @@ from test_politeness import Sink
 
 from gristmill.crawl import Crawler, CrawlSettings, Resolver, run
 from gristmill.crawl.mirror import filled
-from gristmill.spec.reasons import Reason
+from gristmill.spec.reasons import TRANSIENT, Reason
 
 FROM_MIRROR = b"from the mirror"
 
 
 async def mirror(visit: Visit) -> None:
-    if "missing" in visit.path:
+    if "busy" in visit.path:
+        await visit.answer("503 Busy", b"")
+    elif "missing" in visit.path:
         await visit.answer("404 Not Found", b"")
     elif "moved" in visit.path and "there" not in visit.path:
         await visit.redirect(visit.path.replace("moved", "there-moved"))
@@ -70,6 +72,14 @@ def test_what_the_mirror_has_not_keeps_its_own_reason() -> None:
     assert answers[0].detail == "404 No; at the mirror: http_404"
     assert answers[0].via is None
     assert answers[0].final_url != server.url("/404-missing")
+
+
+def test_a_mirror_that_fails_in_passing_may_be_asked_again_later() -> None:
+    answers, _, archive = run(ask(["/404-busy"], tries=2, backoff_s=0.001))
+    assert (answers[0].reason, answers[0].status) == (Reason.HTTP_5XX, 503)
+    assert answers[0].reason in TRANSIENT
+    assert answers[0].detail == "http_404; at the mirror: http_5xx 503 Busy"
+    assert archive.visits.total() == 2
 
 
 def test_a_refusal_or_a_passing_failure_is_no_reason_to_ask_a_mirror() -> None:

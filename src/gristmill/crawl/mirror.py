@@ -9,7 +9,7 @@ from gristmill.crawl.guard import Refused, parse
 from gristmill.crawl.schedule import Schedule
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.work import Item
-from gristmill.spec.reasons import GONE
+from gristmill.spec.reasons import GONE, TRANSIENT
 
 __all__ = ["Mirror", "filled"]
 
@@ -49,12 +49,20 @@ class Mirror:
         return True
 
     def settle(self, item: Item, exchange: Exchange) -> Exchange:
-        """What came of a URL in the end: the mirror's body, or why the original was lost."""
+        """What came of a URL in the end: the mirror's body, or why the original was lost.
+
+        A mirror that fails in passing may have it later: then that is the reason, so that it is asked again.
+        """
         item.tries += item.tries_before
         if item.lost is None:
             return exchange
         if exchange.reason is None and item.target is not None:
             item.via = item.target.host
+            return exchange
+        if exchange.reason in TRANSIENT:
+            item.status = exchange.status
+            said = f"{exchange.reason} {exchange.detail}".strip()
+            exchange.detail = f"{item.lost.reason}; at the mirror: {said}"
             return exchange
         item.status = item.lost.status
         return Exchange(
