@@ -14,6 +14,7 @@ import pytest
 from typed import gristmill
 
 from gristmill.steps.crawl import Crawl
+from gristmill.testing.rows import write_coyo
 from gristmill.testing.web import FakeWeb
 
 QUICK = ("--allow-private-addresses", "--workers", "0")
@@ -205,3 +206,34 @@ def test_without_a_good_zip_an_empty_one_goes_on(tmp_path, web):
     status = json.loads(gristmill("status", out, "--json").stdout)
     assert status["complete"]
     assert (status["counts"]["annotated"], status["counts"]["packed"], len(status["notes"])) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "option"), [("n", "--url-column"), ("n", "--caption-column"), ("tags", "--caption-column")]
+)
+def test_a_column_that_holds_no_text_is_said_before_anything_is_made(column, option, tmp_path):
+    table = {"url": ["http://a.example/"], "n": [7], "tags": [["x"]], "old": [b"text"]}
+    pq.write_table(pa.table(table), tmp_path / "list.parquet")
+    words = ("crawl", tmp_path / "list.parquet", "--out", tmp_path / "out", option, column)
+    said = gristmill(*words, code=2).stderr
+    assert re.search(
+        f"'{column}' is (int64|list.*), and a column of text is expected. Such are: url, old. ", said
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_annotation_column_of_another_type_costs_no_row_and_can_be_mended(tmp_path, web):
+    write_coyo(tmp_path / "up", web, files=1, rows=40)
+    (place,) = (tmp_path / "up" / "data").glob("*.parquet")
+    good = pq.read_table(place)
+    pq.write_table(good.set_column(1, "url", pa.array(range(40))), place)
+    words = ("run", "coyo-700m", "--out", tmp_path, "--source", f"annotations={tmp_path / 'up'}", *QUICK)
+    settings = ("--set", "crawl.total_s=2", "--set", "crawl.stall_s=1")
+    said = gristmill(*words, *settings, code=1).stderr
+    assert (
+        f"{place.name}: the column url is int64 where a string is expected. data/{place.name} is your own"
+        in said
+    )
+    assert "then give the same command again" in said
+    pq.write_table(good, place)
+    assert "40  rows in the annotation files" in gristmill(*words, *settings).stdout

@@ -161,6 +161,12 @@ def test_scores_of_other_types(tmp_path, dtype):
     assert select(tmp_path / "a.parquet", share=0.75, floor=1).kept == [1, 3, 0]
 
 
+def test_scores_that_are_no_numbers_are_refused(tmp_path):
+    write(tmp_path / "a.parquet", [("0.3", "0.4"), ("high", None)], pa.string())
+    with pytest.raises(UsageError, match=r"clip_similarity_vitb32 is string, clip.*--set select\.score="):
+        select(tmp_path / "a.parquet")
+
+
 def test_views_of_texts_are_texts(tmp_path):
     rows = write(tmp_path / "a.parquet", [(0.1, 0.2), (0.3, 0.4)])
     views = rows.set_column(3, "text", rows["text"].cast(pa.string_view()))

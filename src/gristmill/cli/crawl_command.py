@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,8 +129,27 @@ def _check_list(urls: Path, arguments: dict[str, Any], file_format: str | None) 
         from gristmill.shards.rows import guess_format
         from gristmill.steps.rows import check_columns
 
-        columns = (arguments["url_column"], arguments["caption_column"], arguments["hash_column"])
-        check_columns(urls, file_format or guess_format(urls), tuple(column for column in columns if column))
+        wanted = (arguments["url_column"], arguments["caption_column"], arguments["hash_column"])
+        columns = tuple(column for column in wanted if column)
+        file_format = file_format or guess_format(urls)
+        check_columns(urls, file_format, columns)
+        if file_format == "parquet":
+            _check_texts(urls, columns)
+
+
+def _check_texts(urls: Path, columns: Sequence[str]) -> None:
+    from gristmill.shards.column_kinds import is_kind, types_of
+
+    types = types_of(urls)
+    others = [
+        f"{name!r} is {types[name]}" for name in columns if not is_kind(types[name], "string or binary")
+    ]
+    if others:
+        texts = [name for name, kind in types.items() if is_kind(kind, "string or binary")]
+        raise UsageError(
+            f"{urls}: {', '.join(others)}, and a column of text is expected. Such are: {', '.join(texts) or 'none'}. "
+            "Name them with --url-column, --caption-column and --hash-column."
+        )
 
 
 def _picture_settings(given: dict[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Recipe, Source
+from gristmill.spec.recipe import Column, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
@@ -85,7 +85,15 @@ def url_list(
         description=f"Pictures of a list of URLs, by its column {url_column!r}.",
         homepage="",
         license="unknown",
-        sources=(Source(key="list", path=path, patterns=tuple(patterns), format="any"),),
+        sources=(
+            Source(
+                key="list",
+                path=path,
+                patterns=tuple(patterns),
+                format="any",
+                columns=tuple(Column(name=c, kind="string or binary", needed=False) for c in columns),
+            ),
+        ),
         parse=ParseUrl(
             url_column=url_column,
             caption_column=caption_column,

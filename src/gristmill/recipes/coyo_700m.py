@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Expect, Recipe, Source
+from gristmill.spec.recipe import Column, Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
@@ -73,6 +73,15 @@ RECIPE = Recipe(
             format="parquet",
             license="cc-by-4.0",
             access="open",
+            columns=(
+                Column(name="id", kind="integer"),
+                Column(name="url", kind="string"),
+                Column(name="text", kind="string"),
+                *(Column(name=name, kind="float") for name in SCORES),
+                Column(name="width", kind="integer", needed=False),
+                Column(name="height", kind="integer", needed=False),
+                Column(name="image_phash", kind="string", needed=False),
+            ),
             files=128,
             size_bytes=134_000_000_000,
             rows=746_972_269,

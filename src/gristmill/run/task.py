@@ -79,7 +79,7 @@ def _survey(recipe: Recipe, stages: Stages, task: Task, context: Context, work: 
 def _rows(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
     from gristmill.run.stages.rows import run_rows
 
-    run_rows(_need(stages.table), task, context, work)
+    run_rows(_need(stages.table), recipe, task, context, work)
 
 
 def _samples(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:

@@ -12,10 +12,24 @@ from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.sample import Json, Outcome
 from gristmill.spec.step import Step
 
-__all__ = ["Access", "Expect", "Parse", "Recipe", "Source", "Variant"]
+__all__ = ["Access", "Column", "ColumnKind", "Expect", "Parse", "Recipe", "Source", "Variant"]
 
 Access: TypeAlias = Literal["open", "terms", "form", "login", "withdrawn"]
+ColumnKind: TypeAlias = Literal["string", "string or binary", "integer", "float"]
 Parse: TypeAlias = Callable[[Mapping[str, Json]], Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of Parquet files that ``parse`` reads.
+
+    Attributes:
+        needed: A file without it is refused.
+    """
+
+    name: str
+    kind: ColumnKind
+    needed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +62,8 @@ class Source:
         side: Not rows, but something small that steps are given whole; it need not be there.
         beside: The source whose copy a side source is looked for in, unless it is given itself.
         variants: Files that upstream has in several versions, by name; ``variant`` is the one that is read.
+        columns: What ``parse`` reads of Parquet files: one where they are otherwise is refused before any of its rows
+            is worked on.
         files, size_bytes, rows: As published, for ``plan`` before anything is asked.
     """
 
@@ -70,6 +86,7 @@ class Source:
     number: str | None = None
     order: Literal["published", "numeric"] = "published"
     gaps: tuple[int, ...] = ()
+    columns: tuple[Column, ...] = ()
     files: int | None = None
     size_bytes: int | None = None
     rows: int | None = None

@@ -64,7 +64,7 @@ class SelectTop(TableStep):
 
         Raises:
             SourceError: Not Parquet.
-            UsageError: A score column is missing.
+            UsageError: A score column is missing, or holds no numbers.
         """
         try:
             with pq.ParquetFile(table) as file:
@@ -95,6 +95,12 @@ class SelectTop(TableStep):
             raise UsageError(
                 f"{table.name} has no column {', '.join(missing)}; it has "
                 f"{', '.join(file.schema_arrow.names)}. Name others with --set select.score=COLUMN,COLUMN"
+            )
+        words = [c for c in self.score if not _is_number(file.schema_arrow.field(c).type)]
+        if words:
+            kinds = ", ".join(f"{column} is {file.schema_arrow.field(column).type}" for column in words)
+            raise UsageError(
+                f"{table.name}: a score is a number, and {kinds}. Name others with --set select.score=COLUMN,COLUMN"
             )
         scores = file.read(columns=list(self.score))
         columns = []
@@ -128,6 +134,13 @@ class SelectTop(TableStep):
         box.drop(pa.array(np.flatnonzero(below)), Reason.BELOW_FLOOR)
         box.drop(pa.array(np.sort(beyond)), Reason.BEYOND_SHARE)
         return kept
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return any(
+        test(kind)
+        for test in (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
+    )
 
 
 def _chosen(

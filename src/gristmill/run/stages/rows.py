@@ -18,9 +18,11 @@ from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info, scratch_folder
 from gristmill.run.layout import Layout
 from gristmill.run.stages.tables import InputTable, fetch_input
+from gristmill.shards.column_kinds import check_columns
 from gristmill.shards.far_texts import FAR_COLUMN
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
+from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import LINE_OFFSET, SurveyStep, TableStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
@@ -35,9 +37,10 @@ ROW_COLUMN = "__row"
 """Position in the upstream file, in the parts."""
 
 
-def run_rows(step: TableStep, task: Task, context: Context, work: Work) -> None:
+def run_rows(step: TableStep, recipe: Recipe, task: Task, context: Context, work: Work) -> None:
     """Let the step decide on the rows of one annotation file, fetching of it what the step needs."""
     source = context.inputs[task.number[1]]
+    upstream = recipe.source(source.source)
     file = InputTable(source, context, work)
     box = PartBox(step, task, context, work, source)
     if source.note:
@@ -47,7 +50,10 @@ def run_rows(step: TableStep, task: Task, context: Context, work: Work) -> None:
             if isinstance(step, SurveyStep):
                 step.choose(file, task.decision["survey"], box)
             else:
-                step.apply(file.fetch(), box)
+                path = file.fetch()
+                if upstream.columns and "parquet" in (upstream.format, path.suffix[1:].lower()):
+                    check_columns(path, upstream.columns)
+                step.apply(path, box)
         box.finish()
     finally:
         box.close()

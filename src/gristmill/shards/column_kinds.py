@@ -1,0 +1,67 @@
+"""Whether the columns of a Parquet file are of the types that are reckoned with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.spec.errors import SourceError
+from gristmill.spec.recipe import Column, ColumnKind
+
+__all__ = ["check_columns", "is_kind", "types_of"]
+
+
+def types_of(path: Path) -> dict[str, Any]:
+    """The Arrow types of a Parquet file's columns, by name.
+
+    Raises:
+        OSError, pyarrow.ArrowInvalid: It is not readable.
+    """
+    return {field.name: field.type for field in pq.read_schema(path)}
+
+
+def check_columns(path: Path, wanted: Sequence[Column]) -> None:
+    """See that a Parquet file has the columns that a recipe reads, of types whose values it can read.
+
+    Raises:
+        SourceError: One is missing or of another type, which then every row is.
+    """
+    try:
+        types = types_of(path)
+    except (pa.ArrowInvalid, OSError):  # whoever reads its rows says what is wrong with it
+        return
+    faults = [fault for column in wanted if (fault := _fault(types, column))]
+    if faults:
+        missing = any(column.needed and column.name not in types for column in wanted)
+        has = f" Its columns: {', '.join(types)}." if missing else ""
+        raise SourceError(f"{path}: {', '.join(faults)}.{has}")
+
+
+def _fault(types: Mapping[str, Any], column: Column) -> str | None:
+    found = types.get(column.name)
+    if found is None:
+        return f"there is no column {column.name}" if column.needed else None
+    if is_kind(found, column.kind) and not (column.needed and pa.types.is_null(found)):
+        return None
+    article = "an" if column.kind == "integer" else "a"
+    return f"the column {column.name} is {found} where {article} {column.kind} is expected"
+
+
+def is_kind(found: Any, kind: ColumnKind) -> bool:
+    """Whether values of an Arrow type are of this kind; a column of nothing but nulls is of every kind."""
+    types = pa.types
+    if types.is_dictionary(found):
+        found = found.value_type
+    if types.is_null(found):
+        return True
+    if kind == "integer":
+        return bool(types.is_integer(found))
+    if kind == "float":
+        return bool(types.is_floating(found))
+    if types.is_binary(found) or types.is_large_binary(found) or types.is_binary_view(found):
+        return kind == "string or binary"
+    return bool(types.is_string(found) or types.is_large_string(found) or types.is_string_view(found))
