@@ -206,3 +206,15 @@ def test_a_machine_without_authorities_stops_instead_of_recording_dead_links(tmp
     assert client.tls_context(verify=False).verify_mode is ssl.CERT_NONE
     AUTHORITY.cert_pem.write_to_path(tmp_path / name)
     assert client.tls_context(verify=True).verify_mode is ssl.CERT_REQUIRED
+
+
+def test_authorities_are_read_once_for_all_clients(tmp_path, monkeypatch):
+    AUTHORITY.cert_pem.write_to_path(tmp_path / "ours.pem")
+    of_system = client.tls_context(verify=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ours.pem"))
+    ours = client.tls_context(verify=True)
+    assert len(ours.get_ca_certs()) == 1
+    assert client.tls_context(verify=True) is ours
+    assert client.tls_context(verify=False) is not ours
+    monkeypatch.undo()
+    assert client.tls_context(verify=True) is of_system
