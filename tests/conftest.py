@@ -1,13 +1,42 @@
-"""What all tests share: property tests give the same examples on every run."""
+"""What all tests share: property tests give the same examples on every run, and runs within the tests' process
+start no decoders."""
 
 import gc
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("gristmill", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("gristmill")
+gc.disable()  # while tests are collected, of which none is garbage
 
 
 def pytest_collection_finish() -> None:
     """Thousands of collected tests live to the end: no later collection of garbage need look at them."""
     gc.freeze()
+    gc.enable()
+
+
+class DecodesHere:
+    """A ``CodecPool`` without processes. To load the codecs takes longer than most runs of tests."""
+
+    def __init__(self, settings, **_):
+        self._settings = settings
+
+    async def transcode(self, body):
+        from gristmill.media.image import transcode
+
+        return transcode(body, self._settings)
+
+    async def close(self):
+        pass
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoding_here() -> Iterator[None]:
+    """For runs in this process; commands and workers in processes of their own have decoders as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        for engine in "crawl_engine", "embedded_engine":
+            patch.setattr(f"gristmill.steps.{engine}.CodecPool", DecodesHere)
+        yield

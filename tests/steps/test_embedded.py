@@ -6,18 +6,19 @@ import hashlib
 import io
 from collections import Counter
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gristmill.media.errors import Undecodable
-from gristmill.media.pool import CodecPool
 from gristmill.media.transcoded import Transcoded
 from gristmill.spec.errors import MachineError, Stopped, UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
+from gristmill.steps import embedded_engine
 from gristmill.steps.embedded import Embedded
 
 
@@ -148,16 +149,16 @@ def test_a_damaged_scan_is_found_without_decoding_in_full(box):
 
 def test_a_picture_of_many_rows_is_decoded_once_and_each_row_hears_of_it(box, monkeypatch):
     asked: Counter[bytes] = Counter()
-    transcode = CodecPool.transcode
+    transcode = embedded_engine.CodecPool.transcode
 
-    async def counted(pool: CodecPool, body: bytes) -> Transcoded:
+    async def counted(pool: Any, body: bytes) -> Transcoded:
         asked[body] += 1
         await asyncio.sleep(
             0.02
         )  # so that the next rows with the same picture come while this one is in work
         return await transcode(pool, body)
 
-    monkeypatch.setattr(CodecPool, "transcode", counted)
+    monkeypatch.setattr(embedded_engine.CodecPool, "transcode", counted)
     good, bad = picture(), picture()[:-40]
     outcomes = list(Embedded().apply([sample(n, text_of(bad if n % 2 else good)) for n in range(12)], box))
     assert asked == {good: 1, bad: 1}
@@ -168,14 +169,14 @@ def test_a_picture_of_many_rows_is_decoded_once_and_each_row_hears_of_it(box, mo
 @pytest.mark.parametrize("error", [Undecodable(Reason.DECODER_TIMEOUT), MachineError("no processes")])
 def test_what_may_be_of_the_moment_is_asked_again(box, monkeypatch, error):
     answers: list[Exception] = [error]
-    transcode = CodecPool.transcode
+    transcode = embedded_engine.CodecPool.transcode
 
-    async def moody(pool: CodecPool, body: bytes) -> Transcoded:
+    async def moody(pool: Any, body: bytes) -> Transcoded:
         if answers:
             raise answers.pop()
         return await transcode(pool, body)
 
-    monkeypatch.setattr(CodecPool, "transcode", moody)
+    monkeypatch.setattr(embedded_engine.CodecPool, "transcode", moody)
     rows = [sample(n, text_of(picture())) for n in range(2)]
     if isinstance(error, MachineError):
         with pytest.raises(MachineError, match="no processes"):
