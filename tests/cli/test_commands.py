@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,13 +155,15 @@ def assert_vila_reads(folder: Path, samples: int) -> None:
     assert total == samples
 
 
-def test_coyo_from_the_hub_with_tasks(tmp_path: Path, web: FakeWeb) -> None:
+def test_coyo_from_the_hub_with_tasks(tmp_path: Path, web: FakeWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gristmill.cli.progress._LOG_EVERY_S", 0.0)
     write_coyo(tmp_path / "up", web, files=2, rows=300)
     out = tmp_path / "out"
     words = ("run", "coyo-700m", "--out", out, *QUICK, "--set", "crawl.total_s=3", "--set", "crawl.stall_s=1")
     with FakeHub({"kakaobrain/coyo-700m": tmp_path / "up"}, revision="54ee2d8") as hub:
         for typed, span in ((by_entry_point, "1:2"), (gristmill, "0:1")):
-            typed(*words, "--tasks", span, HF_ENDPOINT=hub.url)
+            said = typed(*words, "--tasks", span, HF_ENDPOINT=hub.url).stderr
+    assert re.search(r"annotation files: ([\d.]+ kB) of \1 fetched", said)
     folder = out / "coyo-700m"
     status = json.loads(gristmill("status", out, "--json").stdout)
     assert status["complete"]

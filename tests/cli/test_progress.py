@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from typed import gristmill
@@ -12,8 +13,9 @@ from typed import gristmill
 from gristmill.cli.progress import Bars, Lines, Tally
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.context import Progress
+from gristmill.run.context import Context, Progress
 from gristmill.run.pipeline import ROWS, SAMPLES
+from gristmill.spec.task import Task
 from gristmill.testing.web import FakeWeb
 
 
@@ -61,6 +63,23 @@ def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
     assert "5800000/5800000 rows" in last[0]
     assert re.search(r"1500000/5800000 [\d,]+/s, 90% kept [-\d]+:[-\d]{2}:[-\d]{2}", last[1])
     assert last[2].strip() == "http_404 113,000  not_an_image 21,000  too_many_pixels 16,000"
+
+
+def test_how_much_of_the_annotation_files_is_fetched():
+    tally, context = Tally(), Context(folder=Path("nowhere"), inputs=(), hubs={})
+    context.tell = lambda progress: tally.running.update({progress.task_id: progress})
+    tasks = [Task(stage=ROWS, number=(0, n, 0), inputs=(), identity="") for n in range(2)]
+    context.report_fetch(tasks[0], 300_000_000, 1_050_000_000)
+    context.report_fetch(tasks[1], 100_000_000, 1_050_000_000)
+    assert tally.sentence() == "annotation files: 400 MB of 2.10 GB fetched"
+    context.report_fetch(tasks[0], 0, None)
+    tally.total[SAMPLES] = 90
+    assert (
+        tally.sentence()
+        == "0 of 90 crawled, 0/s, nothing asked yet; annotation files: 100 MB of 1.05 GB fetched"
+    )
+    context.report_fetch(tasks[1], 0, None)
+    assert tally.sentence() == "0 of 90 crawled, 0/s, nothing asked yet"
 
 
 @pytest.mark.parametrize(("watcher", "before"), [(Lines, ""), (Bars, "\n\x1b[?25h")])

@@ -139,7 +139,11 @@ def test_cut_downloads_go_on_where_they_were_cut(hub, tmp_path, monkeypatch):
     file = large()
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 18)
     hub.cut(file.name, after_bytes=2_000_000, times=2)
-    assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == LARGE
+    told: list[int] = []
+    assert download(REPO, DEFAULT_REVISION, file, tmp_path, told.append).read_bytes() == LARGE
+    assert told[-1] == len(LARGE)
+    assert told == sorted(told)
+    assert told[0] < 1_000_000
     asked = [request.headers.get("range") for request in hub.log if request.method == "GET"]
     starts = [int(value.removeprefix("bytes=").partition("-")[0]) for value in asked if value]
     assert len(starts) >= 2

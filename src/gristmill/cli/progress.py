@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
-from gristmill.ledger.words import count_text
+from gristmill.ledger.words import count_text, size_text
 from gristmill.run.context import Progress
 from gristmill.run.pipeline import CENSUS, GATHER, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.run.queue import TaskQueue
@@ -119,6 +119,12 @@ class Tally:
         said = "looking for the same picture in the fates of {:,} of {:,} crawl tasks"
         return said.format(census.done, census.total or 0) if census else ""
 
+    def fetched(self) -> str:
+        """How much of the annotation files that are being fetched is there, if any are."""
+        fetches = [(p.bytes_in, p.bytes_total) for p in self.running.values() if p.bytes_total]
+        have, size = (sum(column) for column in zip(*fetches, strict=True)) if fetches else (0, 0)
+        return f"{size_text(have)} of {size_text(size)} fetched" if fetches else ""
+
     def sentence(self) -> str:
         """All of it in one line."""
         if counting := self.counting():
@@ -127,14 +133,16 @@ class Tally:
             known = self.total[SCATTER]
             return f"{self.now(SCATTER):,} of {known:,} samples scattered, {self.now(GATHER):,} in shards"
         crawled, known = self.now(SAMPLES), self.total[SAMPLES]
+        fetched = f"annotation files: {self.fetched()}" if self.fetched() else ""
+        if not known and fetched:
+            return fetched
         if not known and self.surveyed:
             return f"{self.surveyed:,} annotation files surveyed"
         why = ", ".join(f"{reason} {n:,}" for reason, n in self.failing())
         left = self.left_s()
         until = f", {_duration(left)} left" if left is not None and known > crawled else ""
-        return f"{crawled:,} of {known:,} {self.verb}, {self.rate():,.0f}/s, {self.share_kept()}{until}" + (
-            f"; {why}" if why else ""
-        )
+        done = f"{crawled:,} of {known:,} {self.verb}, {self.rate():,.0f}/s, {self.share_kept()}{until}"
+        return "; ".join(filter(None, [done, why, fetched]))
 
 
 def _asked_again(records: Sequence[TaskRecord], rounds: Sequence[Sequence[str]]) -> Counter[str]:
@@ -256,7 +264,12 @@ class Bars:
             GATHER: tally.done[SCATTER] if tally.mixes else tally.kept,
             PACK: tally.kept,
         }
-        looked = f"rows, {tally.surveyed:,} files surveyed" if tally.surveyed else "rows"
+        looked = ", ".join(
+            filter(
+                None,
+                ["rows", f"{tally.surveyed:,} files surveyed" if tally.surveyed else "", tally.fetched()],
+            )
+        )
         texts = {
             ROWS: looked,
             SAMPLES: f"{tally.rate():,.0f}/s, {tally.share_kept()}",

@@ -27,7 +27,12 @@ _REPORT_EVERY_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far one task is."""
+    """How far one task is.
+
+    Attributes:
+        bytes_in: Received so far.
+        bytes_total: Of how many, while the task fetches its annotation file; else None.
+    """
 
     task_id: str
     stage: str
@@ -35,6 +40,7 @@ class Progress:
     total: int | None
     reasons: Mapping[str, int]
     bytes_in: int
+    bytes_total: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,6 +116,27 @@ class Context:
                 bytes_in=bytes_in,
             )
             self.tell(progress)
+
+    def report_fetch(self, task: Task, have_bytes: int, size_bytes: int | None) -> None:
+        """Tell how much of its annotation file a task has fetched; cheap to call for each piece.
+
+        Args:
+            size_bytes: Of the file, or None once the task fetches no more.
+        """
+        now = time.monotonic()
+        if size_bytes is None or now - self.told_at.get(task.id, 0.0) >= _REPORT_EVERY_S:
+            self.told_at[task.id] = now
+            self.tell(
+                Progress(
+                    task_id=task.id,
+                    stage=task.stage,
+                    done=0,
+                    total=None,
+                    reasons={},
+                    bytes_in=have_bytes,
+                    bytes_total=size_bytes,
+                )
+            )
 
     def check_stop(self) -> None:
         """Raise if the run is to stop.

@@ -10,11 +10,12 @@ import fnmatch
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from gristmill.spec.errors import AccessError, SourceError
 from gristmill.storage.files import sha256_file
@@ -173,12 +174,17 @@ def _check_name(repo: str, name: str) -> None:
         )
 
 
-def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
+def download(
+    repo: str, revision: str, file: HubFile, folder: Path, tell: Callable[[int], None] = lambda have: None
+) -> Path:
     """Fetch one file below ``folder``, resuming what an interrupted call left, and check its digest.
 
     A hub that is busy or fails (429, 5xx) is asked again a few times.
 
     A file that was fetched before and is no longer what the hub says is fetched anew.
+
+    Args:
+        tell: Told how many bytes of it there are, now and then.
 
     Raises:
         AccessError, SourceError: As for :func:`list_files`; also for a checksum that differs.
@@ -186,7 +192,7 @@ def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
     """
     tries = 2 if (folder / file.name).exists() else 1  # what lay there may have been cut or changed since
     for _ in range(tries):
-        path = _fetched(repo, revision, file.name, folder)
+        path = _fetched(repo, revision, file.name, folder, tell)
         if path.stat().st_size == file.size_bytes and _digest_like(file.digest, path) == file.digest:
             break
         path.unlink()
@@ -198,11 +204,10 @@ def download(repo: str, revision: str, file: HubFile, folder: Path) -> Path:
     return path
 
 
-def _fetched(repo: str, revision: str, name: str, folder: Path) -> Path:
+def _fetched(repo: str, revision: str, name: str, folder: Path, tell: Callable[[int], None]) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    disable_progress_bars()  # workers share a terminal, on which its bars would run across those of the run
+    bar = _teller(tell)
     for attempt in range(_TRIES):
         time.sleep(_WAIT_S * attempt)
         try:
@@ -215,12 +220,36 @@ def _fetched(repo: str, revision: str, name: str, folder: Path) -> Path:
                         repo_type="dataset",
                         local_dir=folder,
                         endpoint=_endpoint(),
+                        tqdm_class=bar,
                     )
                 )
         except SourceError as err:
             if attempt == _TRIES - 1 or not _may_pass(err):
                 raise
     raise AssertionError("the last try returns or raises")
+
+
+def _teller(tell: Callable[[int], None]) -> type[Any]:
+    """A progress bar for the client that draws nothing and tells how far it is.
+
+    Workers share a terminal, on which the client's own bars would run across those of the run. It may have two bars
+    for one file, of what came over the network and of what is unpacked from that: the further one is told.
+    """
+    from huggingface_hub.utils.tqdm import tqdm
+
+    most = 0
+
+    class Teller(tqdm):
+        def __init__(self, *args: Any, **given: Any) -> None:
+            super().__init__(*args, **{**given, "disable": True})  # type: ignore[no-untyped-call]
+
+        def update(self, n: float | None = 1) -> None:
+            nonlocal most
+            self.n += n or 0
+            most = max(most, int(self.n))
+            tell(most)
+
+    return Teller
 
 
 def _may_pass(err: SourceError) -> bool:

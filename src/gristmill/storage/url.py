@@ -51,6 +51,7 @@ def fetch(
     sha256: str,
     size_bytes: int | None = None,
     wait: Callable[[float], None] = time.sleep,
+    tell: Callable[[int], None] = lambda have: None,
 ) -> Path:
     """Fetch a file to ``path``, unless it is there already.
 
@@ -60,6 +61,7 @@ def fetch(
         sha256: Hex; other content is refused.
         size_bytes: Published size: no more is taken, and it bounds the time.
         wait: Called between tries.
+        tell: Told how many bytes of it there are, now and then.
 
     Raises:
         SourceError: Not reachable, refused, or not the content that is wanted.
@@ -73,7 +75,7 @@ def fetch(
     deadline = time.monotonic() + max(_LEAST_S, (size_bytes or _MOST_BYTES) / _SLOWEST_BYTES_S)
     for left in reversed(range(_TRIES)):
         try:
-            _exchange(url, partial, size_bytes or _MOST_BYTES, deadline)
+            _exchange(url, partial, size_bytes or _MOST_BYTES, deadline, tell)
             break
         except (_TryAgain, OSError, http.client.HTTPException) as err:
             if isinstance(err, OSError) and not isinstance(err, _NETWORK):
@@ -100,7 +102,7 @@ def fetch(
     return path
 
 
-def _exchange(url: str, partial: Path, most_bytes: int, deadline: float) -> None:
+def _exchange(url: str, partial: Path, most_bytes: int, deadline: float, tell: Callable[[int], None]) -> None:
     """One request for what is still missing, appended to ``partial``."""
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": "gristmill", "Accept-Encoding": "identity"}
@@ -123,6 +125,7 @@ def _exchange(url: str, partial: Path, most_bytes: int, deadline: float) -> None
             while size <= most_bytes and (chunk := answer.read(min(_CHUNK_BYTES, most_bytes + 1 - size))):
                 out.write(chunk)
                 size += len(chunk)
+                tell(size)
                 if time.monotonic() > deadline:
                     raise _TryAgain("it takes too long")
         if end is not None and size < min(end, most_bytes):

@@ -41,7 +41,7 @@ def run_rows(step: TableStep, recipe: Recipe, task: Task, context: Context, work
     """Let the step decide on the rows of one annotation file, fetching of it what the step needs."""
     source = context.inputs[task.number[1]]
     upstream = recipe.source(source.source)
-    file = InputTable(source, context, work)
+    file = InputTable(source, task, context, work)
     box = PartBox(step, task, context, work, source)
     if source.note:
         box.note(source.note)

@@ -19,7 +19,7 @@ def run_survey(step: TableStep, task: Task, context: Context, work: Work) -> Non
     """
     if not isinstance(step, SurveyStep):
         raise RecipeError(f"{step.name} surveys nothing; no survey task can stand for it")
-    file = InputTable(context.inputs[task.number[1]], context, work)
+    file = InputTable(context.inputs[task.number[1]], task, context, work)
     try:
         with file.read_by_a_step():
             work.found = step.survey(file)

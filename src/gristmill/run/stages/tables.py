@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from gristmill.run.context import Context, Work
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.spec.step import LocalFile
+from gristmill.spec.task import Task
 from gristmill.storage.files import write_whole
 from gristmill.storage.hub import HubFile, download, read_range
 from gristmill.storage.url import fetch, is_url
@@ -29,9 +30,9 @@ _WITHOUT = " Where no good one is to be had, a zip that holds an empty file goes
 class InputTable:
     """A :class:`gristmill.spec.step.TableFile`; what it moves is counted in ``work.facts``."""
 
-    def __init__(self, source: InputFile, context: Context, work: Work) -> None:
+    def __init__(self, source: InputFile, task: Task, context: Context, work: Work) -> None:
         self.name, self.size_bytes = source.name, source.size_bytes
-        self._source, self._context, self._work = source, context, work
+        self._source, self._task, self._context, self._work = source, task, context, work
         self._whole: Path | None = None
         self._partial: Path | None = None
         self._place = "" if source.path is not None else context.hubs[source.source]
@@ -77,11 +78,24 @@ class InputTable:
     def fetch(self) -> Path:
         """The whole file on this machine."""
         if self._whole is None:
-            with self._reaching():
-                self._whole = fetch_input(self._source, self._context)
+            with self._reaching(), self._telling() as tell:
+                self._whole = fetch_input(self._source, self._context, tell)
             if self._place:
                 self._count(self.size_bytes, _WHOLE_REQUESTS)
         return self._whole
+
+    @contextmanager
+    def _telling(self) -> Iterator[Callable[[int], None]]:
+        """What may be told how many bytes there are of what is being fetched."""
+
+        def tell(have_bytes: int) -> None:
+            self._context.report_fetch(self._task, have_bytes, self.size_bytes or have_bytes)
+
+        try:
+            yield tell
+        finally:
+            if self._place:
+                self._context.report_fetch(self._task, 0, None)
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -157,8 +171,8 @@ class InputTable:
         self._work.facts["requests"] += requests
 
 
-def fetch_input(source: InputFile, context: Context) -> Path:
-    """Where the annotation file lies, after fetching it if need be.
+def fetch_input(source: InputFile, context: Context, tell: Callable[[int], None] = lambda have: None) -> Path:
+    """Where the annotation file lies, after fetching it if need be; ``tell`` is told how many bytes there are.
 
     Raises:
         SourceError, AccessError: Upstream refused, or what came is damaged.
@@ -170,7 +184,7 @@ def fetch_input(source: InputFile, context: Context) -> Path:
     with context.fetching:  # among the tasks of this process; the clients look after other processes
         if known not in context.fetched or not _is_whole(folder / source.name, source):
             with naming_source(source.source):
-                _fetch(source, context.hubs[source.source], folder)
+                _fetch(source, context.hubs[source.source], folder, tell)
             context.fetched.add(known)
     return folder / source.name
 
@@ -180,12 +194,13 @@ def _is_whole(path: Path, source: InputFile) -> bool:
     return path.is_file() and path.stat().st_size == (source.size_bytes or path.stat().st_size)
 
 
-def _fetch(source: InputFile, place: str, folder: Path) -> Path:
+def _fetch(source: InputFile, place: str, folder: Path, tell: Callable[[int], None]) -> Path:
     if is_url(place):
-        return fetch(place, folder / source.name, sha256=source.digest, size_bytes=source.size_bytes or None)
+        size_bytes = source.size_bytes or None
+        return fetch(place, folder / source.name, sha256=source.digest, size_bytes=size_bytes, tell=tell)
     repo, _, revision = place.partition("@")
     file = HubFile(name=source.name, size_bytes=source.size_bytes, digest=source.digest)
-    return download(repo, revision, file, folder)
+    return download(repo, revision, file, folder, tell)
 
 
 def _merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
