@@ -390,3 +390,10 @@ def test_help_of_every_command_has_an_example() -> None:
     ):
         assert name in listing
         assert "Example:" in gristmill(name, "--help").stdout
+
+
+def test_a_tail_that_was_all_there_is_leaves_nothing_and_says_so(tmp_path: Path, web: FakeWeb) -> None:
+    words = ("crawl", list_of(tmp_path, web, 3), *QUICK, "--set", "pack.drop_tail=true")
+    said = gristmill(*words, "--out", tmp_path / "out", code=3).stderr
+    assert "none of 3 samples kept is in a shard: tail 3. They would fill no shard" in said
+    gristmill(*words, "--out", tmp_path / "two", "--shard-samples", "2")

@@ -14,6 +14,7 @@ from gristmill.run.drive import Ended
 from gristmill.run.pipeline import ROWS, SAMPLES
 from gristmill.run.reopen import open_dataset
 from gristmill.spec.errors import Incomplete, UsageError
+from gristmill.spec.reasons import Reason
 
 __all__ = ["check_expected", "shortfall"]
 
@@ -31,13 +32,15 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
     if not samples.samples_in:
         _check_any_chosen(ended, totals.stage(ROWS).samples_in)
         return
+    levels = funnel(totals, ended.begun)
     share = samples.kept / samples.samples_in
     if share < ended.recipe.expect.kept_share or not samples.kept:
         raise Incomplete(
             f"{ended.recipe.public_name}: {share:.1%} of {samples.samples_in:,} samples were kept"
             f"{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. Look at "
-            f"{ended.folder / 'report.html'}{_advice(ended, funnel(totals, ended.begun))}"
+            f"{ended.folder / 'report.html'}{_advice(ended, levels)}"
         )
+    _check_any_packed(ended, levels)
 
 
 def shortfall(folder: Path) -> str | None:
@@ -85,6 +88,21 @@ def _check_any_chosen(ended: Ended, rows: int) -> None:
             f"{ended.recipe.public_name}: none of {rows:,} rows was chosen. Why not stands in "
             f"{ended.folder / 'fates'} and in {ended.folder / 'report.html'}."
         )
+
+
+def _check_any_packed(ended: Ended, levels: Funnel) -> None:
+    kept, packed = levels.levels[-2:]
+    if packed.count:
+        return
+    lost = ", ".join(f"{reason} {n:,}" for reason, n in kept.lost.items())
+    tail = (
+        " They would fill no shard: begin in another folder without --set pack.drop_tail=true, or with a smaller "
+        "--set pack.shard_samples=N."
+    )
+    raise Incomplete(
+        f"{ended.recipe.public_name}: none of {kept.count:,} samples kept is in a shard: {lost}."
+        + (tail if Reason.TAIL in kept.lost else "")
+    )
 
 
 def _places(ended: Ended) -> str:
