@@ -14,6 +14,7 @@ import pytest
 from typed import gristmill
 
 from gristmill.steps.crawl import Crawl
+from gristmill.testing.hub import FakeHub
 from gristmill.testing.rows import write_coyo
 from gristmill.testing.web import FakeWeb
 
@@ -237,3 +238,15 @@ def test_an_annotation_column_of_another_type_costs_no_row_and_can_be_mended(tmp
     assert "then give the same command again" in said
     pq.write_table(good, place)
     assert "40  rows in the annotation files" in gristmill(*words, *settings).stdout
+
+
+def test_a_hub_that_lets_nobody_in_is_said_once(tmp_path, web):
+    write_coyo(tmp_path / "up", web, files=3, rows=40)
+    with FakeHub(
+        {"kakaobrain/coyo-700m": tmp_path / "up"}, revision="54ee2d8", gated=["kakaobrain/coyo-700m"]
+    ) as hub:
+        said = gristmill(
+            "run", "coyo-700m", "--out", tmp_path / "out", *QUICK, code=1, HF_ENDPOINT=hub.url
+        ).stderr
+    assert said.count("asks you to accept its terms") == 1
+    assert "3 tasks failed, all others are done. Why is said above." in said

@@ -219,7 +219,9 @@ def test_a_hub_that_is_ill_for_a_moment_is_asked_again(hub, tmp_path, monkeypatc
     hub.fail(file.name, status, times=3)
     assert download(REPO, DEFAULT_REVISION, file, tmp_path).stat().st_size == file.size_bytes
     hub.fail(file.name, status, times=1000)
-    with pytest.raises(SourceError, match=r"^the hub refused owner/captions: .*again later\.$") as said:
+    with pytest.raises(
+        SourceError, match=r"^data/\S+: the hub refused owner/captions: .*again later\.$"
+    ) as said:
         download(REPO, DEFAULT_REVISION, file, tmp_path / "other")
     assert "\n" not in str(said.value)
 

@@ -102,6 +102,7 @@ class Running:
     elsewhere: dict[str, Task] = field(default_factory=dict)
     died: Counter[str] = field(default_factory=Counter)
     failures: list[GristmillError] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
     fatal: GristmillError | None = None
     waiting_since: tuple[float, int] | None = None
     """When a wait for other runs' surveys last saw something happen, and how many records there were."""
@@ -326,7 +327,9 @@ def _fail(state: Running, event: Failed) -> None:
     if isinstance(error, (MachineError, OursNotTheirs)):
         state.fatal = error
     else:
-        state.watcher.say(str(error))
+        if str(error) not in state.told:  # a hub that lets nobody in says so of each file
+            state.told.add(str(error))
+            state.watcher.say(str(error))
         error.told = "a task failed; why, and what to do, is said above."
         state.failures.append(error)
 

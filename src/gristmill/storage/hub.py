@@ -99,8 +99,9 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
 
 
 def _unreachable(repo: str, err: Exception) -> SourceError:
+    said = str(err).rstrip(".")
     return SourceError(
-        f"the hub could not be reached for {repo}: {err}. Check the network (or HF_ENDPOINT), then give the "
+        f"the hub could not be reached for {repo}: {said}. Check the network (or HF_ENDPOINT), then give the "
         "same command again: what is fetched is kept."
     )
 
@@ -224,8 +225,10 @@ def _fetched(repo: str, revision: str, name: str, folder: Path, tell: Callable[[
                     )
                 )
         except SourceError as err:
-            if attempt == _TRIES - 1 or not _may_pass(err):
+            if isinstance(err, AccessError):  # about the repository, and the same for each of its files
                 raise
+            if attempt == _TRIES - 1 or not _may_pass(err):
+                raise SourceError(f"{name}: {err}") from err
     raise AssertionError("the last try returns or raises")
 
 
