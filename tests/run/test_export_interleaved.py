@@ -1,8 +1,8 @@
 """Interleaved Parquet, read by Hugging Face's ``datasets``."""
 
+import importlib
 import json
 
-import datasets
 import pyarrow.parquet as pq
 import pytest
 from made_shards import caption, conversation, document, finished
@@ -22,8 +22,14 @@ def export(folder, infos, out, **manner):
     return list(export_interleaved(folder, infos, out, Manner(**manner)))[-1]
 
 
+@pytest.fixture(scope="module")
+def datasets():
+    """Imported for these tests alone: it takes its time."""
+    return importlib.import_module("datasets")
+
+
 @pytest.fixture
-def load(tmp_path, monkeypatch):
+def load(datasets, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
 
     def loaded(folder, **more):
@@ -32,7 +38,7 @@ def load(tmp_path, monkeypatch):
     return loaded
 
 
-def test_lists_are_aligned_and_pictures_decode(tmp_path, load):
+def test_lists_are_aligned_and_pictures_decode(tmp_path, datasets, load):
     done = export(tmp_path / "d", finished(tmp_path / "d", SHARDS), tmp_path / "out")
     assert (done.shards, done.samples, done.left_out) == (2, 6, 0)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00000.parquet", "00001.parquet"]
@@ -57,7 +63,7 @@ def test_lists_are_aligned_and_pictures_decode(tmp_path, load):
     assert json.loads(second["metadata"])[0]["url"] == "http://a.test/2/001.jpg"
 
 
-def test_streaming_and_undecoded(tmp_path, load):
+def test_streaming_and_undecoded(tmp_path, datasets, load):
     export(tmp_path / "d", finished(tmp_path / "d", SHARDS), tmp_path / "out")
     rows = load(tmp_path / "out", streaming=True).cast_column(
         "images", datasets.List(datasets.Image(decode=False))

@@ -123,11 +123,10 @@ def test_job_array_workers_one_after_another(flan, undisturbed, tmp_path):
 
 def test_job_array_workers_at_once_share_the_surveys(hub, undisturbed, tmp_path):
     runs = [
-        flan_world.command(tmp_path, hub.url, "--tasks", span, "--workers", "1")
-        for span in ("0:4", "4:11", "11:16")
+        flan_world.command(tmp_path, hub.url, "--tasks", span, "--workers", "1") for span in ("0:5", "5:16")
     ]
     said = [process.communicate(timeout=100)[1] for process in runs]
-    assert [process.returncode for process in runs] == [0, 0, 0], said
+    assert [process.returncode for process in runs] == [0, 0], said
     assert run_here(tmp_path / "text-flan").complete  # whoever came last may have left the last shard
     assert tree_of(tmp_path / "text-flan") == tree_of(undisturbed)
 
@@ -153,11 +152,11 @@ def test_few_rows_of_large_files_are_read_by_ranges(tmp_path, monkeypatch):
     """Only footers, and the two columns of the row groups that hold chosen rows."""
     noise = np.random.default_rng(1)
     for number in range(6):
-        table = flan_rows(4000, first=4000 * number)
-        bulk = pa.array([noise.bytes(60).hex() for _ in range(4000)])
+        table = flan_rows(2000, first=2000 * number)
+        bulk = pa.array([noise.bytes(60).hex() for _ in range(2000)])
         path = tmp_path / "hub" / "x_data" / f"part.{number}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.append_column("bulk", bulk), path, row_group_size=200)
+        pq.write_table(table.append_column("bulk", bulk), path, row_group_size=100)
     with FakeHub({REPO: tmp_path / "hub"}, revision=REVISION) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         hub.cut("x_data/part.0.parquet", after_bytes=100)
@@ -172,7 +171,7 @@ def test_few_rows_of_large_files_are_read_by_ranges(tmp_path, monkeypatch):
     assert moved["requests"] == 6 + 2 * 4
     assert all("range" in request.headers for request in log if "/resolve/" in request.path)
     rows = all_rows(sorted((tmp_path / "hub" / "x_data").glob("*.parquet")))
-    wanted = [rows[i * 23_999 // 3][0] for i in range(4)]
+    wanted = [rows[i * 11_999 // 3][0] for i in range(4)]
     assert [sample["upstream"]["inputs"] for sample in samples_of(tmp_path / "out")] == wanted
 
 

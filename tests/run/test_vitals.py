@@ -12,7 +12,7 @@ from small_world import wait_for
 
 from gristmill.run.vitals import Vitals
 
-PATIENCE_S = 0.3
+PATIENCE_S = 0.1
 LOOPS = "while True: pass"
 WAITS = "import time; time.sleep(60)"
 WRITES = "f = open('/dev/null', 'wb', 0)\nwhile True: f.write(bytes(1_000_000))"

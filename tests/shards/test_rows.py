@@ -316,7 +316,7 @@ def test_longest_allowed_line(tmp_path):
         assert bad == []
 
 
-@pytest.mark.parametrize("format", ["txt", "jsonl", "csv", "json"])
+@pytest.mark.parametrize("format", [pytest.param("txt", marks=pytest.mark.slow), "jsonl", "csv", "json"])
 def test_memory_of_a_very_long_row_is_bounded(tmp_path, format):
     path = tmp_path / f"a.{format}.gz"
     with gzip.open(path, "wb", compresslevel=1) as out:
