@@ -250,3 +250,16 @@ def test_a_hub_that_lets_nobody_in_is_said_once(tmp_path, web):
         ).stderr
     assert said.count("asks you to accept its terms") == 1
     assert "3 tasks failed, all others are done. Why is said above." in said
+
+
+def test_a_text_of_a_parquet_file_that_is_not_utf_8_costs_its_row(tmp_path, web):
+    """Arrow checks no text that it is told to take as it is."""
+    body = pa.array([b"fine", b"caf\xe9", b"also fine"])
+    texts = pa.StringArray.from_buffers(3, body.buffers()[1], body.buffers()[2])
+    urls = [web.url(f"/photo/{n}.jpg?w=160") for n in range(3)]
+    pq.write_table(pa.table({"url": urls, "text": texts}), tmp_path / "list.parquet")
+    out = tmp_path / "out"
+    gristmill("crawl", tmp_path / "list.parquet", "--out", out, "--caption-column", "text", *QUICK)
+    fates = ds.dataset(out / "fates").to_table(columns=["row", "reason", "detail"]).sort_by("row").to_pylist()
+    assert [fate["reason"] for fate in fates] == [None, "bad_row", None]
+    assert fates[1]["detail"].startswith("text is not UTF-8: ")

@@ -46,6 +46,7 @@ __all__ = [
     "guess_format",
     "plain_types",
     "read_rows",
+    "readable_rows",
     "rows_of",
 ]
 
@@ -170,6 +171,26 @@ def rows_of(table: Any) -> list[dict[str, Json]]:
     if JSON_ROW not in table.column_names:
         return plain
     return [{**json_object(row.pop(JSON_ROW)), **row} for row in plain]
+
+
+def readable_rows(table: Any) -> Iterator[dict[str, Json] | str]:
+    """As :func:`rows_of`; of a row with a text that is not UTF-8, which Parquet may hold, what is wrong with it."""
+    try:
+        rows = rows_of(table)
+    except UnicodeDecodeError:
+        for place in range(table.num_rows):
+            yield _readable_row(table.slice(place, 1))
+    else:
+        yield from rows
+
+
+def _readable_row(row: Any) -> dict[str, Json] | str:
+    for name in row.column_names:
+        try:
+            row[name].to_pylist()
+        except UnicodeDecodeError as err:
+            return f"{name} is not UTF-8: {err.reason} at byte {err.start}"[:200]
+    return rows_of(row)[0]
 
 
 def _known(format: str) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.shards.rows import FORMATS, column_names, guess_format, read_rows, rows_of
+from gristmill.shards.rows import FORMATS, column_names, guess_format, read_rows, readable_rows
 from gristmill.shards.textlines import passed_over
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
@@ -117,7 +117,7 @@ def _later(table: Path, file_format: str, column: str, scratch: Path) -> tuple[p
     spill, total = Spill(scratch, "digests", _DIGESTED), 0
     for batch in read_rows(table, format=file_format):
         where = batch.rows.to_numpy()
-        values = (row.get(column) for row in rows_of(batch.table))
+        values = (None if isinstance(row, str) else row.get(column) for row in readable_rows(batch.table))
         hashes = b"".join(_digest(value, row) for value, row in zip(values, where, strict=True))
         digested = np.empty(len(where), _DIGESTED)
         digested["digest"], digested["row"] = np.frombuffer(hashes, np.uint64), where

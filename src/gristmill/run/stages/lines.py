@@ -12,7 +12,7 @@ from gristmill.run.context import Context
 from gristmill.run.stages.rows import fetch_input
 from gristmill.shards.far_texts import FAR_COLUMN, filled
 from gristmill.shards.json_row import json_row
-from gristmill.shards.rows import rows_of
+from gristmill.shards.rows import readable_rows
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Json
@@ -31,7 +31,8 @@ def rows_in(table: Any, source: InputFile, context: Context) -> Iterator[dict[st
         yield from _with_far_texts(table, source, context)
         return
     if LINE_OFFSET not in table.column_names:
-        yield from rows_of(table)
+        for row in readable_rows(table):
+            yield Drop(reason=Reason.BAD_ROW, detail=row) if isinstance(row, str) else row
         return
     with closing(_Lines(source, context)) as lines:
         for place in table.to_pylist():
@@ -44,11 +45,14 @@ def rows_in(table: Any, source: InputFile, context: Context) -> Iterator[dict[st
                 yield row
 
 
-def _with_far_texts(table: Any, source: InputFile, context: Context) -> Iterator[dict[str, Json]]:
+def _with_far_texts(table: Any, source: InputFile, context: Context) -> Iterator[dict[str, Json] | Drop]:
     """Rows whose long texts are read from where they lie, one row at a time."""
     path = fetch_input(source, context)
     with path.open("rb") as stream:
-        for row in rows_of(table):
+        for row in readable_rows(table):
+            if isinstance(row, str):
+                yield Drop(reason=Reason.BAD_ROW, detail=row)
+                continue
             yield filled(row, row.pop(FAR_COLUMN), stream.fileno(), path)
 
 
