@@ -7,6 +7,7 @@ file of a few kilobytes that claims a size of 32 x 32 and then asks for a gigaby
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import signal
 import sys
@@ -36,12 +37,16 @@ _COPIES = 3  # of the file, in this process and its decoder
 
 _PAGE_BYTES = resource.getpagesize()
 
+_STATM = "/proc/self/statm"
+_STATM_BYTES = 256  # seven numbers
+
 _has_bytes = 0  # address space before the picture; 0 in a process that is not enclosed
+_statm_fd = -1  # kept open in a process that is enclosed: opening it takes eight times as long as reading it
 
 
 def enclose() -> None:
     """Begin to bound this process: no core dumps, no writing of files, few open ones, memory as it is now."""
-    global _has_bytes
+    global _has_bytes, _statm_fd
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(CPU_SIGNAL, signal.SIG_DFL)
     for limit, most in (
@@ -51,6 +56,7 @@ def enclose() -> None:
     ):
         resource.setrlimit(limit, (most, most))
     if sys.platform == "linux":
+        _statm_fd = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
         _has_bytes, _ = used_bytes()
 
 
@@ -100,8 +106,12 @@ def used_bytes() -> tuple[int, int]:
         peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak_bytes, peak_bytes
     # Not ru_maxrss here: on Linux that begins at what the parent had when it started this process.
-    with open("/proc/self/statm", "rb", buffering=0) as file:
-        space, resident = file.read().split()[:2]
+    if _statm_fd >= 0:
+        said = os.pread(_statm_fd, _STATM_BYTES, 0)
+    else:
+        with open(_STATM, "rb", buffering=0) as file:
+            said = file.read()
+    space, resident = said.split()[:2]
     return int(space) * _PAGE_BYTES, int(resident) * _PAGE_BYTES
 
 

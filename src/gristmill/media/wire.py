@@ -7,10 +7,11 @@ Request: body length, body. Answer: lengths of facts and body, facts as JSON, bo
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 from typing import Any, Literal
+
+import orjson
 
 __all__ = ["BUFFER_BYTES", "READY", "answer_in", "lead_of", "ready_in", "receive_request", "send_answer"]
 
@@ -40,7 +41,7 @@ def receive_request(sock: socket.socket) -> bytes | None:
 
 def send_answer(sock: socket.socket, facts: dict[str, Any], body: bytes) -> None:
     """Send what became of an image."""
-    said = json.dumps(facts).encode()
+    said = orjson.dumps(facts)
     _send(sock, _ANSWER.pack(len(said), len(body)) + said, body)
 
 
@@ -69,7 +70,7 @@ def answer_in(data: bytearray) -> tuple[dict[str, Any], bytes] | None:
     body_at = _ANSWER.size + facts_bytes
     if len(data) < body_at + body_bytes:
         return None
-    return json.loads(data[_ANSWER.size : body_at]), bytes(data[body_at:])
+    return orjson.loads(memoryview(data)[_ANSWER.size : body_at]), bytes(memoryview(data)[body_at:])
 
 
 def _receive(sock: socket.socket, size_bytes: int) -> bytes:

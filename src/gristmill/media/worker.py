@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any
+
+import orjson
 
 from gristmill.media import limits, wire
 from gristmill.media.errors import Undecodable
@@ -36,6 +37,8 @@ RECYCLE_RSS_BYTES = 250 << 20
 TRIM_RSS_BYTES = 120 << 20
 """A child that holds more than this gives freed memory back to the system: the next picture is rarely as large."""
 
+_FACTS = tuple(field.name for field in dataclasses.fields(Transcoded) if field.name != "body")
+
 CPU_S = 10.0
 """Processor time that a picture may use. The slowest of 50 million pixels take about 5 s."""
 
@@ -43,7 +46,7 @@ CPU_S = 10.0
 def main(arguments: list[str] | None = None, codec: Codec = transcode) -> None:
     """Serve until the parent closes its end. ``codec`` is replaced in tests."""
     settings_json, deadline_s = arguments or sys.argv[1:]
-    settings = ImageSettings(**json.loads(settings_json))
+    settings = ImageSettings(**orjson.loads(settings_json))
     _limit()
     gc.freeze()
     gc.enable()
@@ -76,10 +79,7 @@ def _answer(body: bytes, settings: ImageSettings, codec: Codec) -> tuple[dict[st
         return {"reason": str(err.reason), "detail": err.detail}, b""
     except MemoryError:
         return {"reason": str(Reason.UNDECODABLE), "detail": "needs too much memory"}, b""
-    facts = {
-        field.name: getattr(made, field.name) for field in dataclasses.fields(made) if field.name != "body"
-    }
-    return facts, made.body
+    return {name: getattr(made, name) for name in _FACTS}, made.body
 
 
 def _limit() -> None:
