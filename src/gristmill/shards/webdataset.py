@@ -62,11 +62,8 @@ class TarWriter:
         Raises:
             ValueError: The name is none that every reader of shards understands, or the body is too large.
         """
-        self._stream.write(_header(name, len(body)))
-        self._stream.write(body)
         padding = -len(body) % _BLOCK_BYTES
-        if padding:
-            self._stream.write(_ZEROS[:padding])
+        self._stream.writelines((_header(name, len(body)), body, _ZEROS[:padding]))
         self.bytes_written += _BLOCK_BYTES + len(body) + padding
 
     def extend(self, extents: bytes) -> None:
@@ -101,7 +98,7 @@ def _header(name: str, size: int) -> bytes:
 
 def _is_name(raw: bytes) -> re.Match[bytes] | None:
     match = _NAME.fullmatch(raw)
-    return match if match and b".." not in raw.split(b"/") else None
+    return match if match and (b".." not in raw or b".." not in raw.split(b"/")) else None
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -44,14 +45,19 @@ class HashingStream:
         Raises:
             OSError: Of an earlier write, as the system says.
         """
-        self._chunk.append(body)
-        self._chunk_bytes += len(body)
-        self.size += len(body)
+        self.writelines((body,))
+        return len(body)
+
+    def writelines(self, bodies: Sequence[bytes]) -> None:
+        """Take up several; as :meth:`write`."""
+        size = sum(map(len, bodies))
+        self._chunk += bodies
+        self._chunk_bytes += size
+        self.size += size
         if self._chunk_bytes >= _CHUNK_BYTES:
             self._await()
             self._on_its_way = self._thread.submit(self._pass_on, b"".join(self._chunk))
             self._chunk, self._chunk_bytes = [], 0
-        return len(body)
 
     def _await(self) -> None:
         if self._on_its_way is not None:
