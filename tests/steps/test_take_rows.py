@@ -109,11 +109,11 @@ def test_the_column_whose_repeats_count_must_be_there(tmp_path):
 def test_a_list_is_cut_finely_but_not_into_crumbs(tmp_path, rows, size):
     table = pa.table({"url": [f"u{n}" for n in range(rows)]})
     pq.write_table(table, tmp_path / "a.parquet")
-    assert take(tmp_path / "a.parquet", parts=8).expected == (rows, size, 125)
-    assert take(tmp_path / "a.parquet", 700, parts=8).expected == (700, 500, 125)
+    assert take(tmp_path / "a.parquet", parts=8).expected == (rows, size, 50)
+    assert take(tmp_path / "a.parquet", 700, parts=8).expected == (700, 500, 50)
     csv.write_csv(table, tmp_path / "a.csv")
     assert take(tmp_path / "a.csv", parts=8).expected is None
-    assert take(tmp_path / "a.csv", parts=8, unique="url").expected == (rows, size, 125)
+    assert take(tmp_path / "a.csv", parts=8, unique="url").expected == (rows, size, 50)
 
 
 def test_repeats_join_the_first_of_them_also_where_digests_go_to_disk(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ __all__ = ["TakeRows"]
 Int64s: TypeAlias = npt.NDArray[np.int64]
 
 LEAST_PART_ROWS = 500
-LAST_PART_ROWS = 125
+LAST_PART_ROWS = 50
 _NONE: Int64s = np.empty(0, np.int64)
 _ROW = "__position"
 _DIGESTED = np.dtype([("digest", "<u8"), ("row", "<i8")])
