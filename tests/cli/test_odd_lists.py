@@ -263,3 +263,14 @@ def test_a_text_of_a_parquet_file_that_is_not_utf_8_costs_its_row(tmp_path, web)
     fates = ds.dataset(out / "fates").to_table(columns=["row", "reason", "detail"]).sort_by("row").to_pylist()
     assert [fate["reason"] for fate in fates] == [None, "bad_row", None]
     assert fates[1]["detail"].startswith("text is not UTF-8: ")
+
+
+@pytest.mark.parametrize("out", [".", "out", "deep/out"])
+def test_what_a_run_wrote_is_no_further_list(out, tmp_path, web):
+    (tmp_path / "a.txt").write_text(web.url("/photo/1.jpg?w=160"))
+    words = ("crawl", tmp_path, "--out", tmp_path / out, *QUICK)
+    gristmill(*words)
+    shards = {path.name: path.read_bytes() for path in (tmp_path / out / "shards").iterdir()}
+    again = gristmill(*words)
+    assert "1  rows in the annotation files" in again.stdout
+    assert {path.name: path.read_bytes() for path in (tmp_path / out / "shards").iterdir()} == shards

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.words import count_text
+from gristmill.run.layout import MADE, PAPERS
 from gristmill.run.numbering import arranged
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import ByHandSource, UsageError
@@ -199,6 +200,8 @@ def _typed(source: Source, place: Path) -> str:
 def _visible(folder: Path) -> Iterator[Path]:
     """Files at any depth, but none that begins with a dot and none in such a folder; links to nothing as well.
 
+    What a run wrote is not among them: its folder may lie in a folder of lists, or be it, and is begun only once.
+
     Links to folders elsewhere are followed, each once; those to folders in here hold nothing new.
 
     Raises:
@@ -220,8 +223,10 @@ def _visible(folder: Path) -> Iterator[Path]:
         return True
 
     for at, below, names in os.walk(folder, onerror=refuse, followlinks=True):
-        below[:] = [name for name in sorted(below) if not name.startswith(".") and is_new(Path(at, name))]
-        for path in (Path(at, name) for name in names if not name.startswith(".")):
+        ours = {*MADE, *PAPERS} if Begun.path(Path(at)).exists() else set()
+        shown = {name for name in (*below, *names) if not name.startswith(".")} - ours
+        below[:] = [name for name in sorted(below) if name in shown and is_new(Path(at, name))]
+        for path in (Path(at, name) for name in names if name in shown):
             if path.is_file() or (path.is_symlink() and not path.exists()):
                 yield path
 

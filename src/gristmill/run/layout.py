@@ -9,10 +9,12 @@ from pathlib import Path
 from gristmill.ledger.ledger import STATE
 from gristmill.spec.task import ShardInfo, Task
 
-__all__ = ["PAPERS", "Layout", "stem"]
+__all__ = ["MADE", "PAPERS", "Layout", "stem"]
 
 PAPERS = ("README.md", "croissant.json", "dataset.json", "report.html")
 """Files beside the shards, written anew at the end of each run."""
+MADE = ("shards", "fates")
+"""Folders of what a run makes for people and trainers."""
 
 
 @dataclass(frozen=True, slots=True)
