@@ -97,6 +97,12 @@ def test_page_says_the_same_numbers_as_the_records(page: Page, made: Made) -> No
     assert "not complete yet" not in words
 
 
+def test_the_longest_list_of_losses_comes_last(page: Page) -> None:
+    headings = ("May come back", "Perhaps our own fault", "Left out by the rules", "Gone for good")
+    found = [page.text.index(heading) for heading in headings]
+    assert found == sorted(found)
+
+
 def test_page_is_the_same_again(page: Page, made: Made) -> None:
     first = (made.folder / "report.html").read_bytes()
     assert write_report(made.folder).read_bytes() == first

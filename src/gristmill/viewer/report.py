@@ -37,11 +37,11 @@ __all__ = ["REPORT", "template", "write_report"]
 REPORT = "report.html"
 _PICTURES = 24
 _HOSTS = 12
-_HEADINGS = {
+_HEADINGS = {  # in this order: the longest comes last, so that two columns of them are about even
     Group.LATER: "May come back",
     Group.OURS: "Perhaps our own fault",
-    Group.NEVER: "Gone for good",
     Group.RULES: "Left out by the rules",
+    Group.NEVER: "Gone for good",
 }
 
 
@@ -225,7 +225,9 @@ def _losses(levels: Funnel, name: str) -> list[Losses]:
     dropped = levels.dropped(after_selection=True)
     chosen = levels.count("selected")
     found = []
-    for group, reasons in grouped(dropped).items():
+    groups = grouped(dropped)
+    for group in filter(groups.__contains__, _HEADINGS):
+        reasons = groups[group]
         lengths = [100 * n / max(dropped.values()) for n in reasons.values()]
         again = all(map(may_heal, reasons))
         number = sum(reasons.values())
