@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -203,3 +204,14 @@ def test_refusals_become_sentences(number, kind, words):
     assert "/data/x" in str(error)
     assert words in str(error)
     assert "again" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("all_inodes", "left", "words"), [(30, 0, "df -i"), (30, 5, "is full"), (0, 0, "is full")]
+)
+def test_a_disk_without_inodes_is_not_called_full(all_inodes, left, words, tmp_path, monkeypatch):
+    """Some file systems, such as btrfs, have no number of them: they give zeros."""
+    found = SimpleNamespace(f_files=all_inodes, f_favail=left)
+    monkeypatch.setattr(os, "statvfs", lambda place: found)
+    said = str(machine_error(OSError(errno.ENOSPC, "No space left on device"), tmp_path / "not" / "there"))
+    assert words in said

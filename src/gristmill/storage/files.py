@@ -54,11 +54,22 @@ def machine_error(err: OSError, path: Path | str | None = None) -> GristmillErro
     """
     where = err.filename or path or "the output folder"
     what = _MACHINE.get(err.errno or 0, err.strerror or str(err))
+    if err.errno == errno.ENOSPC and _no_file_fits(path or where):
+        what = "no further file fits on the disk, whatever its room: its inodes are used up (see `df -i`)"
     if isinstance(err, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
         return UsageError(f"{where}: {what}. Check the path and give the command again.")
     return MachineError(
         f"{where}: {what}. Nothing finished is lost: put it right, then give the same command again."
     )
+
+
+def _no_file_fits(path: Path | str) -> bool:
+    """Whether the file system that a path is meant for has no inode left."""
+    for place in (Path(path), *Path(path).parents):
+        with suppress(OSError):
+            found = os.statvfs(place)
+            return found.f_files > 0 and found.f_favail == 0
+    return False
 
 
 @contextmanager
