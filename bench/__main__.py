@@ -32,7 +32,7 @@ def main() -> int:
     # As an installer leaves it: no process has to compile what it imports.
     compileall.compile_dir(REPO / "src" / "gristmill", quiet=2)
     started = time.strftime("%Y-%m-%dT%H-%M-%S")
-    needs_corpus = bool({"crawl", "https", "memory", "codec", "documents"} & set(names))
+    needs_corpus = bool({"crawl", "share", "https", "memory", "codec", "documents"} & set(names))
     files = corpus() if needs_corpus else ()
     figures: dict[str, list[Figure]] = {}
     failed = {}
@@ -77,6 +77,12 @@ def _arguments() -> tuple[list[str], Options]:
         help="the same over HTTPS (default: %(default)s)",
     )
     parser.add_argument(
+        "--share-urls",
+        type=_counts,
+        default=plain.share_urls,
+        help="URLs of the runs between the limit's halves, separated by commas",
+    )
+    parser.add_argument(
         "--rounds", type=int, default=plain.rounds, help="races of each kind (default: %(default)s)"
     )
     parser.add_argument(
@@ -102,6 +108,7 @@ def _arguments() -> tuple[list[str], Options]:
     options = Options(
         urls=given.urls,
         https_urls=given.https_urls,
+        share_urls=given.share_urls,
         rounds=given.rounds,
         growth_urls=given.long,
         script_urls=given.script_long,

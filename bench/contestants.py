@@ -147,12 +147,12 @@ def script() -> Contestant:
     return Contestant(name="script", command=command, kept=_pickled, least_kept=0.5)
 
 
-def limit_s(job: str, urls: Path) -> float:
+def limit_s(job: str, urls: Path, env: Mapping[str, str] | None = None) -> float:
     """Wall seconds of one half of the limit (c): ``codec`` or ``fetch``."""
     command = [sys.executable, "-m", "bench.limit", job, str(urls)]
-    env = {**os.environ, **client_environment()}
+    every = {**os.environ, **client_environment(), **(env or {})}
     return float(
-        subprocess.run(command, check=True, cwd=REPO, env=env, capture_output=True, text=True).stdout
+        subprocess.run(command, check=True, cwd=REPO, env=every, capture_output=True, text=True).stdout
     )
 
 

@@ -12,6 +12,7 @@ class Options:
 
     urls: int = 9_000
     https_urls: int = 4_000
+    share_urls: tuple[int, ...] = (9_000,)
     rounds: int = 1
     growth_urls: tuple[int, ...] = (1_000, 9_000, 90_000)
     script_urls: tuple[int, ...] = (3_000, 27_000)

@@ -30,9 +30,6 @@ PSS_EVERY_S = 1.0
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-_AS_INSTALLED = {"PYTHONDONTWRITEBYTECODE": ""}
-"""pip compiles what it installs. A checkout's files are compiled once, and not anew by every process."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
@@ -76,7 +73,7 @@ def measured(
             json.dumps(
                 {
                     "command": list(command),
-                    "env": {**_AS_INSTALLED, **(env or {})},
+                    "env": dict(env or {}),
                     "cwd": str(cwd or REPO),
                     "log": str(log),
                     "timeout_s": timeout_s,
