@@ -64,7 +64,7 @@ def test_an_item_that_kills_its_worker_is_found_and_left_out(web, tmp_path, work
     ended, watcher = poisoned_run(place, tmp_path / "out", how, workers=1, settings=settings)
     assert ended.complete
     deaths = [said for said in watcher.said if f"was killed by {how}; it is tried again" in said]
-    assert 2 * len(items) <= len(deaths) <= 5 * len(items)
+    assert 2 * len(items) <= len(deaths) <= 10  # of a task that was aboard with it, too
     found = reasons(tmp_path / "out")
     assert {found.pop(item) for item in items} == {"internal_error"}
     expected = reasons(tmp_path / "harmless")
