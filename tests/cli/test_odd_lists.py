@@ -151,6 +151,18 @@ def test_words_that_mean_nothing(tmp_path, words):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "words", [("crawl", "urls.txt", "--out", "x"), ("retry", "."), ("mix", "vflan", "--out", "x")]
+)
+def test_more_workers_than_a_machine_can_bear(tmp_path, words, monkeypatch):
+    monkeypatch.setattr("gristmill.cli.options.default_workers", lambda: 20)
+    (tmp_path / "urls.txt").write_text("http://example.org/a.jpg")
+    said = gristmill(*words, "--workers", "81", code=2, cwd=tmp_path).stderr
+    assert "81 is more than this machine's limit, 80: " in said
+    assert "20 cores" in said
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.txt"])
 def test_a_list_without_a_row_is_no_list_without_the_column(tmp_path, web, name):
     urls = tmp_path / "urls"

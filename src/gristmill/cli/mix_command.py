@@ -10,7 +10,15 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import LocalPath, default_workers, json_option, pairs, parse_span, recipe_loader
+from gristmill.cli.options import (
+    LocalPath,
+    default_workers,
+    json_option,
+    pairs,
+    parse_span,
+    recipe_loader,
+    workers_option,
+)
 from gristmill.spec.errors import Busy, DriftError, Incomplete
 from gristmill.spec.recipe import Recipe
 
@@ -34,7 +42,7 @@ __all__ = ["command", "mix"]
     "--source", "sources", multiple=True, metavar="PART=FOLDER", help="A part that lies somewhere else."
 )
 @click.option("--tasks", metavar="A:B", help="Scatter only the parts' shards A to B-1, by position.")
-@click.option("--workers", type=click.IntRange(0), help="Processes. Default: one per core.")
+@workers_option
 @click.option(
     "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="For example shuffle.shards=64."
 )

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from gristmill.ledger.words import count_text
 from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
@@ -32,12 +33,14 @@ __all__ = [
     "recipes_of",
     "run_options",
     "setting_lines",
+    "workers_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_ROWS = 2**63 - 1
 """What a record and a table can count to."""
+_FEWEST_ALLOWED, _WORKERS_PER_CORE = 64, 4
 
 
 class LocalPath(click.Path):
@@ -63,6 +66,32 @@ def json_option(function: F) -> F:
     return option(function)
 
 
+class _Workers(click.IntRange):
+    """A number of processes, each with a decoder, memory and requests of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        workers, cores = super().convert(value, param, ctx), default_workers()
+        most = max(_FEWEST_ALLOWED, _WORKERS_PER_CORE * cores)
+        if workers > most:
+            self.fail(
+                f"{workers} is more than this machine's limit, {most}: each worker is a process with a decoder of "
+                f"its own, and there {'are' if cores != 1 else 'is'} {count_text(cores, 'core')} for them. Leave it "
+                "out for one per core.",
+                param,
+                ctx,
+            )
+        return workers
+
+
+def workers_option(function: F) -> F:
+    """``--workers``."""
+    return click.option("--workers", type=_Workers(), help="Processes. Default: one per core.")(function)
+
+
 def run_options(function: F) -> F:
     """Where, how much and with what."""
     for option in reversed(
@@ -71,7 +100,7 @@ def run_options(function: F) -> F:
                 "--only", type=click.IntRange(1, MOST_ROWS), help="A small run: so many rows of each file."
             ),
             click.option("--tasks", metavar="A:B", help="Only annotation files A to B-1, by position."),
-            click.option("--workers", type=click.IntRange(0), help="Processes. Default: one per core."),
+            workers_option,
             click.option("--on", "engine", type=click.Choice(["local"]), default="local", hidden=True),
             click.option(
                 "--set",

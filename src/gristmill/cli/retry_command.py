@@ -13,6 +13,7 @@ from gristmill.cli.options import (
     json_option,
     manner_options,
     recipe_loader,
+    workers_option,
 )
 
 
@@ -26,7 +27,7 @@ from gristmill.cli.options import (
     metavar="R,...",
     help="Which failures: reasons as `gristmill status` names them, `timeout`, or `transient`.",
 )
-@click.option("--workers", type=click.IntRange(0), help="Processes. Default: one per core.")
+@workers_option
 @manner_options
 @json_option
 def command(
