@@ -67,6 +67,24 @@ def test_the_client_writes_no_bars_of_its_own(hub, tmp_path, monkeypatch):
     assert screen.getvalue() == ""
 
 
+@pytest.mark.parametrize(("asked", "written"), [(None, False), ("warning", True)])
+def test_the_client_writes_no_warnings_of_its_own_unless_it_is_asked_to(
+    hub, tmp_path, monkeypatch, caplog, asked, written
+):
+    from huggingface_hub.utils import logging
+
+    monkeypatch.delenv("HF_HUB_VERBOSITY", raising=False)
+    if asked:
+        monkeypatch.setenv("HF_HUB_VERBOSITY", asked)
+    logging.set_verbosity(logging.WARNING)
+    hub.fail("tree", 503)
+    file = large()
+    hub.cut(file.name, after_bytes=2_000_000)
+    download(REPO, DEFAULT_REVISION, file, tmp_path)
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("huggingface_hub")]
+    assert bool(said) is written, said
+
+
 def test_a_pattern_that_nothing_matches_is_said(hub):
     with pytest.raises(SourceError, match=r"holds no file like \*\.csv"):
         list_files(REPO, DEFAULT_REVISION, ("*.csv",))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -55,6 +56,7 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
     """Turn the client's errors into sentences with the next thing to do."""
     from huggingface_hub import errors
 
+    _quieten()
     page = _page(repo)
     try:
         yield
@@ -96,6 +98,19 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         if type(err).__module__.split(".")[0] not in {"httpx", "httpx2", "httpcore", "requests", "urllib3"}:
             raise
         raise _unreachable(repo, err) from err
+
+
+def _quieten() -> None:
+    """Keep the client's warnings, that it tries something again, from running across the bars of a run.
+
+    What it gives up is an error here. A verbosity that the user asked the client for (``HF_HUB_VERBOSITY``,
+    ``HF_DEBUG``) stays.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils.logging import set_verbosity
+
+    if not (os.environ.get("HF_HUB_VERBOSITY") or constants.HF_DEBUG):
+        set_verbosity(logging.ERROR)
 
 
 def _unreachable(repo: str, err: Exception) -> SourceError:
