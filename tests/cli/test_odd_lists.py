@@ -235,6 +235,23 @@ def test_a_column_that_holds_no_text_is_said_before_anything_is_made(column, opt
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("kind", [pa.null(), pa.string(), pa.dictionary(pa.int32(), pa.string())])
+def test_addresses_that_are_nothing_but_nulls_are_said_before_anything_is_made(kind, tmp_path):
+    nulls, links = pa.nulls(3, kind), ["http://a.example/", None, None]
+    table = pa.table({"url": nulls, "text": nulls, "link": links})
+    pq.write_table(table, tmp_path / "list.parquet", row_group_size=1)
+    words = ("crawl", tmp_path / "list.parquet", "--out", tmp_path / "out", "--caption-column", "text")
+    said = gristmill(*words, code=2).stderr
+    assert "'url' holds nothing but nulls, and a column of text is expected. Such are: link. " in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_parquet_list_without_a_row_is_no_list_of_nulls(tmp_path):
+    pq.write_table(pa.table({"url": []}), tmp_path / "list.parquet")
+    words = ("crawl", tmp_path / "list.parquet", "--out", tmp_path / "out", "--workers", "0")
+    assert "there is no row at all in" in gristmill(*words, code=3).stderr
+
+
 def test_an_annotation_column_of_another_type_costs_no_row_and_can_be_mended(tmp_path, web):
     write_coyo(tmp_path / "up", web, files=1, rows=40)
     (place,) = (tmp_path / "up" / "data").glob("*.parquet")

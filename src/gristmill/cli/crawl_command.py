@@ -138,14 +138,21 @@ def _check_list(urls: Path, arguments: dict[str, Any], file_format: str | None) 
 
 
 def _check_texts(urls: Path, columns: Sequence[str]) -> None:
-    from gristmill.shards.column_kinds import is_kind, types_of
+    """See that the columns of a Parquet list are of text; the first holds the addresses, and some value."""
+    from gristmill.shards.column_kinds import is_kind, only_nulls, types_of
 
     types = types_of(urls)
     others = [
         f"{name!r} is {types[name]}" for name in columns if not is_kind(types[name], "string or binary")
     ]
+    if not others and only_nulls(urls, columns[0]):
+        others = [f"{columns[0]!r} holds nothing but nulls"]
     if others:
-        texts = [name for name, kind in types.items() if is_kind(kind, "string or binary")]
+        texts = [
+            name
+            for name, kind in types.items()
+            if is_kind(kind, "string or binary") and not only_nulls(urls, name)
+        ]
         raise UsageError(
             f"{urls}: {', '.join(others)}, and a column of text is expected. Such are: {', '.join(texts) or 'none'}. "
             "Name them with --url-column, --caption-column and --hash-column."

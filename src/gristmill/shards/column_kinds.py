@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from gristmill.spec.errors import SourceError
 from gristmill.spec.recipe import Column, ColumnKind
 
-__all__ = ["check_columns", "is_kind", "types_of"]
+__all__ = ["check_columns", "is_kind", "only_nulls", "types_of"]
 
 
 def types_of(path: Path) -> dict[str, Any]:
@@ -22,6 +22,21 @@ def types_of(path: Path) -> dict[str, Any]:
         OSError, pyarrow.ArrowInvalid: It is not readable.
     """
     return {field.name: field.type for field in pq.read_schema(path)}
+
+
+def only_nulls(path: Path, name: str) -> bool:
+    """Whether a Parquet file has rows, and not one value in a column of theirs, as far as its footer tells.
+
+    Raises:
+        OSError, pyarrow.ArrowInvalid: It is not readable.
+    """
+    footer = pq.read_metadata(path)
+    if not footer.num_rows or pa.types.is_null(types_of(path)[name]):
+        return bool(footer.num_rows)
+    groups = map(footer.row_group, range(footer.num_row_groups))
+    chunks = [chunk for g in groups for chunk in map(g.column, range(g.num_columns))]
+    own = [chunk for chunk in chunks if chunk.path_in_schema == name]
+    return bool(own) and all(c.is_stats_set and c.statistics.null_count == c.num_values for c in own)
 
 
 def check_columns(path: Path, wanted: Sequence[Column]) -> None:
