@@ -235,6 +235,30 @@ def test_a_column_that_holds_no_text_is_said_before_anything_is_made(column, opt
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        (
+            "a.csv",
+            (),
+            "has no column 'url' (--url-column); it has link, text. Name one of these: --url-column",
+        ),
+        ("a.txt", ("--url-column", "link"), "has no column 'link' (--url-column); it has url. "),
+        (
+            "a.csv",
+            ("--caption-column", "alt"),
+            "has no column 'url' (--url-column), 'alt' (--caption-column); it has link, text. "
+            "Name one of these: --url-column COLUMN --caption-column COLUMN.",
+        ),
+    ],
+)
+def test_a_list_without_the_column_is_told_which_option_names_it(name, options, said, tmp_path):
+    (tmp_path / name).write_text("link,text\nhttp://a.example/,one\n")
+    told = gristmill("crawl", tmp_path / name, "--out", tmp_path / "out", *options, code=2).stderr
+    assert said in told
+    assert "this dataset" not in told
+
+
 @pytest.mark.parametrize("kind", [pa.null(), pa.string(), pa.dictionary(pa.int32(), pa.string())])
 def test_addresses_that_are_nothing_but_nulls_are_said_before_anything_is_made(kind, tmp_path):
     nulls, links = pa.nulls(3, kind), ["http://a.example/", None, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,14 +127,28 @@ def _check_list(urls: Path, arguments: dict[str, Any], file_format: str | None) 
         raise UsageError("--url-column: expected the name of a column")
     if urls.is_file():
         from gristmill.shards.rows import guess_format
-        from gristmill.steps.rows import check_columns
 
-        wanted = (arguments["url_column"], arguments["caption_column"], arguments["hash_column"])
-        columns = tuple(column for column in wanted if column)
+        kinds = ("url", "caption", "hash")
+        named = {f"--{kind}-column": arguments[f"{kind}_column"] for kind in kinds}
+        named = {option: column for option, column in named.items() if column}
         file_format = file_format or guess_format(urls)
-        check_columns(urls, file_format, columns)
+        _check_names(urls, file_format, named)
         if file_format == "parquet":
-            _check_texts(urls, columns)
+            _check_texts(urls, list(named.values()))
+
+
+def _check_names(urls: Path, file_format: str, named: Mapping[str, str]) -> None:
+    """See that a list has the columns that options name."""
+    from gristmill.steps.rows import missing_columns
+
+    missing, have = missing_columns(urls, file_format, list(named.values()))
+    if missing:
+        lacking = {option: column for option, column in named.items() if column in missing}
+        lost = ", ".join(f"{column!r} ({option})" for option, column in lacking.items())
+        words = " ".join(f"{option} COLUMN" for option in lacking)
+        raise UsageError(
+            f"{urls} has no column {lost}; it has {', '.join(have) or 'none'}. Name one of these: {words}."
+        )
 
 
 def _check_texts(urls: Path, columns: Sequence[str]) -> None:

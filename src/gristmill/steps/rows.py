@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -169,16 +169,22 @@ def _keep_with_repeats(some: Any, rows: Any, later: Any, first_rows: Int64s, box
     box.keep(table.take(order), positions.take(order), pa.array(group).take(order))
 
 
-def check_columns(path: Path, file_format: str, wanted: tuple[str, ...]) -> None:
+def missing_columns(path: Path, file_format: str, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The wanted columns that are not in a list, and those that are."""
+    have = column_names(path, file_format)
+    missing = [column for column in dict.fromkeys(wanted) if column not in have]
+    if missing and not have and next(read_rows(path, format=file_format), None) is None:
+        return [], have  # JSON without a row, where nothing names columns
+    return missing, have
+
+
+def check_columns(path: Path, file_format: str, wanted: Sequence[str]) -> None:
     """Say what is missing before anything is asked of anyone.
 
     Raises:
         UsageError: A wanted column is not in the list.
     """
-    have = column_names(path, file_format)
-    missing = [column for column in dict.fromkeys(wanted) if column not in have]
-    if missing and not have and next(read_rows(path, format=file_format), None) is None:
-        return  # JSON without a row, where nothing names columns
+    missing, have = missing_columns(path, file_format, wanted)
     if missing:
         raise UsageError(
             f"{path} has no column {', '.join(repr(c) for c in missing)}; it has {', '.join(have) or 'none'}. "
