@@ -29,7 +29,7 @@ def pickled(rows) -> bytes:
     return stream.getvalue()
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(items)
 def test_what_is_written_is_the_list_for_pickle(rows):
     assert pickle.loads(pickled(rows)) == rows

@@ -105,7 +105,7 @@ def expected(
 
 
 @pytest.mark.parametrize(("dtype", "number"), [(pa.float64(), float), (pa.float32(), np.float32)])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(rows=files, share=shares, floor=floors, only=st.none() | st.integers(0, 8), group=st.integers(1, 20))
 def test_the_best_share_above_the_floor(tmp_path, dtype, number, rows, share, floor, only, group):
     table = write(tmp_path / "a.parquet", rows, dtype, group)
