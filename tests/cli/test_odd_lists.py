@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import ssl
 import zipfile
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+import trustme
 from typed import gristmill
 
 from gristmill.steps.crawl import Crawl
@@ -49,6 +52,18 @@ def test_what_is_no_address_is_said_and_is_no_failure_of_a_host(tmp_path, web):
         "not text: ['http://a/']",
     ]
     assert json.loads(gristmill("status", out, "--json").stdout)["hosts"] == {}
+
+
+def test_what_an_option_would_allow_is_said_and_comes_with_it(tmp_path):
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(serving)  # of an authority that nobody knows
+    with FakeWeb(ssl_context=serving) as web:
+        (tmp_path / "urls.txt").write_text(web.url("/photo/1.jpg?w=160"))
+        said = gristmill("crawl", "urls.txt", "--out", "out", *QUICK, code=3, cwd=tmp_path).stderr
+        (command,) = re.findall("would allow tls: gristmill (.*)", said)
+        assert f"gristmill {command}<" in (tmp_path / "out/report.html").read_text()
+        gristmill(*shlex.split(command), "--workers", "0", cwd=tmp_path)
+    assert json.loads(gristmill("status", tmp_path / "out", "--json").stdout)["counts"]["packed"] == 1
 
 
 def test_links_in_a_folder_of_lists(tmp_path, web):

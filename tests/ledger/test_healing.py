@@ -36,6 +36,15 @@ def test_nothing_that_may_come_back():
     ]  # a refusal is not got round by a mirror
 
 
+def test_what_an_option_would_allow():
+    said = healing(levels({"tls": 5, "private_address": 4, "too_small": 1})).sentences("d", mirrored=False)
+    assert said[1:] == [
+        "--no-verify-tls would allow tls: gristmill retry d --reason tls --no-verify-tls",
+        "--allow-private-addresses would allow private_address: "
+        "gristmill retry d --reason private_address --allow-private-addresses",
+    ]
+
+
 def test_a_mirror_that_was_asked_is_not_advised():
     assert len(healing(levels({"http_404": 5})).sentences("d", mirrored=True)) == 1
     assert len(healing(levels({"http_404": 5})).sentences("d", mirrored=False)) == 2

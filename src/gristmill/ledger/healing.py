@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from gristmill.ledger.funnel import Funnel
 from gristmill.ledger.losses import Group, group_of
 from gristmill.spec.command import to_type
-from gristmill.spec.reasons import GONE
+from gristmill.spec.reasons import GONE, Reason
 
-__all__ = ["Healing", "healing", "may_heal", "retry_command"]
+__all__ = ["Healing", "healing", "may_heal", "retry_command", "with_options"]
 
 _NAMED = 4
+_ALLOWED_BY = {Reason.TLS: "--no-verify-tls", Reason.PRIVATE_ADDRESS: "--allow-private-addresses"}
 
 
 def may_heal(reason: str) -> bool:
@@ -23,6 +24,15 @@ def may_heal(reason: str) -> bool:
 def retry_command(where: str, reasons: Mapping[str, int]) -> str:
     """What to type to ask again for what was lost for ``reasons``, in the dataset's folder ``where``."""
     return to_type("retry", where, "--reason", ",".join(reasons))
+
+
+def with_options(where: str, reasons: Mapping[str, int]) -> list[str]:
+    """A sentence for each of ``reasons`` that asking again brings back only with an option that allows it."""
+    return [
+        f"{option} would allow {reason}: {to_type('retry', where, '--reason', str(reason), option)}"
+        for reason, option in _ALLOWED_BY.items()
+        if reasons.get(reason)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +65,7 @@ class Healing:
         if self.stays:
             rest = "Asking again does not bring back" if not self.may else "It does not bring back"
             said.append(f"{rest} {_named(self.stays)}.")
+            said += with_options(where, self.stays)
         if self.gone and not mirrored:
             said.append(
                 f"Gone from their hosts: {self.gone:,}. A mirror may have some, as another dataset: "

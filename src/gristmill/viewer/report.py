@@ -19,7 +19,7 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.card import REDISTRIBUTION
 from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
-from gristmill.ledger.healing import healing, may_heal, retry_command
+from gristmill.ledger.healing import healing, may_heal, retry_command, with_options
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, Group, explained, grouped
 from gristmill.ledger.manifest import MANIFEST, shards_of
@@ -235,7 +235,7 @@ def _losses(levels: Funnel, name: str) -> list[Losses]:
             Losses(
                 tone=str(group),
                 heading=_HEADINGS[group],
-                advice=ADVICE[group],
+                advice=" ".join([ADVICE[group], "; ".join(with_options(name, reasons))]).rstrip(),
                 total=number,
                 share=share_text(number, chosen),
                 bars=tuple(
