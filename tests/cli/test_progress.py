@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 from typed import gristmill
 
@@ -15,6 +18,9 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.context import Context, Progress
 from gristmill.run.pipeline import ROWS, SAMPLES
+from gristmill.run.reopen import interrupted
+from gristmill.shards.spool import SpoolWriter, read_spool
+from gristmill.spec.fate import Fate
 from gristmill.spec.task import Task
 from gristmill.testing.web import FakeWeb
 
@@ -28,8 +34,8 @@ def test_a_round_of_asking_again_counts_what_it_asks_for(tmp_path):
         begun, tally = Begun.read(out).with_round(("http_404",)), Tally()
         tally.begun(begun, Ledger(out))
         assert tally.sentence().startswith("2 of 4 crawled, 0/s, 50% kept; http_410 1")
-        tally.running["x"] = Progress(
-            task_id="x", stage=SAMPLES, done=1, total=2, reasons={"http_404": 1}, bytes_in=0
+        tally.under_way(
+            Progress(task_id="x", stage=SAMPLES, done=1, total=2, reasons={"http_404": 1}, bytes_in=0)
         )
         assert tally.sentence().startswith("3 of 4 crawled")
         assert "http_404 1, http_410 1" in tally.sentence() or "http_410 1, http_404 1" in tally.sentence()
@@ -43,6 +49,54 @@ def test_a_round_of_asking_again_counts_what_it_asks_for(tmp_path):
     after = Tally()
     after.begun(Begun.read(out), Ledger(out))
     assert after.sentence().startswith("4 of 4 crawled, 0/s, 50% kept; http_4")
+
+
+def test_what_an_interrupted_run_finished_counts_from_the_beginning(tmp_path, monkeypatch):
+    urls, out, told = tmp_path / "urls.txt", tmp_path / "out", []
+    with FakeWeb() as web:
+        urls.write_text("\n".join(web.url(f"/fault/404/{n}") for n in range(4)))
+        words = ("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
+        gristmill(*words, code=3)
+        _cut_off(out, after=3)
+        tally = Tally()
+        tally.begun(Begun.read(out), Ledger(out))
+        assert tally.sentence() == "3 of 4 crawled, 0/s, 0% kept; http_404 3"
+        assert "1 crawl task, 3 media finished" in gristmill("status", out).stdout
+        monkeypatch.setattr(Lines, "progress", lambda lines, progress: told.append(progress))
+        gristmill(*words, code=3)
+    assert told[0].done == 3  # a task says what it begins with
+    tally._since -= 1000
+    for done in (3, 4):
+        tally.under_way(replace(told[0], done=done))
+    assert tally.rate() == pytest.approx(1 / 1000, rel=0.1)
+    (record,) = Ledger(out).stage(SAMPLES)
+    tally.committed(record)
+    assert tally.sentence() == "4 of 4 crawled, 0/s, 0% kept; http_404 4"
+    assert tally.new == 1
+
+
+def test_documents_of_an_interrupted_run_are_counted_by_their_task_alone(tmp_path):
+    spool = tmp_path / ".gristmill/crawled/00000-00000-x.spool"
+    spool.parent.mkdir(parents=True)
+    with SpoolWriter(spool) as writer:
+        for medium in ("000", "001.jpg"):
+            writer.append(orjson.dumps(Fate(row=0, medium=medium)))
+    assert list(interrupted(Ledger(tmp_path))) == []
+    tally = Tally()
+    for done in (700, 700):
+        tally.under_way(Progress(task_id="x", stage=SAMPLES, done=done, total=None, reasons={}, bytes_in=0))
+    assert (tally.now(SAMPLES), tally.rate()) == (700, 0)
+
+
+def _cut_off(folder: Path, *, after: int) -> None:
+    """Make of a finished dataset one whose only crawl task was killed after so many media."""
+    ledger = Ledger(folder)
+    (record,) = ledger.stage(SAMPLES)
+    spool = folder / record.output("spool").path
+    last = list(read_spool(spool))[after - 1]
+    os.truncate(spool, last.offset + last.size)
+    ledger.void(record.task_id)
+    ledger.close()
 
 
 def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
@@ -67,7 +121,7 @@ def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
 
 def test_how_much_of_the_annotation_files_is_fetched():
     tally, context = Tally(), Context(folder=Path("nowhere"), inputs=(), hubs={})
-    context.tell = lambda progress: tally.running.update({progress.task_id: progress})
+    context.tell = tally.under_way
     tasks = [Task(stage=ROWS, number=(0, n, 0), inputs=(), identity="") for n in range(2)]
     context.report_fetch(tasks[0], 300_000_000, 1_050_000_000)
     context.report_fetch(tasks[1], 100_000_000, 1_050_000_000)

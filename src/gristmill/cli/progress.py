@@ -19,6 +19,7 @@ from gristmill.ledger.words import count_text, size_text
 from gristmill.run.context import Progress
 from gristmill.run.pipeline import CENSUS, GATHER, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.run.queue import TaskQueue
+from gristmill.run.reopen import interrupted
 from gristmill.run.schedule import failing
 from gristmill.spec.barrier import Exchange
 from gristmill.spec.command import for_part, printable
@@ -45,6 +46,7 @@ class Tally:
         self.kept = 0
         self.reasons: Counter[str] = Counter()
         self.running: dict[str, Progress] = {}
+        self._before: dict[str, int] = {}  # what earlier runs did in tasks under way
         self.mixes = False
         self.new = self.surveyed = self._round = 0
         self.verb, self.none = "crawled", "nothing asked yet"
@@ -68,10 +70,18 @@ class Tally:
             again = _asked_again(ledger.stage(SAMPLES), begun.rounds)
             self.done[SAMPLES] -= again.total()
             self.reasons.subtract(again)
+        for progress in interrupted(ledger):
+            self.under_way(progress)
+
+    def under_way(self, progress: Progress) -> None:
+        """Take in how far a task is; what it begins with is not this run's work."""
+        self.running[progress.task_id] = progress
+        self._before.setdefault(progress.task_id, progress.done)
 
     def committed(self, record: TaskRecord) -> None:
         """Take in a task."""
         self.running.pop(record.task_id, None)
+        before = self._before.pop(record.task_id, 0)
         if record.stage not in self.done:
             self.surveyed += record.stage == SURVEY
             return
@@ -82,7 +92,7 @@ class Tally:
             self.total[SAMPLES] += record.kept
         elif record.stage == SAMPLES:
             self.kept += record.kept
-            self.new += record.samples_in
+            self.new += record.samples_in - before
             self.reasons.update(record.dropped)
             self.reasons.subtract(retried)
 
@@ -92,7 +102,8 @@ class Tally:
 
     def rate(self) -> float:
         """Media finished a second since this run began."""
-        running = sum(p.done for p in self.running.values() if p.stage == SAMPLES)
+        crawls = [p for p in self.running.values() if p.stage == SAMPLES]
+        running = sum(max(0, p.done - self._before[p.task_id]) for p in crawls)
         return (self.new + running) / max(0.001, time.monotonic() - self._since)
 
     def left_s(self) -> float | None:
@@ -191,7 +202,7 @@ class Lines:
 
     def progress(self, progress: Progress) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
-        self._tally.running[progress.task_id] = progress
+        self._tally.under_way(progress)
         if time.monotonic() - self._said_at >= _LOG_EVERY_S:
             self.say(self._tally.sentence())
 
@@ -245,7 +256,7 @@ class Bars:
 
     def progress(self, progress: Progress) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
-        self._tally.running[progress.task_id] = progress
+        self._tally.under_way(progress)
         self._show()
 
     def committed(self, record: TaskRecord) -> None:

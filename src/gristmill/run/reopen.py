@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import orjson
+
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
+from gristmill.run.context import Progress
 from gristmill.run.inputs import Resolved
 from gristmill.run.layout import Layout
 from gristmill.run.mixture import schedule_for
@@ -19,7 +24,7 @@ from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.leases import Leases
 
-__all__ = ["Opened", "add_round", "open_dataset", "reasons_from", "schedule_of", "under_way"]
+__all__ = ["Opened", "add_round", "interrupted", "open_dataset", "reasons_from", "schedule_of", "under_way"]
 
 _SOURCE_OF = {"crawl": "list", "import": "pickles"}
 """Recipes built from arguments, and the source that a person gave."""
@@ -67,15 +72,37 @@ def open_dataset(folder: Path) -> Opened:
 
 def under_way(opened: Opened) -> tuple[int, int]:
     """Crawl tasks begun and not done, and the media they have finished so far, by the heads of their spools."""
-    recorded = {s.path for r in opened.ledger.stage(SAMPLES) for s in r.outputs if s.role == "spool"}
-    layout = Layout(opened.folder)
-    begun = [
-        path
-        for path in sorted((layout.state / "crawled").glob("*.spool"))
-        if layout.relative(path) not in recorded
-    ]
+    begun = _unfinished(opened.ledger)
     media = sum(1 for path in begun for _ in read_spool(path, finished=False, check_bodies=False))
     return len(begun), media
+
+
+def interrupted(ledger: Ledger) -> Iterator[Progress]:
+    """How far each crawl task that was begun and is not done came, by the heads of its spool.
+
+    Documents, whose media are numbered, are left out: the heads do not tell which of them are finished.
+    """
+    for path in _unfinished(ledger):
+        entries = read_spool(path, finished=False, check_bodies=False)
+        fates = (orjson.loads(entry.header) for entry in entries)
+        reasons = {fate["row"]: fate["reason"] for fate in fates if not fate["medium"][:1].isdecimal()}
+        if reasons:
+            yield Progress(
+                task_id=path.stem.rpartition("-")[2],
+                stage=SAMPLES,
+                done=len(reasons),
+                total=None,
+                reasons=Counter(filter(None, reasons.values())),
+                bytes_in=0,
+            )
+
+
+def _unfinished(ledger: Ledger) -> list[Path]:
+    """Spools of crawl tasks that were begun and are not done."""
+    recorded = {s.path for r in ledger.stage(SAMPLES) for s in r.outputs if s.role == "spool"}
+    layout = Layout(ledger.folder)
+    spools = sorted((layout.state / "crawled").glob("*.spool"))
+    return [path for path in spools if layout.relative(path) not in recorded]
 
 
 def reasons_from(text: str) -> tuple[str, ...]:

@@ -219,7 +219,7 @@ class SampleBox(Protocol):
         """Keep one finished medium, or the fate of one that could not be had; survives a kill."""
 
     def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
-        """Media finished so far in this task."""
+        """Samples finished so far in this task; first of all those that an earlier, interrupted run finished."""
 
     def resource(self, key: Any, make: Callable[[], R]) -> R:
         """Something dear (sockets, decoders) that this process keeps from task to task."""

@@ -158,7 +158,7 @@ class Tally:
         self._done = 0
         self._bytes_in = sum(fate.raw_bytes or 0 for fate in box.done().values())
         self._reasons: Counter[str] = Counter()
-        self._count(pages)
+        self.settled(pages)
 
     def received(self, fate: Fate) -> None:
         """One more medium is finished."""

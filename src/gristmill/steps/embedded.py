@@ -79,18 +79,21 @@ class Embedded(ShardStep):
         chosen = [self._fewer(sample) for sample in samples]
         engine = box.resource(("embedded", self), lambda: Engine(self))
         done = {(row, medium_of(name)): fate for (row, name), fate in box.done().items()}
-        tally: Counter[str] = Counter()
+        tally = Counter(str(fate.reason) for fate in done.values() if fate.reason is not None)
+        rows = {row for row, _ in done}
+        box.progress(len(rows), tally, 0)
         wanted = (Wanted(sample, name, ref) for sample in chosen for name, ref in sample.media.items())
         left = (one for one in wanted if (one.row, one.name) not in done)
         received = 0
         for body in engine.bodies(left):
             box.store(body.fate, body.stored)
             done[body.fate.row, medium_of(body.fate.medium)] = body.fate
+            rows.add(body.fate.row)
             received += body.fate.raw_bytes or 0
             if body.fate.reason is not None:
                 tally[str(body.fate.reason)] += 1
             if len(done) % 16 == 0:
-                box.progress(len(done), tally, received)
+                box.progress(len(rows), tally, received)
                 if box.stop.is_set():
                     raise Stopped("the run was asked to stop")
         for sample in chosen:
