@@ -55,14 +55,16 @@ class Cut:
 
 
 def corpus() -> tuple[Path, ...]:
-    """The corpus files in name order, made first if they are not there (about three minutes on two cores)."""
+    """The corpus files in name order, made first if they are not there (about three minutes on two cores).
+
+    Raises:
+        RuntimeError: Files are missing, as where two processes made them at once.
+    """
     sources = gather()
     identity = _identity(sources)
     manifest = CORPUS / "manifest.json"
     if manifest.exists() and json.loads(manifest.read_text())["identity"] == identity:
-        return tuple(sorted((CORPUS / "files").iterdir()))
-    shutil.rmtree(CORPUS, ignore_errors=True)
-    (CORPUS / "files").mkdir(parents=True)
+        return _files(len(json.loads(manifest.read_text())["cuts"]))
     cuts = _plan(sources)
     say(
         f"corpus: cutting {len(cuts):,} files from {len(sources.photos)} photos, {len(sources.graphics)} graphics"
@@ -70,12 +72,23 @@ def corpus() -> tuple[Path, ...]:
     by_source = defaultdict(list)
     for cut in cuts:
         by_source[cut.source].append(cut)
+    shutil.rmtree(CORPUS, ignore_errors=True)
+    (CORPUS / "files").mkdir(parents=True)
     with ProcessPoolExecutor(max_workers=2) as pool:
         list(pool.map(_cut_all, by_source.keys(), by_source.values()))
     manifest.write_text(
         json.dumps({"identity": identity, "missing": sources.missing, "cuts": [asdict(cut) for cut in cuts]})
     )
-    return tuple(sorted((CORPUS / "files").iterdir()))
+    return _files(len(cuts))
+
+
+def _files(count: int) -> tuple[Path, ...]:
+    files = tuple(sorted((CORPUS / "files").iterdir()))
+    if len(files) != count:
+        raise RuntimeError(
+            f"{CORPUS} holds {len(files):,} of {count:,} files: remove it, and it is made anew."
+        )
+    return files
 
 
 def describe(files: Sequence[Path]) -> dict[str, float]:
