@@ -39,8 +39,9 @@ def test_nothing_that_may_come_back():
 def test_what_an_option_would_allow():
     said = healing(levels({"tls": 5, "private_address": 4, "too_small": 1})).sentences("d", mirrored=False)
     assert said[1:] == [
-        "--no-verify-tls would allow tls: gristmill retry d --reason tls --no-verify-tls",
-        "--allow-private-addresses would allow private_address: "
+        "Only if these hosts are your own: --no-verify-tls would allow tls: "
+        "gristmill retry d --reason tls --no-verify-tls",
+        "Only if these hosts are your own: --allow-private-addresses would allow private_address: "
         "gristmill retry d --reason private_address --allow-private-addresses",
     ]
 

@@ -27,9 +27,13 @@ def retry_command(where: str, reasons: Mapping[str, int]) -> str:
 
 
 def with_options(where: str, reasons: Mapping[str, int]) -> list[str]:
-    """A sentence for each of ``reasons`` that asking again brings back only with an option that allows it."""
+    """A sentence for each of ``reasons`` that asking again brings back only with an option that allows it.
+
+    The options take a guard away, and a list may be a stranger's: the sentence says for whom they are.
+    """
     return [
-        f"{option} would allow {reason}: {to_type('retry', where, '--reason', str(reason), option)}"
+        f"Only if these hosts are your own: {option} would allow {reason}: "
+        + to_type("retry", where, "--reason", str(reason), option)
         for reason, option in _ALLOWED_BY.items()
         if reasons.get(reason)
     ]

@@ -155,9 +155,8 @@ def _check_free(layout: Layout, name: str) -> None:
     taken = [path for path in (layout.shards, layout.fates) if path.is_dir() and any(path.iterdir())]
     taken += [path for name in PAPERS if os.path.lexists(path := layout.folder / name)]
     within = sorted(path.parent.parent.name for path in layout.folder.glob(f"*/{STATE}/begun.json"))
-    if Begun.path(
-        layout.folder
-    ).exists():  # looked at last: what another run makes meanwhile, it makes after this
+    # looked at last: what another run makes meanwhile, it makes after this
+    if Begun.path(layout.folder).exists():
         return
     if taken:
         raise UsageError(

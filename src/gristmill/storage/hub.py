@@ -93,8 +93,8 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         if isinstance(err, OSError) and err.errno is not None:
             raise
         raise _unreachable(repo, err) from err
-    except Exception as err:
-        # The client's HTTP library has changed between its releases; its transport errors share no base class.
+    except Exception as err:  # all but transport errors are raised on; these share no base class
+        # The client's HTTP library has changed between its releases.
         if type(err).__module__.split(".")[0] not in {"httpx", "httpx2", "httpcore", "requests", "urllib3"}:
             raise
         raise _unreachable(repo, err) from err
