@@ -42,6 +42,7 @@ class Box:
         self.bodies: dict[tuple[int, str], bytes] = {}
         self.engines: dict[object, object] = {}
         self.stored = 0
+        self.told: list[tuple[int, dict[str, int]]] = []
 
     def done(self):
         return dict(self.fates)
@@ -53,7 +54,7 @@ class Box:
             self.bodies[fate.row, fate.medium] = body
 
     def progress(self, done, reasons, bytes_in):
-        pass
+        self.told.append((done, dict(reasons)))
 
     def resource(self, key, make):
         if key not in self.engines:
@@ -215,6 +216,16 @@ def test_what_is_finished_is_not_decoded_again(box):
     assert box.stored == 6
     assert list(Embedded().apply(samples, box)) == first
     assert box.stored == 6
+
+
+def test_progress_counts_samples_and_begins_with_what_was_finished_before(box):
+    texts = text_of(picture()), text_of(picture(seed=1))
+    samples = [sample(n, *texts) for n in range(8)]
+    list(Embedded().apply(samples, box))
+    assert box.told == [(0, {}), (8, {})]  # sixteen pictures
+    list(Embedded().apply([*samples, sample(8, "no")], box))
+    list(Embedded().apply([*samples, sample(8, "no")], box))
+    assert box.told[2:] == [(8, {}), (9, {"bad_base64": 1})]
 
 
 def test_it_stops_when_asked(box):
