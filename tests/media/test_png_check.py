@@ -13,8 +13,9 @@ from PIL import Image
 
 from gristmill.media.errors import Undecodable
 from gristmill.media.head import head
-from gristmill.media.image import decodes
+from gristmill.media.image import decodes, transcode
 from gristmill.media.png_check import is_whole
+from gristmill.media.settings import CHECKING
 
 
 def saved(mode: str = "RGB", size: tuple[int, int] = (19, 13), **options) -> bytes:
@@ -76,3 +77,45 @@ def test_lines_must_be_as_many_as_the_header_says_and_their_filters_known():
     assert not is_whole(made(b"\0abcd" * 4))
     assert not is_whole(made(bytes(50_000_000)))  # and no more of it is inflated than may be there
     decodes(made(b"\4abcd" * 3))
+
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+DATA = zlib.compress(b"\0abcd" * 3)
+IDAT, IEND = chunk(b"IDAT", DATA), chunk(b"IEND", b"")
+
+
+def ihdr(*, compression: int = 0, filters: int = 0) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 8, 0, compression, filters, 0))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        ihdr(filters=64) + IDAT + IEND,
+        ihdr() + chunk(b"IDAT", DATA[:6]) + chunk(b"tEXt", b"a\0b") + chunk(b"IDAT", DATA[6:]) + IEND,
+        ihdr() + chunk(b"gAMA", b"x") + IDAT + IEND,
+        ihdr() + chunk(b"pHYs", b"x") + IDAT + IEND,
+        ihdr() + IDAT + chunk(b"gAMA", b"x") + IEND,
+    ],
+    ids=["filter method", "divided data", "short chunk", "another", "short chunk behind the data"],
+)
+def test_what_a_trainers_decoder_refuses_is_not_whole_for_who_keeps_it_nor_for_who_looks_later(chunks):
+    with pytest.raises(Undecodable):
+        transcode(SIGNATURE + chunks, CHECKING)
+    with pytest.raises(Undecodable):
+        decodes(SIGNATURE + chunks)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [ihdr() + ihdr() + IDAT + IEND, ihdr(compression=1) + IDAT + IEND],
+    ids=["second", "compression"],
+)
+def test_an_odd_header_is_left_to_the_decoders_and_both_judges_agree(chunks):
+    assert not is_whole(SIGNATURE + chunks)
+    for judge in (decodes, lambda body: transcode(body, CHECKING)):
+        judge(SIGNATURE + chunks)
+
+
+def test_chunks_that_any_decoder_passes_over_are_no_harm():
+    assert is_whole(SIGNATURE + ihdr() + chunk(b"abCD", b"x") + IDAT + chunk(b"tEXt", b"a\0b") + IEND)

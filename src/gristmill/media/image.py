@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from gristmill.media import limits
+from gristmill.media import careful, limits
 from gristmill.media.arrays import PixelsHWC, as_pixels
 from gristmill.media.colour import is_srgb, to_srgb
 from gristmill.media.decode import decoded
@@ -41,7 +41,8 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     _admit(found, settings)
     limits.allow_pixels(found.width_px * found.height_px)
     if settings.only_check:
-        return _checked(body, found)
+        _see_whole(body, found)
+        return _as_it_came(found)
     size = fit(found.width_px, found.height_px, settings)
     factor = DECODE_FACTOR[settings.quality]
     least = None
@@ -71,8 +72,20 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     )
 
 
-def _checked(body: bytes, found: ImageHead) -> Transcoded:
-    """Decode all of an image that is kept as it is.
+def decodes(body: bytes) -> None:
+    """Say whether all of an image is there: the one judge of pictures that are kept as they are, or were.
+
+    For pictures from strangers it is asked in a decoder's process: by :class:`gristmill.media.pool.CodecPool` with
+    ``settings.CHECKING``.
+
+    Raises:
+        Undecodable: If it is not an allowed format, or any part of it is missing or damaged.
+    """
+    _see_whole(body, head(body))
+
+
+def _see_whole(body: bytes, found: ImageHead) -> None:
+    """Decode all of an image and throw it away; trainers' Pillow, which is strict about chunks, opens it as well.
 
     A JPEG is decoded at an eighth of its size: every bit of it is read and every error found all the same, since
     what is left out (the inverse transform, the colours) cannot fail. A plain PNG is known by its checksums.
@@ -80,8 +93,15 @@ def _checked(body: bytes, found: ImageHead) -> Transcoded:
     Raises:
         Undecodable: TRUNCATED, UNDECODABLE or UNSUPPORTED.
     """
-    if not (found.format == "png" and is_whole(body)):
+    plain = found.format == "png" and is_whole(body)
+    if not plain:
         decoded(body, found, least=(1, 1), alpha="drop")
+    with careful.opened(body, found.format) as image:
+        if found.format == "png" and not plain:
+            image.load()
+
+
+def _as_it_came(found: ImageHead) -> Transcoded:
     return Transcoded(
         body=b"",
         format=found.format,
@@ -94,15 +114,6 @@ def _checked(body: bytes, found: ImageHead) -> Transcoded:
         phash=None,
         kept_original=True,
     )
-
-
-def decodes(body: bytes) -> None:
-    """Decode all of an image and throw it away.
-
-    Raises:
-        Undecodable: If it is not an allowed format, or any part of it is missing or damaged.
-    """
-    decoded(body, head(body), least=None, alpha="drop")
 
 
 def _admit(found: ImageHead, settings: ImageSettings) -> None:

@@ -1,11 +1,13 @@
 """Whether a PNG is whole: its checksums alone, or all of a plain one, in a third of the time that decoding takes.
 
 What can go wrong in a PNG is told by its checksums (W3C PNG specification, 5.5 and 10.1): a CRC for each chunk, an
-Adler-32 over the inflated scan lines; then there is only their number, and the filter named before each of them.
+Adler-32 over the inflated scan lines; then there are only their number, the filter named before each of them, and
+the order of the chunks.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,16 +22,20 @@ _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 _FILTERS = 5
 _DEPTHS = {0: (1, 2, 4, 8, 16)}
 _OTHER_DEPTHS = (8, 16)
+_PLAIN_ORDER = re.compile(rb"IHDR (?:[a-z]... )*(?:IDAT )+(?:(?:tEXt|tIME) )*IEND ", re.DOTALL)
+"""One header, the data in one piece, and beside them only what a decoder may pass over (5.3, 5.6);
+Pillow is strict about most of what stands behind the data."""
 
 
 def is_whole(body: bytes) -> bool:
-    """True if a decoder gets all of it. False also where only a decoder can tell: interlaced, or with a palette.
+    """True if any decoder gets all of it. False also where only a decoder can tell: interlaced, with a palette, with
+    chunks in an order, or of a kind, that not all decoders bear.
 
     Args:
         body: A PNG whose chunks :func:`gristmill.media.head.head` has walked.
     """
-    width_px, height_px, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", body, 16)
-    if interlaced or colour not in _CHANNELS or depth not in _DEPTHS.get(colour, _OTHER_DEPTHS):
+    width_px, height_px, depth, colour, *methods = struct.unpack_from(">IIBBBBB", body, 16)
+    if any(methods) or colour not in _CHANNELS or depth not in _DEPTHS.get(colour, _OTHER_DEPTHS):
         return False
     line_bytes = 1 + (width_px * _CHANNELS[colour] * depth + 7) // 8
     try:
@@ -60,11 +66,13 @@ def _scan_lines(body: bytes, expected_bytes: int) -> bytes | None:
     """The inflated lines; None unless they are as many as expected and all checksums are right."""
     inflate = zlib.decompressobj()
     pieces: list[bytes] = []
-    left, kind = expected_bytes, b""
+    left, kinds = expected_bytes, []
     for kind, data in _sound_chunks(body):
+        kinds.append(kind)
         if kind == b"IDAT":
             pieces.append(inflate.decompress(data, left + 1))  # one more than there may be tells a bomb
             left -= len(pieces[-1])
             if left < 0 or inflate.unconsumed_tail:
                 return None
-    return b"".join(pieces) if kind == b"IEND" and left == 0 and inflate.eof else None
+    plain = _PLAIN_ORDER.fullmatch(b" ".join((*kinds, b"")))
+    return b"".join(pieces) if plain and left == 0 and inflate.eof else None

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from gristmill.spec.errors import UsageError
 
-__all__ = ["Decoding", "Format", "ImageSettings", "Quality", "ResizeMode", "check_decoders"]
+__all__ = ["CHECKING", "Decoding", "Format", "ImageSettings", "Quality", "ResizeMode", "check_decoders"]
 
 ResizeMode = Literal["no", "keep_ratio", "keep_ratio_largest", "center_crop", "border"]
 Format = Literal["jpeg", "png", "webp"]
@@ -89,6 +89,10 @@ class ImageSettings:
         ):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
+
+
+CHECKING = ImageSettings(only_check=True, max_pixels=1_000_000_000)
+"""For pictures that were kept already: whether they are whole, by the judge that let them in."""
 
 
 def check_decoders(decoding: Decoding) -> None:

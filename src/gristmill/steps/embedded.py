@@ -44,7 +44,7 @@ class Embedded(ShardStep):
     codec_deadline_s: float = circumstance(20.0)
 
     name = "embedded"
-    revision = 4
+    revision = 5
     reads = frozenset({"media.embedded"})
     writes = frozenset({"media.sha256", "media.size"})
     needs = Needs(cpus=1, memory_gib=0.3)
