@@ -237,7 +237,7 @@ def test_without_a_good_zip_an_empty_one_goes_on(tmp_path, web):
 
 
 @pytest.mark.parametrize(
-    ("column", "option"), [("n", "--url-column"), ("n", "--caption-column"), ("tags", "--caption-column")]
+    ("column", "option"), [("n", "--url-column"), ("n", "--caption-column"), ("tags", "--hash-column")]
 )
 def test_a_column_that_holds_no_text_is_said_before_anything_is_made(column, option, tmp_path):
     table = {"url": ["http://a.example/"], "n": [7], "tags": [["x"]], "old": [b"text"]}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gristmill.cli.list_check import Described, check_list
 from gristmill.cli.options import (
     LocalPath,
     circumstances,
@@ -19,13 +21,14 @@ from gristmill.cli.options import (
     recipe_loader,
     run_options,
 )
-from gristmill.spec.errors import UsageError
+from gristmill.spec.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from gristmill.run.launch import Launched
 
 _AHEAD = ("gristmill.recipes._url_list", "gristmill.run.stages.samples", "gristmill.steps.crawl_engine")
 """What a worker of a crawl loads, whatever the list."""
+CAPTIONS = ("first", "joined", "each")
 _MODES = ("no", "keep_ratio", "keep_ratio_largest", "center_crop", "border")
 
 
@@ -56,9 +59,16 @@ def picture_options(function: Any) -> Any:
 @click.command("crawl")
 @click.argument("urls", type=LocalPath())
 @click.option("--out", required=True, type=LocalPath(file_okay=False), help="Where to.")
-@click.option("--url-column", default="url", show_default=True, help="Holds the addresses.")
+@click.option(
+    "--url-column", default="url", show_default=True, help="Holds the addresses. A path will do: image.url"
+)
 @click.option("--caption-column", help="Becomes the .txt part.")
-@click.option("--hash-column", help="Checksum of the bytes that must come.")
+@click.option(
+    "--captions",
+    type=click.Choice(CAPTIONS),
+    help="Of several captions a row: the first, all, a line each, or a sample of each.",
+)
+@click.option("--hash-column", help="Checksum of the bytes that must come, in hex or Base64.")
 @click.option(
     "--hash-kind", type=click.Choice(["sha256", "md5", "sha512"]), default="sha256", help="Of that checksum."
 )
@@ -90,16 +100,20 @@ def command(urls: Path, out: Path, **given: Any) -> None:
 def _crawl(urls: Path, out: Path, given: dict[str, Any], workers: int, ready: list[Launched]) -> None:
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
+    from gristmill.run.inputs import resolve
+    from gristmill.shards.rows import guess_format
 
-    arguments = {
-        "path": str(urls.resolve()),
-        "url_column": given["url_column"],
-        "caption_column": given["caption_column"],
-        "hash_column": given["hash_column"],
-        "hash_kind": given["hash_kind"],
-    }
+    said = Described(**{field.name: given[field.name] for field in fields(Described)})
+    if not said.url_column:
+        raise UsageError("--url-column: expected the name of a column")
+    arguments = {"path": str(urls.resolve()), **asdict(said)}
     settings = {**_picture_settings(given), **pairs("--set", given["settings"])}
-    _check_list(urls, arguments, settings.get("rows.format"))
+    resolved = resolve(recipe_loader("crawl", arguments, settings)(), {}, out)
+    for path in [Path(file.path) for file in resolved.inputs if file.path][:1]:
+        with (
+            suppress(SourceError) if urls.is_dir() else nullcontext()
+        ):  # of many the run says which is damaged
+            check_list(path, settings.get("rows.format") or guess_format(path), said)
     manners = circumstances(
         given["contact"],
         given["allow_private_addresses"],
@@ -117,60 +131,9 @@ def _crawl(urls: Path, out: Path, given: dict[str, Any], workers: int, ready: li
         only=given["only"],
         span=parse_span(given["tasks"]),
         workers=workers,
+        resolved=resolved,
     )
     run_and_tell(job, as_json=given["as_json"], ready=ready)
-
-
-def _check_list(urls: Path, arguments: dict[str, Any], file_format: str | None) -> None:
-    """A single list's columns are looked at before anything is begun."""
-    if not arguments["url_column"]:
-        raise UsageError("--url-column: expected the name of a column")
-    if urls.is_file():
-        from gristmill.shards.rows import guess_format
-
-        kinds = ("url", "caption", "hash")
-        named = {f"--{kind}-column": arguments[f"{kind}_column"] for kind in kinds}
-        named = {option: column for option, column in named.items() if column}
-        file_format = file_format or guess_format(urls)
-        _check_names(urls, file_format, named)
-        if file_format == "parquet":
-            _check_texts(urls, list(named.values()))
-
-
-def _check_names(urls: Path, file_format: str, named: Mapping[str, str]) -> None:
-    """See that a list has the columns that options name."""
-    from gristmill.steps.rows import missing_columns
-
-    missing, have = missing_columns(urls, file_format, list(named.values()))
-    if missing:
-        lacking = {option: column for option, column in named.items() if column in missing}
-        lost = ", ".join(f"{column!r} ({option})" for option, column in lacking.items())
-        words = " ".join(f"{option} COLUMN" for option in lacking)
-        raise UsageError(
-            f"{urls} has no column {lost}; it has {', '.join(have) or 'none'}. Name one of these: {words}."
-        )
-
-
-def _check_texts(urls: Path, columns: Sequence[str]) -> None:
-    """See that the columns of a Parquet list are of text; the first holds the addresses, and some value."""
-    from gristmill.shards.column_kinds import is_kind, only_nulls, types_of
-
-    types = types_of(urls)
-    others = [
-        f"{name!r} is {types[name]}" for name in columns if not is_kind(types[name], "string or binary")
-    ]
-    if not others and only_nulls(urls, columns[0]):
-        others = [f"{columns[0]!r} holds nothing but nulls"]
-    if others:
-        texts = [
-            name
-            for name, kind in types.items()
-            if is_kind(kind, "string or binary") and not only_nulls(urls, name)
-        ]
-        raise UsageError(
-            f"{urls}: {', '.join(others)}, and a column of text is expected. Such are: {', '.join(texts) or 'none'}. "
-            "Name them with --url-column, --caption-column and --hash-column."
-        )
 
 
 def _picture_settings(given: dict[str, Any]) -> dict[str, str]:

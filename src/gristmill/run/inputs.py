@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gristmill.ledger.begun import Begun, InputFile
@@ -74,8 +74,12 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = N
             with naming_source(source.key):
                 repo, revision = hub[0], _pinned(source.key, *hub, folder)
                 listed = list_files(repo, revision, source.patterns, needed=not source.side)
+            chosen, passed = _left_out(source, [file.name for file in listed])
+            listed = [file for file in listed if file.name in set(chosen)]
             hubs[source.key] = sources[source.key] = f"{repo}@{revision}"
-            found += arranged(source, [_from_hub(source.key, file) for file in listed])
+            found += arranged(
+                source, _with_note(source, [_from_hub(source.key, file) for file in listed], passed)
+            )
         elif place is not None and is_url(place):
             hubs[source.key] = sources[source.key] = place
             found.append(_from_url(source, place))
@@ -148,11 +152,11 @@ def _from_disk(source: Source, place: Path, *, named: bool = False) -> list[Inpu
             folder's name.
     """
     try:
-        found = _matching(source, place, named)
+        found, passed = _matching(source, place, named)
         with ThreadPoolExecutor(8) as threads:
             digests = list(threads.map(fingerprint_file, (path for _, path in found)))
         here = Path.cwd()  # asked for once, and not for each of 23,000 files
-        return [
+        files = [
             InputFile(
                 source=source.key,
                 name=name,
@@ -162,13 +166,15 @@ def _from_disk(source: Source, place: Path, *, named: bool = False) -> list[Inpu
             )
             for (name, path), digest in zip(found, digests, strict=True)
         ]
+        return _with_note(source, files, passed)
     except OSError as err:
         raise machine_error(err, place) from err
 
 
-def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]]:
+def _matching(source: Source, place: Path, named: bool) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Files with their names, and names of those that are like them and are passed over."""
     if place.is_file():
-        return [(place.name, place)]
+        return [(place.name, place)], []
     if not place.is_dir():
         raise UsageError(f"{_typed(source, place)}: there is no such file or folder.")
     names = sorted(path.relative_to(place).as_posix() for path in _visible(place))
@@ -179,6 +185,7 @@ def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]
             chosen = [name for name in names if name in ends][:1]
     else:
         chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
+    chosen, passed = _left_out(source, chosen)
     if not chosen and not source.side:
         others = ", ".join(name for name, of in source.variants.items() if of.patterns != source.patterns)
         raise UsageError(
@@ -189,7 +196,23 @@ def _matching(source: Source, place: Path, named: bool) -> list[tuple[str, Path]
     for path in (place / name for name in chosen):
         if path.is_symlink() and not path.exists():
             raise UsageError(f"{path} is a link to nothing. Put there what it leads to, or remove it.")
-    return [(name, place / name) for name in chosen]
+    return [(name, place / name) for name in chosen], passed
+
+
+def _left_out(source: Source, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names that are taken, and those that ``leave_out`` passes over."""
+    ends = {name: name.rpartition("/")[2].lower() for name in names}
+    passed = [name for name in names if _like([ends[name]], source.leave_out)]
+    return [name for name in names if name not in set(passed)], passed
+
+
+def _with_note(source: Source, files: Sequence[InputFile], passed: Sequence[str]) -> list[InputFile]:
+    """The files, the first with a note of those that were passed over beside it."""
+    if not (passed and files):
+        return list(files)
+    listed = ", ".join(passed[:5]) + (f" and {len(passed) - 5} more" if len(passed) > 5 else "")
+    note = f"passed over beside it, by their names no {source.key}s: {listed}"
+    return [replace(files[0], note=note), *files[1:]]
 
 
 def _typed(source: Source, place: Path) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.spec.columns import column_of
 from gristmill.spec.errors import SourceError
 from gristmill.spec.recipe import Column, ColumnKind
 
-__all__ = ["check_columns", "is_kind", "only_nulls", "types_of"]
+__all__ = ["check_columns", "is_kind", "is_list", "only_nulls", "type_at", "types_of"]
 
 
 def types_of(path: Path) -> dict[str, Any]:
@@ -24,6 +25,33 @@ def types_of(path: Path) -> dict[str, Any]:
     return {field.name: field.type for field in pq.read_schema(path)}
 
 
+def type_at(types: Mapping[str, Any], path: str) -> Any:
+    """The type of what :func:`gristmill.spec.columns.value_at` finds under a path; None where there is nothing."""
+    name = column_of(path, list(types))
+    found = types.get(name)
+    return _type_within(found, path[len(name) + 1 :].split(".") if name != path else [])
+
+
+def _type_within(found: Any, parts: Sequence[str]) -> Any:
+    if found is None or not parts:
+        return found
+    if pa.types.is_struct(found):
+        place = found.get_field_index(parts[0])
+        return _type_within(found.field(place).type, parts[1:]) if place >= 0 else None
+    if not is_list(found):
+        return None
+    if parts[0].isdecimal():
+        return _type_within(found.value_type, parts[1:])
+    inner = _type_within(found.value_type, parts)
+    return None if inner is None else pa.list_(inner)
+
+
+def is_list(found: Any) -> bool:
+    """Whether values of an Arrow type are lists."""
+    types = pa.types
+    return bool(types.is_list(found) or types.is_large_list(found) or types.is_fixed_size_list(found))
+
+
 def only_nulls(path: Path, name: str) -> bool:
     """Whether a Parquet file has rows, and not one value in a column of theirs, as far as its footer tells.
 
@@ -31,7 +59,8 @@ def only_nulls(path: Path, name: str) -> bool:
         OSError, pyarrow.ArrowInvalid: It is not readable.
     """
     footer = pq.read_metadata(path)
-    if not footer.num_rows or pa.types.is_null(types_of(path)[name]):
+    found = types_of(path).get(name)
+    if not footer.num_rows or (found is not None and pa.types.is_null(found)):
         return bool(footer.num_rows)
     groups = map(footer.row_group, range(footer.num_row_groups))
     chunks = [chunk for g in groups for chunk in map(g.column, range(g.num_columns))]
@@ -51,13 +80,13 @@ def check_columns(path: Path, wanted: Sequence[Column]) -> None:
         return
     faults = [fault for column in wanted if (fault := _fault(types, column))]
     if faults:
-        missing = any(column.needed and column.name not in types for column in wanted)
+        missing = any(column.needed and type_at(types, column.name) is None for column in wanted)
         has = f" Its columns: {', '.join(types)}." if missing else ""
         raise SourceError(f"{path}: {', '.join(faults)}.{has}")
 
 
 def _fault(types: Mapping[str, Any], column: Column) -> str | None:
-    found = types.get(column.name)
+    found = type_at(types, column.name)
     if found is None:
         return f"there is no column {column.name}" if column.needed else None
     if is_kind(found, column.kind) and not (column.needed and pa.types.is_null(found)):
@@ -73,6 +102,8 @@ def is_kind(found: Any, kind: ColumnKind) -> bool:
         found = found.value_type
     if types.is_null(found):
         return True
+    if kind == "string or list of strings":
+        return is_kind(found.value_type if is_list(found) else found, "string or binary")
     if kind == "integer":
         return bool(types.is_integer(found))
     if kind == "float":

@@ -15,7 +15,7 @@ from gristmill.spec.step import Step
 __all__ = ["Access", "Column", "ColumnKind", "Expect", "Parse", "Recipe", "Source", "Variant"]
 
 Access: TypeAlias = Literal["open", "terms", "form", "login", "withdrawn"]
-ColumnKind: TypeAlias = Literal["string", "string or binary", "integer", "float"]
+ColumnKind: TypeAlias = Literal["string", "string or binary", "string or list of strings", "integer", "float"]
 Parse: TypeAlias = Callable[[Mapping[str, Json]], Outcome]
 
 
@@ -24,6 +24,7 @@ class Column:
     """A column of Parquet files that ``parse`` reads.
 
     Attributes:
+        name: Of the column, or a path into it as :func:`gristmill.spec.columns.value_at` reads it.
         needed: A file without it is refused.
     """
 
@@ -50,6 +51,8 @@ class Source:
         hub: Dataset repository on the Hugging Face hub.
         revision: Commit of that repository. A source is pinned or it is a person's own copy.
         patterns: Which files.
+        leave_out: Of a folder of one's own, which files are passed over though they are like ``patterns``: by the
+            name in lower case. A note names them.
         url: Address of a single file; it is pinned by its checksum.
         sha256: Checksum of that file, hex.
         path: A local file or folder, when it is somebody's own list.
@@ -71,6 +74,7 @@ class Source:
     hub: str | None = None
     revision: str | None = None
     patterns: tuple[str, ...] = ("*",)
+    leave_out: tuple[str, ...] = ()
     url: str | None = None
     sha256: str | None = None
     path: str | None = None

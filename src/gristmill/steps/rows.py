@@ -13,12 +13,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.shards.rows import FORMATS, column_names, guess_format, read_rows, readable_rows
+from gristmill.shards.rows import (
+    FORMATS,
+    RowBatch,
+    column_names,
+    guess_format,
+    read_rows,
+    readable_rows,
+)
 from gristmill.shards.textlines import passed_over
+from gristmill.spec.columns import column_of, value_at
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableBox, TableStep
 from gristmill.steps.spill import PORTIONS, Spill
+from gristmill.steps.spread import spread
 
 __all__ = ["TakeRows"]
 
@@ -40,6 +49,7 @@ class TakeRows(TableStep):
         unique: Column whose repeated values are worked on once: rows that repeat an earlier row's value leave
             right behind it and go to the same task. None leaves all rows where they stand.
         format: Of the file, or None to tell by its name.
+        each: Column of lists of which every element makes a row of its own, see :mod:`gristmill.steps.spread`.
         parts: Into how many parts a list is cut at least, none smaller than ``LEAST_PART_ROWS`` for it, but towards
             the end, down to ``LAST_PART_ROWS``: workers that end far apart idle for the difference. Where the number
             of rows is only known after the last one, parts have ``part_rows``. 1 leaves ``part_rows`` as they are.
@@ -49,6 +59,7 @@ class TakeRows(TableStep):
     columns: tuple[str, ...] = ()
     unique: str | None = None
     format: str | None = None
+    each: str | None = None
     parts: int = 1
     part_rows: int = 2500
 
@@ -70,15 +81,15 @@ class TakeRows(TableStep):
             UsageError: A named column is missing.
         """
         file_format = self.format or guess_format(table)
-        check_columns(table, file_format, (*self.columns, *filter(None, [self.unique])))
+        check_columns(table, file_format, (*self.columns, *filter(None, [self.unique, self.each])))
         if more := passed_over(table):
             box.note(f"only the first file in this zip was read, and not {', '.join(map(repr, more[:3]))}")
         together = self.unique if box.only is None else None  # a small run takes the first rows as they are
         later, first_rows, total = None, _NONE, box.only
         if together:
             with box.scratch() as scratch:
-                later, first_rows, total = _later(table, file_format, together, scratch)
-        if file_format == "parquet":
+                later, first_rows, total = self._later(table, file_format, together, scratch)
+        if file_format == "parquet" and not self.each:
             in_file = pq.read_metadata(table).num_rows
             total = in_file if total is None else min(total, in_file)
         if total is not None:
@@ -89,48 +100,54 @@ class TakeRows(TableStep):
                 LAST_PART_ROWS if tapers else None,
             )
         taken = 0
-        for some, rows in _chosen(table, file_format, box):
+        for some, rows in self._chosen(table, file_format, box):
             taken += some.num_rows
             _keep_with_repeats(some, rows, later, first_rows, box)
             box.progress(taken, None)
 
+    def _read(self, table: Path, file_format: str) -> Iterator[RowBatch]:
+        batches = read_rows(table, format=file_format)
+        return spread(batches, self.each) if self.each else batches
 
-def _chosen(table: Path, file_format: str, box: TableBox) -> Iterator[tuple[Any, Any]]:
-    """Good rows with their positions, as many as are wanted; the others get their fate."""
-    left = box.only
-    for batch in read_rows(table, format=file_format):
-        for bad in batch.bad:
-            box.drop(pa.array([bad.row], pa.int64()), bad.reason, bad.detail)
-        some, rows = batch.table, batch.rows
-        if left is not None:
-            box.drop(rows.slice(left), Reason.NOT_CHOSEN)
-            some, rows = some.slice(0, left), rows.slice(0, left)
-            left -= some.num_rows
-        yield some, rows
+    def _chosen(self, table: Path, file_format: str, box: TableBox) -> Iterator[tuple[Any, Any]]:
+        """Good rows with their positions, as many as are wanted; the others get their fate."""
+        left = box.only
+        for batch in self._read(table, file_format):
+            for bad in batch.bad:
+                box.drop(pa.array([bad.row], pa.int64()), bad.reason, bad.detail)
+            some, rows = batch.table, batch.rows
+            if left is not None:
+                box.drop(rows.slice(left), Reason.NOT_CHOSEN)
+                some, rows = some.slice(0, left), rows.slice(0, left)
+                left -= some.num_rows
+            yield some, rows
 
+    def _later(
+        self, table: Path, file_format: str, column: str, scratch: Path
+    ) -> tuple[pa.Table | None, Int64s, int]:
+        """Rows that repeat an earlier row's value, for each the position of that earlier row; and how many rows.
 
-def _later(table: Path, file_format: str, column: str, scratch: Path) -> tuple[pa.Table | None, Int64s, int]:
-    """Rows that repeat an earlier row's value, for each the position of that earlier row; how many rows there are.
-
-    Memory holds the repeating rows themselves; digests of all rows are on disk where the list is long.
-    """
-    spill, total = Spill(scratch, "digests", _DIGESTED), 0
-    for batch in read_rows(table, format=file_format):
-        where = batch.rows.to_numpy()
-        values = (None if isinstance(row, str) else row.get(column) for row in readable_rows(batch.table))
-        hashes = b"".join(_digest(value, row) for value, row in zip(values, where, strict=True))
-        digested = np.empty(len(where), _DIGESTED)
-        digested["digest"], digested["row"] = np.frombuffer(hashes, np.uint64), where
-        spill.add(digested, digested["digest"] % np.uint64(PORTIONS))
-        total += len(where)
-    rows, first_rows = _repeats(spill)
-    if not len(rows):
-        return None, _NONE, total
-    found = [
-        batch.table.append_column(_ROW, batch.rows).filter(pa.array(np.isin(batch.rows.to_numpy(), rows)))
-        for batch in read_rows(table, format=file_format)
-    ]
-    return pa.concat_tables(found), first_rows, total
+        Memory holds the repeating rows themselves; digests of all rows are on disk where the list is long.
+        """
+        spill, total = Spill(scratch, "digests", _DIGESTED), 0
+        for batch in self._read(table, file_format):
+            where = batch.rows.to_numpy()
+            values = (
+                None if isinstance(row, str) else value_at(row, column) for row in readable_rows(batch.table)
+            )
+            hashes = b"".join(_digest(value, row) for value, row in zip(values, where, strict=True))
+            digested = np.empty(len(where), _DIGESTED)
+            digested["digest"], digested["row"] = np.frombuffer(hashes, np.uint64), where
+            spill.add(digested, digested["digest"] % np.uint64(PORTIONS))
+            total += len(where)
+        rows, first_rows = _repeats(spill)
+        if not len(rows):
+            return None, _NONE, total
+        found = [
+            batch.table.append_column(_ROW, batch.rows).filter(pa.array(np.isin(batch.rows.to_numpy(), rows)))
+            for batch in self._read(table, file_format)
+        ]
+        return pa.concat_tables(found), first_rows, total
 
 
 def _repeats(spill: Spill) -> tuple[Int64s, Int64s]:
@@ -172,7 +189,7 @@ def _keep_with_repeats(some: Any, rows: Any, later: Any, first_rows: Int64s, box
 def missing_columns(path: Path, file_format: str, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """The wanted columns that are not in a list, and those that are."""
     have = column_names(path, file_format)
-    missing = [column for column in dict.fromkeys(wanted) if column not in have]
+    missing = [column for column in dict.fromkeys(wanted) if column_of(column, have) not in have]
     if missing and not have and next(read_rows(path, format=file_format), None) is None:
         return [], have  # JSON without a row, where nothing names columns
     return missing, have
