@@ -161,8 +161,6 @@ def test_another_order_in_the_same_folder_is_refused_with_the_way_out(world):
 @pytest.mark.parametrize(
     ("name", "body", "told"),
     [
-        ("dataset.json", b"[]", "is damaged: no object"),
-        ("dataset.json", b'{"half', "is damaged"),
         ("shards/00000.tar", None, "is missing"),
         ("shards/00000.tar", b"short", "has 5 bytes"),
     ],
@@ -175,6 +173,20 @@ def test_a_damaged_part_is_named_with_what_makes_it_anew(world, tmp_path, name, 
         path.write_bytes(body)
     done = gristmill("mix", world[0] / "mine.py", "--out", tmp_path / "data", code=1)
     assert f"{path} {told}" in done.stderr
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"half', None])
+def test_a_damaged_manifest_of_a_part_is_made_anew(world, tmp_path, body):
+    shutil.copytree(world[0] / "data", tmp_path / "data", ignore=shutil.ignore_patterns("mine"))
+    path = tmp_path / "data" / "gsm8k-screl" / "dataset.json"
+    before = path.read_bytes()
+    path.unlink()
+    if body is not None:
+        path.write_bytes(body)
+    done = gristmill("mix", world[0] / "mine.py", "--out", tmp_path / "data", "--workers", "0")
+    assert f"{path.parent}: dataset.json and the files beside it are behind the records" in done.stderr
+    assert path.read_bytes() == before
+    assert shards(tmp_path / "data" / "mine") == shards(world[0] / "data" / "mine")
 
 
 def test_two_machines_in_turn(world, tmp_path):

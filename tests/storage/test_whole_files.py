@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import resource
 import signal
@@ -149,8 +150,11 @@ def test_only_what_dead_processes_left_is_swept(tmp_path):
             half = next(name for name in names(tmp_path) if ".tmp-" in name)
             elsewhere = half.replace(half.partition(".tmp-")[2][:8], "0" * 8)
             (tmp_path / elsewhere).write_bytes(b"another machine's")
+            (tmp_path / f"{elsewhere}0").write_bytes(b"another machine's, of yesterday")
+            os.utime(tmp_path / f"{elsewhere}0", (0, 0))
             with whole_file(tmp_path / "b"):
-                assert sweep_temporaries(tmp_path) == 0
+                assert sweep_temporaries(tmp_path) == 1
+            assert f"{elsewhere}0" not in names(tmp_path)
         finally:
             writer.send_signal(signal.SIGKILL)
         os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet reaped
@@ -158,6 +162,19 @@ def test_only_what_dead_processes_left_is_swept(tmp_path):
     assert not path.exists()
     assert names(tmp_path) == sorted([".hidden", elsewhere, "b"])
     assert sweep_temporaries(tmp_path / "no such folder") == 0
+
+
+def test_a_file_swept_before_its_lock_is_made_again(tmp_path, monkeypatch):
+    locked = fcntl.flock
+
+    def sweep_first(fd: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", locked)
+        assert sweep_temporaries(tmp_path) == 1
+        locked(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    write_whole(tmp_path / "a", BODY)
+    assert names(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 16, (1 << 16) + 1, 1 << 17, (1 << 17) + 1, 300_000])

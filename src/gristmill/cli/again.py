@@ -24,6 +24,8 @@ def asked_again(opened: Opened, recipe: Recipe, reasons: Sequence[str]) -> str:
     lost = {reason: n for reason, n in left.items() if reason in reasons}
     thing = _things(totals, sum(lost.values()))
     first = f"{opened.folder}: asking again for {thing} lost for {_counted(lost)}."
+    if not lost:
+        first = f"{opened.folder}: all was asked for again before; what is left of that round is done now."
     return " ".join([first, *_incomplete(opened, totals, recipe)])
 
 

@@ -22,6 +22,7 @@ def command(folder: Path, dry_run: bool) -> None:
       gristmill clean data --dry-run
       gristmill clean data/coyo-700m
     """
+    from gristmill.cli.papers import bring_up
     from gristmill.ledger.begun import datasets_in
     from gristmill.ledger.words import count_text, size_text
     from gristmill.run.finished.clean import clean
@@ -30,6 +31,8 @@ def command(folder: Path, dry_run: bool) -> None:
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset)
         recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
+        if not dry_run:
+            bring_up(opened)
         files, size = clean(dataset, schedule_of(opened, recipe), opened.ledger, dry_run=dry_run)
         verb = "would remove" if dry_run else "removed"
         click.echo(f"{dataset}: {verb} {count_text(files, 'file')}, {size_text(size)}")

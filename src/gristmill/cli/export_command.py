@@ -64,6 +64,7 @@ def command(
       gristmill export data/mmc4-core --to interleaved-parquet --out mmc4-parquet
       gristmill export data/coyo-700m --to webdataset-index --out data/coyo-700m/index
     """
+    from gristmill.cli.papers import bring_up
     from gristmill.ledger.begun import datasets_in
     from gristmill.run.finished.export import or_nothing
     from gristmill.run.finished.export_vila import Manner
@@ -85,7 +86,9 @@ def command(
     for dataset in datasets:
         try:
             with or_nothing(out):
-                done = _export(open_dataset(dataset), format_, out, name, manner)
+                opened = open_dataset(dataset)
+                bring_up(opened)
+                done = _export(opened, format_, out, name, manner)
         except OSError as err:
             raise machine_error(err, out) from err
         told.append(_plain(dataset, done, format_, out))

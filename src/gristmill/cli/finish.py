@@ -8,6 +8,7 @@ from contextlib import suppress
 import click
 
 from gristmill.cli.expected import check_expected
+from gristmill.cli.papers import write_papers
 from gristmill.cli.progress import watcher_for
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
@@ -21,7 +22,7 @@ from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import TableStep
 from gristmill.storage.arrow import without_pandas
 
-__all__ = ["last_stage", "run_and_tell", "write_papers"]
+__all__ = ["last_stage", "run_and_tell"]
 
 
 def last_stage(recipe: Recipe, step_name: str | None) -> str:
@@ -55,8 +56,8 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
     without_pandas()
     with watcher_for(job.folder, part) as watcher:
         ended = run(job, watcher, ready, _load_papers)
+    write_papers(ended.folder, ended.recipe)
     ledger = Ledger(job.folder)
-    write_papers(ended, ledger)
     _tell(ended, ledger, as_json=as_json)
     check_expected(ended, ledger)
 
@@ -73,19 +74,6 @@ def _papers() -> None:
     from gristmill.viewer import report
 
     report.template()
-
-
-def write_papers(ended: Ended, ledger: Ledger) -> None:
-    """README.md, croissant.json, dataset.json and report.html."""
-    from gristmill.ledger.card import write_card
-    from gristmill.ledger.croissant import write_croissant
-    from gristmill.ledger.manifest import write_manifest
-    from gristmill.viewer.report import write_report
-
-    write_manifest(ended.folder, ended.recipe, ended.begun, ledger)
-    write_card(ended.folder, ended.recipe, ended.begun, ledger)
-    write_croissant(ended.folder, ended.recipe, ended.begun, ledger)
-    write_report(ended.folder)
 
 
 def _tell(ended: Ended, ledger: Ledger, *, as_json: bool) -> None:

@@ -111,14 +111,21 @@ def mix(
     """
     from gristmill import mixtures
     from gristmill.cli.finish import run_and_tell
+    from gristmill.cli.papers import bring_up
+    from gristmill.ledger.begun import Begun
     from gristmill.run.begin import Job
-    from gristmill.run.mixture_parts import find_parts
+    from gristmill.run.mixture_parts import find_parts, place_of
+    from gristmill.run.reopen import open_dataset
 
     mixture = mixtures.find(name)
     if among is not None:
         mixture = replace(mixture, parts=tuple(part for part in mixture.parts if part.name in among))
     load = recipe_loader(name, None, dict(settings))
     load()  # a wrong setting shows before a part is looked for
+    for part in mixture.parts:
+        place = place_of(part, parts_in or out, replaced)
+        if Begun.path(place).is_file():
+            bring_up(open_dataset(place))
     parts = find_parts(mixture, parts_in or out, replaced, typed=name)
     folder = out / mixture.public_name
     job = Job(

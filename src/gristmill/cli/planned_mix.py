@@ -148,10 +148,10 @@ def plan_mixture(
 
 
 def _finished(part: Part, out: Path | None, sources: Mapping[str, str]) -> dict[str, Any]:
-    from gristmill.run.mixture_parts import place_of, read_manifest
+    from gristmill.run.mixture_parts import place_of, read_part
 
     folder = None if out is None and part.name not in sources else place_of(part, out or Path(), sources)
-    manifest = None if folder is None else read_manifest(folder)
+    manifest = None if folder is None else read_part(folder)
     found: dict[str, Any] = {
         "part": part.name,
         "weight": part.weight,

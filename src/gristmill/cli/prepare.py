@@ -123,9 +123,9 @@ def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], ty
 
 
 def _is_finished(part: Part, out: Path) -> bool:
-    from gristmill.run.mixture_parts import read_manifest
+    from gristmill.run.mixture_parts import read_part
 
-    return bool((read_manifest(out / part.name) or {}).get("complete"))
+    return bool((read_part(out / part.name) or {}).get("complete"))
 
 
 def _prepare(
@@ -140,13 +140,13 @@ def _prepare(
     """Run one recipe, unless its dataset is finished and was made by the same recipe and settings."""
     from gristmill.cli.finish import run_and_tell
     from gristmill.cli.jobs import recipe_job
-    from gristmill.run.mixture_parts import read_manifest
+    from gristmill.run.mixture_parts import read_part
 
     job = recipe_job(
         part.name, out, sources=sources, settings=settings, manners=manners, only=only, workers=workers
     )
     recipe = job.load()
-    done = read_manifest(job.folder)
+    done = read_part(job.folder)
     wanted = (recipe.version, dict(settings), only)
     if done and done["complete"] and (done["version"], done["settings"], done["only"]) == wanted:
         click.echo(

@@ -52,6 +52,7 @@ def command(
     """
     from gristmill.cli.again import asked_again, nothing_to_ask
     from gristmill.cli.finish import run_and_tell
+    from gristmill.cli.papers import bring_up
     from gristmill.ledger.begun import datasets_in
     from gristmill.run.begin import Job
     from gristmill.run.reopen import add_round, open_dataset, reasons_from, schedule_of
@@ -66,6 +67,7 @@ def command(
         )
         recipe = load()
         if not add_round(opened, schedule_of(opened, recipe), reasons):
+            bring_up(opened, recipe)
             click.echo(nothing_to_ask(opened, recipe, reasons), err=True)
             continue
         click.echo(asked_again(opened, recipe, reasons), err=True)

@@ -15,7 +15,7 @@ from gristmill.cli.options import LocalPath, json_option, recipe_loader
 @click.option("--watch", is_flag=True, help="Again every few seconds, until Ctrl-C.")
 @json_option
 def command(folder: Path, watch: bool, as_json: bool) -> None:
-    """The funnel of each dataset in DIR, failures by reason and host. Reads records alone.
+    """The funnel of each dataset in DIR, failures by reason and host. Counts by records alone.
 
     \b
     Example:
@@ -23,6 +23,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
       gristmill status data/coyo-700m --json
     """
     from gristmill.cli.funnel import print_status
+    from gristmill.cli.papers import bring_up
     from gristmill.ledger.begun import datasets_in
     from gristmill.ledger.words import count_text
     from gristmill.run.reopen import open_dataset, under_way
@@ -32,6 +33,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
             opened = open_dataset(dataset)
             recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
             print_status(dataset, recipe, opened.begun, opened.ledger, as_json=as_json)
+            bring_up(opened)
             tasks, media = under_way(opened)
             if tasks and not as_json:
                 click.echo(

@@ -29,8 +29,10 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
       gristmill verify data/coyo-700m
       gristmill verify data --repair
     """
+    from gristmill.cli.papers import bring_up
     from gristmill.ledger.begun import datasets_in
     from gristmill.ledger.funnel import funnel
+    from gristmill.ledger.manifest import MANIFEST
     from gristmill.ledger.totals import total
     from gristmill.ledger.words import count_text, size_text
     from gristmill.run.finished.verify import damaged_records, verify
@@ -47,6 +49,8 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
         result = verify(dataset, opened.ledger, threads=default_workers(), decode=not no_decode, tell=tell)
         if sys.stderr.isatty():
             click.echo(err=True)
+        if all(place != MANIFEST for place, _ in result.problems):  # else a person must know of it first
+            bring_up(opened)
         if not funnel(total(opened.ledger.records.values()), opened.begun).complete:
             result.remarks.insert(0, (".", "not complete yet; this is what is finished"))
         results.append((dataset, result))

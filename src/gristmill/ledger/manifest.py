@@ -21,7 +21,7 @@ from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, digest_of
 from gristmill.storage.files import write_whole
 
-__all__ = ["FORMAT", "MANIFEST", "manifest", "shards_of", "write_manifest"]
+__all__ = ["FORMAT", "MANIFEST", "manifest", "manifest_bytes", "of_records", "shards_of", "write_manifest"]
 
 MANIFEST = "dataset.json"
 FORMAT = "gristmill-dataset-1"
@@ -37,13 +37,17 @@ def write_manifest(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -
         OSError: As the system says.
     """
     path = folder / MANIFEST
-    body = orjson.dumps(
+    write_whole(path, manifest_bytes(recipe, begun, ledger))
+    return path
+
+
+def manifest_bytes(recipe: Recipe, begun: Begun, ledger: Ledger) -> bytes:
+    """The content of ``dataset.json``."""
+    return orjson.dumps(
         manifest(recipe, begun, ledger),
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
         default=_plain,
     )
-    write_whole(path, body)
-    return path
 
 
 def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
@@ -86,6 +90,21 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
         "shards": [_shard(shard) for shard in shards],
         "checksum": _listing_digest((shard.path, shard.digest) for shard in shards),
         "notes": totals.notes,
+    }
+
+
+def of_records(begun: Begun, ledger: Ledger) -> dict[str, Json]:
+    """Of what a manifest says, that which a mixture reads of a part: by the records alone."""
+    levels, shards = funnel(total(ledger.records.values()), begun), shards_of(ledger)
+    return {
+        "name": begun.name,
+        "version": begun.version,
+        "complete": levels.complete and levels.adds_up,
+        "counts": {"packed": levels.count("packed")},
+        "settings": dict(begun.settings),
+        "only": begun.only,
+        "shards": [_shard(shard) for shard in shards],
+        "checksum": _listing_digest((shard.path, shard.digest) for shard in shards),
     }
 
 

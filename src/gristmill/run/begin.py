@@ -25,7 +25,7 @@ from gristmill.spec.task import ShardInfo, Task, TaskRecord
 from gristmill.storage.files import sweep_temporaries
 from gristmill.storage.leases import Leases
 
-__all__ = ["Job", "begin", "drop_stale", "look_up", "restore", "void_without_media"]
+__all__ = ["Job", "begin", "drop_stale", "look_up", "restore", "sweep", "void_without_media"]
 
 _BEGIN_S = 30.0
 
@@ -192,8 +192,7 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
     Returns:
         Sentences to tell.
     """
-    for folder in (layout.folder, layout.shards, layout.fates, layout.state, *_folders(layout.state)):
-        sweep_temporaries(folder)
+    sweep(layout)
     note_set_aside(layout, ledger)
     sizes = _sizes(layout)
     told = []
@@ -205,6 +204,12 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
                 f"{lost[0].path} is gone or has another size than its record says: its task is done anew."
             )
     return told
+
+
+def sweep(layout: Layout) -> None:
+    """Remove what processes that are gone left half-written."""
+    for folder in (layout.folder, layout.shards, layout.fates, layout.state, *_folders(layout.state)):
+        sweep_temporaries(folder)
 
 
 def void_without_media(schedule: TaskQueue, ledger: Ledger) -> int:
@@ -243,7 +248,7 @@ def _is_lost(shard: ShardInfo, record: TaskRecord, sizes: Mapping[str, int], led
 
 
 def _folders(state: Path) -> list[Path]:
-    return [state / name for name in ("parts", "crawled", "scattered", "decisions", "records")]
+    return [state / name for name in ("parts", "crawled", "scattered", "decisions", "records", "unreadable")]
 
 
 def _sizes(layout: Layout) -> dict[str, int]:

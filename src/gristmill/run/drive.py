@@ -17,7 +17,7 @@ from typing import Protocol
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.words import count_text
-from gristmill.run.begin import Job, begin, drop_stale, look_up, restore, void_without_media
+from gristmill.run.begin import Job, begin, drop_stale, look_up, restore, sweep, void_without_media
 from gristmill.run.context import Progress
 from gristmill.run.inputs import Resolved
 from gristmill.run.launch import Launched
@@ -188,6 +188,7 @@ def _run(
         _raise_if_unfinished(state, signalled, alone=job.span is None)
         if schedule.complete:
             drop_stale(schedule, ledger, layout)
+            sweep(layout)  # once more: a killed run's workers may have outlived it by a moment
     finally:
         ledger.close()
     return Ended(recipe, begun, job.folder, schedule.complete)

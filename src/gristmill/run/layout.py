@@ -43,6 +43,11 @@ class Layout:
         """Byte-range locks, one for each task."""
         return self.state / "leases"
 
+    @property
+    def described(self) -> Path:
+        """Digest of the manifest, written when all metadata files of it are there."""
+        return self.state / "described"
+
     def source(self, key: str) -> Path:
         """Annotation files fetched from upstream."""
         return self.state / "sources" / key

@@ -1,4 +1,4 @@
-"""The parts of a mixture as they lie on disk: finished datasets, known by their manifests."""
+"""The parts of a mixture as they lie on disk: finished datasets, known by their records or manifests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from gristmill.ledger.begun import InputFile
-from gristmill.ledger.manifest import MANIFEST
+from gristmill.ledger.begun import Begun, InputFile
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.manifest import MANIFEST, of_records
 from gristmill.run.inputs import Resolved
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import ByHandSource, DamagedOutput, UnknownName, UsageError
@@ -18,7 +19,7 @@ from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.sample import Json
 from gristmill.storage.files import machine_error
 
-__all__ = ["Parts", "find_parts", "place_of", "read_manifest"]
+__all__ = ["Parts", "find_parts", "place_of", "read_manifest", "read_part"]
 
 _MOST = 1 << 62
 """Products of sample counts stay below that, so that they fit into 64 bits."""
@@ -43,7 +44,7 @@ def place_of(part: Part, out: Path, replaced: Mapping[str, str]) -> Path:
 
 
 def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str], typed: str | None = None) -> Parts:
-    """The parts' shards, by their manifests; no shard is read.
+    """The parts' shards, by their records or manifests; no shard is read.
 
     Args:
         mixture: Names its parts.
@@ -97,8 +98,19 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
+def read_part(folder: Path) -> dict[str, Any] | None:
+    """What a dataset's folder holds: by its records, or where it came without them by its manifest; None if neither.
+
+    Raises:
+        DamagedOutput: The one or the other is damaged.
+    """
+    if not Begun.path(folder).is_file():
+        return read_manifest(folder)
+    return of_records(Begun.read(folder), Ledger(folder))
+
+
 def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
-    manifest = read_manifest(folder)
+    manifest = read_part(folder)
     make = to_type("run", part.name, "--out", folder.parent)
     made = folder.parent / part.name
     if manifest is None and made != folder:
@@ -129,12 +141,12 @@ def _shards(part: Part, folder: Path, manifest: Mapping[str, Any]) -> Iterator[I
         try:
             size = path.stat().st_size
         except FileNotFoundError as err:
-            raise DamagedOutput(f"{path} is missing, and its manifest names it. {again}") from err
+            raise DamagedOutput(f"{path} is missing, and its dataset's records name it. {again}") from err
         except OSError as err:
             raise machine_error(err, path) from err
         if size != shard["size_bytes"]:
             raise DamagedOutput(
-                f"{path} has {size:,} bytes, its manifest says {shard['size_bytes']:,}. {again}"
+                f"{path} has {size:,} bytes, its record says {shard['size_bytes']:,}. {again}"
             )
         yield InputFile(
             source=part.name,

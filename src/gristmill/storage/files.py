@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
 import socket
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -30,6 +33,8 @@ _PIECE_BYTES = 1 << 16
 _PIECES_HASHED = {".parquet": 2, ".pkl": 64, ".pickle": 64}
 """Pieces by which files are known that are not read whole for that."""
 _TEMPORARY = ".tmp-"
+_ELSEWHERE_S = 3600.0
+"""A half-written file of another machine, whose locks may not show here, is left alone for so long."""
 
 _MACHINE: dict[int, str] = {
     errno.ENOSPC: "the disk is full",
@@ -83,19 +88,30 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         OSError: As the system says; the temporary file is then removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}{_TEMPORARY}{_host()}-{os.getpid()}-{secrets.token_hex(4)}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    temporary, fd = _new_temporary(path)
     try:
         with os.fdopen(fd, "wb", buffering=_CHUNK_BYTES) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+            temporary.replace(path)  # while it is locked: nobody sweeps it
     except BaseException:  # whatever it is: half a file is of no use; and it is raised on
         with suppress(OSError):
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def _new_temporary(path: Path) -> tuple[Path, int]:
+    """A new file beside ``path``, and a descriptor of it that holds its lock for as long as this process lives."""
+    while True:
+        temporary = path.with_name(f".{path.name}{_TEMPORARY}{_host()}-{secrets.token_hex(4)}")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        with suppress(OSError):  # a file system without locks: nobody sweeps there
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return temporary, fd
+        os.close(fd)  # swept between its making and its lock
 
 
 def write_whole(path: Path, body: bytes) -> None:
@@ -120,41 +136,39 @@ def sync_folder(folder: Path) -> None:
 def sweep_temporaries(folder: Path) -> int:
     """Remove what an interrupted process left half-written in ``folder``; returns how many.
 
-    Only files of processes that no longer run on this machine are removed.
+    Whoever writes a file holds a lock on it, which ends with the process.
     """
-    removed = 0
     if not folder.is_dir():
         return 0
-    for entry in os.scandir(folder):
-        if not entry.name.startswith(".") or _TEMPORARY not in entry.name:
-            continue
-        host, _, rest = entry.name.rpartition(_TEMPORARY)[2].partition("-")
-        pid = rest.partition("-")[0]
-        if host == _host() and pid.isdigit() and not _alive(int(pid)):
-            with suppress(FileNotFoundError):
-                os.unlink(entry.path)
-                removed += 1
-    return removed
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if entry.name.startswith(".") and _TEMPORARY in entry.name]
+    return sum(_swept(Path(entry.path)) for entry in found)
+
+
+def _swept(path: Path) -> bool:
+    """Remove a half-written file, unless somebody holds its lock, or may hold it on another machine."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(fd)
+        ours = path.name.rpartition(_TEMPORARY)[2].startswith(f"{_host()}-")
+        if not stat.S_ISREG(found.st_mode) or not (ours or time.time() - found.st_mtime > _ELSEWHERE_S):
+            return False
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    except OSError:  # it is being written, it is gone, or nothing can be removed here
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 @lru_cache(maxsize=1)
 def _host() -> str:
     """Short name of this machine: folders may be shared, process numbers are not."""
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:  # where nobody reaps them, as in many a container, dead processes keep their number
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return True
-    return state not in "ZX"
 
 
 def sha256_file(path: Path) -> str:

@@ -1,0 +1,127 @@
+"""The metadata files beside the shards, which are made anew wherever they are behind the records."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from gristmill.cli.options import recipe_loader
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.manifest import MANIFEST, manifest_bytes, of_records
+from gristmill.run.layout import Layout
+from gristmill.run.mixture_parts import read_manifest
+from gristmill.run.reopen import Opened
+from gristmill.spec.command import printable
+from gristmill.spec.errors import Busy, DamagedOutput, GristmillError
+from gristmill.spec.recipe import Recipe
+from gristmill.storage.files import write_whole
+from gristmill.storage.leases import Leases
+
+__all__ = ["bring_up", "write_papers"]
+
+_WAIT_S = 60.0
+_POLL_S = 0.05
+
+
+def write_papers(folder: Path, recipe: Recipe) -> None:
+    """Write dataset.json, README.md, croissant.json and report.html, of what the records say at this moment.
+
+    One process at a time does so, or the last to write might be the first to have read. What was written last is
+    noted when all of it is there, see :func:`bring_up`.
+
+    Raises:
+        Busy: Another process writes them and does not get done.
+        OSError: As the system says.
+    """
+    from gristmill.ledger.card import write_card
+    from gristmill.ledger.croissant import write_croissant
+    from gristmill.ledger.manifest import write_manifest
+    from gristmill.run.begin import sweep
+    from gristmill.viewer.report import write_report
+
+    layout = Layout(folder)
+    with Leases(layout.leases) as leases:
+        deadline = time.monotonic() + _WAIT_S
+        while not leases.take("papers"):
+            if time.monotonic() > deadline:
+                raise Busy(
+                    f"another command is writing {folder / MANIFEST}; give the same command again later."
+                )
+            time.sleep(_POLL_S)
+        sweep(layout)
+        begun, ledger = Begun.read(folder), Ledger(folder)
+        path = write_manifest(folder, recipe, begun, ledger)
+        write_card(folder, recipe, begun, ledger)
+        write_croissant(folder, recipe, begun, ledger)
+        write_report(folder)
+        write_whole(layout.described, _digest(path.read_bytes()))
+
+
+def bring_up(opened: Opened, recipe: Recipe | None = None) -> None:
+    """Make the metadata files anew, and say so, where a run that was killed at its end left them behind the records.
+
+    Nothing is done while a run is under way, which writes them at its end, nor before a first one has come to its
+    end. Where they cannot be written it is said that they are behind.
+
+    Args:
+        opened: The dataset.
+        recipe: Its recipe; None to find it by its name. A file that the folder names is not run for that.
+    """
+    layout = Layout(opened.folder)
+    if recipe is None and not opened.reference.endswith(".py"):
+        with suppress(GristmillError):  # one that this version has no more
+            recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
+    if not _behind(opened, recipe, layout) or _under_way(layout):
+        return
+    told = f"{opened.folder}: {MANIFEST} and the files beside it are behind the records"
+    if recipe is None:
+        told += ": the command that made the dataset writes them anew."
+    else:
+        try:
+            write_papers(opened.folder, recipe)
+        except (OSError, Busy) as err:
+            told += f", and cannot be written here ({err})."
+        else:
+            told += ", as after a run that was killed at its end: they are made anew."
+    click.echo(f"gristmill: {printable(told)}", err=True)
+
+
+def _behind(opened: Opened, recipe: Recipe | None, layout: Layout) -> bool:
+    """Whether the metadata files say something else than the records, or not all of them were written."""
+    path, known = opened.folder / MANIFEST, of_records(opened.begun, opened.ledger)
+    if not path.is_file():
+        return bool(known["complete"])
+    if recipe is not None:
+        body = manifest_bytes(recipe, opened.begun, opened.ledger)
+        return not (_holds(path, body) and _holds(layout.described, _digest(body)))
+    try:
+        said = read_manifest(opened.folder) or {}
+    except DamagedOutput:
+        return True
+    same = all(said.get(key) == known[key] for key in ("complete", "shards"))
+    return not (same and _holds(layout.described, _digest(path.read_bytes())))
+
+
+def _holds(path: Path, body: bytes) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == len(body) and path.read_bytes() == body
+    except OSError:
+        return False
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
+
+
+def _under_way(layout: Layout) -> bool:
+    """Whether a run works on the folder; also where that cannot be known."""
+    try:
+        with Leases(layout.leases) as leases:
+            return not leases.take("run")
+    except OSError:
+        return False  # nobody can write here
