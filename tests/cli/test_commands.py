@@ -59,7 +59,7 @@ def test_crawl_status_verify_export_clean(tmp_path: Path, web: FakeWeb) -> None:
 
     # what failed before comes now, into additional shards, with the manners of the first run
     for _ in range(2):
-        gristmill("retry", out, "--reason", "http_5xx")
+        gristmill("retry", out, "--reason", "http_5xx", "--allow-private-addresses")
     after = tree(out / "shards")
     assert {name: after[name] for name in before} == before
     assert json.loads(gristmill("status", out, "--json").stdout)["counts"]["packed"] == 70
@@ -263,7 +263,7 @@ def test_retry_is_advised_for_what_may_come_back_alone(tmp_path: Path, web: Fake
     assert line in said.stdout
     assert f"http_5xx 1 may come back: {line}\nIt does not bring back http_404 2." in said.stderr
     web.put("/heals.jpg", web.pictures.get(1, "jpg", 64).data, content_type="image/jpeg")
-    healed = gristmill(*line.split()[1:])
+    healed = gristmill(*line.split()[1:], "--allow-private-addresses")
     assert "asking again for 1 sample lost for http_5xx 1." in healed.stderr
     assert line not in healed.stdout
     assert json.loads(gristmill("status", out, "--json").stdout)["hosts"] == {"127.0.0.1": 2}

@@ -121,7 +121,9 @@ def test_below_what_is_expected_and_completed_by_a_retry(tmp_path: Path, web: Fa
     assert "20.0% of 5 samples were kept, fewer than the 40% that the recipe expects" in done.stderr
     web.put("/later.jpg", web.pictures.get(2, "jpg", 64).data, content_type="image/jpeg")
     web.forget()
-    gristmill("retry", out, "--reason", "http_5xx", "--allow-private-addresses")
+    gristmill(
+        "retry", out, "--reason", "http_5xx", "--allow-private-addresses", "--source", f"annotations={place}"
+    )
     assert web.hits == {"/later.jpg": 1}
     gristmill("verify", out)
     status = json.loads(gristmill("status", out, "--json").stdout)
@@ -160,7 +162,9 @@ def test_what_a_retry_cannot_change_is_said(tmp_path: Path, web: FakeWeb) -> Non
     assert line in done.stdout
     web.put("/late.jpg", web.pictures.get(2, "jpg", 64).data, content_type="image/jpeg")
     web.forget()
-    said = gristmill(*line.split()[1:]).stderr
+    said = gristmill(
+        *line.split()[1:], "--allow-private-addresses", "--source", f"annotations={place}"
+    ).stderr
     assert "asking again for 1 document lost for http_5xx 1. 1 document kept without some images" in said
     assert web.hits == {"/late.jpg": 1}
     status = json.loads(gristmill("status", tmp_path / "more", "--json").stdout)

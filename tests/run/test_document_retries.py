@@ -10,7 +10,7 @@ from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.finished.clean import clean
-from gristmill.run.reopen import open_dataset, schedule_of
+from gristmill.run.reopen import open_dataset
 
 
 class Heal:
@@ -127,8 +127,7 @@ def test_media_that_were_cleaned_away_are_asked_for_again_and_it_is_said(web, he
     assert account(folder).images == FIRST
     shutil.copytree(folder, other)
     opened = open_dataset(folder)
-    schedule = schedule_of(opened, _recipe(world, folder))
-    assert clean(folder, schedule, opened.ledger, dry_run=False)[0] == 2
+    assert clean(folder, opened.begun, opened.ledger, dry_run=False)[0] == 2
     heal.heal("a", "e")
     web.hits.clear()
     assert retry(world, folder, "http_5xx")

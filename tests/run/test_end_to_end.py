@@ -250,9 +250,7 @@ def test_a_shard_lost_after_cleaning_is_fetched_again(small, web, tmp_path):
     folder = tmp_path / "out"
     shutil.copytree(small.folder, folder)
     opened = open_dataset(folder)
-    files, size_bytes = clean(
-        folder, schedule_of(opened, job(small.place, folder).load()), opened.ledger, dry_run=False
-    )
+    files, size_bytes = clean(folder, opened.begun, opened.ledger, dry_run=False)
     assert files == 6
     assert size_bytes > 10_000
     assert list((folder / ".gristmill" / "crawled").glob("*.spool")) == []

@@ -187,8 +187,7 @@ def test_cleaning_knows_what_was_sifted(web, place, dropped, tmp_path):
     folder = tmp_path / "out"
     shutil.copytree(dropped, folder)
     opened = open_dataset(folder)
-    recipe = job(place, folder, settings=DROP).load()
-    files, size_bytes = clean(folder, schedule_of(opened, recipe), opened.ledger, dry_run=False)
+    files, size_bytes = clean(folder, opened.begun, opened.ledger, dry_run=False)
     assert files == 3
     assert size_bytes > 0
     assert not list((folder / ".gristmill/crawled").glob("*.spool"))
@@ -242,8 +241,7 @@ def test_a_shard_lost_after_cleaning_comes_back_without_them(web, place, dropped
     folder = tmp_path / "out"
     shutil.copytree(dropped, folder)
     opened = open_dataset(folder)
-    recipe = job(place, folder, settings=DROP).load()
-    clean(folder, schedule_of(opened, recipe), opened.ledger, dry_run=False)
+    clean(folder, opened.begun, opened.ledger, dry_run=False)
     opened.ledger.close()
     (folder / "shards/00001.tar").unlink()
     web.forget()
@@ -281,7 +279,7 @@ def test_a_shuffle_takes_what_the_census_left(web, place, dropped, tmp_path):
         assert levels.dropped()["same_picture"] == len(GONE)
     assert trees[0] == trees[1]
     opened = open_dataset(folder)
-    clean(folder, schedule_of(opened, load()), opened.ledger, dry_run=False)
+    clean(folder, opened.begun, opened.ledger, dry_run=False)
     assert not list((folder / ".gristmill/crawled").glob("*.spool"))
 
 

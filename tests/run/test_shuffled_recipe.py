@@ -57,12 +57,12 @@ def test_the_samples_that_packing_would_pack_in_another_order(small, web, tmp_pa
 
 
 def test_the_same_bytes_in_workers_and_after_cleaning(small, web, tmp_path):
-    _, recipe = run_shuffled(small.place, tmp_path / "a", FOUR)
+    run_shuffled(small.place, tmp_path / "a", FOUR)
     run_shuffled(small.place, tmp_path / "b", FOUR, workers=2)
     before = tree_of(tmp_path / "a")
     assert tree_of(tmp_path / "b") == before
     opened = open_dataset(tmp_path / "a")
-    files, _ = clean(tmp_path / "a", schedule_of(opened, recipe), opened.ledger, dry_run=False)
+    files, _ = clean(tmp_path / "a", opened.begun, opened.ledger, dry_run=False)
     opened.ledger.close()
     assert files
     assert not list((tmp_path / "a" / ".gristmill").rglob("*.spool"))

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.healing import healing, retry_command
-from gristmill.ledger.totals import Totals, total
+from gristmill.ledger.totals import Totals, failing, total
 from gristmill.run.pipeline import SAMPLES
 from gristmill.run.reopen import Opened
-from gristmill.run.schedule import failing
 from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import LocalPath, recipe_loader
+from gristmill.cli.options import LocalPath
 
 
 @click.command("clean")
@@ -26,13 +26,12 @@ def command(folder: Path, dry_run: bool) -> None:
     from gristmill.ledger.begun import datasets_in
     from gristmill.ledger.words import count_text, size_text
     from gristmill.run.finished.clean import clean
-    from gristmill.run.reopen import open_dataset, schedule_of
+    from gristmill.run.reopen import open_dataset
 
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset)
-        recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
         if not dry_run:
             bring_up(opened)
-        files, size = clean(dataset, schedule_of(opened, recipe), opened.ledger, dry_run=dry_run)
+        files, size = clean(dataset, opened.begun, opened.ledger, dry_run=dry_run)
         verb = "would remove" if dry_run else "removed"
         click.echo(f"{dataset}: {verb} {count_text(files, 'file')}, {size_text(size)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gristmill.cli.options import recipe_loader
+from gristmill.cli.named import loader_of
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.healing import healing
@@ -46,13 +46,13 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
 def shortfall(folder: Path) -> str | None:
     """What a finished dataset lacks, in the words of :func:`check_expected`; None of one that holds what it should.
 
-    Of a folder without records nothing is known, nor of one whose recipe is not there any more.
+    Of a folder without records nothing is known, nor of one whose recipe is a file: what a folder names is not run.
     """
     if not Begun.path(folder).is_file():
         return None
     opened = open_dataset(folder)
     try:
-        recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
+        recipe = loader_of(opened, dict(opened.begun.settings))()
         check_expected(Ended(recipe=recipe, begun=opened.begun, folder=folder, complete=True), opened.ledger)
     except Incomplete as err:
         return str(err)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from gristmill.run.finished.export import Exported
     from gristmill.run.finished.export_vila import Manner
     from gristmill.run.reopen import Opened
-    from gristmill.spec.recipe import Recipe
 
 FORMATS = ("vila", "vila-unsharded", "interleaved-parquet", "webdataset-index")
 
@@ -178,10 +177,7 @@ def _check_finished(opened: Opened, shards: int, *, whole: bool) -> None:
 
 def _published_name(opened: Opened) -> str:
     """The file's name without its ending; by the recipe's name if it tells none."""
-    from gristmill.cli.options import recipe_loader
-
-    recipe: Recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
-    return recipe.published_as or recipe.name
+    return opened.begun.published_as or opened.begun.name.replace("-", "_")
 
 
 def _plain(dataset: Path, done: Exported, format_: str, out: Path) -> dict[str, object]:

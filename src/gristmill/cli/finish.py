@@ -79,7 +79,7 @@ def _papers() -> None:
 def _tell(ended: Ended, ledger: Ledger, *, as_json: bool) -> None:
     from gristmill.cli.funnel import print_status
 
-    print_status(ended.folder, ended.recipe, ended.begun, ledger, as_json=as_json)
+    print_status(ended.folder, ended.begun, ledger, as_json=as_json)
     if not ended.complete and not as_json:
         click.echo(_waiting(ended.begun, ledger), err=True)
 

@@ -23,7 +23,6 @@ from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import count_text, duration_text, share_text, size_text
 from gristmill.spec.command import printable
-from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 
 __all__ = ["funnel_json", "next_steps", "print_status", "render_funnel"]
@@ -40,11 +39,11 @@ _TONES = {
 }
 
 
-def print_status(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger, *, as_json: bool) -> None:
+def print_status(folder: Path, begun: Begun, ledger: Ledger, *, as_json: bool) -> None:
     """Print the funnel of one dataset to stdout; as one line of JSON if asked."""
     totals = total(ledger.records.values())
     if as_json:
-        said = {"folder": str(folder), **funnel_json(totals, begun, recipe)}
+        said = {"folder": str(folder), **funnel_json(totals, begun)}
         if begun.parts:
             said["parts"] = [account.to_json() for account in parts_account(begun, ledger)]
         click.echo(orjson.dumps(said))
@@ -57,7 +56,6 @@ def print_status(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger, *, 
         render_funnel(
             totals,
             begun,
-            recipe,
             shards=(len(shards), sum(shard.size_bytes for shard in shards)),
             parts=parts_account(begun, ledger),
         )
@@ -66,14 +64,14 @@ def print_status(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger, *, 
         console.print(line, soft_wrap=True)  # a command broken in two would be typed as two
 
 
-def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]:
+def funnel_json(totals: Totals, begun: Begun) -> dict[str, Json]:
     """The same as plain data."""
     levels = funnel(totals, begun)
     facts = totals.stage("samples").facts
     pages = documents(totals, levels)
     return {
-        "name": recipe.public_name,
-        "version": recipe.version,
+        "name": begun.name,
+        "version": begun.version,
         "complete": levels.complete,
         "adds_up": levels.adds_up,
         "files": levels.files,
@@ -101,7 +99,6 @@ def funnel_json(totals: Totals, begun: Begun, recipe: Recipe) -> dict[str, Json]
 def render_funnel(
     totals: Totals,
     begun: Begun,
-    recipe: Recipe,
     *,
     shards: tuple[int, int] | None = None,
     parts: Sequence[PartAccount] = (),
@@ -114,7 +111,7 @@ def render_funnel(
     """
     levels = funnel(totals, begun)
     return Group(
-        _head(levels, recipe),
+        _head(levels, begun),
         _levels(levels),
         *_parts(parts),
         *_reasons(levels),
@@ -135,9 +132,9 @@ def _grid(*columns: str) -> Table:
     return table
 
 
-def _head(levels: Funnel, recipe: Recipe) -> Text:
+def _head(levels: Funnel, begun: Begun) -> Text:
     state = ("complete", "green") if levels.complete else ("not complete yet", "yellow")
-    return Text.assemble((recipe.public_name, "bold"), f" {recipe.version}  ", state, "\n")
+    return Text.assemble((begun.name, "bold"), f" {begun.version}  ", state, "\n")
 
 
 def _levels(levels: Funnel) -> Table:

@@ -168,5 +168,5 @@ def _tidy(folder: Path, recipe: Recipe) -> bool:
     schedule = schedule_of(opened, recipe)
     if schedule.complete:
         with suppress(Busy):  # another run on the folder is at its end: it does that, or `gristmill clean`
-            clean(folder, schedule, opened.ledger, dry_run=False)
+            clean(folder, opened.begun, opened.ledger, dry_run=False)
     return schedule.complete

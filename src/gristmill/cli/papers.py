@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import recipe_loader
+from gristmill.cli.named import loader_of
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import MANIFEST, manifest_bytes, of_records
@@ -73,9 +73,9 @@ def bring_up(opened: Opened, recipe: Recipe | None = None) -> None:
         recipe: Its recipe; None to find it by its name. A file that the folder names is not run for that.
     """
     layout = Layout(opened.folder)
-    if recipe is None and not opened.reference.endswith(".py"):
-        with suppress(GristmillError):  # one that this version has no more
-            recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
+    if recipe is None:
+        with suppress(GristmillError):  # one that this version has no more, or somebody's own
+            recipe = loader_of(opened, dict(opened.begun.settings))()
     if not _behind(opened, recipe, layout) or _under_way(layout):
         return
     told = f"{opened.folder}: {MANIFEST} and the files beside it are behind the records"

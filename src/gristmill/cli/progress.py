@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.totals import total
+from gristmill.ledger.totals import failing, total
 from gristmill.ledger.words import count_text, size_text
 from gristmill.run.context import Progress
 from gristmill.run.pipeline import CENSUS, GATHER, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.run.queue import TaskQueue
 from gristmill.run.reopen import interrupted
-from gristmill.run.schedule import failing
 from gristmill.spec.barrier import Exchange
 from gristmill.spec.command import for_part, printable
 from gristmill.spec.recipe import Recipe

@@ -12,7 +12,7 @@ from gristmill.cli.options import (
     default_workers,
     json_option,
     manner_options,
-    recipe_loader,
+    pairs,
     workers_option,
 )
 
@@ -27,12 +27,28 @@ from gristmill.cli.options import (
     metavar="R,...",
     help="Which failures: reasons as `gristmill status` names them, `timeout`, or `transient`.",
 )
+@click.option("--recipe", metavar="PATH", help="The recipe, where it is a file of your own.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="KEY=PATH",
+    help="Where annotation files of yours lie, if they are still to be read.",
+)
+@click.option(
+    "--without-permissions",
+    is_flag=True,
+    help="Go on without what the folder was begun with: private addresses, any certificate.",
+)
 @workers_option
 @manner_options
 @json_option
 def command(
     folder: Path,
     reason: str,
+    recipe: str | None,
+    sources: tuple[str, ...],
+    without_permissions: bool,
     workers: int | None,
     contact: str | None,
     allow_private_addresses: bool,
@@ -43,7 +59,8 @@ def command(
 ) -> None:
     """Ask again for what failed for these reasons, and for nothing else.
 
-    What comes this time goes into additional shards; finished shards stay as they are, byte for byte.
+    What comes this time goes into additional shards; finished shards stay as they are, byte for byte. What was
+    allowed for an earlier command (private addresses, any certificate) is not allowed for this one.
 
     \b
     Example:
@@ -52,32 +69,39 @@ def command(
     """
     from gristmill.cli.again import asked_again, nothing_to_ask
     from gristmill.cli.finish import run_and_tell
+    from gristmill.cli.named import check_permissions, loader_of, settings_of, sources_of
     from gristmill.cli.papers import bring_up
     from gristmill.ledger.begun import datasets_in
+    from gristmill.ledger.totals import failing
     from gristmill.run.begin import Job
+    from gristmill.run.pipeline import SAMPLES
     from gristmill.run.reopen import add_round, open_dataset, reasons_from, schedule_of
 
     reasons = reasons_from(reason)
     manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host)
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset)
-        settings = dict(opened.begun.settings)
-        load = recipe_loader(
-            opened.reference, opened.arguments, {**settings, **opened.begun.manners, **manners}
-        )
-        recipe = load()
-        if not add_round(opened, schedule_of(opened, recipe), reasons):
-            bring_up(opened, recipe)
-            click.echo(nothing_to_ask(opened, recipe, reasons), err=True)
+        settings = {**settings_of(opened, loader_of(opened, {}, recipe)()), **manners}
+        load = loader_of(opened, settings, recipe)
+        built = load()
+        schedule = schedule_of(opened, built)
+        resolved = None
+        if not schedule.complete or failing(opened.ledger.stage(SAMPLES)).keys() & set(reasons):
+            if not without_permissions:
+                check_permissions(opened, manners)
+            resolved = sources_of(opened, built, pairs("--source", sources))
+        if not add_round(opened, schedule, reasons):
+            bring_up(opened, built)
+            click.echo(nothing_to_ask(opened, built, reasons), err=True)
             continue
-        click.echo(asked_again(opened, recipe, reasons), err=True)
+        click.echo(asked_again(opened, built, reasons), err=True)
         job = Job(
             load=load,
             reference=opened.reference,
             folder=dataset,
             arguments=opened.begun.arguments,
             settings=settings,
-            resolved=opened.resolved(),
+            resolved=resolved,
             only=opened.begun.only,
             workers=default_workers() if workers is None else workers,
         )

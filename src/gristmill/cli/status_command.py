@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import LocalPath, json_option, recipe_loader
+from gristmill.cli.options import LocalPath, json_option
 
 
 @click.command("status")
@@ -31,8 +31,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     while True:
         for dataset in datasets_in(folder):
             opened = open_dataset(dataset)
-            recipe = recipe_loader(opened.reference, opened.arguments, dict(opened.begun.settings))()
-            print_status(dataset, recipe, opened.begun, opened.ledger, as_json=as_json)
+            print_status(dataset, opened.begun, opened.ledger, as_json=as_json)
             bring_up(opened)
             tasks, media = under_way(opened)
             if tasks and not as_json:

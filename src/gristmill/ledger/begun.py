@@ -58,6 +58,9 @@ class Begun:
         sides: Files of side sources: given whole to steps, no rows in them.
         rounds: Reasons asked for again, one tuple for each ``retry``.
         manners: Settings that say how, not what, as first given: what ``retry`` goes on with.
+        permitted: Settings that were allowed for the command that began it, by name alone: the values are stored
+            nowhere, and whoever needs one gives it again.
+        published_as: Name, without ending, of the one file that VILA's own scripts make of it.
         parts: For a mixture: part to its version, weight, prefix, samples and the checksum of its shards.
     """
 
@@ -73,6 +76,8 @@ class Begun:
     sides: tuple[InputFile, ...] = ()
     rounds: tuple[tuple[str, ...], ...] = ()
     manners: Mapping[str, str] = field(default_factory=dict)
+    permitted: tuple[str, ...] = ()
+    published_as: str = ""
     parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     @staticmethod
@@ -102,6 +107,7 @@ class Begun:
         try:
             data["inputs"] = tuple(InputFile(**item) for item in data["inputs"])
             data["sides"] = tuple(InputFile(**item) for item in data.get("sides", ()))
+            data["permitted"] = tuple(data.get("permitted", ()))
             data["rounds"] = tuple(tuple(reasons) for reasons in data["rounds"])
             return cls(**data)
         except (AttributeError, KeyError, TypeError) as err:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gristmill.spec.sample import CHANGES, Json
 from gristmill.spec.task import TaskRecord
 
-__all__ = ["StageTotals", "Totals", "total"]
+__all__ = ["StageTotals", "Totals", "failing", "total"]
 
 _HOSTS_COUNTED = 100_000
 """More failing hosts than that are not told apart: those that failed least are forgotten."""
@@ -114,3 +114,12 @@ def _covered(spans: list[tuple[float, float]]) -> float:
         covered += max(0.0, ended - max(begun, until))
         until = max(until, ended)
     return covered
+
+
+def failing(records: Sequence[TaskRecord]) -> Counter[str]:
+    """What still fails after the rounds so far, by reason."""
+    left: Counter[str] = Counter()
+    for record in records:
+        left.update(record.dropped)
+        left.subtract(record.retried)
+    return +left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -91,6 +91,7 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
         UsageError: A mended file is another than what was surveyed.
         Busy: Another process is beginning it and does not get done.
     """
+    permitted = recipe.permissions({**job.settings, **job.manners})
     wanted = Begun(
         recipe=job.reference,
         name=recipe.public_name,
@@ -98,11 +99,13 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
         identity=recipe.identity(),
         inputs=resolved.inputs,
         arguments=job.arguments,
-        settings=dict(job.settings),
+        settings=_without(job.settings, permitted),
         only=job.only,
         sources=resolved.sources,
         sides=resolved.sides,
-        manners=dict(job.manners),
+        manners=_without(job.manners, permitted),
+        permitted=tuple(sorted(permitted)),
+        published_as=recipe.published_as or recipe.name,
         parts=job.parts,
     )
     _await(leases, "begin")
@@ -123,6 +126,11 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
         return wanted, resolved
     finally:
         leases.release("begin")
+
+
+def _without(settings: Mapping[str, str], permitted: Collection[str]) -> dict[str, str]:
+    """What is stored of settings: never what a person allowed for one command."""
+    return {name: value for name, value in settings.items() if name not in permitted}
 
 
 def _survey(recipe: Recipe, folder: Path, resolved: Resolved, file: InputFile) -> Json:

@@ -11,20 +11,29 @@ import orjson
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.totals import failing
 from gristmill.run.context import Progress
 from gristmill.run.inputs import Resolved
 from gristmill.run.layout import Layout
 from gristmill.run.mixture import schedule_for
-from gristmill.run.pipeline import SAMPLES, stages_of
+from gristmill.run.pipeline import ROWS, SAMPLES, stages_of
 from gristmill.run.queue import TaskQueue
-from gristmill.run.schedule import failing
 from gristmill.shards.spool import read_spool
 from gristmill.spec.errors import Busy, UnknownName, UsageError
 from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.leases import Leases
 
-__all__ = ["Opened", "add_round", "interrupted", "open_dataset", "reasons_from", "schedule_of", "under_way"]
+__all__ = [
+    "Opened",
+    "add_round",
+    "interrupted",
+    "open_dataset",
+    "reads_sources",
+    "reasons_from",
+    "schedule_of",
+    "under_way",
+]
 
 _SOURCE_OF = {"crawl": "list", "import": "pickles"}
 """Recipes built from arguments, and the source that a person gave."""
@@ -140,6 +149,15 @@ def add_round(opened: Opened, schedule: TaskQueue, reasons: tuple[str, ...]) -> 
             raise Busy(f"another run is beginning {opened.folder}; give the same command again.")
         opened.begun.with_round(reasons).write(opened.folder)
     return True
+
+
+def reads_sources(opened: Opened, recipe: Recipe) -> bool:
+    """Whether annotation files are still to be read: rows to be chosen, or texts that stay where they lie."""
+    table = stages_of(recipe).table
+    if table is None:
+        return False
+    unread = len(opened.ledger.stage(ROWS)) < len(opened.begun.inputs)
+    return unread or table.keeps_source or bool(opened.begun.sides)
 
 
 def schedule_of(opened: Opened, recipe: Recipe) -> TaskQueue:

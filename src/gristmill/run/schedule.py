@@ -6,11 +6,11 @@ nearer to a finished shard always goes before one that opens another file.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger, uncollected
+from gristmill.ledger.totals import failing
 from gristmill.run.censuses import Censuses
 from gristmill.run.exchange import Spread
 from gristmill.run.indexes import sizes_of
@@ -275,12 +275,3 @@ class Schedule(TaskQueue):
 def parts_of(record: TaskRecord) -> list[ShardInfo]:
     """The parts that an annotation file was cut into, in order."""
     return [shard for shard in record.outputs if shard.role == "part"]
-
-
-def failing(records: Sequence[TaskRecord]) -> Counter[str]:
-    """What still fails after the rounds so far, by reason."""
-    left: Counter[str] = Counter()
-    for record in records:
-        left.update(record.dropped)
-        left.subtract(record.retried)
-    return +left

@@ -224,6 +224,20 @@ class Recipe:
             **({"variant": chosen} if (chosen := self._variants()) else {}),
         }
 
+    def permissions(self, settings: Mapping[str, str]) -> frozenset[str]:
+        """Those of ``STEP.FIELD`` settings, as typed, that only a person gives; see :func:`permission`.
+
+        Raises:
+            UnknownName, UsageError: As :meth:`with_settings`.
+        """
+        allowed = {
+            f"{step.name}.{f.name}"
+            for step in self.with_settings(settings).steps
+            for f in fields(step)
+            if f.metadata.get("permission") and _is_beyond(getattr(step, f.name), f.default)
+        }
+        return frozenset(allowed & settings.keys())
+
     def _variants(self) -> dict[str, Json]:
         return {source.key: source.variant for source in self.sources if source.variants}
 
@@ -252,6 +266,12 @@ class Recipe:
                 else:
                     sources[place] = replace(sources[place], order=text)  # type: ignore[arg-type]  # it is checked
         return replace(self, steps=tuple(steps), sources=tuple(sources))
+
+
+def _is_beyond(value: object, default: object) -> bool:
+    if isinstance(value, (int, float)) and isinstance(default, (int, float)) and not isinstance(value, bool):
+        return value > default
+    return value != default
 
 
 def _set_field(step: Step, name: str, text: str) -> Step:

@@ -35,6 +35,7 @@ __all__ = [
     "TableFile",
     "TableStep",
     "circumstance",
+    "permission",
     "reserved",
 ]
 
@@ -58,6 +59,14 @@ def reserved(names: Iterable[str]) -> list[str]:
 def circumstance(default: Any, help: str = "") -> Any:
     """A step's field that says how, not what: it may differ between runs and bears no identity."""
     return field(default=default, metadata={"identity": False, "help": help})
+
+
+def permission(default: Any) -> Any:
+    """A circumstance that a person allows for one command: it is never stored, and nothing in a folder gives it.
+
+    What is allowed is any value but the default; of a number any larger one.
+    """
+    return field(default=default, metadata={"identity": False, "permission": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

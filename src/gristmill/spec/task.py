@@ -89,7 +89,8 @@ class TaskRecord:
             medium that was asked for again is subtracted.
         facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image;
             ``most_media``, of a sample; ``repeated``, further copies; ``changes.WORD``, samples changed so.
-        found: What a survey of an annotation file, or a census, found; None for other tasks.
+        found: What a survey of an annotation file, or a census, found; of one that packs, how many samples of which
+            index it took, by the digests of these; None for other tasks.
         format: Of the record itself; one without is of the first.
     """
 

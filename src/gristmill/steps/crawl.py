@@ -12,7 +12,7 @@ from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Outcome, Sample, Show, Turn
-from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
+from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance, permission
 from gristmill.steps.asking import row_of
 from gristmill.steps.facts import with_facts
 
@@ -66,9 +66,9 @@ class Crawl(ShardStep):
     ai_txt: bool = False
     mirror: str | None = None
 
-    in_flight: int = circumstance(256)
-    in_flight_slow: int = circumstance(1024)
-    per_host: int = circumstance(6)
+    in_flight: int = permission(256)
+    in_flight_slow: int = permission(1024)
+    per_host: int = permission(6)
     bytes_in_memory: int = circumstance(32 << 20)
     total_s: float = circumstance(30.0)
     connect_s: float = circumstance(5.0)
@@ -77,14 +77,14 @@ class Crawl(ShardStep):
     host_failures: int = circumstance(6)
     host_patience_s: float = circumstance(10.0)
     host_stalls: int = circumstance(3)
-    mirror_per_host: int = circumstance(1)
-    mirror_per_second: float = circumstance(1.0)
+    mirror_per_host: int = permission(1)
+    mirror_per_second: float = permission(1.0)
     breaker_hosts: int = circumstance(32)
     breaker_patience_s: float = circumstance(60.0)
-    breaker_name: str = circumstance("example.com")
+    breaker_name: str = permission("example.com")
     contact: str | None = circumstance(None)
-    verify_tls: bool = circumstance(True)
-    allow_private_addresses: bool = circumstance(False)
+    verify_tls: bool = permission(True)
+    allow_private_addresses: bool = permission(False)
     codecs: int = circumstance(1)
     codec_deadline_s: float = circumstance(20.0)
 

@@ -15,7 +15,7 @@ from gristmill.shards.rows import JSON_ROW
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
-from gristmill.spec.step import TableBox, TableStep, circumstance
+from gristmill.spec.step import TableBox, TableStep, permission
 
 __all__ = ["FORMS", "TakePickles"]
 
@@ -55,7 +55,7 @@ class TakePickles(TableStep):
     max_item_bytes: int = 128 << 20
     part_rows: int = 2500
     part_bytes: int = 24 << 20
-    images: str | None = circumstance(None)
+    images: str | None = permission(None)
 
     name = "pickles"
     revision = 1

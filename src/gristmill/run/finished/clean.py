@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.totals import failing, total
 from gristmill.run.layout import Layout, stem
-from gristmill.run.pipeline import SAMPLES, SIFT
-from gristmill.run.queue import TaskQueue
+from gristmill.run.pipeline import PACK, SAMPLES, SCATTER, SIFT
 from gristmill.run.released import remove_released
 from gristmill.spec.errors import Busy
+from gristmill.spec.task import TaskRecord
 from gristmill.storage.leases import Leases
 
 __all__ = ["clean"]
 
 
-def clean(folder: Path, schedule: TaskQueue, ledger: Ledger, *, dry_run: bool) -> tuple[int, int]:
+def clean(folder: Path, begun: Begun, ledger: Ledger, *, dry_run: bool) -> tuple[int, int]:
     """Remove media whose shards are finished, what a shuffle scattered, logs of void tasks, fetched annotations.
 
     Indexes and parts stay: they are small, and ``retry`` needs them.
@@ -33,7 +36,7 @@ def clean(folder: Path, schedule: TaskQueue, ledger: Ledger, *, dry_run: bool) -
     with Leases(layout.leases) as leases:
         if not leases.take("run"):
             raise Busy(f"a run works on {folder}; clean it when that has ended.")
-        doomed = _spent(layout, schedule, ledger)
+        doomed = _spent(layout, begun, ledger)
         sizes = [path.stat().st_size for path in doomed]
         if not dry_run:
             remove_released(doomed, layout, ledger)
@@ -41,29 +44,45 @@ def clean(folder: Path, schedule: TaskQueue, ledger: Ledger, *, dry_run: bool) -
     return len(doomed), sum(sizes)
 
 
-def _spent(layout: Layout, schedule: TaskQueue, ledger: Ledger) -> list[Path]:
+def _spent(layout: Layout, begun: Begun, ledger: Ledger) -> list[Path]:
     """Spools whose every sample lies in a finished shard; and, once all is packed, those of no record.
 
-    What a shuffle scattered, and the spools behind it, are spent once all its shards are finished.
+    What a shuffle scattered, and the spools behind it, are spent once all its shards are finished. All of it is read
+    from the records: the recipe, which may be somebody's own file, is not needed.
     """
+    complete = funnel(total(ledger.records.values()), begun).complete and _all_asked_again(begun, ledger)
+    scatters = bool(ledger.stage(SCATTER))
     packed: Counter[str] = Counter()
-    for task_id, task in schedule.packs.items():
-        if task_id in ledger.records and not schedule.scatters:
-            for shard, (start, stop) in zip(task.inputs, task.decision["slices"], strict=True):
-                packed[stem(shard.path)] += stop - start
+    for record in ledger.stage(PACK):
+        for digest, samples in record.found or ():
+            packed[digest] += samples
     spent, recorded = [], set()
-    sifted = {stem(i.path): i.samples for r in ledger.stage(SIFT) if (i := r.output("index")) is not None}
+    sifted = {stem(i.path): i for r in ledger.stage(SIFT) if (i := r.output("index")) is not None}
     for record in ledger.stage(SAMPLES):
         index, spool = record.output("index"), record.output("spool")
         if index is None or spool is None:
             continue
         recorded.add(spool.path)
-        wanted = sifted.get(stem(index.path), index.samples)
-        all_packed = schedule.complete if schedule.scatters else packed[stem(index.path)] == wanted
+        wanted = sifted.get(stem(index.path), index)
+        all_packed = complete if scatters else packed[wanted.digest] == wanted.samples
         if all_packed and (layout.folder / spool.path).exists():
             spent.append(layout.folder / spool.path)
-    if schedule.complete:
+    if complete:
         crawled = layout.state / "crawled"
         spent += [path for path in crawled.glob("*.spool") if layout.relative(path) not in recorded]
         spent += sorted(layout.scattered_folder.glob("*.*"))
     return spent
+
+
+def _all_asked_again(begun: Begun, ledger: Ledger) -> bool:
+    """Whether every round of asking again is through: what a part lost for its reasons has a record in it."""
+    parts: dict[tuple[int, int], dict[int, TaskRecord]] = defaultdict(dict)
+    for record in ledger.stage(SAMPLES):
+        round_, position, part = record.number
+        parts[position, part][round_] = record
+    return not any(
+        round_ not in records and left.keys() & set(reasons)
+        for records in parts.values()
+        for round_, reasons in enumerate(begun.rounds, 1)
+        if (left := failing([record for number, record in records.items() if number < round_]))
+    )

@@ -26,6 +26,7 @@ def run_pack(step: Barrier, task: Task, context: Context, work: Work) -> None:
         Slice(shard=shard, start=start, stop=stop)
         for shard, (start, stop) in zip(task.inputs, task.decision["slices"], strict=True)
     ]
+    work.found = [[piece.shard.digest, piece.stop - piece.start] for piece in slices]
     work.samples_in = sum(piece.stop - piece.start for piece in slices)
     if task.decision["drop"]:
         work.dropped[task.decision["drop"]] = work.samples_in

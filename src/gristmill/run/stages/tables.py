@@ -35,7 +35,7 @@ class InputTable:
         self._source, self._task, self._context, self._work = source, task, context, work
         self._whole: Path | None = None
         self._partial: Path | None = None
-        self._place = "" if source.path is not None else context.hubs[source.source]
+        self._place = "" if source.path is not None else _home_of(source, context)
         self._reached = True
         self._in_ranges = bool(self._place) and not is_url(self._place)
 
@@ -184,9 +184,23 @@ def fetch_input(source: InputFile, context: Context, tell: Callable[[int], None]
     with context.fetching:  # among the tasks of this process; the clients look after other processes
         if known not in context.fetched or not _is_whole(folder / source.name, source):
             with naming_source(source.source):
-                _fetch(source, context.hubs[source.source], folder, tell)
+                _fetch(source, _home_of(source, context), folder, tell)
             context.fetched.add(known)
     return folder / source.name
+
+
+def _home_of(source: InputFile, context: Context) -> str:
+    """Where it is fetched from.
+
+    Raises:
+        UsageError: Nobody but the folder says so.
+    """
+    if source.source not in context.hubs:
+        raise UsageError(
+            f"{source.name} is to be read, and only the folder says where it lies. Name it: "
+            f"--source {source.source}=PATH"
+        )
+    return context.hubs[source.source]
 
 
 def _is_whole(path: Path, source: InputFile) -> bool:

@@ -1,0 +1,139 @@
+"""The recipe and the sources that a dataset's folder names: a folder may be a stranger's, and permits nothing.
+
+Nothing found in a folder is run. A recipe that comes with Gristmill is found by its name; one that is a file is
+named anew by whoever gives the command, and its identity is compared with what the folder was begun with. Likewise
+annotation files are read only from within the folder, from where the recipe says, or from where a person says.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gristmill.cli.options import recipe_loader
+from gristmill.run.inputs import Resolved, resolve
+from gristmill.run.reopen import Opened, reads_sources
+from gristmill.spec.command import to_type
+from gristmill.spec.errors import UsageError
+from gristmill.spec.recipe import Recipe
+
+__all__ = ["check_permissions", "loader_of", "settings_of", "sources_of"]
+
+_OPTIONS = {
+    "crawl.allow_private_addresses": "--allow-private-addresses",
+    "crawl.verify_tls": "--no-verify-tls",
+}
+
+
+def loader_of(opened: Opened, settings: Mapping[str, str], named: str | None = None) -> Callable[[], Recipe]:
+    """What builds the recipe of a dataset's folder.
+
+    Args:
+        opened: The folder.
+        settings: ``STEP.FIELD`` to value.
+        named: The recipe as a person names it.
+
+    Raises:
+        UsageError: The folder names a file, and nobody else does.
+    """
+    from gristmill import mixtures, recipes
+
+    reference = opened.reference if named is None else named
+    known = {"crawl", "import", *recipes.names(), *mixtures.names()}
+    if named is None and reference not in known:
+        raise UsageError(
+            f"{opened.folder} was begun with a recipe of somebody's own, {reference}, and nothing that a folder "
+            f"names is run. If you know the file, name it: {_again('--recipe')} PATH"
+        )
+    return recipe_loader(
+        reference, opened.arguments if reference in {"crawl", "import"} else None, dict(settings)
+    )
+
+
+def settings_of(opened: Opened, recipe: Recipe) -> dict[str, str]:
+    """The settings that a folder was begun with, without those that only a person gives.
+
+    Raises:
+        UsageError: They are none of this recipe's.
+    """
+    settings = {**opened.begun.settings, **opened.begun.manners}
+    permitted = recipe.permissions(settings)
+    return {name: value for name, value in settings.items() if name not in permitted}
+
+
+def check_permissions(opened: Opened, given: Mapping[str, Any]) -> None:
+    """Refuse to go on without what was allowed when the folder was begun: what needed it would be lost for that.
+
+    Args:
+        opened: The folder.
+        given: Settings of this command.
+
+    Raises:
+        UsageError: Something was allowed that is not allowed now.
+    """
+    missing = [
+        option for name, option in _OPTIONS.items() if name in set(opened.begun.permitted) - given.keys()
+    ]
+    if missing:
+        raise UsageError(
+            f"{opened.folder} was begun with {' and '.join(missing)}, which is stored nowhere and holds for one "
+            f"command. If the folder and the hosts are your own, give it again: {_again(*missing)}\n"
+            f"To ask without it: {_again('--without-permissions')}"
+        )
+
+
+def sources_of(opened: Opened, recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
+    """The annotation files of a folder, as far as they are still to be read.
+
+    Args:
+        opened: The folder.
+        recipe: Its recipe.
+        replaced: ``--source``: key to where a person says that a source lies.
+
+    Raises:
+        UsageError: One is to be read, and it is the folder alone that says where from.
+    """
+    if replaced:
+        return resolve(recipe, replaced, opened.folder)
+    found = opened.resolved()
+    homes = {source.key: source for source in recipe.sources}
+    hubs = {}
+    for key, place in found.hubs.items():
+        source = homes.get(key)
+        if source is not None and (
+            place == source.url or (source.hub and place.partition("@")[0] == source.hub)
+        ):
+            hubs[key] = place
+    strange = {
+        file.source: found.sources.get(file.source, "PATH")
+        for file in (*found.inputs, *found.sides)
+        if (file.source not in hubs if file.path is None else not _lies_in(opened.folder, file.path))
+    }
+    if strange and reads_sources(opened, recipe):
+        raise UsageError(
+            f"{opened.folder} names {', '.join(strange.values())} for what is still to be read, and nothing beyond a "
+            "folder is read because the folder says so. If it is yours, name it: "
+            + to_type(
+                "retry", opened.folder, *(w for k, p in strange.items() for w in ("--source", f"{k}={p}"))
+            )
+        )
+    inputs, sides = (
+        tuple(replace(file, path=None) if file.source in strange else file for file in files)
+        for files in (found.inputs, found.sides)
+    )
+    return replace(found, inputs=inputs, sides=sides, hubs=hubs)
+
+
+def _again(*more: str) -> str:
+    """The command that was given, with more words."""
+    return to_type(*sys.argv[1:], *more)
+
+
+def _lies_in(folder: Path, path: str) -> bool:
+    try:
+        return Path(path).resolve(strict=True).is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # gone, a loop, or no path at all
+        return False

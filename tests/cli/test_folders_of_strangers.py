@@ -1,0 +1,159 @@
+"""A dataset's folder may come from a stranger: nothing in it is run, and it permits nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from typed import gristmill
+
+from gristmill.ledger.begun import Begun
+from gristmill.testing.web import FakeWeb
+
+GIVEN = (
+    "--allow-private-addresses",
+    "--workers",
+    "0",
+    "--set",
+    "crawl.tries=1",
+    "--set",
+    "pack.shard_samples=2",
+)
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[FakeWeb]:
+    with FakeWeb() as web:
+        yield web
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, web: FakeWeb) -> Path:
+    """A small finished dataset, of which one row may come back."""
+    place = tmp_path_factory.mktemp("made")
+    web.put("/late.jpg", b"", status=503)
+    paths = [*(f"/photo/{n}.jpg?w=64" for n in range(3)), "/late.jpg"]
+    (place / "urls.txt").write_text("\n".join(map(web.url, paths)))
+    gristmill("crawl", place / "urls.txt", "--out", place / "out", *GIVEN)
+    return place / "out"
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "out"))
+
+
+def begun(folder: Path, **changes: object) -> None:
+    """Change what a folder says that it was begun with."""
+    said = orjson.loads(Begun.path(folder).read_bytes())
+    Begun.path(folder).write_bytes(orjson.dumps({**said, **changes}))
+
+
+@pytest.fixture
+def evil(folder: Path) -> Path:
+    """A file in the folder that leaves a mark when it is run; the folder names it as its recipe."""
+    path = folder / "recipe.py"
+    path.write_text(f"open({str(folder / 'ran')!r}, 'w')\nMIXTURE = RECIPE = None\n")
+    begun(folder, recipe=str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "{}"),
+        ("status", "{}", "--json"),
+        ("clean", "{}"),
+        ("clean", "{}", "--dry-run"),
+        ("verify", "{}"),
+        ("export", "{}", "--to", "vila", "--out", "{}/../vila"),
+        ("export", "{}", "--to", "webdataset-index", "--out", "{}/../index"),
+    ],
+)
+def test_what_reads_a_folder_needs_no_recipe_and_runs_none(words, folder, evil):
+    gristmill(*(word.format(folder) for word in words))
+    assert not (folder / "ran").exists()
+
+
+def test_a_retry_runs_no_recipe_that_the_folder_names(folder, evil):
+    told = gristmill("retry", folder, code=2).stderr
+    assert "nothing that a folder names is run" in told
+    assert f"gristmill retry {folder} --recipe PATH" in told
+    assert not (folder / "ran").exists()
+
+
+def test_a_recipe_of_ones_own_is_named_anew_and_compared(tmp_path, web):
+    source = """
+from gristmill.spec.recipe import Recipe, Source
+from gristmill.spec.sample import MediaRef, Sample, Show, Turn
+from gristmill.steps.crawl import Crawl
+from gristmill.steps.pack import Pack
+from gristmill.steps.rows import TakeRows
+
+def parse(row):
+    turn = Turn(role="caption", parts=(Show(media="image"),))
+    return Sample(key="", media={"image": MediaRef(url=row["url"])}, turns=(turn,))
+
+RECIPE = Recipe(
+    name="own", version="2026.1.1", title="T", description="D", homepage="https://example.org", license="CC0-1.0",
+    sources=(Source(key="annotations", by_hand="fetch it", patterns=("*.txt",), format="txt"),),
+    parse=parse, writes=frozenset({"media.url"}), steps=(TakeRows(), Crawl(size_px=64), Pack()),
+)
+"""
+    own, other, out = tmp_path / "own.py", tmp_path / "other.py", tmp_path / "data"
+    own.write_text(source)
+    other.write_text(source.replace("size_px=64", "size_px=32"))
+    web.put("/own.jpg", b"", status=503)
+    (tmp_path / "urls.txt").write_text("\n".join(map(web.url, ("/photo/1.jpg?w=64", "/own.jpg"))))
+    given = ("--allow-private-addresses", "--workers", "0")
+    source_of = ("--source", f"annotations={tmp_path / 'urls.txt'}")
+    gristmill("run", own, "--out", out, *source_of, *given, "--set", "crawl.tries=1")
+    web.put("/own.jpg", web.pictures.get(1, "jpg", 64).data, content_type="image/jpeg")
+    gristmill("retry", out, *given, code=2)
+    assert "crawl.size_px" in gristmill("retry", out, *given, "--recipe", other, code=2).stderr
+    gristmill("retry", out, *given, "--recipe", own)
+    assert json.loads(gristmill("status", out, "--json").stdout)["counts"]["packed"] == 2
+
+
+@pytest.mark.parametrize("stored", ["manners", "settings"])
+def test_what_was_permitted_is_not_stored_and_not_taken_from_a_folder(stored, folder, finished, web):
+    kept = json.loads(Begun.path(finished).read_bytes())
+    assert "allow_private" not in json.dumps([kept["settings"], kept["manners"]])
+    begun(folder, permitted=[], **{stored: {**kept[stored], "crawl.allow_private_addresses": "true"}})
+    web.forget()
+    gristmill("retry", folder, "--workers", "0")
+    assert not web.hits
+
+
+def test_a_retry_says_which_permission_it_lacks(folder, web):
+    web.forget()
+    told = gristmill("retry", folder, "--workers", "0", code=2).stderr
+    assert f"gristmill retry {folder} --workers 0 --allow-private-addresses\n" in told
+    gristmill("retry", folder, "--workers", "0", "--without-permissions")
+    assert not web.hits
+
+
+def test_more_haste_than_usual_is_not_taken_from_a_folder(tmp_path, web):
+    (tmp_path / "urls.txt").write_text(web.url("/photo/1.jpg?w=64"))
+    words = ("--per-host", "50", "--in-flight", "2", "--contact", "me@example.org")
+    gristmill("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", *GIVEN, *words)
+    manners = Begun.read(tmp_path / "out").manners
+    assert manners == {"crawl.in_flight": "2", "crawl.contact": "me@example.org"}
+
+
+def test_a_retry_reads_nothing_beyond_the_folder_because_it_says_so(folder, tmp_path):
+    """Rows are to be chosen again, from a file that the folder names and nobody else."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("https://example.org/secret\n")
+    said = json.loads(Begun.path(folder).read_bytes())
+    begun(folder, inputs=[{**said["inputs"][0], "path": str(secret)}], sources={"list": str(secret)})
+    for journal in (folder / ".gristmill" / "records").iterdir():
+        lines = journal.read_bytes().splitlines(keepends=True)
+        journal.write_bytes(b"".join(line for line in lines if b'"stage":"rows"' not in line))
+    told = gristmill("retry", folder, "--workers", "0", "--without-permissions", code=2).stderr
+    assert "nothing beyond a folder is read because the folder says so" in told
+    assert "secret" not in (folder / "report.html").read_text()
