@@ -237,7 +237,7 @@ def test_private_addresses_and_total_failure(tmp_path: Path, web: FakeWeb) -> No
     urls.write_text(web.url("/photo/1.jpg").replace(str(web.port), "80") + "\nfile:///etc/hostname\n")
     done = gristmill("crawl", urls, "--out", tmp_path / "out", "--json", code=3)
     assert json.loads(done.stdout)["dropped"] == {"private_address": 1, "bad_scheme": 1}
-    assert "0.0%" in done.stderr
+    assert "0 % of 2 samples" in done.stderr
     assert "Asking again does not bring back bad_scheme 1, private_address 1." in done.stderr
 
 

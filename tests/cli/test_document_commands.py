@@ -118,7 +118,7 @@ def test_below_what_is_expected_and_completed_by_a_retry(tmp_path: Path, web: Fa
     (place / "docs_shard_7_v3.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     words = ("run", "mmc4-core", "--out", out, "--source", f"annotations={place}", *QUICK)
     done = gristmill(*words, code=3)
-    assert "20.0% of 5 samples were kept, fewer than the 40% that the recipe expects" in done.stderr
+    assert "20.0 % of 5 samples were kept, fewer than the 40 % that are expected" in done.stderr
     web.put("/later.jpg", web.pictures.get(2, "jpg", 64).data, content_type="image/jpeg")
     web.forget()
     gristmill(

@@ -218,7 +218,7 @@ def test_a_finished_part_below_what_is_expected_is_said_each_time(world, tmp_pat
     lines = [json.dumps({"query": f"{n}?", "response": "" if n % 4 else "0"}) + "\n" for n in range(40)]
     sums.write_text("".join(lines))
     given = [word.replace(str(base / "train_use.jsonl"), str(sums)) for word in given]
-    short = "gsm8k-screl: 25.0% of 40 samples were kept, fewer than the 99% that the recipe expects"
+    short = "gsm8k-screl: 25.0 % of 40 samples were kept, fewer than the 99 % that are expected (--min-kept)"
     for again in (False, True):
         done = gristmill("run", base / "mine.py", "--out", tmp_path, *given, code=3)
         assert ("gsm8k-screl 2026.11.1 is finished: 10 samples" in done.stderr) is again

@@ -120,6 +120,7 @@ def _crawl(urls: Path, out: Path, given: dict[str, Any], workers: int, ready: li
         given["no_verify_tls"],
         given["in_flight"],
         given["per_host"],
+        given["min_kept"],
     )
     job = Job(
         load=recipe_loader("crawl", arguments, {**settings, **manners}),

@@ -9,7 +9,9 @@ from gristmill.ledger.begun import Begun
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.healing import healing
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.remedies import commonest
 from gristmill.ledger.totals import total
+from gristmill.ledger.words import share_text
 from gristmill.run.drive import Ended
 from gristmill.run.pipeline import ROWS, SAMPLES
 from gristmill.run.reopen import open_dataset
@@ -33,12 +35,13 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
         _check_any_chosen(ended, totals.stage(ROWS).samples_in)
         return
     levels = funnel(totals, ended.begun)
-    share = samples.kept / samples.samples_in
-    if share < ended.recipe.expect.kept_share or not samples.kept:
+    kept = levels.count("kept")
+    if kept < ended.recipe.expect.kept_share * samples.samples_in or not kept:
         raise Incomplete(
-            f"{ended.recipe.public_name}: {share:.1%} of {samples.samples_in:,} samples were kept"
-            f"{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. Look at "
-            f"{ended.folder / 'report.html'}{_advice(ended, levels)}"
+            f"{ended.recipe.public_name}: {share_text(kept, samples.samples_in)} of {samples.samples_in:,} "
+            f"samples were kept{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. "
+            f"{commonest(levels.dropped(after_selection=True))} Look at {ended.folder / 'report.html'}"
+            f"{_advice(ended, levels)}"
         )
     _check_any_packed(ended, levels)
 
@@ -52,7 +55,8 @@ def shortfall(folder: Path) -> str | None:
         return None
     opened = open_dataset(folder)
     try:
-        recipe = loader_of(opened, dict(opened.begun.settings))()
+        expected = {key: text for key, text in opened.begun.manners.items() if key == "expect.kept_share"}
+        recipe = loader_of(opened, {**opened.begun.settings, **expected})()
         check_expected(Ended(recipe=recipe, begun=opened.begun, folder=folder, complete=True), opened.ledger)
     except Incomplete as err:
         return str(err)
@@ -110,4 +114,4 @@ def _places(ended: Ended) -> str:
 
 
 def _expected(share: float) -> str:
-    return f", fewer than the {share:.0%} that the recipe expects" if share else ""
+    return f", fewer than the {100 * share:.3g} % that are expected (--min-kept)" if share else ""

@@ -11,13 +11,17 @@ from gristmill.cli.expected import check_expected
 from gristmill.cli.papers import write_papers
 from gristmill.cli.progress import watcher_for
 from gristmill.ledger.begun import Begun
+from gristmill.ledger.healing import retry_command
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.totals import total
+from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job
 from gristmill.run.drive import Ended, run
 from gristmill.run.launch import Launched
 from gristmill.run.pipeline import GATHER, PACK, ROWS, SAMPLES, SCATTER, SIFT
 from gristmill.spec.barrier import Barrier, Census, Exchange
 from gristmill.spec.errors import UnknownName
+from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import TableStep
 from gristmill.storage.arrow import without_pandas
@@ -59,6 +63,7 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
     write_papers(ended.folder, ended.recipe)
     ledger = Ledger(job.folder)
     _tell(ended, ledger, as_json=as_json)
+    _tell_judged(job, ledger)
     check_expected(ended, ledger)
 
 
@@ -82,6 +87,21 @@ def _tell(ended: Ended, ledger: Ledger, *, as_json: bool) -> None:
     print_status(ended.folder, ended.begun, ledger, as_json=as_json)
     if not ended.complete and not as_json:
         click.echo(_waiting(ended.begun, ledger), err=True)
+
+
+def _tell_judged(job: Job, ledger: Ledger) -> None:
+    """Say of rows that were judged before an option allowed them that the option alone does not bring them back."""
+    if job.manners.get("crawl.allow_private_addresses") != "true":
+        return
+    lost = total(ledger.stage(SAMPLES)).stage(SAMPLES).dropped
+    barred = {str(r): lost[r] for r in (Reason.PRIVATE_ADDRESS, Reason.BAD_PORT) if lost[r]}
+    if barred:
+        click.echo(
+            f"{count_text(sum(barred.values()), 'row')} had been judged without --allow-private-addresses, and "
+            f"what is judged is asked for again only by: {retry_command(str(job.folder), barred)} "
+            "--allow-private-addresses",
+            err=True,
+        )
 
 
 def _waiting(begun: Begun, ledger: Ledger) -> str:

@@ -123,11 +123,17 @@ def manner_options(function: F) -> F:
             click.option(
                 "--allow-private-addresses",
                 is_flag=True,
-                help="Also fetch from this machine and its networks.",
+                help="Also fetch from this machine and its networks, and from any port.",
             ),
             click.option("--no-verify-tls", is_flag=True, help="Accept any certificate, for this run."),
             click.option("--in-flight", type=click.IntRange(1), help="Requests at once in each worker."),
             click.option("--per-host", type=click.IntRange(1), help="Of these, to one host."),
+            click.option(
+                "--min-kept",
+                type=click.FloatRange(0, 1),
+                metavar="SHARE",
+                help="Exit code 3 where less is kept. Default: what the recipe expects; of a list, 0.1.",
+            ),
         ]
     ):
         function = option(function)
@@ -140,8 +146,9 @@ def circumstances(
     no_verify_tls: bool,
     in_flight: int | None,
     per_host: int | None,
+    min_kept: float | None = None,
 ) -> dict[str, str]:
-    """The manner options as settings of the step ``crawl``."""
+    """The manner options as settings: of the step ``crawl``, and of what is expected."""
     given = {
         "contact": contact,
         "allow_private_addresses": "true" if allow_private_addresses else None,
@@ -149,12 +156,13 @@ def circumstances(
         "in_flight": in_flight,
         "per_host": per_host,
     }
-    return {f"crawl.{name}": str(value) for name, value in given.items() if value is not None}
+    expected = {"expect.kept_share": str(min_kept)} if min_kept is not None else {}
+    return expected | {f"crawl.{name}": str(value) for name, value in given.items() if value is not None}
 
 
 def circumstances_of(recipe: Recipe, manners: Mapping[str, str]) -> dict[str, str]:
     """Those that one of the recipe's steps has: a recipe that does not crawl has no manners."""
-    steps = {step.name for step in recipe.steps}
+    steps = {"expect", *(step.name for step in recipe.steps)}
     return {key: value for key, value in manners.items() if key.partition(".")[0] in steps}
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.remedies import commonest
 from gristmill.ledger.totals import failing, total
-from gristmill.ledger.words import count_text, size_text
+from gristmill.ledger.words import count_text, share_text, size_text
 from gristmill.run.context import Progress
 from gristmill.run.pipeline import CENSUS, GATHER, PACK, ROWS, SAMPLES, SCATTER, SURVEY
 from gristmill.run.queue import TaskQueue
@@ -47,13 +48,15 @@ class Tally:
         self.running: dict[str, Progress] = {}
         self._before: dict[str, int] = {}  # what earlier runs did in tasks under way
         self.mixes = False
+        self._least, self._unread = 0.0, 0
         self.new = self.surveyed = self._round = 0
         self.verb, self.none = "crawled", "nothing asked yet"
         self._since = time.monotonic()
 
-    def begun(self, begun: Begun, ledger: Ledger) -> None:
-        """Take in what earlier runs did."""
+    def begun(self, begun: Begun, ledger: Ledger, least: float = 0.0) -> None:
+        """Take in what earlier runs did, and what share of all is to be kept at least."""
         totals = total(ledger.records.values())
+        self._least, self._unread = least, len(begun.inputs) - totals.stage(ROWS).tasks
         self.mixes = bool(begun.parts)
         self.surveyed = totals.stage(SURVEY).tasks
         if not any(step["step"] == "crawl" for step in begun.identity["steps"]):
@@ -89,6 +92,7 @@ class Tally:
         self.done[record.stage] += record.samples_in - retried.total()
         if record.stage == ROWS:
             self.total[SAMPLES] += record.kept
+            self._unread -= 1
         elif record.stage == SAMPLES:
             self.kept += record.kept
             self.new += record.samples_in - before
@@ -112,16 +116,31 @@ class Tally:
 
     def failing(self) -> list[tuple[str, int]]:
         """The three most frequent reasons."""
-        reasons = self.reasons.copy()
-        for progress in self.running.values():
-            reasons.update(progress.reasons)
-        return [(reason, n) for reason, n in reasons.most_common(3) if n > 0]
+        return [(reason, n) for reason, n in self._lost().most_common(3) if n > 0]
+
+    def _lost(self) -> Counter[str]:
+        """What is lost so far, by reason."""
+        return sum((Counter(p.reasons) for p in self.running.values()), self.reasons.copy())
 
     def share_kept(self) -> str:
         """What part of all that is finished was kept."""
         done = self.now(SAMPLES)
-        lost = sum(self.reasons.values()) + sum(sum(p.reasons.values()) for p in self.running.values())
-        return f"{(done - lost) / done:.0%} kept" if done else self.none
+        return f"{(done - self._lost().total()) / done:.0%} kept" if done else self.none
+
+    def short(self) -> str:
+        """Once, when so much is lost that too little will be kept whatever comes: a sentence that says so."""
+        known = self.total[SAMPLES]
+        if not self._least or self._unread or self.now(SAMPLES) >= known:
+            return ""
+        lost = self._lost()
+        most = known - lost.total()
+        if most >= self._least * known:
+            return ""
+        self._least = 0.0
+        return (
+            f"at most {share_text(most, known)} of {known:,} will be kept, fewer than expected (--min-kept). "
+            f"{commonest(lost)} Everything finished is kept if you stop here."
+        )
 
     def counting(self) -> str:
         """How far a census is, if one is under way."""
@@ -194,7 +213,7 @@ class Lines:
 
     def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: TaskQueue) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
-        self._tally.begun(begun, ledger)
+        self._tally.begun(begun, ledger, recipe.expect.kept_share)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(begun)}{again}")
@@ -202,6 +221,8 @@ class Lines:
     def progress(self, progress: Progress) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
         self._tally.under_way(progress)
+        if short := self._tally.short():
+            self.say(short)
         if time.monotonic() - self._said_at >= _LOG_EVERY_S:
             self.say(self._tally.sentence())
 
@@ -245,7 +266,7 @@ class Bars:
 
     def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: TaskQueue) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
-        self._tally.begun(begun, ledger)
+        self._tally.begun(begun, ledger, recipe.expect.kept_share)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(begun)}{again}")
@@ -256,6 +277,8 @@ class Bars:
     def progress(self, progress: Progress) -> None:
         """See :class:`gristmill.run.drive.Watcher`."""
         self._tally.under_way(progress)
+        if short := self._tally.short():
+            self.say(short)
         self._show()
 
     def committed(self, record: TaskRecord) -> None:

@@ -55,6 +55,7 @@ def command(
     no_verify_tls: bool,
     in_flight: int | None,
     per_host: int | None,
+    min_kept: float | None,
     as_json: bool,
 ) -> None:
     """Ask again for what failed for these reasons, and for nothing else.
@@ -78,7 +79,7 @@ def command(
     from gristmill.run.reopen import add_round, open_dataset, reasons_from, schedule_of
 
     reasons = reasons_from(reason)
-    manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host)
+    manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept)
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset)
         settings = {**settings_of(opened, loader_of(opened, {}, recipe)()), **manners}

@@ -47,6 +47,7 @@ def command(
     no_verify_tls: bool,
     in_flight: int | None,
     per_host: int | None,
+    min_kept: float | None,
     as_json: bool,
 ) -> None:
     """Prepare the dataset NAME under DIR/NAME. The same command continues what was interrupted.
@@ -75,7 +76,7 @@ def command(
     if name == "import":
         raise UsageError("pickles are imported with: gristmill import DIR --from vila --out OUT")
     given = pairs("--set", settings)
-    manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host)
+    manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept)
     replaced = pairs("--source", sources)
     if mixtures.is_mixture(name):
         _run_mixture(name, out, replaced, given, manners, only, workers, tasks or to_step, as_json)

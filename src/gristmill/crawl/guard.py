@@ -127,7 +127,11 @@ def _check(target: Target, settings: CrawlSettings) -> None:
     if settings.allow_private_addresses:
         return
     if target.port not in settings.allowed_ports:
-        raise Refused(Reason.BAD_PORT, f"port {target.port} is not among {settings.allowed_ports}")
+        allowed = ", ".join(map(str, settings.allowed_ports))
+        raise Refused(
+            Reason.BAD_PORT,
+            f"port {target.port} is none of {allowed}; --allow-private-addresses asks your own hosts on any",
+        )
     host = target.host
     if ":" in host or host[-1].isdigit():
         if not is_public(host):

@@ -13,7 +13,11 @@ from gristmill.spec.reasons import GONE, Reason
 __all__ = ["Healing", "healing", "may_heal", "retry_command", "with_options"]
 
 _NAMED = 4
-_ALLOWED_BY = {Reason.TLS: "--no-verify-tls", Reason.PRIVATE_ADDRESS: "--allow-private-addresses"}
+_ALLOWED_BY = {
+    Reason.TLS: "--no-verify-tls",
+    Reason.PRIVATE_ADDRESS: "--allow-private-addresses",
+    Reason.BAD_PORT: "--allow-private-addresses",
+}
 
 
 def may_heal(reason: str) -> bool:

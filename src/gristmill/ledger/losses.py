@@ -113,7 +113,7 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.DUPLICATE_KEY: "the key was used before",
     Reason.BAD_URL: "the address is malformed",
     Reason.BAD_SCHEME: "the address is neither http nor https",
-    Reason.BAD_PORT: "the address names a port that is not asked",
+    Reason.BAD_PORT: "a port other than 80, 443, 8080, 8443",
     Reason.PRIVATE_ADDRESS: "the address leads into a private network",
     Reason.DNS_NOT_FOUND: "the host name does not exist",
     Reason.DNS_FAILED: "the name lookup failed or timed out",

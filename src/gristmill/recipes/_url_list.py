@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from gristmill.spec.checksums import checksum_of, is_missing
 from gristmill.spec.columns import value_at
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Column, Recipe, Source
+from gristmill.spec.recipe import Column, Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
@@ -22,6 +22,9 @@ __all__ = ["NO_LISTS", "PATTERNS", "Captions", "url_list"]
 
 Captions: TypeAlias = Literal["first", "joined", "each"]
 """What may become of several captions of one picture."""
+
+KEPT_SHARE = 0.1
+"""What a list must give at least, unless ``--min-kept`` says otherwise."""
 
 _TEXTS = ("txt", "csv", "tsv", "json", "jsonl", "ndjson")
 PATTERNS = (*(f"*.{end}" for end in (*_TEXTS, "parquet", "gz")), *(f"*.{end}.zip" for end in _TEXTS))
@@ -180,4 +183,5 @@ def url_list(
             SamePicture(),
             Pack(shard_samples=10_000),
         ),
+        expect=Expect(kept_share=KEPT_SHARE, remark="Lists age; below that something else is wrong."),
     )

@@ -244,6 +244,7 @@ class Recipe:
     def with_settings(self, settings: Mapping[str, str]) -> Recipe:
         """The recipe with ``STEP.FIELD`` settings replaced by values as typed on the command line.
 
+        ``expect.kept_share`` sets the share below which a run ends with exit code 3.
         Of a source ``SOURCE.order`` can be set, the order of its annotation files, and where upstream has several
         versions of them ``SOURCE.variant``.
 
@@ -251,9 +252,12 @@ class Recipe:
             UnknownName: No such step or field.
             UsageError: The text does not fit the field's type.
         """
-        steps, sources = list(self.steps), list(self.sources)
+        steps, sources, expect = list(self.steps), list(self.sources), self.expect
         for dotted, text in settings.items():
             name, _, field_name = dotted.partition(".")
+            if dotted == "expect.kept_share":
+                expect = replace(expect, kept_share=_share(dotted, text))
+                continue
             places = [i for i, step in enumerate(steps) if step.name == name]
             own = [i for i, s in enumerate(sources) if s.key == name and field_name in s.settable]
             if not places and not own:
@@ -265,7 +269,14 @@ class Recipe:
                     sources[place] = sources[place].with_variant(text)
                 else:
                     sources[place] = replace(sources[place], order=text)  # type: ignore[arg-type]  # it is checked
-        return replace(self, steps=tuple(steps), sources=tuple(sources))
+        return replace(self, steps=tuple(steps), sources=tuple(sources), expect=expect)
+
+
+def _share(where: str, text: str) -> float:
+    share = _convert(text, 0.5, "float", where)
+    if not isinstance(share, float) or not 0 <= share <= 1:
+        raise UsageError(f"{where}={text}: expected a share between 0 and 1")
+    return share
 
 
 def _is_beyond(value: object, default: object) -> bool:

@@ -1,0 +1,99 @@
+"""What a run must give at least, and what is said where it does not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+import pytest
+from typed import gristmill
+
+from gristmill.cli.progress import Tally
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.remedies import commonest
+from gristmill.recipes._url_list import url_list
+from gristmill.run.context import Progress
+from gristmill.run.pipeline import SAMPLES
+from gristmill.spec.errors import UsageError
+from gristmill.spec.reasons import Reason
+from gristmill.spec.task import TaskRecord
+from gristmill.testing.web import FakeWeb
+
+QUICK = ("--allow-private-addresses", "--workers", "0")
+
+
+def test_a_list_that_gives_little_ends_with_3_unless_less_will_do(tmp_path):
+    urls = tmp_path / "urls.txt"
+    with FakeWeb() as web:
+        paths = ["/photo/1.jpg?w=64", *(f"/fault/404/{n}" for n in range(11))]
+        urls.write_text("\n".join(map(web.url, paths)))
+        said = gristmill("crawl", urls, "--out", tmp_path / "a", *QUICK, code=3).stderr
+        assert "8.3 % of 12 samples were kept, fewer than the 10 % that are expected (--min-kept)" in said
+        assert "100 % of the loss is http_404 (not found (404)). Lists age" in said
+        gristmill("crawl", urls, "--out", tmp_path / "a", *QUICK, "--min-kept", "0.05")
+        gristmill("retry", tmp_path / "a", "--reason", "http_404", *QUICK, "--min-kept", "0.5", code=3)
+    gristmill("crawl", urls, "--out", tmp_path / "b", "--min-kept", "1.5", code=2)
+
+
+def row_record(kept):
+    return TaskRecord(
+        task_id="r",
+        stage="rows",
+        number=(0, 0, 0),
+        outputs=(),
+        samples_in=kept,
+        kept=kept,
+    )
+
+
+def test_it_is_said_once_when_it_is_certain(tmp_path):
+    begun = Begun(
+        recipe="crawl", name="crawl", version="1", identity={"steps": [{"step": "crawl"}]}, inputs=(None,)
+    )
+    tally = Tally()
+    tally.begun(begun, Ledger(tmp_path), 0.5)
+    lost = {"http_403": 40, "stalled": 11}
+
+    def under_way(reasons):
+        tally.under_way(Progress(task_id="x", stage=SAMPLES, done=60, total=100, reasons=reasons, bytes_in=0))
+
+    under_way(lost)
+    assert tally.short() == ""  # how many there are is not known yet
+    tally.committed(row_record(100))
+    under_way({"http_403": 40, "stalled": 10})
+    assert tally.short() == ""
+    under_way(lost)
+    said = tally.short()
+    assert "at most 49.0 % of 100 will be kept" in said
+    assert "78.4 % of the loss is http_403 (forbidden (403)). Hosts may want to know who asks" in said
+    assert tally.short() == ""
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_words(reason):
+    assert re.fullmatch(rf"100 % of the loss is {reason} \(.+\)\. .+\.", commonest({reason: 3}))
+
+
+@pytest.mark.parametrize("share", ["-0.1", "1.01", "nan", "half", "inf"])
+def test_shares_that_are_none(share):
+    with pytest.raises(UsageError, match="kept_share"):
+        url_list("a").with_settings({"expect.kept_share": share})
+
+
+def test_own_hosts_on_other_ports_and_rows_that_were_judged(tmp_path):
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    with FakeWeb() as web:
+        urls.write_text(web.url("/photo/1.jpg?w=64"))
+        said = gristmill("crawl", urls, "--out", out, "--workers", "0", code=3).stderr
+        advice = re.search(r"would allow bad_port: gristmill (.*)", said)
+        again = gristmill("crawl", urls, "--out", out, *QUICK, code=3).stderr
+        assert "1 row had been judged without --allow-private-addresses" in again
+        told = re.search(r"again only by: gristmill (.*)", again)
+        assert advice
+        assert told
+        assert shlex.split(advice[1]) == shlex.split(told[1])
+        done = gristmill(*shlex.split(told[1]), "--workers", "0")
+        assert "had been judged" not in done.stderr
+    assert json.loads(gristmill("status", out, "--json").stdout)["counts"]["packed"] == 1
