@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import orjson
-import pyarrow as pa
 import pytest
 import yaml
 
@@ -16,16 +16,17 @@ from made_dataset import EVIL, Made, make_dataset, photographs
 from gristmill.ledger import croissant as croissant_module
 from gristmill.ledger.card import card, command, write_card
 from gristmill.ledger.croissant import write_croissant
-from gristmill.ledger.features import features, from_arrow, from_values
+from gristmill.ledger.features import features, printed, shape_of
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, Group, Phase, explained, group_of, grouped, phase_of
 from gristmill.ledger.manifest import manifest, shards_of, write_manifest
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import duration_text, share_text, size_text
-from gristmill.shards.webdataset import read_samples
+from gristmill.shards.shape import Shape
+from gristmill.shards.webdataset import TarWriter, read_samples
 from gristmill.spec.reasons import PERMANENT, TRANSIENT, Reason
-from gristmill.spec.task import TaskRecord
+from gristmill.spec.task import ShardInfo, TaskRecord
 
 
 @pytest.fixture(scope="module")
@@ -155,33 +156,72 @@ def test_card_declares_every_key_of_every_sample(made: Made) -> None:
     assert front["configs"][0]["data_files"] == [{"split": "train", "path": "shards/*.tar"}]
 
 
-def test_card_without_parts_takes_types_from_samples(made: Made, tmp_path: Path) -> None:
-    shard = shards_of(made.ledger)[-1]
-    (tmp_path / "shards").mkdir()
-    (tmp_path / shard.path).write_bytes((made.folder / shard.path).read_bytes())
-    whole = next(f for f in features(tmp_path, [shard.path]) if f["name"] == "json")["struct"]
+def test_features_come_off_the_shards_where_a_record_says_nothing_of_them(made: Made) -> None:
+    said = shape_of(made.folder, made.ledger)
+    mute = Ledger(made.folder)
+    mute.records = {id: replace(record, shape="") for id, record in mute.records.items()}
+    assert features(shape_of(made.folder, mute)) == features(said)
+    whole = next(f for f in features(said) if f["name"] == "json")["struct"]
     upstream = next(f for f in whole if f["name"] == "upstream")["struct"]
     assert {"name": "id", "dtype": "int64"} in upstream
     assert {"name": "clip_sim", "dtype": "float64"} in whole
 
 
+def shape_of_parts(*samples: list[str]) -> Shape:
+    shape = Shape()
+    for parts in samples:
+        shape.take((part, b"{}") for part in parts)
+    return shape
+
+
 @pytest.mark.parametrize(
-    ("parts", "taken"),
+    ("samples", "taken"),
     [
-        (["jpg", "json", "txt"], '.to_tuple("jpg", "txt", "json")'),
-        (["json"], '.to_tuple("json")'),
-        (["jpg", "png", "json"], ""),  # a sample has one of them
-        (["000.jpg", "json"], ""),  # a sample may have no picture
+        ([["jpg", "txt", "json"]], '"pil").to_tuple("jpg", "txt", "json")'),
+        ([["json"]], '"pil").to_tuple("json")'),
+        ([["jpg", "json"], ["png", "json"]], '"pil").to_tuple("jpg;png", "json")'),
+        ([["jpg", "json"], ["json"]], '"pil")'),
+        ([["jpg", "txt", "json"], ["jpg", "json"]], '"pil").to_tuple("jpg", "json")'),
+        ([["000.jpg", "json"]], '"pil")'),
+        ([["webp", "json"]], 'wds.imagehandler("pil", ["webp"])).to_tuple("webp", "json")'),
     ],
 )
 def test_how_to_load_asks_no_sample_for_what_it_may_not_have(
-    made: Made, monkeypatch: pytest.MonkeyPatch, parts: list[str], taken: str
+    made: Made, monkeypatch: pytest.MonkeyPatch, samples: list, taken: str
 ) -> None:
-    schema = [{"name": part, "dtype": "image"} for part in parts]
-    monkeypatch.setattr("gristmill.ledger.card.features", lambda *given: schema)
+    monkeypatch.setattr("gristmill.ledger.card.shape_of", lambda *given: shape_of_parts(*samples))
     text = card(made.folder, made.recipe, made.begun, made.ledger)
-    assert f'.decode("pil"){taken}\n' in text
-    assert ("`turns`" in text) == (parts[0] in ("json", "000.jpg"))
+    assert f".decode({taken}\n" in text
+    assert ("Samples differ in their parts" in text) == (len(samples) > 1)
+    assert ("`turns`" in text) == (samples[0][0] in ("json", "000.jpg"))
+
+
+def test_card_changes_with_what_the_shards_hold(made: Made) -> None:
+    """The library finds what it has prepared by the card alone."""
+    front = front_matter(made)
+    assert front["dataset_info"]["splits"] == [
+        {
+            "name": "train",
+            "num_bytes": sum(s.size_bytes for s in shards_of(made.ledger)),
+            "num_examples": sum(s.samples for s in shards_of(made.ledger)),
+        }
+    ]
+    other = Ledger(made.folder)
+    record = other.shards()[-1]
+    changed = replace(record.outputs[0], digest="0" * 64)  # as many samples and bytes, but others
+    other.records[record.task_id] = replace(record, outputs=(changed,))
+    assert front_matter(replace(made, ledger=other))["configs"] != front["configs"]
+
+
+def test_column_names_that_yaml_would_fold_or_refuse_stay_as_they_are(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["yes", "~", "a\x7fb", "a\x85b", "a\u2028b", "\ufeff", "é", "😀", "a: b", "'", '"', ""]
+    shape = Shape()
+    shape.take([("json", orjson.dumps({"upstream": dict.fromkeys(names, 1)}))])
+    monkeypatch.setattr("gristmill.ledger.card.shape_of", lambda *given: shape)
+    upstream = front_matter(made)["dataset_info"]["features"][0]["struct"][0]["struct"]
+    assert [field["name"] for field in upstream] == names
 
 
 def test_card_tells_the_funnel_and_survives_hostile_words(made: Made) -> None:
@@ -246,20 +286,18 @@ def sources(said: dict) -> Iterator[str]:
             yield inside["@id"]
 
 
-def test_arrow_types_as_they_stand_in_json() -> None:
-    kind = pa.struct(
-        [("a", pa.list_(pa.struct([("b", pa.float32())]))), ("c", pa.dictionary(pa.int8(), pa.string()))]
-    )
-    assert from_arrow(kind) == {
-        "struct": [
-            {"name": "a", "list": [{"name": "b", "dtype": "float64"}]},
-            {"name": "c", "dtype": "string"},
-        ]
-    }
-    assert from_arrow(pa.uint64()) == "uint64"
-    assert from_arrow(pa.null()) == "string"
-    assert from_arrow(pa.decimal128(9, 2)) == {"struct": [{"name": "$decimal", "dtype": "string"}]}
-    assert from_arrow(pa.list_(pa.list_(pa.int32()))) == {"list": {"list": "int32"}}
+def kind_of_values(*values: object) -> object:
+    shapes = [Shape() for _ in values]  # of as many shards
+    for shape, value in zip(shapes, values, strict=True):
+        shape.take([("json", orjson.dumps({"a": value}))])
+    whole = Shape()
+    for shape in shapes:
+        whole.add(Shape.read(shape.text()))
+    kinds = features(whole)[0]["struct"]
+    return next({n: v for n, v in kind.items() if n != "name"} for kind in kinds if kind["name"] == "a")
+
+
+BEYOND = 2**53 + 1
 
 
 @pytest.mark.parametrize(
@@ -267,19 +305,54 @@ def test_arrow_types_as_they_stand_in_json() -> None:
     [
         ([None, 1, None], "int64"),
         ([1, 2.5], "float64"),
+        ([BEYOND, 1], "int64"),
+        ([BEYOND, 2.5], "string"),  # a double would be another number
+        ([2**63], "string"),  # the library cannot hold it
         ([True], "bool"),
         ([1, "a"], "string"),
         ([1, True], "string"),
         ([None], "string"),
-        ([[], [1]], {"list": "int64"}),
-        (
-            [{"a": 1}, {"b": "x"}],
-            {"struct": [{"name": "a", "dtype": "int64"}, {"name": "b", "dtype": "string"}]},
-        ),
+        ([{}], "string"),
+        ([{"a": 1}, "x"], "string"),
+        ([["a", 1]], "string"),  # of a list the library looks at the first item alone
+        ([[{"b": 1}, {"b": "x"}]], "string"),
     ],
 )
-def test_types_off_values(values: list, kind: object) -> None:
-    assert from_values(values) == kind
+def test_a_type_that_loads_every_value(values: list, kind: str) -> None:
+    assert kind_of_values(*values) == {"dtype": kind}
+
+
+def test_types_of_nested_values() -> None:
+    assert kind_of_values([], [1]) == {"list": "int64"}
+    two = {"struct": [{"name": "b", "dtype": "int64"}, {"name": "c", "dtype": "string"}]}
+    assert kind_of_values(None, {"b": 1}, {"c": "x"}) == two
+    assert kind_of_values([{"b": 1}], [{"c": "x"}]) == {"list": two["struct"]}
+
+
+def test_what_grows_without_end_is_one_text() -> None:
+    many = [{f"{i}-{j}": 1 for j in range(1000)} for i in range(5)]
+    assert kind_of_values(*many) == {"dtype": "string"}
+    deep: object = 1
+    for _ in range(100):
+        deep = {"a": [deep]}
+    shape = Shape()
+    shape.take([("json", orjson.dumps({"a": deep}))])
+    assert len(shape.text()) < 2000
+    assert printed(shape) != []
+
+
+def test_media_by_position_are_declared_up_to_the_highest() -> None:
+    fact = {"url": "http://a.test/", "width": 5}
+    shape = Shape()
+    for n, extension in ((1, "jpg"), (9, "png"), (2, "jpg")):
+        names = [f"{i:03d}.{extension}" for i in range(n)]
+        record = orjson.dumps({"key": "k", "media": dict.fromkeys(names, fact)})
+        shape.take([*((name, b"") for name in names), ("json", record)])
+    found = features(Shape.read(shape.text()))
+    assert [f["name"] for f in found][:5] == ["000.jpg", "000.png", "001.jpg", "001.png", "002.png"]
+    media = next(f for f in found if f["name"] == "json")["struct"][1]
+    assert [f["name"] for f in media["struct"]][-1] == "008.png"
+    assert media["struct"][0]["struct"][1] == {"name": "width", "dtype": "int64"}
 
 
 def test_words() -> None:
@@ -345,3 +418,59 @@ def test_the_real_library_loads_it_with_nothing_lost(tmp_path: Path, monkeypatch
     last = list(streamed)[-1]
     assert last["json"] == {**orjson.loads(stored[-1].parts["json"]), "not_finite": None}
     assert last["jpg"].size == (last["json"]["width"], last["json"]["height"])
+
+
+@pytest.mark.slow
+def test_the_real_library_loads_what_came_late_and_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+
+    def loaded(folder: str, rows: list[dict]) -> list[dict]:
+        made = make_dataset(tmp_path / folder, packed=False)
+        ledger = Ledger(made.folder)
+        (made.folder / "shards").mkdir()
+        shape = Shape()
+        with (made.folder / "shards" / "00000.tar").open("wb") as stream:
+            tar = TarWriter(stream)
+            for i, row in enumerate(rows):
+                parts = [("png" if i == 200 else "jpg", photographs()[0].body), ("json", orjson.dumps(row))]
+                shape.take(parts)
+                for part, body in parts:
+                    tar.add(f"{i:06d}.{part}", body)
+            tar.close()
+        body = (made.folder / "shards" / "00000.tar").read_bytes()
+        digest = hashlib.sha256(body).hexdigest()
+        shard = ShardInfo(
+            path="shards/00000.tar", role="shard", samples=len(rows), size_bytes=len(body), digest=digest
+        )
+        ledger.commit(
+            TaskRecord(
+                task_id=f"{len(rows):016x}",
+                stage="pack",
+                number=(0, 0, 0),
+                outputs=(shard,),
+                samples_in=len(rows),
+                kept=len(rows),
+                shape=shape.text(),
+            )
+        )
+        write_card(made.folder, made.recipe, made.begun, ledger)
+        found = datasets.load_dataset(str(made.folder), split="train", cache_dir=str(tmp_path / "cache"))
+        return list(found)
+
+    rows = [{"n": i, "kind": i if i < 150 else "text", "nested": None} for i in range(210)]
+    rows += [{"n": 210, "late": [{"deep": {"x": 0.1 + 0.2}}], "nested": {"a": [1]}, "huge": 2**64 - 1}]
+    first = loaded("a", rows)
+    assert [row["json"]["n"] for row in first] == list(range(211))
+    assert [row["json"]["kind"] for row in first[:210]] == [str(row["kind"]) for row in rows[:210]]
+    assert first[200]["png"] is not None
+    assert first[200]["jpg"] is None
+    assert first[210]["json"]["late"] == [{"deep": {"x": 0.1 + 0.2}}]
+    assert first[210]["json"]["nested"] == {"a": [1]}
+    assert first[210]["json"]["huge"] == str(2**64 - 1)
+    second = loaded("b", [{**row, "n": -row["n"]} for row in rows])  # as many, in a folder of the same name
+    assert [row["json"]["n"] for row in second] == [-n for n in range(211)]

@@ -240,7 +240,8 @@ def test_parts_in_order():
     assert [name for name, _ in sample_parts(CAT, {"jpg": b"J"})] == ["jpg", "txt", "json"]
     assert sample_parts(CAT, {"jpg": b"J"})[:2] == [("jpg", b"J"), ("txt", b"a cat")]
     silent = replace(CAT, turns=())
-    assert [name for name, _ in sample_parts(silent, {"jpg": b"J"})] == ["jpg", "json"]
+    assert [name for name, _ in sample_parts(silent, {"jpg": b"J"})] == ["jpg", "txt", "json"]
+    assert sample_parts(silent, {"jpg": b"J"})[1] == ("txt", b"")  # readers drop a sample that lacks a part
     with pytest.raises(KeyError):
         sample_parts(CAT, {})
 

@@ -22,6 +22,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.media.image import Transcoded, transcode
 from gristmill.media.settings import ImageSettings
 from gristmill.shards.samples import sample_parts
+from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
@@ -345,12 +346,15 @@ def _pack(folder: Path, ledger: Ledger, kept: list[Sample], shards: int) -> None
         some = kept[number * len(kept) // shards : (number + 1) * len(kept) // shards]
         path = f"shards/{number:05d}.tar"
         (folder / path).parent.mkdir(exist_ok=True)
+        shape = Shape()
         with (folder / path).open("wb") as stream:
             tar = TarWriter(stream)
             for sample in some:
                 sha256 = sample.media["jpg"].sha256
                 body = next(p.body for p in bodies if hashlib.sha256(p.body).hexdigest() == sha256)
-                for part, content in sample_parts(sample, {"jpg": body}):
+                parts = sample_parts(sample, {"jpg": body})
+                shape.take(parts)
+                for part, content in parts:
                     tar.add(f"{sample.key}.{part}", content)
             tar.close()
         ledger.commit(
@@ -363,5 +367,6 @@ def _pack(folder: Path, ledger: Ledger, kept: list[Sample], shards: int) -> None
                 kept=len(some),
                 seconds=1.0,
                 finished_at=BEGAN_AT + 901.0 + number,
+                shape=shape.text(),
             )
         )

@@ -14,15 +14,15 @@ import orjson
 
 from gristmill import __version__
 from gristmill.ledger.begun import Begun
-from gristmill.ledger.documents import most_media
-from gristmill.ledger.features import IMAGE_PARTS, features
+from gristmill.ledger.features import IMAGE_PARTS, features, printed, shape_of
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, explained, grouped
-from gristmill.ledger.manifest import shards_of
+from gristmill.ledger.manifest import listing_digest, shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
+from gristmill.shards.shape import Shape
 from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import Json
@@ -64,7 +64,7 @@ def write_card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Pa
     """Write ``README.md`` for the dataset in ``folder``, whole or not at all; returns its path.
 
     Raises:
-        DamagedOutput: A shard that its schema is read off is damaged.
+        DamagedOutput: A shard of whose samples no record says what they are made of is damaged.
         OSError: As the system says.
     """
     path = folder / "README.md"
@@ -76,20 +76,21 @@ def card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> str:
     """The text of the card: YAML for machines, then prose for people."""
     levels = funnel(total(ledger.records.values()), begun)
     shards = shards_of(ledger)
-    schema = features(folder, [shard.path for shard in shards], most_media(ledger))
+    shape = shape_of(folder, ledger)
+    schema = features(shape)
     sections = (
         _opening(recipe, levels, shards),
-        _contents(schema, mixed=bool(begun.parts)),
+        _contents(schema, shape, mixed=bool(begun.parts)),
         _making(recipe, begun),
         _parts(parts_account(begun, ledger)),
         _funnel_table(levels),
         _loss_tables(levels),
-        _loading(folder.resolve().name, schema, shards),
+        _loading(folder.resolve().name, shape, shards),
         _licence(recipe, schema),
         _traps(recipe),
         _citation(recipe),
     )
-    return _front_matter(recipe, levels, schema) + "\n\n".join(s for s in sections if s) + "\n"
+    return _front_matter(recipe, levels, schema, shards) + "\n\n".join(s for s in sections if s) + "\n"
 
 
 _COMMANDS = {"crawl": ("crawl", "URLS"), "import": ("import", "PICKLES", "--from", "vila")}
@@ -108,8 +109,16 @@ def command(begun: Begun) -> str:
     return shlex.join(words)
 
 
-def _front_matter(recipe: Recipe, levels: Funnel, schema: Sequence[Json]) -> str:
-    """JSON is YAML, so every value is written as JSON: quoted text cannot break out."""
+def _front_matter(recipe: Recipe, levels: Funnel, schema: Sequence[Json], shards: Sequence[ShardInfo]) -> str:
+    """JSON is YAML, so every value is written as JSON: quoted text cannot break out.
+
+    ``datasets`` finds what it has prepared before by this text alone, not by the files: it tells what is in them.
+    """
+    split = {
+        "name": "train",
+        "num_bytes": sum(shard.size_bytes for shard in shards),
+        "num_examples": sum(shard.samples for shard in shards),
+    }
     keys: dict[str, Json] = {
         **_hub_license(recipe),
         "pretty_name": recipe.title,
@@ -120,16 +129,26 @@ def _front_matter(recipe: Recipe, levels: Funnel, schema: Sequence[Json]) -> str
         "source_datasets": list(dict.fromkeys(source.hub for source in recipe.sources if source.hub)),
         "tags": ["webdataset", "gristmill"],
         "configs": [
-            {"config_name": "default", "data_files": [{"split": "train", "path": "shards/*.tar"}]},
+            {
+                "config_name": "default",
+                "data_files": [{"split": "train", "path": "shards/*.tar"}],
+                "description": f"Shards of checksum {listing_digest((s.path, s.digest) for s in shards)}",
+            },
         ],
     }
     lines = [f"{key}: {_json(value)}" for key, value in keys.items() if value]
     lines += ["dataset_info:", "  features:", *(f"  - {_json(field)}" for field in schema)]
+    lines += ["  splits:", f"  - {_json(split)}"] if shards else []
+    lines += [f"  {name}: {split['num_bytes']}" for name in ("download_size", "dataset_size")]
     return "---\n" + "\n".join(lines) + "\n---\n\n"
 
 
+_NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
 def _json(value: Json) -> str:
-    return orjson.dumps(value).decode()
+    """JSON without the characters that YAML takes for line ends, or refuses."""
+    return _NOT_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(value).decode())
 
 
 def _hub_license(recipe: Recipe) -> dict[str, Json]:
@@ -162,7 +181,7 @@ def _waiting(levels: Funnel) -> str:
     )
 
 
-def _contents(schema: Sequence[Json], *, mixed: bool) -> str:
+def _contents(schema: Sequence[Json], shape: Shape, *, mixed: bool) -> str:
     parts = [field["name"] for field in schema if not field["name"].startswith("__")]
     media = [part for part in parts if part not in ("txt", "json")]
     numbered = [part for part in media if part[0].isdigit()]
@@ -172,7 +191,7 @@ def _contents(schema: Sequence[Json], *, mixed: bool) -> str:
         lines.append(
             f"- `<key>.{numbered[0]}`{upto}: the pictures as stored, by position, as many as there are"
         )
-    lines += ["- `<key>.txt`: its text"] if "txt" in parts else []
+    lines += ["- `<key>.txt`: its text; empty where there is none"] if "txt" in parts else []
     said = "`turns`, each with its `role` and its `parts`, text or a picture's name; " if numbered else ""
     facts = (
         f"{said}`url`; `sha256`, `md5` and `bytes` of the picture as it came; `original_width`, `original_height`; "
@@ -185,6 +204,7 @@ def _contents(schema: Sequence[Json], *, mixed: bool) -> str:
         "## What is in it\n\n"
         "`shards/*.tar` in WebDataset form. Keys are unique and the same on every run.\n\n"
         + "\n".join(lines)
+        + _differing(shape)
         + "\n\nThe fate of every "
         + (
             "sample that was left out is in `fates/*.parquet`, that of every upstream row with the parts"
@@ -194,6 +214,27 @@ def _contents(schema: Sequence[Json], *, mixed: bool) -> str:
         + "; `dataset.json` holds the pinned sources, counts and the checksum of each shard; `report.html` shows all "
         "this in one page."
     )
+
+
+_MOST_NAMED = 20
+
+
+def _differing(shape: Shape) -> str:
+    """Which samples have other parts than the rest, and which columns have values of several types."""
+    said = ""
+    if shape.sets is None:
+        said += "\n\nSamples differ in their parts: ask each for what it has."
+    elif len(shape.sets) > 1:
+        sets = "; or ".join(" ".join(f"`{part}`" for part in sorted(one)) for one in shape.sets)
+        said += f"\n\nSamples differ in their parts. A sample has {sets}."
+    if columns := printed(shape):
+        names = ", ".join(f"`{_json(name)[1:-1]}`" for name in columns[:_MOST_NAMED])
+        more = f" and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else ""
+        said += (
+            f"\n\nIn the `json` part {names}{more} hold values of several types, or integers from 2^63 on. "
+            "Through `datasets` they load as text, each value as Python prints it."
+        )
+    return said
 
 
 def _making(recipe: Recipe, begun: Begun) -> str:
@@ -283,19 +324,23 @@ def _loss_tables(levels: Funnel) -> str:
     return "\n\n".join(blocks) if len(blocks) > 2 else ""
 
 
-def _loading(name: str, schema: Sequence[Json], shards: Sequence[ShardInfo]) -> str:
-    parts, pictures = [field["name"] for field in schema], _pictures(schema)
-    wanted = [*pictures, *(part for part in ("txt", "json") if part in parts)]
-    # a tuple asks the same parts of every sample: not where each has pictures of its own number and format, or none
-    mixed = len(pictures) > 1 or any(name[0].isdigit() for name in pictures)
-    taken = "" if mixed else f".to_tuple({', '.join(map(_json, wanted))})"
+_DECODED_BY_DEFAULT = frozenset({"jpg", "jpeg", "png"})
+
+
+def _loading(name: str, shape: Shape, shards: Sequence[ShardInfo]) -> str:
+    wanted = _of_every_sample(shape)
+    taken = f".to_tuple({', '.join(map(_json, wanted))})" if wanted else ""
+    extensions = {part.rpartition(".")[2] for part in (*shape.parts, *shape.positions)} & IMAGE_PARTS
+    pictures = '"pil"'
+    if extensions - _DECODED_BY_DEFAULT:
+        pictures = f'wds.imagehandler("pil", {_json(sorted(extensions))})'
     last = Path(shards[-1].path).stem if shards else "00000"
     return f"""## How to load it
 
 ```python
 import webdataset as wds
 
-dataset = wds.WebDataset("shards/{{00000..{last}}}.tar", shardshuffle=100).decode("pil"){taken}
+dataset = wds.WebDataset("shards/{{00000..{last}}}.tar", shardshuffle=100).decode({pictures}){taken}
 ```
 
 ```python
@@ -311,6 +356,16 @@ dataset = load_dataset("DIR/{name}", split="train", streaming=True)
 
 The features are declared above on purpose: without them `datasets` looks at the first five samples only and
 silently leaves out what later ones have."""
+
+
+def _of_every_sample(shape: Shape) -> list[str]:
+    """What a tuple can ask of every sample, in the words of ``webdataset``; nothing where samples are too unlike."""
+    sets = [one & frozenset(shape.parts) for one in shape.sets or ()]
+    pictures = [part for part in shape.parts if part in IMAGE_PARTS]
+    if not sets or shape.positions or any(len(one.intersection(pictures)) != bool(pictures) for one in sets):
+        return []
+    both = [part for part in ("txt", "json") if all(part in one for one in sets)]
+    return [";".join(pictures), *both] if pictures else both
 
 
 def _pictures(schema: Sequence[Json]) -> list[str]:

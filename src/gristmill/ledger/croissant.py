@@ -13,8 +13,7 @@ import orjson
 
 from gristmill import __version__
 from gristmill.ledger.begun import Begun
-from gristmill.ledger.documents import most_media
-from gristmill.ledger.features import IMAGE_PARTS, features
+from gristmill.ledger.features import IMAGE_PARTS, features, shape_of
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import MANIFEST, shards_of
 from gristmill.ledger.totals import Totals, total
@@ -90,7 +89,7 @@ def write_croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) 
     file: write it first.
 
     Raises:
-        DamagedOutput: A shard that its schema is read off is damaged.
+        DamagedOutput: A shard of whose samples no record says what they are made of is damaged.
         OSError: As the system says.
     """
     path = folder / "croissant.json"
@@ -103,7 +102,7 @@ def croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> dic
     """The description, as plain data."""
     totals = total(ledger.records.values())
     shards = shards_of(ledger)
-    schema = features(folder, [shard.path for shard in shards], most_media(ledger))
+    schema = features(shape_of(folder, ledger))
     described: dict[str, Json] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gristmill.ledger.funnel import Funnel
-from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import Totals
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 
-__all__ = ["Documents", "documents", "most_media"]
+__all__ = ["Documents", "documents"]
 
 _UNUSABLE = (Reason.BAD_ROW, Reason.ROW_TOO_LONG, Reason.EMPTY_TEXT, Reason.DUPLICATE_KEY, Reason.FEW_IMAGES)
 
@@ -50,11 +49,6 @@ class Documents:
             "kept": self.kept,
             "images": dict(self.images),
         }
-
-
-def most_media(ledger: Ledger) -> int:
-    """One more than the highest position of a medium in any sample; 0 where none is named by its position."""
-    return max((int(record.facts.get("most_media", 0)) for record in ledger.stage("samples")), default=0)
 
 
 def documents(totals: Totals, levels: Funnel) -> Documents | None:

@@ -12,6 +12,7 @@ import gc
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -134,6 +135,8 @@ class Ledger:
         known = self.records.get(record.task_id)
         if known is not None and known.finished_at > record.finished_at:
             return None  # it was taken back and done anew; the line that says so is in a journal still to be read
+        if record.shape:  # most shards of a dataset say the same
+            object.__setattr__(record, "shape", sys.intern(record.shape))
         self.records[record.task_id] = record
         return record
 

@@ -21,7 +21,16 @@ from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, digest_of
 from gristmill.storage.files import write_whole
 
-__all__ = ["FORMAT", "MANIFEST", "manifest", "manifest_bytes", "of_records", "shards_of", "write_manifest"]
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "listing_digest",
+    "manifest",
+    "manifest_bytes",
+    "of_records",
+    "shards_of",
+    "write_manifest",
+]
 
 MANIFEST = "dataset.json"
 FORMAT = "gristmill-dataset-1"
@@ -88,7 +97,7 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
             for key in dict.fromkeys(i.source for i in (*begun.inputs, *begun.sides))
         ],
         "shards": [_shard(shard) for shard in shards],
-        "checksum": _listing_digest((shard.path, shard.digest) for shard in shards),
+        "checksum": listing_digest((shard.path, shard.digest) for shard in shards),
         "notes": totals.notes,
     }
 
@@ -104,7 +113,7 @@ def of_records(begun: Begun, ledger: Ledger) -> dict[str, Json]:
         "settings": dict(begun.settings),
         "only": begun.only,
         "shards": [_shard(shard) for shard in shards],
-        "checksum": _listing_digest((shard.path, shard.digest) for shard in shards),
+        "checksum": listing_digest((shard.path, shard.digest) for shard in shards),
     }
 
 
@@ -148,7 +157,7 @@ def _source(key: str, recipe: Recipe, begun: Begun) -> dict[str, Json]:
         "local_copy": any(i.path is not None for i in inputs),
         "files": len(inputs),
         "size_bytes": sum(i.size_bytes for i in inputs),
-        "listing": _listing_digest((i.name, i.digest) for i in inputs),
+        "listing": listing_digest((i.name, i.digest) for i in inputs),
     }
     if len(inputs) <= _LISTED_FILES:
         said["inputs"] = [_input(i) for i in inputs]
@@ -168,7 +177,7 @@ def _shard(shard: ShardInfo) -> dict[str, Json]:
     }
 
 
-def _listing_digest(files: Iterable[tuple[str, str]]) -> str:
+def listing_digest(files: Iterable[tuple[str, str]]) -> str:
     """SHA-256 of the lines that ``sha256sum`` would print for these files."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in files)
     return hashlib.sha256(lines.encode()).hexdigest()

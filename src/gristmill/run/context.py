@@ -168,6 +168,7 @@ class Work:
     facts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     found: Json = None
+    shape: str = ""
 
 
 def file_info(layout: Layout, path: Path, role: Role, samples: int, digest: str | None = None) -> ShardInfo:

@@ -61,6 +61,7 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
         host=f"{socket.gethostname()}:{os.getpid()}",
         code_version=__version__,
         found=work.found,
+        shape=work.shape,
     )
 
 

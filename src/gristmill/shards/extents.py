@@ -21,7 +21,7 @@ from gristmill.shards.lossless import dumps, loads
 from gristmill.shards.webdataset import MAX_NAME_BYTES, TarWriter, read_stream
 from gristmill.spec.errors import DamagedOutput
 
-__all__ = ["EXTENT", "find_extents", "key_at", "key_hash", "renamed"]
+__all__ = ["EXTENT", "find_extents", "key_at", "key_hash", "parts_of", "renamed"]
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 4 << 20
@@ -246,6 +246,21 @@ def renamed(extent: bytes, rename: Callable[[str], str]) -> bytes:
         new = rename(key)
         tar.add(f"{new}.{part}", _with_key(body, key, new) if part == "json" else body)
     return out.getvalue()
+
+
+def parts_of(extent: bytes) -> Iterator[tuple[str, bytes]]:
+    """Part names of a sample's members, and the body of its ``json``; that of another is not copied out.
+
+    Its headers were looked at when it was found, and its bytes are those that were found.
+    """
+    at = 0
+    while at < len(extent):
+        name = extent[at : at + _NAME_BYTES].partition(b"\0")[0].decode("ascii", "replace")
+        start = at + _BLOCK_BYTES
+        size = int(extent[at + 124 : at + 135], 8)
+        part = name.rpartition("/")[2].partition(".")[2]
+        yield part, extent[start : start + size] if part == "json" else b""
+        at = start + size + -size % _BLOCK_BYTES
 
 
 def _members(extent: bytes) -> Iterator[tuple[str, str, bytes]]:

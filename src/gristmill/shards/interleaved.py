@@ -81,7 +81,7 @@ def _pieces(key: str, record: Mapping[str, Json], parts: Mapping[str, bytes]) ->
     turns = record.get("turns")
     if turns is None:
         names = [name for name in parts if name not in {"txt", "json"}]
-        texts = [{"text": parts["txt"].decode()}] if "txt" in parts else []
+        texts = [{"text": parts["txt"].decode()}] if parts.get("txt") else []
         return [*({"media": name} for name in names), *texts]
     roles = {turn["role"] for turn in turns}
     if not roles <= _ROLES:

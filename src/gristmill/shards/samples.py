@@ -38,7 +38,7 @@ def sample_parts(sample: Sample, bodies: Mapping[str, bytes]) -> list[tuple[str,
         bodies: Bytes to store, by part name.
 
     Returns:
-        Part name and bytes. ``txt`` is there only if the text is a caption's.
+        Part name and bytes. ``txt`` is there unless the sample has turns to be read; without a caption it is empty.
 
     Raises:
         KeyError: A medium without a body.
@@ -87,7 +87,7 @@ class StoredSample:
     def parts(self, bodies: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
         """See :func:`sample_parts`."""
         parts = [(name, bodies[name]) for name in self.media]
-        if self.caption:
+        if all(turn["role"] == "caption" for turn in self._plain["turns"]):
             parts.append(("txt", utf8(self.caption)))
         parts.append(("json", self.json()))
         return parts

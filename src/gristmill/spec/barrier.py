@@ -127,6 +127,9 @@ class PackBox(Protocol):
     def write(self, suffix: str, role: Role) -> AbstractContextManager[BinaryIO]:
         """A whole file named after the shard's number: ``00000`` + ``suffix``."""
 
+    def note(self, shape: str) -> None:
+        """What the samples of the shard are made of, for its record; see ``gristmill.shards.shape``."""
+
 
 class Barrier(Step):
     """A decision that needs more than one shard: summarise, decide (pure, small), apply."""

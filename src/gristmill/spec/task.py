@@ -88,9 +88,10 @@ class TaskRecord:
         media: Media of documents by fate (``kept``, or a reason), as a change: what an earlier round counted for a
             medium that was asked for again is subtracted.
         facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image;
-            ``most_media``, of a sample; ``repeated``, further copies; ``changes.WORD``, samples changed so.
+            ``repeated``, further copies; ``changes.WORD``, samples changed so.
         found: What a survey of an annotation file, or a census, found; of one that packs, how many samples of which
             index it took, by the digests of these; None for other tasks.
+        shape: Of a task that makes a shard, the text of its samples' :class:`gristmill.shards.shape.Shape`.
         format: Of the record itself; one without is of the first.
     """
 
@@ -111,6 +112,7 @@ class TaskRecord:
     host: str = ""
     code_version: str = ""
     found: Json = None
+    shape: str = ""
     format: int = RECORD_FORMAT
 
     def __post_init__(self) -> None:

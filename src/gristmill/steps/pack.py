@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gristmill.shards.samples import StoredSample
+from gristmill.shards.shape import Shape
 from gristmill.shards.sidecars import Sidecars
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.barrier import Barrier, Group, PackBox, Slice, Summary
@@ -32,7 +33,7 @@ class Pack(Barrier):
     drop_tail: bool = False
 
     name = "pack"
-    revision = 1
+    revision = 2
     drops = frozenset({Reason.TAIL})
     needs = Needs(cpus=1, memory_gib=0.3)
 
@@ -46,7 +47,7 @@ class Pack(Barrier):
 
     def apply(self, slices: Sequence[Slice], box: PackBox) -> None:
         """See :class:`Barrier`: a tar, and beside it the rows attempted and their statistics."""
-        neighbours = Sidecars()
+        neighbours, shape = Sidecars(), Shape()
         with box.write(".tar", "shard") as stream:
             tar = TarWriter(stream)
             for piece in slices:
@@ -54,9 +55,12 @@ class Pack(Barrier):
                     sample = StoredSample.read(attempt.stored) if attempt.stored else None
                     neighbours.add(attempt.key, attempt.reason, sample)
                     if sample is not None and attempt.reason is None:
-                        for part, body in sample.parts(attempt.bodies):
+                        parts = sample.parts(attempt.bodies)
+                        shape.take(parts)
+                        for part, body in parts:
                             tar.add(f"{attempt.key}.{part}", body)
             tar.close()
+        box.note(shape.text())
         with box.write(".parquet", "sidecar") as stream:
             neighbours.write_parquet(stream)
         with box.write("_stats.json", "sidecar") as stream:

@@ -40,7 +40,7 @@ class Shuffle(Exchange):
     copy: bool = circumstance(False, "for disks that seek slowly")
 
     name = "shuffle"
-    revision = 1
+    revision = 2
     drops = frozenset({Reason.TAIL})
     needs = Needs(cpus=1, memory_gib=0.3)
 

@@ -144,7 +144,7 @@ def _shape_problem(sample: ShardSample) -> str | None:
     }
     if shown and shown != have:
         return f"its turns show {sorted(shown)}, the shard holds {sorted(have)}"
-    if "txt" in sample.parts and facts.get("caption", "") is None:
+    if sample.parts.get("txt") and facts.get("caption", "") is None:
         return "has text that its .json part does not know"
     return None
 

@@ -73,9 +73,6 @@ def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before:
     work.facts.update(f"{CHANGES}.{word}" for sample in kept for word in sample.columns.get(CHANGES, ()))
     work.hosts = _failures(own, attempt, before)
     work.facts.update(_sizes(kept))
-    positions = [part.partition(".")[0] for sample in kept for part in sample.media if "." in part]
-    if positions:
-        work.facts["most_media"] = 1 + max(int(at) for at in positions if at.isdecimal())
     if any(turn.role == "document" for one in tried if one.sample for turn in one.sample.turns):
         lacking = {fate.row for fate in fates if fate.reason is not None}
         work.facts["complete"] = sum(one.drop is None and one.row not in lacking for one in tried)

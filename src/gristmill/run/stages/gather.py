@@ -16,8 +16,9 @@ import numpy as np
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.stages.hashing import HashingStream
 from gristmill.run.stages.scatter import bodies_of
-from gristmill.shards.extents import renamed
+from gristmill.shards.extents import parts_of, renamed
 from gristmill.shards.scattered import read_scattered
+from gristmill.shards.shape import Shape
 from gristmill.shards.spool import SpoolReader
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.errors import DamagedOutput, UsageError
@@ -46,17 +47,21 @@ def run_gather(task: Task, context: Context, work: Work) -> None:
             f"shard {task.number[2]}: what was scattered for it has gaps. Remove {context.layout.scattered_folder} "
             "and give the same command again."
         )
-    path = context.layout.shard(task.number[2], ".tar")
+    path, shape = context.layout.shard(task.number[2], ".tar"), Shape()
     with whole_file(path) as stream, HashingStream(stream) as hashing:
         tar = TarWriter(cast(BinaryIO, hashing))
         with _Bodies(gathered.paths) as bodies:
             for window in _windows(gathered.rows["size"]):
                 context.check_stop()
-                tar.extend(b"".join(gathered.extents(window, bodies)))
+                extents = gathered.extents(window, bodies)
+                for extent in extents:
+                    shape.take(parts_of(extent))
+                tar.extend(b"".join(extents))
                 context.report(task, window.stop, work.samples_in, {}, 0)
         tar.close()
     work.outputs.append(file_info(context.layout, path, "shard", work.kept, hashing.hexdigest()))
     work.facts["bytes_out"] += hashing.size
+    work.shape = shape.text()
 
 
 class _Gathered:

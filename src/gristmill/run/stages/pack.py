@@ -65,6 +65,10 @@ class ShardBox:
         self._work.outputs.append(file_info(self._context.layout, path, role, samples, digest))
         self._work.facts["bytes_out"] += hashing.size
 
+    def note(self, shape: str) -> None:
+        """See :class:`gristmill.spec.step.PackBox`."""
+        self._work.shape = shape
+
 
 def _bounds(table: Any, piece: Slice) -> tuple[int, int]:
     """Lines of the index that belong to a slice: each failed row goes with the kept one before it."""
