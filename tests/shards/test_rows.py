@@ -2,6 +2,7 @@ import gzip
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gristmill.shards import textlines
-from gristmill.shards.rows import FORMATS, JSON_ROW, column_names, guess_format, read_rows, rows_of
+from gristmill.shards import delimited, textlines
+from gristmill.shards.framing import FORMATS, Dialect, Framing, guess_format
+from gristmill.shards.rows import JSON_ROW, column_names, notes_of, read_rows, rows_of
 from gristmill.shards.textlines import MAX_ROW_BYTES
 from gristmill.spec.errors import GristmillError, SourceError, UnknownName, UsageError
 from gristmill.spec.reasons import Reason
@@ -149,20 +151,209 @@ def test_csv_bad_rows_do_not_end_the_run(tmp_path):
         0: {"url": "1", "cap": "ok"},
         5: {"url": "6", "cap": "two\n\nlines"},
         6: {"url": "7", "cap": '5" disk'},
+        8: {"url": "9", "cap": "lost"},
     }
     assert [(row, reason) for row, reason, _ in bad] == [(n, Reason.BAD_ROW) for n in (1, 2, 3, 4, 7)]
     details = [detail for _, _, detail in bad]
     assert details[0] == "line 3: 1 fields, the header has 2"
+    assert details[1] == "line 4: text behind the quote that closes a field"
     assert details[2] == "line 5: 3 fields, the header has 2"
     assert "not UTF-8" in details[3]
-    assert details[4] == "line 12: unexpected end of data"
+    assert details[4] == (
+        "line 12: a quote opens that does not close up to the end of the list; 1 line behind it, 23 bytes, read again"
+    )
 
 
-def test_tsv_quotes_stand_for_themselves_unless_balanced(tmp_path):
-    path = made(tmp_path, "a.tsv", 'url\tcap\n1\t"open\n2\t"a ""b"" c"\n3\tsay "hi", you\n4\t"x" y\n5\n')
+def test_a_quote_that_opens_by_mistake_costs_its_own_line(tmp_path):
+    lines = [f"http://a/{n}.jpg,words {n}" for n in range(3000)]
+    lines[100] = 'http://a/100.jpg,"five inches'
+    lines[200] = 'http://a/200.jpg,"not closed'
+    lines[260] = 'http://a/260.jpg,a nail of 5"'
+    lines[2999] = '"http://a/2999.jpg,x'
+    rows, bad = read(made(tmp_path, "a.csv", "\n".join(["url,cap", *lines])))
+    assert [row for row, _, _ in bad] == [100, 200, 2999]
+    assert all(rows[n] == dict(zip(("url", "cap"), lines[n].split(","), strict=True)) for n in rows)
+    assert bad[0][2] == (
+        "line 102: text behind the quote that closes a field; 100 lines behind it, 2,732 bytes, read again"
+    )
+    assert "the lines up to where it closes are rows themselves; 60 lines behind it" in bad[1][2]
+    rows, bad = read(made(tmp_path, "b.csv", "\n".join(["url,cap", lines[100], *lines[300:2900]])))
+    assert [row for row, _, _ in bad] == [0]
+    assert len(rows) == 2600
+    assert "does not close within 1,000 lines" in bad[0][2]
+
+
+def test_captions_of_many_lines_are_no_damage(tmp_path):
+    captions = [
+        "a\nb",
+        "one, two\nthree, four",
+        "see http://a/1, and\nhttp://a/2, too\nand this",
+        "x\n" * 900,
+        "",
+    ]
+    text = "url,cap\n" + "".join(f'http://a/{n},"{cap}"\n' for n, cap in enumerate(captions))
+    rows, bad = read(made(tmp_path, "a.csv", text))
+    assert [row["cap"] for row in rows.values()] == captions
+    assert bad == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(
+    st.lists(st.sampled_from(['a,b', 'a,"b"', 'a,"b', '"a,b', '"b"c', "x,y,z", 'b"', 'x",y,"z', '","', "", "é,1"])),
+    st.sampled_from([1, 3, 1000]),
+)  # fmt: skip
+def test_however_quotes_stand_each_line_belongs_to_one_row(tmp_path, lines, most):
+    path = made(tmp_path, "a.csv", "\n".join(["url,cap", *lines]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "MOST_LINES", most)
+        with path.open("rb") as stream:
+            records = list(delimited.delimited_records(Dialect(format="csv"), stream))
+    covered = [n for record in records for n in range(record.line, record.line + record.lines)]
+    assert covered == [1, *(n for n, line in enumerate(lines, 2) if line or n in covered)]
+    plain = [n for n, line in enumerate(lines, 2) if line == "é,1"]
+    alone = {record.line for record in records if record.fields == ["é", "1"]}
+    within = {
+        n for record in records if record.lines > 1 for n in range(record.line, record.line + record.lines)
+    }
+    assert set(plain) <= alone | within
+
+
+def test_reading_lines_again_and_again_ends(tmp_path):
+    path = made(tmp_path, "a.csv", "url,cap\n" + 'x",y,"z\n' * 20_000)
     rows, bad = read(path)
-    assert [row["cap"] for row in rows.values()] == ['"open', 'a "b" c', 'say "hi", you', '"x" y']
-    assert [b[0] for b in bad] == [4]
+    assert (len(rows), len(bad)) == (0, 20_000)
+    assert "does not close within 1,000 lines" in bad[0][2]
+
+
+def test_tsv_is_read_as_csv_is_where_its_beginning_says_so(tmp_path):
+    text = 'url\tcap\n1\t"one\ntwo"\n2\t"a ""b"" and\ttab"\n3\tsay "hi", you\n4\t"x" y\n5\n6\t"open\n7\tz\n'
+    path = made(tmp_path, "a.tsv", text)
+    rows, bad = read(path)
+    assert [row["cap"] for row in rows.values()] == ["one\ntwo", 'a "b" and\ttab', 'say "hi", you', "z"]
+    assert [b[0] for b in bad] == [3, 4, 5]
+    assert "read as in csv" in notes_of(path)[0]
+    rows, bad = read(path, framing=Framing(quoting="none"))
+    assert [row["cap"] for row in rows.values()] == ['"one', 'say "hi", you', '"x" y', '"open', "z"]
+    assert notes_of(path, Framing(quoting="none")) == ()
+
+
+def test_tsv_whose_quotes_stand_for_themselves(tmp_path):
+    path = made(tmp_path, "a.tsv", 'url\tcap\n1\t"open\n2\t"b"\n3\t\n4\t"x" y\n5\n6\t"half\nof it\n')
+    rows, bad = read(path)
+    assert [row["cap"] for row in rows.values()] == ['"open', '"b"', "", '"x" y']
+    assert [b[0] for b in bad] == [4, 5, 6]
+    assert "the line behind is no row" in bad[1][2]
+    assert "quotes stand for themselves" in notes_of(path)[0]
+    rows, _ = read(path, framing=Framing(quoting="csv"))
+    assert [row["cap"] for row in rows.values()] == ["b", ""]
+
+
+def test_a_list_without_a_header_line(tmp_path):
+    path = made(tmp_path, "a.tsv", "one\thttp://a/1\ntwo\thttp://a/2\n")
+    with pytest.raises(SourceError, match=r"seems to have no header line.*--no-header --columns caption,url"):
+        read(path)
+    assert list(read(path, framing=Framing(header=True))[0].values()) == [
+        {"one": "two", "http://a/1": "http://a/2"}
+    ]
+    rows, _ = read(path, framing=Framing(header=False, names=("cap", "url")))
+    assert list(rows.values()) == [{"cap": "one", "url": "http://a/1"}, {"cap": "two", "url": "http://a/2"}]
+    assert column_names(path, Framing(header=False)) == ["column_1", "column_2"]
+    with pytest.raises(SourceError, match=r"names 3 columns, and the first row has 2: 'one', 'http://a/1'"):
+        column_names(path, Framing(header=False, names=("a", "b", "c")))
+    with pytest.raises(UsageError, match="--no-header"):
+        Framing(names=("a",))
+
+
+def test_other_delimiters_and_columns_without_a_name(tmp_path):
+    path = made(tmp_path, "a.csv", "url;cap;;\n1;x;;y\n")
+    assert read(path, framing=Framing(delimiter=";"))[0][0] == {
+        "url": "1",
+        "cap": "x",
+        "column_3": "",
+        "column_4": "y",
+    }
+    assert notes_of(path, Framing(delimiter="semicolon")) == (
+        "without a name, columns are called 'column_3', 'column_4'",
+    )
+    assert read(made(tmp_path, "b.csv", "a\tb\n1\t2\n"), framing=Framing(delimiter="tab"))[0][0] == {
+        "a": "1",
+        "b": "2",
+    }
+    for wrong in ("", "ab", '"', "\n"):
+        with pytest.raises(UsageError, match="delimiter"):
+            Framing(delimiter=wrong)
+
+
+def test_what_is_said_of_a_file_must_fit_its_format(tmp_path):
+    for framing in (
+        Framing(header=False),
+        Framing(delimiter=";"),
+        Framing(quoting="none"),
+    ):
+        with pytest.raises(UsageError, match="and this is read as jsonl"):
+            read(made(tmp_path, "a.jsonl", "{}"), framing=framing)
+
+
+def test_line_ends_of_old_macs(tmp_path):
+    path = made(tmp_path, "a.csv", 'url,cap\r1,x\r2,"y\rz"\r')
+    assert [row["cap"] for row in read(path)[0].values()] == ["x", "y\nz"]
+    assert "carriage return" in notes_of(path)[0]
+    assert list(read(made(tmp_path, "a.txt", "a\rb"))[0].values()) == [{"url": "a"}, {"url": "b"}]
+    _, bad = read(made(tmp_path, "b.csv", "a,b\n1,x\ry,z\n"))
+    assert bad[0][2] == "line 2: a carriage return within a line"
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "txt", "jsonl", "json"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1", "utf-8"])
+def test_other_encodings(tmp_path, format, encoding):
+    mark = {"csv": ",", "tsv": "\t"}.get(format, "")
+    lines = [f"http://a/é{n}{mark}{'ü' if mark else ''}" for n in range(5)]
+    text = {
+        "json": json.dumps([{"url": line} for line in lines], ensure_ascii=False),
+        "jsonl": "\n".join(json.dumps({"url": line}, ensure_ascii=False) for line in lines),
+    }.get(format, "\n".join([*([f"url{mark}cap"] if mark else []), *lines]))
+    path = made(tmp_path, f"a.{format}", text.encode(encoding))
+    rows, bad = read(path, framing=Framing(encoding=encoding))
+    assert [row["url"] for row in rows.values()] == [
+        line.partition(mark)[0] if mark else line for line in lines
+    ]
+    assert bad == []
+    if encoding != "utf-8" and (format != "json" or "16" in encoding):
+        with pytest.raises(SourceError, match=f"--encoding {encoding}"):
+            read(path)
+
+
+def test_an_encoding_that_does_not_fit_or_is_none(tmp_path):
+    path = made(tmp_path, "a.csv", "url,cap\n1,é\n")
+    with pytest.raises(SourceError, match=r"a\.csv: its text is not ascii.*Name another --encoding"):
+        read(path, framing=Framing(encoding="ascii"))
+    for wrong in ("utf-99", "base64", "hex"):
+        with pytest.raises(UsageError, match="not known"):
+            Framing(encoding=wrong)
+
+
+def test_a_damaged_line_does_not_make_a_file_latin_1(tmp_path):
+    rows, bad = read(made(tmp_path, "a.csv", b"url,cap\n1,\xe9\n2,\xe9\n3,\xc3\xa9\n"))
+    assert rows == {2: {"url": "3", "cap": "é"}}
+    assert len(bad) == 2
+
+
+def test_many_columns_are_refused_and_some_take_no_long(tmp_path):
+    names = ",".join(f"c{n}" for n in range(60_000))
+    with pytest.raises(SourceError, match="60,000 columns, and a list may have 4,096"):
+        column_names(made(tmp_path, "a.csv", names + "\n"))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_no_file_on_a_disk_is_no_list(tmp_path, format):
+    import os
+
+    os.mkfifo(tmp_path / f"a.{format}")
+    (tmp_path / f"b.{format}").symlink_to("/proc/self/environ")
+    (tmp_path / f"c.{format}").symlink_to("/dev/zero")
+    for name, kind in (("a", "a pipe"), ("b", "all that lies in /proc"), ("c", "a device")):
+        with pytest.raises(UsageError, match=kind):
+            column_names(tmp_path / f"{name}.{format}")
 
 
 def test_csv_header_faults(tmp_path):
@@ -299,14 +490,17 @@ def test_a_long_row_is_one_bad_row(tmp_path, format):
     rows, bad = read(path)
     assert list(rows) == [0, 2]
     line = 3 if format in {"csv", "tsv"} else 2
-    assert bad == [(1, Reason.ROW_TOO_LONG, f"line {line}: more than 16 MiB")]
+    ((row, reason, detail),) = bad
+    assert (row, reason) == (1, Reason.ROW_TOO_LONG)
+    assert re.fullmatch(rf"line {line}: more than 16 MiB: 16,777,2\d\d bytes passed over", detail)
 
 
 def test_csv_row_of_many_lines_is_capped_and_the_list_goes_on(tmp_path):
     path = made(tmp_path, "a.csv", 'u,v\n1,"never closed\n' + ("x" * MIB + "\n") * 16 + "2,b\n")
     rows, bad = read(path)
-    assert rows == {1: {"u": "2", "v": "b"}}
-    assert [(row, reason) for row, reason, _ in bad] == [(0, Reason.ROW_TOO_LONG)]
+    assert rows == {17: {"u": "2", "v": "b"}}
+    assert len(bad) == 17
+    assert "does not close within 16 MiB; 16 lines behind it" in bad[0][2]
 
 
 def test_longest_allowed_line(tmp_path):

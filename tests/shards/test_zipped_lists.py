@@ -7,7 +7,8 @@ import zipfile
 import pytest
 
 from gristmill.shards import textlines
-from gristmill.shards.rows import column_names, guess_format, read_rows, rows_of
+from gristmill.shards.framing import guess_format
+from gristmill.shards.rows import column_names, read_rows, rows_of
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 

@@ -26,6 +26,7 @@ class Box:
         self.only, self.stop = only, Event()
         self.kept: list[tuple[int, dict]] = []
         self.dropped: dict[int, Reason] = {}
+        self.notes: list[str] = []
         self.expected: tuple[int, int, int] | None = None
 
     def expect(self, rows: int, part_rows: int, last_rows: int) -> None:
@@ -39,6 +40,9 @@ class Box:
         for row in rows.to_pylist():
             assert row not in self.dropped
             self.dropped[row] = reason
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def progress(self, done: int, total: int | None) -> None:
         pass
@@ -95,7 +99,7 @@ def test_a_column_named_as_what_is_added_to_rows_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("settings", [{"parts": 0}, {"part_rows": 0}, {"format": "xlsx"}])
 def test_settings_that_cannot_work_are_refused(settings):
-    with pytest.raises(UsageError, match="rows"):
+    with pytest.raises(UsageError, match=r"rows|csv"):
         TakeRows(**settings)
 
 

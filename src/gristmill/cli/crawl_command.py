@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gristmill.cli.framing import framing_options, framing_settings
 from gristmill.cli.list_check import Described, check_list
 from gristmill.cli.options import (
     LocalPath,
@@ -72,6 +73,7 @@ def picture_options(function: Any) -> Any:
 @click.option(
     "--hash-kind", type=click.Choice(["sha256", "md5", "sha512"]), default="sha256", help="Of that checksum."
 )
+@framing_options
 @picture_options
 @run_options
 @manner_options
@@ -101,19 +103,24 @@ def _crawl(urls: Path, out: Path, given: dict[str, Any], workers: int, ready: li
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
     from gristmill.run.inputs import resolve
-    from gristmill.shards.rows import guess_format
+    from gristmill.steps.rows import TakeRows
+    from gristmill.storage.files import check_regular
 
+    if not urls.is_dir():
+        check_regular(urls)
     said = Described(**{field.name: given[field.name] for field in fields(Described)})
     if not said.url_column:
         raise UsageError("--url-column: expected the name of a column")
     arguments = {"path": str(urls.resolve()), **asdict(said)}
-    settings = {**_picture_settings(given), **pairs("--set", given["settings"])}
-    resolved = resolve(recipe_loader("crawl", arguments, settings)(), {}, out)
+    settings = {**_picture_settings(given), **framing_settings(given), **pairs("--set", given["settings"])}
+    recipe = recipe_loader("crawl", arguments, settings)()
+    framing = next(step.framing for step in recipe.steps if isinstance(step, TakeRows))
+    resolved = resolve(recipe, {}, out)
     for path in [Path(file.path) for file in resolved.inputs if file.path][:1]:
         with (
             suppress(SourceError) if urls.is_dir() else nullcontext()
         ):  # of many the run says which is damaged
-            check_list(path, settings.get("rows.format") or guess_format(path), said)
+            check_list(path, framing, said)
     manners = circumstances(
         given["contact"],
         given["allow_private_addresses"],

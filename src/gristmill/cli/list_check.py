@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from gristmill.shards.framing import Framing
 from gristmill.spec.checksums import DIGEST_BYTES, checksum_of, is_missing
 from gristmill.spec.columns import column_of, value_at
 from gristmill.spec.errors import UsageError
@@ -45,36 +46,34 @@ class Described:
         return {option: column for option, column in columns.items() if column}
 
 
-def check_list(path: Path, file_format: str, said: Described) -> None:
+def check_list(path: Path, framing: Framing, said: Described) -> None:
     """See that a list holds what is said of it, by its footer and its first rows.
 
     Raises:
         UsageError: It does not, with the option that would say it right.
         SourceError: It cannot be read as its format.
     """
-    _check_names(path, file_format, said.named)
-    if file_format == "parquet":
+    _check_names(path, framing, said.named)
+    if framing.format_of(path) == "parquet":
         _check_types(path, said)
-    rows = _first_rows(path, file_format, said)
-    _check_addresses(path, file_format, rows, said)
+    rows = _first_rows(path, framing, said)
+    _check_addresses(path, framing, rows, said)
     if said.caption_column:
         _check_captions(path, [value_at(row, said.caption_column) for row in rows], said)
     if said.hash_column:
         _check_checksums(path, [value_at(row, said.hash_column) for row in rows], said)
 
 
-def _check_names(path: Path, file_format: str, named: Mapping[str, str]) -> None:
+def _check_names(path: Path, framing: Framing, named: Mapping[str, str]) -> None:
     """See that a list has the columns that options name."""
-    from gristmill.steps.rows import missing_columns
+    from gristmill.steps.rows import has_columns, missing_columns
 
-    missing, have = missing_columns(path, file_format, list(named.values()))
+    missing, have = missing_columns(path, framing, list(named.values()))
     if missing:
         lacking = {option: column for option, column in named.items() if column in missing}
         lost = ", ".join(f"{column!r} ({option})" for option, column in lacking.items())
         words = " ".join(f"{option} COLUMN" for option in lacking)
-        raise UsageError(
-            f"{path} has no column {lost}; it has {', '.join(have) or 'none'}. Name one of these: {words}."
-        )
+        raise UsageError(f"{path} has no column {lost}; {has_columns(have)}. Name one of these: {words}.")
 
 
 def _check_types(path: Path, said: Described) -> None:
@@ -127,28 +126,28 @@ def _unnest(path: Path, column: str, kind: str) -> str:
     )
 
 
-def _first_rows(path: Path, file_format: str, said: Described) -> list[Mapping[str, Json]]:
+def _first_rows(path: Path, framing: Framing, said: Described) -> list[Mapping[str, Json]]:
     from gristmill.shards.rows import column_names, read_rows, readable_rows
 
     columns = None
-    if file_format == "parquet":  # others may be pictures
-        have = column_names(path, file_format)
+    if framing.format_of(path) == "parquet":  # others may be pictures
+        have = column_names(path, framing)
         columns = list(dict.fromkeys(column_of(column, have) for column in said.named.values()))
 
     def rows() -> Iterator[Mapping[str, Json]]:
-        for batch in read_rows(path, format=file_format, columns=columns, batch_rows=_ROWS):
+        for batch in read_rows(path, framing=framing, columns=columns, batch_rows=_ROWS):
             yield from (row for row in readable_rows(batch.table) if not isinstance(row, str))
 
     return list(islice(rows(), _ROWS))
 
 
 def _check_addresses(
-    path: Path, file_format: str, rows: Sequence[Mapping[str, Json]], said: Described
+    path: Path, framing: Framing, rows: Sequence[Mapping[str, Json]], said: Described
 ) -> None:
     first = [_text(value_at(row, said.url_column)) for row in rows[:_ADDRESSES]]
     lists = [value for value in first if isinstance(value, list)]
     if lists and len(lists) == len(first) and any(_is_address(item) for value in lists for item in value):
-        if file_format == "parquet":
+        if framing.format_of(path) == "parquet":
             raise UsageError(_unnest(path, said.url_column, "a list"))
         raise UsageError(
             f"{path}: {said.url_column!r} holds lists, and one address a row is expected. Name one of them, as "

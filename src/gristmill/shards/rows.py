@@ -3,14 +3,16 @@
 ===========  =========================================================================================
 txt          one URL a line, column ``url``; the line is taken as it is, commas included
 csv          RFC 4180, the first line names the columns, every value is text
-tsv          as csv with tabs, but a row is one line, and quotes that do not balance stand for themselves
+tsv          as csv with tabs; where the file's beginning contradicts that, quotes stand for themselves
 jsonl        one object a line; each row is carried as its JSON text, see :data:`JSON_ROW`
 json         one array of objects, or in truth JSON lines; rows are carried likewise
 parquet      read by row groups; times in nanoseconds, which Python's types cannot hold, become text
 ===========  =========================================================================================
 
 All but parquet may be gzipped (``.gz``) or lie in a zip (``.zip``, its first file); a UTF-8 byte order mark and
-CRLF are understood; blank lines are no rows. A JSON row is carried as text instead of in columns because that is
+CRLF are understood; blank lines are no rows. What else there is, its user says: see :class:`Framing`.
+
+A JSON row is carried as text instead of in columns because that is
 the one schema that fits every row: nothing is lost where a type changes from row to row, a name is missing, or a
 number is large.
 """
@@ -20,41 +22,44 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.shards.delimited import Record, delimited_records
+from gristmill.shards.delimited import ADDRESS, Record, delimited_records
+from gristmill.shards.dialects import dialect_of, open_rows
+from gristmill.shards.framing import Dialect, Framing
 from gristmill.shards.json_row import json_object, json_row
-from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, array_elements, lines, open_text
-from gristmill.spec.errors import SourceError, UnknownName, UsageError
+from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, array_elements, lines
+from gristmill.spec.errors import SourceError, UnknownName
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 from gristmill.spec.step import reserved
-from gristmill.storage.files import machine_error
+from gristmill.storage.files import check_regular, machine_error
 
 __all__ = [
-    "FORMATS",
     "JSON_ROW",
     "BadRow",
     "RowBatch",
     "check_names",
     "column_names",
-    "guess_format",
+    "notes_of",
     "plain_types",
     "read_rows",
     "readable_rows",
     "rows_of",
 ]
 
-FORMATS = ("csv", "json", "jsonl", "parquet", "tsv", "txt")
-
 JSON_ROW = "__json_row__"
 """The one column of a JSON list's table: the text of each row, binary. :func:`rows_of` opens it."""
 
+MOST_COLUMNS = 4096
+"""Of a list: each takes room and time in every part, however short its values."""
+
+_JSON = frozenset({"json", "jsonl"})
 _BATCH_BYTES = 32 << 20
 _NO_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 _SAMPLED_ROWS = 100
@@ -84,24 +89,7 @@ class RowBatch:
     bad: list[BadRow] = field(default_factory=list)
 
 
-def guess_format(path: str | Path) -> str:
-    """The format that a file's name promises.
-
-    Raises:
-        UsageError: None of :data:`FORMATS`.
-    """
-    extension = Path(path).name.lower().removesuffix(".gz").removesuffix(".zip").rpartition(".")[2]
-    format = "jsonl" if extension == "ndjson" else extension
-    if format in FORMATS:
-        return format
-    raise UsageError(
-        f"{path}: the name does not tell the format. Give it one of these endings: "
-        f"{', '.join('.' + known for known in FORMATS)}; all but .parquet may be followed by .gz or .zip. A list "
-        "named otherwise needs --set rows.format=csv or the like."
-    )
-
-
-def column_names(path: Path, format: str | None = None) -> list[str]:
+def column_names(path: Path, framing: Framing = Framing()) -> list[str]:  # noqa: B008  # it is frozen
     """The columns of a list, from its beginning or its footer alone.
 
     For JSON: the names found in the first hundred rows, in order of appearance; later rows may have more.
@@ -109,15 +97,16 @@ def column_names(path: Path, format: str | None = None) -> list[str]:
     Raises:
         SourceError: Not readable as this format.
     """
-    format = _known(format or guess_format(path))
-    if format == "parquet":
+    file_format = framing.format_of(path)
+    if file_format == "parquet":
         with _parquet(path) as file:
             return list(file.schema_arrow.names)
-    if format in {"csv", "tsv", "txt"}:
-        with open_text(path) as stream:
-            return _header(path, format, delimited_records(format, stream))
+    dialect = dialect_of(path, framing)
+    if file_format not in _JSON:
+        with open_rows(path, dialect) as stream:
+            return _delimited(path, dialect, framing, stream).names
     names: dict[str, None] = {}
-    for piece in islice(_json_pieces(path, format), _SAMPLED_ROWS):
+    for piece in islice(_json_pieces(path, dialect), _SAMPLED_ROWS):
         with suppress(ValueError):
             names.update(dict.fromkeys(json_object(piece.text or b"")))
     return list(names)
@@ -140,7 +129,7 @@ def check_names(path: Path, names: Sequence[str]) -> None:
 def read_rows(
     path: Path,
     *,
-    format: str | None = None,
+    framing: Framing = Framing(),  # noqa: B008  # it is frozen
     columns: Sequence[str] | None = None,
     batch_rows: int = 4096,
 ) -> Iterator[RowBatch]:
@@ -148,7 +137,7 @@ def read_rows(
 
     Args:
         path: The list.
-        format: One of :data:`FORMATS`; by its name if None.
+        framing: What is said of the file.
         columns: Only these, in this order; JSON rows stay whole.
         batch_rows: At most so many rows a batch; fewer where rows are long.
 
@@ -157,12 +146,33 @@ def read_rows(
         UnknownName: No such format, or a column that txt, csv, tsv or parquet does not have.
         GristmillError: What the operating system refuses, as a sentence.
     """
-    format = _known(format or guess_format(path))
-    if format == "parquet":
+    if framing.format_of(path) == "parquet":
         return _parquet_batches(path, columns, batch_rows)
-    if format in {"json", "jsonl"}:
-        return _json_batches(path, format, batch_rows)
-    return _text_batches(path, format, columns, batch_rows)
+    dialect = dialect_of(path, framing)
+    if dialect.format in _JSON:
+        return _json_batches(path, dialect, batch_rows)
+    return _text_batches(path, dialect, framing, columns, batch_rows)
+
+
+def notes_of(path: Path, framing: Framing = Framing()) -> Sequence[str]:  # noqa: B008  # it is frozen
+    """What was decided about a list from its beginning and is not plain from its format, in sentences.
+
+    Raises:
+        SourceError, UsageError: As :func:`read_rows`.
+    """
+    if framing.format_of(path) == "parquet":
+        return ()
+    dialect = dialect_of(path, framing)
+    if dialect.format in _JSON:
+        return dialect.notes
+    with open_rows(path, dialect) as stream:
+        nameless = _delimited(path, dialect, framing, stream).nameless
+    if not nameless:
+        return dialect.notes
+    said = (
+        f"without a name, {'columns are' if len(nameless) > 1 else 'a column is'} called {_shown(nameless)}"
+    )
+    return (*dialect.notes, said)
 
 
 def rows_of(table: Any) -> list[dict[str, Json]]:
@@ -191,12 +201,6 @@ def _readable_row(row: Any) -> dict[str, Json] | str:
         except UnicodeDecodeError as err:
             return f"{name} is not UTF-8: {err.reason} at byte {err.start}"[:200]
     return rows_of(row)[0]
-
-
-def _known(format: str) -> str:
-    if format not in FORMATS:
-        raise UnknownName("file format", format, FORMATS)
-    return format
 
 
 class _Batcher:
@@ -237,15 +241,16 @@ class _Batcher:
 
 
 def _text_batches(
-    path: Path, format: str, columns: Sequence[str] | None, batch_rows: int
+    path: Path, dialect: Dialect, framing: Framing, columns: Sequence[str] | None, batch_rows: int
 ) -> Iterator[RowBatch]:
-    with open_text(path) as stream:
-        records = delimited_records(format, stream)
-        names = _header(path, format, records) if format != "txt" else ["url"]
+    with open_rows(path, dialect) as stream:
+        found = _delimited(path, dialect, framing, stream)
+        names = found.names
         wanted = _wanted(names, columns)
-        picks = [names.index(name) for name in wanted]
+        place_of = {name: place for place, name in enumerate(names)}
+        picks = [place_of[name] for name in wanted]
         batcher = _Batcher(pa.schema([(name, pa.string()) for name in wanted]), batch_rows)
-        for record in records:
+        for record in found.records:
             if record.fields is None:
                 batcher.bad(record.line, record.reason, record.detail)
             elif len(record.fields) != len(names):
@@ -264,22 +269,80 @@ def _wanted(names: Sequence[str], columns: Sequence[str] | None) -> Sequence[str
     return names if columns is None else columns
 
 
-def _header(path: Path, format: str, records: Iterator[Record]) -> list[str]:
-    if format == "txt":
-        return ["url"]
-    record = next(records, Record(1, detail="it is empty"))
-    names = record.fields
-    if names is None:
-        raise SourceError(f"{path}: the first line does not name the columns: {record.detail}.")
+@dataclass(slots=True)
+class _Delimited:
+    """A csv, tsv or txt list whose columns have names.
+
+    Attributes:
+        nameless: Names that were made up, for the list has none there.
+    """
+
+    names: list[str]
+    records: Iterator[Record]
+    nameless: list[str] = field(default_factory=list)
+
+
+def _delimited(path: Path, dialect: Dialect, framing: Framing, stream: BinaryIO) -> _Delimited:
+    records = delimited_records(dialect, stream, len(framing.names) or None)
+    if dialect.format == "txt":
+        return _Delimited(["url"], records)
+    first = next(records, None)
+    if framing.header is False:
+        named = list(framing.names) or [""] * len((first and first.fields) or ())
+        if first and first.fields and len(first.fields) != len(named):
+            raise SourceError(
+                f"{path}: --columns names {len(named)} columns, and the first row has {len(first.fields)}: "
+                f"{_shown(first.fields)}. Name as many."
+            )
+        records = chain([first] if first else [], records)
+        fault = "" if named else "the first row cannot be read, so name the columns with --columns"
+    else:
+        named = (first and first.fields) or []
+        fault = f"the first line does not name the columns: {first.detail if first else 'it is empty'}"
+    if not named:
+        raise SourceError(f"{path}: {fault}.")
+    if framing.header is None:
+        _check_header(path, named)
+    if len(named) > MOST_COLUMNS:
+        raise SourceError(
+            f"{path}: {len(named):,} columns, and a list may have {MOST_COLUMNS:,}. Write one with fewer of them."
+        )
+    names = [name or f"column_{number}" for number, name in enumerate(named, 1)]
     check_names(path, names)
-    return names
+    given = framing.header is False
+    return _Delimited(
+        names, records, [] if given else [n for n, old in zip(names, named, strict=True) if not old]
+    )
 
 
-def _json_batches(path: Path, format: str, batch_rows: int) -> Iterator[RowBatch]:
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    """Refuse a first line that is a row: it would be lost, and nobody would know."""
+    found = next((place for place, name in enumerate(names) if ADDRESS.match(name)), None)
+    if found is None:
+        return
+    others = (
+        ["caption"]
+        if len(names) == 2
+        else [f"column_{n}" for n in range(1, len(names) + 1) if n != found + 1]
+    )
+    others.insert(found, "url")
+    raise SourceError(
+        f"{path}: this list seems to have no header line, for its first line holds an address: {_shown(names)}. Give "
+        f"--no-header --columns {','.join(others[:20])}{',...' if len(others) > 20 else ''} (names of your choice); "
+        "or --header, if these are names."
+    )
+
+
+def _shown(texts: Sequence[str]) -> str:
+    """Some texts as they can be typed, and not too much of them."""
+    return ", ".join(repr(text[:60]) for text in texts[:10]) + (", ..." if len(texts) > 10 else "")
+
+
+def _json_batches(path: Path, dialect: Dialect, batch_rows: int) -> Iterator[RowBatch]:
     batcher = _Batcher(pa.schema([(JSON_ROW, pa.binary())]), batch_rows)
-    for piece in _json_pieces(path, format):
+    for piece in _json_pieces(path, dialect):
         if piece.text is None:
-            fault = f"more than {MAX_ROW_BYTES >> 20} MiB"
+            fault = f"more than {MAX_ROW_BYTES >> 20} MiB: {piece.size_bytes:,} bytes passed over"
             batcher.bad(piece.line, Reason.ROW_TOO_LONG, fault)
         else:
             try:
@@ -292,14 +355,15 @@ def _json_batches(path: Path, format: str, batch_rows: int) -> Iterator[RowBatch
     yield from batcher.batches(last=True)
 
 
-def _json_pieces(path: Path, format: str) -> Iterator[Piece]:
+def _json_pieces(path: Path, dialect: Dialect) -> Iterator[Piece]:
     """The texts of the rows; ``.json`` files that begin with an object are JSON lines by a wrong name."""
+    format = dialect.format
     if format == "json":
-        with open_text(path) as stream:
+        with open_rows(path, dialect) as stream:
             while (first := stream.read(1)).isspace():
                 pass
         format = "jsonl" if first == b"{" else "json"
-    with open_text(path) as stream:
+    with open_rows(path, dialect) as stream:
         try:
             yield from lines(stream) if format == "jsonl" else array_elements(stream)
         except SourceError as err:
@@ -311,6 +375,7 @@ def _json_pieces(path: Path, format: str) -> Iterator[Piece]:
 @contextmanager
 def _parquet(path: Path) -> Iterator[Any]:
     try:
+        check_regular(path)
         with pq.ParquetFile(path, pre_buffer=False) as file:
             check_names(path, file.schema_arrow.names)
             yield file

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from gristmill.spec.errors import SourceError
-from gristmill.storage.files import machine_error
+from gristmill.storage.files import check_regular, machine_error
 
 __all__ = [
     "MAX_ROW_BYTES",
@@ -47,28 +47,36 @@ class Piece:
     Attributes:
         line: Line on which it begins, from 1.
         text: None if it is longer than the cap.
+        size_bytes: Of one without a text: how many bytes were passed over.
     """
 
     line: int
     text: bytes | None
+    size_bytes: int = 0
 
 
 @contextmanager
-def open_text(path: Path) -> Iterator[BinaryIO]:
+def open_text(path: Path, *, encoding: str | None = None) -> Iterator[BinaryIO]:
     """A byte stream over a text file, unpacked if its name ends in ``.gz`` or ``.zip``, behind its UTF-8 BOM.
 
-    Of a zip the first file is read, in place: nothing is extracted.
+    Of a zip the first file is read, in place: nothing is extracted. With an ``encoding``, which whoever reads will
+    apply, it is the stream from its first byte.
 
     Raises:
-        SourceError: UTF-16, or a damaged gzip or zip, then or while it is read within the block.
+        SourceError: UTF-16 without an ``encoding``, or a damaged gzip or zip, then or while it is read within the
+            block.
         GristmillError: What the operating system refuses, as a sentence.
     """
     try:
+        check_regular(path)
         with path.open("rb", _CHUNK_BYTES) as raw:
             stream = _unpacked(path, raw)
-            start = stream.read(len(_UTF8_BOM))
+            start = b"" if encoding else stream.read(len(_UTF8_BOM))
             if start.startswith(_OTHER_BOMS):
-                raise SourceError(f"{path} is UTF-16. Make it UTF-8: iconv -f utf-16 -t utf-8 {path.name}")
+                raise SourceError(
+                    f"{path} is UTF-16. Say so with --encoding utf-16 (of a recipe: --set rows.encoding=utf-16), or "
+                    f"make it UTF-8: iconv -f utf-16 -t utf-8 {path.name}"
+                )
             if start != _UTF8_BOM:
                 stream.seek(0)
             yield stream
@@ -134,9 +142,11 @@ def lines(stream: BinaryIO, *, max_bytes: int = MAX_ROW_BYTES, verbatim: bool = 
         ended = raw.endswith(b"\n")
         text = raw.removesuffix(b"\n").removesuffix(b"\r") if ended else raw
         if len(text) > max_bytes:
+            size = len(raw)
             while not ended and (rest := stream.readline(_CHUNK_BYTES)):
                 ended = rest.endswith(b"\n")
-            yield Piece(number, None)
+                size += len(rest)
+            yield Piece(number, None, size)
         elif verbatim or text.strip():
             yield Piece(number, raw if verbatim else text)
 
@@ -203,6 +213,7 @@ def array_elements(stream: BinaryIO, max_bytes: int = MAX_ROW_BYTES) -> Iterator
     """
     kept = bytearray()
     too_long = False
+    size = 0
     line = begins_on = 1
     state = "before"
     for text, mark in _top_level_marks(stream):
@@ -213,6 +224,7 @@ def array_elements(stream: BinaryIO, max_bytes: int = MAX_ROW_BYTES) -> Iterator
         elif not too_long:
             kept += text
         line += text.count(b"\n")
+        size += len(text)
         if len(kept) > max_bytes:
             too_long = True
             kept.clear()
@@ -221,10 +233,10 @@ def array_elements(stream: BinaryIO, max_bytes: int = MAX_ROW_BYTES) -> Iterator
         if state != ("before" if mark == b"[" else "within") or (state == "before" and kept):
             raise SourceError(f"line {line}: text before a JSON array, or behind it")
         if state == "within" and (kept or too_long or mark == b","):
-            yield Piece(begins_on, None if too_long else bytes(kept.rstrip()))
+            yield Piece(begins_on, None if too_long else bytes(kept.rstrip()), size)
         state = "after" if mark == b"]" else "within"
         kept.clear()
-        too_long = False
+        size, too_long = 0, False
     if state != "after" or kept or too_long:
         raise SourceError(f"line {line}: ends in the middle of a JSON array, or has text behind it")
 

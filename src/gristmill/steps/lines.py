@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from gristmill.shards.rows import guess_format
+from gristmill.shards.framing import guess_format
 from gristmill.shards.textlines import Extent, line_extents
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason

@@ -13,14 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.shards.rows import (
-    FORMATS,
-    RowBatch,
-    column_names,
-    guess_format,
-    read_rows,
-    readable_rows,
-)
+from gristmill.shards.framing import DELIMITERS, Framing
+from gristmill.shards.rows import BadRow, RowBatch, column_names, notes_of, read_rows, readable_rows
 from gristmill.shards.textlines import passed_over
 from gristmill.spec.columns import column_of, value_at
 from gristmill.spec.errors import UsageError
@@ -35,6 +29,9 @@ Int64s: TypeAlias = npt.NDArray[np.int64]
 
 LEAST_PART_ROWS = 500
 LAST_PART_ROWS = 50
+_NAMED = 40
+_MOST_DETAILS = 1000
+"""Bad rows of a file that are told one by one; a file may hold millions."""
 _NONE: Int64s = np.empty(0, np.int64)
 _ROW = "__position"
 _DIGESTED = np.dtype([("digest", "<u8"), ("row", "<i8")])
@@ -50,6 +47,14 @@ class TakeRows(TableStep):
             right behind it and go to the same task. None leaves all rows where they stand.
         format: Of the file, or None to tell by its name.
         each: Column of lists of which every element makes a row of its own, see :mod:`gristmill.steps.spread`.
+        header: Whether the first line of csv and tsv names the columns. None: it does, and one with an address in it
+            is refused.
+        names: Of the columns, where ``header`` is false; numbered if empty.
+        delimiter: Between fields of csv and tsv: one character, or comma, semicolon, tab or pipe.
+        quoting: Of csv and tsv. ``csv``: fields in double quotes hold delimiters, line breaks and doubled quotes.
+            ``none``: quotes stand for themselves, and a row is a line. ``auto``: as csv, but a tsv whose beginning
+            contradicts it, as none.
+        encoding: Of a text list, such as latin-1 or utf-16; None is UTF-8.
         parts: Into how many parts a list is cut at least, none smaller than ``LEAST_PART_ROWS`` for it, but towards
             the end, down to ``LAST_PART_ROWS``: workers that end far apart idle for the difference. Where the number
             of rows is only known after the last one, parts have ``part_rows``. 1 leaves ``part_rows`` as they are.
@@ -60,18 +65,38 @@ class TakeRows(TableStep):
     unique: str | None = None
     format: str | None = None
     each: str | None = None
+    header: bool | None = None
+    names: tuple[str, ...] = ()
+    delimiter: str | None = None
+    quoting: str = "auto"
+    encoding: str | None = None
     parts: int = 1
     part_rows: int = 2500
 
     name = "rows"
-    revision = 1
+    revision = 2
     drops = frozenset({Reason.BAD_ROW, Reason.ROW_TOO_LONG, Reason.NOT_CHOSEN})
 
     def __post_init__(self) -> None:
         if min(self.parts, self.part_rows) < 1:
             raise UsageError("rows: parts and part_rows must be at least 1")
-        if self.format is not None and self.format not in FORMATS:
-            raise UsageError(f"rows.format={self.format}: expected {', '.join(FORMATS)}, or none")
+        _ = self.framing  # refuses what cannot be
+
+    @property
+    def framing(self) -> Framing:
+        """What is said of each file.
+
+        Raises:
+            UsageError, UnknownName: Of none, for it contradicts itself.
+        """
+        return Framing(
+            format=self.format,
+            header=self.header,
+            names=self.names,
+            delimiter=self.delimiter,
+            quoting=self.quoting,
+            encoding=self.encoding,
+        )
 
     def apply(self, table: Path, box: TableBox) -> None:
         """See :class:`TableStep`.
@@ -80,16 +105,18 @@ class TakeRows(TableStep):
             SourceError: Not readable as its format.
             UsageError: A named column is missing.
         """
-        file_format = self.format or guess_format(table)
-        check_columns(table, file_format, (*self.columns, *filter(None, [self.unique, self.each])))
+        framing = self.framing
+        check_columns(table, framing, (*self.columns, *filter(None, [self.unique, self.each])))
         if more := passed_over(table):
             box.note(f"only the first file in this zip was read, and not {', '.join(map(repr, more[:3]))}")
+        for note in notes_of(table, framing):
+            box.note(note)
         together = self.unique if box.only is None else None  # a small run takes the first rows as they are
         later, first_rows, total = None, _NONE, box.only
         if together:
             with box.scratch() as scratch:
-                later, first_rows, total = self._later(table, file_format, together, scratch)
-        if file_format == "parquet" and not self.each:
+                later, first_rows, total = self._later(table, framing, together, scratch)
+        if framing.format_of(table) == "parquet" and not self.each:
             in_file = pq.read_metadata(table).num_rows
             total = in_file if total is None else min(total, in_file)
         if total is not None:
@@ -100,21 +127,21 @@ class TakeRows(TableStep):
                 LAST_PART_ROWS if tapers else None,
             )
         taken = 0
-        for some, rows in self._chosen(table, file_format, box):
+        for some, rows in self._chosen(table, framing, box):
             taken += some.num_rows
             _keep_with_repeats(some, rows, later, first_rows, box)
             box.progress(taken, None)
 
-    def _read(self, table: Path, file_format: str) -> Iterator[RowBatch]:
-        batches = read_rows(table, format=file_format)
+    def _read(self, table: Path, framing: Framing) -> Iterator[RowBatch]:
+        batches = read_rows(table, framing=framing)
         return spread(batches, self.each) if self.each else batches
 
-    def _chosen(self, table: Path, file_format: str, box: TableBox) -> Iterator[tuple[Any, Any]]:
+    def _chosen(self, table: Path, framing: Framing, box: TableBox) -> Iterator[tuple[Any, Any]]:
         """Good rows with their positions, as many as are wanted; the others get their fate."""
-        left = box.only
-        for batch in self._read(table, file_format):
-            for bad in batch.bad:
-                box.drop(pa.array([bad.row], pa.int64()), bad.reason, bad.detail)
+        left, told = box.only, 0
+        for batch in self._read(table, framing):
+            _drop_bad(batch.bad, box, alike=told >= _MOST_DETAILS)
+            told += len(batch.bad)
             some, rows = batch.table, batch.rows
             if left is not None:
                 box.drop(rows.slice(left), Reason.NOT_CHOSEN)
@@ -123,14 +150,14 @@ class TakeRows(TableStep):
             yield some, rows
 
     def _later(
-        self, table: Path, file_format: str, column: str, scratch: Path
+        self, table: Path, framing: Framing, column: str, scratch: Path
     ) -> tuple[pa.Table | None, Int64s, int]:
         """Rows that repeat an earlier row's value, for each the position of that earlier row; and how many rows.
 
         Memory holds the repeating rows themselves; digests of all rows are on disk where the list is long.
         """
         spill, total = Spill(scratch, "digests", _DIGESTED), 0
-        for batch in self._read(table, file_format):
+        for batch in self._read(table, framing):
             where = batch.rows.to_numpy()
             values = (
                 None if isinstance(row, str) else value_at(row, column) for row in readable_rows(batch.table)
@@ -145,9 +172,19 @@ class TakeRows(TableStep):
             return None, _NONE, total
         found = [
             batch.table.append_column(_ROW, batch.rows).filter(pa.array(np.isin(batch.rows.to_numpy(), rows)))
-            for batch in self._read(table, file_format)
+            for batch in self._read(table, framing)
         ]
         return pa.concat_tables(found), first_rows, total
+
+
+def _drop_bad(bad: Sequence[BadRow], box: TableBox, *, alike: bool) -> None:
+    """Rows that cannot be read, each with what is wrong with it; ``alike`` ones with what is wrong with the first."""
+    groups: dict[object, list[BadRow]] = {}
+    for row in bad:
+        groups.setdefault(row.reason if alike else row.row, []).append(row)
+    for rows in groups.values():
+        more = f" (and {len(rows) - 1:,} near it)" if len(rows) > 1 else ""
+        box.drop(pa.array([row.row for row in rows], pa.int64()), rows[0].reason, rows[0].detail + more)
 
 
 def _repeats(spill: Spill) -> tuple[Int64s, Int64s]:
@@ -186,25 +223,36 @@ def _keep_with_repeats(some: Any, rows: Any, later: Any, first_rows: Int64s, box
     box.keep(table.take(order), positions.take(order), pa.array(group).take(order))
 
 
-def missing_columns(path: Path, file_format: str, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+def missing_columns(path: Path, framing: Framing, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """The wanted columns that are not in a list, and those that are."""
-    have = column_names(path, file_format)
+    have = column_names(path, framing)
     missing = [column for column in dict.fromkeys(wanted) if column_of(column, have) not in have]
-    if missing and not have and next(read_rows(path, format=file_format), None) is None:
+    if missing and not have and next(read_rows(path, framing=framing), None) is None:
         return [], have  # JSON without a row, where nothing names columns
     return missing, have
 
 
-def check_columns(path: Path, file_format: str, wanted: Sequence[str]) -> None:
+def has_columns(have: Sequence[str]) -> str:
+    """Which columns a list has, in words; and what it seems to be if these look like others joined together."""
+    names = [repr(name) if name != name.strip() else name for name in have[:_NAMED]]
+    said = f"it has {', '.join(names) or 'none'}{f' and {len(have) - _NAMED:,} more' if len(have) > _NAMED else ''}"
+    if len(have) != 1:
+        return said
+    within = {name: have[0].count(mark) for name, mark in DELIMITERS.items()}
+    name = max(within, key=lambda name: within[name])
+    return f"{said}, and seems to be separated by {name}s: --delimiter {name}" if within[name] else said
+
+
+def check_columns(path: Path, framing: Framing, wanted: Sequence[str]) -> None:
     """Say what is missing before anything is asked of anyone.
 
     Raises:
         UsageError: A wanted column is not in the list.
     """
-    missing, have = missing_columns(path, file_format, wanted)
+    missing, have = missing_columns(path, framing, wanted)
     if missing:
         raise UsageError(
-            f"{path} has no column {', '.join(repr(c) for c in missing)}; it has {', '.join(have) or 'none'}. "
+            f"{path} has no column {', '.join(repr(c) for c in missing)}; {has_columns(have)}. "
             "Is it a file of this dataset? Of a list of your own, gristmill crawl is told the columns with "
             "--url-column and --caption-column. Or put a list that has them in its place; then give the same command."
         )

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from gristmill.spec.errors import GristmillError, MachineError, UsageError
 
 __all__ = [
+    "check_regular",
     "fingerprint_file",
     "machine_error",
     "sha256_file",
@@ -35,6 +36,14 @@ _PIECES_HASHED = {".parquet": 2, ".pkl": 64, ".pickle": 64}
 _TEMPORARY = ".tmp-"
 _ELSEWHERE_S = 3600.0
 """A half-written file of another machine, whose locks may not show here, is left alone for so long."""
+
+_OTHER_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_SYSTEMS = ("/proc", "/sys")
 
 _MACHINE: dict[int, str] = {
     errno.ENOSPC: "the disk is full",
@@ -66,6 +75,31 @@ def machine_error(err: OSError, path: Path | str | None = None) -> GristmillErro
     return MachineError(
         f"{where}: {what}. Nothing finished is lost: put it right, then give the same command again."
     )
+
+
+def check_regular(path: Path) -> None:
+    """See that a path is a file that lies on a disk, as those do that end: opening another may wait for ever.
+
+    Raises:
+        UsageError: It is something else.
+        OSError: As the system says.
+    """
+    found = path.stat()
+    kind = next((kind for is_kind, kind in _OTHER_KINDS if is_kind(found.st_mode)), None)
+    for system in _SYSTEMS:
+        if kind is None and found.st_dev == _device(system) != _device("/") and stat.S_ISREG(found.st_mode):
+            kind = f"a window into the system, as all that lies in {system}"
+    if kind is not None:
+        raise UsageError(
+            f"{path} is {kind}, and a file is expected. Copy what it gives into one, and name that."
+        )
+
+
+@lru_cache(maxsize=4)
+def _device(folder: str) -> int | None:
+    with suppress(OSError):
+        return os.stat(folder).st_dev
+    return None
 
 
 def _no_file_fits(path: Path | str) -> bool:
