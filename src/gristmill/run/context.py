@@ -51,6 +51,7 @@ class Context:
         hubs: Source key to ``REPO@REVISION`` or a URL, for sources that are fetched.
         sides: Files of side sources, which steps are given whole.
         only: Rows per annotation file of a small run.
+        first: Position of the first annotation file that this run works on.
         fetched: Annotation files that this process has fetched, or found to be there and whole.
         tell: Where progress goes.
         careful: Tasks that killed a worker before.
@@ -61,6 +62,7 @@ class Context:
     hubs: Mapping[str, str]
     sides: tuple[InputFile, ...] = ()
     only: int | None = None
+    first: int = 0
     stop: Event = field(default_factory=Event)
     tell: Callable[[Progress], None] = lambda progress: None
     resources: dict[Any, Any] = field(default_factory=dict)

@@ -33,6 +33,7 @@ from gristmill.spec.errors import (
     Interrupted,
     MachineError,
     OursNotTheirs,
+    RecipeError,
     Stopped,
     TaskFailed,
 )
@@ -173,6 +174,7 @@ def _run(
         hubs=resolved.hubs,
         sides=resolved.sides,
         only=begun.only,
+        first=span.start,
         at_once=TASKS_AT_ONCE if crawls else 2,
         arrow_pool="system" if crawls else pool_for_columns(),
     )
@@ -325,7 +327,7 @@ def _fail(state: Running, event: Failed) -> None:
             state.watcher.say(f"{error}; it is tried again.")
             state.schedule.push(task)
             return
-    if isinstance(error, (MachineError, OursNotTheirs)):
+    if isinstance(error, (MachineError, OursNotTheirs, RecipeError)):
         state.fatal = error
     else:
         if str(error) not in state.told:  # a hub that lets nobody in says so of each file

@@ -98,6 +98,7 @@ class InProcess:
             hubs=start.hubs,
             sides=start.sides,
             only=start.only,
+            first=start.first,
             stop=stop,
             tell=self._events.append,
         )

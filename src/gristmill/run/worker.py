@@ -84,6 +84,7 @@ class WorkerStart:
     inputs: tuple[InputFile, ...]
     hubs: dict[str, str]
     only: int | None
+    first: int = 0
     sides: tuple[InputFile, ...] = ()
     at_once: int = TASKS_AT_ONCE
     beat_s: float = BEAT_S
@@ -167,6 +168,7 @@ def main(fd: str, stacks_fd: str, *ahead: str) -> None:
         hubs=start.hubs,
         sides=start.sides,
         only=start.only,
+        first=start.first,
         tell=tell_progress,
     )
     threading.Thread(target=_beat, args=(tell, context, start.beat_s), name="beat", daemon=True).start()

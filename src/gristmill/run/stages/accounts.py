@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 
 from gristmill.run.context import Work
 from gristmill.run.stages.earlier import Fates
+from gristmill.shards.lossless import utf8
 from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import CHANGES, Drop, Outcome, Sample
 
-__all__ = ["Tried", "account", "fates_in_order"]
+__all__ = ["Faulty", "Tried", "account", "fates_in_order"]
 
 _HOSTS_RECORDED = 20
 _NO_FAILURE = frozenset(
@@ -28,8 +29,16 @@ _NO_FAILURE = frozenset(
     }
 )
 """What says nothing of a host: it was never asked, or answered as it may."""
+_MOST_DETAIL = 200
 _LONGEST_HOST = 253
 """Characters of a host's name (RFC 1035); what is longer in a malformed address is none, and would fill records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """What the recipe made of a row and cannot be: a row that is dropped by the recipe's own fault, or by its own."""
+
+    detail: str
 
 
 @dataclass(slots=True)
@@ -40,13 +49,16 @@ class Tried:
     row: int
     sample: Sample | None = None
     drop: Drop | None = None
+    fault: bool = False
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: Outcome | Faulty) -> None:
         """Go on with what a step made of the sample."""
-        if isinstance(outcome, Drop):
-            self.drop = outcome
-        else:
+        if isinstance(outcome, Sample):
             self.sample = outcome
+            return
+        self.fault = isinstance(outcome, Faulty)
+        reason = Reason.BAD_ROW if isinstance(outcome, Faulty) else outcome.reason
+        self.drop = Drop(reason=reason, detail=utf8(outcome.detail[:_MOST_DETAIL]).decode())
 
 
 def account(tried: Sequence[Tried], fates: Sequence[Fate], attempt: int, before: Fates, work: Work) -> None:

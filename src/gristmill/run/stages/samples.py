@@ -19,16 +19,19 @@ from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.indexes import lines_of
 from gristmill.run.isolate import Suspects, row_of
-from gristmill.run.stages.accounts import Tried, account, fates_in_order
+from gristmill.run.stages.accounts import Faulty, Tried, account, fates_in_order
 from gristmill.run.stages.earlier import Fates, fate_of, known_before, take_over
 from gristmill.run.stages.lines import rows_in
 from gristmill.run.stages.rows import ROW_COLUMN, fetch_input
+from gristmill.shards.lossless import utf8
 from gristmill.shards.samples import encode_sample
 from gristmill.shards.spool import SpoolEntry, SpoolWriter
+from gristmill.spec.errors import RecipeError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Parse, Recipe
 from gristmill.spec.sample import Drop, Origin, Outcome, Sample
+from gristmill.spec.soundness import fault_of
 from gristmill.spec.step import ADDED, SampleStep, ShardStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
@@ -39,7 +42,8 @@ R = TypeVar("R")
 
 _ROW_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What Python raises where a row has another shape than ``parse`` reckons with."""
-_FAULT = "parse raised "
+_SAMPLED = 20
+"""If so many rows of a run's first part come to nothing by the recipe's own fault, all of them would."""
 _LINES_AT_ONCE = 512
 
 INDEX_SCHEMA = pa.schema(
@@ -85,7 +89,7 @@ def run_samples(
             continue
         origin = Origin(source=source.source, file=source.name, row=one.row)
         one.take(_parsed(recipe.parse, row, origin, place=recipe.key.format(file=number, row=one.row)))
-    _note_faults(tried, source.name, work)
+    _check_first(tried, source.name, task, context)
     _drop_repeated_keys(tried)
     layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
     box = MediaBox(layout.spool(task), task, context)
@@ -99,6 +103,7 @@ def run_samples(
         box.sync()
     finally:
         box.close()
+    _note_faults(tried, source.name, work)
     media = list(box.fates.values())
     account(tried, media, box.attempt, before, work)
     if task.number[0]:
@@ -139,26 +144,47 @@ def failed_positions(folder: Path, indexes: Sequence[ShardInfo], reasons: Sequen
     return sorted(position for position, reason in last.items() if reason in set(reasons))
 
 
-def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) -> Outcome:
+def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) -> Outcome | Faulty:
     """What ``parse`` makes of a row; a sample without a key is named after its place upstream."""
     try:
         outcome = parse(row)
     except _ROW_FAULTS as err:  # an odd row must cost itself, not the thousands that stand beside it
-        return Drop(reason=Reason.BAD_ROW, detail=f"{_FAULT}{type(err).__name__}: {err}"[:200])
+        return Faulty(f"parse raised {type(err).__name__}: {err}")
+    if isinstance(outcome, Sample) and (outcome.key is None or outcome.key == ""):
+        outcome = replace(outcome, key=place)
+    if fault := fault_of(outcome):
+        return Faulty(f"parse: {fault}")
     if isinstance(outcome, Drop):
         return outcome
     upstream = {name: value for name, value in row.items() if not name.startswith(ADDED)}
-    return replace(
-        outcome, key=outcome.key or place, upstream=without_bodies(upstream, outcome), origin=origin
+    return replace(outcome, upstream=without_bodies(upstream, outcome), origin=origin)
+
+
+def _check_first(tried: Sequence[Tried], file: str, task: Task, context: Context) -> None:
+    """Stop before anything is asked for, where it is the recipe that is wrong, and not the rows.
+
+    Raises:
+        RecipeError: None of the first rows of a run comes to anything by the recipe's own fault.
+    """
+    first = tried[:_SAMPLED]
+    if task.number != (0, context.first, 0) or len(first) < _SAMPLED or not all(one.fault for one in first):
+        return
+    said = first[0].drop.detail if first[0].drop else ""
+    raise RecipeError(
+        f"the recipe cannot read its rows: none of the first {_SAMPLED} comes to anything. Row {first[0].row} of "
+        f"{file}: {said}. Mend the recipe, then give the same command again: nothing was asked for."
     )
 
 
 def _note_faults(tried: Sequence[Tried], file: str, work: Work) -> None:
     """Say it where a person looks: it may be the recipe that is wrong, and not the rows."""
-    faults = [one for one in tried if one.drop is not None and one.drop.detail.startswith(_FAULT)]
+    faults = [one for one in tried if one.fault]
     if faults and faults[0].drop is not None:
         rows = f"{len(faults)} rows, the first" if len(faults) > 1 else "row"
-        work.notes.append(f"{file}: parse failed on {rows} {faults[0].row}: {faults[0].drop.detail}")
+        work.notes.append(
+            f"{file}: the recipe failed on {rows} {faults[0].row}: {faults[0].drop.detail}. Once it is mended, under "
+            f"the same version, `gristmill retry DIR --reason {Reason.BAD_ROW}` reads what was lost so again."
+        )
 
 
 def without_bodies(row: Mapping[str, Any], sample: Sample) -> Mapping[str, Any]:
@@ -197,10 +223,21 @@ def _apply(step: SampleStep | ShardStep, tried: Sequence[Tried], box: MediaBox) 
     """One step over those samples that still live."""
     living = [one for one in tried if one.drop is None]
     samples = [one.sample for one in living if one.sample is not None]
-    results: Iterable[Outcome]
-    results = step.apply(samples, box) if isinstance(step, ShardStep) else map(step.apply, samples)
+    results: Iterable[Outcome | Faulty]
+    if isinstance(step, ShardStep):
+        results = step.apply(samples, box)
+    else:
+        results = (_stepped(step, sample) for sample in samples)
     for one, outcome in zip(living, results, strict=True):
-        one.take(outcome)
+        fault = None if isinstance(outcome, Faulty) else fault_of(outcome, stored=True)
+        one.take(Faulty(f"{step.name}: {fault}") if fault else outcome)
+
+
+def _stepped(step: SampleStep, sample: Sample) -> Outcome | Faulty:
+    try:
+        return step.apply(sample)
+    except _ROW_FAULTS as err:
+        return Faulty(f"{step.name} raised {type(err).__name__}: {err}")
 
 
 class MediaBox:
@@ -227,6 +264,8 @@ class MediaBox:
     def store(self, fate: Fate, body: bytes | None) -> None:
         """See :class:`gristmill.spec.step.SampleBox`."""
         fate.attempt = self.attempt
+        fate.url = fate.url and _utf8(fate.url)  # an address may hold half a surrogate pair
+        fate.detail = _utf8(fate.detail)
         fate.finished_at = round(time.time(), 3)
         self._take(fate, self._spool.append(orjson.dumps(fate), body))
 
@@ -269,6 +308,10 @@ class MediaBox:
     def close(self) -> None:
         """Close the spool."""
         self._spool.close()
+
+
+def _utf8(text: str) -> str:
+    return text if text.isascii() else utf8(text).decode()
 
 
 def _index_table(tried: Sequence[Tried], entries: Mapping[tuple[int, str], SpoolEntry]) -> pa.Table:
