@@ -342,5 +342,5 @@ def test_what_a_run_wrote_is_no_further_list(out, tmp_path, web):
     gristmill(*words)
     shards = {path.name: path.read_bytes() for path in (tmp_path / out / "shards").iterdir()}
     again = gristmill(*words)
-    assert "1  rows in the annotation files" in again.stdout
+    assert "1  rows in the list" in again.stdout
     assert {path.name: path.read_bytes() for path in (tmp_path / out / "shards").iterdir()} == shards

@@ -74,6 +74,12 @@ def picture_options(function: Any) -> Any:
     "--hash-kind", type=click.Choice(["sha256", "md5", "sha512"]), default="sha256", help="Of that checksum."
 )
 @framing_options
+@click.option(
+    "--name", default="crawl", show_default=True, help="Of the dataset; parts of a mixture have one."
+)
+@click.option("--title", help="For the card.")
+@click.option("--license", help="For the card, as an SPDX name or your own words.")
+@click.option("--description", help="For the card.")
 @picture_options
 @run_options
 @manner_options
@@ -111,7 +117,8 @@ def _crawl(urls: Path, out: Path, given: dict[str, Any], workers: int, ready: li
     said = Described(**{field.name: given[field.name] for field in fields(Described)})
     if not said.url_column:
         raise UsageError("--url-column: expected the name of a column")
-    arguments = {"path": str(urls.resolve()), **asdict(said)}
+    words = {name: given[name] for name in ("name", "title", "license", "description")}
+    arguments = {"path": str(urls.resolve()), **asdict(said), **words}
     settings = {**_picture_settings(given), **framing_settings(given), **pairs("--set", given["settings"])}
     recipe = recipe_loader("crawl", arguments, settings)()
     framing = next(step.framing for step in recipe.steps if isinstance(step, TakeRows))

@@ -112,7 +112,7 @@ def _waiting(begun: Begun, ledger: Ledger) -> str:
         )
     done = len(ledger.stage(ROWS))
     return (
-        f"This part is done. Shards are packed in the dataset's order, as far as all earlier annotation files are "
+        f"This part is done. Shards are packed in the dataset's order, as far as all earlier {begun.input_noun}s are "
         f"done; {done:,} of {len(begun.inputs):,} are begun or done. The same command with the other --tasks, and "
         "without --to, does the rest."
     )

@@ -285,10 +285,7 @@ def next_steps(totals: Totals, begun: Begun, *, where: str = "DIR") -> Iterator[
     levels = funnel(totals, begun)
     waiting: Mapping[str, int] = {level.name: level.waiting for level in levels.levels if level.waiting}
     if levels.files_read < levels.files:
-        yield Text(
-            f"still to read: {levels.files - levels.files_read:,} of {levels.files:,} "
-            f"{'shards of the parts' if begun.parts else 'annotation files'}"
-        )
+        yield Text(f"still to read: {levels.files - levels.files_read:,} of {levels.files:,} {levels.inputs}")
     if "selected" in waiting:
         yield Text(f"still to {'ask for' if levels.asks else 'read'}: {waiting['selected']:,}")
     if "kept" in waiting:

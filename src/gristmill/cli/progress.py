@@ -192,7 +192,7 @@ def _duration(seconds: float) -> str:
 def _inputs(begun: Begun) -> str:
     if begun.parts:
         return f"{len(begun.parts):,} parts in {len(begun.inputs):,} shards"
-    return count_text(len(begun.inputs), "annotation file")
+    return count_text(len(begun.inputs), begun.input_noun)
 
 
 def _stages(recipe: Recipe, begun: Begun) -> list[str]:

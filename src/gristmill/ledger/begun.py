@@ -43,13 +43,17 @@ class InputFile:
     samples: int | None = None
 
 
+_WORDS = {"title", "license", "description"}
+"""Arguments that are words about a dataset and change nothing in it: they may differ from run to run."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
     """What defines the dataset in a folder.
 
     Attributes:
         recipe: Name or path by which the recipe is found again.
-        arguments: What else the recipe is built from (a list's column names); bears identity.
+        arguments: What else the recipe is built from (a list's column names); bears identity, but for its words.
         settings: ``--set`` values as typed.
         identity: The recipe's identity at the beginning.
         only: Rows per annotation file of a small run, or None.
@@ -79,6 +83,11 @@ class Begun:
     permitted: tuple[str, ...] = ()
     published_as: str = ""
     parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+
+    @property
+    def input_noun(self) -> str:
+        """What one of its inputs is called."""
+        return "input shard" if self.parts else "list" if self.recipe == "crawl" else "annotation file"
 
     @staticmethod
     def path(folder: Path) -> Path:
@@ -146,7 +155,7 @@ class Begun:
             "version": self.identity["version"],
             "steps": [step["step"] for step in self.identity["steps"]],
             **dict(_settings(self.identity["steps"])),
-            "arguments": dict(self.arguments),
+            "arguments": {name: value for name, value in self.arguments.items() if name not in _WORDS},
             "only": self.only,
             "order": self.identity.get("order", {}),
             "variant": self.identity.get("variant", {}),

@@ -166,9 +166,10 @@ def _opening(recipe: Recipe, levels: Funnel, shards: Sequence[ShardInfo]) -> str
     size = size_text(sum(shard.size_bytes for shard in shards))
     boxes = f"{len(shards):,} shard{'s' if len(shards) != 1 else ''}"
     state = "" if levels.complete else f"\n\n**Not complete yet.** {_waiting(levels)}"
+    place = f", from <{recipe.homepage}>" if recipe.homepage else ""
     return (
         f"# {recipe.title}\n\n{recipe.description.strip()}\n\n"
-        f"Recipe `{recipe.public_name}`, version {recipe.version}, from <{recipe.homepage}>: "
+        f"Recipe `{recipe.public_name}`, version {recipe.version}{place}: "
         f"{levels.count('packed'):,} samples in {boxes}, {size}.{state}"
     )
 
@@ -176,7 +177,7 @@ def _opening(recipe: Recipe, levels: Funnel, shards: Sequence[ShardInfo]) -> str
 def _waiting(levels: Funnel) -> str:
     waiting = sum(level.waiting for level in levels.levels)
     return (
-        f"{levels.files_read:,} of {levels.files:,} annotation files are read and {waiting:,} samples wait. "
+        f"{levels.files_read:,} of {levels.files:,} {levels.inputs} are read and {waiting:,} samples wait. "
         "The command that made it continues it."
     )
 

@@ -27,6 +27,12 @@ _DOCUMENTS = {
     "fetched": "whose images arrived",
     "kept": "kept, with good pictures",
 }
+_LIST = {
+    **_ROWS,
+    "annotated": "rows in the list",
+    "selected": "taken of them",
+    "asked": "with a URL that is asked for",
+}
 _READ = {
     **_ROWS,
     "read": "read as samples",
@@ -67,6 +73,7 @@ class Funnel:
         adds_up: The first level is what the annotation files hold, as far as they were read.
         files_read: Annotation files whose rows all have a fate or were handed on.
         complete: All files were read and nothing waits.
+        inputs: What the files are called.
         asks: Media are asked for; otherwise there are no levels ``asked`` and ``fetched``, but one ``read``.
     """
 
@@ -75,6 +82,7 @@ class Funnel:
     files: int
     files_read: int
     asks: bool = True
+    inputs: str = "annotation files"
 
     @property
     def base(self) -> str:
@@ -138,6 +146,8 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
     annotated = selected + lost[Phase.SELECTING].total()
     asks = any(step["step"] == "crawl" for step in begun.identity["steps"])
     titles = _READ if not asks else _DOCUMENTS if samples.media else _ROWS
+    if begun.recipe == "crawl":
+        titles = _LIST | ({"annotated": "rows in the lists"} if len(begun.inputs) > 1 else {})
 
     def level(name: str, count: int, phase: Phase | None = None, waiting: int = 0) -> Level:
         reasons = dict(lost[phase].most_common()) if phase else {}
@@ -160,6 +170,7 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
         files=len(begun.inputs),
         files_read=rows.tasks,
         asks=asks,
+        inputs=f"{begun.input_noun}s",
     )
 
 
@@ -197,4 +208,5 @@ def _of_mixture(totals: Totals, begun: Begun) -> Funnel:
         files=len(begun.inputs),
         files_read=scatter.tasks,
         asks=False,
+        inputs="shards of the parts",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from gristmill.spec.checksums import checksum_of, is_missing
 from gristmill.spec.columns import value_at
+from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Column, Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
@@ -128,6 +130,10 @@ def url_list(
     hash_kind: str = "sha256",
     captions: Captions | None = None,
     patterns: Sequence[str] = PATTERNS,
+    name: str = "crawl",
+    title: str | None = None,
+    license: str | None = None,
+    description: str | None = None,
 ) -> Recipe:
     """The recipe of one list, or of a folder of lists.
 
@@ -137,7 +143,14 @@ def url_list(
         hash_kind: ``sha256``, ``md5`` or ``sha512``: what ``hash_column`` holds, in hex or Base64.
         captions: What becomes of several captions of one picture, where ``caption_column`` holds lists.
         patterns: Which files of a folder.
+        name: Of the dataset, as typed: dashes for underscores.
+        title, license, description: What its card says of it.
+
+    Raises:
+        UsageError: The name is no name.
     """
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise UsageError(f"--name {name}: a name is of a-z, 0-9 and -, and begins with a letter")
     columns = tuple(c for c in (url_column, caption_column, hash_column) if c)
     typed = [
         Column(
@@ -148,12 +161,12 @@ def url_list(
         for name in columns
     ]
     return Recipe(
-        name="crawl",
+        name=name.replace("-", "_"),
         version="2026.12.1",
-        title="A list of image URLs",
-        description=f"Pictures of a list of URLs, by its column {url_column!r}.",
+        title=title or "A list of image URLs",
+        description=description or f"Pictures of a list of URLs, by its column {url_column!r}.",
         homepage="",
-        license="unknown",
+        license=license or "unknown",
         sources=(
             Source(
                 key="list",

@@ -74,7 +74,8 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     if job.span is not None:
         first, end = job.span
         if not 0 <= first < end <= len(resolved.inputs):
-            files, what = len(resolved.inputs), "input shard" if job.parts else "annotation file"
+            what = "input shard" if job.parts else "list" if job.reference == "crawl" else "annotation file"
+            files = len(resolved.inputs)
             raise UsageError(
                 f"--tasks {first}:{end}: {recipe.public_name} has {files} {what}{'s' * (files != 1)}; "
                 f"all of them are --tasks 0:{files}."
@@ -119,6 +120,8 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
                 if not _nothing_made(Layout(job.folder), leases):
                     raise
                 found = wanted
+            if found.arguments != wanted.arguments:  # words for the card, which may change
+                found = replace(found, arguments=wanted.arguments)
             if found is not begun:
                 found.write(job.folder)
             return found, replace(resolved, inputs=_noted(resolved.inputs, found.inputs))

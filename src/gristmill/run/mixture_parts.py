@@ -21,6 +21,8 @@ from gristmill.storage.files import machine_error
 
 __all__ = ["Parts", "find_parts", "place_of", "read_manifest", "read_part"]
 
+_NAMELESS = ("crawl", "import")
+"""What datasets are called that nobody named: one of those may be any part."""
 _MOST = 1 << 62
 """Products of sample counts stay below that, so that they fit into 64 bits."""
 
@@ -120,11 +122,12 @@ def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
         )
     if manifest is None:
         raise ByHandSource(
-            f"{mixture}: part {part.name} is not in {folder}. Prepare it: {make}\n"
+            f"{mixture}: part {part.name} is not in {folder}. Prepare it: {make} (or, of a list of URLs: "
+            f"{to_type('crawl', 'URLS', '--name', part.name, '--out', folder)})\n"
             f"All parts at once: {to_type('run', mixture, '--out', folder.parent)}. If it lies elsewhere: "
             f"--source {part.name}=FOLDER"
         )
-    if manifest.get("name") != part.name:
+    if manifest.get("name") not in {part.name, *_NAMELESS}:
         raise UsageError(f"{mixture}: {folder} holds {manifest.get('name')!r}, not {part.name!r}.")
     if not manifest.get("complete"):
         raise ByHandSource(f"{mixture}: part {part.name} in {folder} is not finished. Finish it: {make}")
