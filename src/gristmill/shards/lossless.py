@@ -13,7 +13,8 @@
 ``{"$other": t}``      any other type, as it prints; the only form that comes back as text
 =====================  ==================================================================================
 
-Integers up to 64 bits stay exact JSON integers. Tuples become arrays. Everything else round-trips exactly.
+Integers up to 64 bits stay exact JSON integers. Tuples become arrays. Everything else round-trips exactly. A date, a
+time or a duration that Python's own type cannot hold is an :class:`Exact`, in the same form as its neighbours.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -31,10 +33,26 @@ import orjson
 
 from gristmill.spec.sample import Json
 
-__all__ = ["dumps", "dumps_bare", "is_tagged", "loads", "utf8"]
+__all__ = ["Exact", "dumps", "dumps_bare", "is_tagged", "loads", "utf8"]
 
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 _MICROSECOND = dt.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """A value of which Python has no type that holds it: a date in the year 12,000, a time of a zone nobody knows.
+
+    Attributes:
+        form: ``$datetime``, ``$date``, ``$time`` or ``$duration``.
+        text: What stands in that form.
+    """
+
+    form: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def dumps(value: Any) -> bytes:
@@ -92,6 +110,8 @@ def _plain(value: Any) -> Any:
         return _plain_mapping(value)
     if kind is list or kind is tuple:
         return [_plain(item) for item in value]
+    if kind is Exact:
+        return {value.form: value.text}
     return _tagged(value)
 
 
@@ -139,6 +159,7 @@ _WRITERS: tuple[tuple[type | tuple[type, ...], str, Callable[[Any], str]], ...] 
     (uuid.UUID, "$uuid", str),
 )
 
+_BEYOND_PYTHON = frozenset({"$datetime", "$date", "$time", "$duration"})
 _READERS: dict[str, Callable[[Any], Any]] = {
     "$float": float,
     "$int": int,
@@ -166,5 +187,10 @@ def _restored(value: Any) -> Any:
             read = _READERS.get(name)
             if read is None:
                 raise ValueError(f"unknown JSON form {name!r}")
-            return read(value[name])
+            try:
+                return read(value[name])
+            except (ValueError, OverflowError):
+                if name in _BEYOND_PYTHON and type(value[name]) is str:
+                    return Exact(name, value[name])
+                raise
     return {key: _restored(item) for key, item in value.items()}

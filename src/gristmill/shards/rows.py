@@ -6,7 +6,7 @@ csv          RFC 4180, the first line names the columns, every value is text
 tsv          as csv with tabs; where the file's beginning contradicts that, quotes stand for themselves
 jsonl        one object a line; each row is carried as its JSON text, see :data:`JSON_ROW`
 json         one array of objects, or in truth JSON lines; rows are carried likewise
-parquet      read by row groups; times in nanoseconds, which Python's types cannot hold, become text
+parquet      of any types, see :mod:`gristmill.shards.arrow_values`; pieces of bounded bytes
 ===========  =========================================================================================
 
 All but parquet may be gzipped (``.gz``) or lie in a zip (``.zip``, its first file); a UTF-8 byte order mark and
@@ -20,25 +20,25 @@ number is large.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from gristmill.shards.arrow_values import exact_values
 from gristmill.shards.delimited import ADDRESS, Record, delimited_records
 from gristmill.shards.dialects import dialect_of, open_rows
 from gristmill.shards.framing import Dialect, Framing
 from gristmill.shards.json_row import json_object, json_row
+from gristmill.shards.parquet_rows import parquet_columns, parquet_pieces
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, array_elements, lines
 from gristmill.spec.errors import SourceError, UnknownName
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 from gristmill.spec.step import reserved
-from gristmill.storage.files import check_regular, machine_error
 
 __all__ = [
     "JSON_ROW",
@@ -47,7 +47,6 @@ __all__ = [
     "check_names",
     "column_names",
     "notes_of",
-    "plain_types",
     "read_rows",
     "readable_rows",
     "rows_of",
@@ -61,7 +60,6 @@ MOST_COLUMNS = 4096
 
 _JSON = frozenset({"json", "jsonl"})
 _BATCH_BYTES = 32 << 20
-_NO_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 _SAMPLED_ROWS = 100
 
 
@@ -99,8 +97,7 @@ def column_names(path: Path, framing: Framing = Framing()) -> list[str]:  # noqa
     """
     file_format = framing.format_of(path)
     if file_format == "parquet":
-        with _parquet(path) as file:
-            return list(file.schema_arrow.names)
+        return _parquet_names(path)
     dialect = dialect_of(path, framing)
     if file_format not in _JSON:
         with open_rows(path, dialect) as stream:
@@ -177,7 +174,10 @@ def notes_of(path: Path, framing: Framing = Framing()) -> Sequence[str]:  # noqa
 
 def rows_of(table: Any) -> list[dict[str, Json]]:
     """The rows of a batch's table as mappings, JSON rows opened; further columns added to them win."""
-    plain: list[dict[str, Json]] = table.to_pylist()
+    columns = [exact_values(column, of) for column, of in zip(table.columns, table.schema, strict=True)]
+    names = table.column_names
+    plain: list[dict[str, Json]]
+    plain = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     if JSON_ROW not in table.column_names:
         return plain
     return [{**json_object(row.pop(JSON_ROW)), **row} for row in plain]
@@ -197,7 +197,7 @@ def readable_rows(table: Any) -> Iterator[dict[str, Json] | str]:
 def _readable_row(row: Any) -> dict[str, Json] | str:
     for name in row.column_names:
         try:
-            row[name].to_pylist()
+            exact_values(row[name])
         except UnicodeDecodeError as err:
             return f"{name} is not UTF-8: {err.reason} at byte {err.start}"[:200]
     return rows_of(row)[0]
@@ -372,52 +372,18 @@ def _json_pieces(path: Path, dialect: Dialect) -> Iterator[Piece]:
             ) from err
 
 
-@contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
-    try:
-        check_regular(path)
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            check_names(path, file.schema_arrow.names)
-            yield file
-    except OSError as err:
-        if err.errno is not None:
-            raise machine_error(err, path) from err
-        raise SourceError(f"{path}: damaged Parquet ({_first_line(err)}). Fetch it again.") from err
-    except pa.ArrowException as err:
-        raise SourceError(f"{path}: damaged Parquet ({_first_line(err)}). Fetch it again.") from err
-
-
-def _first_line(err: BaseException) -> str:
-    return str(err).partition("\n")[0][:200]
+def _parquet_names(path: Path) -> list[str]:
+    names = parquet_columns(path)
+    check_names(path, names)
+    return names
 
 
 def _parquet_batches(path: Path, columns: Sequence[str] | None, batch_rows: int) -> Iterator[RowBatch]:
-    with _parquet(path) as file:
-        wanted = _wanted(file.schema_arrow.names, columns)
-        first = 0
-        for batch in file.iter_batches(batch_size=batch_rows, columns=list(wanted)):
-            table = plain_types(pa.Table.from_batches([batch]).select(list(wanted)))
-            yield RowBatch(table, pa.array(range(first, first + len(table)), pa.int64()))
-            first += len(table)
+    wanted = _wanted(_parquet_names(path), columns)
+    for piece in parquet_pieces(path, wanted, batch_rows=batch_rows, max_row_bytes=MAX_ROW_BYTES):
+        bad = [BadRow(row, Reason.ROW_TOO_LONG, _too_long(size)) for row, size in piece.too_long]
+        yield RowBatch(piece.table, pa.array(piece.rows, pa.int64()), bad)
 
 
-def plain_types(table: Any) -> Any:
-    """A table whose values Python's own types hold exactly: nanosecond times as text, durations as integers.
-
-    Views of texts become texts, because Arrow neither takes nor filters rows of them.
-    """
-    schema = pa.schema([f.with_type(_plain_type(f.type)) for f in table.schema], table.schema.metadata)
-    return table if schema.equals(table.schema) else table.cast(schema)
-
-
-def _plain_type(kind: Any) -> Any:
-    if pa.types.is_timestamp(kind) or pa.types.is_time64(kind):
-        return pa.string() if kind.unit == "ns" else kind
-    if pa.types.is_duration(kind):
-        return pa.int64() if kind.unit == "ns" else kind
-    if pa.types.is_struct(kind):
-        return pa.struct([f.with_type(_plain_type(f.type)) for f in kind])
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
-        return make(kind.value_field.with_type(_plain_type(kind.value_type)))
-    return _NO_VIEWS.get(kind, kind)
+def _too_long(size: int) -> str:
+    return f"{size:,} bytes, more than {MAX_ROW_BYTES >> 20} MiB"

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.shards.arrow_values import plain_types
 from gristmill.shards.footers import column_ranges, read_footer
-from gristmill.shards.rows import plain_types
 from gristmill.shards.single_texts import SingleTexts
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gristmill.shards.rows import check_names, plain_types
+from gristmill.shards.arrow_values import plain_types
+from gristmill.shards.rows import check_names
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableBox, TableStep
