@@ -1,0 +1,223 @@
+"""Tars compressed with gzip: unpacked once in order; then read at random from seek points kept beside the index.
+
+The pass in order is Python's own gzip, which tells a cut or damaged stream; it gives every member a checksum. Seek
+points are those of `indexed_gzip`, which tells neither: what is read by them is held against that checksum.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import threading
+import weakref
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gristmill.spec.errors import DamagedSource
+from gristmill.storage.archives.bodies import PIECE_BYTES, checked
+from gristmill.storage.archives.entries import Entry, Extent, MemberRefused, Refusal, Scan
+from gristmill.storage.archives.parts import Archive
+from gristmill.storage.archives.tar_walk import BLOCK_BYTES, is_header, padding, walk
+from gristmill.storage.files import whole_file
+
+__all__ = ["KIND"]
+
+_LEAST_SPACING = 1 << 20
+_MOST_POINTS = 1024
+"""A seek point takes 32 KiB, in its file and in each process that reads."""
+
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+
+
+class _Unpacked:
+    """See :class:`gristmill.storage.archives.tar_walk.Forward`; all of it is unpacked on the way."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._stream, self.at = _in_order(archive), 0
+        self.fault: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        got = bytearray()
+        while len(got) < size and (piece := self._piece(size - len(got))):
+            got += piece
+        return bytes(got)
+
+    def _piece(self, size: int) -> bytes:
+        if self.fault is not None:
+            return b""
+        try:
+            piece = self._stream.read1(size)
+        except _DAMAGED as err:
+            self.fault = err
+            return b""
+        self.at += len(piece)
+        return piece
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """The next bytes, one piece after another."""
+        while size > 0 and (piece := self._piece(min(size, PIECE_BYTES))):
+            yield piece
+            size -= len(piece)
+
+    def skip(self, size: int) -> tuple[int, int]:
+        passed = crc = 0
+        for piece in self.pieces(size):
+            passed, crc = passed + len(piece), zlib.crc32(piece, crc)
+        return passed, crc
+
+    def holds(self, size: int) -> bool:
+        return True
+
+
+class TarGz:
+    """See :class:`gristmill.storage.archives.kind.Kind`."""
+
+    revision = 1
+
+    def likeness(self, archive: Archive, head: bytes) -> int:
+        """See :class:`gristmill.storage.archives.kind.Kind`."""
+        return 3 if head.startswith(b"\x1f\x8b\x08") else 0
+
+    def scan(self, archive: Archive, scan: Scan) -> Iterator[Entry]:
+        """See :class:`gristmill.storage.archives.kind.Kind`."""
+        _must_hold_tar(archive)
+        stream = _Unpacked(archive)
+        for entry, follows in walk(stream, scan):
+            passed, crc = stream.skip(follows)
+            stream.skip(padding(follows))
+            yield _as_passed(entry, follows, passed, crc)
+        _say_cut(stream, scan)
+
+    def in_order(self, archive: Archive, scan: Scan) -> Iterator[tuple[Entry, Iterator[bytes]]]:
+        """See :class:`gristmill.storage.archives.kind.Kind`."""
+        _must_hold_tar(archive)
+        stream = _Unpacked(archive)
+        for entry, follows in walk(stream, scan):
+            end = stream.at + follows
+            yield entry, checked(stream.pieces(0 if entry.refused else follows), archive, entry)
+            stream.skip(end - stream.at + padding(follows))
+        _say_cut(stream, scan)
+
+    def beside(self, archive: Archive, index: Path, scan: Scan) -> None:
+        """Writes the seek points: none of a damaged stream, which is then unpacked from its beginning each time."""
+        with whole_file(_points_of(index)) as stream:
+            if scan.cut is None:
+                unpacked = _indexed(archive)
+                unpacked.build_full_index()
+                unpacked.export_index(fileobj=stream)
+
+    def reader(self, archive: Archive, index: Path) -> TarGzReader:
+        """See :class:`gristmill.storage.archives.kind.Kind`."""
+        return TarGzReader(archive, _points_of(index))
+
+
+def _points_of(index: Path) -> Path:
+    return index.with_name(index.name + ".points")
+
+
+def _must_hold_tar(archive: Archive) -> None:
+    head = _Unpacked(archive).read(BLOCK_BYTES)
+    if not is_header(head) and (any(head) or not head):
+        raise DamagedSource(
+            f"{archive} is no archive: what is compressed in it is no tar. Fetch it again, or put a zip, tar, tar.gz "
+            "or folder in its place."
+        )
+
+
+def _as_passed(entry: Entry, follows: int, passed: int, crc: int) -> Entry:
+    if passed < follows:
+        return replace(entry, refused=entry.refused or Refusal.TRUNCATED)
+    return entry if entry.refused else replace(entry, crc32=crc)
+
+
+def _say_cut(stream: _Unpacked, scan: Scan) -> None:
+    """Say how the stream ended; what stands behind a whole one costs nothing."""
+    if stream.fault is None:
+        return
+    said = f"The gzip stream is damaged or cut off behind {stream.at:,} unpacked bytes ({stream.fault})"
+    if scan.cut is None and str(stream.fault).startswith("Not a gzipped file"):
+        scan.notes.append(f"{said}, behind the end of the tar in it.")
+    else:
+        scan.cut = f"{said}: what stands before that was read."
+
+
+def _in_order(archive: Archive) -> gzip.GzipFile:
+    return gzip.GzipFile(fileobj=io.BufferedReader(archive.stream(), PIECE_BYTES), mode="rb")
+
+
+def _indexed(archive: Archive) -> Any:
+    import indexed_gzip
+
+    spacing = max(_LEAST_SPACING, archive.size_bytes // _MOST_POINTS * 2)
+    return indexed_gzip._IndexedGzipFile(
+        fileobj=archive.stream(), auto_build=True, spacing=spacing, readbuf_size=1 << 16
+    )
+
+
+class TarGzReader:
+    """See :class:`gristmill.storage.archives.kind.Reader`."""
+
+    def __init__(self, archive: Archive, points: Path) -> None:
+        self._archive, self._points = archive, points
+        self.forked()
+        _READERS.add(self)
+        if not points.is_file():
+            raise DamagedSource(
+                f"{points} is missing. Remove the index beside it and give the same command again."
+            )
+
+    def forked(self) -> None:
+        """Begin anew: in a child, a thread that held the lock is not there."""
+        self._lock = threading.Lock()
+        self._unpacked: Any = None
+
+    def pieces(self, entry: Entry) -> Iterator[bytes]:
+        """See :class:`gristmill.storage.archives.kind.Reader`."""
+        return checked(self._unpack(entry), self._archive, entry)
+
+    def extent(self, entry: Entry) -> Extent | None:
+        """None: its bytes stand nowhere as they are."""
+        return None
+
+    def _unpack(self, entry: Entry) -> Iterator[bytes]:
+        at, end = entry.offset, entry.offset + entry.size_bytes
+        while at < end and (piece := self._read_at(at, min(PIECE_BYTES, end - at), entry)):
+            yield piece
+            at += len(piece)
+
+    def _read_at(self, at: int, size: int, entry: Entry) -> bytes:
+        from indexed_gzip import ZranError
+
+        with self._lock:
+            try:
+                if self._unpacked is None:
+                    self._unpacked = self._opened()
+                self._unpacked.seek(at)
+                return bytes(self._unpacked.read(size))
+            except (ZranError, *_DAMAGED) as err:
+                raise MemberRefused(str(self._archive), entry.name, Refusal.DEFLATE) from err
+
+    def _opened(self) -> Any:
+        points = self._points.read_bytes()
+        if not points:
+            return _in_order(self._archive)
+        unpacked = _indexed(self._archive)
+        unpacked.import_index(fileobj=io.BytesIO(points))
+        return unpacked
+
+
+_READERS: weakref.WeakSet[TarGzReader] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for reader in _READERS:
+        reader.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+KIND = TarGz()
