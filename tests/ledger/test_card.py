@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urljoin
 
 import orjson
 import pytest
@@ -13,9 +16,8 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1] / "viewer"))
 from made_dataset import EVIL, Made, make_dataset, photographs
 
-from gristmill.ledger import croissant as croissant_module
 from gristmill.ledger.card import card, command, write_card
-from gristmill.ledger.croissant import write_croissant
+from gristmill.ledger.croissant import croissant, write_croissant
 from gristmill.ledger.features import features, printed, shape_of
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
@@ -261,20 +263,32 @@ def test_card_before_anything_is_packed(tmp_path: Path) -> None:
     assert manifest(made.recipe, made.begun, made.ledger)["complete"] is False
 
 
-def test_croissant_lists_shards_with_checksums(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_manifest(made.folder, made.recipe, made.begun, made.ledger)
+def test_croissant_lists_shards_with_checksums(made: Made) -> None:
     said = orjson.loads(write_croissant(made.folder, made.recipe, made.begun, made.ledger).read_bytes())
-    files = [d for d in said["distribution"] if d["@type"] == "cr:FileObject"]
-    assert {f["contentUrl"]: f["sha256"] for f in files} == {s.path: s.digest for s in shards_of(made.ledger)}
-    ids = {d["@id"] for d in said["distribution"]}
-    assert set(sources(said)) <= ids
+    files = {d["@id"]: d for d in said["distribution"] if d["@type"] == "cr:FileObject"}
+    assert {name: f["sha256"] for name, f in files.items()} == {
+        s.path: s.digest for s in shards_of(made.ledger)
+    }
+    for name, file in files.items():
+        assert (made.folder / file["contentUrl"]).samefile(made.folder / name)
+        assert urljoin("http://a.test/", file["contentUrl"]) == f"http://a.test/{name}"
+    assert set(sources(said)) <= {d["@id"] for d in said["distribution"]}
     assert said["version"] == "2026.1.1"
 
-    monkeypatch.setattr(croissant_module, "_LISTED_SHARDS", 2)
-    said = orjson.loads(write_croissant(made.folder, made.recipe, made.begun, made.ledger).read_bytes())
-    kinds = [(d["@type"], d["@id"]) for d in said["distribution"]]
-    assert kinds[:2] == [("cr:FileObject", "manifest"), ("cr:FileSet", "shards")]
-    assert set(sources(said)) <= {name for _, name in kinds}
+
+def test_croissant_spells_the_path_of_other_bytes_otherwise(made: Made) -> None:
+    def spelled(ledger: Ledger) -> list[str]:
+        said = croissant(made.folder, made.recipe, made.begun, ledger)
+        return [d["contentUrl"] for d in said["distribution"] if d["@type"] == "cr:FileObject"]
+
+    other = Ledger(made.folder)
+    record = other.shards()[-1]
+    other.records[record.task_id] = replace(
+        record, outputs=(replace(record.outputs[0], digest=hashlib.sha256(b"").hexdigest()),)
+    )
+    before, after = spelled(made.ledger), spelled(other)
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
 
 
 def sources(said: dict) -> Iterator[str]:
@@ -474,3 +488,39 @@ def test_the_real_library_loads_what_came_late_and_what_changed(
     assert first[210]["json"]["huge"] == str(2**64 - 1)
     second = loaded("b", [{**row, "n": -row["n"]} for row in rows])  # as many, in a folder of the same name
     assert [row["json"]["n"] for row in second] == [-n for n in range(211)]
+
+
+_READ = """
+import sys, mlcroissant
+for folder in sys.argv[1:]:
+    dataset = mlcroissant.Dataset(jsonld=folder + "/croissant.json")
+    for name in [record_set.uuid for record_set in dataset.metadata.record_sets]:
+        records = list(dataset.records(name))
+        print(folder, name, *sorted(record[name + "/key"].decode() for record in records))
+        if name == "samples":
+            first = min(records, key=lambda record: record["samples/key"])
+            print(folder, "first", first["samples/caption"].decode(), first["samples/image"].size)
+"""
+
+
+@pytest.mark.slow
+def test_mlcroissant_reads_datasets_of_many_shards_and_mixes_none(tmp_path: Path) -> None:
+    pytest.importorskip("mlcroissant")
+    folders, wanted = [], []
+    for name, shards in (("a", 120), ("b", 2)):
+        made = make_dataset(tmp_path / name, shards=shards, rows_per_file=600 if name == "a" else 300)
+        write_croissant(made.folder, made.recipe, made.begun, made.ledger)
+        folders.append(str(made.folder))
+        keys = sorted(
+            sample.key for s in shards_of(made.ledger) for sample in read_samples(made.folder / s.path)
+        )
+        wanted += [" ".join([folders[-1], part, *keys]) for part in ("samples", "jpg", "txt", "json")]
+    environ = {**os.environ, "CROISSANT_CACHE": str(tmp_path / "cache"), "PYTHONWARNINGS": "ignore"}
+    read = subprocess.run(
+        [sys.executable, "-c", _READ, *folders], env=environ, capture_output=True, text=True, check=True
+    )
+    lines = read.stdout.splitlines()
+    assert [line for line in lines if " first " not in line] == wanted
+    size = photographs()[0].width_px, photographs()[0].height_px
+    assert [line for line in lines if " first " in line] == [f"{f} first {EVIL} {size}" for f in folders]
+    assert read.stderr == ""

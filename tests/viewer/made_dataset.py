@@ -21,8 +21,9 @@ from gristmill.ledger.fates import FATES_SCHEMA, NOT_KEPT_SCHEMA, fates_table, n
 from gristmill.ledger.ledger import Ledger
 from gristmill.media.image import Transcoded, transcode
 from gristmill.media.settings import ImageSettings
-from gristmill.shards.samples import sample_parts
+from gristmill.shards.samples import StoredSample, encode_sample, sample_parts
 from gristmill.shards.shape import Shape
+from gristmill.shards.sidecars import Sidecars
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
@@ -346,7 +347,7 @@ def _pack(folder: Path, ledger: Ledger, kept: list[Sample], shards: int) -> None
         some = kept[number * len(kept) // shards : (number + 1) * len(kept) // shards]
         path = f"shards/{number:05d}.tar"
         (folder / path).parent.mkdir(exist_ok=True)
-        shape = Shape()
+        shape, beside = Shape(), Sidecars()
         with (folder / path).open("wb") as stream:
             tar = TarWriter(stream)
             for sample in some:
@@ -354,15 +355,21 @@ def _pack(folder: Path, ledger: Ledger, kept: list[Sample], shards: int) -> None
                 body = next(p.body for p in bodies if hashlib.sha256(p.body).hexdigest() == sha256)
                 parts = sample_parts(sample, {"jpg": body})
                 shape.take(parts)
+                beside.add(sample.key, None, StoredSample.read(encode_sample(sample)))
                 for part, content in parts:
                     tar.add(f"{sample.key}.{part}", content)
             tar.close()
+        with (folder / path).with_suffix(".parquet").open("wb") as stream:
+            beside.write_parquet(stream)
         ledger.commit(
             TaskRecord(
                 task_id=f"pack{number:012x}",
                 stage="pack",
                 number=(0, number, 0),
-                outputs=(_info(folder, path, "shard", len(some)),),
+                outputs=(
+                    _info(folder, path, "shard", len(some)),
+                    _info(folder, path.replace(".tar", ".parquet"), "sidecar", 0),
+                ),
                 samples_in=len(some),
                 kept=len(some),
                 seconds=1.0,

@@ -15,16 +15,18 @@ from gristmill import __version__
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.features import IMAGE_PARTS, features, shape_of
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.manifest import MANIFEST, shards_of
+from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.totals import Totals, total
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
-from gristmill.storage.files import sha256_file, write_whole
+from gristmill.storage.files import write_whole
 
 __all__ = ["croissant", "write_croissant"]
 
-_LISTED_SHARDS = 100
+_SPELLED_DIGITS = 10
+_ATTEMPTS = "attempts"
+_PICTURES = "pictures"
 _MIME = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -85,9 +87,6 @@ _CONTEXT: dict[str, Json] = {
 def write_croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Path:
     """Write ``croissant.json`` for the dataset in ``folder``, whole or not at all; returns its path.
 
-    Above a hundred shards they are described as a set, and the manifest, which lists their checksums, as a
-    file: write it first.
-
     Raises:
         DamagedOutput: A shard of whose samples no record says what they are made of is damaged.
         OSError: As the system says.
@@ -102,7 +101,12 @@ def croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> dic
     """The description, as plain data."""
     totals = total(ledger.records.values())
     shards = shards_of(ledger)
-    schema = features(shape_of(folder, ledger))
+    shape = shape_of(folder, ledger)
+    schema = features(shape)
+    attempts = [
+        o for r in ledger.shards() for o in r.outputs if o.role == "sidecar" and o.path.endswith(".parquet")
+    ]
+    joined = bool(attempts) and bool(_pictures(schema)) and not shape.positions
     described: dict[str, Json] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -121,8 +125,8 @@ def croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> dic
             "@type": "prov:Activity",
             "name": f"gristmill {__version__}, recipe {recipe.public_name} {recipe.version}",
         },
-        "distribution": [*_files(folder, shards), *_sets(schema, shards)],
-        "recordSet": _record_sets(schema) if shards else [],
+        "distribution": [*_files(shards, attempts), *_sets(schema, shards, joined=joined)],
+        "recordSet": [*_samples(joined=joined), *_record_sets(schema)] if shards else [],
     }
     return {key: value for key, value in described.items() if value not in (None, [])}
 
@@ -145,23 +149,33 @@ def _origins(recipe: Recipe) -> list[str]:
     ]
 
 
-def _files(folder: Path, shards: Sequence[ShardInfo]) -> list[Json]:
-    """Each shard with its checksum; beyond a hundred the manifest in their stead."""
-    if len(shards) <= _LISTED_SHARDS:
-        return [_file(s.path, s.path, s.size_bytes, "application/x-tar", s.digest) for s in shards]
-    manifest = folder / MANIFEST
-    size = manifest.stat().st_size
-    return [
-        _file("manifest", MANIFEST, size, "application/json", sha256_file(manifest)),
-        {
-            "@type": "cr:FileSet",
-            "@id": "shards",
-            "name": "shards",
-            "description": f"{len(shards)} shards; {MANIFEST} lists the SHA-256 of each.",
-            "encodingFormat": "application/x-tar",
-            "includes": "shards/*.tar",
-        },
-    ]
+def _files(shards: Sequence[ShardInfo], attempts: Sequence[ShardInfo]) -> list[Json]:
+    """Each shard with its checksum, and the rows attempted as one set."""
+    files = [_file(s.path, _spelled(s), s.size_bytes, "application/x-tar", s.digest) for s in shards]
+    if attempts:
+        files.append(
+            {
+                "@type": "cr:FileSet",
+                "@id": _ATTEMPTS,
+                "name": _ATTEMPTS,
+                "description": "What is beside each shard: the rows attempted, those that failed too.",
+                "encodingFormat": "application/x-parquet",
+                "includes": "shards/*.parquet",
+            }
+        )
+    return files
+
+
+def _spelled(shard: ShardInfo) -> str:
+    """The path of a shard, spelled otherwise where its bytes are others.
+
+    mlcroissant unpacks an archive once for each text of a path, whatever folder it is relative to and whatever its
+    checksum: with plain paths, the first dataset that it read is given out for all. Segments that lead nowhere spell
+    the checksum's first bits, so that every reader finds the same file.
+    """
+    bits = f"{int(shard.digest[:_SPELLED_DIGITS], 16):0{4 * _SPELLED_DIGITS}b}"
+    folder, _, name = shard.path.rpartition("/")
+    return f"{folder}/" + "".join(f"../{folder}/" if bit == "1" else "./" for bit in bits) + name
 
 
 def _file(name: str, path: str, size_bytes: int, mime: str, sha256: str) -> Json:
@@ -176,25 +190,59 @@ def _file(name: str, path: str, size_bytes: int, mime: str, sha256: str) -> Json
     }
 
 
-def _sets(schema: Sequence[Json], shards: Sequence[ShardInfo]) -> list[Json]:
-    """The members of all shards, one set for each part of a sample."""
-    ids = [s.path for s in shards] if len(shards) <= _LISTED_SHARDS else ["shards"]
+def _sets(schema: Sequence[Json], shards: Sequence[ShardInfo], *, joined: bool) -> list[Json]:
+    """The members of all shards, one set for each part of a sample, and one for all pictures."""
+    if not shards:
+        return []
+    sets = {f"{part}-members": [part] for part in _parts(schema)}
+    if joined:
+        sets[_PICTURES] = _pictures(schema)
     return [
         {
             "@type": "cr:FileSet",
-            "@id": f"{part}-members",
-            "name": f"{part}-members",
-            "containedIn": [{"@id": name} for name in ids],
-            "encodingFormat": _mime(part),
-            "includes": f"*.{part}",
+            "@id": name,
+            "name": name,
+            "containedIn": [{"@id": shard.path} for shard in shards],
+            "encodingFormat": _one_or_all(list(dict.fromkeys(map(_mime, parts)))),
+            "includes": _one_or_all([f"*.{part}" for part in parts]),
         }
-        for part in _parts(schema)
-        if shards
+        for name, parts in sets.items()
     ]
+
+
+def _one_or_all(values: list[str]) -> Json:
+    return values[0] if len(values) == 1 else values
 
 
 def _parts(schema: Sequence[Json]) -> list[str]:
     return [field["name"] for field in schema if not field["name"].startswith("__")]
+
+
+def _pictures(schema: Sequence[Json]) -> list[str]:
+    return [part for part in _parts(schema) if part.rpartition(".")[2] in IMAGE_PARTS]
+
+
+_ATTEMPTED = {
+    "url": "sc:URL",
+    "caption": "sc:Text",
+    "width": "sc:Integer",
+    "height": "sc:Integer",
+    "original_width": "sc:Integer",
+    "original_height": "sc:Integer",
+    "sha256": "sc:Text",
+}
+
+
+def _samples(*, joined: bool) -> list[Json]:
+    """Each sample's picture with what stands beside its shard, where that is written of single pictures."""
+    if not joined:
+        return []
+    key = _field("samples", "key", _PICTURES, "sc:Text", _KEY)
+    key["references"] = {"fileSet": {"@id": _ATTEMPTS}, "extract": {"column": "key"}}
+    image = _field("samples", "image", _PICTURES, "sc:ImageObject", {"fileProperty": "content"})
+    facts = [_field("samples", name, _ATTEMPTS, kind, {"column": name}) for name, kind in _ATTEMPTED.items()]
+    said = "Each picture with its caption and what is known of it."
+    return [_record_set("samples", said, [key, image, *facts])]
 
 
 def _mime(part: str) -> str:
@@ -214,9 +262,10 @@ def _record_sets(schema: Sequence[Json]) -> list[Json]:
     parts = [field for field in schema if not field["name"].startswith("__")]
     for field in parts:
         part = field["name"]
-        key = _field(part, "key", part, "sc:Text", _KEY)
+        members = f"{part}-members"
+        key = _field(part, "key", members, "sc:Text", _KEY)
         kind = "sc:ImageObject" if part.rpartition(".")[2] in IMAGE_PARTS else "sc:Text"
-        content = _field(part, "content", part, kind, {"fileProperty": "content"})
+        content = _field(part, "content", members, kind, {"fileProperty": "content"})
         if "struct" in field:
             content["description"] = "JSON object: " + ", ".join(_described(f) for f in field["struct"])
         sets.append(
@@ -243,10 +292,10 @@ def _record_set(name: str, description: str, fields: list[Json]) -> Json:
     }
 
 
-def _field(record_set: str, name: str, part: str, kind: str, extract: Json) -> dict[str, Json]:
-    source: dict[str, Json] = {"fileSet": {"@id": f"{part}-members"}, "extract": extract}
+def _field(record_set: str, name: str, files: str, kind: str, extract: Json) -> dict[str, Json]:
+    source: dict[str, Json] = {"fileSet": {"@id": files}, "extract": extract}
     if extract == _KEY:
-        source["transform"] = {"regex": r"^([^.]+)\..*$"}
+        source["transform"] = {"regex": r"^([^.]+)(?:\..*)?$"}  # a join takes it twice
     return {
         "@type": "cr:Field",
         "@id": f"{record_set}/{name}",
