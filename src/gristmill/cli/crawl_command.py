@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 
 from gristmill.cli.framing import framing_options, framing_settings
 from gristmill.cli.list_check import Described, check_list
+from gristmill.cli.list_place import ListPlace, found_list, local_list
 from gristmill.cli.options import (
     LocalPath,
     circumstances,
@@ -58,7 +59,7 @@ def picture_options(function: Any) -> Any:
 
 
 @click.command("crawl")
-@click.argument("urls", type=LocalPath())
+@click.argument("urls")
 @click.option("--out", required=True, type=LocalPath(file_okay=False), help="Where to.")
 @click.option(
     "--url-column", default="url", show_default=True, help="Holds the addresses. A path will do: image.url"
@@ -84,8 +85,11 @@ def picture_options(function: Any) -> Any:
 @run_options
 @manner_options
 @json_option
-def command(urls: Path, out: Path, **given: Any) -> None:
+def command(urls: str, out: Path, **given: Any) -> None:
     """Fetch every image of a list (txt, csv, tsv, json, jsonl or parquet; a file or a folder of them).
+
+    URLS may also be an address (https://), hf://datasets/OWNER/NAME@REVISION/PATH, or - for what comes through a
+    pipe, with --set rows.format=csv or the like.
 
     \b
     Example:
@@ -96,36 +100,36 @@ def command(urls: Path, out: Path, **given: Any) -> None:
     """
     from gristmill.run.launch import launched
 
-    if not urls.exists():
-        raise UsageError(f"{urls}: there is no such file or folder.")
+    local_list(urls)
     workers = given["workers"]
     workers = default_workers() if workers is None else workers
     begun = out.is_dir() and any(out.iterdir())  # then there may be nothing left to do
     with launched(0 if begun else workers, arrow_pool="system", ahead=_AHEAD) as ready:
-        _crawl(urls, out, given, workers, ready)
+        typed = pairs("--set", given["settings"])
+        with found_list(urls, out, typed.get("rows.format")) as place:
+            _crawl(place, out, given, workers, ready)
 
 
-def _crawl(urls: Path, out: Path, given: dict[str, Any], workers: int, ready: list[Launched]) -> None:
+def _crawl(place: ListPlace, out: Path, given: dict[str, Any], workers: int, ready: list[Launched]) -> None:
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
     from gristmill.run.inputs import resolve
     from gristmill.steps.rows import TakeRows
-    from gristmill.storage.files import check_regular
 
-    if not urls.is_dir():
-        check_regular(urls)
     said = Described(**{field.name: given[field.name] for field in fields(Described)})
     if not said.url_column:
         raise UsageError("--url-column: expected the name of a column")
     words = {name: given[name] for name in ("name", "title", "license", "description")}
-    arguments = {"path": str(urls.resolve()), **asdict(said), **words}
+    arguments = {**place.arguments, **asdict(said), **words}
     settings = {**_picture_settings(given), **framing_settings(given), **pairs("--set", given["settings"])}
     recipe = recipe_loader("crawl", arguments, settings)()
     framing = next(step.framing for step in recipe.steps if isinstance(step, TakeRows))
     resolved = resolve(recipe, {}, out)
+    if place.origin is not None:
+        resolved = replace(resolved, sources={"list": place.origin})
     for path in [Path(file.path) for file in resolved.inputs if file.path][:1]:
         with (
-            suppress(SourceError) if urls.is_dir() else nullcontext()
+            suppress(SourceError) if len(resolved.inputs) > 1 else nullcontext()
         ):  # of many the run says which is damaged
             check_list(path, framing, said)
     manners = circumstances(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from gristmill.cli.list_place import local_list
 from gristmill.cli.options import MOST_ROWS, LocalPath, json_option, pairs, recipe_loader, recipes_of
+from gristmill.spec.errors import UsageError
 
 
 @click.command("plan")
@@ -36,6 +38,8 @@ def command(
 ) -> None:
     """What a run of NAME would fetch, ask for and write, and which access it needs. Moves nothing.
 
+    NAME may also be a list of URLs, as `gristmill crawl` takes it.
+
     Of a mixture: which parts are finished in DIR, what those take that are not, by published figures, and what
     mixing them would write.
 
@@ -43,6 +47,7 @@ def command(
     Example:
       gristmill plan coyo-700m
       gristmill plan coyo-700m --source annotations=/mnt/coyo --out data
+      gristmill plan urls.parquet
     """
     from gristmill import mixtures
     from gristmill.cli.many import for_each
@@ -70,6 +75,13 @@ def command(
         tell(plan_mixture(mixture, name, out, replaced, changed, only))
         return
 
+    if _is_list(name):
+        if (place := local_list(name)) is None:
+            raise UsageError(f"{name}: what it holds is known once it is here. Fetch it, then plan the file.")
+        crawl = recipe_loader("crawl", place.arguments, pairs("--set", settings))()
+        tell(plan(crawl, pairs("--source", sources), only=only, folder=out, offline=False))
+        return
+
     planned: list[Planned] = []
 
     def plan_one(name: str) -> None:
@@ -85,6 +97,13 @@ def command(
             f"{size_text(sum(one.shard_bytes or 0 for one in planned))}; one after another, so that only one "
             "recipe's annotations lie on disk"
         )
+
+
+def _is_list(name: str) -> bool:
+    from gristmill import recipes
+
+    known = name.endswith(".py") or name in {*recipes.names(), *recipes.groups()}
+    return not known and ("://" in name or name == "-" or Path(name).exists())
 
 
 def _existing(path: Path) -> Path:

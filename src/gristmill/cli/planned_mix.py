@@ -72,15 +72,15 @@ class PlannedMix:
             )
             if self.requests != 0:
                 lines.append(
-                    f"requests           {_known(self.requests)}, about {_size(self.receive_bytes)} to receive"
+                    f"requests           {_known(self.requests)}, {_size(self.receive_bytes)} to receive"
                 )
-        about = "" if self.counted else "about "
+        about = "" if self.counted or self.samples is None else "about "
         lines.append(f"samples            {about}{_known(self.samples)}")
-        lines.append(f"shards             about {_size(self.shard_bytes)}")
+        lines.append(f"shards             {_size(self.shard_bytes)}")
         lines.append(
-            f"disk, at most      about {_size(self.disk_bytes)} more, with all parts"
+            f"disk, at most      {_size(self.disk_bytes)} more, with all parts"
             if missing
-            else f"disk               about {_size(self.disk_bytes)} more; twice that with shuffle.copy=true"
+            else f"disk               {_size(self.disk_bytes)} more; twice that with shuffle.copy=true"
         )
         if missing:
             lines.append(
@@ -118,7 +118,9 @@ def plan_mixture(
             recipe = recipe_loader(part.name, None, of_part(part.name, settings))()
             planned = plan(recipe, of_part(part.name, sources), only=only, folder=None, offline=True)
             kept = (
-                None if planned.samples is None else int(planned.samples * (recipe.expect.kept_share or 1.0))
+                None
+                if planned.samples is None
+                else int(planned.samples * (recipe.expect.usual_share or recipe.expect.kept_share or 1.0))
             )
             found |= {"samples": kept, "bytes": planned.shard_bytes, "plan": planned.as_dict()}
             plans.append(planned)
@@ -182,9 +184,12 @@ def _sum(values: Any) -> int | None:
     return None if None in found else sum(found)
 
 
+_NOT_YET = "a number not known before all parts are finished"
+
+
 def _known(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
+    return _NOT_YET if value is None else f"{value:,}"
 
 
 def _size(value: int | None) -> str:
-    return "unknown" if value is None else size_text(value)
+    return _NOT_YET if value is None else f"about {size_text(value)}"

@@ -153,6 +153,11 @@ def _source(key: str, recipe: Recipe, begun: Begun) -> dict[str, Json]:
             "license": pinned.license,
             "access": pinned.access,
         }
+    place = begun.sources.get(key, "")
+    if (
+        begun.recipe == "crawl" and not Path(place).is_absolute()
+    ):  # somebody's own folders are nobody's business
+        said["place"] = place
     said |= {
         "local_copy": any(i.path is not None for i in inputs),
         "files": len(inputs),

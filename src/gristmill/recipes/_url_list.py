@@ -196,5 +196,11 @@ def url_list(
             SamePicture(),
             Pack(shard_samples=10_000),
         ),
-        expect=Expect(kept_share=KEPT_SHARE, remark="Lists age; below that something else is wrong."),
+        expect=Expect(
+            kept_share=KEPT_SHARE,
+            usual_share=0.7,
+            stored_bytes=30_000,
+            received_bytes=200_000,
+            remark="Of lists some years old half to nine tenths come; sizes are of usual pictures of the web.",
+        ),
     )

@@ -36,6 +36,9 @@ _ACCESS = {
 _HELD_BYTES = 2 << 30
 """What annotation files take up at most while they are read, where they are let go one by one."""
 
+_LINE_ENDINGS = {".txt", ".csv", ".tsv", ".jsonl", ".ndjson"}
+_HEAD_BYTES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
@@ -68,6 +71,7 @@ class Planned:
     remark: str
     tasks_done: int = 0
     tasks_left: int | None = None
+    inputs: str = "annotation files"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -80,15 +84,23 @@ class Planned:
         fetch = f"{_size(self.fetch_bytes)} to fetch"
         if self.fetch_requests:
             fetch += f" at most, in about {self.fetch_requests:,} requests"
-        lines.append(f"annotation files   {self.files:,}; {fetch}")
-        lines.append(f"rows               {_number(self.rows)} ({self.rows_are})")
-        lines.append(f"of them chosen     about {_number(self.samples)}")
-        if self.requests != 0:
-            lines.append(
-                f"requests           {_number(self.requests)}, about {_size(self.receive_bytes)} to receive"
+        lines.append(f"{self.inputs:<19}{self.files:,}; {fetch}")
+        lines.append(
+            f"rows               {self.rows_are if self.rows is None else f'{self.rows:,} ({self.rows_are})'}"
+        )
+        if self.samples is None:
+            lines.append("requests, shards   not known before the rows are")
+        else:
+            lines.append(f"of them chosen     about {self.samples:,}")
+        if self.requests:
+            receive = (
+                f", about {_size(self.receive_bytes)} to receive" if self.receive_bytes is not None else ""
             )
-        lines.append(f"shards             about {_size(self.shard_bytes)}")
-        lines.append(f"disk, at most      about {_size(self.disk_bytes)}")
+            lines.append(f"requests           {self.requests:,}{receive}")
+        if self.shard_bytes is not None:
+            lines.append(f"shards             about {_size(self.shard_bytes)}")
+        if self.disk_bytes is not None:
+            lines.append(f"disk, at most      about {_size(self.disk_bytes)}")
         if self.tasks_left is not None:
             lines.append(f"tasks              {self.tasks_done:,} done, at least {self.tasks_left:,} to do")
         if self.remark:
@@ -96,13 +108,7 @@ class Planned:
         return lines
 
 
-def _number(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
-
-
-def _size(value: int | None) -> str:
-    if value is None:
-        return "unknown"
+def _size(value: int) -> str:
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if value >= size:
             return f"{value / size:,.1f} {unit}"
@@ -148,8 +154,9 @@ def plan(
     done, left = _tasks(recipe, resolved, folder, only) if folder and resolved else (0, None)
     expect = recipe.expect
     requests = _times(chosen, expect.media_per_row)
+    kept = expect.usual_share or expect.kept_share or 1.0
     fetch, fetch_requests = _fetching(recipe, remote, fetch, chosen)
-    shards = _times(_times(chosen, expect.kept_share or 1.0), expect.stored_bytes)
+    shards = _times(_times(chosen, kept), expect.stored_bytes)
     return Planned(
         name=recipe.public_name,
         version=recipe.version,
@@ -162,12 +169,13 @@ def plan(
         rows_are=rows_are,
         samples=chosen,
         requests=requests,
-        receive_bytes=_times(_times(requests, expect.kept_share or 1.0), expect.received_bytes),
+        receive_bytes=_times(_times(requests, kept), expect.received_bytes),
         shard_bytes=shards,
         disk_bytes=None if shards is None else 2 * shards + held,
         remark=expect.remark,
         tasks_done=done,
         tasks_left=left,
+        inputs="lists" if any(source.path for source in recipe.sources) else "annotation files",
     )
 
 
@@ -202,6 +210,9 @@ def _count_rows(recipe: Recipe, resolved: Resolved) -> tuple[int | None, str]:
             return sum(pq.read_metadata(path).num_rows for path in local), "counted in the files' footers"
         except (pa.ArrowInvalid, OSError) as err:
             raise SourceError(f"an annotation file is not readable as Parquet: {err}") from err
+    lines = [_lines(path) for path in local]
+    if len(local) == len(resolved.inputs) and all(lines):
+        return sum(filter(None, lines)), "estimated by the lines of their beginnings"
     published = sum(source.rows or 0 for source in recipe.sources)
     if not published:
         return None, "not known before they are read"
@@ -214,6 +225,16 @@ def _count_rows(recipe: Recipe, resolved: Resolved) -> tuple[int | None, str]:
         rows,
         f"estimated: of {sum(s.files or 0 for s in recipe.sources):,} published files {there.total():,} are there",
     )
+
+
+def _lines(path: Path) -> int | None:
+    """About how many lines a text file of one row a line has; None for others."""
+    if path.suffix.lower() not in _LINE_ENDINGS:
+        return None
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    size = path.stat().st_size
+    return round(head.count(b"\n") * size / len(head)) + (not head.endswith(b"\n")) if head else None
 
 
 def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -> tuple[int, int | None]:

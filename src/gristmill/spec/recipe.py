@@ -135,12 +135,14 @@ class Expect:
 
     Attributes:
         kept_share: Least share of the requested media that should survive the crawl, 0 to 1.
+        usual_share: Share of them that usually survives, for ``plan``; ``kept_share`` if None.
         media_per_row: Usual number of media of one row, for ``plan``.
         stored_bytes: Usual size of one stored sample, for ``plan``.
         received_bytes: Usual size of one answer, for ``plan``.
     """
 
     kept_share: float = 0.0
+    usual_share: float | None = None
     selected_share: float = 1.0
     media_per_row: float = 1.0
     stored_bytes: int | None = None

@@ -48,7 +48,7 @@ def fetch(
     url: str,
     path: Path,
     *,
-    sha256: str,
+    sha256: str | None,
     size_bytes: int | None = None,
     wait: Callable[[float], None] = time.sleep,
     tell: Callable[[int], None] = lambda have: None,
@@ -58,7 +58,7 @@ def fetch(
     Args:
         url: ``http`` or ``https``.
         path: Final name; appears whole and checked. What came of an interrupted call lies beside it.
-        sha256: Hex; other content is refused.
+        sha256: Hex; other content is refused. None: whatever comes is taken, and what broke off begins anew.
         size_bytes: Published size: no more is taken, and it bounds the time.
         wait: Called between tries.
         tell: Told how many bytes of it there are, now and then.
@@ -68,12 +68,14 @@ def fetch(
         AccessError: The server wants to know who asks.
         OSError: Disk full and the like.
     """
-    if path.is_file() and sha256_file(path) == sha256:
+    if sha256 is not None and path.is_file() and sha256_file(path) == sha256:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     deadline = time.monotonic() + max(_LEAST_S, (size_bytes or _MOST_BYTES) / _SLOWEST_BYTES_S)
     for left in reversed(range(_TRIES)):
+        if sha256 is None:
+            partial.unlink(missing_ok=True)
         try:
             _exchange(url, partial, size_bytes or _MOST_BYTES, deadline, tell)
             break
@@ -86,7 +88,7 @@ def fetch(
                     "again: what came is kept. Or give a copy of your own with --source KEY=FILE."
                 ) from err
             wait(2.0 ** (_TRIES - 1 - left))
-    found = sha256_file(partial)
+    found = sha256 and sha256_file(partial)
     if found != sha256:
         size = partial.stat().st_size
         partial.unlink()

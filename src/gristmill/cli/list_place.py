@@ -1,0 +1,194 @@
+"""Where a list of URLs is: on this machine, on the hub, at an address of the web, or in a pipe."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from gristmill.ledger.begun import Begun
+from gristmill.ledger.words import size_text
+from gristmill.run.layout import Layout
+from gristmill.spec.command import to_type
+from gristmill.spec.errors import SourceError, UsageError
+from gristmill.storage.files import check_regular, machine_error, sha256_file
+from gristmill.storage.url import fetch, is_url, name_of
+
+__all__ = ["ListPlace", "found_list", "local_list"]
+
+_PIPES = re.compile(r"-|/dev/stdin|/(?:dev|proc/self)/fd/\d+")
+_HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+?))?/*")
+_COPY = {"s3": "aws s3 cp", "gs": "gcloud storage cp", "az": "az storage copy -s", "r2": "rclone copyto"}
+_MOST_BYTES = 64 << 30
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPlace:
+    """Where a list was found.
+
+    Attributes:
+        path: A file or folder on this machine, or ``hf://datasets/OWNER/NAME@REVISION``.
+        patterns: Which files there, where that is not for the recipe to say.
+        origin: What was named, where a copy of it lies at ``path``.
+    """
+
+    path: str
+    patterns: tuple[str, ...] | None = None
+    origin: str | None = None
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """What the recipe is built from."""
+        return {"path": self.path, **({"patterns": list(self.patterns)} if self.patterns else {})}
+
+
+def local_list(urls: str) -> ListPlace | None:
+    """A list on this machine or on the hub; None where a copy of it must be made first.
+
+    Raises:
+        UsageError: It cannot be read where it is, or is not there.
+    """
+    if found := _HUB.fullmatch(urls):
+        repo, revision, within = found.groups()
+        return ListPlace(path=f"hf://datasets/{repo}@{revision or 'main'}", patterns=_patterns(within))
+    if is_url(urls) or _PIPES.fullmatch(urls):
+        return None
+    if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", urls):
+        name = urls.rstrip("/").rpartition("/")[2]
+        copy = _COPY.get(scheme[1], "")
+        way = f"Copy it first: {copy} {urls} {name}" if copy else "Mount it, or copy it"
+        pipe = (
+            ". Or through a pipe: aws s3 cp " + urls + " - | gristmill crawl - ..."
+            if copy == _COPY["s3"]
+            else ""
+        )
+        raise UsageError(
+            f"{urls} is a URL of a kind that is not read; a path, https:// and hf://datasets/ are. {way}{pipe}"
+        )
+    path = Path(urls)
+    if not path.exists():
+        raise UsageError(f"{urls}: there is no such file or folder.")
+    if not path.is_dir():
+        check_regular(path)
+    return ListPlace(path=str(path.resolve()))
+
+
+def _patterns(within: str | None) -> tuple[str, ...] | None:
+    from gristmill.recipes._url_list import PATTERNS
+
+    return None if within is None else (within, *(f"{within}/{pattern}" for pattern in PATTERNS))
+
+
+@contextmanager
+def found_list(urls: str, out: Path, file_format: str | None) -> Iterator[ListPlace]:
+    """A list, wherever it is; of one at an address or in a pipe there is a copy in the dataset's folder ``out``.
+
+    The copy is made once, for as long as the folder is there; where nothing is begun within the block, it goes.
+
+    Args:
+        file_format: Of the list, where it is said: the name of a pipe tells none.
+
+    Raises:
+        UsageError: It cannot be read where it is, is not there, or is another than the folder was begun with.
+        SourceError: It could not be fetched.
+    """
+    place = local_list(urls)
+    if place is not None:
+        yield place
+        return
+    folder = Layout(out).state / "lists"
+    new = not folder.exists()
+    try:
+        made = _fetched(urls, folder) if is_url(urls) else _drained(urls, folder, file_format)
+        yield ListPlace(path=str(made), origin=urls)
+    except OSError as err:
+        raise machine_error(err, folder) from err
+    finally:
+        if new and not Begun.path(out).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            for empty in (folder.parent, out):
+                with suppress(OSError):
+                    empty.rmdir()
+
+
+def _fetched(url: str, folder: Path) -> Path:
+    path = folder / name_of(url)
+    if path.is_file():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+        try:
+            fetched = fetch(url, Path(scratch) / path.name, sha256=None)
+        except SourceError as err:
+            said = str(err).replace("--source KEY=FILE", "its path in the place of the address")
+            raise type(err)(said) from err
+        os.replace(fetched, path)
+    click.echo(f"{url}: {size_text(path.stat().st_size)} fetched", err=True)
+    return path
+
+
+def _drained(urls: str, folder: Path, file_format: str | None) -> Path:
+    """All that comes through a pipe, in a file."""
+    stored = sorted(folder.glob("pipe.*")) if folder.is_dir() else []
+    if urls == "-" and sys.stdin.isatty():
+        if stored:
+            return stored[0]
+        raise UsageError(
+            f"{urls}: a list is expected through a pipe, as in: grep jpg urls.txt | "
+            f"{to_type('crawl', '-', '--out', 'DIR', '--set', 'rows.format=txt')}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+        copy = Path(scratch) / "pipe"
+        with _opened(urls) as stream, copy.open("wb") as out:
+            head = _copy(stream, out)
+        name = f"pipe.{_format(head, file_format)}"
+        if stored:
+            if sha256_file(copy) != sha256_file(stored[0]):
+                raise UsageError(
+                    f"{urls}: what comes through the pipe is not the list that the folder was begun with. Choose "
+                    "another folder with --out."
+                )
+            return stored[0]
+        os.replace(copy, folder / name)
+    return folder / name
+
+
+def _opened(urls: str) -> BinaryIO:
+    if urls in {"-", "/dev/stdin"}:
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    return open(urls, "rb")
+
+
+def _copy(stream: BinaryIO, out: BinaryIO) -> bytes:
+    """Copy all of a stream; its first bytes."""
+    head, size = b"", 0
+    while chunk := stream.read(_CHUNK_BYTES):
+        head = head or chunk[:4]
+        size += len(chunk)
+        if size > _MOST_BYTES:
+            raise UsageError(f"more than {_MOST_BYTES >> 30} GiB came through the pipe, and still no end.")
+        out.write(chunk)
+    return head
+
+
+def _format(head: bytes, file_format: str | None) -> str:
+    """The ending that a file of these first bytes has."""
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if file_format is None:
+        raise UsageError(
+            "a pipe has no name to tell the format of what comes through it: add --set rows.format=txt, or csv, tsv, "
+            "json, jsonl."
+        )
+    return file_format + (".gz" if head.startswith(b"\x1f\x8b") else "")
