@@ -12,6 +12,7 @@ import pytest
 from blocking_pool import BlockingPool
 from made_images import photo, saved
 
+from gristmill.media import pool as pool_module
 from gristmill.media.image import Undecodable, transcode
 from gristmill.media.settings import ImageSettings
 from gristmill.spec.errors import MachineError
@@ -172,6 +173,49 @@ def test_a_child_that_cannot_start_is_said(body):
         pytest.raises(MachineError, match="code 3"),
     ):
         pool.transcode(body)
+
+
+PLAYED = """
+import os, pathlib, socket, struct, sys
+flag, signals = pathlib.Path(sys.argv[1]), sys.argv[2].split(",")
+with socket.socket(fileno=0) as sock:
+    sock.sendall(b"R")
+    while lead := sock.recv(8, socket.MSG_WAITALL):
+        sock.recv(struct.unpack("<Q", lead)[0], socket.MSG_WAITALL)
+        died = len(flag.read_bytes())
+        if died < len(signals):
+            flag.write_bytes(bytes(died + 1))
+            os.kill(os.getpid(), int(signals[died]))
+        said = b'{"leave": false, "reason": "truncated", "detail": "looked at"}'
+        sock.sendall(struct.pack("<II", len(said), 0) + said)
+"""
+"""A child without codecs: it dies of these signals, one after another, whoever it is, and then says a word."""
+
+
+@pytest.mark.parametrize(
+    ("signals", "reason", "said"),
+    [
+        ((9,) * 5, "truncated", "looked at"),
+        ((9,) * 6, "killed", "6 decoders in a row were killed over it by others; memory may be short"),
+        ((11,), "truncated", "looked at"),
+        ((9, 11, 9), "truncated", "looked at"),
+        ((11, 11), "decoder_crash", "ended by SIGSEGV"),
+        ((9, 6, 9, 6), "decoder_crash", "ended by SIGABRT"),
+    ],
+)
+def test_whom_others_kill_is_asked_again_and_a_crash_is_believed_when_it_repeats(
+    tmp_path, monkeypatch, signals, reason, said
+):
+    monkeypatch.setattr(pool_module, "_WAIT_S", 0.0)
+    (tmp_path / "flag").touch()
+    command = (sys.executable, "-S", "-E", "-c", PLAYED, tmp_path / "flag", ",".join(map(str, signals)))
+    with BlockingPool(SETTINGS, processes=2, command=[*map(str, command)]) as pool:
+        with pytest.raises(Undecodable) as caught:
+            pool.transcode(b"body")
+        assert (caught.value.reason, caught.value.detail) == (reason, said)
+        assert len((tmp_path / "flag").read_bytes()) == len(signals)
+        many = [pool.begin(b"body") for _ in range(5)]  # every child is free again
+        assert {type(one.exception()) for one in many} == {Undecodable}
 
 
 def test_a_cancelled_wait_does_not_mix_up_answers(fake, body):

@@ -67,7 +67,7 @@ def worker(monkeypatch, tmp_path):
     worker = local._Worker(
         launched, WorkerStart(load=dict, folder=tmp_path, inputs=(), hubs={}, only=None), 60
     )
-    worker.give(task(SAMPLES))
+    worker.give(task(SAMPLES), {})
     only = task(SAMPLES)
     worker.heard(Progress(task_id=only.id, stage=SAMPLES, done=400, total=1000, reasons={}, bytes_in=0))
     yield worker
@@ -78,5 +78,5 @@ def worker(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("silent", "more"), [(0, False), (50, False), (300, True), (700, True)])
 def test_media_of_silent_hosts_do_not_count_as_work_that_is_left(worker, silent, more):
     worker.heard(Beat(1.0, True, silent))
-    assert worker.room(task(SAMPLES, 1), set()) is more
-    assert worker.room(task(PACK, 2), set()) is more
+    assert worker.room(task(SAMPLES, 1), {}) is more
+    assert worker.room(task(PACK, 2), {}) is more

@@ -65,6 +65,7 @@ _CHECKING = NO_PICTURE | frozenset(
         Reason.PHASH_MISMATCH,
         Reason.BAD_BASE64,
         Reason.SAME_PICTURE,
+        Reason.KILLED,
     }
 )
 _RULES = frozenset(
@@ -155,6 +156,7 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.NO_IMAGE: "the row holds no picture",
     Reason.SAME_PICTURE: "a picture that many addresses answer with: a placeholder",
     Reason.TAIL: "in the last, incomplete shard",
+    Reason.KILLED: "what worked on it was killed by others; memory may be short",
     Reason.INTERNAL_ERROR: "an error of ours",
 }
 

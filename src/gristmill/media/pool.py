@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -31,9 +31,19 @@ from gristmill.spec.reasons import Reason
 __all__ = ["CodecPool"]
 
 T = TypeVar("T")
+_ENDED_BY = "ended by "
 
 START_S = 60.0
 """A child that has not loaded its codecs by then will not."""
+
+CRASHES = 2
+"""Children that must crash over an image until it is believed, the last alone and fresh."""
+
+KILLS = 6
+"""Children that must be killed over it by somebody else, as by a kernel short of memory, until it is given up."""
+
+_WAIT_S = 0.2
+"""After a child was killed, and longer each time: what took the memory may be over by then."""
 
 # without the garbage collector until all is loaded: none of that is garbage
 _MAIN = "import gc; gc.disable(); from gristmill.media.worker import main; main()"
@@ -48,6 +58,10 @@ _ENVIRONMENT = {
 
 class _ChildEnded(Exception):
     """The child at the other end is gone; the text says by what."""
+
+
+class _Killed(_ChildEnded):
+    """SIGKILL ended it, and not ours: that is the machine's, or a person's, and not the image's."""
 
 
 class _OutOfTime(_ChildEnded):
@@ -79,6 +93,7 @@ class CodecPool:
         self._command = [*command, json.dumps(dataclasses.asdict(settings)), str(deadline_s)]
         self._deadline_s = deadline_s
         self._closed = False
+        self._alone = asyncio.Lock()
         self._children = {_Child(self._command, deadline_s) for _ in range(processes)}
         self._free: asyncio.LifoQueue[_Child] = asyncio.LifoQueue()
         for child in self._children:
@@ -88,42 +103,70 @@ class CodecPool:
         """``image.transcode`` in a child; waits for a free one.
 
         Raises:
-            Undecodable: As ``image.transcode``; DECODER_CRASH if two children in a row died of this image;
+            Undecodable: As ``image.transcode``; DECODER_CRASH if one child crashed over this image, and then a fresh
+                one that had no other beside it; KILLED if children were killed over it again and again, by others;
                 DECODER_TIMEOUT if one had to be killed.
             MachineError: If no child can be started, or the pool was closed.
         """
-        child = await self._free.get()
-        try:
-            # Twice, as a child may also die of the image before, of a person, or of the kernel's want of memory.
-            for last in (False, True):
-                if child.gone:
-                    child = self._replaced(child)
-                try:
-                    facts, stored = await child.ask(body)
-                except TimeoutError as err:
-                    said = f"no answer within {self._deadline_s:g} s"
-                    raise Undecodable(Reason.DECODER_TIMEOUT, said) from err
-                except _OutOfTime as err:
-                    raise Undecodable(Reason.DECODER_TIMEOUT, "too much processor time") from err
-                except _ChildEnded as err:
-                    if self._closed:
-                        raise MachineError(
-                            "The codec processes were stopped while an image was in work."
-                        ) from err
-                    if last and isinstance(err, _NeverReady):
-                        raise MachineError(
-                            f"Codec processes do not start ({err}).\n"
-                            f"See why: {sys.executable} -c 'import gristmill.media.worker'"
-                        ) from err
-                    if last:
-                        raise Undecodable(Reason.DECODER_CRASH, str(err)) from err
-                else:
-                    break
+        crashes = kills = 0
+        while True:
+            try:
+                facts, stored = await self._asked(body, alone=crashes > 0 or kills >= KILLS // 2)
+                return _made(facts, stored)
+            except TimeoutError as err:
+                said = f"no answer within {self._deadline_s:g} s"
+                raise Undecodable(Reason.DECODER_TIMEOUT, said) from err
+            except _OutOfTime as err:
+                raise Undecodable(Reason.DECODER_TIMEOUT, "too much processor time") from err
+            except _ChildEnded as err:
+                if self._closed:
+                    raise MachineError(
+                        "The codec processes were stopped while an image was in work."
+                    ) from err
+                kills += isinstance(err, _Killed)
+                crashes += not isinstance(err, _Killed)
+                if isinstance(err, _NeverReady) and crashes == CRASHES:
+                    raise MachineError(
+                        f"Codec processes do not start ({err}).\n"
+                        f"See why: {sys.executable} -c 'import gristmill.media.worker'"
+                    ) from err
+                if crashes == CRASHES:
+                    raise Undecodable(Reason.DECODER_CRASH, str(err)) from err
+                if kills == KILLS:
+                    said = f"{kills} decoders in a row were killed over it by others; memory may be short"
+                    raise Undecodable(Reason.KILLED, said) from err
+            await asyncio.sleep(_WAIT_S * kills)
+
+    async def _asked(self, body: bytes, *, alone: bool) -> tuple[dict[str, Any], bytes]:
+        """What a child says of an image.
+
+        Args:
+            body: The image.
+            alone: Ask a fresh one, while no other has an image in work.
+        """
+        async with self._taken(everyone=alone) as taken:
+            if taken[0].gone or (alone and taken[0].asked):
+                taken[0] = self._replaced(taken[0])
+            facts, stored = await taken[0].ask(body)
             if facts.pop("leave"):
-                child = self._replaced(child)  # now, so that it loads its codecs before it is needed
+                taken[0] = self._replaced(taken[0])  # now, so that it loads its codecs before it is needed
+        return facts, stored
+
+    @contextlib.asynccontextmanager
+    async def _taken(self, *, everyone: bool) -> AsyncIterator[list[_Child]]:
+        """A free child, or with ``everyone`` all of them; those that stand in the list at the end are free again."""
+        if everyone:
+            await self._alone.acquire()  # two that wait for all would wait for each other
+        taken: list[_Child] = []
+        try:
+            while len(taken) < (len(self._children) if everyone else 1):
+                taken.append(await self._free.get())
+            yield taken
         finally:
-            self._free.put_nowait(child)
-        return _made(facts, stored)
+            for child in taken:
+                self._free.put_nowait(child)
+            if everyone:
+                self._alone.release()
 
     async def close(self) -> None:
         """End the children. A call still in flight ends with a ``MachineError``."""
@@ -135,10 +178,10 @@ class CodecPool:
         if self._closed:
             raise MachineError("The codec processes were stopped.")
         child.end()
+        fresh = _Child(self._command, self._deadline_s)
         self._children.discard(child)
-        child = _Child(self._command, self._deadline_s)
-        self._children.add(child)
-        return child
+        self._children.add(fresh)
+        return fresh
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,10 +197,11 @@ class _Child(asyncio.Protocol):
 
     Attributes:
         gone: It answers no more.
+        asked: It has had an image in work.
     """
 
     def __init__(self, command: Sequence[str], deadline_s: float) -> None:
-        self.gone = False
+        self.gone = self.asked = False
         self._late = False
         self._deadline_s = deadline_s
         self._transport: asyncio.WriteTransport | None = None
@@ -190,13 +234,13 @@ class _Child(asyncio.Protocol):
             TimeoutError: The deadline has passed.
             _ChildEnded: The child is gone.
         """
+        self.asked = True
         try:
             transport = self._transport or await self._ready()
             transport.writelines((wire.lead_of(body), body))
             return await self._heard(wire.answer_in, self._deadline_s)
         except (EOFError, ValueError) as err:
-            said = self.end()
-            raise (_OutOfTime if CPU_SIGNAL.name in said else _ChildEnded)(said) from err
+            raise self._ended() from err
         except BaseException:  # a cancelled wait too; and it is raised on
             self.gone = True
             self._process.kill()
@@ -209,7 +253,8 @@ class _Child(asyncio.Protocol):
             transport, _ = await loop.create_unix_connection(lambda: self, sock=self._sock)
             await self._heard(wire.ready_in, START_S)
         except (OSError, EOFError, ValueError) as err:
-            raise _NeverReady(self.end()) from err
+            ended = self._ended()
+            raise (ended if isinstance(ended, _Killed) else _NeverReady(str(ended))) from err
         self._transport = transport
         return transport
 
@@ -254,6 +299,11 @@ class _Child(asyncio.Protocol):
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
 
+    def _ended(self) -> _ChildEnded:
+        said = self.end()
+        kinds = {signal.SIGKILL.name: _Killed, CPU_SIGNAL.name: _OutOfTime}
+        return kinds.get(said.removeprefix(_ENDED_BY), _ChildEnded)(said)
+
     def end(self) -> str:
         """Kill the child if it lives, and say how it ended."""
         self.gone = True
@@ -267,7 +317,7 @@ class _Child(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._sock.close()
-        return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return f"{_ENDED_BY}{signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
 def _made(facts: dict[str, Any], stored: bytes) -> Transcoded:

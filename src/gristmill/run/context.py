@@ -54,7 +54,7 @@ class Context:
         first: Position of the first annotation file that this run works on.
         fetched: Annotation files that this process has fetched, or found to be there and whole.
         tell: Where progress goes.
-        careful: Tasks that killed a worker before.
+        careful: Tasks that were aboard a worker that died; true where it was killed by others.
     """
 
     folder: Path
@@ -70,7 +70,7 @@ class Context:
     fetching: Lock = field(default_factory=Lock)
     fetched: set[str] = field(default_factory=set)
     told_at: dict[str, float] = field(default_factory=dict)
-    careful: set[str] = field(default_factory=set)
+    careful: dict[str, bool] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:

@@ -48,7 +48,7 @@ __all__ = ["Ended", "Watcher", "run"]
 _POLL_S = 0.5
 _STOP_S = 10.0
 _TRIES = 3
-_DEATHS = 12
+_DEATHS = 24
 """Workers that one crawl may kill: each item that does so is found by a few deaths, and then left out."""
 _SURVEY_WAIT_S = 300.0
 _STOPPING = (

@@ -2,8 +2,8 @@
 
 A worker that is killed leaves no account. So a task that killed one is given out again with care: its samples are
 taken in portions, and before each portion its rows are written down. If the worker dies again, the rows of that
-portion are taken in smaller ones, until a single one is left. That one is recorded as an error of ours, and the
-others go on.
+portion are taken in smaller ones, until a single one is left. If workers die over that one again and again, with no
+other beside it, it is recorded, and the others go on: one death may have been the machine's, or a person's.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ __all__ = ["Suspects"]
 PORTION = 64
 """Samples taken together after a first death; an eighth of them after each further one."""
 _SMALLER = 8
+BELIEVED = 3
+"""Workers that must die over a single sample."""
 
 
 class Suspects:
-    """The rows that a task's last worker was at, in a file.
+    """The rows that a task's last worker was at, in a file, and how many workers died that were at just these.
 
     Args:
         path: The file; it is there only between a portion's beginning and the end of the task.
@@ -31,15 +33,17 @@ class Suspects:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._deaths = 0
         try:
-            self._rows: tuple[int, ...] = tuple(json.loads(path.read_bytes()))
-        except (FileNotFoundError, ValueError):
+            rows, self._deaths = json.loads(path.read_bytes())
+            self._rows: tuple[int, ...] = tuple(rows)
+        except (FileNotFoundError, ValueError, TypeError):
             self._rows = ()
 
     @property
     def culprit(self) -> int | None:
-        """The row over which a worker died when it had no other in work."""
-        return self._rows[0] if len(self._rows) == 1 else None
+        """The row over which workers died when they had no other in work, one after another."""
+        return self._rows[0] if len(self._rows) == 1 and self._deaths >= BELIEVED else None
 
     def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """The samples in portions, those that the last worker was at first and in smaller ones."""
@@ -49,7 +53,9 @@ class Suspects:
         for group, size in ((first, max(1, len(first) // _SMALLER)), (rest, PORTION)):
             for start in range(0, len(group), size):
                 portion = group[start : start + size]
-                write_whole(self._path, json.dumps([row_of(sample) for sample in portion]).encode())
+                rows = tuple(row_of(sample) for sample in portion)
+                deaths = self._deaths + 1 if rows == self._rows else 1
+                write_whole(self._path, json.dumps([rows, deaths]).encode())
                 yield portion
         self._path.unlink(missing_ok=True)
 

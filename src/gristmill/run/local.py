@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
@@ -142,9 +142,9 @@ class LocalProcesses:
         self._workers = [self._new() for _ in range(workers)]
         self._stopping = False
         self._listened_at = time.monotonic()
-        self._suspects: set[str] = set()
-        """Tasks that were aboard a worker that died: from then on each runs alone, so that it is known whose
-        fault the next death is."""
+        self._suspects: dict[str, bool] = {}
+        """Tasks that were aboard a worker that died, true where it was killed by others: from then on each runs
+        alone, so that it is known whose fault the next death is."""
 
     def _new(self) -> _Worker:
         launched = self._ready.pop() if self._ready else launch(arrow_pool=self._start.arrow_pool)
@@ -158,7 +158,7 @@ class LocalProcesses:
         """See :class:`Executor`: to the worker that has least to do."""
         free = [worker for worker in self._workers if worker.room(task, self._suspects)]
         worker = min(free, key=lambda worker: (len(worker.tasks), sum(worker.left.values())))
-        worker.give(task, careful=task.id in self._suspects)
+        worker.give(task, self._suspects)
 
     def events(self, timeout_s: float) -> Iterator[Event]:
         """See :class:`Executor`."""
@@ -190,7 +190,7 @@ class LocalProcesses:
         worker = self._workers[i]
         at = asked_stack(worker.process.pid, worker.stacks)
         stood = f"; it stood at {at}" if at else ""
-        suspects = set(self._suspects)
+        suspects = dict(self._suspects)
         how = f"({worker.process.pid}) waited for {self._standstill_s:g} s without progress and was killed"
         for failed in self._buried(i, how):
             yield Failed(failed.task, WorkerStood(f"{failed.error}{stood}"))
@@ -207,7 +207,8 @@ class LocalProcesses:
         if self._stopping:
             self._workers[i].connection.send("stop")
         alone = len(worker.tasks) == 1
-        self._suspects.update(worker.tasks)
+        killed = how is None and worker.process.returncode == -signal.SIGKILL
+        self._suspects.update(dict.fromkeys(worker.tasks, killed))
         for task in worker.tasks.values():
             text = f"{task.stage} task {task.id}: its worker process {how or ended}"
             yield Failed(task, WorkerDied(text) if alone else NeighbourDied(text))
@@ -252,7 +253,7 @@ class _Worker:
         with suppress(OSError):  # it may be dead already; the next read says so
             self.connection.send(start)
 
-    def room(self, task: Task, suspects: set[str]) -> bool:
+    def room(self, task: Task, suspects: Mapping[str, bool]) -> bool:
         """An idle worker takes any task. One whose crawls are coming to their end takes another crawl, and one that
         surveys files, or reads those that were surveyed, does so with several: such tasks wait more than they work.
         One whose crawler is far from full, or whose crawls only wait for silent hosts, takes a crawl more, and packs
@@ -260,7 +261,7 @@ class _Worker:
         """
         if not self.tasks:
             return True
-        if task.id in suspects or not suspects.isdisjoint(self.tasks):
+        if task.id in suspects or not suspects.keys().isdisjoint(self.tasks):
             return False
         if self._waits and task.stage in {SAMPLES, PACK, GATHER}:
             return len(self.tasks) < MOST_AT_ONCE
@@ -298,14 +299,14 @@ class _Worker:
         """Whether nothing has moved in it for too long."""
         return bool(self.tasks) and self._vitals.stands()
 
-    def give(self, task: Task, *, careful: bool = False) -> None:
+    def give(self, task: Task, suspects: Mapping[str, bool]) -> None:
         """Begin a task, with care if it killed a worker before."""
         self.tasks[task.id] = task
         self._vitals.advanced()
         self._idle_beats = 0
         self.left[task.id] = task.inputs[0].samples if task.inputs else 0  # a census of nothing has none
         with suppress(OSError):  # as above
-            self.connection.send(Careful(task) if careful else task)
+            self.connection.send(Careful(task, suspects[task.id]) if task.id in suspects else task)
 
     def heard(self, message: object) -> None:
         """Take note of what the worker says of its tasks."""

@@ -114,9 +114,14 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Careful:
-    """A task that was aboard a worker that died."""
+    """A task that was aboard a worker that died.
+
+    Attributes:
+        killed: By SIGKILL, and not ours: short of memory the kernel sends it, or a person.
+    """
 
     task: Task
+    killed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +224,7 @@ def _tasks(connection: Connection, context: Context) -> Iterator[Task]:
         if message == "stop":
             context.stop.set()
         elif isinstance(message, Careful):
-            context.careful.add(message.task.id)
+            context.careful[message.task.id] = message.killed
             yield message.task
         else:
             yield message

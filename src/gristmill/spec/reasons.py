@@ -93,6 +93,7 @@ class Reason(StrEnum):
     TAIL = "tail"  # last, incomplete shard, dropped on request
 
     # us
+    KILLED = "killed"  # what worked on it was killed by others, again and again
     INTERNAL_ERROR = "internal_error"
 
 
@@ -107,6 +108,7 @@ TRANSIENT: frozenset[Reason] = frozenset(
         Reason.SHORT_BODY,
         Reason.HTTP_429,
         Reason.HTTP_5XX,
+        Reason.KILLED,
     }
 )
 """Worth asking again: within the run a bounded number of times, and later by ``gristmill retry``."""

@@ -32,7 +32,7 @@ _DATA_URL = "data:"
 _KNOWN_PICTURES = 20_000
 """Pictures whose check is remembered; a few hundred bytes each."""
 
-_OF_THE_MOMENT = frozenset({Reason.DECODER_CRASH, Reason.DECODER_TIMEOUT})
+_OF_THE_MOMENT = frozenset({Reason.DECODER_CRASH, Reason.DECODER_TIMEOUT, Reason.KILLED})
 """What may have been the machine's fault and not the picture's."""
 
 _WINDOW_PER_CODEC = 6

@@ -18,7 +18,7 @@ from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.indexes import lines_of
-from gristmill.run.isolate import Suspects, row_of
+from gristmill.run.isolate import BELIEVED, Suspects, row_of
 from gristmill.run.stages.accounts import Faulty, Tried, account, fates_in_order
 from gristmill.run.stages.earlier import Fates, fate_of, known_before, take_over
 from gristmill.run.stages.lines import rows_in
@@ -283,10 +283,11 @@ class MediaBox:
     def _give_up(self, sample: Sample) -> None:
         for name, ref in sample.media.items():
             if (row_of(sample), name) not in self.fates:
-                said = "a worker process died over it, twice"
+                said = f"{BELIEVED} worker processes in a row died over it alone"
                 url = without_userinfo(ref.url or "")
                 fate = Fate(row=row_of(sample), key=sample.key, medium=name, url=url, detail=said)
-                fate.reason = Reason.INTERNAL_ERROR
+                killed = self._context.careful[self._task.id]
+                fate.reason = Reason.KILLED if killed else Reason.INTERNAL_ERROR
                 self.store(fate, None)
 
     def take_over(self, fate: Fate, body: bytes | None) -> None:
