@@ -19,7 +19,9 @@ SAME = [
 ]
 NORMALISED = [
     ("HTTP://EXAMPLE.org", "http://example.org/"),
-    ("  http://example.org/a \n".replace("\n", ""), "http://example.org/a"),
+    ("  http://example.org/a ", "http://example.org/a"),
+    ("\t\r\n http://example.org/a \r\n", "http://example.org/a"),
+    ("\x00\x0chttp://example.org/a\x1f", "http://example.org/a"),
     ("http://example.org:80/", "http://example.org/"),
     ("https://example.org:443/", "https://example.org/"),
     ("http://example.org./a", "http://example.org/a"),
@@ -56,9 +58,9 @@ REFUSED = [
     ("http://", Reason.BAD_URL),
     ("http:///", Reason.BAD_URL),
     ("http://example.org/a\nb", Reason.BAD_URL),
-    ("http://example.org/a\n", Reason.BAD_URL),
     ("http://exa\tmple.org/", Reason.BAD_URL),
-    ("http://example.org/\x00", Reason.BAD_URL),
+    ("http://example.org/\x00a", Reason.BAD_URL),
+    ("http://" + "ü" * 10_000 + ".example/", Reason.BAD_URL),
     ("http://example.org/\r\nHost: x", Reason.BAD_URL),
     ("http://example.org/\ud800", Reason.BAD_URL),
     ("http://example.org:x/", Reason.BAD_URL),

@@ -1,8 +1,9 @@
 """From what a list or a ``Location`` header says to a URL that may be asked for, or a reason why not.
 
 Normalisation follows the WHATWG URL Standard (https://url.spec.whatwg.org), so that a URL means here what it
-means in a browser. Three deliberate differences: control characters refuse the URL instead of being dropped,
-a user name or password is dropped instead of sent, and a trailing dot of a host is dropped.
+means in a browser: control characters and blanks around it are stripped. Three deliberate differences: control
+characters within refuse the URL instead of being dropped, a user name or password is dropped instead of sent,
+and a trailing dot of a host is dropped.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gristmill.spec.reasons import Reason
 __all__ = ["Refused", "Target", "join", "parse"]
 
 MAX_URL_CHARS = 16_384
+MOST_HOST_CHARS = 253
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Nine of ten URLs need no work. Hosts that could be numbers, and paths with dot segments, are not among them.
@@ -32,6 +34,7 @@ _PLAIN = re.compile(
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_AROUND = "".join(map(chr, range(0x21)))
 _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20#/:<>?@\[\\\]^|%\x7f]")
 _NUMBER = re.compile(r"(?:0[xX][0-9A-Fa-f]*|[0-9]+)")
 _PATH_SAFE = "/%!$&'()*+,;=:@-._~|[]\\"
@@ -91,7 +94,7 @@ def parse(url: str, settings: CrawlSettings) -> Target:
         target = Target(
             scheme, host, int(port) if port else DEFAULT_PORTS[scheme], (path or "/") + (query or "")
         )
-        if len(host) > 253:
+        if len(host) > MOST_HOST_CHARS:
             raise Refused(Reason.BAD_URL, "the host name is too long")
     _check(target, settings)
     return target
@@ -141,7 +144,7 @@ def _check(target: Target, settings: CrawlSettings) -> None:
 
 
 def _normalise(url: str) -> Target:
-    url = url.strip(" ")
+    url = url.strip(_AROUND)
     if not url:
         raise Refused(Reason.BAD_URL, "empty")
     if len(url) > MAX_URL_CHARS:
@@ -215,12 +218,14 @@ def _domain(name: str) -> str:
     if "%" in name:
         name = unquote_to_bytes(name.encode("utf-8", "replace")).decode("utf-8", "replace")
     if not name.isascii():
+        if len(name) > MOST_HOST_CHARS:  # to encode a label takes time by the square of its length
+            raise Refused(Reason.BAD_URL, "the host name is too long")
         name = _to_ascii(name)
     host = name.lower().removesuffix(".")
     labels = host.split(".")
     if _FORBIDDEN_IN_HOST.search(host):
         raise Refused(Reason.BAD_URL, "the host has a character that no host may have")
-    if len(host) > 253 or not all(0 < len(label) <= 63 for label in labels):
+    if len(host) > MOST_HOST_CHARS or not all(0 < len(label) <= 63 for label in labels):
         raise Refused(Reason.BAD_URL, "the host name is empty, or a part of it is empty or too long")
     return _ipv4(labels) if _NUMBER.fullmatch(labels[-1]) else host
 
