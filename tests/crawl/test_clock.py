@@ -63,3 +63,26 @@ def test_time_in_which_we_stood_still_is_no_silence_of_a_host() -> None:
         watch.close()
 
     run(main())
+
+
+def test_time_in_which_we_stood_still_is_no_time_to_connect_either() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        settings = replace(QUICK, connect_s=1.0, total_s=10.0, stall_s=10.0)
+        watch = Watch(settings, loop)
+        attempt = watch.begin(10.0, lambda: False)
+        attempt.enter(Phase.HEAD, loop.time())
+        attempt.open(loop.time())
+        await asyncio.sleep(0.05)
+        time.sleep(1.5)
+        await asyncio.sleep(0.1)  # sweeps
+        assert attempt.verdict is None
+        attempt.opened_at_s -= 1.0  # as if it had gone on trying
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(1)
+        assert attempt.verdict is Reason.CONNECT_TIMEOUT
+        assert asyncio.current_task().uncancel() == 0
+        watch.end(attempt)
+        watch.close()
+
+    run(main())

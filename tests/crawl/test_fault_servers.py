@@ -26,8 +26,9 @@ from fault_routes import (
     sized,
     too_long_for_the_deadline,
 )
+from test_politeness import Sink
 
-from gristmill.crawl import Answer, Crawler, run
+from gristmill.crawl import Answer, Crawler, costs, run
 from gristmill.spec.reasons import Reason
 
 BROTLI = brotli.compress(BODY, quality=5)
@@ -115,6 +116,36 @@ FAULTS: list[tuple[str, Route, Reason, int]] = [
     ("zstd cut off", raw(sized(ZSTD[:-20], "Content-Encoding: zstd")), Reason.SHORT_BODY, 3),
     ("zstd bomb", raw(sized(ZSTD_BOMB, "Content-Encoding: zstd")), Reason.BOMB, 1),
     ("zstd of a huge window", raw(sized(WIDE_ZSTD, "Content-Encoding: zstd")), Reason.BAD_HTTP, 1),
+    (
+        "gzip of many members",
+        raw(sized(gzip.compress(b"") * 1_001, "Content-Encoding: gzip")),
+        Reason.BOMB,
+        1,
+    ),
+    ("length in lists", raw(head("Content-Length: 3, 4") + b"abcd"), Reason.BAD_HTTP, 1),
+    (
+        "length with a blank in its name",
+        raw(head("Content-Length : 3", "Content-Length: 4") + b"abcd"),
+        Reason.BAD_HTTP,
+        1,
+    ),
+    ("folded length", raw(head("X: y", " Content-Length: 3") + b"abcd"), Reason.BAD_HTTP, 1),
+    ("length that goes on", raw(head("Content-Length: 3", " 4") + b"abcd"), Reason.BAD_HTTP, 1),
+    ("length behind a bare CR", raw(head("X: y\rContent-Length: 3") + b"abcd"), Reason.BAD_HTTP, 1),
+    ("length without a colon", raw(head("Content-Length 3") + b"abcd"), Reason.BAD_HTTP, 1),
+    (
+        "length and chunks with a blank",
+        raw(head("Content-Length: 3", "Transfer-Encoding : chunked") + b"3\r\nabc\r\n0\r\n\r\n"),
+        Reason.BAD_HTTP,
+        1,
+    ),
+    ("informational by the thousand", raw(b"HTTP/1.1 103 Hints\r\n\r\n" * 1000), Reason.BAD_HTTP, 1),
+    (
+        "another part",
+        raw(b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-2/4\r\nContent-Length: 3\r\n\r\nabc"),
+        Reason.HTTP_OTHER,
+        1,
+    ),
     ("compress unasked", raw(sized(b"\x1f\x9dabc", "Content-Encoding: compress")), Reason.BAD_HTTP, 1),
     ("brotli in gzip", raw(sized(b"abc", "Content-Encoding: br, gzip")), Reason.BOMB, 1),
     ("another protocol", raw(b"ICY 200 OK\r\nContent-Length: 3\r\n\r\nabc"), Reason.BAD_HTTP, 1),
@@ -146,12 +177,13 @@ def test_fault(route: Route, reason: Reason, tries: int) -> None:
 
 
 TWO_MEMBERS = gzip.compress(BODY[:99]) + gzip.compress(BODY[99:])
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 RAW_DEFLATE = zlib.compressobj(wbits=-15)
 GOOD: list[tuple[str, Route]] = [
     ("plain", raw(sized(BODY))),
     ("until the end", raw(head() + BODY)),
     ("HTTP/1.0", raw(b"HTTP/1.0 200 OK\r\n\r\n" + BODY)),
-    ("chunks", raw(head("Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))),
+    ("chunks", raw(head("Transfer-Encoding: chunked") + CHUNKS)),
     (
         "in pieces",
         raw(head(f"Content-Length: {len(BODY)}"), *(BODY[i : i + 999] for i in range(0, len(BODY), 999))),
@@ -180,6 +212,25 @@ GOOD: list[tuple[str, Route]] = [
     ("zstd in pieces", raw(head("Content-Encoding: zstd"), *(bytes([b]) for b in ZSTD))),
     ("HTTP/1.0 with a length", raw(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY))),
     ("identity", raw(sized(BODY, "Content-Encoding: identity"))),
+    ("a name with a blank", raw(sized(BODY, "X Y: z"))),
+    ("a name with brackets", raw(sized(BODY, "X-(Y): z"))),
+    ("a name that is none", raw(sized(BODY, ": z"))),
+    ("blanks around a name", raw(sized(BODY, "X-Y \t: z"))),
+    ("blanks around the length", raw(head(f"Content-Length\t : \t{len(BODY)} ") + BODY)),
+    ("no colon", raw(sized(BODY, "X-XSS-Protection=1;"))),
+    ("CR CR LF", raw(sized(BODY, "X: y\r"))),
+    ("CR CR LF at the end", raw(head(f"Content-Length: {len(BODY)}")[:-2] + b"\r\r\n" + BODY)),
+    ("bare CR", raw(sized(BODY, "X: y\rz"))),
+    ("LF alone", raw(sized(b"").replace(b"\r", b"").replace(b" 0", b" %d" % len(BODY)) + BODY)),
+    ("folded", raw(sized(BODY, "X: y", "  z"))),
+    ("length twice", raw(head(*[f"Content-Length: {len(BODY)}"] * 2) + BODY)),
+    ("length in a list", raw(head(f"Content-Length: {len(BODY)}, {len(BODY)}") + BODY)),
+    ("identity with a length", raw(sized(BODY, "Transfer-Encoding: Identity"))),
+    ("chunks, a blank before the colon", raw(head("Transfer-Encoding : chunked") + CHUNKS)),
+    (
+        "a head byte by byte",
+        raw(*(bytes([b]) for b in head(f"Content-Length: {len(BODY)}", "X (y) : z")), BODY),
+    ),
     ("an encoding that is none", raw(sized(BODY, "Content-Encoding: utf-8"))),
 ]
 
@@ -190,6 +241,65 @@ def test_good(route: Route) -> None:
     assert answer.ok, answer
     assert answer.body == BODY
     assert (answer.status, answer.tries, server.visits["/x"]) == (200, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["201 Created", "202 Accepted", f"206 All\r\nContent-Range: bytes 0-{len(BODY) - 1}/{len(BODY)}"],
+)
+def test_successes_that_bring_all_of_it(status: str) -> None:
+    answer, _ = run(ask(raw(sized(BODY).replace(b"200 OK", status.encode()))))
+    assert answer.body == BODY
+    assert answer.status == int(status[:3])
+
+
+def test_a_mended_head_leaves_the_connection_fit_for_more() -> None:
+    async def main() -> None:
+        async def odd(visit: Visit) -> None:
+            await visit.send(sized(BODY, "X (y) : z\r"))
+
+        sink = Sink()
+        async with (
+            serving(otherwise=odd) as server,
+            Crawler(replace(QUICK, per_host=1)) as crawler,
+        ):
+            await crawler.crawl(((i, server.url(f"/{i}")) for i in range(9)), sink)
+        assert sink.reasons == {None: 9}
+        assert server.connections == 1
+
+    run(main())
+
+
+CHATTY = head("Transfer-Encoding: chunked") + b"1\r\nx\r\n" * 150_000
+
+
+def test_a_host_whose_answers_cost_too_much_is_given_up_and_the_others_are_not(monkeypatch) -> None:
+    monkeypatch.setattr(costs, "MOST_S", 0.05)
+
+    async def main() -> None:
+        sink = Sink()
+        async with (
+            serving(otherwise=raw(CHATTY)) as server,
+            serving(otherwise=raw(sized(BODY))) as other,
+            Crawler(replace(PATIENT, tries=3)) as crawler,
+        ):
+            urls = [server.url(f"/{i}") for i in range(40)] + [other.url(f"/{i}") for i in range(40)]
+            await crawler.crawl(enumerate(urls), sink)
+            assert sink.reasons == {Reason.COSTLY: 40, None: 40}
+            assert server.visits.total() <= PATIENT.per_host
+            assert all(sink.answers[i].tries <= 1 for i in range(40))
+
+    run(main())
+
+
+def test_what_is_unpacked_counts_as_well(monkeypatch) -> None:
+    monkeypatch.setattr(costs, "MOST_S", 0.0)
+    monkeypatch.setattr(costs, "BYTE_S", 0.0)
+    monkeypatch.setattr(costs, "PIECE_S", 0.0)
+    monkeypatch.setattr(costs, "ANSWER_S", 0.0)
+    answer, server = run(ask(raw(head("Content-Encoding: gzip"), gzip.compress(BODY), pause_s=0.05)))
+    assert (answer.reason, server.visits["/x"]) == (Reason.COSTLY, 1)
+    assert "processor" in answer.detail
 
 
 def test_damaged_answers_come_to_a_reason_and_nothing_worse() -> None:

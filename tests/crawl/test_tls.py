@@ -218,3 +218,19 @@ def test_authorities_are_read_once_for_all_clients(tmp_path, monkeypatch):
     assert client.tls_context(verify=False) is not ours
     monkeypatch.undo()
     assert client.tls_context(verify=True) is of_system
+
+
+def test_a_handshake_that_stalls_has_the_time_to_connect_at_all_addresses_together() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async def main() -> None:
+        settings = replace(QUICK, tries=1, total_s=30.0, stall_s=30.0)
+        resolver = Resolver(settings, lookup=lambda host: [f"127.0.0.{i}" for i in range(1, 17)])
+        server = await asyncio.start_server(silent, "0.0.0.0", 0)
+        async with server, Crawler(settings, resolver=resolver) as crawler:
+            answer = await crawler.fetch(f"https://{HOST}:{server.sockets[0].getsockname()[1]}/")
+            assert answer.reason is Reason.CONNECT_TIMEOUT
+            assert answer.elapsed_s < 8 * QUICK.connect_s
+
+    run(main())

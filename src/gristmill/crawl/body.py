@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
+from time import thread_time
 from typing import Protocol
 
 import aiohttp
@@ -22,6 +24,10 @@ _RAW_WBITS = -15
 MAX_WINDOW_BYTES = 8 << 20  # what RFC 8878 wants every decoder to support
 ZSTD_PIECE_BYTES = 64
 """The library has no bound on what comes out at once; 64 bytes of zstd are at most 2 MiB."""
+MOST_MEMBERS = 1_000
+"""Of one gzip body. Those of tools that cut it into blocks have 64 kB each."""
+STEP_BYTES = 64 * 1024
+"""So much of a compressed body is unpacked at once."""
 _NO_ENCODING = frozenset({"", "identity", "none", "binary", "utf-8", "8bit", "7bit"})
 
 
@@ -48,6 +54,7 @@ class _Inflate:
         self._head = b""
         self._inflater: zlib._Decompress | None = None
         self._plain = False
+        self._members = 1
 
     def feed(self, chunk: bytes) -> bytes:
         if self._plain:
@@ -82,11 +89,15 @@ class _Inflate:
         return True
 
     def _inflate(self, data: bytes) -> bytes:
+        """The contents; in steps so small that what follows a member costs little to hand on to the next."""
         out = []
         while data and self._inflater is not None:
             if self._inflater.eof:
                 if not (self._gzip and data[:2] == b"\x1f\x8b"):
                     break  # padding after the end
+                self._members += 1
+                if self._members > MOST_MEMBERS:
+                    raise Refused(Reason.BOMB, f"more than {MOST_MEMBERS:,} gzip members")
                 self._inflater = zlib.decompressobj(_GZIP_WBITS)
             out.append(self._count(self._inflater.decompress(data, self._left_bytes + 1)))
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
@@ -184,6 +195,7 @@ async def read_body(
     if first_bytes is None and announced > max_bytes:
         raise Refused(Reason.TOO_LARGE, f"{announced} bytes announced, {max_bytes} allowed")
     sink = _sink(response, max_bytes)
+    packed = not isinstance(sink, _Plain)
     content = response.content
     chunks: list[bytes] = []
     size = 0
@@ -193,7 +205,8 @@ async def read_body(
         attempt.received_bytes += len(chunk)
         if first_bytes is None and attempt.received_bytes > max_bytes:
             raise Refused(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
-        chunk = sink.feed(chunk)
+        if packed:
+            chunk = await _unpacked(sink, chunk, attempt)
         size += len(chunk)
         if size > hold.held_bytes:
             await _make_room(hold, size, attempt)
@@ -203,6 +216,34 @@ async def read_body(
     sink.end()
     hold.settle(size)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _unpacked(sink: _Sink, data: bytes, attempt: Attempt) -> bytes:
+    """Unpack beside the event loop, step by step. The time is ours, and its cost the host's.
+
+    Raises:
+        Refused: As ``sink``; COSTLY.
+    """
+    loop = asyncio.get_running_loop()
+    made: list[bytes] = []
+    attempt.paused = True
+    try:
+        for start in range(0, len(data), STEP_BYTES):
+            step = data[start : start + STEP_BYTES]
+            out, spent_s = await loop.run_in_executor(None, _feed, sink, step)
+            attempt.cost.spend(spent_s, len(step) + len(out))
+            if attempt.cost.too_much:
+                raise Refused(Reason.COSTLY, attempt.cost.words)
+            made.append(out)
+    finally:
+        attempt.paused = False
+    return b"".join(made)
+
+
+def _feed(sink: _Sink, data: bytes) -> tuple[bytes, float]:
+    began_s = thread_time()
+    out = sink.feed(data)
+    return out, thread_time() - began_s
 
 
 async def _make_room(hold: Hold, size: int, attempt: Attempt) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import ssl
 
 import aiohttp
@@ -38,6 +39,7 @@ class Broken(aiohttp.ClientError):
 
 _RESET = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ENOTCONN})
 _TIMED_OUT = frozenset({errno.ETIMEDOUT})
+_RANGE = re.compile(r"bytes 0-([0-9]{1,18})/([0-9]{1,18})", re.IGNORECASE)
 _OURS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM}
 )
@@ -50,15 +52,24 @@ _BY_STATUS = {
 }
 
 
-def reason_of_status(status: int) -> Reason | None:
-    """None for an answer whose body counts (200, and 203 from a transforming proxy)."""
-    if status in {200, 203}:
+def reason_of_status(status: int, content_range: str | None = None) -> Reason | None:
+    """None for an answer whose body counts.
+
+    That is any success that may have one (200, 201, 202, and 203 from a transforming proxy), and a part (206) that is
+    all there is.
+    """
+    if status in {200, 201, 202, 203} or (status == 206 and _is_all(content_range or "")):
         return None
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 400 <= status <= 499:
         return Reason.HTTP_4XX
     return Reason.HTTP_5XX if 500 <= status <= 599 else Reason.HTTP_OTHER
+
+
+def _is_all(content_range: str) -> bool:
+    match = _RANGE.fullmatch(content_range.strip())
+    return match is not None and int(match[1]) + 1 == int(match[2])
 
 
 def reason_of_error(error: BaseException, *, in_body: bool) -> Reason:

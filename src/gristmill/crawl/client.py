@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -11,17 +12,21 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from time import thread_time
 from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gristmill.crawl.addresses import is_public
 from gristmill.crawl.body import read_body
 from gristmill.crawl.budget import Hold
 from gristmill.crawl.classify import EXCHANGE_ERRORS, Broken, describe, reason_of_error, reason_of_status
+from gristmill.crawl.costs import Costs
 from gristmill.crawl.dns import Resolver
 from gristmill.crawl.guard import Refused, Target
+from gristmill.crawl.head import HEAD_END, Smuggling, mended
 from gristmill.crawl.optout import directives_for_us, opted_out, reservations
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.watch import Attempt, Phase, Watch
@@ -38,6 +43,15 @@ MOST_IDLE_TLS = 64
 """Kept TLS connections of a worker without a request: each holds about half a megabyte of buffers."""
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 256
+MOST_HEADS = 16
+"""In one piece: the final one and informational ones (1xx) before it."""
+PIECE_BYTES = 32 * 1024
+MOST_PIECE_S = 0.02
+"""No piece costs more; where it does, our own garbage was collected meanwhile."""
+READING = 3
+"""How many times as much an answer in tiny chunks costs, its reader included, as taking it apart does."""
+_PROTOCOL = b"HTTP/"
+_INFORMATIONAL = re.compile(rb"HTTP/[0-9.]+ +1")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CLOSE = {"Connection": "close"}
 
@@ -75,16 +89,19 @@ class Exchange:
 
 
 class _HeadFirst(ResponseHandler):
-    """Hands an answer's head to the HTTP parser apart from what comes with it in one piece.
+    """Hands an answer's head to the HTTP parser whole, mended, and apart from what comes with it in one piece.
 
     The parser forgets a whole answer when what follows it in the same piece is wrong. A body that is longer
-    than its announced length would then count or not as the network cuts it.
+    than its announced length would then count or not as the network cuts it. What all this costs is measured.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, encrypted: set[ResponseHandler]) -> None:
         super().__init__(loop=loop)
         self._encrypted = encrypted
         self._opener = _ATTEMPT.get(None)
+        self._cost = None if self._opener is None else self._opener.cost
+        self._head = b""  # as far as it has come
+        self._used = self._asked = False  # ever; and the answer's head is yet to come
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands, its TLS handshake included."""
@@ -98,16 +115,63 @@ class _HeadFirst(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
         self._encrypted.discard(self)
+        if self._head:  # cut off: the parser shall say so
+            super().data_received(self._head)
         super().connection_lost(exc)
 
+    def set_response_params(self, **params: Any) -> None:
+        """A request is about to be made."""
+        self._used = self._asked = True
+        super().set_response_params(**params)
+
     def data_received(self, data: bytes) -> None:
-        """Bytes from the socket."""
-        if self._payload is None or self._payload.is_eof():
-            head_bytes = data.find(b"\r\n\r\n", 0, MAX_HEADER_BYTES) + 4
-            if 4 <= head_bytes < len(data):
-                super().data_received(data[:head_bytes])
-                data = data[head_bytes:]
-        super().data_received(data)
+        """Bytes from the socket, taken in pieces, so that a host that costs too much is stopped soon."""
+        for start in range(0, max(1, len(data)), PIECE_BYTES):
+            piece = data[start : start + PIECE_BYTES]
+            if self._cost is None:
+                self._take(piece)
+            elif not self._cost.too_much:
+                began_s = thread_time()
+                self._take(piece)
+                self._cost.spend(READING * min(thread_time() - began_s, MOST_PIECE_S), len(piece))
+            elif self.transport is not None:
+                self.transport.abort()
+                return
+
+    def _take(self, data: bytes) -> None:
+        heads = 0
+        while data and self._used and (self._payload is None or self._payload.is_eof()):
+            if not self._asked and heads == 0:
+                self._refuse("an answer that was not asked for")
+                return
+            heads += 1
+            searched, data, self._head = self._head.rfind(b"\n"), self._head + data, b""
+            if not data.startswith(_PROTOCOL[: len(data)]):
+                break  # no answer, or more than the answer: the parser shall say so
+            end = HEAD_END.search(data, max(0, searched))
+            head = data[: end.end()] if end is not None else data
+            if len(head) > MAX_HEADER_BYTES or heads > MOST_HEADS:
+                self._refuse(
+                    "the head is too long" if heads <= MOST_HEADS else "informational answers without end"
+                )
+                return
+            if end is None:
+                self._head = data
+                return
+            try:
+                super().data_received(mended(head))
+            except Smuggling as error:
+                self._refuse(str(error))
+                return
+            self._asked = _INFORMATIONAL.match(head) is not None
+            data = data[len(head) :]
+        if data or heads == 0:  # nothing: it may go on with what it has
+            super().data_received(data)
+
+    def _refuse(self, words: str) -> None:
+        if self.transport is not None:
+            self.transport.close()
+        self.set_exception(HttpProcessingError(message=words))
 
 
 async def _ask_again_only_if_stale(
@@ -185,6 +249,7 @@ class Client:
         self._resolver = resolver
         self._watch = watch
         self._loop = asyncio.get_running_loop()
+        self.costs = Costs(self._loop.time)
         connector = aiohttp.TCPConnector(
             ssl=tls_context(verify=settings.verify_tls),
             resolver=resolver,
@@ -206,7 +271,10 @@ class Client:
                 "Accept-Encoding": "identity",
             },
             timeout=aiohttp.ClientTimeout(
-                total=None, connect=None, sock_connect=settings.connect_s, sock_read=None
+                total=None,
+                connect=None,
+                sock_connect=None,
+                sock_read=None,  # the watch keeps them all
             ),
             auto_decompress=False,
             trust_env=False,
@@ -248,7 +316,9 @@ class Client:
         Returns:
             What came of it. Only cancellation from outside, and bugs, raise.
         """
-        attempt = self._watch.begin(left_s, lambda: give_way(attempt.received_bytes), patience, host)
+        attempt = self._watch.begin(
+            left_s, lambda: give_way(attempt.received_bytes), patience, host, cost=self.costs.of(target.key)
+        )
         _ATTEMPT.set(attempt)
         result = Exchange(asked=True)
         encrypted = target.scheme == "https"
@@ -274,6 +344,9 @@ class Client:
         finally:
             self._encrypted_busy -= encrypted
             self._watch.end(attempt)
+        if attempt.cost.too_much and result.body is None:
+            result.reason, result.location = Reason.COSTLY, None
+            result.detail = attempt.cost.words
         if attempt.refused is not None:
             result.reason, result.body = Reason.PRIVATE_ADDRESS, None
             result.detail = f"{target.host} led to {attempt.refused}, not a public address"
@@ -328,8 +401,6 @@ class Client:
         headers = response.headers
         result.status = response.status
         result.content_type = headers.get("Content-Type")
-        if "Transfer-Encoding" in headers and "Content-Length" in headers:
-            raise Refused(Reason.BAD_HTTP, "both Transfer-Encoding and Content-Length")
         if "X-Robots-Tag" in headers:
             result.opt_out = directives_for_us(headers.getall("X-Robots-Tag"), settings.agent_names)
         if "TDM-Reservation" in headers or "Content-Usage" in headers:
@@ -341,7 +412,7 @@ class Client:
             if result.location is None:
                 raise Refused(Reason.REDIRECTS, f"status {response.status} without a Location")
         else:
-            result.reason = reason_of_status(response.status)
+            result.reason = reason_of_status(response.status, headers.get("Content-Range"))
         if result.reason is not None:
             result.retry_after, result.date = headers.get("Retry-After"), headers.get("Date")
             result.detail = f"{response.status} {response.reason or ''}".strip()
@@ -366,7 +437,7 @@ class Client:
         """The guard at its last gate: nothing connects but through here, to exactly this address."""
         family, kind, protocol, _, destination = address
         attempt = _ATTEMPT.get()
-        attempt.opened = True
+        attempt.open(self._loop.time())
         if not self._settings.allow_private_addresses and not is_public(destination[0]):
             attempt.refused = destination[0]
             raise OSError(None, f"{destination[0]} is not a public address")

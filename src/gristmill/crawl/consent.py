@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from time import thread_time
+from typing import TypeVar
 
 from gristmill.crawl.budget import ByteBudget
 from gristmill.crawl.client import Client, Exchange
+from gristmill.crawl.costs import Cost
 from gristmill.crawl.guard import Refused, Target, join
 from gristmill.crawl.loop import end_all
 from gristmill.crawl.policy import READ_BYTES, PolicyFile, Rules
@@ -23,9 +26,14 @@ from gristmill.spec.reasons import TRANSIENT, Reason
 
 __all__ = ["Consent", "Permission"]
 
+A = TypeVar("A")
+R = TypeVar("R")
+
 KEPT_S = 24 * 3600.0
 FAILURE_KEPT_S = 60.0
 MOST_REDIRECTS = 5
+SMALL_BYTES = 16 * 1024
+"""What is in a file of that size is looked through in a moment."""
 MOST_FILES = 20_000
 MOST_BYTES = 16 << 20
 """Of all files remembered, as they came: rules that were read take several times as much."""
@@ -87,6 +95,7 @@ class Consent:
         """
         delay_s = 0.0
         seen: list[str] = []
+        cost = self._client.costs.of(target.key)
         for file in self._files:
             kept, ours = await self._of(file, target, give_way)
             if kept.refusal is not None:
@@ -96,13 +105,25 @@ class Consent:
             if kept.rules is None:
                 continue
             delay_s = max(delay_s, min(kept.rules.delay_s, self._settings.max_crawl_delay_s))
-            ruling = kept.rules.ruling(target)
+            ruling = await self._measured(cost, kept.size_bytes, kept.rules.ruling, target)
+            if cost.too_much:
+                costly = Exchange(reason=Reason.COSTLY, detail=f"{file.name}: {cost.words}", asked=True)
+                return Permission(costly, delay_s, tuple(seen))
             if ruling.seen:
                 seen.append(ruling.seen)
             obeyed = self._settings.respect_opt_out or ruling.reason is not Reason.OPTED_OUT
             if ruling.reason is not None and obeyed:
                 return Permission(Exchange(reason=ruling.reason, detail=ruling.detail), delay_s, tuple(seen))
         return Permission(None, delay_s, tuple(seen))
+
+    async def _measured(self, cost: Cost, size_bytes: int, work: Callable[[A], R], argument: A) -> R:
+        """Do what a file of that size asks for, at its host's cost; beside the event loop if that may take long."""
+        if size_bytes <= SMALL_BYTES:
+            done, spent_s = _timed(work, argument)
+        else:
+            done, spent_s = await asyncio.get_running_loop().run_in_executor(None, _timed, work, argument)
+        cost.spend(spent_s)
+        return done
 
     async def close(self) -> None:
         """End what is under way."""
@@ -128,7 +149,7 @@ class Consent:
     ) -> _Kept:
         try:
             exchange = await self._ask(target, give_way)
-            kept = self._read(file, exchange)
+            kept = await self._read(file, exchange, self._client.costs.of(target.key))
             self._forget(key)
             while self._kept and (
                 len(self._kept) >= MOST_FILES or self._kept_bytes + kept.size_bytes > MOST_BYTES
@@ -170,11 +191,12 @@ class Consent:
                 return Exchange(reason=Reason.REDIRECTS, detail=refusal.detail)
         return Exchange(reason=Reason.REDIRECTS, detail=f"more than {MOST_REDIRECTS}")
 
-    def _read(self, file: PolicyFile, exchange: Exchange) -> _Kept:
+    async def _read(self, file: PolicyFile, exchange: Exchange, cost: Cost) -> _Kept:
         now_s, reason, status = self._clock(), exchange.reason, exchange.status
         if reason is None:
             body = exchange.body or b""
-            return _Kept(now_s + KEPT_S, rules=file.read(body), size_bytes=len(body))
+            rules = await self._measured(cost, len(body), file.read, body)
+            return _Kept(now_s + KEPT_S, rules=rules, size_bytes=len(body))
         refused = status is not None and 400 <= status < 500 and reason is not Reason.HTTP_429
         if refused or reason in _SAYS_NOTHING:
             return _Kept(now_s + KEPT_S)
@@ -192,3 +214,9 @@ class Consent:
             vain_s=exchange.vain_s,
         )
         return _Kept(now_s, refusal=failed)
+
+
+def _timed(work: Callable[[A], R], argument: A) -> tuple[R, float]:
+    began_s = thread_time()
+    done = work(argument)
+    return done, thread_time() - began_s

@@ -213,9 +213,11 @@ class Resolver(AbstractResolver):
                 async with asyncio.timeout(settings.dns_timeout_s):
                     addresses = tuple(await future)[:MAX_ADDRESSES]
             except TimeoutError as error:
-                if future.done() and not future.cancelled():
+                if not future.done() or future.cancelled():
+                    return self._failed(f"no answer within {settings.dns_timeout_s:g} s")
+                if future.exception() is not None:
                     return self._failed(str(error))  # the system's own time-out, not ours
-                return self._failed(f"no answer within {settings.dns_timeout_s:g} s")
+                addresses = tuple(future.result())[:MAX_ADDRESSES]  # it came while we stood still
             except OSError as error:
                 if error.errno in _NO_SUCH_NAME:
                     return self._refused(Reason.DNS_NOT_FOUND, f"{host}: {error.strerror or error}")

@@ -116,6 +116,9 @@ class Manners:
         host.remembered_until_s = now_s + self._settings.host_memory_s
         if status in _SLOW_DOWN or reason in _TIMED_OUT:
             self._slow_down(host, began_s, now_s)
+        if reason is Reason.COSTLY:
+            self._give_up(host, now_s + self._settings.host_memory_s, reason, f"not asked: {detail}")
+            return False
         if reason not in NO_ANSWER:
             if status is not None:
                 self.alive(host)

@@ -39,7 +39,7 @@ class CrawlSettings:
 
     total_s: float = 30.0
     connect_s: float = 5.0
-    """TCP and TLS handshakes together, for each address of the host."""
+    """TCP and TLS handshakes together, of all the host's addresses."""
     stall_s: float = 10.0
     """The head of an answer, once the connection stands, and the next bytes of its body must come within this time.
     The head may take twice as long when a host that has answered nothing yet is asked again, and three times as long

@@ -13,6 +13,7 @@ from math import inf
 
 import aiohttp
 
+from gristmill.crawl.costs import Cost
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.spec.reasons import Reason
 
@@ -20,6 +21,8 @@ LOOKUP_PATIENCE = 4
 """Lookups have limits of their own and wait for their turn, which is not the URL's fault. This is a last resort."""
 SLOW_BYTES_S = 8_000
 """A request that has brought fewer bytes a second than that, its lookup included, gives way to others."""
+LATE_S = 0.25
+"""What a sweep may come later than due without anything being made of it."""
 
 __all__ = ["Attempt", "Phase", "Watch"]
 
@@ -39,11 +42,13 @@ class Attempt:
         "asked_s",
         "began_s",
         "connected",
+        "cost",
         "deadline_s",
         "detail",
         "give_way",
         "host",
         "opened",
+        "opened_at_s",
         "patience",
         "paused",
         "phase",
@@ -67,8 +72,10 @@ class Attempt:
         give_way: Callable[[], bool],
         patience: Callable[[], float],
         host: str | None,
+        cost: Cost,
     ) -> None:
         self.task = task
+        self.cost = cost
         self.began_s = now_s
         self.asked_s = inf  # when the exchange proper began
         self.give_way, self.patience, self.host = give_way, patience, host
@@ -79,6 +86,7 @@ class Attempt:
         self.seen_at_s = self.window_at_s = now_s
         self.paused = False  # it waits for us, not for the server
         self.opened = False  # whether it opened a connection, or uses one that was kept alive
+        self.opened_at_s = now_s
         self.connected = False  # whether the one that it opened stands
         self.refused: str | None = None  # an address that the guard would not connect to
         self.response: aiohttp.ClientResponse | None = None  # once the head has come
@@ -91,6 +99,11 @@ class Attempt:
             self.asked_s = now_s
         self.phase = phase
         self.seen_at_s = self.window_at_s = now_s
+
+    def open(self, now_s: float) -> None:
+        """It begins to connect, or does so to one more address of the host."""
+        if not self.opened:
+            self.opened, self.opened_at_s = True, now_s
 
     def connect(self, now_s: float) -> None:
         """The connection that it opened stands: from now on it waits for the server's answer."""
@@ -106,6 +119,7 @@ class Attempt:
         """Let its limits count so much later."""
         self.began_s += seconds
         self.asked_s += seconds
+        self.opened_at_s += seconds
         self.deadline_s += seconds
         self.seen_at_s += seconds
         self.window_at_s += seconds
@@ -132,6 +146,8 @@ class Watch:
         give_way: Callable[[], bool],
         patience: Callable[[], float] | None = None,
         host: str | None = None,
+        *,
+        cost: Cost | None = None,
     ) -> Attempt:
         """Watch the current task.
 
@@ -142,11 +158,13 @@ class Watch:
             patience: Seconds within which the head must come; asked only when ``stall_s`` of them are over, and
                 that by default.
             host: For :meth:`waiting` and :meth:`cut`.
+            cost: What its host has cost.
         """
         task = asyncio.current_task()
         assert task is not None
         now_s = self._loop.time()
-        attempt = Attempt(task, now_s, left_s, give_way, patience or (lambda: self._settings.stall_s), host)
+        patience = patience or (lambda: self._settings.stall_s)
+        attempt = Attempt(task, now_s, left_s, give_way, patience, host, cost or Cost(now_s))
         self._attempts[attempt] = None
         if host is not None:
             self._by_host.setdefault(host, {})[attempt] = None
@@ -200,12 +218,12 @@ class Watch:
     def in_vain(self, attempt: Attempt) -> float:
         """How long a request has waited for next to nothing, our own standing still left out; else 0."""
         now_s = self._loop.time()
-        lapse_s = now_s - self._swept_s
-        return attempt.vain_s(now_s - (lapse_s if self._stood_still(lapse_s) else 0.0), self._least_bytes_s)
+        return attempt.vain_s(now_s - self._late_s(now_s - self._swept_s), self._least_bytes_s)
 
-    def _stood_still(self, since_s: float) -> bool:
-        """Whether this process was suspended or busy for long: the servers are not to blame for it."""
-        return since_s > self._tick_s + 1.0
+    def _late_s(self, since_s: float) -> float:
+        """How much later than due a sweep comes: suspended or busy were we then, and no server is to blame for it."""
+        late_s = since_s - self._tick_s
+        return late_s if late_s > LATE_S else 0.0
 
     def close(self) -> None:
         """Stop sweeping."""
@@ -216,7 +234,7 @@ class Watch:
     def _sweep(self) -> None:
         now_s = self._loop.time()
         since_s, self._swept_s = now_s - self._swept_s, now_s
-        ours_s = since_s if self._stood_still(since_s) else 0.0
+        ours_s = self._late_s(since_s)
         for attempt in list(self._attempts):
             if attempt.paused or ours_s:
                 attempt.excuse(max(since_s if attempt.paused else 0.0, ours_s))
@@ -246,6 +264,8 @@ class Watch:
             return True
         if attempt.phase is Phase.LOOKUP:
             return False
+        if attempt.opened and not attempt.connected:
+            return self._connects_too_long(attempt, now_s)
         if attempt.received_bytes != attempt.seen_bytes:
             attempt.seen_bytes = attempt.received_bytes
             attempt.seen_at_s = now_s
@@ -257,6 +277,13 @@ class Watch:
             return True
         return attempt.phase is Phase.BODY and self._below_rate(attempt, now_s)
 
+    def _connects_too_long(self, attempt: Attempt, now_s: float) -> bool:
+        allowed_s = self._settings.connect_s
+        if now_s - attempt.opened_at_s < allowed_s:
+            return False
+        attempt.verdict, attempt.detail = Reason.CONNECT_TIMEOUT, f"no connection within {allowed_s:g} s"
+        return True
+
     def _stalls(self, attempt: Attempt, silent_s: float) -> bool:
         allowed_s = self._settings.stall_s
         if silent_s < allowed_s:
@@ -264,8 +291,6 @@ class Watch:
         heading = attempt.phase is Phase.HEAD
         if heading:
             allowed_s = attempt.patience()
-            if attempt.opened and not attempt.connected:  # connecting has a limit of its own
-                allowed_s += self._settings.connect_s
         if silent_s < allowed_s:
             return False
         attempt.verdict = Reason.STALLED

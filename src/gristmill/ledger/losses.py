@@ -128,6 +128,7 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.TOO_LARGE: "the body is larger than the limit",
     Reason.BOMB: "the compressed body unpacks beyond the limit",
     Reason.BAD_HTTP: "the answer is not proper HTTP",
+    Reason.COSTLY: "the host's answers cost too much processor time",
     Reason.REDIRECTS: "too many redirects, or a loop",
     Reason.HTTP_404: "not found (404)",
     Reason.HTTP_410: "gone (410)",

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"  # body beyond the limit
     BOMB = "bomb"  # compressed body beyond the limit, or nested encodings
     BAD_HTTP = "bad_http"  # not an HTTP answer one may trust
+    COSTLY = "costly"  # its host's answers cost far more processor time than their size explains
     REDIRECTS = "redirects"  # too many, or a loop, or no usable target
     HTTP_404 = "http_404"
     HTTP_410 = "http_410"
