@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from gristmill import mixtures, recipes
 from gristmill.cli.main import cli
-from gristmill.ledger.fates import FATES_SCHEMA, NOT_KEPT_SCHEMA
+from gristmill.ledger.fates import FATES_SCHEMA
 from gristmill.run.pipeline import stages_of
 from gristmill.run.reopen import reasons_from
 from gristmill.run.stages.samples import INDEX_SCHEMA
@@ -231,8 +231,8 @@ def test_no_machine_paths_and_no_foreign_images(page: Path) -> None:
 
 @pytest.mark.parametrize(
     "columns",
-    [FATES_SCHEMA.names, NOT_KEPT_SCHEMA.names, INDEX_SCHEMA.names, SIDECAR_SCHEMA.names],
-    ids=["fates", "rows", "index", "sidecar"],
+    [FATES_SCHEMA.names, INDEX_SCHEMA.names, SIDECAR_SCHEMA.names],
+    ids=["fates", "index", "sidecar"],
 )
 def test_every_column_is_in_the_files_page(columns: list[str]) -> None:
     text = text_of(DOCS / "reference" / "files.md")

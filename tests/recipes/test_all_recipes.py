@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from gristmill import recipes
+from gristmill.recipes import coyo_700m
 from gristmill.run.pipeline import stages_of
 from gristmill.spec.errors import RecipeError, UnknownName
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
+from gristmill.steps.select import SCORE
 from gristmill.testing.check_recipe import check_recipe, difference, golden_rows
 
 HERE = Path(__file__).parent
@@ -150,3 +152,9 @@ def test_somebodys_own_file_that_is_wrong(tmp_path, text, told):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(RecipeError, match=rf"mine\.py, {told}"):
         recipes.find(str(tmp_path / "mine.py"))
+
+
+def test_coyos_clip_sim_is_the_score_that_it_was_selected_by():
+    row = {"id": 1, "url": "http://a.test/1", "text": "a cat"} | dict.fromkeys(coyo_700m.SCORES, 0.31)
+    chosen = coyo_700m.parse({**row, SCORE: 0.6200000047683716})  # what single precision makes of it
+    assert chosen.columns == {"clip_sim": 0.6200000047683716}

@@ -60,14 +60,15 @@ def test_rows_attempted_and_their_sums():
         ("failed_to_download", "http_404"),
         ("failed_to_resize", "truncated"),
         ("failed_to_download", "http_404"),
-        ("failed_to_download", "bad_row"),
+        ("dropped", "bad_row"),
     ]
     assert rows[4]["url"] is None
     assert stats == {
         "count": 5,
         "successes": 1,
-        "failed_to_download": 3,
+        "failed_to_download": 2,
         "failed_to_resize": 1,
+        "dropped": 1,
         "status_dict": {"bad_row": 1, "http_404": 2, "success": 1, "truncated": 1},
     }
 
@@ -108,7 +109,12 @@ def test_every_reason_has_a_word_of_img2dataset(reason):
         "empty", "not_an_image", "unsupported", "truncated", "too_many_pixels", "too_small", "aspect",
         "phash_mismatch",
     }  # fmt: skip
-    assert status_of(reason) == ("failed_to_resize" if decoding else "failed_to_download")
+    of_the_row = reason in {
+        "bad_row", "row_too_long", "no_score", "empty_text", "empty_question", "empty_answer", "text_too_long",
+        "bad_characters", "media_token", "few_images", "duplicate_key", "same_picture",
+    }  # fmt: skip
+    failed = "failed_to_resize" if decoding else "failed_to_download"
+    assert status_of(reason) == ("dropped" if of_the_row else failed)
 
 
 def test_wids_index():

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.begun import Begun, InputFile
-from gristmill.ledger.fates import FATES_SCHEMA, NOT_KEPT_SCHEMA, fates_table, not_kept_table, write_fates
+from gristmill.ledger.fates import fates_table, not_kept_table, write_fates
 from gristmill.ledger.ledger import Ledger
 from gristmill.media.image import Transcoded, transcode
 from gristmill.media.settings import ImageSettings
@@ -190,7 +190,7 @@ def _rows(folder: Path, ledger: Ledger, position: int, source: InputFile, rows: 
         not_kept_table(pa.array(some), reason, "", source=source.source, file=source.name)
         for some, reason in ((floor, Reason.BELOW_FLOOR), (beyond, Reason.BEYOND_SHARE))
     ]
-    write_fates(folder / name, tables, NOT_KEPT_SCHEMA)
+    write_fates(folder / name, tables)
     upstream = [_upstream(position, int(row), i) for i, row in enumerate(chosen)]
     part = f".gristmill/parts/{position:05d}-00000-{position:016x}.parquet"
     (folder / part).parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +246,7 @@ def _samples(
             hosts[row["url"].split("/")[2]] += 1
     name = f"fates/samples-{position:05d}-00000-{position:016x}.parquet"
     table = fates_table(fates, source=source.source, file=source.name)
-    write_fates(folder / name, [table], FATES_SCHEMA)
+    write_fates(folder / name, [table])
     ledger.commit(
         TaskRecord(
             task_id=f"samp{position:012x}",

@@ -15,7 +15,7 @@ from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.storage.files import whole_file
 
-__all__ = ["FATES_SCHEMA", "NOT_KEPT_SCHEMA", "fates_table", "not_kept_table", "read_fates", "write_fates"]
+__all__ = ["FATES_SCHEMA", "fates_table", "not_kept_table", "read_fates", "write_fates"]
 
 _TYPES: dict[str, pa.DataType] = {
     "row": pa.int64(),
@@ -33,6 +33,7 @@ _TYPES: dict[str, pa.DataType] = {
     "attempt": pa.int16(),
 }
 
+_GROUP_ROWS = 1 << 18
 _FIELDS = tuple(field.name for field in fields(Fate))
 
 FATES_SCHEMA = pa.schema(
@@ -43,15 +44,6 @@ FATES_SCHEMA = pa.schema(
     ]
 )
 """Columns of a fates file. ``reason`` is null where the medium was kept."""
-
-NOT_KEPT_SCHEMA = pa.schema(
-    [
-        pa.field(name, pa.int64() if name == "row" else pa.dictionary(pa.int8(), pa.string()))
-        for name in ("source", "file", "row", "reason", "detail")
-    ]
-)
-"""Columns of the fates of rows that were never chosen: nothing was asked, so nothing else is known. Text is
-dictionary-encoded in memory only; on disk it is text, as in the other fates."""
 
 
 def fates_table(fates: Iterable[Fate], *, source: str, file: str) -> pa.Table:
@@ -73,36 +65,48 @@ def fates_table(fates: Iterable[Fate], *, source: str, file: str) -> pa.Table:
 
 
 def not_kept_table(rows: pa.Array, reason: Reason, detail: str, *, source: str, file: str) -> pa.Table:
-    """Fates of many rows that share one reason."""
-    constants = {"source": source, "file": file, "reason": str(reason), "detail": detail}
-    first = pa.repeat(pa.scalar(0, pa.int8()), len(rows))  # one text, many times, at a byte each
-    columns = [
-        rows if name == "row" else pa.DictionaryArray.from_arrays(first, [constants[name]])
-        for name in NOT_KEPT_SCHEMA.names
-    ]
-    return pa.table(columns, schema=NOT_KEPT_SCHEMA)
+    """Fates of many rows that were never chosen and share one reason: nothing was asked, so nothing else is known.
 
-
-def write_fates(path: Path, tables: Sequence[pa.Table], schema: pa.Schema) -> None:
-    """Write one fates file, whole or not at all.
-
-    Rows are delta-encoded: positions of rows not chosen take almost no space.
+    Text is dictionary-encoded, at a byte a row, and the columns that are null are not there: :func:`write_fates` puts
+    all that into the form of :data:`FATES_SCHEMA`.
     """
-    encoding = {"row": "DELTA_BINARY_PACKED"}
-    dictionary = [name for name in schema.names if name != "row"]
+    first = pa.repeat(pa.scalar(0, pa.int8()), len(rows))
+    constants = {"source": source, "file": file, "reason": str(reason), "detail": detail}
+    texts = {name: pa.DictionaryArray.from_arrays(first, [text]) for name, text in constants.items()}
+    return pa.table({"row": rows, **texts})
+
+
+def write_fates(path: Path, tables: Sequence[pa.Table]) -> None:
+    """Write one fates file of :data:`FATES_SCHEMA`, whole or not at all.
+
+    Rows are delta-encoded: positions of rows not chosen take almost no space. All files have all columns: a reader of
+    the folder takes those of the first file for those of all.
+    """
+    dictionary = [name for name in FATES_SCHEMA.names if name != "row"]
     with (
         whole_file(path) as stream,
         pq.ParquetWriter(
             stream,
-            schema,
+            FATES_SCHEMA,
             compression="zstd",
             use_dictionary=dictionary,
-            column_encoding=encoding,
+            column_encoding={"row": "DELTA_BINARY_PACKED"},
             store_schema=False,
         ) as writer,
     ):
         for table in tables:
-            writer.write_table(table)
+            for start in range(0, table.num_rows, _GROUP_ROWS):
+                writer.write_table(_whole(table.slice(start, _GROUP_ROWS)))
+
+
+def _whole(table: pa.Table) -> pa.Table:
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in FATES_SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=FATES_SCHEMA)
 
 
 def read_fates(folder: Path, columns: Sequence[str] | None = None) -> Iterable[pa.RecordBatch]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Column, Expect, Recipe, Source
@@ -19,7 +20,7 @@ from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, T
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
 from gristmill.steps.same_picture import SamePicture
-from gristmill.steps.select import SelectTop
+from gristmill.steps.select import SCORE, SelectTop
 
 SCORES = ("clip_similarity_vitb32", "clip_similarity_vitl14")
 
@@ -31,7 +32,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
     text = row.get("text")
     if not isinstance(text, str) or not text.strip():
         return Drop(reason=Reason.EMPTY_TEXT)
-    scores = [row.get(name) for name in SCORES]
+    scores: list[Any] = [row.get(name) for name in SCORES]
     if not all(isinstance(score, float) and math.isfinite(score) for score in scores):
         return Drop(reason=Reason.NO_SCORE)
     picture = MediaRef(
@@ -44,7 +45,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
         key=f"{row['id']:013d}",
         media={"image": picture},
         turns=(Turn(role="caption", parts=(Show(media="image"), Text(text=text))),),
-        columns={"clip_sim": sum(scores)},
+        columns={"clip_sim": row.get(SCORE, sum(scores))},
     )
 
 

@@ -1,8 +1,9 @@
 """What lies beside a crawled shard, as img2dataset's users know it: the rows attempted, and their statistics.
 
 ``00000.parquet`` holds one row for each sample that was attempted, failures too; ``00000_stats.json`` the sums.
-Names and meanings are img2dataset's, https://github.com/rom1504/img2dataset; what depends on the time of the
-run (``duration``, ``start_time``, ``end_time``) is left out, so that both are the same on every run.
+Names and meanings are img2dataset's, https://github.com/rom1504/img2dataset, and one status more: ``dropped``, of a
+row that neither failed to come nor to be a picture. What depends on the time of the run (``duration``,
+``start_time``, ``end_time``) is left out, so that both are the same on every run, as the shard is.
 """
 
 from __future__ import annotations
@@ -44,10 +45,29 @@ _AFTER_THE_DOWNLOAD = NO_PICTURE | {Reason.EMPTY, Reason.TOO_SMALL, Reason.ASPEC
 """img2dataset's ``failed_to_resize``: the bytes came, but no picture was made of them."""
 
 
+_OF_THE_ROW = {
+    Reason.BAD_ROW,
+    Reason.ROW_TOO_LONG,
+    Reason.NO_SCORE,
+    Reason.EMPTY_TEXT,
+    Reason.EMPTY_QUESTION,
+    Reason.EMPTY_ANSWER,
+    Reason.TEXT_TOO_LONG,
+    Reason.BAD_CHARACTERS,
+    Reason.MEDIA_TOKEN,
+    Reason.FEW_IMAGES,
+    Reason.DUPLICATE_KEY,
+    Reason.SAME_PICTURE,
+}
+"""Nothing failed to come: it is the text, or the row, or it is there already."""
+
+
 def status_of(reason: Reason | None) -> str:
-    """img2dataset's word for a fate: ``success``, ``failed_to_download`` or ``failed_to_resize``."""
+    """img2dataset's word for a fate, ``success``, ``failed_to_download`` or ``failed_to_resize``; or ``dropped``."""
     if reason is None:
         return "success"
+    if reason in _OF_THE_ROW:
+        return "dropped"
     return "failed_to_resize" if reason in _AFTER_THE_DOWNLOAD else "failed_to_download"
 
 
@@ -114,6 +134,7 @@ class Sidecars:
             "successes": by_status["success"],
             "failed_to_download": by_status["failed_to_download"],
             "failed_to_resize": by_status["failed_to_resize"],
+            "dropped": by_status["dropped"],
             "status_dict": dict(sorted((str(r or "success"), count) for r, count in self._fates.items())),
         }
         return orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -19,9 +19,12 @@ from gristmill.shards.arrow_values import plain_types
 from gristmill.shards.rows import check_names
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import TableBox, TableStep
+from gristmill.spec.step import ADDED, TableBox, TableStep
 
-__all__ = ["SelectTop"]
+__all__ = ["SCORE", "SelectTop"]
+
+SCORE = f"{ADDED}score"
+"""Column with the score that a row was selected by, exactly."""
 
 _PART_ROWS = 1 << 16
 # Small enough that memory is used again and again: mapping new pages costs half as much as decoding.
@@ -33,9 +36,9 @@ _READERS = 2  # row groups decoded at once: the columns of one are too unequal t
 class SelectTop(TableStep):
     """Keep the best ``share`` of a file's rows among those whose score passes ``floor``.
 
-    The score is the sum of the columns ``score``, computed in their own type. Rows leave by descending score,
-    ties in file order. Where fewer rows pass the floor than the share asks for, those that pass are kept, and
-    a note says so.
+    The score is the sum of the columns ``score``, computed in their own type; ``parse`` finds it as :data:`SCORE`.
+    Rows leave by descending score, ties in file order. Where fewer rows pass the floor than the share asks for, those
+    that pass are kept, and a note says so.
 
     Attributes:
         score: Columns whose sum is the score.
@@ -49,7 +52,7 @@ class SelectTop(TableStep):
     part_rows: int = 5000
 
     name = "select"
-    revision = 1
+    revision = 2
     drops = frozenset({Reason.NO_SCORE, Reason.BELOW_FLOOR, Reason.BEYOND_SHARE, Reason.NOT_CHOSEN})
 
     def __post_init__(self) -> None:
@@ -83,6 +86,7 @@ class SelectTop(TableStep):
         rank[order] = np.arange(len(order))
         chosen = pa.concat_tables(_chosen(table, file, rank, box)).combine_chunks()
         found = np.flatnonzero(rank >= 0)  # file order, as the rows in ``chosen``
+        chosen = chosen.append_column(SCORE, pa.array(scores[found].astype(np.float64)))
         leave = np.argsort(rank[found])  # positions in ``chosen`` by descending score
         box.expect(len(order))
         for start in range(0, len(leave), _PART_ROWS):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.begun import InputFile
-from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
+from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info, scratch_folder
 from gristmill.run.layout import Layout
 from gristmill.run.stages.tables import InputTable, fetch_input
@@ -146,7 +146,7 @@ class PartBox:
 
     def _write_fates(self) -> ShardInfo:
         path = self._context.layout.fates_of(self._task)
-        write_fates(path, self._fates, NOT_KEPT_SCHEMA)
+        write_fates(path, self._fates)
         return file_info(self._context.layout, path, "fates", sum(table.num_rows for table in self._fates))
 
     def close(self) -> None:

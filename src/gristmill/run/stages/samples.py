@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.crawl.answer import without_userinfo
-from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
+from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.indexes import lines_of
 from gristmill.run.isolate import BELIEVED, Suspects, row_of
@@ -110,9 +110,7 @@ def run_samples(
         work.retried.update(task.decision["retried"])
     fates = list(fates_in_order(tried, media, box.attempt))
     layout.fates_of(task).parent.mkdir(parents=True, exist_ok=True)
-    write_fates(
-        layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)], FATES_SCHEMA
-    )
+    write_fates(layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)])
     index = _index_table(tried, box.entries)
     with whole_file(layout.index(task)) as stream:
         pq.write_table(index, stream, compression="zstd")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gristmill.ledger.fates import NOT_KEPT_SCHEMA, not_kept_table, write_fates
+from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.indexes import kept_attempts
 from gristmill.shards.extents import find_extents
@@ -131,7 +131,7 @@ def _write_fates(task: Task, context: Context, work: Work, left_out: dict[Reason
     if tables:
         path = context.layout.fates_of(task)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_fates(path, tables, NOT_KEPT_SCHEMA)
+        write_fates(path, tables)
         count = sum(table.num_rows for table in tables)
         work.outputs.append(file_info(context.layout, path, "fates", count))
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.crawl.answer import without_userinfo
-from gristmill.ledger.fates import FATES_SCHEMA, fates_table, write_fates
+from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.run.context import Context, Work, file_info
 from gristmill.run.pipeline import Stages
 from gristmill.run.stages.samples import INDEX_SCHEMA, content_digest
@@ -137,7 +137,7 @@ def _write(lines: Sequence[Line], told: Sequence[Fate], task: Task, context: Con
     with whole_file(path) as stream:
         pq.write_table(table, stream, compression="zstd")
     fates = fates_table(told, source=source.source, file=source.name)
-    write_fates(layout.fates_of(task), [fates], FATES_SCHEMA)
+    write_fates(layout.fates_of(task), [fates])
     work.outputs += [
         file_info(layout, path, "index", work.kept, content_digest(table)),
         file_info(layout, layout.fates_of(task), "fates", len(told)),
