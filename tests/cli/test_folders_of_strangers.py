@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, web: FakeWeb) -> Path:
 
 @pytest.fixture
 def folder(finished: Path, tmp_path: Path) -> Path:
+    shutil.copy(finished.parent / "urls.txt", tmp_path)
     return Path(shutil.copytree(finished, tmp_path / "out"))
 
 
@@ -157,3 +159,109 @@ def test_a_retry_reads_nothing_beyond_the_folder_because_it_says_so(folder, tmp_
     told = gristmill("retry", folder, "--workers", "0", "--without-permissions", code=2).stderr
     assert "nothing beyond a folder is read because the folder says so" in told
     assert "secret" not in (folder / "report.html").read_text()
+
+
+COMMANDS = (
+    ("status", "{}"),
+    ("verify", "{}"),
+    ("verify", "{}", "--repair"),
+    ("export", "{}", "--to", "vila", "--out", "{}/../vila"),
+    ("clean", "{}"),
+    ("retry", "{}", "--workers", "0", "--without-permissions"),
+)
+
+
+def journal(folder: Path) -> Path:
+    (path,) = (folder / ".gristmill" / "records").iterdir()
+    return path
+
+
+def changed(folder: Path, old: str, new: str) -> None:
+    """Change a text in the records."""
+    body = journal(folder).read_text()
+    assert old in body
+    journal(folder).write_text(body.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "target", ["../victim.txt", "/tmp/victim.txt", "shards/00000.tar", ".gristmill/begun.json"]
+)
+def test_clean_removes_nothing_but_what_a_run_put_there(target, folder, tmp_path):
+    (tmp_path / "victim.txt").write_text("mine")
+    (spool,) = (folder / ".gristmill" / "crawled").glob("*.spool")
+    changed(folder, f".gristmill/crawled/{spool.name}", target)
+    before = tree(tmp_path)
+    assert "which no run writes" in gristmill("clean", folder, code=1).stderr
+    assert tree(tmp_path) == before
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize(
+    "place", [".gristmill", ".gristmill/records", ".gristmill/crawled", "shards", "fates"]
+)
+def test_linked_folders_lead_nowhere(place, words, folder, tmp_path):
+    (folder / place).rename(tmp_path / "elsewhere")
+    (folder / place).symlink_to(tmp_path / "elsewhere")
+    before = tree(tmp_path / "elsewhere")
+    told = gristmill(*(word.format(folder) for word in words), code=1)
+    assert f"{place} is a link" in told.stderr + told.stdout.replace(": is", " is")
+    assert tree(tmp_path / "elsewhere") == before
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, ("crawl", "{}/../urls.txt", "--out", "{}")])
+@pytest.mark.parametrize(
+    "place", [".gristmill/begun.json", ".gristmill/records/x.jsonl", ".gristmill/leases"]
+)
+def test_fifos_and_endless_files_are_not_waited_for(place, words, folder):
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        (folder / place).unlink(missing_ok=True)
+        make(folder / place)
+        told = gristmill(*(word.format(folder) for word in words), code=1)
+        assert "a regular file" in told.stderr or "regular files alone" in told.stderr
+
+
+def test_an_endless_manifest_of_a_part_is_not_read(finished, tmp_path):
+    part = tmp_path / "data" / "coyo"
+    part.mkdir(parents=True)
+    mixture = tmp_path / "own.py"
+    mixture.write_text(
+        "from gristmill.spec.mixture import Mixture, Part\n"
+        "from gristmill.steps.shuffle import Shuffle\n\n"
+        'MIXTURE = Mixture(name="own", version="2026.1.1", title="T", description="D", '
+        'homepage="https://example.org", license="CC0-1.0", parts=(Part(name="coyo", weight=1.0),), '
+        "shuffle=Shuffle(shards=1))\n"
+    )
+    words = ("mix", mixture, "--out", tmp_path / "data", "--workers", "0")
+    (part / "dataset.json").symlink_to("/dev/zero")
+    assert "is a link, and a regular file is expected" in gristmill(*words, code=1).stderr
+    (part / "dataset.json").unlink()
+    shutil.copy(finished / "shards" / "00000.tar", tmp_path / "data" / "secret.tar")
+    size = (tmp_path / "data" / "secret.tar").stat().st_size
+    for path in (
+        "../secret.tar",
+        str(tmp_path / "data" / "secret.tar"),
+        "shards/../../secret.tar",
+        "shards/x",
+    ):
+        (part / "shards").mkdir(exist_ok=True)
+        if not (part / "shards" / "x").is_symlink():
+            (part / "shards" / "x").symlink_to(tmp_path / "data" / "secret.tar")
+        shard = {"path": path, "sha256": "0" * 64, "size_bytes": size, "samples": 2}
+        said = {"name": "coyo", "complete": True, "version": "1", "checksum": "0", "shards": [shard]}
+        (part / "dataset.json").write_bytes(orjson.dumps(said))
+        assert "Nothing else than files in its own folder shards is mixed" in gristmill(*words, code=1).stderr
+    (part / "dataset.json").write_bytes(orjson.dumps({**said, "shards": [{"path": 1}]}))
+    assert "is not what a run writes" in gristmill(*words, code=1).stderr
+
+
+def test_names_with_escape_sequences_are_spelled_out(folder):
+    begun(folder, name="\x1b[2Jcrawl\x9b")
+    (folder / "shards" / "\x1b[31mx.tar").touch()
+    for words in (("status", folder), ("verify", folder)):
+        done = gristmill(*words, code=0)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "\x9b" not in done.stdout + done.stderr

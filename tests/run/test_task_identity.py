@@ -120,7 +120,9 @@ def test_a_stage_is_identified_by_the_settings_that_matter_to_it():
 
 def index_of(position: int, part: int, kept: int) -> ShardInfo:
     name = f"{position}-{part}"
-    return ShardInfo(path=name, role="index", samples=kept, size_bytes=1, digest=f"{name:0>64}")
+    return ShardInfo(
+        path=f".gristmill/crawled/{name}", role="index", samples=kept, size_bytes=1, digest=f"{name:0>64}"
+    )
 
 
 def done(task: Task, parts: list[list[int]]) -> TaskRecord:
@@ -128,7 +130,13 @@ def done(task: Task, parts: list[list[int]]) -> TaskRecord:
     _, position, number = task.number
     if task.stage == ROWS:
         outputs = tuple(
-            ShardInfo(path=f"p{position}-{n}", role="part", samples=9, size_bytes=1, digest=f"{position}-{n}")
+            ShardInfo(
+                path=f".gristmill/parts/p{position}-{n}",
+                role="part",
+                samples=9,
+                size_bytes=1,
+                digest=f"{position}-{n}",
+            )
             for n in range(len(parts[position]))
         )
         kept = 9 * len(outputs)

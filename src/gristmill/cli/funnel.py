@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 import orjson
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gristmill.cli.terminal import Terminal
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
@@ -48,7 +49,7 @@ def print_status(folder: Path, begun: Begun, ledger: Ledger, *, as_json: bool) -
             said["parts"] = [account.to_json() for account in parts_account(begun, ledger)]
         click.echo(orjson.dumps(said))
         return
-    console = Console(markup=False, highlight=False)
+    console = Terminal(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, _LOG_WIDTH)
     shards = shards_of(ledger)

@@ -10,6 +10,7 @@ import sys
 import click
 
 from gristmill import __version__
+from gristmill.cli.printed import printable_streams
 from gristmill.spec.command import printable
 from gristmill.spec.errors import GristmillError
 
@@ -86,8 +87,13 @@ def main() -> None:
     # nothing here multiplies matrices, or holds columns for long: no threads and no pool for that
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    with printable_streams():
+        _main()
+
+
+def _main() -> None:
     try:
-        cli.main(standalone_mode=False)
+        cli.main(standalone_mode=False, color=True)  # what stands in texts is spelled out, not left out
     except GristmillError as err:
         click.echo(f"gristmill: {printable(err.told or str(err))}", err=True)
         sys.exit(err.exit_code)

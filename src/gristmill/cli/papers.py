@@ -20,6 +20,7 @@ from gristmill.spec.command import printable
 from gristmill.spec.errors import Busy, DamagedOutput, GristmillError
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.files import write_whole
+from gristmill.storage.inside import read_regular
 from gristmill.storage.leases import Leases
 
 __all__ = ["bring_up", "write_papers"]
@@ -59,7 +60,7 @@ def write_papers(folder: Path, recipe: Recipe) -> None:
         write_card(folder, recipe, begun, ledger)
         write_croissant(folder, recipe, begun, ledger)
         write_report(folder)
-        write_whole(layout.described, _digest(path.read_bytes()))
+        write_whole(layout.described, _digest(read_regular(path)))
 
 
 def bring_up(opened: Opened, recipe: Recipe | None = None) -> None:
@@ -104,13 +105,13 @@ def _behind(opened: Opened, recipe: Recipe | None, layout: Layout) -> bool:
     except DamagedOutput:
         return True
     same = all(said.get(key) == known[key] for key in ("complete", "shards"))
-    return not (same and _holds(layout.described, _digest(path.read_bytes())))
+    return not (same and _holds(layout.described, _digest(read_regular(path))))
 
 
 def _holds(path: Path, body: bytes) -> bool:
     try:
-        return path.is_file() and path.stat().st_size == len(body) and path.read_bytes() == body
-    except OSError:
+        return path.is_file() and path.stat().st_size == len(body) and read_regular(path) == body
+    except (OSError, DamagedOutput):
         return False
 
 

@@ -256,11 +256,11 @@ class Bars:
     """For terminals: a bar for each stage, and a line with what fails."""
 
     def __init__(self, folder: Path, part: str = "") -> None:
-        from rich.console import Console
+        from gristmill.cli.terminal import Terminal
 
         self._part = part
         self._tally = Tally()
-        self._console = Console(stderr=True)
+        self._console = Terminal(stderr=True)
         self._bars = _bars_over(self._console, self._failing)
         self._ids: dict[str, Any] = {}
 

@@ -24,6 +24,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     """
     from gristmill.cli.funnel import print_status
     from gristmill.cli.papers import bring_up
+    from gristmill.cli.terminal import Terminal
     from gristmill.ledger.begun import datasets_in
     from gristmill.ledger.words import count_text
     from gristmill.run.reopen import open_dataset, under_way
@@ -41,4 +42,4 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
         if not watch:
             return
         time.sleep(5)
-        click.clear()
+        Terminal().clear()

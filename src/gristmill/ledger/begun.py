@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import orjson
 
 from gristmill.ledger.ledger import STATE
@@ -15,6 +16,7 @@ from gristmill.spec.errors import DamagedOutput, DriftError, UsageError
 from gristmill.spec.recipe import Source
 from gristmill.spec.sample import Json
 from gristmill.storage.files import write_whole
+from gristmill.storage.inside import is_below, read_regular
 
 __all__ = ["Begun", "InputFile", "datasets_in"]
 
@@ -104,25 +106,44 @@ class Begun:
         """
         path = cls.path(folder)
         try:
-            data: dict[str, Any] = orjson.loads(path.read_bytes())
+            begun = _DECODER.decode(read_regular(path))
         except FileNotFoundError:
             raise UsageError(
                 f"{folder} holds no dataset. Name the folder that was given to --out, or one dataset in it."
             ) from None
-        except orjson.JSONDecodeError as err:
+        except msgspec.ValidationError as err:
+            raise DamagedOutput(
+                f"{path} is not what a run writes ({err}). Restore it, or start in another folder."
+            ) from err
+        except msgspec.DecodeError as err:
             raise DamagedOutput(
                 f"{path} is damaged ({err}). Restore it, or start in another folder."
             ) from err
-        try:
-            data["inputs"] = tuple(InputFile(**item) for item in data["inputs"])
-            data["sides"] = tuple(InputFile(**item) for item in data.get("sides", ()))
-            data["permitted"] = tuple(data.get("permitted", ()))
-            data["rounds"] = tuple(tuple(reasons) for reasons in data["rounds"])
-            return cls(**data)
-        except (AttributeError, KeyError, TypeError) as err:
+        if (fault := begun._fault()) is not None:
             raise DamagedOutput(
-                f"{path} is not what a run writes. Restore it, or start in another folder."
-            ) from err
+                f"{path} is not what a run writes: {fault}. Restore it, or start in another folder."
+            )
+        return begun
+
+    def _fault(self) -> str | None:
+        """What no run writes, beyond wrong types: a folder may be a stranger's, and its files are found by these."""
+        steps = self.identity.get("steps")
+        if not isinstance(steps, list) or not all(
+            isinstance(step, dict) and isinstance(step.get("step"), str) for step in steps
+        ):
+            return "its identity names no steps"
+        if not all(isinstance(self.identity.get(key), str) for key in ("recipe", "version")):
+            return "its identity names no recipe"
+        for file in (*self.inputs, *self.sides):
+            for name in (file.source, file.digest):
+                if not name or "/" in name or "\0" in name or name in (".", ".."):
+                    return f"{name[:200]!r} names no source, or no content"
+            if not is_below(file.name) or file.size_bytes < 0:
+                return f"{file.name[:200]!r} names no annotation file"
+        for part, said in self.parts.items():
+            if not all(isinstance(said.get(key), kind) for key, kind in _OF_PART.items()):
+                return f"it lacks something of the part {part[:200]!r}"
+        return None
 
     def revision_of(self, source: Source) -> str | None:
         """The commit of a hub source that the folder was begun with; else the one the recipe names."""
@@ -168,6 +189,17 @@ class Begun:
         return replace(self, rounds=(*self.rounds, reasons))
 
 
+_DECODER = msgspec.json.Decoder(Begun)
+_OF_PART: Mapping[str, type | tuple[type, ...]] = {
+    "version": str,
+    "weight": (int, float),
+    "prefix": str,
+    "samples": int,
+    "taken": int,
+    "checksum": str,
+}
+
+
 def _settings(steps: Sequence[Mapping[str, Json]]) -> Iterator[tuple[str, Json]]:
     """The settings of each step under its name; a name's second step is called ``name-2``."""
     seen: Counter[str] = Counter()
@@ -204,9 +236,12 @@ def datasets_in(folder: Path) -> list[Path]:
     Raises:
         UsageError: There is none.
     """
-    if Begun.path(folder).is_file():
+    if os.path.lexists(Begun.path(folder)):  # whatever it is: reading it says so
         return [folder]
     found = sorted(p.parent.parent for p in folder.glob(f"*/{STATE}/begun.json")) if folder.is_dir() else []
+    for path in found:
+        if path.is_symlink():
+            raise UsageError(f"{path} is a link. Name the folder that it leads to, if that is meant.")
     if not found:
         raise UsageError(
             f"{folder} holds no dataset. Name the folder that was given to --out, or one dataset in it."

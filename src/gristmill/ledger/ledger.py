@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import secrets
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
 from gristmill.spec.task import RECORD_FORMAT, LostSamples, ShardInfo, TaskRecord
 from gristmill.storage.files import sync_folder
+from gristmill.storage.inside import open_regular
 
 __all__ = ["STATE", "Ledger", "uncollected"]
 
@@ -30,6 +32,21 @@ STATE = ".gristmill"
 """The folder within a dataset's folder for what a trainer never reads."""
 
 _DECODER = msgspec.json.Decoder(TaskRecord)
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+_PLACES: Mapping[str, tuple[str, ...]] = {
+    "part": (f"{STATE}/parts",),
+    "index": (f"{STATE}/crawled", f"{STATE}/scattered"),
+    "spool": (f"{STATE}/crawled", f"{STATE}/scattered"),
+    "verdict": (f"{STATE}/decisions",),
+    "fates": ("fates",),
+    "shard": ("shards",),
+    "sidecar": ("shards",),
+}
+"""Where outputs of a role lie, below the dataset's folder."""
+_LATEST_S = 2.5e11
+_MOST = 2.0**53
+_LINE_BYTES = 256 << 20
+"""More than that no record has: a census of the worst list has some kilobytes."""
 _NOT_A_RECORD = (b'{"released"', b'{"void"')
 
 
@@ -66,6 +83,31 @@ def _format_of(line: bytes) -> object:
     return RECORD_FORMAT
 
 
+def _in_place(shard: ShardInfo) -> bool:
+    folder, _, name = shard.path.rpartition("/")
+    return folder in _PLACES.get(shard.role, ()) and _NAME.fullmatch(name) is not None
+
+
+def _check_places(record: TaskRecord, path: str) -> None:
+    """Refuse a record that no run wrote: a folder may be a stranger's, and what it names is read, and removed."""
+    strange = next((shard.path for shard in record.outputs if not _in_place(shard)), None)
+    numbers = (
+        *record.number,
+        record.samples_in,
+        record.kept,
+        *record.dropped.values(),
+        *(size for shard in record.outputs for size in (shard.samples, shard.size_bytes)),
+    )
+    right = min(numbers) >= 0 and max(numbers) < _MOST and 0 <= record.finished_at < _LATEST_S
+    right = right and all(abs(number) < _MOST for number in (record.seconds, *record.facts.values()))
+    if strange is not None or not right:
+        what = "numbers that cannot be" if strange is None else f"an output {strange[:200]!r}"
+        raise DamagedOutput(
+            f"{path}: the record of task {record.task_id[:40]!r} has {what}, which no run writes. Nothing in this "
+            "folder was changed; if it came from somebody else, do not trust it."
+        )
+
+
 class Ledger:
     """The records of one dataset.
 
@@ -93,7 +135,7 @@ class Ledger:
             if not entry.name.endswith(".jsonl"):
                 continue
             start = self._read_to.get(entry.name, 0)
-            if entry.stat().st_size <= start:
+            if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_size <= start:
                 continue
             for line in self._lines(entry.path, entry.name, start):
                 record = self._apply(line, entry.path)
@@ -102,9 +144,13 @@ class Ledger:
         return new
 
     def _lines(self, path: str, name: str, start: int) -> Iterator[bytes]:
-        with open(path, "rb") as stream:
+        with open_regular(Path(path)) as stream:
             stream.seek(start)
-            for line in stream:
+            while line := stream.readline(_LINE_BYTES):
+                if len(line) == _LINE_BYTES:
+                    raise DamagedOutput(
+                        f"{path}: from byte {start} on there is no record. Restore it from a copy."
+                    )
                 if not line.endswith(b"\n"):
                     break  # cut off by a kill, or still being written: not a record
                 start += len(line)
@@ -116,17 +162,18 @@ class Ledger:
             if not line.startswith(_NOT_A_RECORD):
                 record = _DECODER.decode(line)
                 _check_format(record.format, path)
+                _check_places(record, path)
                 return self._take(record)
             value = msgspec.json.decode(line)
-        except (msgspec.DecodeError, LostSamples) as err:
+            if "void" in value:
+                self._forget(str(value["void"]), float(value["finished_at"]))
+            self._released.update(value.get("released", {}))
+        except (msgspec.DecodeError, LostSamples, AttributeError, KeyError, TypeError, ValueError) as err:
             _check_format(_format_of(line), path)
             raise DamagedOutput(
                 f"{path}: the line {line[:60]!r}... is not a record ({err}). Remove that line and give the command "
                 "again: its task alone is done anew."
             ) from err
-        self._released.update(value.get("released", {}))
-        if "void" in value:
-            self._forget(value["void"], value["finished_at"])
         return None
 
     def _take(self, record: TaskRecord) -> TaskRecord | None:

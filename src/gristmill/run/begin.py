@@ -13,7 +13,7 @@ from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.run.context import Context
 from gristmill.run.inputs import Resolved, resolve
-from gristmill.run.layout import PAPERS, Layout, stem
+from gristmill.run.layout import PAPERS, Layout, check_folder, stem
 from gristmill.run.mended import with_mended
 from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
 from gristmill.run.queue import TaskQueue
@@ -68,6 +68,7 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
         UsageError: Nothing to work on, the span does not fit, or something else lies in the folder.
         AccessError, SourceError, ByHandSource: As :func:`gristmill.run.inputs.resolve`.
     """
+    check_folder(job.folder)
     recipe = job.load()
     stages_of(recipe)
     resolved = job.resolved or resolve(recipe, job.replaced, job.folder)

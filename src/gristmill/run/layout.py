@@ -8,8 +8,9 @@ from pathlib import Path
 
 from gristmill.ledger.ledger import STATE
 from gristmill.spec.task import ShardInfo, Task
+from gristmill.storage.inside import check_regular
 
-__all__ = ["MADE", "PAPERS", "Layout", "stem"]
+__all__ = ["MADE", "PAPERS", "Layout", "check_folder", "stem"]
 
 PAPERS = ("README.md", "croissant.json", "dataset.json", "report.html")
 """Files beside the shards, written anew at the end of each run."""
@@ -111,6 +112,16 @@ class Layout:
             return os.stat(self.folder / shard.path).st_size == shard.size_bytes
         except OSError:
             return False
+
+
+def check_folder(folder: Path) -> None:
+    """Look through a dataset's folder before it is worked on: it may be a stranger's.
+
+    Raises:
+        DamagedOutput: It holds a link, a FIFO or the like where files of a dataset lie.
+        OSError: As the system says.
+    """
+    check_regular(folder, STATE, *MADE)
 
 
 def stem(path: str | Path) -> str:

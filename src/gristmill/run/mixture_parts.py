@@ -18,6 +18,7 @@ from gristmill.spec.errors import ByHandSource, DamagedOutput, UnknownName, Usag
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.sample import Json
 from gristmill.storage.files import machine_error
+from gristmill.storage.inside import irregularity, read_regular
 
 __all__ = ["Parts", "find_parts", "place_of", "read_manifest", "read_part"]
 
@@ -84,7 +85,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = orjson.loads(path.read_bytes())
+        manifest: dict[str, Any] = orjson.loads(read_regular(path))
     except FileNotFoundError:
         return None
     except orjson.JSONDecodeError as err:
@@ -129,14 +130,40 @@ def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
         )
     if manifest.get("name") not in {part.name, *_NAMELESS}:
         raise UsageError(f"{mixture}: {folder} holds {manifest.get('name')!r}, not {part.name!r}.")
+    if not _is_whole(manifest):
+        raise DamagedOutput(
+            f"{folder / MANIFEST} is not what a run writes. The command that made the dataset writes it anew."
+        )
     if not manifest.get("complete"):
         raise ByHandSource(f"{mixture}: part {part.name} in {folder} is not finished. Finish it: {make}")
     return manifest
 
 
+def _is_whole(manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest has what is read of it, in its types."""
+    kinds = {"path": str, "sha256": str, "size_bytes": int, "samples": int}
+    shards = manifest.get("shards")
+    return (
+        isinstance(manifest.get("version"), str)
+        and isinstance(manifest.get("checksum"), str)
+        and isinstance(shards, list)
+        and all(
+            isinstance(shard, dict) and all(isinstance(shard.get(key), kind) for key, kind in kinds.items())
+            for shard in shards
+        )
+        and all(shard["samples"] >= 0 for shard in shards)
+    )
+
+
 def _shards(part: Part, folder: Path, manifest: Mapping[str, Any]) -> Iterator[InputFile]:
     for shard in manifest["shards"]:
         path = folder / shard["path"]
+        kind = irregularity(folder, shard["path"])
+        if kind is not None or not shard["path"].startswith("shards/"):
+            raise DamagedOutput(
+                f"{folder} names {shard['path']!r} as a shard, which is {kind or 'none'}. Nothing else than files in "
+                "its own folder shards is mixed; if it came from somebody else, do not trust it."
+            )
         again = (
             f"Make it anew: {to_type('verify', folder, '--repair')}, then "
             f"{to_type('run', part.name, '--out', folder.parent)}, with the options of the first time"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import Resolved, resolve
-from gristmill.run.layout import Layout
+from gristmill.run.layout import Layout, check_folder
 from gristmill.run.mixture import schedule_for
 from gristmill.run.pipeline import stages_of
 from gristmill.shards.footers import FOOTER_BYTES
@@ -241,6 +241,7 @@ def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -
     """Tasks done and, as far as known, left."""
     if not Begun.path(folder).exists():
         return 0, len(resolved.inputs)
+    check_folder(folder)
     begun = Begun.read(folder)
     wanted = Begun(
         recipe=begun.recipe,

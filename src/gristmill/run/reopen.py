@@ -14,12 +14,12 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import failing
 from gristmill.run.context import Progress
 from gristmill.run.inputs import Resolved
-from gristmill.run.layout import Layout
+from gristmill.run.layout import Layout, check_folder
 from gristmill.run.mixture import schedule_for
 from gristmill.run.pipeline import ROWS, SAMPLES, stages_of
 from gristmill.run.queue import TaskQueue
 from gristmill.shards.spool import read_spool
-from gristmill.spec.errors import Busy, UnknownName, UsageError
+from gristmill.spec.errors import Busy, DamagedOutput, UnknownName, UsageError
 from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.leases import Leases
@@ -71,12 +71,22 @@ class Opened:
 
 
 def open_dataset(folder: Path) -> Opened:
-    """Read a dataset's folder.
+    """Read a dataset's folder, after looking through it.
 
     Raises:
         UsageError: It holds no dataset.
+        DamagedOutput: It holds what no run puts there.
     """
-    return Opened(folder=folder, begun=Begun.read(folder), ledger=Ledger(folder))
+    check_folder(folder)
+    opened = Opened(folder=folder, begun=Begun.read(folder), ledger=Ledger(folder))
+    places = max(1, len(opened.begun.inputs))
+    for record in opened.ledger.records.values():
+        if record.number[1] >= places:
+            raise DamagedOutput(
+                f"{folder}: the record of task {record.task_id[:40]!r} is of an annotation file that the folder was "
+                "not begun with. Restore the records and begun.json from one copy."
+            )
+    return opened
 
 
 def under_way(opened: Opened) -> tuple[int, int]:

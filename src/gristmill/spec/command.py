@@ -12,7 +12,7 @@ from gristmill.spec.errors import SourceError
 __all__ = ["for_part", "naming_source", "printable", "to_type"]
 
 _OPTION = re.compile(r"(--source|--set) ([a-z][\w-]*[=.])")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def to_type(*words: object) -> str:

@@ -28,6 +28,7 @@ from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
+from gristmill.storage.inside import read_regular
 from gristmill.viewer.charts import Bar, Column, columns, connector, funnel_rows, widths
 from gristmill.viewer.measures import Histogram, Measures, measure
 from gristmill.viewer.pictures import thumbnails
@@ -152,7 +153,7 @@ def _card(folder: Path, begun: Begun) -> dict[str, Any]:
     }
     path = folder / MANIFEST
     if path.is_file():
-        said = orjson.loads(path.read_bytes())
+        said = orjson.loads(read_regular(path))
         card |= {key: said[key] for key in card if key in said and key != "steps"}
     for source in card["sources"]:
         source["size"] = size_text(source["size_bytes"])
