@@ -72,6 +72,49 @@ def test_parts_hold_all_rows_in_order_and_are_equal_where_their_number_is_known(
     assert work.dropped == Counter({"bad_row": sum(dropped)} if sum(dropped) else {})
 
 
+def parts_of(folder, work):
+    return [pq.read_table(folder / shard.path) for shard in work.outputs if shard.role == "part"]
+
+
+def test_parts_are_cut_by_the_bytes_of_their_rows_as_well(tmp_path):
+    box, work, _ = box_in(tmp_path, part_rows=100)
+    long = pa.array(["x" * (3 << 20)]).dictionary_encode()
+    texts = pa.concat_tables(
+        [pa.table({"t": pa.array(["short"] * 50)})] + [pa.table({"t": long.cast(pa.string())})] * 7
+    )
+    for start in range(0, 57, 20):
+        some = texts.slice(start, 20)
+        box.keep(some, pa.array(range(start, start + some.num_rows), pa.int64()))
+    box.finish()
+    parts = parts_of(tmp_path, work)
+    assert [part.num_rows for part in parts] == [52, 2, 2, 1]
+    assert [n for part in parts for n in part[ROW_COLUMN].to_pylist()] == list(range(57))
+
+
+@pytest.mark.parametrize(
+    ("groups", "sizes"),
+    [
+        ([0] * 3 + [3] * 12 + [15] * 5, [15, 5]),  # a group is not parted
+        (
+            [0] * 3 + [3] * 90 + [93] * 5,
+            [10] * 8 + [13, 5],
+        ),  # but one that alone is more than a part may hold
+        ([0] * 95, [10] * 8 + [15]),
+        (list(range(25)), [10, 10, 5]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [1, 7, 100])
+def test_rows_of_one_group_share_a_part_as_far_as_it_may_hold_them(tmp_path, groups, sizes, at_once):
+    box, work, _ = box_in(tmp_path, part_rows=10)
+    for start in range(0, len(groups), at_once):
+        numbers = pa.array(range(start, min(len(groups), start + at_once)), pa.int64())
+        box.keep(pa.table({"n": numbers}), numbers, pa.array(groups[start : start + at_once], pa.int64()))
+    box.finish()
+    parts = parts_of(tmp_path, work)
+    assert [n for part in parts for n in part[ROW_COLUMN].to_pylist()] == list(range(len(groups)))
+    assert [part.num_rows for part in parts] == sizes
+
+
 @given(st.integers(0, 3_000), st.integers(1, 400), st.integers(1, 120))
 def test_parts_become_smaller_towards_the_end(rows, most, least):
     sizes = _tapering(rows, most, least)

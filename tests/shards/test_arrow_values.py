@@ -18,7 +18,9 @@ from gristmill.shards import arrow_values
 from gristmill.shards.arrow_values import exact_values, plain_type, plain_types, row_bytes
 from gristmill.shards.lossless import Exact, dumps, loads
 from gristmill.shards.rows import read_rows, rows_of
+from gristmill.spec.reasons import Reason
 
+MIB = 1 << 20
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 DAY_S = 86_400
 
@@ -353,3 +355,22 @@ def test_types_that_python_holds_stay_as_they_are():
         pa.uuid(),
     ):
         assert plain_type(kind) == kind
+
+
+def test_rows_of_a_parquet_list_come_in_pieces_of_bounded_bytes(tmp_path):
+    """One value that the file holds once counts as often as it occurs; a row that alone is too long is left out."""
+    path = tmp_path / "l.parquet"
+    nested = [{"bytes": "x" * MIB}] * 20
+    pq.write_table(pa.table({"n": range(20), "text": ["y" * MIB] * 20, "image": nested}), path)
+    assert path.stat().st_size < MIB
+    batches = list(read_rows(path))
+    assert max(batch.table.nbytes for batch in batches) < 5 * MIB
+    assert [row["n"] for batch in batches for row in rows_of(batch.table)] == list(range(20))
+    assert {len(row["image"]["bytes"]) for batch in batches for row in rows_of(batch.table)} == {MIB}
+
+    pq.write_table(pa.table({"n": range(3), "texts": [["y" * MIB] * 20, [], ["y" * MIB]]}), path)
+    batches = list(read_rows(path))
+    assert [row["n"] for batch in batches for row in rows_of(batch.table)] == [1, 2]
+    (bad,) = (bad for batch in batches for bad in batch.bad)
+    assert (bad.row, bad.reason) == (0, Reason.ROW_TOO_LONG)
+    assert bad.detail.startswith("20,971,")

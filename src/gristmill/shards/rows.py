@@ -59,7 +59,7 @@ MOST_COLUMNS = 4096
 """Of a list: each takes room and time in every part, however short its values."""
 
 _JSON = frozenset({"json", "jsonl"})
-_BATCH_BYTES = 32 << 20
+_BATCH_BYTES = 4 << 20
 _SAMPLED_ROWS = 100
 
 

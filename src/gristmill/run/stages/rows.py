@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +20,7 @@ from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.run.context import Context, Work, file_info, scratch_folder
 from gristmill.run.layout import Layout
 from gristmill.run.stages.tables import InputTable, fetch_input
+from gristmill.shards.arrow_values import row_bytes
 from gristmill.shards.column_kinds import check_columns
 from gristmill.shards.far_texts import FAR_COLUMN
 from gristmill.spec.errors import SourceError
@@ -30,6 +33,8 @@ from gristmill.storage.files import whole_file
 __all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
 
 _WRITERS = 4
+_PART_BYTES = 8 << 20
+"""Bytes of a part's rows, decoded, at most, unless one row has more: a task's memory is some times that."""
 _LEFT_PER_PART = 8
 _GROUP_COLUMN = "__group"
 
@@ -70,6 +75,8 @@ class PartBox:
         self._limit = step.part_rows
         self._points = step.keeps_source
         self._waiting: list[pa.Table] = []
+        self._sizes: list[npt.NDArray[np.int64]] = []
+        self._rows = self._bytes = 0
         self._fates: list[pa.Table] = []
         self._cuts: list[int] = []
         self._parts = 0
@@ -98,9 +105,15 @@ class PartBox:
         table = table.append_column(ROW_COLUMN, rows)
         if LINE_OFFSET in table.column_names:  # the part's digest must speak of what the lines hold
             table = table.replace_schema_metadata({"source": self._source.digest})
+        sizes = row_bytes(table)
+        self._sizes.append(sizes)
+        self._rows, self._bytes = self._rows + table.num_rows, self._bytes + int(sizes.sum())
         self._waiting.append(table.append_column(_GROUP_COLUMN, rows if groups is None else groups))
-        while sum(t.num_rows for t in self._waiting) > self._next_size():  # one more shows where a group ends
-            self._write_part(self._next_size())
+        while (
+            self._rows > self._next_size() or self._bytes > _PART_BYTES
+        ):  # one more shows where a group ends
+            if not self._write_part(self._next_size()):
+                break
 
     def _next_size(self) -> int:
         return self._cuts[self._parts] if self._parts < len(self._cuts) else self._limit
@@ -108,7 +121,7 @@ class PartBox:
     def cut(self) -> None:
         """See :class:`gristmill.spec.step.TableBox`."""
         while self._waiting:
-            self._write_part(sum(t.num_rows for t in self._waiting))
+            self._write_part(self._rows, last=True)
 
     def drop(self, rows: Any, reason: Reason, detail: str = "") -> None:
         """See :class:`gristmill.spec.step.TableBox`."""
@@ -135,7 +148,7 @@ class PartBox:
     def finish(self) -> None:
         """Write what is left, and the fates."""
         while self._waiting:
-            self._write_part(self._next_size())
+            self._write_part(self._next_size(), last=True)
         fates = (
             self._writers.submit(self._write_fates) if self._fates else None
         )  # the disk syncs both at once
@@ -153,17 +166,23 @@ class PartBox:
         """Let go of the writers."""
         self._writers.shutdown(cancel_futures=True)
 
-    def _write_part(self, size: int) -> None:
+    def _write_part(self, rows: int, *, last: bool = False) -> bool:
+        """Write so many rows, or fewer if they are long; or none yet, if it takes more to see where a group ends."""
         whole = pa.concat_tables(self._waiting)
-        groups = whole[_GROUP_COLUMN]
-        while 0 < size < whole.num_rows and groups[size] == groups[size - 1]:
-            size += 1
+        sizes = np.concatenate(self._sizes)
+        size = _cut(np.cumsum(sizes), whole[_GROUP_COLUMN].to_numpy(), rows, rows + self._limit)
+        if size is None and not last:
+            self._waiting, self._sizes = [whole], [sizes]
+            return False
+        size = size or whole.num_rows
         part, rest = whole.slice(0, size).drop_columns([_GROUP_COLUMN]), whole.slice(size)
-        self._waiting = [rest] if rest.num_rows else []
+        self._waiting, self._sizes = ([rest], [sizes[size:]]) if rest.num_rows else ([], [])
+        self._rows, self._bytes = rest.num_rows, int(sizes[size:].sum())
         path = self._context.layout.part(self._task, self._parts)
         self._parts += 1
         self._written.append(self._writers.submit(_write_part, self._context.layout, path, part))
-        self._collect(2 * _WRITERS)
+        self._collect(2 * _WRITERS if part.nbytes < _PART_BYTES // _WRITERS else 1)
+        return True
 
     def _collect(self, left: int) -> None:
         """Take note of parts written, in order, until at most ``left`` are under way."""
@@ -182,6 +201,30 @@ def _tapering(rows: int, most: int, least: int) -> list[int]:
         sizes.append((rows + 1) // 2 if size < rows < 2 * size else size)  # rather two halves than a crumb
         rows -= sizes[-1]
     return sizes
+
+
+def _cut(ends: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], rows: int, most_rows: int) -> int | None:
+    """How many of the rows that wait make a part: no group is parted that is not more than a part may hold.
+
+    Args:
+        ends: Bytes of the rows up to and with each.
+        groups: Of each row.
+        rows: Of a part, if they are short.
+        most_rows: Of one that ends with a whole group.
+
+    Returns:
+        None where more rows may come of the last one's group.
+    """
+    fits = max(1, int(np.searchsorted(ends, _PART_BYTES, side="right")))
+    size = min(rows, fits)
+    if size >= len(ends):
+        return None if len(ends) < min(most_rows, fits + 1) else len(ends)
+    others = np.flatnonzero(groups[size - 1 :] != groups[size - 1])
+    end = size - 1 + int(others[0]) if len(others) else len(ends)
+    most = min(most_rows, max(1, int(np.searchsorted(ends, 2 * _PART_BYTES, side="right"))))
+    if end <= most:
+        return end if len(others) else None
+    return size
 
 
 def _int64(rows: Any) -> Any:
