@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gristmill.spec.errors import UsageError
@@ -110,13 +110,26 @@ def test_shards_differ_by_at_most_one(samples, shards, order):
     places = Shuffle(shards=shards, order=order).places(samples)
     bounds = [places.bounds(shard) for shard in range(places.shards)]
     sizes = {last - first for first, last in bounds}
-    assert places.shards == min(shards, samples)
+    if order != "published" or samples < shards:
+        assert places.shards == min(shards, samples)
     assert len(sizes) <= 2
     assert max(sizes, default=0) - min(sizes, default=0) <= (order != "published")
     assert [first for first, _ in bounds[1:]] == [last for _, last in bounds[:-1]]
     assert sum(last - first for first, last in bounds) == places.kept
     assert samples - places.kept == (samples % places.shards if order == "published" and samples else 0)
     assert np.array_equal(np.sort(places.of(0, samples)), np.arange(samples))
+
+
+@given(samples=st.integers(1, 3000), shards=st.integers(1, 200))
+def test_the_published_order_is_cut_as_the_published_script_cuts(samples, shards):
+    """Pieces of ``samples // shards`` while there are as many: of few samples more pieces than ``shards``."""
+    assume(samples >= shards)
+    size, left, pieces = samples // shards, list(range(samples)), 0
+    while len(left) >= size:
+        left, pieces = left[size:], pieces + 1
+    places = Shuffle(shards=shards, order="published").places(samples)
+    assert (places.shards, samples - places.kept) == (pieces, len(left))
+    assert {last - first for first, last in map(places.bounds, range(places.shards))} == {size}
 
 
 def test_shards_by_their_size():

@@ -26,8 +26,9 @@ class Shuffle(Exchange):
         shards: How many; with fewer samples than that, a shard for each sample.
         shard_samples: If given, as many shards as it takes for no shard to hold more than that.
         order: ``seeded`` needs no memory, whatever the size. ``published`` is the order of Python's
-            ``random.Random(seed).shuffle`` over all samples, cut as VILA's ``split_vflan.py`` does: shards of one
-            size, the last few samples left out (reason ``tail``). ``none`` keeps the order and only cuts.
+            ``random.Random(seed).shuffle`` over all samples, cut as VILA's ``split_vflan.py`` does: shards of
+            ``samples // shards``, as many as that gives (of few samples more than ``shards``), the last few samples
+            left out (reason ``tail``). ``none`` keeps the order and only cuts.
         copy: Write what is scattered together for each shard, so that a disk which seeks slowly reads in
             sequence; it takes the dataset's size on disk once more. Else samples stay where they are until they are
             gathered. Samples that are not packed yet are always copied.
@@ -74,6 +75,8 @@ class Shuffle(Exchange):
         if self.shard_samples is not None:
             return -(-samples // self.shard_samples)
         wanted = self.shards if not earlier else -(-samples * self.shards // earlier)
+        if self.order == "published" and 0 < wanted <= samples:
+            return samples // (samples // wanted)
         return min(wanted, samples)
 
 
