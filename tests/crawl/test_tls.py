@@ -223,6 +223,7 @@ def test_authorities_are_read_once_for_all_clients(tmp_path, monkeypatch):
 def test_a_handshake_that_stalls_has_the_time_to_connect_at_all_addresses_together() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
+        writer.close()
 
     async def main() -> None:
         settings = replace(QUICK, tries=1, total_s=30.0, stall_s=30.0)
