@@ -16,7 +16,8 @@ HEAD_END = re.compile(rb"\n\r*\n")
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PROPER = re.compile(rb"[^\r\n]*\r\n(?:" + _TOKEN + rb":[^\r\n]*\r\n)*\r\n")
 _FRAMING = re.compile(rb"content-length|transfer-encoding", re.IGNORECASE)
-_USUAL = re.compile(rb"(?:content-length:[ \t]*[0-9]+|transfer-encoding:[ \t]*chunked)\r", re.IGNORECASE)
+_USUAL_LENGTH = re.compile(rb"\ncontent-length: [0-9]+\r\n")
+_USUAL_CODING = b"\ntransfer-encoding: chunked\r\n"
 _NAME = re.compile(_TOKEN)
 _ENDS = re.compile(rb"\r*\n")
 _BLANK = b" \t"
@@ -35,8 +36,7 @@ def mended(head: bytes) -> bytes:
     Raises:
         Smuggling: It says two lengths, or says one in a line that readers do not agree on.
     """
-    named = len(_FRAMING.findall(head))
-    if (named == 0 or (named == 1 and _USUAL.search(head))) and _PROPER.fullmatch(head):
+    if _is_usual(head.lower()) and _PROPER.fullmatch(head):
         return head
     status, *lines = _ENDS.split(head.rstrip(b"\r\n"))
     kept: list[bytes] = []
@@ -69,3 +69,9 @@ def mended(head: bytes) -> bytes:
     if codings:
         kept.append(b"Transfer-Encoding: " + b", ".join(codings))
     return b"\r\n".join((status, *kept, b"", b""))
+
+
+def _is_usual(head: bytes) -> bool:
+    """Whether a head, in lower case, says the body's length not at all, or once and as nearly all do."""
+    named = head.count(b"content-length") + head.count(b"transfer-encoding")
+    return named == 0 or (named == 1 and (_USUAL_CODING in head or _USUAL_LENGTH.search(head) is not None))
