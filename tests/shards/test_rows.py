@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gristmill.shards import delimited, textlines
+from gristmill.shards import delimited, json_array
 from gristmill.shards.framing import FORMATS, Dialect, Framing, guess_format
 from gristmill.shards.rows import JSON_ROW, column_names, notes_of, read_rows, rows_of
 from gristmill.shards.textlines import MAX_ROW_BYTES
@@ -439,7 +439,7 @@ def test_json_array_wherever_its_chunks_end(tmp_path, rows, indent, chunk_bytes,
     text = json.dumps(rows, indent=indent).encode()
     path = made(tmp_path, "a.json.gz" if packed else "a.json", gzip.compress(text) if packed else text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(textlines, "_CHUNK_BYTES", chunk_bytes)
+        patch.setattr(json_array, "_CHUNK_BYTES", chunk_bytes)
         got, bad = read(path, batch_rows=2)
     assert list(got.values()) == rows
     assert bad == []
@@ -454,6 +454,168 @@ def test_json_array_bad_elements_and_line_numbers(tmp_path):
         (3, "line 6"),
         (4, "line 6"),
     ]
+
+
+ROWS = [{"url": f"http://a/{n}", "cap": f"words {n}", "boxes": [{"x": n}, {"x": 2}]} for n in range(60)]
+BREAKS = {
+    "a stray quote": ("words 7", '5" disk'),
+    "a quote left open": ('words 7"', "words 7"),
+    "a quote not opened": ('"words 7', "words 7"),
+    "a stray quote in a key": ('"cap": "words 7"', '"ca"p": 1'),
+    "a brace too few": ("}]}", "}]"),
+    "a bracket too few": ("}]}", "}}"),
+    "a bracket too many": ("}]}", "}]]}"),
+    "a brace too many": ("}]}", "}]}}"),
+    "a brace opened twice": ('{"url"', '{{"url"'),
+    "a comma too few": ('", "cap"', '" "cap"'),
+    "a comma too many": ('", "cap"', '",, "cap"'),
+    "no UTF-8": ("words 7", "words \udcff"),
+    "a line break": ("words 7", "words\n7"),
+    "half of it": (', "boxes": [{"x": 7}, {"x": 2}]}', ""),
+    "the beginning of it": ('"http://a/7", "cap": "words 7", "boxes": [{"x": 7}, {"x": 2}]}', '"htt'),
+}
+
+
+@pytest.mark.parametrize("place", [7, 0, 59])
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("kind", BREAKS)
+def test_a_broken_element_of_an_array_costs_itself_and_no_other(tmp_path, kind, indent, place):
+    was, becomes = (re.sub(r"\b7\b", str(place), part) for part in BREAKS[kind])
+    texts = [json.dumps(row) for row in ROWS]
+    assert was in texts[place]
+    texts[place] = texts[place].replace(was, becomes)
+    between = ",\n" if indent else ", "
+    body = f"[{between.join(texts)}]".encode("utf-8", "surrogateescape")
+    path = made(tmp_path, "a.json", body)
+    if (kind, place) == ("the beginning of it", 59):  # this is what a file that is cut off looks like
+        with pytest.raises(SourceError, match="ends in the middle"):
+            read(path)
+        return
+    rows, bad = read(path)
+    assert list(rows.values()) == ROWS[:place] + ROWS[place + 1 :]
+    assert [(row, reason) for row, reason, _ in bad] == [(place, Reason.BAD_ROW)]
+
+
+def test_how_much_a_broken_element_took_along_is_said(tmp_path):
+    texts = [json.dumps(row) for row in ROWS]
+    texts[3] = texts[3].replace("words 3", '5" disk')
+    texts[40] = texts[40].replace("words 40", '5" disk')
+    _, bad = read(made(tmp_path, "a.json", "[" + ",\n".join(texts) + "]"))
+    assert [(row, detail.partition(":")[0]) for row, _, detail in bad] == [(3, "line 4"), (40, "line 41")]
+    assert re.search(r"; \d,\d{3} bytes behind it read again", bad[0][2])
+
+
+def test_a_broken_element_of_a_long_array_is_found_before_all_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_array, "_CHUNK_BYTES", 500)
+    monkeypatch.setattr(json_array, "_LOOKED_AT_BYTES", 1000)
+    texts = [json.dumps(row) for row in ROWS]
+    texts[3] = texts[3].replace("words 3", '5" disk')
+    texts[5] = json.dumps({"url": "long", "cap": "x" * 9000, "boxes": [{"url": n} for n in range(900)]})
+    rows, bad = read(made(tmp_path, "a.json", "[" + ",\n".join(texts) + "]"))
+    assert [row for row, _, _ in bad] == [3]
+    assert len(rows[5]["boxes"]) == 900
+    assert len(rows) == 59
+    taken = int(re.search(r"; ([\d,]+) bytes", bad[0][2]).group(1).replace(",", ""))
+    assert taken < 3000
+
+
+def test_a_list_of_addresses_as_texts(tmp_path):
+    path = made(tmp_path, "a.json", '["http://a/1", "http://a/\\u00e9", 3, "a" b", "http://a/2"]')
+    rows, bad = read(path)
+    assert [row["url"] for row in rows.values()] == ["http://a/1", "http://a/é", "http://a/2"]
+    assert [b[0] for b in bad] == [2, 3]
+    assert column_names(path) == ["url"]
+    assert "list of addresses" in notes_of(path)[0]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.lists(st.tuples(json_values, json_values), max_size=5),
+    st.none() | st.integers(0, 3),
+    st.integers(2, 9),
+)
+def test_one_object_of_columns_as_json_and_pandas_write_it(tmp_path, pairs, indent, chunk_bytes):
+    pairs = [pair for pair in pairs if not isinstance(pair[0], dict) and not isinstance(pair[1], dict)]
+    columns = {"url": [one for one, _ in pairs], "a, b": [other for _, other in pairs]}
+    by_row = {name: {str(n): value for n, value in enumerate(values)} for name, values in columns.items()}
+    expected = [{"url": one, "a, b": other} for one, other in pairs]
+    for made_up in (columns, by_row) if pairs else (columns,):
+        path = made(tmp_path, "a.json", json.dumps(made_up, indent=indent))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(json_array, "_CHUNK_BYTES", chunk_bytes)
+            rows, bad = read(path, batch_rows=2)
+        assert list(rows.values()) == expected
+        assert bad == []
+        assert "one object of columns: 'url', 'a, b'" in notes_of(path)[0]
+
+
+def test_an_object_of_columns_in_a_gzip_and_in_another_encoding(tmp_path):
+    text = json.dumps({"url": ["1", "2"], "cap": ["é", "ü"]}, ensure_ascii=False)
+    expected = [{"url": "1", "cap": "é"}, {"url": "2", "cap": "ü"}]
+    assert list(read(made(tmp_path, "a.json.gz", gzip.compress(text.encode())))[0].values()) == expected
+    path = made(tmp_path, "a.json", b"\xef\xbb\xbf" + text.encode())
+    assert list(read(path)[0].values()) == expected
+    path = made(tmp_path, "b.json", text.encode("utf-16"))
+    assert list(read(path, framing=Framing(encoding="utf-16"))[0].values()) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"url": [1, 2], "cap": [1]}', "'cap' has 1 values and 'url' more"),
+        ('{"url": [1], "cap": [1, 2]}', "'url' has 1 values and 'cap' more"),
+        ('{"url": {"0": 1, "1": 2}, "cap": {"0": 1, "2": 2}}', "not of the same rows in the same order"),
+        ('{"url": [nope, "b"], "cap": [1, 2]}', "a broken value in a JSON object of columns"),
+        (json.dumps({f"c{n}": [1] for n in range(65)}), "65 columns, and at most 64.*import pandas"),
+    ],
+)
+def test_objects_of_columns_that_cannot_be_read(tmp_path, text, said):
+    with pytest.raises(SourceError, match=said):
+        read(made(tmp_path, "a.json", text))
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_rows_in_an_array_within_an_object(tmp_path, indent):
+    rows = [{"id": n, "url": f"http://a/{n}"} for n in range(3)]
+    body = {
+        "info": {"by": ["x"]},
+        "type": "captions",
+        "images": rows,
+        "deep": {"er": {"list": rows[:2]}},
+        "n": [],
+    }
+    path = made(tmp_path, "a.json", json.dumps(body, indent=indent))
+    with pytest.raises(SourceError, match=r"'info', 'type', 'images'.*--rows images"):
+        read(path)
+    assert list(read(path, framing=Framing(array="images"))[0].values()) == rows
+    assert list(read(path, framing=Framing(array="deep.er.list"))[0].values()) == rows[:2]
+    assert column_names(path, Framing(array="images")) == ["id", "url"]
+    for way, said in (
+        ("imgs", "no 'imgs'.*'images'"),
+        ("deep", "no array.*'er'"),
+        ("type", "no array"),
+        ("images.id", "'id'"),
+    ):
+        with pytest.raises(SourceError, match=said):
+            read(path, framing=Framing(array=way))
+    text = path.read_text().replace("http://a/1", 'a" b')
+    rows, bad = read(made(tmp_path, "b.json", text), framing=Framing(array="images"))
+    assert (list(rows), [row for row, _, _ in bad]) == ([0, 2], [1])
+    if indent:
+        begins = text[: text.index('a" b')].rindex("{")
+        assert bad[0][2].startswith(f"line {1 + text[:begins].count(chr(10))}:")
+    with pytest.raises(SourceError, match="is no JSON object"):
+        read(made(tmp_path, "c.json", "[1]"), framing=Framing(array="images"))
+
+
+def test_one_row_is_no_object_of_columns(tmp_path):
+    for row in ({"url": "http://a/1", "boxes": [{"x": 1}]}, {"image": {"url": "http://a/1"}}, {"url": "x"}):
+        assert list(read(made(tmp_path, "a.json", json.dumps(row)))[0].values()) == [row]
+        text = json.dumps(row) + "\n" + json.dumps(row)
+        assert list(read(made(tmp_path, "a.json", text))[0].values()) == [row, row]
+    text = '{"url": [1]}\n{"url": [2]}\n'
+    assert list(read(made(tmp_path, "a.json", text))[0].values()) == [{"url": [1]}, {"url": [2]}]
+    assert len(read(made(tmp_path, "a.json", '{"a": [1],}\n{"a": [2]}\n'))[1]) == 1
 
 
 @pytest.mark.parametrize(

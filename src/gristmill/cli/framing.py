@@ -19,6 +19,7 @@ _NAMES = {
     "delimiter": "delimiter",
     "quoting": "quoting",
     "encoding": "encoding",
+    "array": "array",
 }
 
 
@@ -43,6 +44,9 @@ def framing_options(function: F) -> F:
                 help="csv, tsv: whether quotes hold fields together (auto: csv does, tsv as its beginning shows).",
             ),
             click.option("--encoding", metavar="NAME", help="Of a text list: latin-1, utf-16, ... (utf-8)."),
+            click.option(
+                "--rows", "array", metavar="KEY.KEY", help="json: the way to the rows in one object."
+            ),
         ]
     ):
         function = option(function)

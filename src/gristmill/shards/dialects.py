@@ -55,6 +55,7 @@ def dialect_of(path: Path, framing: Framing) -> Dialect:
         guessed=guessed,
         cr=cr,
         encoding=framing.encoding,
+        array=framing.array,
         notes=tuple(notes),
     )
 

@@ -31,6 +31,7 @@ class Framing:
             quotes stand for themselves, and a row is a line. ``auto``: as csv, but a tsv whose beginning
             contradicts it, as none.
         encoding: Of the text; UTF-8 if None.
+        array: Keys to the rows within a JSON object, joined by dots, such as COCO's ``images``.
     """
 
     format: str | None = None
@@ -39,6 +40,7 @@ class Framing:
     delimiter: str | None = None
     quoting: str = "auto"
     encoding: str | None = None
+    array: str | None = None
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
@@ -81,6 +83,7 @@ class Framing:
             (self.header is not None, "--no-header", _DELIMITED),
             (self.delimiter is not None, "--delimiter", _DELIMITED),
             (self.quoting != "auto", "--quoting", _DELIMITED),
+            (self.array is not None, "--rows", ("json",)),
             (self.encoding is not None, "--encoding", ("csv", "json", "jsonl", "tsv", "txt")),
         ):
             if said and file_format not in formats:
@@ -109,6 +112,7 @@ class Dialect:
     guessed: bool = False
     cr: bool = False
     encoding: str | None = None
+    array: str | None = None
     notes: tuple[str, ...] = ()
 
 

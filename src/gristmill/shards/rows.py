@@ -5,7 +5,7 @@ txt          one URL a line, column ``url``; the line is taken as it is, commas 
 csv          RFC 4180, the first line names the columns, every value is text
 tsv          as csv with tabs; where the file's beginning contradicts that, quotes stand for themselves
 jsonl        one object a line; each row is carried as its JSON text, see :data:`JSON_ROW`
-json         one array of objects, or in truth JSON lines; rows are carried likewise
+json         one array of objects or texts, one object of columns, or in truth JSON lines; carried likewise
 parquet      of any types, see :mod:`gristmill.shards.arrow_values`; pieces of bounded bytes
 ===========  =========================================================================================
 
@@ -20,7 +20,6 @@ number is large.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -32,9 +31,11 @@ from gristmill.shards.arrow_values import exact_values
 from gristmill.shards.delimited import ADDRESS, Record, delimited_records
 from gristmill.shards.dialects import dialect_of, open_rows
 from gristmill.shards.framing import Dialect, Framing
+from gristmill.shards.json_array import Elements
+from gristmill.shards.json_forms import JsonForm, column_pieces, form_of, skip
 from gristmill.shards.json_row import json_object, json_row
 from gristmill.shards.parquet_rows import parquet_columns, parquet_pieces
-from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, array_elements, lines
+from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, lines
 from gristmill.spec.errors import SourceError, UnknownName
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
@@ -103,9 +104,9 @@ def column_names(path: Path, framing: Framing = Framing()) -> list[str]:  # noqa
         with open_rows(path, dialect) as stream:
             return _delimited(path, dialect, framing, stream).names
     names: dict[str, None] = {}
-    for piece in islice(_json_pieces(path, dialect), _SAMPLED_ROWS):
-        with suppress(ValueError):
-            names.update(dict.fromkeys(json_object(piece.text or b"")))
+    for piece, fault in islice(_json_rows(path, dialect), _SAMPLED_ROWS):
+        if piece.text and not fault:
+            names.update(dict.fromkeys(json_object(piece.text)))
     return list(names)
 
 
@@ -161,7 +162,8 @@ def notes_of(path: Path, framing: Framing = Framing()) -> Sequence[str]:  # noqa
         return ()
     dialect = dialect_of(path, framing)
     if dialect.format in _JSON:
-        return dialect.notes
+        note = form_of(path, dialect).note if dialect.format == "json" else ""
+        return (*dialect.notes, note) if note else dialect.notes
     with open_rows(path, dialect) as stream:
         nameless = _delimited(path, dialect, framing, stream).nameless
     if not nameless:
@@ -340,36 +342,60 @@ def _shown(texts: Sequence[str]) -> str:
 
 def _json_batches(path: Path, dialect: Dialect, batch_rows: int) -> Iterator[RowBatch]:
     batcher = _Batcher(pa.schema([(JSON_ROW, pa.binary())]), batch_rows)
-    for piece in _json_pieces(path, dialect):
+    for piece, fault in _json_rows(path, dialect):
         if piece.text is None:
-            fault = f"more than {MAX_ROW_BYTES >> 20} MiB: {piece.size_bytes:,} bytes passed over"
             batcher.bad(piece.line, Reason.ROW_TOO_LONG, fault)
+        elif fault:
+            batcher.bad(piece.line, Reason.BAD_ROW, fault)
         else:
-            try:
-                json_row(piece.text)
-            except ValueError as err:
-                batcher.bad(piece.line, Reason.BAD_ROW, str(err))
-            else:
-                batcher.good((piece.text,), len(piece.text))
+            batcher.good((piece.text,), len(piece.text))
         yield from batcher.batches()
     yield from batcher.batches(last=True)
 
 
-def _json_pieces(path: Path, dialect: Dialect) -> Iterator[Piece]:
-    """The texts of the rows; ``.json`` files that begin with an object are JSON lines by a wrong name."""
-    format = dialect.format
-    if format == "json":
-        with open_rows(path, dialect) as stream:
-            while (first := stream.read(1)).isspace():
-                pass
-        format = "jsonl" if first == b"{" else "json"
+def _json_rows(path: Path, dialect: Dialect) -> Iterator[tuple[Piece, str]]:
+    """The texts of the rows, and for each what is wrong with it, if anything is."""
+    form = form_of(path, dialect) if dialect.format == "json" else JsonForm(kind="lines")
+    if form.kind == "columns":
+        for piece in column_pieces(path, dialect, form):
+            yield piece, _fault(piece)
+        return
     with open_rows(path, dialect) as stream:
+        if form.kind == "lines":
+            for piece in lines(stream):
+                yield piece, _fault(piece)
+            return
+        skip(stream, form.offset)
+        elements = Elements(stream, line=form.line, alone=not form.offset)
         try:
-            yield from lines(stream) if format == "jsonl" else array_elements(stream)
+            for element in elements:
+                piece = _as_row(element) if form.strings else element
+                fault = _fault(piece)
+                if fault and (again := elements.go_back()):
+                    fault = f"{fault[:120]}; {again:,} bytes behind it read again"
+                yield piece, fault
         except SourceError as err:
             raise SourceError(
                 f"{path}: {err}. Fetch it again, or name it .jsonl if it is JSON lines."
             ) from err
+
+
+def _as_row(piece: Piece) -> Piece:
+    """An element that is a text as a row with a column ``url``."""
+    text = piece.text
+    return (
+        piece if text is None else Piece(piece.line, b'{"url": ' + text + b"}" if text[:1] == b'"' else text)
+    )
+
+
+def _fault(piece: Piece) -> str:
+    if piece.text is None:
+        return f"more than {MAX_ROW_BYTES >> 20} MiB: {piece.size_bytes:,} bytes passed over"
+    try:
+        json_row(piece.text)
+    except ValueError as err:
+        return str(err) or "no JSON"
+    return ""
 
 
 def _parquet_names(path: Path) -> list[str]:

@@ -1,10 +1,9 @@
-"""Pieces of text files in constant memory: lines, and the elements of one large JSON array."""
+"""Lines of text files in constant memory, and what text files are packed in."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ __all__ = [
     "MAX_ROW_BYTES",
     "Extent",
     "Piece",
-    "array_elements",
     "line_extents",
     "lines",
     "open_text",
@@ -194,75 +192,3 @@ def line_extents(path: Path) -> Iterator[Extent]:
 def _is_blank(buffer: bytearray, start: int, end: int) -> bool:
     # the first byte decides almost always
     return start == end or (buffer[start] <= 0x20 and not buffer[start:end].strip())
-
-
-# what cannot be a mark: one match passes over many whole strings, whose number bounds what it keeps in mind of them.
-# Not possessive: before Python 3.11.5 such expressions match what they should not (python/cpython#106052)
-_WITHIN_STRING = re.compile(rb'[^"\\]*')
-_OUTERMOST = re.compile(rb'[^"\[\]{},]*(?:"[^"\\]*"[^"\[\]{},]*){0,1000}')
-_NESTED = re.compile(rb'[^"\[\]{}]*(?:"[^"\\]*"[^"\[\]{}]*){0,1000}')
-_NESTING = {b"[": 1, b"{": 1, b",": 0, b"]": -1, b"}": -1}
-
-
-def array_elements(stream: BinaryIO, max_bytes: int = MAX_ROW_BYTES) -> Iterator[Piece]:
-    """The texts of the elements of one JSON array, which need not be valid JSON themselves.
-
-    Raises:
-        SourceError: The stream does not hold one array from beginning to end; elements before the fault
-            were given out.
-    """
-    kept = bytearray()
-    too_long = False
-    size = 0
-    line = begins_on = 1
-    state = "before"
-    for text, mark in _top_level_marks(stream):
-        if not kept and not too_long:
-            body = text.lstrip()
-            begins_on = line + text[: len(text) - len(body)].count(b"\n")
-            kept += body
-        elif not too_long:
-            kept += text
-        line += text.count(b"\n")
-        size += len(text)
-        if len(kept) > max_bytes:
-            too_long = True
-            kept.clear()
-        if not mark:
-            continue
-        if state != ("before" if mark == b"[" else "within") or (state == "before" and kept):
-            raise SourceError(f"line {line}: text before a JSON array, or behind it")
-        if state == "within" and (kept or too_long or mark == b","):
-            yield Piece(begins_on, None if too_long else bytes(kept.rstrip()), size)
-        state = "after" if mark == b"]" else "within"
-        kept.clear()
-        size, too_long = 0, False
-    if state != "after" or kept or too_long:
-        raise SourceError(f"line {line}: ends in the middle of a JSON array, or has text behind it")
-
-
-def _top_level_marks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Text up to each ``[``, ``,`` or ``]`` of the outermost array, with that mark; or to a chunk's end, without."""
-    depth = 0
-    in_string = escaped = False
-    while chunk := stream.read(_CHUNK_BYTES):
-        at = begin = 0
-        if escaped:
-            at, escaped = 1, False
-        while True:
-            plain = _WITHIN_STRING if in_string else _NESTED if depth > 1 else _OUTERMOST
-            at = plain.match(chunk, at).end() + 1  # type: ignore[union-attr]  # it matches anything
-            mark = chunk[at - 1 : at]
-            if not mark:
-                break
-            if mark == b"\\":
-                at, escaped = at + 1, at == len(chunk)
-            elif mark == b'"':
-                in_string = not in_string
-            else:
-                outermost = mark in b"[,]" and depth == (0 if mark == b"[" else 1)
-                depth += _NESTING[mark]
-                if outermost:
-                    yield chunk[begin : at - 1], mark
-                    begin = at
-        yield chunk[begin:], b""

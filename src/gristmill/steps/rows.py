@@ -55,6 +55,7 @@ class TakeRows(TableStep):
             ``none``: quotes stand for themselves, and a row is a line. ``auto``: as csv, but a tsv whose beginning
             contradicts it, as none.
         encoding: Of a text list, such as latin-1 or utf-16; None is UTF-8.
+        array: Keys to the rows within a JSON object, joined by dots, such as images in COCO's files.
         parts: Into how many parts a list is cut at least, none smaller than ``LEAST_PART_ROWS`` for it, but towards
             the end, down to ``LAST_PART_ROWS``: workers that end far apart idle for the difference. Where the number
             of rows is only known after the last one, parts have ``part_rows``. 1 leaves ``part_rows`` as they are.
@@ -70,6 +71,7 @@ class TakeRows(TableStep):
     delimiter: str | None = None
     quoting: str = "auto"
     encoding: str | None = None
+    array: str | None = None
     parts: int = 1
     part_rows: int = 2500
 
@@ -96,6 +98,7 @@ class TakeRows(TableStep):
             delimiter=self.delimiter,
             quoting=self.quoting,
             encoding=self.encoding,
+            array=self.array,
         )
 
     def apply(self, table: Path, box: TableBox) -> None:
