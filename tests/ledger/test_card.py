@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import TarWriter, read_samples
 from gristmill.spec.reasons import PERMANENT, TRANSIENT, Reason
 from gristmill.spec.task import ShardInfo, TaskRecord
+from gristmill.viewer.report import write_report
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +249,28 @@ def test_card_tells_the_funnel_and_survives_hostile_words(made: Made) -> None:
     assert "gristmill run made-up --out DIR --set crawl.size_px=200" in text
     assert "Do not publish the shards" in text
     assert "Scores are floats" in text
+
+
+def test_half_surrogate_pairs_are_replaced_and_end_nothing(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = "half \ud800 pair"
+    folder = tmp_path / os.fsdecode(b"\xff")  # a name that is not UTF-8
+    shutil.copytree(made.folder, folder)
+    recipe = replace(made.recipe, title=odd, description=odd, citation=odd, traps=(odd,), license=odd)
+    inputs = tuple(replace(file, name=file.name + odd) for file in made.begun.inputs)
+    begun = replace(made.begun, inputs=inputs, arguments={"caption_column": odd})
+    ledger = Ledger(folder)
+    ledger.records = {
+        id: replace(record, notes=(odd,), hosts={odd: 1}) for id, record in ledger.records.items()
+    }
+    monkeypatch.setattr("gristmill.viewer.report.Begun.read", lambda folder: begun)
+    monkeypatch.setattr("gristmill.viewer.report.Ledger", lambda folder: ledger)
+    written = [
+        write(folder, recipe, begun, ledger) for write in (write_manifest, write_card, write_croissant)
+    ]
+    for path in [*written, write_report(folder)]:
+        assert "half \ufffd pair" in path.read_text()
 
 
 def test_command_is_safe_to_paste(made: Made) -> None:

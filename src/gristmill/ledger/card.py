@@ -22,6 +22,7 @@ from gristmill.ledger.manifest import listing_digest, shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
+from gristmill.shards.lossless import readable, utf8
 from gristmill.shards.shape import Shape
 from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe, Source
@@ -68,7 +69,7 @@ def write_card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Pa
         OSError: As the system says.
     """
     path = folder / "README.md"
-    write_whole(path, card(folder, recipe, begun, ledger).encode())
+    write_whole(path, utf8(card(folder, recipe, begun, ledger)))
     return path
 
 
@@ -148,7 +149,7 @@ _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 def _json(value: Json) -> str:
     """JSON without the characters that YAML takes for line ends, or refuses."""
-    return _NOT_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(value).decode())
+    return _NOT_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(readable(value)).decode())
 
 
 def _hub_license(recipe: Recipe) -> dict[str, Json]:

@@ -17,6 +17,7 @@ from gristmill.ledger.features import IMAGE_PARTS, features, shape_of
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.totals import Totals, total
+from gristmill.shards.lossless import readable
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
@@ -92,7 +93,7 @@ def write_croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) 
         OSError: As the system says.
     """
     path = folder / "croissant.json"
-    described = croissant(folder, recipe, begun, ledger)
+    described = readable(croissant(folder, recipe, begun, ledger))
     write_whole(path, orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return path
 

@@ -16,6 +16,7 @@ from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.totals import Totals, total
+from gristmill.shards.lossless import readable, utf8
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, digest_of
@@ -53,7 +54,7 @@ def write_manifest(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -
 def manifest_bytes(recipe: Recipe, begun: Begun, ledger: Ledger) -> bytes:
     """The content of ``dataset.json``."""
     return orjson.dumps(
-        manifest(recipe, begun, ledger),
+        readable(manifest(recipe, begun, ledger)),
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
         default=_plain,
     )
@@ -185,7 +186,7 @@ def _shard(shard: ShardInfo) -> dict[str, Json]:
 def listing_digest(files: Iterable[tuple[str, str]]) -> str:
     """SHA-256 of the lines that ``sha256sum`` would print for these files."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return hashlib.sha256(utf8(lines)).hexdigest()
 
 
 def _iso(unix_s: float | None) -> str | None:

@@ -33,7 +33,7 @@ import orjson
 
 from gristmill.spec.sample import Json
 
-__all__ = ["Exact", "dumps", "dumps_bare", "is_tagged", "loads", "utf8"]
+__all__ = ["Exact", "dumps", "dumps_bare", "is_tagged", "loads", "readable", "utf8"]
 
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -89,6 +89,15 @@ def utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text).encode()
+
+
+def readable(value: Json) -> Json:
+    """Plain data to be read by people, not to be restored: with U+FFFD in place of each lone surrogate."""
+    if isinstance(value, str):
+        return value if value.isascii() else utf8(value).decode()
+    if isinstance(value, Mapping):
+        return {readable(name): readable(item) for name, item in value.items()}
+    return [readable(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _plain(value: Any) -> Any:

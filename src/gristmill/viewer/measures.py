@@ -182,7 +182,10 @@ def _batches(paths: Sequence[Path]) -> Iterator[tuple[pa.RecordBatch, pa.Boolean
     """One task's fates, and which of them no later round replaced; what was asked again is held, of this task."""
     later: set[tuple[int, str]] = set()
     for number, path in enumerate(paths, start=1):
-        with pq.ParquetFile(path) as file:
+        with (
+            path.open("rb") as stream,
+            pq.ParquetFile(stream) as file,
+        ):  # Arrow takes no name that is not UTF-8
             for batch in file.iter_batches(columns=list(_COLUMNS)):
                 if len(paths) == 1:
                     yield batch, None
@@ -195,7 +198,8 @@ def _batches(paths: Sequence[Path]) -> Iterator[tuple[pa.RecordBatch, pa.Boolean
 
 def _span(path: Path) -> tuple[float, float] | None:
     """First and last time in a file, from its footer alone."""
-    metadata = pq.read_metadata(path)
+    with path.open("rb") as stream:
+        metadata = pq.read_metadata(stream)
     if not metadata.num_row_groups:
         return None
     # not by ``metadata.schema``: the two would hold one another until the garbage collector comes

@@ -26,6 +26,7 @@ from gristmill.ledger.manifest import MANIFEST, shards_of
 from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import duration_text, share_text, size_text
+from gristmill.shards.lossless import utf8
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import read_regular
@@ -84,7 +85,7 @@ def write_report(folder: Path) -> Path:
     ledger = Ledger(folder)
     page = template().render(_content(folder, begun, ledger))
     path = folder / REPORT
-    write_whole(path, page.encode())
+    write_whole(path, utf8(page))
     return path
 
 
