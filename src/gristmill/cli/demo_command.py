@@ -53,15 +53,14 @@ def command(out: Path, rows: int, keep: bool) -> None:
                 )
     mixed = _mix(out, found)
     click.echo("The made-up web has ended with the demo, so there is nobody to ask again. Look further:")
-    exports = {
-        **{name: upstream.exports for name, upstream in found.items()},
-        **dict.fromkeys(mixed, ("vila",)),
-    }
-    for name, forms in exports.items():
-        click.echo(f"  {to_type('status', out / name)}")
-        click.echo(f"  {to_type('verify', out / name)}")
-        for form in forms:
-            click.echo(f"  {to_type('export', out / name, '--to', form, '--out', out / form / name)}")
+    first, last = next(iter(found)), [*found, *mixed][-1]
+    click.echo(f"  {to_type('status', out)}")
+    click.echo(f"  {to_type('verify', out / first)}")
+    click.echo(f"  {to_type('show', first)}")
+    click.echo(f"  {to_type('export', out / last, '--to', 'vila', '--out', out / 'vila' / last)}")
+    click.echo(f"and in a browser: {out / first / 'report.html'}")
+    others = ", ".join(name for name in (*found, *mixed) if name != first)
+    click.echo(f"The others lie beside it: {others}.")
 
 
 def _mix(out: Path, prepared: Container[str]) -> list[str]:

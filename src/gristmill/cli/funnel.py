@@ -129,7 +129,7 @@ def _grid(*columns: str) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column()  # the indent
     for side in columns:
-        table.add_column(justify="right" if side == "right" else "left", no_wrap=side != "wrap")
+        table.add_column(justify="right" if side == "right" else "left", no_wrap=side == "right")
     return table
 
 

@@ -33,21 +33,20 @@ def command(as_json: bool) -> None:
         click.echo(json.dumps(listed, indent=2))
         return
     names = [*(recipe.public_name for recipe in found), *(mixture.public_name for mixture in mixed)]
-    wide = max(map(len, names)) + 2
-    click.echo(f"{'name':<{wide}}{'stage':<10}{'rows':>14}{'annotations':>13}  {'access':<8}{'license'}")
+    wide = max(map(len, names)) + 1
+    click.echo(f"{'name':<{wide}}{'stage':<9}{'rows':>11}{'size':>9}  {'access':<7}{'license'}")
     for recipe in found:
         facts = _plain(recipe)
         size = size_text(facts["bytes"])
         stages, access = ",".join(facts["stages"]), ",".join(facts["access"])
         click.echo(
-            f"{facts['name']:<{wide}}{stages:<10}{facts['rows']:>14,}{size:>13}  {access:<8}{facts['license']}"
+            f"{facts['name']:<{wide}}{stages:<9}{facts['rows']:>11,}{size:>9}  {access:<7}{facts['license']}"
         )
     for group, members in recipes.groups().items():
-        click.echo(
-            f"{group:<{wide}}{len(members)} recipes, prepared by one command: {to_type('show', group)}"
-        )
+        click.echo(f"{group:<{wide}}{len(members)} recipes as one")
     for mixture in mixed:
         click.echo(line(mixture, wide))
+    click.echo(f"More of each: {to_type('show', 'NAME')}")
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

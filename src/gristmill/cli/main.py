@@ -11,7 +11,7 @@ import click
 
 from gristmill import __version__
 from gristmill.cli.printed import printable_streams
-from gristmill.spec.command import printable
+from gristmill.spec.command import printable, started_as, to_type
 from gristmill.spec.errors import GristmillError
 
 __all__ = ["cli", "main"]
@@ -87,6 +87,7 @@ def main() -> None:
     # nothing here multiplies matrices, or holds columns for long: no threads and no pool for that
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    started_as(sys.argv[0])
     with printable_streams():
         _main()
 
@@ -98,7 +99,12 @@ def _main() -> None:
         click.echo(f"gristmill: {printable(err.told or str(err))}", err=True)
         sys.exit(err.exit_code)
     except click.ClickException as err:
-        err.show()
+        if type(err).__name__ == "NoArgsIsHelpError":  # of click 8.2 and newer: it is the help
+            err.show()
+            sys.exit(err.exit_code)
+        path = err.ctx.command_path.split()[1:] if isinstance(err, click.UsageError) and err.ctx else []
+        said = err.format_message().rstrip(".")
+        click.echo(f"gristmill: {printable(said)}. What there is: {to_type(*path, '--help')}", err=True)
         sys.exit(err.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("gristmill: Stopped.", err=True)

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 from gristmill.cli.options import setting_lines
-from gristmill.spec.command import to_type
 from gristmill.spec.mixture import Mixture
 
 __all__ = ["card", "line", "plain"]
@@ -33,7 +32,7 @@ def line(mixture: Mixture, wide: int) -> str:
     """A mixture in one line of ``gristmill list``."""
     name = mixture.public_name
     stages = ",".join(mixture.stages)
-    return f"{name:<{wide}}{stages:<10}mixture of {len(mixture.parts)} parts: {to_type('show', name)}"
+    return f"{name:<{wide}}{stages:<9}mixture of {len(mixture.parts)} parts"
 
 
 def card(mixture: Mixture) -> str:

@@ -16,7 +16,7 @@ from gristmill.ledger.manifest import MANIFEST, manifest_bytes, of_records
 from gristmill.run.layout import Layout
 from gristmill.run.mixture_parts import read_manifest
 from gristmill.run.reopen import Opened
-from gristmill.spec.command import printable
+from gristmill.spec.command import for_readers, printable
 from gristmill.spec.errors import Busy, DamagedOutput, GristmillError
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.files import write_whole
@@ -46,7 +46,7 @@ def write_papers(folder: Path, recipe: Recipe) -> None:
     from gristmill.viewer.report import write_report
 
     layout = Layout(folder)
-    with Leases(layout.leases) as leases:
+    with Leases(layout.leases) as leases, for_readers():
         deadline = time.monotonic() + _WAIT_S
         while not leases.take("papers"):
             if time.monotonic() > deadline:

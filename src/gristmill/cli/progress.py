@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what only a terminal needs is loaded for one
 __all__ = ["Bars", "Lines", "Tally", "watcher_for"]
 
 _LOG_EVERY_S = 10.0
+_NARROW = 60
 _SHOW_CURSOR = "\x1b[?25h"
 _VERBS = {ROWS: "select", SAMPLES: "crawl", SCATTER: "scatter", GATHER: "gather", PACK: "pack"}
 
@@ -340,22 +341,29 @@ def _write_at_once(text: str) -> None:
 
 
 def _bars_over(console: Console, line: Callable[[], str]) -> Bar:
-    """Bars with a line of text below; beside them it would leave a narrow terminal no room for numbers."""
+    """Bars with a line of text below; beside them it would leave a narrow terminal no room for numbers.
+
+    On a very narrow one the texts of the bars stand below as well.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class BarsAndLine(Progress):
         def get_renderables(self) -> Iterator[RenderableType]:
             yield self.make_tasks_table(self.tasks)
-            if text := line():
+            said = [
+                task.fields["text"] for task in self.tasks if narrow and task.description == _VERBS[SAMPLES]
+            ]
+            if text := "  ".join(filter(None, [*said, line()])):
                 yield Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
+    narrow = console.width < _NARROW
     return BarsAndLine(
         TextColumn("{task.description:<7}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
+        *([] if narrow else [TextColumn("{task.fields[text]}")]),
+        TimeRemainingColumn(compact=narrow),
         console=console,
         refresh_per_second=4,
     )
