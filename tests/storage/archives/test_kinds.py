@@ -386,7 +386,7 @@ def test_a_new_kind_is_a_file(tmp_path, monkeypatch):
         "    revision = 1\n"
         "    def likeness(self, archive, head): return 3 if head.startswith(b'SHOUT') else 0\n"
         "    def scan(self, archive, scan):\n"
-        "        yield Entry(name='it', offset=5, packed_bytes=4, size_bytes=4)\n"
+        "        yield Entry(name='it', raw=None, offset=5, packed_bytes=4, size_bytes=4)\n"
         "    def in_order(self, archive, scan): return iter(())\n"
         "    def beside(self, archive, index, scan): pass\n"
         "    def reader(self, archive, index):\n"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from gristmill.spec.errors import SourceError
 
@@ -89,9 +90,8 @@ class MemberRefused(SourceError):
         return f"{self.archive}: {self.name!r} is not read: {_WORDS[self.refusal]}."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One member, as its index has it.
+class Entry(NamedTuple):
+    """One member, as its index has it. A tuple, since there are millions.
 
     Attributes:
         name: UTF-8, components separated by ``/``, without ``.`` components.
@@ -107,7 +107,7 @@ class Entry:
     """
 
     name: str
-    raw: bytes | None = None
+    raw: bytes | None
     offset: int
     packed_bytes: int
     size_bytes: int

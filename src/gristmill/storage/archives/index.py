@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,7 +69,7 @@ class IndexWriter:
         self._path, self._tell = path, tell
         self._files = ExitStack()
         self._runs: list[Iterator[pa.Table]] = []
-        self._rows: list[tuple[Any, ...]] = []
+        self._rows: list[Entry] = []
         self._found = 0
 
     def __enter__(self) -> IndexWriter:
@@ -80,11 +80,8 @@ class IndexWriter:
 
     def add(self, entries: Iterator[Entry]) -> None:
         """Take members, as many as there are."""
-        for e in entries:
-            refused = None if e.refused is None else e.refused.value
-            self._rows.append(
-                (e.name, e.raw, e.offset, e.packed_bytes, e.size_bytes, e.method, e.crc32, refused)
-            )
+        for entry in entries:
+            self._rows.append(entry)
             if len(self._rows) == _RUN_ROWS:
                 self._flush()
             elif len(self._rows) % 4096 == 0:
@@ -100,8 +97,8 @@ class IndexWriter:
         self._runs.append(_batches(stream))
 
     def _sorted_rows(self) -> pa.Table:
-        columns = list(zip(*self._rows, strict=True)) if self._rows else [()] * (len(SCHEMA) - 1)
-        arrays = [pa.array(column, kind.type) for column, kind in zip(columns, list(SCHEMA)[1:], strict=True)]
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(Entry._fields)
+        arrays = [pa.array(columns[Entry._fields.index(kind.name)], kind.type) for kind in list(SCHEMA)[1:]]
         order = pa.array(np.arange(self._found, self._found + len(self._rows)))
         self._found += len(self._rows)
         self._rows = []
@@ -337,4 +334,4 @@ def _chosen(name: str, like: list[Entry], loosely: bool) -> Entry | None:
     good = [entry for entry in like if entry.refused is None]
     if not loosely or not good:
         return None
-    return good[0] if len(good) == 1 else replace(good[0], refused=Refusal.AMBIGUOUS)
+    return good[0] if len(good) == 1 else good[0]._replace(refused=Refusal.AMBIGUOUS)

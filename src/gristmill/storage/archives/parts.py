@@ -10,7 +10,6 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -82,10 +81,9 @@ class Archive:
         got = []
         for path, first, length in self._ranges(offset, size):
             start, end = first, first + length
-            with _opened(path) as fd:
-                while start < end and (piece := os.pread(fd, end - start, start)):
-                    got.append(piece)
-                    start += len(piece)
+            while start < end and (piece := _FILES.read(path, end - start, start)):
+                got.append(piece)
+                start += len(piece)
             if start < end:
                 break  # shorter than it was: what follows would not join
         return got[0] if len(got) == 1 else b"".join(got)
@@ -230,8 +228,7 @@ class _OpenFiles:
         self._lock = threading.Lock()
         self._open: OrderedDict[Path, list[int]] = OrderedDict()  # path -> [fd, users]
 
-    @contextmanager
-    def opened(self, path: Path) -> Iterator[int]:
+    def read(self, path: Path, size: int, offset: int) -> bytes:
         with self._lock:
             if path not in self._open:
                 self._make_room(MAX_OPEN_FILES - 1)
@@ -240,7 +237,7 @@ class _OpenFiles:
             held = self._open[path]
             held[1] += 1
         try:
-            yield held[0]
+            return os.pread(held[0], size, offset)
         finally:
             with self._lock:
                 held[1] -= 1
@@ -271,7 +268,6 @@ def _open_regular(path: Path) -> int:
 
 _FILES = _OpenFiles()
 os.register_at_fork(after_in_child=_FILES.forked)
-_opened = _FILES.opened
 
 
 def close_files() -> None:

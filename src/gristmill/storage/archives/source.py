@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -123,7 +122,7 @@ class MediaSource:
         for number, indexed in enumerate(self._archives):
             for place, found in enumerate(indexed.index.find(names, loosely=loosely)):
                 if found is not None and _rank(found, names[place]) > _rank(best[place], names[place]):
-                    best[place] = replace(found, archive=number)
+                    best[place] = found._replace(archive=number)
         return best
 
     def open(self, entry: Entry) -> io.BufferedReader:

@@ -9,6 +9,7 @@ https://www.gnu.org/software/tar/manual/html_node/Standard.html
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -69,7 +70,8 @@ def is_header(block: bytes) -> bool:
     if told is None:
         return False
     rest = block[:148] + b" " * 8 + block[156:BLOCK_BYTES]
-    unsigned = sum(rest)
+    # half a block's sum fits the half of Adler-32 that is one, and is had thirty times as fast
+    unsigned = (zlib.adler32(rest[:256]) & 0xFFFF) + (zlib.adler32(rest[256:]) & 0xFFFF) - 2
     return told == unsigned or told == unsigned - 256 * sum(
         byte > 127 for byte in rest
     )  # some sum signed bytes
@@ -237,4 +239,4 @@ def _say_rest(stream: Forward, scan: Scan) -> None:
 
 
 def _refused(name: str, offset: int, why: Refusal) -> Entry:
-    return Entry(name=name, offset=offset, packed_bytes=0, size_bytes=0, refused=why)
+    return Entry(name=name, raw=None, offset=offset, packed_bytes=0, size_bytes=0, refused=why)

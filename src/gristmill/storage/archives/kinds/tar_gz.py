@@ -13,7 +13,6 @@ import threading
 import weakref
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +129,8 @@ def _must_hold_tar(archive: Archive) -> None:
 
 def _as_passed(entry: Entry, follows: int, passed: int, crc: int) -> Entry:
     if passed < follows:
-        return replace(entry, refused=entry.refused or Refusal.TRUNCATED)
-    return entry if entry.refused else replace(entry, crc32=crc)
+        return entry._replace(refused=entry.refused or Refusal.TRUNCATED)
+    return entry if entry.refused else entry._replace(crc32=crc)
 
 
 def _say_cut(stream: _Unpacked, scan: Scan) -> None:

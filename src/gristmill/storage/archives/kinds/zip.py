@@ -47,6 +47,9 @@ _METHODS = {
 }
 
 
+_NO_FILES = {stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK}
+
+
 class _Directory(NamedTuple):
     """Where a zip's directory is."""
 
@@ -184,29 +187,27 @@ def _records(
 
 
 def _entry(raw: bytes, record: tuple[int, ...], extra: bytes, directory: _Directory) -> Entry:
-    flags, method, crc, packed, size, disk = record[3], record[4], *record[7:10], record[13]
-    offset, mode = record[16], record[15] >> 16
+    _, _, _, flags, method, _, _, crc, packed, size, _, _, _, disk, _, mode, offset = record
     refused = None
     if extra and 0xFFFFFFFF in (packed, size, offset):
         try:
-            size, packed, offset = _zip64(extra, size, packed, offset)
+            size, packed, offset = (min(_MOST, value) for value in _zip64(extra, size, packed, offset))
         except struct.error:
             refused = Refusal.HEADER
     name, bad_name = member_name(raw, fallback="cp437", backslashes=True)
     if extra and not flags & _UTF8 and (told := _unicode_name(extra, raw)) is not None:
         name, bad_name = member_name(told, fallback="cp437", backslashes=True)
     offset += directory.before
-    method_name = _METHODS.get(method, f"method {method}")
-    refused = refused or _refused(flags, method, packed, size, disk, mode)
+    refused = refused or _refused(flags, method, packed, size, disk, mode >> 16)
     if not refused and offset + _LOCAL.size + len(raw) + packed > directory.start:
         refused = Refusal.TRUNCATED
     return Entry(
         name=name,
         raw=None if name.encode() == raw else raw,
-        offset=min(offset, _MOST),
-        packed_bytes=min(packed, _MOST),
-        size_bytes=min(size, _MOST),
-        method=method_name,
+        offset=offset,
+        packed_bytes=packed,
+        size_bytes=size,
+        method=_METHODS.get(method) or f"method {method}",
         crc32=crc,
         refused=bad_name or refused,
     )
@@ -218,10 +219,8 @@ _MOST = (1 << 62) - 1
 
 def _refused(flags: int, method: int, packed: int, size: int, disk: int, mode: int) -> Refusal | None:
     kind = stat.S_IFMT(mode)
-    if kind == stat.S_IFLNK:
-        return Refusal.LINK
-    if kind in {stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK}:
-        return Refusal.DEVICE
+    if kind in _NO_FILES:
+        return Refusal.LINK if kind == stat.S_IFLNK else Refusal.DEVICE
     if flags & _ENCRYPTED:
         return Refusal.ENCRYPTED
     if method not in {0, 8}:
