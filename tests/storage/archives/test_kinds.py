@@ -419,7 +419,7 @@ def test_bytes_of_a_stream_come_piece_by_piece(tmp_path):
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert total == len(body)
-        assert most < 8 << 20
+        assert most < 24 << 20
 
 
 def test_a_stream_gives_its_last_bytes_only_if_all_are_right(tmp_path):

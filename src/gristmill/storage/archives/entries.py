@@ -138,11 +138,13 @@ class Scan:
     Attributes:
         cut: A sentence if the archive ends before it should, or was damaged beyond one member.
         notes: Sentences about what is odd but costs nothing.
+        unpacked_bytes: Of a compressed archive, how many bytes it holds.
         refused_later: Members, by their place in the order found, that are refused for what was seen after them.
     """
 
     cut: str | None = None
     notes: list[str] = field(default_factory=list)
+    unpacked_bytes: int = 0
     refused_later: dict[Refusal, list[int]] = field(default_factory=dict)
 
 

@@ -29,6 +29,10 @@ _LEAST_SPACING = 1 << 20
 _MOST_POINTS = 1024
 """A seek point takes 32 KiB, in its file and in each process that reads."""
 
+_AHEAD_BYTES = 4 << 20
+_NEAR_BYTES = 1 << 20
+"""Unpacked at a time, and held, where a read begins this close behind the one before."""
+
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -89,6 +93,7 @@ class TarGz:
             passed, crc = stream.skip(follows)
             stream.skip(padding(follows))
             yield _as_passed(entry, follows, passed, crc)
+        scan.unpacked_bytes = stream.at
         _say_cut(stream, scan)
 
     def in_order(self, archive: Archive, scan: Scan) -> Iterator[tuple[Entry, Iterator[bytes]]]:
@@ -105,7 +110,7 @@ class TarGz:
         """Writes the seek points: none of a damaged stream, which is then unpacked from its beginning each time."""
         with whole_file(_points_of(index)) as stream:
             if scan.cut is None:
-                unpacked = _indexed(archive)
+                unpacked = _indexed(archive, max(_LEAST_SPACING, scan.unpacked_bytes // _MOST_POINTS))
                 unpacked.build_full_index()
                 unpacked.export_index(fileobj=stream)
 
@@ -148,10 +153,9 @@ def _in_order(archive: Archive) -> gzip.GzipFile:
     return gzip.GzipFile(fileobj=io.BufferedReader(archive.stream(), PIECE_BYTES), mode="rb")
 
 
-def _indexed(archive: Archive) -> Any:
+def _indexed(archive: Archive, spacing: int = _LEAST_SPACING) -> Any:
     import indexed_gzip
 
-    spacing = max(_LEAST_SPACING, archive.size_bytes // _MOST_POINTS * 2)
     return indexed_gzip._IndexedGzipFile(
         fileobj=archive.stream(), auto_build=True, spacing=spacing, readbuf_size=1 << 16
     )
@@ -171,7 +175,7 @@ class TarGzReader:
 
     def forked(self) -> None:
         """Begin anew: in a child, a thread that held the lock is not there."""
-        self._lock = threading.Lock()
+        self._lock, self._held = threading.Lock(), (0, b"")
         self._unpacked: Any = None
 
     def pieces(self, entry: Entry) -> Iterator[bytes]:
@@ -189,16 +193,29 @@ class TarGzReader:
             at += len(piece)
 
     def _read_at(self, at: int, size: int, entry: Entry) -> bytes:
+        with self._lock:
+            start, held = self._held
+            if not start <= at <= at + size <= start + len(held):
+                follows = 0 <= at - start - len(held) <= _NEAR_BYTES and self._points.stat().st_size
+                start, held = self._held = (
+                    at,
+                    self._unpack_at(at, size, _AHEAD_BYTES if follows else 0, entry),
+                )
+            return held[at - start : at - start + size]
+
+    def _unpack_at(self, at: int, size: int, ahead: int, entry: Entry) -> bytes:
+        """Bytes, with so many more that what is read in order is not unpacked from a seek point each time."""
         from indexed_gzip import ZranError
 
-        with self._lock:
-            try:
-                if self._unpacked is None:
-                    self._unpacked = self._opened()
-                self._unpacked.seek(at)
-                return bytes(self._unpacked.read(size))
-            except (ZranError, *_DAMAGED) as err:
-                raise MemberRefused(str(self._archive), entry.name, Refusal.DEFLATE) from err
+        if self._unpacked is None:
+            self._unpacked = self._opened()
+        try:
+            self._unpacked.seek(at)
+            return bytes(self._unpacked.read(size + ahead))
+        except (ZranError, *_DAMAGED) as err:
+            if ahead:  # the damage may lie behind
+                return self._unpack_at(at, size, 0, entry)
+            raise MemberRefused(str(self._archive), entry.name, Refusal.DEFLATE) from err
 
     def _opened(self) -> Any:
         points = self._points.read_bytes()
