@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
 import ssl
+import tarfile
 import zipfile
 from collections.abc import Iterator
 
@@ -344,3 +347,89 @@ def test_what_a_run_wrote_is_no_further_list(out, tmp_path, web):
     again = gristmill(*words)
     assert "1  rows in the list" in again.stdout
     assert {path.name: path.read_bytes() for path in (tmp_path / out / "shards").iterdir()} == shards
+
+
+def test_names_that_no_record_can_hold_are_said_before_anything_is_asked(tmp_path, web):
+    odd = os.fsdecode(b"caf\xe9")
+    (tmp_path / "urls.txt").write_text(web.url("/photo/1.jpg?w=160"))
+    (tmp_path / odd).mkdir()
+    shutil.copy(tmp_path / "urls.txt", tmp_path / odd / "a.txt")
+    (tmp_path / "lists").mkdir()
+    shutil.copy(tmp_path / "urls.txt", tmp_path / "lists" / f"{odd}.txt")
+    web.forget()
+    for urls, out in (
+        (f"{odd}/a.txt", "out"),
+        (odd, "out"),
+        ("lists", "out"),
+        ("urls.txt", odd),
+        ("urls.txt", f"{odd}/x"),
+    ):
+        said = gristmill("crawl", urls, "--out", out, *QUICK, code=2, cwd=tmp_path).stderr
+        assert r"caf\xe9" in said
+        assert "this name is not UTF-8" in said
+    assert not (tmp_path / "out").exists()
+    assert web.hits.total() == 0
+
+
+def test_half_a_surrogate_pair_costs_an_address_and_no_text(tmp_path, web):
+    good = web.url("/photo/1.jpg?w=160")
+    rows = [
+        {"url": good, "cap": "half \ud800 of it", "more\udc00": ["\ud83d"]},
+        {"url": good.replace("1", "\ud800", 1), "cap": "x"},
+        {"url": good + "\udc00", "cap": "y"},
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    gristmill("crawl", "a.jsonl", "--out", "out", "--caption-column", "cap", *QUICK, cwd=tmp_path)
+    fates = (
+        ds.dataset(tmp_path / "out" / "fates").to_table(columns=["row", "reason"]).sort_by("row").to_pylist()
+    )
+    assert [fate["reason"] for fate in fates] == [None, "bad_url", "bad_url"]
+    gristmill("verify", tmp_path / "out")
+
+
+def test_a_list_is_described_by_options_and_keeps_what_was_decided(tmp_path, web):
+    urls = [web.url(f"/photo/{n}.jpg?w=160") for n in range(3)]
+    (tmp_path / "a.tsv").write_text("".join(f'{url}\t"one,\nwords {n}"\n' for n, url in enumerate(urls)))
+    assert (
+        "--no-header --columns url,caption"
+        in gristmill("crawl", "a.tsv", "--out", "out", cwd=tmp_path, code=1).stderr
+    )
+    words = (
+        "crawl",
+        "a.tsv",
+        "--out",
+        "out",
+        "--no-header",
+        "--columns",
+        "url,cap",
+        "--caption-column",
+        "cap",
+        *QUICK,
+    )
+    gristmill(*words, cwd=tmp_path)
+    status = json.loads(gristmill("status", tmp_path / "out", "--json").stdout)
+    assert status["counts"]["annotated"] == status["counts"]["packed"] == 3
+    assert "fields in quotes are read as in csv" in status["notes"][0]
+    with tarfile.open(tmp_path / "out" / "shards" / "00000.tar") as shard:
+        texts = [
+            shard.extractfile(name).read().decode() for name in shard.getnames() if name.endswith(".txt")
+        ]
+    assert texts == [f"one,\nwords {n}" for n in range(3)]
+    said = gristmill(*words, "--quoting", "none", cwd=tmp_path, code=2).stderr
+    assert re.search(r'rows\.quoting +was "auto" +is "none"', said)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "url;cap\n1;2\n", "seems to be separated by semicolons: --delimiter semicolon"),
+        ("a.csv", "url , cap\n1,2\n", "it has 'url ', ' cap'"),
+        ("a.json", '{"images": [{"url": "x"}], "n": 1}', "If its rows are in images, say so: --rows images"),
+        ("a.csv", ",".join(f"c{n}" for n in range(4000)) + "\n", "c39 and 3,960 more"),
+    ],
+)
+def test_what_a_list_seems_to_be_is_said_with_what_to_type(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    done = gristmill("crawl", name, "--out", "out", cwd=tmp_path, code=1 if name == "a.json" else 2)
+    assert said in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -20,7 +20,7 @@ from gristmill.ledger.words import size_text
 from gristmill.run.layout import Layout
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
-from gristmill.storage.files import check_regular, machine_error, sha256_file
+from gristmill.storage.files import check_name, check_regular, machine_error, sha256_file
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["ListPlace", "found_list", "local_list"]
@@ -78,6 +78,7 @@ def local_list(urls: str) -> ListPlace | None:
     path = Path(urls)
     if not path.exists():
         raise UsageError(f"{urls}: there is no such file or folder.")
+    check_name(path.resolve())
     if not path.is_dir():
         check_regular(path)
     return ListPlace(path=str(path.resolve()))

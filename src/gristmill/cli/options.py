@@ -17,6 +17,7 @@ from gristmill.ledger.words import count_text
 from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
+from gristmill.storage.files import check_name
 
 __all__ = [
     "MOST_ROWS",
@@ -55,6 +56,7 @@ class LocalPath(click.Path):
             self.fail(
                 f"{value} is a URL, and a path on this machine is expected. Mount it, or copy it.", param, ctx
             )
+        check_name(value)
         path: Any = super().convert(value, param, ctx)
         # Arrow takes a relative path whose first name holds a colon for a URI
         return path.absolute() if ":" in str(path) else path

@@ -17,7 +17,7 @@ from gristmill.run.numbering import arranged
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import ByHandSource, UsageError
 from gristmill.spec.recipe import Recipe, Source
-from gristmill.storage.files import fingerprint_file, machine_error
+from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.hub import HubFile, commit_of, list_files
 from gristmill.storage.url import is_url, name_of
 
@@ -153,6 +153,9 @@ def _from_disk(source: Source, place: Path, *, named: bool = False) -> list[Inpu
     """
     try:
         found, passed = _matching(source, place, named)
+        for _, path in found:
+            check_name(path.resolve())
+            check_regular(path)
         with ThreadPoolExecutor(8) as threads:
             digests = list(threads.map(fingerprint_file, (path for _, path in found)))
         here = Path.cwd()  # asked for once, and not for each of 23,000 files

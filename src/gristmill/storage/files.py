@@ -19,6 +19,7 @@ from typing import BinaryIO
 from gristmill.spec.errors import GristmillError, MachineError, UsageError
 
 __all__ = [
+    "check_name",
     "check_regular",
     "fingerprint_file",
     "machine_error",
@@ -75,6 +76,25 @@ def machine_error(err: OSError, path: Path | str | None = None) -> GristmillErro
     return MachineError(
         f"{where}: {what}. Nothing finished is lost: put it right, then give the same command again."
     )
+
+
+def check_name(path: Path | str) -> None:
+    """See that a path can be named in records, which are UTF-8; on a disk it may be of any bytes.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        name = os.fsencode(path)
+        way = "Rename it, or what it lies in"
+        with suppress(UnicodeDecodeError):
+            name.decode()
+            way = "It would be in another locale: set LC_ALL=C.UTF-8"
+        raise UsageError(
+            f"{name.decode('utf-8', 'backslashreplace')}: this name is not UTF-8, so no record can hold it. {way}."
+        ) from None
 
 
 def check_regular(path: Path) -> None:
