@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.shards.framing import DELIMITERS, Framing
-from gristmill.shards.rows import BadRow, RowBatch, column_names, notes_of, read_rows, readable_rows
+from gristmill.shards.rows import BadRow, RowBatch, column_names, notes_of, read_rows
 from gristmill.shards.textlines import passed_over
-from gristmill.spec.columns import column_of, value_at
+from gristmill.spec.columns import column_of
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableBox, TableStep
-from gristmill.steps.spill import PORTIONS, Spill
+from gristmill.steps.repeats import Repeats
 from gristmill.steps.spread import spread
 
 __all__ = ["TakeRows"]
-
-Int64s: TypeAlias = npt.NDArray[np.int64]
 
 LEAST_PART_ROWS = 500
 LAST_PART_ROWS = 50
 _NAMED = 40
 _MOST_DETAILS = 1000
 """Bad rows of a file that are told one by one; a file may hold millions."""
-_NONE: Int64s = np.empty(0, np.int64)
-_ROW = "__position"
-_DIGESTED = np.dtype([("digest", "<u8"), ("row", "<i8")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +36,8 @@ class TakeRows(TableStep):
     Attributes:
         columns: Columns that must be there, checked before anything is asked.
         unique: Column whose repeated values are worked on once: rows that repeat an earlier row's value leave
-            right behind it and go to the same task. None leaves all rows where they stand.
+            right behind it and go to the same task, or, where a part does not hold them, to the next ones too. None
+            leaves all rows where they stand.
         format: Of the file, or None to tell by its name.
         each: Column of lists of which every element makes a row of its own, see :mod:`gristmill.steps.spread`.
         header: Whether the first line of csv and tsv names the columns. None: it does, and one with an address in it
@@ -114,11 +107,19 @@ class TakeRows(TableStep):
             box.note(f"only the first file in this zip was read, and not {', '.join(map(repr, more[:3]))}")
         for note in notes_of(table, framing):
             box.note(note)
-        together = self.unique if box.only is None else None  # a small run takes the first rows as they are
-        later, first_rows, total = None, _NONE, box.only
-        if together:
-            with box.scratch() as scratch:
-                later, first_rows, total = self._later(table, framing, together, scratch)
+        if self.unique is None or box.only is not None:  # a small run takes the first rows as they are
+            self._keep(table, framing, box, None)
+            return
+        alone = framing.format_of(table) == "parquet" and not self.each
+        column = [column_of(self.unique, column_names(table, framing))] if alone else None
+        with box.scratch() as scratch:
+            repeats = Repeats(
+                lambda only: self._read(table, framing, column if only else None), self.unique, scratch
+            )
+            self._keep(table, framing, box, repeats)
+
+    def _keep(self, table: Path, framing: Framing, box: TableBox, repeats: Repeats | None) -> None:
+        total = repeats.rows if repeats else box.only
         if framing.format_of(table) == "parquet" and not self.each:
             in_file = pq.read_metadata(table).num_rows
             total = in_file if total is None else min(total, in_file)
@@ -132,11 +133,16 @@ class TakeRows(TableStep):
         taken = 0
         for some, rows in self._chosen(table, framing, box):
             taken += some.num_rows
-            _keep_with_repeats(some, rows, later, first_rows, box)
+            if repeats:
+                repeats.keep(some, rows, box)
+            else:
+                box.keep(some, rows)
             box.progress(taken, None)
 
-    def _read(self, table: Path, framing: Framing) -> Iterator[RowBatch]:
-        batches = read_rows(table, framing=framing)
+    def _read(
+        self, table: Path, framing: Framing, columns: Sequence[str] | None = None
+    ) -> Iterator[RowBatch]:
+        batches = read_rows(table, framing=framing, columns=columns)
         return spread(batches, self.each) if self.each else batches
 
     def _chosen(self, table: Path, framing: Framing, box: TableBox) -> Iterator[tuple[Any, Any]]:
@@ -152,33 +158,6 @@ class TakeRows(TableStep):
                 left -= some.num_rows
             yield some, rows
 
-    def _later(
-        self, table: Path, framing: Framing, column: str, scratch: Path
-    ) -> tuple[pa.Table | None, Int64s, int]:
-        """Rows that repeat an earlier row's value, for each the position of that earlier row; and how many rows.
-
-        Memory holds the repeating rows themselves; digests of all rows are on disk where the list is long.
-        """
-        spill, total = Spill(scratch, "digests", _DIGESTED), 0
-        for batch in self._read(table, framing):
-            where = batch.rows.to_numpy()
-            values = (
-                None if isinstance(row, str) else value_at(row, column) for row in readable_rows(batch.table)
-            )
-            hashes = b"".join(_digest(value, row) for value, row in zip(values, where, strict=True))
-            digested = np.empty(len(where), _DIGESTED)
-            digested["digest"], digested["row"] = np.frombuffer(hashes, np.uint64), where
-            spill.add(digested, digested["digest"] % np.uint64(PORTIONS))
-            total += len(where)
-        rows, first_rows = _repeats(spill)
-        if not len(rows):
-            return None, _NONE, total
-        found = [
-            batch.table.append_column(_ROW, batch.rows).filter(pa.array(np.isin(batch.rows.to_numpy(), rows)))
-            for batch in self._read(table, framing)
-        ]
-        return pa.concat_tables(found), first_rows, total
-
 
 def _drop_bad(bad: Sequence[BadRow], box: TableBox, *, alike: bool) -> None:
     """Rows that cannot be read, each with what is wrong with it; ``alike`` ones with what is wrong with the first."""
@@ -188,42 +167,6 @@ def _drop_bad(bad: Sequence[BadRow], box: TableBox, *, alike: bool) -> None:
     for rows in groups.values():
         more = f" (and {len(rows) - 1:,} near it)" if len(rows) > 1 else ""
         box.drop(pa.array([row.row for row in rows], pa.int64()), rows[0].reason, rows[0].detail + more)
-
-
-def _repeats(spill: Spill) -> tuple[Int64s, Int64s]:
-    """Positions of rows that repeat an earlier one, ascending, and that of the earliest one for each."""
-    rows, first_rows = [_NONE], [_NONE]
-    for portion in spill.portions():  # rows in their order
-        _, first, inverse = np.unique(portion["digest"], return_index=True, return_inverse=True)
-        first_of = first[inverse]
-        repeating = np.flatnonzero(first_of != np.arange(len(portion)))
-        rows.append(portion["row"][repeating])
-        first_rows.append(portion["row"][first_of[repeating]])
-    found = np.concatenate(rows)
-    order = np.argsort(found)
-    return found[order], np.concatenate(first_rows)[order]
-
-
-def _digest(value: object, row: int) -> bytes:
-    """8 bytes that equal values share; rows without a value share theirs with none."""
-    text = str(value) if value else f"\0{row}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-def _keep_with_repeats(some: Any, rows: Any, later: Any, first_rows: Int64s, box: TableBox) -> None:
-    """Hand on rows in order, each followed by those that repeat it; repeats are not handed on again."""
-    if later is None or not some.num_rows:
-        box.keep(some, rows)
-        return
-    own = rows.to_numpy()
-    stays = ~np.isin(own, later[_ROW].to_numpy())
-    joins = np.isin(first_rows, own)
-    group = np.concatenate([own[stays], first_rows[joins]])
-    order = pa.array(np.argsort(group, kind="stable"))
-    guests = later.filter(pa.array(joins))
-    table = pa.concat_tables([some.filter(pa.array(stays)), guests.drop_columns([_ROW])])
-    positions = pa.concat_arrays([rows.filter(pa.array(stays)), *guests[_ROW].chunks])
-    box.keep(table.take(order), positions.take(order), pa.array(group).take(order))
 
 
 def missing_columns(path: Path, framing: Framing, wanted: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,0 +1,260 @@
+"""Rows of a list that repeat an earlier row's value, brought right behind it in bounded memory, be they millions.
+
+The list is read three times. First digests of the values tell which rows repeat which; then the repeating rows are
+set apart on disk, by the row that they repeat; then all are given out in order. A portion at a time is in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gristmill.shards.rows import RowBatch, readable_rows
+from gristmill.spec.columns import value_at
+from gristmill.spec.step import TableBox
+from gristmill.steps.spill import PORTIONS, Spill
+
+__all__ = ["Repeats"]
+
+Int64s: TypeAlias = npt.NDArray[np.int64]
+
+IN_MEMORY_BYTES = 16 << 20
+_ROW, _FIRST = "__position", "__group"
+_DIGESTED = np.dtype([("digest", "<u8"), ("row", "<i8")])
+_PAIR = np.dtype([("row", "<i8"), ("first", "<i8")])
+_OFTEN = 16
+"""Rows of one value within a batch from which on its further rows are kept apart: others of their portion are few."""
+_MOST_OFTEN = 4096
+_PAIRS_AT_ONCE = 1 << 16
+
+
+class Repeats:
+    """Which rows of a list repeat an earlier one, and what they hold.
+
+    Args:
+        read: Reads the list anew; of each row only what ``column`` needs where it is called with true.
+        column: Of whose values repeats are looked for; rows without a value repeat none.
+        scratch: An empty folder that stays as long as this is used.
+
+    Attributes:
+        rows: How many rows the list has.
+    """
+
+    def __init__(self, read: Callable[[bool], Iterable[RowBatch]], column: str, scratch: Path) -> None:
+        self.rows = self._end = 0
+        self._scratch = scratch
+        pairs = Spill(scratch, "pairs", _PAIR)
+        for found in self._pairs(read(True), column):
+            pairs.add(found, found["row"] * PORTIONS // self._end)
+        self._repeating = Spill(scratch, "repeating", np.int64)
+        self._guests = _Guests(scratch, 0, self._end)
+        self._set_apart(read, pairs)
+        self._leaving = _Rising(self._repeating.portions())
+        self._coming = self._guests.tables()
+        self._next: Any = next(self._coming, None)
+
+    def _pairs(self, batches: Iterable[RowBatch], column: str) -> Iterator[npt.NDArray[Any]]:
+        """Rows that repeat another, each with the first of its value."""
+        spill = Spill(self._scratch, "digests", _DIGESTED)
+        often: dict[int, int] = {}
+        apart = self._scratch / "often"
+        with apart.open("wb") as stream:
+            for batch in batches:
+                digested = _digested(batch, column)
+                self.rows += len(digested)
+                self._end = max(self._end, int(digested["row"].max(initial=-1)) + 1)
+                known = np.isin(digested["digest"], np.fromiter(often, np.uint64, len(often)))
+                digested[known].tofile(stream)
+                rest = digested[~known]
+                spill.add(rest, rest["digest"] % np.uint64(PORTIONS))
+                values, counts = np.unique(rest["digest"], return_counts=True)
+                for value in values[counts >= _OFTEN][: _MOST_OFTEN - len(often)].tolist():
+                    often[value] = -1
+        for portion in spill.portions():  # rows in their order
+            order = np.argsort(portion["digest"], kind="stable")
+            ordered = portion[order]
+            starts = np.flatnonzero(np.diff(ordered["digest"], prepend=~ordered["digest"][:1]))
+            of = np.repeat(ordered["row"][starts], np.diff(starts, append=len(ordered)))
+            for value in often.keys() & set(ordered["digest"][starts].tolist()) if often else ():
+                often[value] = int(ordered["row"][np.searchsorted(ordered["digest"], np.uint64(value))])
+            repeats = of != ordered["row"]
+            yield _paired(ordered["row"][repeats], of[repeats])
+        values = np.array(sorted(often), np.uint64)
+        firsts = np.array([often[value] for value in values.tolist()], np.int64)
+        with apart.open("rb") as stream:
+            while len(some := np.fromfile(stream, _DIGESTED, _PAIRS_AT_ONCE)):
+                yield _paired(some["row"], firsts[np.searchsorted(values, some["digest"])])
+        apart.unlink()
+
+    def _set_apart(self, read: Callable[[bool], Iterable[RowBatch]], pairs: Spill) -> None:
+        """Put what the repeating rows hold where it is found by the row that they repeat."""
+        known = _Rising(portion[np.argsort(portion["row"])] for portion in pairs.portions())
+        if not known.more:
+            return
+        for batch in read(False):
+            where = batch.rows.to_numpy()
+            found = known.up_to(int(where[-1])) if len(where) else np.empty(0, _PAIR)
+            own, at, of = np.intersect1d(where, found["row"], assume_unique=True, return_indices=True)
+            if len(own):
+                self._repeating.add(own, own * PORTIONS // self._end)
+                table = batch.table.take(pa.array(at)).append_column(_ROW, pa.array(own))
+                self._guests.add(table.append_column(_FIRST, pa.array(found["first"][of])))
+
+    def keep(self, table: Any, rows: Any, box: TableBox) -> None:
+        """Hand on rows in order, each followed by those that repeat it; these are not handed on again."""
+        own = rows.to_numpy()
+        if not len(own) or (self._next is None and not self._leaving.more):
+            box.keep(table, rows)
+            return
+        last = int(own[-1])
+        stays = ~np.isin(own, self._leaving.up_to(last))
+        table, own = table.filter(pa.array(stays)), own[stays]
+        while self._next is not None and (firsts := self._next[_FIRST].to_numpy())[0] <= last:
+            count = int(np.searchsorted(firsts, last, side="right"))
+            guests = self._next.slice(0, count)
+            hosts = int(np.searchsorted(own, firsts[count - 1], side="right"))
+            _keep_together(table.slice(0, hosts), own[:hosts], guests, box)
+            table, own = table.slice(hosts), own[hosts:]
+            rest = self._next.slice(count)
+            self._next = rest if rest.num_rows else next(self._coming, None)
+        box.keep(table, pa.array(own, pa.int64()))
+
+
+def _digested(batch: RowBatch, column: str) -> npt.NDArray[Any]:
+    where = batch.rows.to_numpy()
+    values = (None if isinstance(row, str) else value_at(row, column) for row in readable_rows(batch.table))
+    hashes = b"".join(_digest(value, row) for value, row in zip(values, where, strict=True))
+    digested = np.empty(len(where), _DIGESTED)
+    digested["digest"], digested["row"] = np.frombuffer(hashes, np.uint64), where
+    return digested
+
+
+def _digest(value: object, row: int) -> bytes:
+    """8 bytes that equal values share; rows without a value share theirs with none."""
+    text = str(value) if value else f"\0{row}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _paired(rows: Int64s, firsts: Int64s) -> npt.NDArray[Any]:
+    pairs = np.empty(len(rows), _PAIR)
+    pairs["row"], pairs["first"] = rows, firsts
+    return pairs
+
+
+def _keep_together(hosts: Any, own: Int64s, guests: Any, box: TableBox) -> None:
+    groups = np.concatenate([own, guests[_FIRST].to_numpy()])
+    rows = np.concatenate([own, guests[_ROW].to_numpy()])
+    order = pa.array(np.argsort(groups, kind="stable"))
+    table = pa.concat_tables([hosts, guests.drop_columns([_ROW, _FIRST])])
+    box.keep(table.take(order), pa.array(rows).take(order), pa.array(groups).take(order))
+
+
+class _Rising:
+    """Records with rising positions, taken from the front."""
+
+    def __init__(self, portions: Iterator[npt.NDArray[Any]]) -> None:
+        self._portions = portions
+        self._held = next(portions, None)
+
+    @property
+    def more(self) -> bool:
+        """Whether any is left."""
+        return self._held is not None
+
+    def up_to(self, row: int) -> npt.NDArray[Any]:
+        """Take all up to a position."""
+        taken = []
+        while self._held is not None:
+            rows = self._held["row"] if self._held.dtype.names else self._held
+            count = int(np.searchsorted(rows, row, side="right"))
+            taken.append(self._held[:count])
+            if count < len(rows):
+                self._held = self._held[count:]
+                break
+            self._held = next(self._portions, None)
+        return np.concatenate(taken) if taken else np.empty(0, np.int64)
+
+
+class _Guests:
+    """Tables of repeating rows, in the order of the rows that they repeat; on disk once they are many.
+
+    Args:
+        folder: Where they may lie; must exist.
+        start, stop: Between which positions the rows are that they repeat.
+    """
+
+    def __init__(self, folder: Path, start: int, stop: int) -> None:
+        self._folder, self._start, self._span = folder, start, max(1, stop - start)
+        self._held: list[Any] = []
+        self._held_bytes = 0
+
+    def add(self, table: Any) -> None:
+        """Rows in their order."""
+        self._held.append(table)
+        self._held_bytes += table.nbytes
+        if self._held_bytes > IN_MEMORY_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        whole = pa.concat_tables(self._held)
+        self._held, self._held_bytes = [], 0
+        portion = (whole[_FIRST].to_numpy() - self._start) * PORTIONS // self._span
+        for number in np.unique(portion).tolist():
+            some = whole.filter(pa.array(portion == number))
+            with self._path(number).open("ab") as stream, pa.ipc.new_stream(stream, some.schema) as writer:
+                writer.write_table(some)
+
+    def tables(self) -> Iterator[Any]:
+        """All rows, sorted by the row that they repeat; once, after the last was added."""
+        if not any(self._path(number).exists() for number in range(PORTIONS)):
+            if self._held:
+                yield _sorted(self._held)
+            return
+        if self._held:
+            self._flush()
+        for number in range(PORTIONS):
+            path = self._path(number)
+            if path.exists():
+                yield from self._portion(number, path)
+
+    def _portion(self, number: int, path: Path) -> Iterator[Any]:
+        if path.stat().st_size <= IN_MEMORY_BYTES:
+            yield _sorted(list(_pieces(path)))
+        else:
+            start, stop = (-(-self._span * n // PORTIONS) + self._start for n in (number, number + 1))
+            if stop - start <= 1:
+                yield from _pieces(path)  # of one row, in order
+            else:
+                folder = self._folder / f"guests-{number:03d}.d"
+                folder.mkdir()
+                within = _Guests(folder, start, stop)
+                for piece in _pieces(path):
+                    within.add(piece)
+                path.unlink()
+                yield from within.tables()
+                return
+        path.unlink()
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"guests-{number:03d}"
+
+
+def _sorted(tables: list[Any]) -> Any:
+    whole = pa.concat_tables(tables)
+    return whole.take(pa.array(np.argsort(whole[_FIRST].to_numpy(), kind="stable"))).combine_chunks()
+
+
+def _pieces(path: Path) -> Iterator[Any]:
+    """The tables that were appended to a file, one after another."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        while stream.tell() < size:
+            with pa.ipc.open_stream(stream) as reader:
+                for batch in reader:
+                    yield pa.Table.from_batches([batch])
