@@ -59,8 +59,13 @@ def test_one_changed_byte_is_noticed(at, value):
 def test_a_cut_end_is_noticed(cut):
     body = saved()
     body = body[: max(9, len(body) - cut)]
+    try:
+        assert head(body).unended_at >= len(body) - 12
+        assert cut <= 12
+    except Undecodable:
+        assert cut > 12
     with pytest.raises(Undecodable):
-        head(body)
+        decodes(body)
 
 
 def made(lines: bytes, width: int = 4, height: int = 3) -> bytes:

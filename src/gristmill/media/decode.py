@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import cv2
@@ -16,7 +17,7 @@ from gristmill.media.arrays import PixelsHWC, as_pixels
 from gristmill.media.errors import Undecodable
 from gristmill.media.head import ImageHead
 from gristmill.media.png_check import checksums_hold
-from gristmill.media.scans import without_refinements
+from gristmill.media.scans import with_end, without_refinements
 from gristmill.spec.reasons import Reason
 
 __all__ = ["decoded"]
@@ -35,6 +36,7 @@ def decoded(
     least: tuple[int, int] | None,
     alpha: str,
     rough: bool = False,
+    unended: bool = False,
 ) -> PixelsHWC:
     """Decode an image whose header is ``found``, in its own colour space and orientation.
 
@@ -47,6 +49,7 @@ def decoded(
         rough: Save time where little of it is seen after shrinking to ``least`` or less: where a JPEG has fewer
             chroma samples than pixels, repeat them instead of interpolating; of a progressive one that is decoded
             at a half or less, leave out the last bits of the luma.
+        unended: Take a JPEG that lacks nothing but the marker of its end.
 
     Returns:
         uint8 RGB, shape (height_px, width_px, 3).
@@ -60,7 +63,7 @@ def decoded(
         rough = rough and least is not None and _holds((found.width_px, found.height_px), least)
         if rough and found.progressive and size != (0, 0):
             body = without_refinements(body)
-        pixels = _jpeg(body, size, fast_chroma=rough)
+        pixels = _jpeg(body, size, fast_chroma=rough, unended=unended)
     elif found.format == "png" and found.simple:
         pixels = _png(body)
         if pixels is None:
@@ -91,23 +94,33 @@ def _holds(size: tuple[int, int], least: tuple[int, int]) -> bool:
     return size[0] >= least[0] and size[1] >= least[1]
 
 
-def _jpeg(body: bytes, size: tuple[int, int], *, fast_chroma: bool) -> PixelsHWC | None:
+def _jpeg(body: bytes, size: tuple[int, int], *, fast_chroma: bool, unended: bool) -> PixelsHWC | None:
     """Decode a JPEG at ``size``, strictly; None where the careful decoder shall say.
 
     libjpeg goes on after damage and leaves grey or shifted blocks; that is refused. It also warns of oddities
     that leave the picture whole.
     """
     try:
-        pixels: PixelsHWC = simplejpeg.decode_jpeg(
-            body, "RGB", min_width=size[0], min_height=size[1], min_factor=2, fastupsample=fast_chroma
-        )
+        pixels = _by_libjpeg(body, size, fast_chroma)
     except ValueError as err:
         said = str(err)
         if "remature end" in said:
+            ended = with_end(body) if unended else None
+            if ended is not None:
+                # Now it is libjpeg that finds a block missing, if one is.
+                with contextlib.suppress(ValueError):
+                    return _by_libjpeg(ended, size, fast_chroma)
             raise Undecodable(Reason.TRUNCATED, f"jpeg: {said}") from err
         if "Corrupt JPEG data" in said and not any(oddity in said for oddity in _JPEG_ODDITIES):
             raise Undecodable(Reason.UNDECODABLE, f"jpeg: {said}") from err
         return None
+    return pixels
+
+
+def _by_libjpeg(body: bytes, size: tuple[int, int], fast_chroma: bool) -> PixelsHWC:
+    pixels: PixelsHWC = simplejpeg.decode_jpeg(
+        body, "RGB", min_width=size[0], min_height=size[1], min_factor=2, fastupsample=fast_chroma
+    )
     return pixels
 
 

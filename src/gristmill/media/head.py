@@ -15,7 +15,7 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.sniff import ALLOWED, PICTURES, sniff
 from gristmill.spec.reasons import Reason
 
-__all__ = ["ImageHead", "head", "jpeg_extent"]
+__all__ = ["PNG_END", "ImageHead", "head", "jpeg_extent"]
 
 ICC_MAX_BYTES = 4 << 20
 """Larger colour profiles are ignored; printers' CMYK profiles have about 1 MiB."""
@@ -38,6 +38,7 @@ class ImageHead:
         alpha: There may be transparent pixels.
         deep: More than 8 bits a channel, and one frame.
         progressive: A JPEG whose coefficients come in several scans.
+        unended_at: Where a PNG that lacks its end chunk, or a part of that, should have it; 0 if it has one.
     """
 
     format: str
@@ -49,9 +50,11 @@ class ImageHead:
     alpha: bool = False
     deep: bool = False
     progressive: bool = False
+    unended_at: int = 0
 
 
 _XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
+PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _PNG_TEXTS = (b"iTXt", b"tEXt", b"zTXt")
 
 
@@ -163,7 +166,7 @@ def _png(body: bytes) -> ImageHead:
         raise Undecodable(Reason.UNDECODABLE, "a PNG without its header chunk")
     at, seen, icc = 8, set(), b""
     turned: list[int | None] = []
-    while at < len(body):
+    while not PNG_END.startswith(body[at : at + len(PNG_END)]) or at + len(PNG_END) <= len(body):
         size_bytes, kind = struct.unpack_from(">I4s", body, at)
         if at + 12 + size_bytes > len(body):
             # Decoders allocate what the length says, up to 2 GiB.
@@ -178,7 +181,7 @@ def _png(body: bytes) -> ImageHead:
         elif kind == b"IEND":
             break
         at += 12 + size_bytes
-    if b"IEND" not in seen:
+    if b"IEND" not in seen and b"IDAT" not in seen:
         raise Undecodable(Reason.TRUNCATED, "the PNG has no end chunk")
     alpha = colour in (4, 6) or b"tRNS" in seen
     return ImageHead(
@@ -190,6 +193,7 @@ def _png(body: bytes) -> ImageHead:
         simple=bits <= 8 and not alpha and b"acTL" not in seen,
         alpha=alpha,
         deep=bits == 16 and b"acTL" not in seen,  # OpenCV shows another frame than the first
+        unended_at=0 if b"IEND" in seen else at,
     )
 
 

@@ -13,9 +13,9 @@ from gristmill.media.arrays import PixelsHWC, as_pixels
 from gristmill.media.colour import is_srgb, to_srgb
 from gristmill.media.decode import decoded
 from gristmill.media.errors import Undecodable
-from gristmill.media.head import ImageHead, head, jpeg_extent
+from gristmill.media.head import PNG_END, ImageHead, head, jpeg_extent
 from gristmill.media.phash import phash
-from gristmill.media.png_check import is_whole
+from gristmill.media.png_check import has_all_lines, is_whole
 from gristmill.media.resize import DECODE_FACTOR, fit, framed, scaled
 from gristmill.media.settings import Format, ImageSettings
 from gristmill.media.transcoded import Transcoded
@@ -24,6 +24,10 @@ from gristmill.spec.reasons import Reason
 __all__ = ["ImageHead", "Transcoded", "Undecodable", "decodes", "head", "transcode"]
 
 
+MIDDLE_SQUARES = 3
+"""Of a long and thin picture whose middle is kept, so many are enlarged: its edges show what lies beside it."""
+
+_MOST_SIDE_PX: dict[Format, int] = {"jpeg": 65_500, "webp": 16_383, "png": 65_535}
 META_MAX_BYTES = 128 << 10
 """Of an original that is kept: two full segments, for an EXIF with its thumbnail and something beside."""
 
@@ -43,17 +47,24 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     if settings.only_check:
         _see_whole(body, found)
         return _as_it_came(found)
-    size = fit(found.width_px, found.height_px, settings)
+    if found.unended_at:
+        body = body[: found.unended_at] + PNG_END
+        if not has_all_lines(body):
+            raise Undecodable(Reason.TRUNCATED, "the PNG has no end chunk, and not all of its lines")
+    span = _needed(found, settings)
+    size = fit(*span, settings)
+    limits.allow_pixels(max(found.width_px * found.height_px, size[0] * size[1]))
     factor = DECODE_FACTOR[settings.quality]
     least = None
-    if size != (found.width_px, found.height_px):
+    if size != span:
         least = math.ceil(factor * size[0]), math.ceil(factor * size[1])
     rough = settings.quality != "quality"
-    pixels = decoded(body, found, least=least, alpha=settings.alpha, rough=rough)
+    pixels = decoded(body, found, least=least, alpha=settings.alpha, rough=rough, unended=True)
     reduced = round(found.width_px / pixels.shape[1])
-    span = found.width_px / reduced, found.height_px / reduced
-    small = scaled(pixels, size, settings.quality, span=span)
     fingerprint = phash(pixels) if settings.phash else None
+    if span != (found.width_px, found.height_px):
+        pixels = _middle(pixels, span)
+    small = scaled(pixels, size, settings.quality, span=(span[0] / reduced, span[1] / reduced))
     kept = _original(body) if _may_stay(found, size, settings) else None
     if kept is None:
         small = to_srgb(small, found.icc)
@@ -93,6 +104,8 @@ def _see_whole(body: bytes, found: ImageHead) -> None:
     Raises:
         Undecodable: TRUNCATED, UNDECODABLE or UNSUPPORTED.
     """
+    if found.unended_at:
+        raise Undecodable(Reason.TRUNCATED, "the PNG has no end chunk")
     plain = found.format == "png" and is_whole(body)
     if not plain:
         decoded(body, found, least=(1, 1), alpha="drop")
@@ -132,10 +145,36 @@ def _admit(found: ImageHead, settings: ImageSettings) -> None:
         raise Undecodable(Reason.ASPECT, said)
 
 
+def _needed(found: ImageHead, settings: ImageSettings) -> tuple[int, int]:
+    """Width and height of what is scaled: the picture, or its middle where no more of an enlarged one is kept.
+
+    Raises:
+        Undecodable: TOO_MANY_PIXELS for a picture that would become too large, which a long and thin one may.
+    """
+    whole = found.width_px, found.height_px
+    size = fit(*whole, settings)
+    cropped = settings.resize_mode == "center_crop"
+    fits = cropped or max(size) <= _MOST_SIDE_PX[settings.format]
+    if size == whole or (fits and size[0] * size[1] <= settings.max_pixels):
+        return whole
+    if not cropped:
+        said = f"{whole[0]} x {whole[1]} px, which would become {size[0]} x {size[1]} px"
+        raise Undecodable(Reason.TOO_MANY_PIXELS, said)
+    short_px, long_px = sorted(whole)
+    kept_px = min(long_px, MIDDLE_SQUARES * short_px + (long_px - MIDDLE_SQUARES * short_px) % 2)
+    return (kept_px, short_px) if whole[0] > whole[1] else (short_px, kept_px)
+
+
+def _middle(pixels: PixelsHWC, size: tuple[int, int]) -> PixelsHWC:
+    """The middle of that width and height."""
+    left, top = (pixels.shape[1] - size[0]) // 2, (pixels.shape[0] - size[1]) // 2
+    return pixels[top : top + size[1], left : left + size[0]]
+
+
 def _original(body: bytes) -> bytes | None:
-    """The bytes of a JPEG as they came, without what follows its end; None if too much of them is no picture."""
+    """The bytes of a JPEG as they came, without what follows its end; None if it has none, or too much beside it."""
     end, other_bytes = jpeg_extent(body)
-    return body[:end] if other_bytes <= META_MAX_BYTES else None
+    return body[:end] if end is not None and other_bytes <= META_MAX_BYTES else None
 
 
 def _may_stay(found: ImageHead, size: tuple[int, int], settings: ImageSettings) -> bool:
@@ -167,9 +206,6 @@ def _upright(pixels: PixelsHWC, orientation: int) -> PixelsHWC:
     if orientation in _TURNS:
         return as_pixels(cv2.rotate(pixels, _TURNS[orientation]))
     return pixels
-
-
-_MOST_SIDE_PX: dict[Format, int] = {"jpeg": 65_500, "webp": 16_383, "png": 65_535}
 
 
 def encoded(pixels: PixelsHWC, settings: ImageSettings) -> bytes:

@@ -74,9 +74,9 @@ class Reason(StrEnum):
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"  # HTML, JSON, SVG, or nothing known
     UNSUPPORTED = "unsupported"  # an image format outside the allow-list
-    TRUNCATED = "truncated"
+    TRUNCATED = "truncated"  # more is missing than the end mark of a JPEG or PNG that is stored anew
     UNDECODABLE = "undecodable"
-    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_PIXELS = "too_many_pixels"  # as it came, or as it would be stored
     DECODER_CRASH = "decoder_crash"
     DECODER_TIMEOUT = "decoder_timeout"
     TOO_SMALL = "too_small"

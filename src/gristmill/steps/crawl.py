@@ -89,7 +89,7 @@ class Crawl(ShardStep):
     codec_deadline_s: float = circumstance(20.0)
 
     name = "crawl"
-    revision = 6
+    revision = 7
     writes = frozenset({"media.sha256", "media.size", "media.phash_distance"})
     needs = Needs(cpus=1, memory_gib=0.5, network=True)
 
