@@ -11,11 +11,14 @@ import click
 
 from gristmill import __version__
 from gristmill.cli.printed import printable_streams
+from gristmill.cli.start import unloaded
+from gristmill.cli.streams import unfailing_streams, unprinted
 from gristmill.spec.command import printable, started_as, to_type
-from gristmill.spec.errors import GristmillError
+from gristmill.spec.errors import GristmillError, MachineError
 
 __all__ = ["cli", "main"]
 
+_AGAIN = "Nothing finished is lost: put it right, then give the same command again."
 _COMMANDS = {
     "list": "Recipes and mixtures: stage, rows, bytes, access, licence.",
     "show": "One recipe or mixture: its card, sources, steps, known traps.",
@@ -88,37 +91,55 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     started_as(sys.argv[0])
+    unfailing_streams()
     with printable_streams():
-        _main()
+        code = _exit_code()
+    if (err := unprinted()) is not None:
+        said = f"gristmill: standard output: {err.strerror}. Only what was to be printed there is lost."
+        click.echo(said, err=True)
+        code = code or 1
+    sys.stderr.flush()
+    sys.exit(code)
 
 
-def _main() -> None:
+def _exit_code() -> int:
+    """Run the command that was typed, and say in a sentence why it failed, if it did."""
     try:
         cli.main(standalone_mode=False, color=True)  # what stands in texts is spelled out, not left out
     except GristmillError as err:
-        click.echo(f"gristmill: {printable(err.told or str(err))}", err=True)
-        sys.exit(err.exit_code)
+        return _told(err)
     except click.ClickException as err:
         if type(err).__name__ == "NoArgsIsHelpError":  # of click 8.2 and newer: it is the help
             err.show()
-            sys.exit(err.exit_code)
+            return err.exit_code
         path = err.ctx.command_path.split()[1:] if isinstance(err, click.UsageError) and err.ctx else []
         said = err.format_message().rstrip(".")
         click.echo(f"gristmill: {printable(said)}. What there is: {to_type(*path, '--help')}", err=True)
-        sys.exit(err.exit_code)
+        return err.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("gristmill: Stopped.", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # somebody closed our output (``| head``): not our failure, and nothing more can be said
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return 130
     except OSError as err:
         from gristmill.storage.files import machine_error
 
-        explained = machine_error(err)
-        click.echo(f"gristmill: {printable(str(explained))}", err=True)
-        sys.exit(explained.exit_code)
+        return _told(machine_error(err))
+    except (ImportError, MemoryError, SyntaxError) as err:
+        if (why := unloaded(err)) is None:
+            raise
+        click.echo(why, err=True)
+        return 1
+    except RuntimeError as err:
+        if str(err) != "can't start new thread":  # all that Python says of it; no class of its own
+            raise
+        return _told(
+            MachineError(f"this process may start no further thread (see `ulimit -u`, `-v`). {_AGAIN}")
+        )
+    return 0
+
+
+def _told(err: GristmillError) -> int:
+    click.echo(f"gristmill: {printable(err.told or str(err))}", err=True)
+    return err.exit_code
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     """
     from gristmill.cli.funnel import print_status
     from gristmill.cli.papers import bring_up
+    from gristmill.cli.streams import nobody_reads
     from gristmill.cli.terminal import Terminal
     from gristmill.ledger.begun import datasets_in
     from gristmill.ledger.words import count_text
@@ -39,7 +40,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
                 click.echo(
                     f"under way or interrupted: {count_text(tasks, 'crawl task')}, {media:,} media finished in them"
                 )
-        if not watch:
+        if not watch or nobody_reads():
             return
         time.sleep(5)
         Terminal().clear()

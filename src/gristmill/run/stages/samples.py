@@ -181,7 +181,7 @@ def _note_faults(tried: Sequence[Tried], file: str, work: Work) -> None:
         rows = f"{len(faults)} rows, the first" if len(faults) > 1 else "row"
         work.notes.append(
             f"{file}: the recipe failed on {rows} {faults[0].row}: {faults[0].drop.detail}. Once it is mended, under "
-            f"the same version, `gristmill retry DIR --reason {Reason.BAD_ROW}` reads what was lost so again."
+            f"the same version, `gristmill retry DIR --reason bad_row` reads what was lost so again."
         )
 
 

@@ -1,0 +1,59 @@
+"""Where the process begins: what may go wrong before anything is loaded is said in a sentence, too."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from contextlib import suppress
+from types import FrameType
+
+__all__ = ["main", "unloaded"]
+
+_STOPPED = 128 + signal.SIGINT
+_SIGNS = ("shared object", "can't load unicodedata", "Too many open files", "Cannot allocate memory")
+"""What an interpreter says, by various exceptions, that cannot load a module for want of files or memory."""
+
+
+def unloaded(err: BaseException) -> str | None:
+    """The sentence for a module that cannot be loaded for want of memory or open files; None if that was not it."""
+    if not isinstance(err, MemoryError) and not any(sign in str(err) for sign in _SIGNS):
+        return None
+    said = str(err) or os.strerror(errno.ENOMEM)
+    return (
+        f"gristmill: {said}. This process may open too few files, or has too little memory (see `ulimit -n` and "
+        "`ulimit -v`). Nothing finished is lost: put it right, then give the same command again."
+    )
+
+
+def main() -> None:
+    """Entry point. A first Ctrl-C ends the command with a sentence, a second at once, whatever it is doing."""
+    came: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            os._exit(_STOPPED)
+        raise KeyboardInterrupt
+
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, handle)
+    try:
+        from gristmill.cli.main import main as command
+    except KeyboardInterrupt:
+        _end("gristmill: Stopped.\n", _STOPPED)
+    except (ImportError, MemoryError, OSError, SyntaxError) as err:
+        if (said := unloaded(err)) is None:
+            raise
+        _end(f"{said}\n", 1)
+    command()
+
+
+def _end(said: str, code: int) -> None:
+    with suppress(OSError):  # nobody reads it
+        os.write(2, said.encode(errors="replace"))
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
