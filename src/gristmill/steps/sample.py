@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from gristmill.shards.arrow_values import plain_types
 from gristmill.shards.footers import column_ranges, read_footer
-from gristmill.shards.single_texts import SingleTexts
+from gristmill.shards.parquet_rows import rows_at_once
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
@@ -33,17 +33,13 @@ _BATCH_ROWS = (
 
 _BUFFER_BYTES = 1 << 20
 
-_SPARSE = 32
-"""Where fewer than one row in so many is chosen, single texts are taken out of pages, as Arrow builds all of them."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRows(SurveyStep):
     """Take ``size`` rows, evenly spaced over all files in their order; the first and the last row among them.
 
     The files are Parquet. Their row counts come from their footers; then only row groups that hold chosen rows
-    are decoded, and only ``columns``; where few rows are chosen, only pages that hold them. A file that holds none
-    is not touched again.
+    are decoded, and only ``columns``. A file that holds none is not touched again.
 
     Attributes:
         columns: The columns to read.
@@ -156,27 +152,23 @@ class SampleRows(SurveyStep):
         box: TableBox,
     ) -> Iterator[tuple[Any, slice]]:
         with pq.ParquetFile(path, metadata=footer, buffer_size=_BUFFER_BYTES, pre_buffer=False) as reader:
-            texts = SingleTexts(path, reader, self.columns)
             for group in groups:
                 at, end = (int(edge) for edge in edges[group : group + 2])
                 first, last = (int(place) for place in np.searchsorted(chosen, [at, end]))
                 wanted = chosen[first:last] - at
-                if len(wanted) * _SPARSE < end - at and texts.can(group):
-                    tables = texts.rows(group, wanted.tolist())
-                else:
-                    tables = self._dense(reader, group, wanted, edges, box)
-                for some in tables:
+                for some in self._chosen(reader, group, wanted, edges, box):
                     yield some, slice(first, first + some.num_rows)
                     first += some.num_rows
                     box.progress(int(chosen[first - 1]) + 1, int(edges[-1]))
 
-    def _dense(
+    def _chosen(
         self, reader: pq.ParquetFile, group: int, wanted: Int64s, edges: Any, box: TableBox
     ) -> Iterator[pa.Table]:
-        """Rows of a row group by Arrow, which builds all of its rows, some at a time."""
+        """Rows of a row group, all of which Arrow builds, some at a time."""
         at = 0
+        rows = rows_at_once(reader.metadata.row_group(group), self.columns, _BATCH_ROWS)
         for batch in reader.iter_batches(
-            _BATCH_ROWS, row_groups=[group], columns=list(self.columns), use_threads=False
+            rows, row_groups=[group], columns=list(self.columns), use_threads=False
         ):
             first, last = np.searchsorted(wanted, [at, at + batch.num_rows])
             if first < last:
