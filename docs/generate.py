@@ -13,7 +13,7 @@ import sys
 import textwrap
 import tokenize
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 
 import click
@@ -26,10 +26,30 @@ from gristmill.ledger.losses import ADVICE, Group, explained, group_of
 from gristmill.media.settings import ImageSettings
 from gristmill.spec import reasons
 from gristmill.spec.barrier import Barrier, Exchange
+from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.reasons import TRANSIENT, Reason
+from gristmill.spec.recipe import Column, Expect, Recipe, Source, Variant
+from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
 from gristmill.spec.step import Step, TableStep
 
 REFERENCE = Path(__file__).parent / "reference"
+SPEC = (
+    Recipe,
+    Source,
+    Column,
+    Variant,
+    Expect,
+    Sample,
+    MediaRef,
+    Turn,
+    Text,
+    Show,
+    Origin,
+    Drop,
+    Mixture,
+    Part,
+)
+"""What whoever writes a recipe builds."""
 GIVERS = ("crawl", "media", "recipes", "run", "shards", "steps")
 """Folders whose code gives reasons; the others only count or explain them."""
 
@@ -64,7 +84,12 @@ def main() -> int:
 
 def pages() -> dict[Path, str]:
     """Each generated page and its text."""
-    made = {"cli.md": cli_page(), "reasons.md": reasons_page(), "settings.md": settings_page()}
+    made = {
+        "cli.md": cli_page(),
+        "reasons.md": reasons_page(),
+        "settings.md": settings_page(),
+        "spec.md": spec_page(),
+    }
     return {REFERENCE / name: NOTE + text for name, text in made.items()}
 
 
@@ -227,6 +252,30 @@ def settings_page() -> str:
     return "\n".join(lines)
 
 
+def spec_page() -> str:
+    """All fields of what a recipe or a mixture is made of."""
+    lines = [
+        "# What recipes are made of\n",
+        "The dataclasses that a recipe, its `parse` and a mixture build.\n",
+    ]
+    for owner in SPEC:
+        lines += [f"## {owner.__name__}\n", f"`{owner.__module__}`. {_prose(owner)}", ""]
+        lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
+        said = _attributes(owner)
+        for f in fields(owner):  # type: ignore[arg-type]
+            if f.default is not MISSING:
+                default = _shown(f.default)
+            elif f.default_factory is not MISSING:
+                default = (
+                    "empty" if not is_dataclass(made := f.default_factory()) else f"`{type(made).__name__}()`"
+                )
+            else:
+                default = "required"
+            lines.append(f"| `{f.name}` | {_cell(str(f.type))} | {default} | {_cell(said.get(f.name, ''))} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def step_classes() -> list[type[Step]]:
     """All steps, in the order in which they can stand in a recipe."""
     found = []
@@ -262,7 +311,7 @@ def meaning_of(step: type[Step], name: str) -> str:
     raise KeyError(f"{step.name}.{name} has no sentence: document it where it is declared")
 
 
-def _prose(step: type[Step]) -> str:
+def _prose(step: type) -> str:
     prose = inspect.cleandoc(step.__doc__ or "").partition("\nAttributes:")[0].replace("``", "`").strip()
     return re.sub(r":class:`[\w.]*?(\w+)`", r"`\1`", prose)
 
@@ -301,6 +350,8 @@ def _shown(value: object) -> str:
         return "`none`"
     if isinstance(value, tuple):
         return f"`{','.join(map(str, value))}`" if value else "empty"
+    if value == "":
+        return "empty"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -109,3 +109,12 @@ def test_numbers_are_whole_on_narrow_terminals(tmp_path, columns, monkeypatch):
     assert max(map(len, lines)) <= columns
     assert [line for line in lines if line.startswith("crawl ") and "2/2" in line]
     assert [line for line in lines if "50% kept" in line]
+
+
+def test_a_proxy_of_the_environment_is_not_ignored_in_silence(tmp_path):
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/a.jpg")
+    words = ("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", "--workers", "0")
+    said = gristmill(*words, code=3, https_proxy="http://user:secret@127.0.0.1:9").stderr
+    assert "HTTPS_PROXY set: the hub and annotation files are asked through the proxy, the hosts of" in said
+    assert "secret" not in said
+    assert "PROXY" not in gristmill(*words, code=3).stderr

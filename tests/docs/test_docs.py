@@ -88,7 +88,7 @@ def problems_of(call: str) -> list[str]:
         name: param
         for param in COMMANDS[words[0]].params
         if isinstance(param, click.Option)
-        for name in param.opts
+        for name in (*param.opts, *param.secondary_opts)
     }
     found = []
     for at, word in enumerate(words[1:], start=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import suppress
 
@@ -27,6 +28,8 @@ from gristmill.spec.step import TableStep
 from gristmill.storage.arrow import without_pandas
 
 __all__ = ["last_stage", "run_and_tell"]
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 def last_stage(recipe: Recipe, step_name: str | None) -> str:
@@ -58,6 +61,7 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
         GristmillError: Whatever the run raises.
     """
     without_pandas()
+    _tell_proxies(job)
     with watcher_for(job.folder, part) as watcher:
         ended = run(job, watcher, ready, _load_papers)
     write_papers(ended.folder, ended.recipe)
@@ -65,6 +69,17 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
     _tell(ended, ledger, as_json=as_json)
     _tell_judged(job, ledger)
     check_expected(ended, ledger)
+
+
+def _tell_proxies(job: Job) -> None:
+    """Say that a crawl does not go through what the environment names, before it asks."""
+    named = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    if named and any(step.name == "crawl" for step in job.load().steps):
+        click.echo(
+            f"{' and '.join(named)} set: the hub and annotation files are asked through the proxy, the hosts of "
+            "pictures directly, since addresses are checked where they are connected to.",
+            err=True,
+        )
 
 
 def _load_papers() -> None:

@@ -25,6 +25,7 @@ class Column:
 
     Attributes:
         name: Of the column, or a path into it as :func:`gristmill.spec.columns.value_at` reads it.
+        kind: What its values are.
         needed: A file without it is refused.
     """
 
@@ -35,7 +36,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One of several files that upstream has for the same rows."""
+    """One of several files that upstream has for the same rows.
+
+    Attributes:
+        patterns: Which files it is.
+        size_bytes, rows: As published.
+    """
 
     patterns: tuple[str, ...]
     size_bytes: int | None = None
@@ -155,6 +161,17 @@ class Recipe:
     """One dataset: its card, its pinned sources, its steps.
 
     Attributes:
+        name: That of its module: a-z, 0-9 and ``_``. It is typed, and found on disk, with dashes.
+        version: YEAR.MONTH.NUMBER; raised when the same annotations come out otherwise.
+        title, description, homepage, license, citation: For the card. A licence is an SPDX name, or words.
+        redistribution: What may be passed on: the pictures, their URLs, or nothing.
+        stages: Of training, that it is usually used in.
+        traps: What is odd about it, a sentence each, for the card and ``gristmill show``.
+        sources: Where its annotations come from.
+        parse: From a row to a sample, or to a drop.
+        writes: What ``parse`` provides for steps, such as ``media.url``.
+        steps: In order: one over the table, any over samples, one that packs or shuffles.
+        expect: What is promised of a run.
         key: Of samples to which ``parse`` gives none, by their place upstream: ``row``, and ``file``, which is the
             file's position or the number in its name.
         groups: Names under which it is run together with others.

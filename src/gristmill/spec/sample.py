@@ -35,6 +35,13 @@ class MediaRef:
 
     Facts are None until measured. ``sha256``, ``md5`` and ``raw_bytes`` are of the bytes as they came from
     upstream; ``size_bytes``, ``width_px``, ``height_px`` and ``mime`` are of what is stored.
+
+    Attributes:
+        url: Where it is asked for. ``parse`` gives this, or ``embedded``.
+        embedded: Base64 of the body, until a step has stored it.
+        expected_width_px, expected_height_px, expected_phash: As the list says, to be compared with what comes.
+        expected_hash: ``sha256:HEX`` or ``md5:HEX`` as the list promises it; other bytes are dropped.
+        via: The mirror that it came from, where it is not from the URL's own host.
     """
 
     kind: Literal["image", "video"] = "image"
@@ -61,14 +68,24 @@ class MediaRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Text within a turn."""
+    """Text within a turn.
+
+    Attributes:
+        text: As a model is to read it.
+    """
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Show:
-    """A medium within a turn, by its name in ``Sample.media``, whole or a piece of it."""
+    """A medium within a turn, by its name in ``Sample.media``, whole or a piece of it.
+
+    Attributes:
+        media: That name.
+        start_s, end_s: Of a video, the piece that is meant.
+        box_px: Of a picture, the piece that is meant: left, top, right, bottom.
+    """
 
     media: str
     start_s: float | None = None
@@ -81,7 +98,12 @@ Part: TypeAlias = Text | Show
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """Who says what. A caption is one turn of role ``caption``: the picture, then its text."""
+    """Who says what. A caption is one turn of role ``caption``: the picture, then its text.
+
+    Attributes:
+        role: ``caption``, ``document``, or who speaks.
+        parts: Texts and media in the order in which they are read.
+    """
 
     role: str
     parts: tuple[Part, ...]
@@ -89,7 +111,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """The one line of the one upstream file a sample comes from; ``row`` counts from 0."""
+    """The one line of the one upstream file a sample comes from; ``row`` counts from 0.
+
+    Attributes:
+        source: Key of the source.
+        file: Its name there.
+        row: Its position in the file.
+    """
 
     source: str
     file: str
@@ -123,7 +151,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """Bad data: a declared reason and, apart from it, what was seen."""
+    """Bad data: a declared reason and, apart from it, what was seen.
+
+    Attributes:
+        reason: Of the closed list.
+        detail: In words, for a person; at most 200 characters are kept.
+    """
 
     reason: Reason
     detail: str = ""
