@@ -23,7 +23,7 @@ tar_walk       the pass over a tar's headers
 
 from gristmill.storage.archives.entries import Entry, Extent, MemberRefused, Refusal, Scan, Summary
 from gristmill.storage.archives.index import Index
-from gristmill.storage.archives.parts import Archive, archives_of, close_files
+from gristmill.storage.archives.parts import Archive, archives_of
 from gristmill.storage.archives.source import LARGE_BYTES, Indexed, MediaSource, in_order, write_index
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "Scan",
     "Summary",
     "archives_of",
-    "close_files",
     "in_order",
     "write_index",
 ]

@@ -247,9 +247,11 @@ class _OpenFiles:
         for path in idle[: max(0, len(self._open) - most)]:
             os.close(self._open.pop(path)[0])
 
-    def close(self) -> None:
+    def close(self, paths: Sequence[Path]) -> None:
         with self._lock:
-            self._make_room(0)
+            for path in paths:
+                if path in self._open and not self._open[path][1]:
+                    os.close(self._open.pop(path)[0])
 
     def forked(self) -> None:
         """In a child: threads that held the lock or a file are not there."""
@@ -270,6 +272,6 @@ _FILES = _OpenFiles()
 os.register_at_fork(after_in_child=_FILES.forked)
 
 
-def close_files() -> None:
-    """Close what this process has open for reading from archives, as before files are removed or replaced."""
-    _FILES.close()
+def close_files(archive: Archive) -> None:
+    """Close what this process has open of an archive: another file may lie there now."""
+    _FILES.close(archive.paths)

@@ -12,7 +12,7 @@ from gristmill.storage.archives.bodies import PIECE_BYTES, Body
 from gristmill.storage.archives.entries import Entry, Extent, MemberRefused, Refusal, Scan, Summary
 from gristmill.storage.archives.index import Index, IndexWriter
 from gristmill.storage.archives.kind import Reader, kind_of, kinds_by_name
-from gristmill.storage.archives.parts import Archive
+from gristmill.storage.archives.parts import Archive, close_files
 from gristmill.storage.files import machine_error
 
 __all__ = ["LARGE_BYTES", "Indexed", "MediaSource", "in_order", "write_index"]
@@ -33,7 +33,8 @@ def write_index(archive: Archive, path: Path, tell: Callable[[int], None] = lamb
         DamagedSource: It is no archive, or nothing of it can be read.
         MachineError: The system refuses.
     """
-    name, scan = "", Scan()
+    scan = Scan()
+    close_files(archive)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         name = kind_of(archive)
@@ -83,6 +84,7 @@ class Indexed:
         Raises:
             DamagedSource: It is none, or one of other files, or made by another version.
         """
+        close_files(self.archive)
         index = Index(self._path)
         told = index.summary
         kind = kinds_by_name().get(told.kind)

@@ -30,29 +30,13 @@ class Folder:
         return 3 if archive.is_folder else 0
 
     def scan(self, archive: Archive, scan: Scan) -> Iterator[Entry]:
-        """See :class:`gristmill.storage.archives.kind.Kind`."""
-        root = os.path.realpath(archive.paths[0])
-        waiting = [""]
-        while waiting:
-            below = waiting.pop()
-            try:
-                found = sorted(os.scandir(os.path.join(root, below)), key=lambda item: item.name)
-            except OSError:
-                yield _entry(below, 0, Refusal.UNREADABLE)
-                continue
-            folders = []
-            for item in found:
-                path = f"{below}/{item.name}" if below else item.name
-                if item.is_dir(follow_symlinks=False):
-                    folders.append(path)
-                else:
-                    yield _looked_at(root, path)
-            waiting += reversed(folders)
+        """See :class:`gristmill.storage.archives.kind.Kind`; as the system lists them: no list is held."""
+        return _walk(os.path.realpath(archive.paths[0]), in_order=False)
 
     def in_order(self, archive: Archive, scan: Scan) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-        """See :class:`gristmill.storage.archives.kind.Kind`."""
+        """See :class:`gristmill.storage.archives.kind.Kind`; by name within each folder."""
         reader = FolderReader(archive)
-        for entry in self.scan(archive, scan):
+        for entry in _walk(os.path.realpath(archive.paths[0]), in_order=True):
             yield entry, iter(()) if entry.refused else reader.pieces(entry)
 
     def beside(self, archive: Archive, index: Path, scan: Scan) -> None:
@@ -61,6 +45,24 @@ class Folder:
     def reader(self, archive: Archive, index: Path) -> FolderReader:
         """See :class:`gristmill.storage.archives.kind.Kind`."""
         return FolderReader(archive)
+
+
+def _walk(root: str, in_order: bool) -> Iterator[Entry]:
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        folders = []
+        try:
+            with os.scandir(os.path.join(root, below)) as found:
+                for item in sorted(found, key=lambda item: item.name) if in_order else found:
+                    path = f"{below}/{item.name}" if below else item.name
+                    if item.is_dir(follow_symlinks=False):
+                        folders.append(path)
+                    else:
+                        yield _looked_at(root, path)
+        except OSError:
+            yield _entry(below, 0, Refusal.UNREADABLE)
+        waiting += reversed(folders)
 
 
 def _looked_at(root: str, path: str) -> Entry:
