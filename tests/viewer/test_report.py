@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 from html.parser import HTMLParser
@@ -7,18 +8,24 @@ from pathlib import Path
 
 import orjson
 import pytest
-from made_dataset import Made, make_dataset
+from made_dataset import Made, make_dataset, photographs
 
+from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import shards_of, write_manifest
 from gristmill.ledger.totals import total
 from gristmill.media.image import decodes
+from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.errors import UsageError
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.spec.task import ShardInfo
 from gristmill.viewer import measures as measures_module
 from gristmill.viewer.charts import funnel_rows
-from gristmill.viewer.pictures import thumbnails
+from gristmill.viewer.lost import examples_of_loss, link_to, visible
 from gristmill.viewer.report import write_report
+from gristmill.viewer.samples import Picture, examples
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -67,7 +74,9 @@ def page(made: Made) -> Page:
 
 def test_page_asks_for_nothing_and_runs_nothing(page: Page, made: Made) -> None:
     assert page.addresses
-    assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
+    links = [address for address in page.addresses if not address.startswith("data:image/jpeg;base64,")]
+    assert links
+    assert all(re.match(r"https://pictures-\d+\.example\.org/", address) for address in links)
     assert not {"script", "link", "iframe", "object", "form"} & set(page.tags)
     text = (made.folder / "report.html").read_text()
     assert "default-src 'none'" in text
@@ -110,14 +119,14 @@ def test_page_is_the_same_again(page: Page, made: Made) -> None:
 
 def test_pictures_are_spread_small_and_whole(page: Page, made: Made) -> None:
     shards = shards_of(made.ledger)
-    pictures, trouble = thumbnails(made.folder, shards, 24)
-    assert trouble == []
-    assert len(pictures) == len({p.key for p in pictures}) == 24 == page.tags.count("img")
-    assert {p.key[5] for p in pictures} == {"0", "1"}  # both annotation files
-    for picture in pictures:
+    shown = examples(made.folder, shards, 24)
+    assert (shown.trouble, shown.talks) == ([], [])
+    assert len({p.key for p in shown.pictures}) == 24 == page.tags.count("img")
+    assert {p.key[5] for p in shown.pictures} == {"0", "1"}  # both annotation files
+    for picture in (picture for example in shown.pictures for picture in example.pictures):
         assert len(picture.source) < 40_000
         assert max(picture.width_px, picture.height_px) <= 300
-    assert len(thumbnails(made.folder, shards, 2)[0]) == 2
+    assert len(examples(made.folder, shards, 2).pictures) == 2
     assert (made.folder / "report.html").stat().st_size < 1_500_000
 
 
@@ -148,7 +157,8 @@ def test_stored_bytes_that_do_not_decode_are_left_out(tmp_path: Path) -> None:
     made = make_dataset(tmp_path, shards=1)
     path = made.folder / "shards/00000.tar"
     path.write_bytes(path.read_bytes().replace(b"\xff\xd8\xff", b"\x00\x00\x00"))
-    assert thumbnails(made.folder, shards_of(made.ledger), 4) == ([], [])
+    shown = examples(made.folder, shards_of(made.ledger), 4)
+    assert (shown.pictures, shown.talks, shown.trouble) == ([], [], [])
 
 
 def test_unfinished_and_empty_folders_have_a_page(tmp_path: Path) -> None:
@@ -175,8 +185,99 @@ def test_of_very_many_fates_some_are_read_and_that_is_said(
 
 
 def test_thumbnails_decode(made: Made) -> None:
-    import base64
+    for example in examples(made.folder, shards_of(made.ledger), 3).pictures:
+        for picture in example.pictures:
+            decodes(base64.b64decode(picture.source.partition(",")[2]))
+        assert orjson.loads(orjson.dumps(example.caption)) == example.caption
 
-    for picture in thumbnails(made.folder, shards_of(made.ledger), 3)[0]:
-        decodes(base64.b64decode(picture.source.partition(",")[2]))
-        assert orjson.loads(orjson.dumps(picture.caption)) == picture.caption
+
+def shard_of(folder: Path, *samples: dict[str, bytes]) -> ShardInfo:
+    with (folder / "a.tar").open("wb") as stream:
+        tar = TarWriter(stream)
+        for n, parts in enumerate(samples):
+            for part, body in parts.items():
+                tar.add(f"{n:03d}.{part}", body)
+        tar.close()
+    return ShardInfo(path="a.tar", role="shard", samples=len(samples), size_bytes=1, digest="0" * 64)
+
+
+def test_conversations_and_documents_are_shown_whole_and_in_order(tmp_path: Path) -> None:
+    photo = photographs()[0].body
+    asked = [
+        {"role": "user", "parts": [{"text": "Why?"}]},
+        {"role": "assistant", "parts": [{"text": "<b>42"}]},
+    ]
+    pieces = [
+        {"text": "One."},
+        {"media": "000.jpg"},
+        {"text": "Two."},
+        {"media": "001.jpg"},
+        {"text": "x" * 900},
+    ]
+    document = [{"role": "document", "parts": pieces}]
+    shard = shard_of(
+        tmp_path,
+        {"json": orjson.dumps({"turns": asked})},
+        {"000.jpg": photo, "001.jpg": photo, "json": orjson.dumps({"turns": document})},
+        {"json": b"no JSON"},
+        {"json": orjson.dumps({"turns": [{"role": "user", "parts": "odd"}]})},
+        {"json": orjson.dumps({"turns": [{"role": "user", "parts": [{"text": "more"}] * 70}]})},
+    )
+    shown = examples(tmp_path, [shard], 5)
+    talk, page, long = shown.talks
+    assert [(turn.role, turn.pieces) for turn in talk.turns] == [
+        ("user", ("Why?",)),
+        ("assistant", ("<b>42",)),
+    ]
+    assert [type(piece) is Picture for piece in page.turns[0].pieces] == [False, True, False, True, False]
+    assert (page.turns[0].pieces[0], page.turns[0].pieces[2]) == ("One.", "Two.")
+    assert (len(long.turns[0].pieces), long.more) == (60, 10)
+    assert shown.lengths.total == 5
+    assert shown.pictures == []
+
+
+def test_what_was_lost_is_shown_and_hostile_addresses_are_never_links(tmp_path: Path) -> None:
+    hostile = [
+        "javascript:alert(1)",
+        "JaVaScRiPt://a.test/%0aalert(1)",
+        "data:text/html,<script>",
+        "file:///x",
+    ]
+    fates = [
+        Fate(row=n, key="k", medium="jpg", url=url, reason=Reason.BAD_SCHEME) for n, url in enumerate(hostile)
+    ]
+    came = {"status": 200, "detail": "html\u202e", "raw_bytes": 1200, "original_mime": "text/html"}
+    fates += [
+        Fate(row=n, key="k", medium="jpg", url="http://a.test/", reason=Reason.NOT_AN_IMAGE, **came)
+        for n in range(10, 15)
+    ]
+    fates.append(Fate(row=20, key="k", medium="jpg", url="http://a.test/kept"))
+    write_fates(tmp_path / "0.parquet", [fates_table(fates, source="s", file="list.csv")])
+    found = examples_of_loss([[tmp_path / "0.parquet"]])
+    assert [lost.reason for lost in found] == ["bad_scheme"] * 3 + ["not_an_image"] * 3
+    assert [lost.link for lost in found] == [""] * 3 + ["http://a.test/"] * 3
+    assert (found[3].came, found[3].place) == ("HTTP 200, text/html, 1.20 kB", "list.csv, row 10")
+    assert found[3].detail == "html\\u202e"
+    odd = [*hostile, "http://[", "http://a\u202e.test/", "http://u:p@a.test/", "", "//a.test/", "http:///"]
+    assert [link_to(url) for url in odd] == [""] * len(odd)
+    assert link_to("https://a.test/x?y=1") == "https://a.test/x?y=1"
+    assert visible("a\nb\x1b[2J\ud800") == "a\\nb\\x1b[2J\\ud800"
+
+
+def test_a_hostile_address_is_text_on_the_page(tmp_path: Path) -> None:
+    made = make_dataset(tmp_path)
+    record = next(r for r in made.ledger.stage("samples") if r.outputs)
+    path = made.folder / next(o.path for o in record.outputs if o.role == "fates")
+    evil, quoted = 'https://a.test/" onmouseover="x', "https://a.test/'\"><script>"
+    fates = [
+        Fate(row=0, key="k", medium="jpg", url="javascript:alert(1)", reason=Reason.BAD_SCHEME),
+        Fate(row=1, key="k", medium="jpg", url=evil, reason=Reason.BAD_URL, detail="<img src=x onerror=y>"),
+        Fate(row=2, key="k", medium="jpg", url=quoted, reason=Reason.HTTP_451, status=451),
+    ]
+    write_fates(path, [fates_table(fates, source="s", file="f")])
+    page = page_of(made)  # it checks the attributes of all tags
+    for said in ("javascript:alert(1)", evil, quoted, "<img src=x onerror=y>"):
+        assert said in page.text
+    assert not any(address.lower().startswith("javascript") for address in page.addresses)
+    assert quoted in page.addresses
+    assert "script" not in page.tags

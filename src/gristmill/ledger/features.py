@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.shards.not_finite import NOT_FINITE
@@ -33,6 +33,7 @@ from gristmill.spec.sample import Json
 
 __all__ = ["FACTS", "IMAGE_PARTS", "Kind", "evenly", "features", "kind_of", "printed", "shape_of"]
 
+Item = TypeVar("Item")
 Kind: TypeAlias = Json
 """A type: a name (``int64``), ``{"struct": [field, ...]}``, ``{"list": kind}``, or fields of a list's items."""
 
@@ -102,7 +103,7 @@ def _numbered(shape: Shape) -> list[str]:
     ]
 
 
-def evenly(items: Sequence[str], wanted: int) -> list[str]:
+def evenly(items: Sequence[Item], wanted: int) -> list[Item]:
     """At most ``wanted`` of ``items``, evenly spread, the first among them."""
     return [items[i * len(items) // wanted] for i in range(wanted)] if len(items) > wanted else list(items)
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["FILES_READ", "Histogram", "Measures", "Rate", "measure"]
+__all__ = ["FILES_READ", "Histogram", "Measures", "Rate", "batches", "measure"]
 
 FILES_READ = 500
 """Of more fates files only so many, evenly spread, are read."""
@@ -173,12 +173,14 @@ def measure(tasks: Sequence[Sequence[Path]]) -> Measures:
     if spans:
         measures.rate = Rate.between(min(first for first, _ in spans), max(last for _, last in spans))
     for paths in tasks:
-        for batch, last in _batches(paths):
+        for batch, last in batches(paths):
             measures.add(batch, last)
     return measures
 
 
-def _batches(paths: Sequence[Path]) -> Iterator[tuple[pa.RecordBatch, pa.BooleanArray | None]]:
+def batches(
+    paths: Sequence[Path], columns: Sequence[str] = _COLUMNS
+) -> Iterator[tuple[pa.RecordBatch, pa.BooleanArray | None]]:
     """One task's fates, and which of them no later round replaced; what was asked again is held, of this task."""
     later: set[tuple[int, str]] = set()
     for number, path in enumerate(paths, start=1):
@@ -186,7 +188,7 @@ def _batches(paths: Sequence[Path]) -> Iterator[tuple[pa.RecordBatch, pa.Boolean
             path.open("rb") as stream,
             pq.ParquetFile(stream) as file,
         ):  # Arrow takes no name that is not UTF-8
-            for batch in file.iter_batches(columns=list(_COLUMNS)):
+            for batch in file.iter_batches(columns=list(columns)):
                 if len(paths) == 1:
                     yield batch, None
                     continue

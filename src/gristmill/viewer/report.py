@@ -31,13 +31,14 @@ from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import read_regular
 from gristmill.viewer.charts import Bar, Column, columns, connector, funnel_rows, widths
+from gristmill.viewer.lost import examples_of_loss
 from gristmill.viewer.measures import Histogram, Measures, measure
-from gristmill.viewer.pictures import thumbnails
+from gristmill.viewer.samples import examples
 
 __all__ = ["REPORT", "template", "write_report"]
 
 REPORT = "report.html"
-_PICTURES = 24
+_EXAMPLES = 24
 _HOSTS = 12
 _HEADINGS = {  # in this order: the longest comes last, so that two columns of them are about even
     Group.LATER: "May come back",
@@ -49,12 +50,13 @@ _HEADINGS = {  # in this order: the longest comes last, so that two columns of t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A chart with its heading and the labels below it."""
+    """A chart with its heading, the labels below it, and what its full and its half height stand for."""
 
     title: str
     note: str
     svg: Markup
     ticks: tuple[str, ...]
+    heights: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +108,9 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
     totals = total(ledger.records.values())
     levels = funnel(totals, begun)
     shards = shards_of(ledger)
-    pictures, trouble = thumbnails(folder, shards, _PICTURES)
-    measures = measure(_fates(folder, ledger))
+    shown = examples(folder, shards, _EXAMPLES)
+    fates = _fates(folder, ledger)
+    measures = measure(fates)
     return {
         "card": _card(folder, begun),
         "name": shlex.quote(folder.resolve().name),
@@ -126,11 +129,13 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "same_dropped": totals.stage("sift").tasks > 0,
         "same_hosts": _same_hosts(totals.census or {}),
         "statuses": _statuses(measures) if levels.asks else [],
-        "charts": _charts(measures),
+        "lost": examples_of_loss(fates),
+        "charts": _charts(measures, shown.lengths),
         "rate": _rate("Addresses" if levels.asks else "Pictures", measures),
         "measures": measures,
-        "pictures": pictures,
-        "notes": [*totals.notes, *trouble],
+        "pictures": shown.pictures,
+        "talks": shown.talks,
+        "notes": [*totals.notes, *shown.trouble],
         "when": _when(totals),
         "explained": explained,
         "connector": connector,
@@ -278,18 +283,22 @@ def _statuses(measures: Measures) -> list[Bar]:
     return _bars(items, measures.media)
 
 
-def _charts(measures: Measures) -> list[Chart]:
+def _charts(measures: Measures, lengths: Histogram) -> list[Chart]:
     charts = []
     px = _median(measures.short_side_px, lambda v: f"{v:,.0f} px")
     size = _median(measures.stored_bytes, size_text)
     took = _median(measures.elapsed_s, lambda v: f"{v:.2f} s")
     for title, note, histogram, label in (
-        ("Shorter side of the originals", px, measures.short_side_px, lambda v: f"{v:g} px"),
-        ("Stored size of a picture", size, measures.stored_bytes, lambda v: f"{v / 1000:g} kB"),
-        ("Time for one address, all tries", took, measures.elapsed_s, lambda v: f"{v:g} s"),
+        ("Shorter side of the originals, in pixels", px, measures.short_side_px, lambda v: f"{v:g}"),
+        ("Stored size of a picture, in kB", size, measures.stored_bytes, lambda v: f"{v / 1000:g}"),
+        ("Time for one address, all tries, in seconds", took, measures.elapsed_s, lambda v: f"{v:g}"),
     ):
         if histogram.total:
             charts.append(_histogram(title, note, histogram, label))
+    if lengths.total:
+        median = _median(lengths, lambda v: f"{v:,.0f}")
+        note = f"{median}; of {lengths.total:,} samples looked at"
+        charts.append(_histogram("Text of a sample, in characters", note, lengths, lambda v: f"{v:g}"))
     distance = measures.phash_distance
     if distance.total:
         same = share_text(int(distance.counts[:4].sum()), distance.total)
@@ -318,7 +327,14 @@ def _histogram(title: str, note: str, histogram: Histogram, label: Any) -> Chart
     edges = histogram.edges[:-1]
     every = max(1, math.ceil(len(edges) / 7))
     ticks = tuple(label(edge) if i % every == 0 else "" for i, edge in enumerate(edges))
-    return Chart(title=title, note=note, svg=columns(shown, title), ticks=ticks)
+    heights = _heights(float(histogram.counts.max()))
+    return Chart(title=title, note=note, svg=columns(shown, title), ticks=ticks, heights=heights)
+
+
+def _heights(top: float, unit: str = "") -> tuple[str, str]:
+    """What the whole height of a chart stands for, and half of it."""
+    whole, half = (f"{v:,.1f}" if v < 10 and v != int(v) else f"{v:,.0f}" for v in (top, top / 2))
+    return f"{whole}{unit}", f"{half}{unit}"
 
 
 def _rate(what: str, measures: Measures) -> Chart | None:
@@ -340,7 +356,11 @@ def _rate(what: str, measures: Measures) -> Chart | None:
     fastest = f"{top:,.1f}" if top < 10 else f"{top:,.0f}"
     note = f"dark: kept, light: lost; at most {fastest} a second; each column is {duration_text(rate.interval_s)}"
     return Chart(
-        title=f"{what} finished over time", note=note, svg=columns(shown, "rate over time"), ticks=ticks
+        title=f"{what} finished over time",
+        note=note,
+        svg=columns(shown, "rate over time"),
+        ticks=ticks,
+        heights=_heights(top, "/s"),
     )
 
 

@@ -1,0 +1,245 @@
+"""A handful of a dataset's samples as a reader would see them, small enough to be part of a page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from gristmill.ledger.features import IMAGE_PARTS, evenly
+from gristmill.media.thumbnail import Undecodable, thumbnail
+from gristmill.shards.webdataset import ShardSample, read_samples
+from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.sample import Json
+from gristmill.spec.task import ShardInfo
+from gristmill.viewer.measures import Histogram
+
+__all__ = ["Example", "Examples", "Picture", "Turn", "examples"]
+
+_SIDE_PX, _SMALL_SIDE_PX = 300, 160
+_QUALITY = 70
+_LOOKED_AT = 600
+"""Samples per shard among which examples are taken, so that large shards need not be read to their end."""
+
+_CAPTION_CHARACTERS, _TEXT_CHARACTERS = 160, 500
+_MOST_TALKS = 12
+_MOST_PIECES = 60
+_MOST_PICTURES = 160
+_TEXT_LENGTHS = (0, 1, 10, 20, 40, 60, 80, 120, 160, 240, 320, 640, 1280, 2560, 5120, np.inf)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+        source: A ``data:`` address with the small JPEG.
+        original: Size of the original, in words; empty if not known.
+    """
+
+    source: str
+    width_px: int
+    height_px: int
+    original: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Who says what: texts and pictures in their order."""
+
+    role: str
+    pieces: tuple[str | Picture, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One sample.
+
+    Attributes:
+        more: Texts and pictures that are not shown.
+    """
+
+    key: str
+    turns: tuple[Turn, ...]
+    more: int = 0
+
+    @property
+    def caption(self) -> str | None:
+        """The text of a sample that is one picture and its caption; None of any other."""
+        pieces = self.turns[0].pieces
+        plain = len(self.turns) == 1 and self.turns[0].role == "caption" and len(pieces) <= 2
+        if (
+            not plain
+            or not isinstance(pieces[0], Picture)
+            or not all(isinstance(one, str) for one in pieces[1:])
+        ):
+            return None
+        return str(pieces[1]) if len(pieces) == 2 else ""
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All of its pictures."""
+        return [piece for turn in self.turns for piece in turn.pieces if isinstance(piece, Picture)]
+
+
+@dataclass(slots=True, kw_only=True)
+class Examples:
+    """Samples to look at.
+
+    Attributes:
+        pictures: Those that are a picture and its caption.
+        talks: All others: documents, conversations, texts.
+        lengths: Characters of text of all samples that were looked at.
+        trouble: A sentence for each shard that could not be read.
+    """
+
+    pictures: list[Example]
+    talks: list[Example]
+    lengths: Histogram
+    trouble: list[str]
+
+
+def examples(folder: Path, shards: Sequence[ShardInfo], wanted: int) -> Examples:
+    """At most ``wanted`` samples, spread over the shards and within them; the same on every call."""
+    by_path = {shard.path: shard for shard in shards if shard.samples}
+    chosen = evenly(list(by_path), wanted)
+    reader = _Reader()
+    made: list[Example] = []
+    trouble: list[str] = []
+    for number, path in enumerate(chosen):
+        share = (number + 1) * wanted // len(chosen) - number * wanted // len(chosen)
+        try:
+            made += reader.of_shard(folder / path, by_path[path].samples, share)
+        except DamagedOutput as err:
+            trouble.append(str(err))
+        except FileNotFoundError:
+            trouble.append(f"{path} is not there.")
+    talks = [one for one in made if one.caption is None]
+    return Examples(
+        pictures=[one for one in made if one.caption is not None],
+        talks=evenly(talks, _MOST_TALKS),
+        lengths=reader.lengths,
+        trouble=trouble,
+    )
+
+
+class _Reader:
+    """Makes examples, and counts how long the texts are that it passes."""
+
+    def __init__(self) -> None:
+        self.lengths = Histogram.empty(_TEXT_LENGTHS)
+        self._pictures = 0
+
+    def of_shard(self, path: Path, samples: int, wanted: int) -> Iterator[Example]:
+        within = min(samples, _LOOKED_AT)
+        places = {i * within // wanted for i in range(wanted)}
+        found: list[int] = []
+        try:
+            for place, sample in enumerate(read_samples(path)):
+                turns = _turns(sample)
+                found.append(sum(len(piece.get("text", "")) for turn in turns for piece in turn["parts"]))
+                if place in places and (example := self._example(sample, turns)) is not None:
+                    yield example
+                if place >= max(places):
+                    return
+        finally:
+            self.lengths.add(np.array(found, dtype=np.int64))
+
+    def _example(self, sample: ShardSample, turns: Sequence[Mapping[str, Any]]) -> Example | None:
+        facts = _facts(sample)
+        plain = len(turns) == 1 and sum("media" in piece for piece in turns[0]["parts"]) == 1
+        side_px, characters = (
+            (_SIDE_PX, _CAPTION_CHARACTERS)
+            if plain and "txt" in sample.parts
+            else (_SMALL_SIDE_PX, _TEXT_CHARACTERS)
+        )
+        shown: list[Turn] = []
+        left, more, lost = _MOST_PIECES, 0, 0
+        for turn in turns:
+            pieces: list[str | Picture] = []
+            for piece in turn["parts"]:
+                if left == 0:
+                    more += 1
+                elif "media" in piece:
+                    picture = self._picture(sample, str(piece["media"]), facts, side_px)
+                    pieces += [picture] if picture else []
+                    lost += picture is None
+                    left -= 1
+                else:
+                    pieces.append(_shortened(str(piece.get("text", "")), characters))
+                    left -= 1
+            if pieces:
+                shown.append(Turn(role=str(turn["role"]), pieces=tuple(pieces)))
+        if not shown or (plain and lost):
+            return None
+        return Example(key=sample.key, turns=tuple(shown), more=more)
+
+    def _picture(
+        self, sample: ShardSample, name: str, facts: Mapping[str, Any], side_px: int
+    ) -> Picture | None:
+        body = sample.parts.get(name)
+        if body is None or self._pictures >= _MOST_PICTURES:
+            return None
+        try:
+            small = thumbnail(body, side_px=side_px, quality=_QUALITY)
+        except Undecodable:
+            return None
+        if small is None:
+            return None
+        self._pictures += 1
+        jpeg, width_px, height_px = small
+        media = facts.get("media")
+        return Picture(
+            source="data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
+            width_px=width_px,
+            height_px=height_px,
+            original=_original(media.get(name) if isinstance(media, dict) else facts),
+        )
+
+
+def _facts(sample: ShardSample) -> dict[str, Any]:
+    try:
+        facts = orjson.loads(sample.parts.get("json", b"{}"))
+    except orjson.JSONDecodeError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _turns(sample: ShardSample) -> list[dict[str, Any]]:
+    """The turns as they stand in the ``json`` part; of a caption its pictures, then its text."""
+    turns = _facts(sample).get("turns")
+    if isinstance(turns, list) and all(map(_is_turn, turns)):
+        return turns
+    pieces: list[dict[str, Json]] = [
+        {"media": name} for name in sample.parts if name.rpartition(".")[2] in IMAGE_PARTS
+    ]
+    text = sample.parts.get("txt", b"").decode(errors="replace")
+    return [{"role": "caption", "parts": [*pieces, *([{"text": text}] if text else [])]}]
+
+
+def _is_turn(turn: Json) -> bool:
+    return (
+        isinstance(turn, dict)
+        and "role" in turn
+        and isinstance(turn.get("parts"), list)
+        and all(isinstance(piece, dict) and isinstance(piece.get("text", ""), str) for piece in turn["parts"])
+    )
+
+
+def _original(facts: Json) -> str:
+    if not isinstance(facts, dict):
+        return ""
+    width, height = facts.get("original_width"), facts.get("original_height")
+    return f"{width} × {height} px" if width and height else ""
+
+
+def _shortened(text: str, characters: int) -> str:
+    text = " ".join(text.split())
+    if len(text) <= characters:
+        return text
+    return text[:characters].rsplit(" ", 1)[0] + " …"
