@@ -413,6 +413,15 @@ def test_jsonl_one_bad_line_is_one_bad_row(tmp_path):
     check_json(*read(made(tmp_path, "a.ndjson.gz", gzip.compress(path.read_bytes()))), "line 2: ")
 
 
+@pytest.mark.parametrize(
+    "text", ['[{"a": 1},\n{"a": 2}]', '[{"a": 1}]', '{\n  "a": 1\n}\n{\n  "a": 2\n}\n', '[\n{"a": 1}]']
+)
+def test_json_lines_that_are_none(tmp_path, text):
+    with pytest.raises(SourceError, match=r"a\.jsonl seems to be .*, and not JSON lines.*rows\.format=json"):
+        read(made(tmp_path, "a.jsonl", text))
+    assert [b[0] for b in read(made(tmp_path, "b.jsonl", '[1]\n{"a": 1}\n{\n'))[1]] == [0, 2]
+
+
 def test_rows_pass_through_parquet_unchanged(tmp_path):
     path = made(tmp_path, "a.jsonl", b"\n".join(JSON_LINES))
     (batch,) = read_rows(path)

@@ -15,7 +15,7 @@ from pyarrow import csv
 from gristmill.shards.rows import rows_of
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.steps import spill
+from gristmill.steps import rows, spill
 from gristmill.steps.rows import TakeRows
 
 
@@ -27,6 +27,7 @@ class Box:
         self.kept: list[tuple[int, dict]] = []
         self.dropped: dict[int, Reason] = {}
         self.notes: list[str] = []
+        self.drops = 0
         self.expected: tuple[int, int, int] | None = None
 
     def expect(self, rows: int, part_rows: int, last_rows: int) -> None:
@@ -37,6 +38,7 @@ class Box:
         self.kept += zip(rows.to_pylist(), rows_of(table), strict=True)
 
     def drop(self, rows: pa.Array, reason: Reason, detail: str = "") -> None:
+        self.drops += 1
         for row in rows.to_pylist():
             assert row not in self.dropped
             self.dropped[row] = reason
@@ -130,3 +132,14 @@ def test_repeats_join_the_first_of_them_also_where_digests_go_to_disk(tmp_path, 
     assert [row for row, _ in in_memory] == wanted
     monkeypatch.setattr(spill, "IN_MEMORY_BYTES", 20_000)
     assert take(tmp_path / "a.parquet", unique="url").kept == in_memory
+
+
+def test_bad_rows_beyond_the_first_share_their_words_and_foreign_ones_are_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "_MOST_DETAILS", 2)
+    (tmp_path / "a.csv").write_bytes("url,cap\nu,é\n".encode() + b"u,\xff\nu\n" * 5000)
+    box = take(tmp_path / "a.csv")
+    assert box.dropped == dict.fromkeys(range(1, 10_001), Reason.BAD_ROW)
+    assert box.notes == [
+        "5,000 lines are not UTF-8; a file in another encoding is read with --encoding latin-1, say"
+    ]
+    assert box.drops < 5000

@@ -18,7 +18,7 @@ from gristmill.shards.framing import Dialect
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, lines
 from gristmill.spec.reasons import Reason
 
-__all__ = ["ADDRESS", "Record", "delimited_records", "quoting_seen"]
+__all__ = ["ADDRESS", "NOT_UTF8", "Record", "delimited_records", "quoting_seen"]
 
 MOST_LINES = 1000
 """A row of more lines is none: its quote was never meant to open."""
@@ -26,6 +26,8 @@ _LINES_EARNED = 4
 """Lines that may be read again for each that is read: however a file is damaged, its reading ends."""
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 """How an address begins."""
+NOT_UTF8 = "not UTF-8"
+"""What is wrong with a line whose bytes are no text."""
 _AT_THE_END = "up to the end of the list"
 _CR = "a carriage return within a line"
 
@@ -88,7 +90,7 @@ def _too_long(piece: Piece) -> Record:
 
 
 def _not_utf8(piece: Piece, err: UnicodeDecodeError) -> Record:
-    return Record(piece.line, detail=f"not UTF-8: {err.reason} at byte {err.start}")
+    return Record(piece.line, detail=f"{NOT_UTF8}: {err.reason} at byte {err.start}")
 
 
 def _whole(records: Iterator[Record], width: int | None) -> Iterator[Record]:

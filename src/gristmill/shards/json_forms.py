@@ -18,7 +18,7 @@ from gristmill.shards.json_row import json_object, json_row
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, lines
 from gristmill.spec.errors import SourceError
 
-__all__ = ["JsonForm", "column_pieces", "form_of", "skip"]
+__all__ = ["JsonForm", "check_lines", "column_pieces", "form_of", "skip"]
 
 MOST_COLUMNS = 64
 """Of an object of columns: each is read by itself, beside the others."""
@@ -79,6 +79,32 @@ def form_of(path: Path, dialect: Dialect) -> JsonForm:
             f"so: --rows {rows[0]}"
         )
     return JsonForm(kind="lines")
+
+
+def check_lines(path: Path, dialect: Dialect) -> None:
+    """See that JSON lines are lines, and not one array, or one object, that goes on over them.
+
+    Raises:
+        SourceError: They are not.
+    """
+    with open_rows(path, dialect) as stream:
+        some = lines(stream)
+        text = (((first := next(some, None)) and first.text) or b"").strip()
+        alone = next(some, None) is None
+    if (text[:1] == b"[" and (alone or not _is_json(text))) or text == b"{":
+        what = "one JSON array" if text[:1] == b"[" else "JSON written over several lines"
+        raise SourceError(
+            f"{path} seems to be {what}, and not JSON lines. Name it .json, or give --set rows.format=json; "
+            "or make lines of it: jq -c ."
+        )
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json_object(text)
+    except ValueError as err:
+        return str(err).startswith("not an object")
+    return True
 
 
 def _first(stream: BinaryIO) -> bytes:

@@ -32,7 +32,7 @@ from gristmill.shards.delimited import ADDRESS, Record, delimited_records
 from gristmill.shards.dialects import dialect_of, open_rows
 from gristmill.shards.framing import Dialect, Framing
 from gristmill.shards.json_array import Elements
-from gristmill.shards.json_forms import JsonForm, column_pieces, form_of, skip
+from gristmill.shards.json_forms import JsonForm, check_lines, column_pieces, form_of, skip
 from gristmill.shards.json_row import json_object, json_row
 from gristmill.shards.parquet_rows import parquet_columns, parquet_pieces
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, lines
@@ -355,7 +355,11 @@ def _json_batches(path: Path, dialect: Dialect, batch_rows: int) -> Iterator[Row
 
 def _json_rows(path: Path, dialect: Dialect) -> Iterator[tuple[Piece, str]]:
     """The texts of the rows, and for each what is wrong with it, if anything is."""
-    form = form_of(path, dialect) if dialect.format == "json" else JsonForm(kind="lines")
+    if dialect.format == "json":
+        form = form_of(path, dialect)
+    else:
+        check_lines(path, dialect)
+        form = JsonForm(kind="lines")
     if form.kind == "columns":
         for piece in column_pieces(path, dialect, form):
             yield piece, _fault(piece)

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.shards.delimited import NOT_UTF8
 from gristmill.shards.framing import DELIMITERS, Framing
 from gristmill.shards.rows import BadRow, RowBatch, column_names, notes_of, read_rows
 from gristmill.shards.textlines import passed_over
@@ -147,16 +148,22 @@ class TakeRows(TableStep):
 
     def _chosen(self, table: Path, framing: Framing, box: TableBox) -> Iterator[tuple[Any, Any]]:
         """Good rows with their positions, as many as are wanted; the others get their fate."""
-        left, told = box.only, 0
+        left, told, foreign = box.only, 0, 0
         for batch in self._read(table, framing):
             _drop_bad(batch.bad, box, alike=told >= _MOST_DETAILS)
             told += len(batch.bad)
+            foreign += sum(NOT_UTF8 in bad.detail for bad in batch.bad)
             some, rows = batch.table, batch.rows
             if left is not None:
                 box.drop(rows.slice(left), Reason.NOT_CHOSEN)
                 some, rows = some.slice(0, left), rows.slice(0, left)
                 left -= some.num_rows
             yield some, rows
+        if foreign:
+            lines = "line is" if foreign == 1 else "lines are"
+            box.note(
+                f"{foreign:,} {lines} not UTF-8; a file in another encoding is read with --encoding latin-1, say"
+            )
 
 
 def _drop_bad(bad: Sequence[BadRow], box: TableBox, *, alike: bool) -> None:
