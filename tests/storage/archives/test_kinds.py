@@ -253,6 +253,23 @@ def test_an_index_of_other_files_or_a_damaged_one_is_refused(tmp_path):
         Indexed(Archive.at(path), index).index.summary  # noqa: B018
 
 
+def test_damaged_seek_points_are_told(tmp_path):
+    path = tar_gzipped(tmp_path / "a.tar.gz", FILES)
+    _, source = source_of(path)
+    points = path.with_name("a.tar.gz.index.parquet.points")
+    body = points.read_bytes()
+    entry = source.find(["exactly"])[0]
+    many = body[:31] + b"\xff\xff\xff\x7f" + body[35:]
+    for bad in (body[:20], b"x" * 5000, body[:-100], many, body[:27] + bytes(4) + body[31:], b"x" + body[1:]):
+        points.write_bytes(bad)
+        one = Indexed(Archive.at(path), path.with_name("a.tar.gz.index.parquet"))
+        with pytest.raises(DamagedSource, match="points is damaged"):
+            MediaSource([one]).read(entry)
+    points.unlink()
+    with pytest.raises(DamagedSource, match="points is missing"):
+        MediaSource([Indexed(Archive.at(path), path.with_name("a.tar.gz.index.parquet"))]).read(entry)
+
+
 def test_a_pass_that_is_stopped_leaves_nothing(tmp_path):
     path = tarred(tmp_path / "a.tar", {str(i): b"" for i in range(5000)})
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import struct
 import threading
 import weakref
 import zlib
@@ -28,6 +29,10 @@ __all__ = ["KIND"]
 _LEAST_SPACING = 1 << 20
 _MOST_POINTS = 1024
 """A seek point takes 32 KiB, in its file and in each process that reads."""
+
+_POINTS_HEAD = struct.Struct("<5sBBQQLLL")
+_POINT_BYTES = 18
+_WINDOW_BYTES = 32 << 10
 
 _AHEAD_BYTES = 4 << 20
 _NEAR_BYTES = 1 << 20
@@ -218,12 +223,32 @@ class TarGzReader:
             raise MemberRefused(str(self._archive), entry.name, Refusal.DEFLATE) from err
 
     def _opened(self) -> Any:
+        from indexed_gzip import ZranError
+
         points = self._points.read_bytes()
         if not points:
             return _in_order(self._archive)
         unpacked = _indexed(self._archive)
-        unpacked.import_index(fileobj=io.BytesIO(points))
+        try:
+            if not _is_whole(points):
+                raise ZranError
+            unpacked.import_index(fileobj=io.BytesIO(points))
+        except ZranError as err:
+            raise DamagedSource(
+                f"{self._points} is damaged. Remove the index beside it and give the same command again."
+            ) from err
         return unpacked
+
+
+def _is_whole(points: bytes) -> bool:
+    """Whether a file of seek points is as long as it says, before a library reserves what it says."""
+    if len(points) < _POINTS_HEAD.size:
+        return False
+    window: int
+    number: int
+    *_, window, number = _POINTS_HEAD.unpack_from(points)
+    least = _POINTS_HEAD.size + number * _POINT_BYTES
+    return window == _WINDOW_BYTES and least <= len(points) <= least + number * _WINDOW_BYTES
 
 
 _READERS: weakref.WeakSet[TarGzReader] = weakref.WeakSet()
