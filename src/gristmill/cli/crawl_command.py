@@ -94,7 +94,7 @@ def command(urls: str, out: Path, **given: Any) -> None:
     \b
     Example:
       gristmill crawl urls.parquet --out pictures --caption-column text
-      gristmill crawl urls.txt --out pictures --resize center_crop --size 256 --contact me@example.org
+      gristmill crawl urls.txt --out pictures --resize center_crop --size 256
 
     All columns are carried. The same command continues what was interrupted.
     """
