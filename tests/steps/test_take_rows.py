@@ -1,5 +1,6 @@
 """Rows of a list as they come, each with a fate."""
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,3 +144,27 @@ def test_bad_rows_beyond_the_first_share_their_words_and_foreign_ones_are_noted(
         "5,000 lines are not UTF-8; a file in another encoding is read with --encoding latin-1, say"
     ]
     assert box.drops < 5000
+
+
+@pytest.mark.parametrize("name", ["l.parquet", "l.jsonl", "l.csv"])
+def test_columns_that_are_not_to_be_carried_are_in_no_row(tmp_path, name):
+    rows = [{"url": f"u{n % 2}", "image": "x" * 50, "id": 2**70 + n} for n in range(3)]
+    path = tmp_path / name
+    if name == "l.parquet":
+        pq.write_table(pa.table({key: [str(row[key]) for row in rows] for key in rows[0]}), path)
+    elif name == "l.jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        path.write_text("".join(f"{a},{b},{c}\n" for a, b, c in [rows[0], *(row.values() for row in rows)]))
+    box = take(path, unique="url", columns=("url",), drop_columns=("image",))
+    found = [row for _, row in box.kept]
+    assert [str(row["id"]) for row in found] == [str(2**70), str(2**70 + 2), str(2**70 + 1)]
+    assert {tuple(sorted(row)) for row in found} == {("id", "url")}
+
+
+def test_a_column_that_is_needed_cannot_be_left_out(tmp_path):
+    with pytest.raises(UsageError, match="url is needed"):
+        TakeRows(unique="url", drop_columns=("url",))
+    pq.write_table(pa.table({"url": ["u"]}), tmp_path / "l.parquet")
+    with pytest.raises(UsageError, match="no column 'img'; it has url"):
+        take(tmp_path / "l.parquet", unique="url", drop_columns=("img",))

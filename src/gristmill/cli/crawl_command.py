@@ -74,6 +74,9 @@ def picture_options(function: Any) -> Any:
 @click.option(
     "--hash-kind", type=click.Choice(["sha256", "md5", "sha512"]), default="sha256", help="Of that checksum."
 )
+@click.option(
+    "--drop-column", "drop_columns", multiple=True, help="Not to be carried; may be given again for others."
+)
 @framing_options
 @click.option(
     "--name", default="crawl", show_default=True, help="Of the dataset; parts of a mixture have one."
@@ -96,7 +99,8 @@ def command(urls: str, out: Path, **given: Any) -> None:
       gristmill crawl urls.parquet --out pictures --caption-column text
       gristmill crawl urls.txt --out pictures --resize center_crop --size 256
 
-    All columns are carried. The same command continues what was interrupted.
+    All columns are carried but those of --drop-column, as for pictures beside their
+    URLs. The same command continues what was interrupted.
     """
     from gristmill.run.launch import launched
 
@@ -121,7 +125,13 @@ def _crawl(place: ListPlace, out: Path, given: dict[str, Any], workers: int, rea
         raise UsageError("--url-column: expected the name of a column")
     words = {name: given[name] for name in ("name", "title", "license", "description")}
     arguments = {**place.arguments, **asdict(said), **words}
-    settings = {**_picture_settings(given), **framing_settings(given), **pairs("--set", given["settings"])}
+    carried = {"rows.drop_columns": ",".join(given["drop_columns"])} if given["drop_columns"] else {}
+    settings = {
+        **_picture_settings(given),
+        **framing_settings(given),
+        **carried,
+        **pairs("--set", given["settings"]),
+    }
     recipe = recipe_loader("crawl", arguments, settings)()
     framing = next(step.framing for step in recipe.steps if isinstance(step, TakeRows))
     resolved = resolve(recipe, {}, out)

@@ -19,7 +19,8 @@ number is large.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -51,6 +52,7 @@ __all__ = [
     "read_rows",
     "readable_rows",
     "rows_of",
+    "without_names",
 ]
 
 JSON_ROW = "__json_row__"
@@ -183,6 +185,15 @@ def rows_of(table: Any) -> list[dict[str, Json]]:
     if JSON_ROW not in table.column_names:
         return plain
     return [{**json_object(row.pop(JSON_ROW)), **row} for row in plain]
+
+
+def without_names(table: Any, names: Collection[str]) -> Any:
+    """A batch's table of JSON rows without what stands in them under some names; any other table as it is."""
+    if JSON_ROW not in table.column_names:
+        return table
+    rows = (json_object(text) for text in table[JSON_ROW].to_pylist())
+    texts = [json.dumps({n: v for n, v in row.items() if n not in names}).encode() for row in rows]
+    return table.set_column(table.column_names.index(JSON_ROW), JSON_ROW, pa.array(texts, pa.binary()))
 
 
 def readable_rows(table: Any) -> Iterator[dict[str, Json] | str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from gristmill.shards.delimited import NOT_UTF8
 from gristmill.shards.framing import DELIMITERS, Framing
-from gristmill.shards.rows import BadRow, RowBatch, column_names, notes_of, read_rows
+from gristmill.shards.rows import BadRow, RowBatch, column_names, notes_of, read_rows, without_names
 from gristmill.shards.textlines import passed_over
 from gristmill.spec.columns import column_of
 from gristmill.spec.errors import UsageError
@@ -41,6 +41,7 @@ class TakeRows(TableStep):
             leaves all rows where they stand.
         format: Of the file, or None to tell by its name.
         each: Column of lists of which every element makes a row of its own, see :mod:`gristmill.steps.spread`.
+        drop_columns: Columns that are not carried: they go into no sample, and of Parquet they are not even read.
         header: Whether the first line of csv and tsv names the columns. None: it does, and one with an address in it
             is refused.
         names: Of the columns, where ``header`` is false; numbered if empty.
@@ -60,6 +61,7 @@ class TakeRows(TableStep):
     unique: str | None = None
     format: str | None = None
     each: str | None = None
+    drop_columns: tuple[str, ...] = ()
     header: bool | None = None
     names: tuple[str, ...] = ()
     delimiter: str | None = None
@@ -76,6 +78,9 @@ class TakeRows(TableStep):
     def __post_init__(self) -> None:
         if min(self.parts, self.part_rows) < 1:
             raise UsageError("rows: parts and part_rows must be at least 1")
+        needed = {*self.columns, *filter(None, [self.unique, self.each])}
+        if both := sorted(needed & {*self.drop_columns}):
+            raise UsageError(f"rows.drop_columns: {', '.join(both)} is needed. Drop others.")
         _ = self.framing  # refuses what cannot be
 
     @property
@@ -104,6 +109,8 @@ class TakeRows(TableStep):
         """
         framing = self.framing
         check_columns(table, framing, (*self.columns, *filter(None, [self.unique, self.each])))
+        if framing.format_of(table) not in {"json", "jsonl"}:  # whose rows may each have others
+            check_columns(table, framing, self.drop_columns)
         if more := passed_over(table):
             box.note(f"only the first file in this zip was read, and not {', '.join(map(repr, more[:3]))}")
         for note in notes_of(table, framing):
@@ -143,7 +150,15 @@ class TakeRows(TableStep):
     def _read(
         self, table: Path, framing: Framing, columns: Sequence[str] | None = None
     ) -> Iterator[RowBatch]:
+        if self.drop_columns and framing.format_of(table) not in {"json", "jsonl"}:
+            columns = columns or [
+                name for name in column_names(table, framing) if name not in self.drop_columns
+            ]
         batches = read_rows(table, framing=framing, columns=columns)
+        if self.drop_columns:
+            batches = (
+                replace(batch, table=without_names(batch.table, self.drop_columns)) for batch in batches
+            )
         return spread(batches, self.each) if self.each else batches
 
     def _chosen(self, table: Path, framing: Framing, box: TableBox) -> Iterator[tuple[Any, Any]]:
