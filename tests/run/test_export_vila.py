@@ -10,7 +10,9 @@ from made_shards import caption, conversation, document, finished, picture
 from vila_loaders import MMC4, TOKEN, Coyo, VFlan
 
 from gristmill.run.finished import export_vila
+from gristmill.run.finished.export import unfit_for_coyo_wds
 from gristmill.run.finished.export_vila import Manner, export_parts
+from gristmill.shards.shape import Shape
 from gristmill.spec.errors import UsageError
 from gristmill.storage.files import whole_file
 
@@ -288,3 +290,20 @@ def test_the_last_answer_may_hold_the_words_that_separate_turns(tmp_path):
     parts(tmp_path / "d", finished(tmp_path / "d", [[made]]), tmp_path / "out")
     (item,) = pickle.loads((tmp_path / "out" / "part-00000.pkl").read_bytes())
     assert item["answer"] == "x\nQuestion: y"
+
+
+@pytest.mark.parametrize(
+    ("samples", "why"),
+    [
+        ([["jpg", "txt", "json"], ["webp", "txt", "json"]], ""),
+        ([["jpg", "txt", "json"], ["jpg", "json"]], "not each has a caption"),
+        ([["jpg", "txt"], ["gif", "txt"]], "not each has one picture"),
+        ([["json"]], "not each has one picture"),
+        ([["000.jpg", "json"]], "named by position"),
+    ],
+)
+def test_what_stops_coyo_wds_is_said(samples, why):
+    shape = Shape()
+    for parts in samples:
+        shape.take((part, b"{}") for part in parts)
+    assert (why in unfit_for_coyo_wds(shape)) if why else unfit_for_coyo_wds(shape) == ""

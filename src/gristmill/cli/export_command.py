@@ -132,7 +132,8 @@ def _for_one_pickle_each(datasets: list[Path]) -> list[Path]:
 
 def _export(opened: Opened, format_: str, out: Path, name: str | None, manner: Manner) -> Exported:
     """One dataset."""
-    from gristmill.run.finished.export import Exported, export_wids, finished_shards
+    from gristmill.ledger.features import shape_of
+    from gristmill.run.finished.export import Exported, export_wids, finished_shards, unfit_for_coyo_wds
     from gristmill.run.finished.export_interleaved import export_interleaved
     from gristmill.run.finished.export_vila import export_parts, export_whole
 
@@ -146,6 +147,11 @@ def _export(opened: Opened, format_: str, out: Path, name: str | None, manner: M
         name = _published_name(opened) if name is None else name
         return _watched(export_whole(folder, shards, out, name, manner), len(shards))
     export_wids(folder, shards, opened.begun.name, out)
+    if why := unfit_for_coyo_wds(shape_of(folder, opened.ledger)):
+        click.echo(
+            f"gristmill: wids reads these samples; VILA's loader type coyo-wds stops at them: {why}.",
+            err=True,
+        )
     return Exported(shards=len(shards), samples=sum(shard.samples for shard in shards))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
+from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.shards.wids import wids_index
 from gristmill.spec.command import to_type
@@ -18,7 +19,15 @@ from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import sha256_file, sweep_temporaries, write_whole
 
-__all__ = ["Exported", "check_folder", "export_wids", "finished_shards", "or_nothing", "shard_samples"]
+__all__ = [
+    "Exported",
+    "check_folder",
+    "export_wids",
+    "finished_shards",
+    "or_nothing",
+    "shard_samples",
+    "unfit_for_coyo_wds",
+]
 
 _TEMPORARY = ".tmp-"
 
@@ -130,6 +139,20 @@ def export_wids(folder: Path, shards: list[ShardInfo], name: str, out: Path) -> 
     path = out / "wids-meta.json"
     write_whole(path, wids_index(name, entries))
     return path
+
+
+_OF_COYO_WDS = frozenset({"jpg", "png", "webp"})
+
+
+def unfit_for_coyo_wds(shape: Shape) -> str:
+    """Why VILA's loader type ``coyo-wds`` would stop at samples of this shape, as a clause; empty if it would not."""
+    if shape.positions:
+        return "their pictures are named by position, and it cuts names at the last dot"
+    if shape.sets is None or any(len(one & _OF_COYO_WDS) != 1 for one in shape.sets):
+        return "not each has one picture that is JPEG, PNG or WebP"
+    if any("txt" not in one for one in shape.sets):
+        return "not each has a caption in a .txt"
+    return ""
 
 
 def _url(path: Path, out: Path) -> str:
