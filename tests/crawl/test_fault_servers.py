@@ -1,5 +1,6 @@
 """What one server may do to us, and the one reason that each comes to."""
 
+import asyncio
 import gzip
 import random
 import zlib
@@ -266,6 +267,26 @@ def test_a_mended_head_leaves_the_connection_fit_for_more() -> None:
             await crawler.crawl(((i, server.url(f"/{i}")) for i in range(9)), sink)
         assert sink.reasons == {None: 9}
         assert server.connections == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("surplus", [3, 40, 60], ids=["a beginning", "a head", "an answer"])
+def test_what_comes_between_two_requests_is_no_answer_to_the_second(surplus: int) -> None:
+    async def main() -> None:
+        async def route(visit: Visit) -> None:
+            if visit.path == "/robots.txt":
+                await visit.answer(body=b"User-agent: *\nCrawl-delay: 0.15\n")
+                return
+            await visit.send(sized(BODY))
+            await asyncio.sleep(0.03)
+            await visit.send(sized(b"another answer", "X: y" * 2)[:surplus])
+
+        sink = Sink()
+        settings = replace(PATIENT, robots=True, per_host=1, tries=1)
+        async with serving(otherwise=route) as server, Crawler(settings) as crawler:
+            await crawler.crawl(((i, server.url(f"/{i}")) for i in range(3)), sink)
+        assert [sink.answers[i].body for i in range(3)] == [BODY] * 3
 
     run(main())
 
