@@ -1,9 +1,11 @@
 """The hub through its unmodified client, against the made-up hub on the loopback."""
 
 import hashlib
+import http.server
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -259,3 +261,58 @@ def test_a_file_of_another_content_than_listed_is_refused(hub, tmp_path, name):
     assert not (tmp_path / name).exists()
     unknown = replace(file, digest="of a mirror that states another")
     assert download(REPO, DEFAULT_REVISION, unknown, tmp_path).read_bytes() == FILES[name]
+
+
+class Odd(http.server.BaseHTTPRequestHandler):
+    """What is no hub, or one whose listing has no end."""
+
+    body, link = b"<html>Log in</html>", ""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        if self.link:
+            self.server.pages += 1
+            self.send_header(
+                "Link",
+                f'<http://{self.headers["Host"]}/{self.link}>; rel="next"'.replace(
+                    "N", str(self.server.pages)
+                ),
+            )
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("body", "link", "said"),
+    [
+        (b"<html>Log in</html>", "", "is not the hub"),
+        (b"", "", "is not the hub"),
+        (b"[1, 2]", "", "is not the hub"),
+        (b'"text"', "", "is not the hub"),
+        (b"[]", "same", "leads back to .*/same: it has no end"),
+        (b"[]", "pageN", "more than 20 pages"),
+        (b"[" + b" " * 2000 + b"]", "", "more than 1,000 bytes in one answer"),
+    ],
+)
+def test_what_is_no_hub_or_has_no_end_is_said(monkeypatch, body, link, said):
+    monkeypatch.setattr("gristmill.storage.hub._MOST_PAGES", 20)
+    monkeypatch.setattr("gristmill.storage.hub._MOST_SAID_BYTES", 1000)
+    handler = type("Handler", (Odd,), {"body": body, "link": link})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.pages = 0
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(SourceError, match=said):
+            list_files(REPO, DEFAULT_REVISION, PATTERNS)
+        server.shutdown()
+
+
+def test_an_answer_that_drips_is_given_up(hub, monkeypatch, tmp_path):
+    monkeypatch.setattr("gristmill.storage.hub._LEAST_S", 0.0)
+    monkeypatch.setattr("gristmill.storage.hub._SLOWEST_BYTES_S", 10**15)
+    with pytest.raises(SourceError, match="too slowly"):
+        list_files(REPO, DEFAULT_REVISION, PATTERNS)

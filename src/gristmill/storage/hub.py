@@ -10,6 +10,7 @@ import fnmatch
 import hashlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,12 @@ __all__ = ["HubFile", "commit_of", "download", "list_files", "read_range"]
 
 _SHA256_DIGITS, _GIT_DIGITS = 64, 40
 _CHUNK_BYTES = 1 << 20
+_LISTING_S = 900.0
+_MOST_PAGES = 10_000
+_MOST_SAID_BYTES = 64 << 20
+"""Of one answer about files; a page of the longest listing has about a megabyte."""
+_SLOWEST_BYTES_S = 20_000
+_LEAST_S = 120.0
 _TRIES = 4
 _WAIT_S = 1.0
 """Longer by that before each further try."""
@@ -57,6 +64,7 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
     from huggingface_hub import errors
 
     _quieten()
+    _watch_answers()
     page = _page(repo)
     try:
         yield
@@ -89,6 +97,14 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
             ) from err
         said = str(err).strip().partition("\n")[0]
         raise SourceError(f"the hub refused {repo}: {said}. Give the same command again later.") from err
+    except errors.HFValidationError as err:
+        raise SourceError(f"{repo} is no name of a dataset repository: {err}") from err
+    except _SHAPES as err:
+        raise SourceError(
+            f"what answers at {_endpoint() or 'https://huggingface.co'} is not the hub ({type(err).__name__} on what "
+            f"it says of {repo}). Is it a login page, or a proxy? Look at it with a browser, or set HF_ENDPOINT, and "
+            "give the same command again."
+        ) from err
     except (OSError, errors.OfflineModeIsEnabled) as err:
         if isinstance(err, OSError) and err.errno is not None:
             raise
@@ -98,6 +114,70 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         if type(err).__module__.split(".")[0] not in {"httpx", "httpx2", "httpcore", "requests", "urllib3"}:
             raise
         raise _unreachable(repo, err) from err
+
+
+_SHAPES = (ValueError, LookupError, TypeError, AttributeError)
+"""What the client raises where an answer is no JSON, or another than the hub's."""
+
+
+class _Bounds(threading.local):
+    """What this thread's answers may cost: those of a listing together, a file's by their rate."""
+
+    deadline: float | None = None
+    pages: set[str] | None = None
+
+
+_BOUNDS = _Bounds()
+
+
+@contextmanager
+def _listing() -> Iterator[None]:
+    """Bound what is asked of the hub within the block, which is about files and not for them."""
+    _BOUNDS.deadline, _BOUNDS.pages = time.monotonic() + _LISTING_S, set()
+    try:
+        yield
+    finally:
+        _BOUNDS.deadline = _BOUNDS.pages = None
+
+
+def _watch_answers() -> None:
+    """Have the client's HTTP library show us each answer before its body is read."""
+    from huggingface_hub import get_session
+
+    hooks = get_session().event_hooks
+    if _bound not in hooks["response"]:
+        get_session().event_hooks = {**hooks, "response": [*hooks["response"], _bound]}
+
+
+def _bound(response: Any) -> None:
+    """Look at an answer before its body is read, and at the body while it comes.
+
+    Raises:
+        SourceError: A page for the second time, or too many.
+    """
+    pages, stream, began = _BOUNDS.pages, response.stream, time.monotonic()
+    deadline = _BOUNDS.deadline
+    if pages is not None and response.is_success:
+        if (page := f"{response.request.method} {response.request.url}") in pages:
+            raise SourceError(f"the hub's listing leads back to {response.request.url}: it has no end.")
+        pages.add(page)
+        if len(pages) > _MOST_PAGES:
+            raise SourceError(f"the hub's listing has more than {_MOST_PAGES:,} pages: it is not read on.")
+    kind = next(base for base in type(stream).__mro__ if base.__name__ == "SyncByteStream")
+
+    def pieces(self: object) -> Iterator[bytes]:
+        size = 0
+        for piece in stream:
+            size, now = size + len(piece), time.monotonic()
+            if pages is not None and size > _MOST_SAID_BYTES:
+                raise SourceError(
+                    f"the hub says more than {_MOST_SAID_BYTES:,} bytes in one answer: it is not read."
+                )
+            if now > (deadline or now) or now - began > _LEAST_S + size / _SLOWEST_BYTES_S:
+                raise SourceError("the hub's answer comes too slowly. Give the same command again later.")
+            yield piece
+
+    response.stream = type("Bounded", (kind,), {"__iter__": pieces, "close": lambda self: stream.close()})()
 
 
 def _quieten() -> None:
@@ -129,7 +209,7 @@ def commit_of(repo: str, revision: str) -> str:
     """
     from huggingface_hub import HfApi
 
-    with _explained(repo, revision):
+    with _explained(repo, revision), _listing():
         found = HfApi(endpoint=_endpoint()).dataset_info(repo, revision=revision).sha
     if not found:
         raise SourceError(
@@ -154,7 +234,7 @@ def list_files(repo: str, revision: str, patterns: Sequence[str], *, needed: boo
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    with _explained(repo, revision):
+    with _explained(repo, revision), _listing():
         api = HfApi(endpoint=_endpoint())
         tree = list(api.list_repo_tree(repo, recursive=True, revision=revision, repo_type="dataset"))
     found = [

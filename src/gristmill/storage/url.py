@@ -106,6 +106,7 @@ def fetch(
 
 def _exchange(url: str, partial: Path, most_bytes: int, deadline: float, tell: Callable[[int], None]) -> None:
     """One request for what is still missing, appended to ``partial``."""
+    began = time.monotonic()
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": "gristmill", "Accept-Encoding": "identity"}
     if have:
@@ -124,12 +125,14 @@ def _exchange(url: str, partial: Path, most_bytes: int, deadline: float, tell: C
             size = out.tell()
             end = size + int(promised) if promised and promised.isdigit() else None
             # one byte too many is enough to know, by the checksum, that it is another file
-            while size <= most_bytes and (chunk := answer.read(min(_CHUNK_BYTES, most_bytes + 1 - size))):
+            # what is there, however little: a full piece of a body that drips may never come
+            while size <= most_bytes and (chunk := answer.read1(min(_CHUNK_BYTES, most_bytes + 1 - size))):
                 out.write(chunk)
                 size += len(chunk)
                 tell(size)
-                if time.monotonic() > deadline:
-                    raise _TryAgain("it takes too long")
+                now = time.monotonic()
+                if now > deadline or now - began > _LEAST_S + (size - have) / _SLOWEST_BYTES_S:
+                    raise _TryAgain(f"it comes more slowly than {_SLOWEST_BYTES_S:,} bytes a second")
         if end is not None and size < min(end, most_bytes):
             raise _TryAgain(f"it broke off after {size:,} of {end:,} bytes")
 
