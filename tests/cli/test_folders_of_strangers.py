@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -261,7 +262,79 @@ def test_an_endless_manifest_of_a_part_is_not_read(finished, tmp_path):
 def test_names_with_escape_sequences_are_spelled_out(folder):
     begun(folder, name="\x1b[2Jcrawl\x9b")
     (folder / "shards" / "\x1b[31mx.tar").touch()
-    for words in (("status", folder), ("verify", folder)):
-        done = gristmill(*words, code=0)
+    for words in (("verify", folder), ("status", folder)):
+        done = gristmill(*words, code=int(words[0] == "verify"))
         assert "\x1b" not in done.stdout + done.stderr
         assert "\x9b" not in done.stdout + done.stderr
+
+
+def without_a_line(folder: Path) -> None:
+    body = journal(folder).read_bytes()
+    journal(folder).write_bytes(body[: body.rstrip().rindex(b"\n") + 1])
+
+
+def both(folder: Path) -> None:
+    """A shard and its record are changed alike."""
+    path = folder / "shards" / "00000.tar"
+    was = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_bytes(path.read_bytes().replace(b"jpg", b"jpG"))
+    changed(folder, was, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def a_folder(folder: Path) -> None:
+    (folder / "shards" / "00000.tar").unlink()
+    (folder / "shards" / "00000.tar").mkdir()
+
+
+def another(folder: Path) -> None:
+    body = (folder / "dataset.json").read_bytes()
+    (folder / "dataset.json").write_bytes(body.replace(b'"license": "', b'"license": "not '))
+
+
+DAMAGES = {
+    "a folder for a shard": (a_folder, "shards/00000.tar: is a folder"),
+    "a fifo for a shard": (
+        lambda folder: ((folder / "shards/00000.tar").unlink(), os.mkfifo(folder / "shards/00000.tar")),
+        "shards/00000.tar: is a FIFO",
+    ),
+    "a shard too many": (
+        lambda folder: shutil.copy(folder / "shards/00000.tar", folder / "shards/00009.tar"),
+        "shards/00009.tar: belongs to no record, and readers",
+    ),
+    "a sidecar too many": (
+        lambda folder: (folder / "shards/00009_stats.json").touch(),
+        "shards/00009_stats.json: belongs to no record",
+    ),
+    "fates too many": (
+        lambda folder: (folder / "fates/more.parquet").touch(),
+        "fates/more.parquet: belongs to no record",
+    ),
+    "a link too many": (
+        lambda folder: (folder / "shards/x.tar").symlink_to("/dev/zero"),
+        "shards/x.tar: is a link",
+    ),
+    "no manifest": (lambda folder: (folder / "dataset.json").unlink(), "dataset.json: was removed"),
+    "another manifest": (another, "dataset.json: was altered"),
+    "a manifest that is a link": (
+        lambda folder: (
+            (folder / "dataset.json").unlink(),
+            (folder / "dataset.json").symlink_to("/dev/zero"),
+        ),
+        "dataset.json: is damaged",
+    ),
+    "a record less": (without_a_line, "lines of it were altered or removed"),
+    "a journal less": (lambda folder: journal(folder).unlink(), "is not what was written: it is gone"),
+    "a shard and its record": (both, "lines of it were altered or removed"),
+    "a longer shard": (
+        lambda folder: os.truncate(folder / "shards/00000.tar", 1 << 40),
+        "is not what was written: it has 1,099,511,627,776 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_every_damage_is_told(damage, folder):
+    gristmill("verify", folder)
+    make, told = DAMAGES[damage]
+    make(folder)
+    assert told in gristmill("verify", folder, code=1).stdout

@@ -79,7 +79,9 @@ def test_the_next_command_brings_the_metadata_files_to_the_records(tmp_path, mon
             with monkeypatch.context() as patched:
                 whole = Kill(patched, -1, -1)
                 gristmill(*words)
-            assert (whole.commits > 0, whole.files) == (True, len(PAPERS) + 1), name
+            assert (whole.commits > 0, whole.files) == (True, len(PAPERS) + 3), (
+                name
+            )  # with what they were made of, sealed before and after
             samples = read_part(folder)["counts"]["packed"]
             for at in range(whole.files):
                 shutil.rmtree(here)
@@ -88,7 +90,8 @@ def test_the_next_command_brings_the_metadata_files_to_the_records(tmp_path, mon
                     Kill(patched, whole.commits, at)
                     with pytest.raises(Killed):
                         gristmill(*words)
-                then = (words, ("status", folder), ("verify", folder), ("clean", folder), index(folder))[at]
+                status, verify = ("status", folder), ("verify", folder)
+                then = (words, status, verify, ("clean", folder), index(folder), status, verify)[at]
                 done = gristmill(*then, code=0)
                 again = "behind the records" in done.stderr
                 assert again == (then is not words or name == "retry"), f"{name} {at}: {done.stderr}"

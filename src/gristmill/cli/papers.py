@@ -13,6 +13,7 @@ from gristmill.cli.named import loader_of
 from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import MANIFEST, manifest_bytes, of_records
+from gristmill.ledger.seal import seal
 from gristmill.run.layout import Layout
 from gristmill.run.mixture_parts import read_manifest
 from gristmill.run.reopen import Opened
@@ -56,10 +57,13 @@ def write_papers(folder: Path, recipe: Recipe) -> None:
             time.sleep(_POLL_S)
         sweep(layout)
         begun, ledger = Begun.read(folder), Ledger(folder)
+        body = manifest_bytes(recipe, begun, ledger)
+        seal(ledger, [body, _bytes_of(folder / MANIFEST)])
         path = write_manifest(folder, recipe, begun, ledger)
         write_card(folder, recipe, begun, ledger)
         write_croissant(folder, recipe, begun, ledger)
         write_report(folder)
+        seal(ledger, [body])
         write_whole(layout.described, _digest(read_regular(path)))
 
 
@@ -106,6 +110,13 @@ def _behind(opened: Opened, recipe: Recipe | None, layout: Layout) -> bool:
         return True
     same = all(said.get(key) == known[key] for key in ("complete", "shards"))
     return not (same and _holds(layout.described, _digest(read_regular(path))))
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """What a file holds that may be altered; None of one that is not there, or is no file."""
+    with suppress(OSError, DamagedOutput):
+        return read_regular(path)
+    return None
 
 
 def _holds(path: Path, body: bytes) -> bool:

@@ -31,11 +31,11 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
     """
     from gristmill.cli.papers import bring_up
     from gristmill.ledger.begun import datasets_in
-    from gristmill.ledger.funnel import funnel
     from gristmill.ledger.manifest import MANIFEST
-    from gristmill.ledger.totals import total
     from gristmill.ledger.words import count_text, size_text
+    from gristmill.run.finished.clean import is_complete
     from gristmill.run.finished.verify import damaged_records, verify
+    from gristmill.run.layout import MADE
     from gristmill.run.reopen import open_dataset
     from gristmill.spec.errors import DamagedOutput
 
@@ -45,13 +45,22 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
 
     results = []
     for dataset in datasets_in(folder):
-        opened = open_dataset(dataset)
-        result = verify(dataset, opened.ledger, threads=default_workers(), decode=not no_decode, tell=tell)
+        opened = open_dataset(dataset, made=False)
+        complete = is_complete(opened.begun, opened.ledger)
+        result = verify(
+            dataset,
+            opened.ledger,
+            threads=default_workers(),
+            decode=not no_decode,
+            complete=complete,
+            tell=tell,
+        )
         if sys.stderr.isatty():
             click.echo(err=True)
-        if all(place != MANIFEST for place, _ in result.problems):  # else a person must know of it first
-            bring_up(opened)
-        if not funnel(total(opened.ledger.records.values()), opened.begun).complete:
+        irregular = any(place.partition("/")[0] in MADE for place, _ in result.problems)
+        if not irregular and (repair or all(place != MANIFEST for place, _ in result.problems)):
+            bring_up(opened)  # else a person must know of it first
+        if not complete:
             result.remarks.insert(0, (".", "not complete yet; this is what is finished"))
         results.append((dataset, result))
         if repair:

@@ -126,6 +126,11 @@ class Ledger:
         with uncollected():
             self.refresh()
 
+    @property
+    def read_to(self) -> Mapping[str, int]:
+        """Journal to how many of its bytes are known: whole lines."""
+        return self._read_to
+
     def refresh(self) -> list[TaskRecord]:
         """Read what was appended since the last time, by any process; returns the new records."""
         new: list[TaskRecord] = []

@@ -114,14 +114,18 @@ class Layout:
             return False
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, made: bool = True) -> None:
     """Look through a dataset's folder before it is worked on: it may be a stranger's.
+
+    Args:
+        folder: The dataset's.
+        made: Also through the shards and fates.
 
     Raises:
         DamagedOutput: It holds a link, a FIFO or the like where files of a dataset lie.
         OSError: As the system says.
     """
-    check_regular(folder, STATE, *MADE)
+    check_regular(folder, STATE, *(MADE if made else ()))
 
 
 def stem(path: str | Path) -> str:

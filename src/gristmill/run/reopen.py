@@ -70,14 +70,18 @@ class Opened:
         )
 
 
-def open_dataset(folder: Path) -> Opened:
+def open_dataset(folder: Path, *, made: bool = True) -> Opened:
     """Read a dataset's folder, after looking through it.
+
+    Args:
+        folder: The dataset's.
+        made: Look also through the shards and fates; else whoever reads them does.
 
     Raises:
         UsageError: It holds no dataset.
         DamagedOutput: It holds what no run puts there.
     """
-    check_folder(folder)
+    check_folder(folder, made=made)
     opened = Opened(folder=folder, begun=Begun.read(folder), ledger=Ledger(folder))
     places = max(1, len(opened.begun.inputs))
     for record in opened.ledger.records.values():

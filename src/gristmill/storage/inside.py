@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from gristmill.spec.errors import DamagedOutput
 
@@ -97,7 +97,7 @@ def check_regular(folder: Path, *names: str) -> None:
         )
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading, and nothing else: it is never waited for.
 
     Raises:

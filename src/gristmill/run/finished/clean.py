@@ -17,7 +17,7 @@ from gristmill.spec.errors import Busy
 from gristmill.spec.task import TaskRecord
 from gristmill.storage.leases import Leases
 
-__all__ = ["clean"]
+__all__ = ["clean", "is_complete"]
 
 
 def clean(folder: Path, begun: Begun, ledger: Ledger, *, dry_run: bool) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def _spent(layout: Layout, begun: Begun, ledger: Ledger) -> list[Path]:
     What a shuffle scattered, and the spools behind it, are spent once all its shards are finished. All of it is read
     from the records: the recipe, which may be somebody's own file, is not needed.
     """
-    complete = funnel(total(ledger.records.values()), begun).complete and _all_asked_again(begun, ledger)
+    complete = is_complete(begun, ledger)
     scatters = bool(ledger.stage(SCATTER))
     packed: Counter[str] = Counter()
     for record in ledger.stage(PACK):
@@ -72,6 +72,11 @@ def _spent(layout: Layout, begun: Begun, ledger: Ledger) -> list[Path]:
         spent += [path for path in crawled.glob("*.spool") if layout.relative(path) not in recorded]
         spent += sorted(layout.scattered_folder.glob("*.*"))
     return spent
+
+
+def is_complete(begun: Begun, ledger: Ledger) -> bool:
+    """Whether nothing is left to be made, by the records alone."""
+    return funnel(total(ledger.records.values()), begun).complete and _all_asked_again(begun, ledger)
 
 
 def _all_asked_again(begun: Begun, ledger: Ledger) -> bool:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import orjson
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import MANIFEST
+from gristmill.ledger.seal import broken
 from gristmill.media.errors import Undecodable
-from gristmill.media.image import decodes
-from gristmill.run.layout import Layout
+from gristmill.media.pool import CodecPool
+from gristmill.media.settings import CHECKING
+from gristmill.run.layout import MADE
 from gristmill.run.mixture_parts import read_manifest
 from gristmill.run.pipeline import GATHER, PACK
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, TaskRecord
-from gristmill.storage.files import sha256_file
+from gristmill.storage.inside import irregular, irregularity, open_regular
 
 __all__ = ["Verified", "verify"]
 
@@ -50,7 +55,13 @@ class Verified:
 
 
 def verify(
-    folder: Path, ledger: Ledger, *, threads: int, decode: bool = True, tell: Callable[[Verified], None]
+    folder: Path,
+    ledger: Ledger,
+    *,
+    threads: int,
+    decode: bool = True,
+    complete: bool = False,
+    tell: Callable[[Verified], None],
 ) -> Verified:
     """Read every finished shard, its neighbours and the fates.
 
@@ -58,48 +69,56 @@ def verify(
         folder: The dataset's folder.
         ledger: Its records.
         threads: Decoders at once.
-        decode: Also decode every picture, in full.
+        decode: Also decode every picture, in full, in decoders' processes: it may be a stranger's.
+        complete: Nothing is left to be made, so that what belongs to no record was not made by a run.
         tell: Called after each shard.
     """
     result = Verified()
     hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
-    with ThreadPoolExecutor(threads) as pool:
+    with _Judge(threads if decode else 0) as judge:
         for record in ledger.shards():
             before = len(result.problems)
             for shard in record.outputs:
                 _check_file(folder, shard, result)
             tar = record.output("shard")
             if tar is not None and len(result.problems) == before:
-                hashes.append(_check_shard(folder, tar, result, pool if decode else None))
+                hashes.append(_check_shard(folder, tar, result, judge))
             if len(result.problems) > before:
                 result.damaged.append(record.task_id)
             tell(result)
     _check_keys(hashes, result)
-    _check_others(folder, ledger, result)
+    _check_others(folder, ledger, result, complete)
     _check_manifest(folder, ledger, result)
     return result
 
 
 def _check_file(folder: Path, shard: ShardInfo, result: Verified) -> None:
-    path = folder / shard.path
+    kind = irregularity(folder, shard.path)
+    if kind is not None:
+        result.problems.append((shard.path, f"is {kind}, and a regular file is expected"))
+        return
     try:
-        digest = sha256_file(path)
+        with open_regular(folder / shard.path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            digest = hashlib.file_digest(stream, "sha256").hexdigest() if size == shard.size_bytes else ""
     except FileNotFoundError:
         result.problems.append((shard.path, "is missing"))
         return
-    if digest != shard.digest:
+    if size != shard.size_bytes:
+        said = f"is not what was written: it has {size:,} bytes, its record says {shard.size_bytes:,}"
+        result.problems.append((shard.path, said))
+    elif digest != shard.digest:
         result.problems.append((shard.path, "is not what was written: its SHA-256 differs from its record's"))
 
 
 def _check_shard(
-    folder: Path, shard: ShardInfo, result: Verified, pool: ThreadPoolExecutor | None
+    folder: Path, shard: ShardInfo, result: Verified, judge: _Judge
 ) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     """One shard's samples; returns 64-bit hashes of its keys, shape (samples,)."""
     keys: list[int] = []
     try:
         for window in _windows(read_samples(folder / shard.path)):
-            check = pool.map(_problem, window) if pool else map(_shape_problem, window)
-            for sample, problem in zip(window, check, strict=True):
+            for sample, problem in zip(window, judge.problems(window), strict=True):
                 keys.append(int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big"))
                 result.pictures += sum(part.rpartition(".")[2] in _PICTURES for part in sample.parts)
                 if problem:
@@ -149,17 +168,45 @@ def _shape_problem(sample: ShardSample) -> str | None:
     return None
 
 
-def _problem(sample: ShardSample) -> str | None:
-    problem = _shape_problem(sample)
-    if problem:
-        return problem
-    for part, body in sample.parts.items():
-        if part.rpartition(".")[2] in _PICTURES:
-            try:
-                decodes(body)
-            except Undecodable as err:
-                return f"{part} does not decode: {err}"
-    return None
+class _Judge:
+    """Says of samples what is wrong with them; their pictures are decoded in decoders' processes.
+
+    Args:
+        decoders: Processes; none if pictures are not decoded.
+    """
+
+    def __init__(self, decoders: int) -> None:
+        self._loop = asyncio.Runner()
+        self._pool = CodecPool(CHECKING, processes=decoders) if decoders else None
+
+    def problems(self, samples: Sequence[ShardSample]) -> list[str | None]:
+        """For each sample a sentence, or None."""
+        return self._loop.run(self._problems(samples))
+
+    async def _problems(self, samples: Sequence[ShardSample]) -> list[str | None]:
+        return await asyncio.gather(*map(self._problem, samples))
+
+    async def _problem(self, sample: ShardSample) -> str | None:
+        problem = _shape_problem(sample)
+        if problem or self._pool is None:
+            return problem
+        for part, body in sample.parts.items():
+            if part.rpartition(".")[2] in _PICTURES:
+                try:
+                    await self._pool.transcode(body)
+                except Undecodable as err:
+                    return f"{part} does not decode: {err}"
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._loop.run(self._pool.close())
+        self._loop.close()
 
 
 def _check_keys(hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]], result: Verified) -> None:
@@ -171,8 +218,8 @@ def _check_keys(hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]], resul
         result.problems.append(("shards", f"{repeated} keys occur more than once"))
 
 
-def _check_others(folder: Path, ledger: Ledger, result: Verified) -> None:
-    """The fates are whole, and nothing else lies among the shards."""
+def _check_others(folder: Path, ledger: Ledger, result: Verified, complete: bool) -> None:
+    """The fates are whole, and nothing else lies among them and the shards: readers of a folder get all of it."""
     for record in ledger.records.values():
         fates = record.output("fates")
         if fates is not None and record.stage not in {GATHER, PACK}:
@@ -180,12 +227,23 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified) -> None:
             _check_file(folder, fates, result)
             if len(result.problems) > before:
                 result.damaged.append(record.task_id)
-    known = {shard.path for record in ledger.shards() for shard in record.outputs}
-    layout = Layout(folder)
-    if layout.shards.is_dir():
-        for path in sorted(layout.shards.iterdir()):
-            if layout.relative(path) not in known and path.name not in _EXPORTED:
-                result.remarks.append((layout.relative(path), "belongs to no record; no run made it"))
+    known = {shard.path for record in ledger.records.values() for shard in record.outputs}
+    strange = dict(irregular(folder, *MADE))
+    for place, kind in sorted(strange.items()):
+        if place not in known:
+            result.problems.append((place, f"is {kind}, which no run puts there. Remove it"))
+    for made in MADE:
+        if made in strange or not (folder / made).is_dir():
+            continue
+        for path in sorted((folder / made).iterdir()):
+            place = f"{made}/{path.name}"
+            if place in known or place in strange or path.name in _EXPORTED:
+                continue
+            if complete and not path.name.startswith("."):  # what is hidden no pattern finds
+                said = "belongs to no record, and readers of the folder get it with the others. Move it away"
+                result.problems.append((place, said))
+            else:
+                result.remarks.append((place, "belongs to no record; no run made it, or has not finished it"))
     if not ledger.records and result.remarks:
         result.problems.append(
             (
@@ -201,10 +259,11 @@ def _check_manifest(folder: Path, ledger: Ledger, result: Verified) -> None:
     It is written at the end of a run, so it may know fewer.
     """
     digests = {shard.path: shard.digest for record in ledger.shards() for shard in record.outputs}
+    result.problems += broken(folder, MANIFEST)
     try:
         found = read_manifest(folder)
         if found is None:
-            if digests:
+            if digests and all(place != MANIFEST for place, _ in result.problems):
                 result.remarks.append((MANIFEST, "is not there; the end of a run writes it"))
             return
         named = {shard["path"]: shard["sha256"] for shard in found["shards"]}

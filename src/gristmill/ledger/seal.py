@@ -1,0 +1,104 @@
+"""``.gristmill/seal.json``: what was written last, so that what was altered or removed since then is told.
+
+It holds the SHA-256 of ``dataset.json`` and of each journal of records as far as it went; journals only grow. Whoever
+alters these and the seal as well cannot be told from the run itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from gristmill.ledger.ledger import STATE, Ledger
+from gristmill.spec.errors import DamagedOutput
+from gristmill.storage.files import write_whole
+from gristmill.storage.inside import open_regular, read_regular
+
+__all__ = ["broken", "seal"]
+
+_CHUNK_BYTES = 1 << 20
+
+
+class _Seal(msgspec.Struct, frozen=True):
+    """What was written.
+
+    Attributes:
+        manifests: SHA-256 of ``dataset.json``: one, or while it is replaced of both; ``none`` for no file.
+        journals: Name to how many bytes of it hold, and their SHA-256.
+    """
+
+    manifests: tuple[str, ...]
+    journals: dict[str, tuple[int, str]]
+
+
+def seal(ledger: Ledger, manifests: Sequence[bytes | None]) -> None:
+    """Take down what the records say, and what ``dataset.json`` may hold.
+
+    Args:
+        ledger: The records.
+        manifests: Contents of ``dataset.json``: what it has, and before that what it had; None for no file.
+    """
+    digests = tuple("none" if body is None else hashlib.sha256(body).hexdigest() for body in manifests)
+    folder = ledger.folder / STATE / "records"
+    journals = {name: (size, _digest(folder / name, size)) for name, size in ledger.read_to.items()}
+    write_whole(_path(ledger.folder), msgspec.json.encode(_Seal(digests, journals)))
+
+
+def broken(folder: Path, manifest: str) -> Iterator[tuple[str, str]]:
+    """What is not as it was sealed: its place and a sentence.
+
+    Args:
+        folder: The dataset's.
+        manifest: Name of the manifest.
+    """
+    try:
+        found = msgspec.json.decode(read_regular(_path(folder)), type=_Seal)
+    except FileNotFoundError:
+        return
+    except (msgspec.DecodeError, DamagedOutput):
+        yield f"{STATE}/seal.json", "is not what was written: what else was altered cannot be known"
+        return
+    with suppress(DamagedOutput):  # it is said elsewhere that it is no regular file
+        digest = "none"
+        with suppress(FileNotFoundError):
+            digest = hashlib.sha256(read_regular(folder / manifest)).hexdigest()
+        if digest not in found.manifests:
+            what = "was removed" if digest == "none" else "was altered"
+            yield manifest, f"{what} since it was written; the run's command, or --repair, writes it anew"
+    for name, (size, digest) in sorted(found.journals.items()):
+        place = f"{STATE}/records/{name}"
+        try:
+            if "/" not in name and _digest(folder / place, size) == digest:
+                continue
+            what = "lines of it were altered or removed"
+        except FileNotFoundError:
+            what = "it is gone"
+        except (OSError, ValueError, DamagedOutput) as err:
+            what = str(err)
+        yield (
+            place,
+            f"is not what was written: {what}. Restore it from a copy, or begin anew in another folder",
+        )
+
+
+def _path(folder: Path) -> Path:
+    return folder / STATE / "seal.json"
+
+
+def _digest(path: Path, size: int) -> str:
+    """SHA-256 of a file's first ``size`` bytes."""
+    with open_regular(path) as stream:
+        return _of_stream(stream, size)
+
+
+def _of_stream(stream: BinaryIO, left: int) -> str:
+    digest = hashlib.sha256()
+    while left > 0 and (chunk := stream.read(min(left, _CHUNK_BYTES))):
+        digest.update(chunk)
+        left -= len(chunk)
+    return digest.hexdigest()
