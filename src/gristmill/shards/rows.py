@@ -113,11 +113,15 @@ def column_names(path: Path, framing: Framing = Framing()) -> list[str]:  # noqa
 
 
 def check_names(path: Path, names: Sequence[str]) -> None:
-    """See that each of a table's columns has a name of its own, and none a name that Gristmill gives.
+    """See that a table's columns are not too many, each with a name of its own, and none that Gristmill gives.
 
     Raises:
         SourceError: One has not.
     """
+    if len(names) > MOST_COLUMNS:
+        raise SourceError(
+            f"{path}: {len(names):,} columns, and a list may have {MOST_COLUMNS:,}. Write one with fewer of them."
+        )
     if len(set(names)) != len(names):
         raise SourceError(f"{path}: two columns have the same name: {', '.join(names)[:200]}.")
     if taken := reserved(names):
@@ -316,10 +320,6 @@ def _delimited(path: Path, dialect: Dialect, framing: Framing, stream: BinaryIO)
         raise SourceError(f"{path}: {fault}.")
     if framing.header is None:
         _check_header(path, named)
-    if len(named) > MOST_COLUMNS:
-        raise SourceError(
-            f"{path}: {len(named):,} columns, and a list may have {MOST_COLUMNS:,}. Write one with fewer of them."
-        )
     names = [name or f"column_{number}" for number, name in enumerate(named, 1)]
     check_names(path, names)
     given = framing.header is False
