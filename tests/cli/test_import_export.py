@@ -325,3 +325,27 @@ def test_a_refused_export_leaves_nothing(imported: Path, tmp_path: Path) -> None
         gristmill("export", imported, "--to", "interleaved-parquet", "--out", out, code=2)
     assert list(tmp_path.iterdir()) == [there]
     assert not list(there.iterdir())
+
+
+def test_pictures_whose_paths_lead_nowhere_cost_their_items(tmp_path: Path) -> None:
+    images = made(tmp_path / "images", ("good.jpg", base64.b64decode(picture(0))))
+    (images / "loop.jpg").symlink_to("loop.jpg")
+    (images / "out.jpg").symlink_to("/etc/hostname")
+    os.mkfifo(images / "fifo.jpg")
+    paths = (
+        "good.jpg",
+        "loop.jpg",
+        "out.jpg",
+        "fifo.jpg",
+        "\ud800.jpg",
+        f"{'x' * 5000}.jpg",
+        "a\0.jpg",
+        "../a.jpg",
+    )
+    items = [{"image:": path, "question": "What?", "answer:": "That."} for path in paths]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(items))
+    words = ("import", tmp_path / "a.pkl", "--from", "vila", "--out", tmp_path / "out", "--images", images)
+    gristmill(*words, "--workers", "0", code=0)
+    found = json.loads(gristmill("status", tmp_path / "out", "--json").stdout)
+    assert found["counts"]["packed"] == 1
+    assert sum(found["dropped"].values()) == len(paths) - 1

@@ -127,19 +127,23 @@ class TakePickles(TableStep):
                 continue
             found = self._file(text)
             if found is None:
-                row.reason, row.detail = Reason.NO_FILE, text[:200]
+                shown = text[:200].encode("utf-8", "backslashreplace").decode()
+                row.reason, row.detail = Reason.NO_FILE, shown
                 return
             way = (name, place) if isinstance((row.value or {})[name], list) else (name,)
             row.far.append(replace(found, path=way))
 
     def _file(self, text: str) -> FarText | None:
-        if self.images is None or "\0" in text:
+        if self.images is None:
             return None
-        root = Path(self.images).resolve()
-        path = (root / text).resolve()
-        if not path.is_relative_to(root) or not path.is_file():
+        try:
+            root = Path(self.images).resolve()
+            path = (root / text).resolve()
+            if not path.is_relative_to(root) or not path.is_file():
+                return None
+            size = path.stat().st_size
+        except (OSError, RuntimeError, ValueError):  # too long, a loop of links, no text that a path can be
             return None
-        size = path.stat().st_size
         return FarText((), Far(0, size, text=False), str(path)) if size <= self.max_item_bytes else None
 
 
