@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections import Counter
@@ -45,6 +46,8 @@ from gristmill.storage.leases import Leases
 
 __all__ = ["Ended", "Watcher", "run"]
 
+_FEWEST_FILES = 128
+"""Open files that a crawl's processes need: connections, spools, decoders."""
 _POLL_S = 0.5
 _STOP_S = 10.0
 _TRIES = 3
@@ -167,6 +170,8 @@ def _run(
     watcher.begun(recipe, begun, ledger, schedule)
     state = Running(schedule, ledger, leases, watcher, when_settled)
     crawls = any(step.needs.network for step in recipe.steps)
+    if crawls:
+        check_open_files()
     start = WorkerStart(
         load=job.load,
         folder=job.folder,
@@ -194,6 +199,20 @@ def _run(
     finally:
         ledger.close()
     return Ended(recipe, begun, job.folder, schedule.complete)
+
+
+def check_open_files() -> None:
+    """Refuse to crawl where a process may have so few files open that requests only fail for want of one.
+
+    Raises:
+        MachineError: It is so.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < _FEWEST_FILES:
+        raise MachineError(
+            f"a process may have {most} files open here (`ulimit -n`), and a crawl needs at least {_FEWEST_FILES}. "
+            f"Give: ulimit -n {_FEWEST_FILES * 8}, then the same command again. Nothing was asked for."
+        )
 
 
 @contextmanager
