@@ -72,7 +72,7 @@ def parquet_pieces(
     Raises:
         SourceError: Damaged; pieces before the fault were given out.
     """
-    with _opened(path, _dictionaries(path)) as file:
+    with _opened(path, _dictionaries(path, columns, batch_rows)) as file:
         waiting: list[ParquetPiece] = []
         rows = size = first = 0
         for batch, seconds in _batches(path, file, list(columns), batch_rows):
@@ -136,15 +136,17 @@ def _top(chunk: pq.ColumnChunkMetaData, columns: Sequence[str]) -> str | None:
     return next((name for name in columns if path == name or path.startswith(f"{name}.")), None)
 
 
-def _dictionaries(path: Path) -> list[str]:
-    """Paths of the columns of which a few bytes may be many rows' values."""
+def _dictionaries(path: Path, columns: Sequence[str], most: int) -> list[str]:
+    """Paths of the columns of which a few bytes may be many values at a time."""
+    found: dict[str, None] = {}
     with _opened(path) as file:
-        groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
-        chunks = (chunk for group in groups for chunk in _chunks(group))
-        found = (
-            c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page
-        )
-        return list(dict.fromkeys(found))
+        for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
+            alone = rows_at_once(group, columns, most) == 1  # then a dictionary would only be one copy more
+            for chunk in _chunks(group):
+                single = alone and chunk.num_values <= group.num_rows
+                if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page and not single:
+                    found[chunk.path_in_schema] = None
+    return list(found)
 
 
 def _batches(path: Path, file: Any, columns: list[str], most: int) -> Iterator[tuple[Any, Any]]:
