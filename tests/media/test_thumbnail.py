@@ -44,3 +44,9 @@ def test_the_report_needs_no_opencv():
     code = "import sys, gristmill.viewer.report; print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"cv2", "simplejpeg"} & set(said.split())
+
+
+def test_what_is_decoded_whole_and_large_is_not_looked_at() -> None:
+    out = io.BytesIO()
+    Image.new("1", (2001, 2000)).save(out, "PNG")
+    assert thumbnail(out.getvalue(), side_px=300, quality=70) is None

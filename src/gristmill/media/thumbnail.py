@@ -16,6 +16,8 @@ Small = tuple[bytes, int, int]
 """JPEG bytes, width and height in pixels."""
 
 _MAX_PIXELS = 50_000_000
+_MAX_WHOLE_PIXELS = 4_000_000
+"""Of what is decoded at its full size, which may take 40 bytes for each pixel: here are no decoder's limits."""
 
 
 def thumbnail(body: bytes, *, side_px: int, quality: int) -> Small | None:
@@ -25,7 +27,7 @@ def thumbnail(body: bytes, *, side_px: int, quality: int) -> Small | None:
         Undecodable: As :func:`gristmill.media.image.transcode`.
     """
     found = head(body)
-    if found.width_px * found.height_px > _MAX_PIXELS:
+    if found.width_px * found.height_px > (_MAX_PIXELS if found.format == "jpeg" else _MAX_WHOLE_PIXELS):
         return None
     with careful.opened(body, found.format) as image:
         image.draft("RGB", (side_px, side_px))  # JPEGs are decoded at a fraction of their size
