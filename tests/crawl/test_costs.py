@@ -8,7 +8,7 @@ def test_what_is_usual_is_never_too_much() -> None:
     cost = Cost(0.0)
     for _ in range(10_000):
         cost.begin(0.0)
-        cost.spend(0.0001, 0)
+        cost.spend(0.0001)
         cost.spend(0.0005, 32_768)
     assert not cost.too_much
 
@@ -35,3 +35,11 @@ def test_hosts_have_their_own_and_few_are_remembered(monkeypatch) -> None:
     known.of("a")
     known.of("c")  # in place of b, which was asked before a
     assert known.of("a").too_much
+
+
+def test_what_no_byte_came_for_is_never_in_its_favour() -> None:
+    cost = Cost(0.0)
+    cost.begin(0.0)
+    for _ in range(100_000):
+        cost.spend(0.000005)
+    assert cost.too_much

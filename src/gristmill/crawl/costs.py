@@ -39,8 +39,8 @@ class Cost:
         self.too_much = self.too_much and self.excess_s > MOST_S / 2
 
     def spend(self, seconds: float, size_bytes: int = 0) -> None:
-        """It has cost so much, for so many bytes in one piece."""
-        self.excess_s += seconds - PIECE_S - size_bytes * BYTE_S
+        """It has cost so much, for so many bytes in one piece, or for none that came anew."""
+        self.excess_s += seconds - (PIECE_S + size_bytes * BYTE_S if size_bytes else 0.0)
         self.too_much = self.too_much or self.excess_s > MOST_S
 
     @property

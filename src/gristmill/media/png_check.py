@@ -33,8 +33,8 @@ _ANY_ORDER = re.compile(rb"IHDR .*IEND ", re.DOTALL)
 
 
 def is_whole(body: bytes) -> bool:
-    """True if any decoder gets all of it. False also where only a decoder can tell: interlaced, with a palette, with
-    chunks in an order, or of a kind, that not all decoders bear.
+    """True if Pillow gets all of it, as do most others. False also where only a decoder can tell: interlaced, with a
+    palette, with chunks in an order, or of a kind, that not all decoders bear.
 
     Args:
         body: A PNG whose chunks :func:`gristmill.media.head.head` has walked.
