@@ -146,7 +146,7 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
     annotated = selected + lost[Phase.SELECTING].total()
     asks = any(step["step"] == "crawl" for step in begun.identity["steps"])
     titles = _READ if not asks else _DOCUMENTS if samples.media else _ROWS
-    if begun.recipe == "crawl":
+    if asks and begun.recipe == "crawl":  # a folder of strangers may say the one without the other
         titles = _LIST | ({"annotated": "rows in the lists"} if len(begun.inputs) > 1 else {})
 
     def level(name: str, count: int, phase: Phase | None = None, waiting: int = 0) -> Level:
