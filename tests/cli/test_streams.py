@@ -78,6 +78,20 @@ def test_commands_with_odd_streams(redirected, code, said):
     assert (done.returncode, done.stderr[: len(said)]) == (code, said)
 
 
+def test_what_is_started_has_all_streams_too():
+    """A decoder of which the socket is number 2 would lose it, and every picture with it."""
+    script = """
+import subprocess, sys
+from gristmill.cli.streams import unfailing_streams
+unfailing_streams()
+sys.exit(subprocess.call([sys.executable, "-c", "import os; [os.fstat(fd) for fd in (0, 1, 2)]"]))
+"""
+    done = subprocess.run(
+        ["bash", "-c", '"$@" <&- >&- 2>&-', "bash", sys.executable, "-c", script], check=False
+    )
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -38,13 +38,12 @@ def unfailing_streams() -> None:
     What a person would see on the way is no reason to end hours of work. What was to be printed at its end is asked
     for by :func:`unprinted`.
     """
-    for (
-        fd
-    ) in _FDS:  # from the lowest: a file opened later must not be taken for one of them, here or in a worker
+    # from the lowest: a file opened later must not be taken for one of them, here or in what is started from here
+    for fd in _FDS:
         with suppress(OSError):
             os.fstat(fd)
             continue
-        os.open(os.devnull, os.O_RDWR)
+        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for name in ("stdout", "stderr"):
         ours = getattr(sys, name)
         if ours is None or ours is getattr(sys, f"__{name}__"):
