@@ -19,11 +19,11 @@ from unittest.mock import patch
 
 from bench.measure import Measurement, measured
 from bench.paths import WORK, say
-from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.layout import Layout
-from gristmill.run.pipeline import PACK, ROWS, Stages, stages_of
-from gristmill.run.schedule import Schedule
+from gristmill.ledger.run_config import InputFile, RunConfig
+from gristmill.run.planning.pipeline import PACK, ROWS, Stages, stages_of
+from gristmill.run.planning.schedule import Schedule
+from gristmill.run.state.layout import Layout
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import ShardInfo, Task, TaskRecord, digest_of
 
@@ -55,8 +55,8 @@ def planning() -> dict[str, Measurement]:
 
 def plan_rest(folder: Path) -> int:
     """Find out what is left to do in a dataset's folder; returns the number of records read."""
-    begun, ledger = Begun.read(folder), Ledger(folder)
-    schedule = _schedule(begun, ledger, folder)
+    config, ledger = RunConfig.read(folder), Ledger(folder)
+    schedule = _schedule(config, ledger, folder)
     task = schedule.pop()
     if task is None or len(ledger.records) != RECORDS:
         raise RuntimeError(
@@ -76,8 +76,8 @@ def _stages() -> Stages:
     return stages_of(_recipe())
 
 
-def _schedule(begun: Begun, ledger: Ledger, folder: Path) -> Schedule:
-    return Schedule(_stages(), begun, ledger, Layout(folder), range(len(begun.inputs)))
+def _schedule(config: RunConfig, ledger: Ledger, folder: Path) -> Schedule:
+    return Schedule(_stages(), config, ledger, Layout(folder), range(len(config.inputs)))
 
 
 def _dataset() -> Path:
@@ -88,11 +88,11 @@ def _dataset() -> Path:
         return folder
     say(f"plan: writing {RECORDS:,} records")
     shutil.rmtree(WORK / "plan", ignore_errors=True)
-    begun = _begun(recipe)
+    config = _begun(recipe)
     folder.mkdir(parents=True)
-    begun.write(folder)
+    config.write(folder)
     ledger = Ledger(folder)
-    schedule = _schedule(begun, ledger, folder)
+    schedule = _schedule(config, ledger, folder)
     with patch("os.fsync"):  # the disk is not what is measured
         for record in _records(schedule):
             ledger.commit(record)
@@ -102,13 +102,13 @@ def _dataset() -> Path:
     return folder
 
 
-def _begun(recipe: Recipe) -> Begun:
+def _begun(recipe: Recipe) -> RunConfig:
     names = [f"data/part-{number:05d}.snappy.parquet" for number in range(ANNOTATION_FILES)]
     inputs = tuple(
         InputFile(source="annotations", name=name, size_bytes=1_050_000_000, digest=digest_of(name))
         for name in names
     )
-    return Begun(
+    return RunConfig(
         recipe=recipe.public_name,
         name=recipe.public_name,
         version=recipe.version,

@@ -66,10 +66,10 @@ def select() -> Measurement:
 
 def run_select(path: Path, out: Path) -> None:
     """The first task of recipe coyo-700m at its published settings: select, write the parts and all fates."""
-    from gristmill.ledger.begun import InputFile
-    from gristmill.run.context import Context, Work
-    from gristmill.run.pipeline import ROWS as STAGE
+    from gristmill.ledger.run_config import InputFile
+    from gristmill.run.planning.pipeline import ROWS as STAGE
     from gristmill.run.stages.rows import run_rows
+    from gristmill.run.state.context import Context, Work
     from gristmill.spec.task import ShardInfo, Task
     from gristmill.steps.select import SelectTop
     from gristmill.storage.arrow import without_pandas
@@ -83,7 +83,7 @@ def run_select(path: Path, out: Path) -> None:
     shard = ShardInfo(path=path.name, role="source", samples=0, size_bytes=size_bytes, digest=digest)
     task = Task(stage=STAGE, number=(0, 0, 0), inputs=(shard,), identity="bench")
     work = Work()
-    run_rows(step, task, Context(folder=out, inputs=(source,), hubs={}), work)
+    run_rows(step, task, Context(folder=out, inputs=(source,), remotes={}), work)
     if work.kept != int(0.2 * ROWS) or work.samples_in != ROWS:
         raise RuntimeError(f"select: {work.samples_in:,} rows in and {work.kept:,} kept of {ROWS:,}")
 

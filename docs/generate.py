@@ -25,7 +25,7 @@ from gristmill.crawl.settings import CrawlSettings
 from gristmill.ledger.losses import ADVICE, Group, explained, group_of
 from gristmill.media.settings import ImageSettings
 from gristmill.spec import reasons
-from gristmill.spec.barrier import Barrier, Exchange
+from gristmill.spec.barrier import Barrier, GlobalShuffle
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Column, Expect, Recipe, Source, Variant
@@ -290,7 +290,8 @@ def step_classes() -> list[type[Step]]:
             and member.__module__ == loaded.__name__
         ]
     return sorted(
-        found, key=lambda s: (not issubclass(s, TableStep), issubclass(s, Barrier | Exchange), s.__name__)
+        found,
+        key=lambda s: (not issubclass(s, TableStep), issubclass(s, Barrier | GlobalShuffle), s.__name__),
     )
 
 

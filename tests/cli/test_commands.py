@@ -57,7 +57,7 @@ def test_crawl_status_verify_export_clean(tmp_path: Path, web: FakeWeb) -> None:
     assert status["dropped"] == {"http_5xx": 10}
     before = tree(out / "shards")
 
-    # what failed before comes now, into additional shards, with the manners of the first run
+    # what failed before comes now, into additional shards, with the runtime options of the first run
     for _ in range(2):
         gristmill("retry", out, "--reason", "http_5xx", "--allow-private-addresses")
     after = tree(out / "shards")

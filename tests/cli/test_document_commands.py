@@ -34,13 +34,13 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
     with FakeHub({"jmhessel/mmc4-core-ff": tmp_path / "up"}) as hub:
         done = gristmill(*words, "--tasks", "1:2", "--workers", "2", HF_ENDPOINT=hub.url)
         assert "1 of 2 are begun or done. The same command with the other --tasks" in done.stderr
-        begun = hub.revision
+        config = hub.revision
     later = {"docs_no_face_shard_2_v3.jsonl.zip": b"something else", "docs_no_face_shard_11_v3.jsonl": b""}
     with FakeHub(
         {"jmhessel/mmc4-core-ff": later}, revision="9" * 40
     ) as hub:  # upstream goes on: that commit is gone
         done = gristmill(*words, "--tasks", "0:1", code=1, HF_ENDPOINT=hub.url)
-        assert f"has no revision {begun}" in done.stderr
+        assert f"has no revision {config}" in done.stderr
     with FakeHub({"jmhessel/mmc4-core-ff": tmp_path / "up"}) as hub:
         gristmill(*words, "--tasks", "0:1", HF_ENDPOINT=hub.url)
     folder = out / "mmc4-core"
@@ -57,8 +57,8 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
     page = (folder / "report.html").read_text()
     assert f"{sum(said['images'].values())} images, by fate" in page
     (source,) = json.loads((folder / "dataset.json").read_text())["sources"]
-    assert source["revision"] == begun
-    assert f"`jmhessel/mmc4-core-ff` at revision `{begun}`" in (folder / "README.md").read_text()
+    assert source["revision"] == config
+    assert f"`jmhessel/mmc4-core-ff` at revision `{config}`" in (folder / "README.md").read_text()
     assert not list((folder / ".gristmill").glob("sources/**/*.zip")), "annotation files are let go"
     gristmill("verify", out)
     gristmill("export", folder, "--to", "vila", "--out", tmp_path / "vila")

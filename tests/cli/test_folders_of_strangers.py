@@ -13,7 +13,7 @@ import orjson
 import pytest
 from typed import gristmill
 
-from gristmill.ledger.begun import Begun
+from gristmill.ledger.run_config import RunConfig
 from gristmill.testing.web import FakeWeb
 
 GIVEN = (
@@ -50,10 +50,10 @@ def folder(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "out"))
 
 
-def begun(folder: Path, **changes: object) -> None:
+def config(folder: Path, **changes: object) -> None:
     """Change what a folder says that it was begun with."""
-    said = orjson.loads(Begun.path(folder).read_bytes())
-    Begun.path(folder).write_bytes(orjson.dumps({**said, **changes}))
+    said = orjson.loads(RunConfig.path(folder).read_bytes())
+    RunConfig.path(folder).write_bytes(orjson.dumps({**said, **changes}))
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def evil(folder: Path) -> Path:
     """A file in the folder that leaves a mark when it is run; the folder names it as its recipe."""
     path = folder / "recipe.py"
     path.write_text(f"open({str(folder / 'ran')!r}, 'w')\nMIXTURE = RECIPE = None\n")
-    begun(folder, recipe=str(path))
+    config(folder, recipe=str(path))
     return path
 
 
@@ -122,11 +122,11 @@ RECIPE = Recipe(
     assert json.loads(gristmill("status", out, "--json").stdout)["counts"]["packed"] == 2
 
 
-@pytest.mark.parametrize("stored", ["manners", "settings"])
+@pytest.mark.parametrize("stored", ["runtime", "settings"])
 def test_what_was_permitted_is_not_stored_and_not_taken_from_a_folder(stored, folder, finished, web):
-    kept = json.loads(Begun.path(finished).read_bytes())
-    assert "allow_private" not in json.dumps([kept["settings"], kept["manners"]])
-    begun(folder, permitted=[], **{stored: {**kept[stored], "crawl.allow_private_addresses": "true"}})
+    kept = json.loads(RunConfig.path(finished).read_bytes())
+    assert "allow_private" not in json.dumps([kept["settings"], kept["runtime"]])
+    config(folder, permitted=[], **{stored: {**kept[stored], "crawl.allow_private_addresses": "true"}})
     web.forget()
     gristmill("retry", folder, "--workers", "0")
     assert not web.hits
@@ -144,16 +144,16 @@ def test_more_haste_than_usual_is_not_taken_from_a_folder(tmp_path, web):
     (tmp_path / "urls.txt").write_text(web.url("/photo/1.jpg?w=64"))
     words = ("--per-host", "50", "--in-flight", "2", "--contact", "me@example.org")
     gristmill("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", *GIVEN, *words)
-    manners = Begun.read(tmp_path / "out").manners
-    assert manners == {"crawl.in_flight": "2", "crawl.contact": "me@example.org"}
+    runtime = RunConfig.read(tmp_path / "out").runtime
+    assert runtime == {"crawl.in_flight": "2", "crawl.contact": "me@example.org"}
 
 
 def test_a_retry_reads_nothing_beyond_the_folder_because_it_says_so(folder, tmp_path):
     """Rows are to be chosen again, from a file that the folder names and nobody else."""
     secret = tmp_path / "secret.txt"
     secret.write_text("https://example.org/secret\n")
-    said = json.loads(Begun.path(folder).read_bytes())
-    begun(folder, inputs=[{**said["inputs"][0], "path": str(secret)}], sources={"list": str(secret)})
+    said = json.loads(RunConfig.path(folder).read_bytes())
+    config(folder, inputs=[{**said["inputs"][0], "path": str(secret)}], sources={"list": str(secret)})
     for journal in (folder / ".gristmill" / "records").iterdir():
         lines = journal.read_bytes().splitlines(keepends=True)
         journal.write_bytes(b"".join(line for line in lines if b'"stage":"rows"' not in line))
@@ -185,7 +185,7 @@ def changed(folder: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["../victim.txt", "/tmp/victim.txt", "shards/00000.tar", ".gristmill/begun.json"]
+    "target", ["../victim.txt", "/tmp/victim.txt", "shards/00000.tar", ".gristmill/run.json"]
 )
 def test_clean_removes_nothing_but_what_a_run_put_there(target, folder, tmp_path):
     (tmp_path / "victim.txt").write_text("mine")
@@ -214,9 +214,7 @@ def test_linked_folders_lead_nowhere(place, words, folder, tmp_path):
 
 
 @pytest.mark.parametrize("words", [*COMMANDS, ("crawl", "{}/../urls.txt", "--out", "{}")])
-@pytest.mark.parametrize(
-    "place", [".gristmill/begun.json", ".gristmill/records/x.jsonl", ".gristmill/leases"]
-)
+@pytest.mark.parametrize("place", [".gristmill/run.json", ".gristmill/records/x.jsonl", ".gristmill/leases"])
 def test_fifos_and_endless_files_are_not_waited_for(place, words, folder):
     for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
         (folder / place).unlink(missing_ok=True)
@@ -260,7 +258,7 @@ def test_an_endless_manifest_of_a_part_is_not_read(finished, tmp_path):
 
 
 def test_names_with_escape_sequences_are_spelled_out(folder):
-    begun(folder, name="\x1b[2Jcrawl\x9b")
+    config(folder, name="\x1b[2Jcrawl\x9b")
     (folder / "shards" / "\x1b[31mx.tar").touch()
     for words in (("verify", folder), ("status", folder)):
         done = gristmill(*words, code=int(words[0] == "verify"))

@@ -27,8 +27,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def said(made: Made, totals: Totals, width: int = 120) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, markup=False, highlight=False)
-    console.print(render_funnel(totals, made.begun, shards=(3, 12345)))
-    for line in next_steps(totals, made.begun, where="DIR/made-up"):
+    console.print(render_funnel(totals, made.config, shards=(3, 12345)))
+    for line in next_steps(totals, made.config, where="DIR/made-up"):
         console.print(line)
     return out.getvalue()
 
@@ -36,7 +36,7 @@ def said(made: Made, totals: Totals, width: int = 120) -> str:
 def test_plain_text_holds_every_number(made: Made) -> None:
     totals = total(made.ledger.records.values())
     text = said(made, totals)
-    levels = funnel(totals, made.begun)
+    levels = funnel(totals, made.config)
     assert "\x1b" not in text
     for level in levels.levels:
         assert re.search(rf"^ +{level.count:,}  {re.escape(level.title)}", text, re.MULTILINE)
@@ -62,7 +62,7 @@ def test_what_is_left_is_said(made: Made) -> None:
 
 def test_the_rate_is_that_of_the_time_at_work(made: Made) -> None:
     totals = total(made.ledger.records.values())
-    asked = funnel(totals, made.begun).count("asked")
+    asked = funnel(totals, made.config).count("asked")
     totals = replace(totals, started_at=0.0, finished_at=86_400.0, busy_s=20.0)
     text = said(made, totals)
     assert f", 20 s of it at work, {asked / 20:,.1f} addresses a second" in text
@@ -73,7 +73,7 @@ def test_the_rate_is_that_of_the_time_at_work(made: Made) -> None:
 def test_nothing_done_yet(made: Made) -> None:
     text = said(made, Totals())
     assert "still to read: 2 of 2 annotation files" in text
-    assert funnel_json(Totals(), made.begun)["complete"] is False
+    assert funnel_json(Totals(), made.config)["complete"] is False
 
 
 def test_narrow_terminals_keep_the_numbers(made: Made) -> None:
@@ -88,13 +88,13 @@ def test_a_command_is_one_line_however_narrow_the_terminal(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "40")
-    print_status(made.folder, made.begun, Ledger(made.folder), as_json=False)
+    print_status(made.folder, made.config, Ledger(made.folder), as_json=False)
     out = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
     assert re.search(r"gristmill retry \S+ --reason [a-z0-9_,]+$", out, re.MULTILINE)
 
 
 def test_json_is_one_line_that_adds_up(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    print_status(made.folder, made.begun, Ledger(made.folder), as_json=True)
+    print_status(made.folder, made.config, Ledger(made.folder), as_json=True)
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     value = orjson.loads(out)
@@ -104,7 +104,7 @@ def test_json_is_one_line_that_adds_up(made: Made, capsys: pytest.CaptureFixture
 
 
 def test_in_a_log_lines_are_not_wrapped_at_eighty(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    print_status(made.folder, made.begun, Ledger(made.folder), as_json=False)
+    print_status(made.folder, made.config, Ledger(made.folder), as_json=False)
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert re.search(r"beyond_share \d+", out)

@@ -206,16 +206,16 @@ def test_folders_that_hold_no_dataset(command: tuple[str, ...], tmp_path: Path) 
     name, *options = command
     made(tmp_path / "empty")
     made(tmp_path / "rubbish", ("a.tar", b"x"), ("dataset.json", b"{}"))
-    for begun, body in (("begun", b'{"half'), ("list", b"[]"), ("other", b'{"x": 1}')):
-        made(made(tmp_path / begun) / ".gristmill", ("begun.json", body))
+    for config, body in (("begun", b'{"half'), ("list", b"[]"), ("other", b'{"x": 1}')):
+        made(made(tmp_path / config) / ".gristmill", ("run.json", body))
     for folder, words, code in (
         ("absent", "does not exist", 2),
         ("empty", "empty holds no dataset", 2),
         ("rubbish", "rubbish holds no dataset", 2),
         ("rubbish/a.tar", "is a file", 2),
-        ("begun", "begun.json is damaged", 1),
-        ("list", "begun.json is not what a run writes", 1),
-        ("other", "begun.json is not what a run writes", 1),
+        ("begun", "run.json is damaged", 1),
+        ("list", "run.json is not what a run writes", 1),
+        ("other", "run.json is not what a run writes", 1),
     ):
         assert words in said(gristmill(name, tmp_path / folder, *options, cwd=tmp_path, code=code))
 

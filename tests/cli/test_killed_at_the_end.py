@@ -13,12 +13,12 @@ from urllib.request import urlopen
 import pytest
 from typed import gristmill
 
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.mixture_parts import read_part
+from gristmill.ledger.run_config import RunConfig
+from gristmill.run.inputs.mixture_parts import read_part
 from gristmill.testing.web import FakeWeb
 
-PAPERS = ("dataset.json", "README.md", "croissant.json", "report.html")
+METADATA_FILES = ("dataset.json", "README.md", "croissant.json", "report.html")
 QUICK = ("--workers", "0")
 MIXTURE = """
 from gristmill.spec.mixture import Mixture, Part
@@ -79,7 +79,7 @@ def test_the_next_command_brings_the_metadata_files_to_the_records(tmp_path, mon
             with monkeypatch.context() as patched:
                 whole = Kill(patched, -1, -1)
                 gristmill(*words)
-            assert (whole.commits > 0, whole.files) == (True, len(PAPERS) + 3), (
+            assert (whole.commits > 0, whole.files) == (True, len(METADATA_FILES) + 3), (
                 name
             )  # with what they were made of, sealed before and after
             samples = read_part(folder)["counts"]["packed"]
@@ -112,8 +112,8 @@ def check(folder: Path, samples: int) -> None:
     assert [shard["path"] for shard in said["shards"]] == [
         f"shards/{path.name}" for path in sorted((folder / "shards").glob("*.tar"))
     ]
-    assert said["rounds"] == [list(one) for one in Begun.read(folder).rounds]
-    for paper in PAPERS:
+    assert said["rounds"] == [list(one) for one in RunConfig.read(folder).rounds]
+    for paper in METADATA_FILES:
         assert (folder / paper).stat().st_size
     assert not [path for path in folder.rglob(".*") if ".tmp-" in path.name]
     for quiet in (("status", folder), ("verify", folder)):

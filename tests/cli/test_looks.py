@@ -11,8 +11,8 @@ from typed import gristmill
 
 from gristmill.cli import progress
 from gristmill.cli.funnel import render_funnel
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
 from gristmill.spec import command
 from gristmill.spec.command import for_readers, started_as, to_type
@@ -86,12 +86,12 @@ def test_numbers_are_whole_on_narrow_terminals(tmp_path, columns, monkeypatch):
     with FakeWeb() as web:
         (tmp_path / "urls.txt").write_text("\n".join(map(web.url, ("/photo/1.jpg?w=64", "/fault/404/1"))))
         gristmill("crawl", tmp_path / "urls.txt", "--out", out, "--workers", "0", "--allow-private-addresses")
-    ledger, begun = Ledger(out), Begun.read(out)
+    ledger, config = Ledger(out), RunConfig.read(out)
     totals = total(ledger.records.values())
     rows = totals.stages["rows"]
     rows.kept = rows.samples_in = 1_234_567_890
     console = Console(file=io.StringIO(), width=columns)
-    console.print(render_funnel(totals, begun))
+    console.print(render_funnel(totals, config))
     said = console.file.getvalue()
     assert said.count("1,234,567,890") == 3
     assert max(map(len, said.splitlines())) <= columns
@@ -103,7 +103,7 @@ def test_numbers_are_whole_on_narrow_terminals(tmp_path, columns, monkeypatch):
     with bars:
         for stage, verb in (("rows", "select"), ("samples", "crawl"), ("pack", "pack")):
             bars._ids[stage] = bars._bars.add_task(verb, total=None, text="")
-        bars._tally.begun(begun, ledger)
+        bars._tally.config(config, ledger)
         bars._show()
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n").splitlines()
     assert max(map(len, lines)) <= columns

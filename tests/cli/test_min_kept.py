@@ -10,12 +10,12 @@ import pytest
 from typed import gristmill
 
 from gristmill.cli.progress import Tally
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.remedies import commonest
+from gristmill.ledger.run_config import RunConfig
 from gristmill.recipes._url_list import url_list
-from gristmill.run.context import Progress
-from gristmill.run.pipeline import SAMPLES
+from gristmill.run.planning.pipeline import SAMPLES
+from gristmill.run.state.context import Progress
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import TaskRecord
@@ -49,11 +49,11 @@ def row_record(kept):
 
 
 def test_it_is_said_once_when_it_is_certain(tmp_path):
-    begun = Begun(
+    config = RunConfig(
         recipe="crawl", name="crawl", version="1", identity={"steps": [{"step": "crawl"}]}, inputs=(None,)
     )
     tally = Tally()
-    tally.begun(begun, Ledger(tmp_path), 0.5)
+    tally.config(config, Ledger(tmp_path), 0.5)
     lost = {"http_403": 40, "stalled": 11}
 
     def under_way(reasons):

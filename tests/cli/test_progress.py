@@ -14,11 +14,11 @@ import pytest
 from typed import gristmill
 
 from gristmill.cli.progress import Bars, Lines, Tally
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.context import Context, Progress
-from gristmill.run.pipeline import ROWS, SAMPLES
-from gristmill.run.reopen import interrupted
+from gristmill.ledger.run_config import RunConfig
+from gristmill.run.maintenance.reopen import interrupted
+from gristmill.run.planning.pipeline import ROWS, SAMPLES
+from gristmill.run.state.context import Context, Progress
 from gristmill.shards.spool import SpoolWriter, read_spool
 from gristmill.spec.fate import Fate
 from gristmill.spec.task import Task
@@ -31,8 +31,8 @@ def test_a_round_of_asking_again_counts_what_it_asks_for(tmp_path):
         paths = ("/photo/1.jpg?w=160", "/fault/404/1", "/fault/404/2", "/fault/410/1")
         urls.write_text("\n".join(map(web.url, paths)))
         gristmill("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
-        begun, tally = Begun.read(out).with_round(("http_404",)), Tally()
-        tally.begun(begun, Ledger(out))
+        config, tally = RunConfig.read(out).with_round(("http_404",)), Tally()
+        tally.config(config, Ledger(out))
         assert tally.sentence().startswith("2 of 4 crawled, 0/s, 50% kept; http_410 1")
         tally.under_way(
             Progress(task_id="x", stage=SAMPLES, done=1, total=2, reasons={"http_404": 1}, bytes_in=0)
@@ -47,7 +47,7 @@ def test_a_round_of_asking_again_counts_what_it_asks_for(tmp_path):
     )
     # the round is done: what failed in it again is not to be asked again
     after = Tally()
-    after.begun(Begun.read(out), Ledger(out))
+    after.config(RunConfig.read(out), Ledger(out))
     assert after.sentence().startswith("4 of 4 crawled, 0/s, 50% kept; http_4")
 
 
@@ -59,7 +59,7 @@ def test_what_an_interrupted_run_finished_counts_from_the_beginning(tmp_path, mo
         gristmill(*words, code=3)
         _cut_off(out, after=3)
         tally = Tally()
-        tally.begun(Begun.read(out), Ledger(out))
+        tally.config(RunConfig.read(out), Ledger(out))
         assert tally.sentence() == "3 of 4 crawled, 0/s, 0% kept; http_404 3"
         assert "1 crawl task, 3 media finished" in gristmill("status", out).stdout
         monkeypatch.setattr(Lines, "progress", lambda lines, progress: told.append(progress))
@@ -120,7 +120,7 @@ def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
 
 
 def test_how_much_of_the_annotation_files_is_fetched():
-    tally, context = Tally(), Context(folder=Path("nowhere"), inputs=(), hubs={})
+    tally, context = Tally(), Context(folder=Path("nowhere"), inputs=(), remotes={})
     context.tell = tally.under_way
     tasks = [Task(stage=ROWS, number=(0, n, 0), inputs=(), identity="") for n in range(2)]
     context.report_fetch(tasks[0], 300_000_000, 1_050_000_000)

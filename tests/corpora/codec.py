@@ -54,8 +54,8 @@ def outcomes(
         outcome = _outcome(pool, file, watched)
         return then(file, outcome) if then else outcome
 
-    with ThreadPoolExecutor(SIDES) as sides:
-        return [made for part in sides.map(side, range(SIDES)) for made in part]
+    with ThreadPoolExecutor(SIDES) as aux:
+        return [made for part in aux.map(side, range(SIDES)) for made in part]
 
 
 def _outcome(pool: BlockingPool, file: Any, watched: bool) -> Outcome:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from crawl_server import QUICK
 
-from gristmill.crawl.manners import LEAST_LATENCY_S, Manners
+from gristmill.crawl.politeness import LEAST_LATENCY_S, Politeness
 from gristmill.crawl.schedule import Host
 from gristmill.spec.reasons import Reason
 
@@ -18,18 +18,18 @@ def host() -> Host[int]:
 
 
 def fail(host: Host[int], began_s: float, now_s: float, reason: Reason = Reason.STALLED) -> None:
-    Manners(SETTINGS).failed(host, reason, "no answer", None, began_s=began_s, now_s=now_s)
+    Politeness(SETTINGS).failed(host, reason, "no answer", None, began_s=began_s, now_s=now_s)
 
 
 def stall(host: Host[int], began_s: float, now_s: float, others_s: float | None = 0.0) -> bool:
     """A request that waited for nothing, while others of the host have waited for so long."""
-    manners, reason = Manners(SETTINGS), Reason.STALLED
+    politeness, reason = Politeness(SETTINGS), Reason.STALLED
     waited = {"vain_s": now_s - began_s, "others_vain_s": others_s}
-    return manners.failed(host, reason, "no answer", None, began_s=began_s, now_s=now_s, **waited)
+    return politeness.failed(host, reason, "no answer", None, began_s=began_s, now_s=now_s, **waited)
 
 
 def good(host: Host[int], now_s: float, head_s: float = 0.1) -> None:
-    Manners(SETTINGS).answered(host, began_s=now_s - head_s, now_s=now_s, head_s=head_s)
+    Politeness(SETTINGS).answered(host, began_s=now_s - head_s, now_s=now_s, head_s=head_s)
 
 
 def test_requests_that_time_out_together_halve_the_limit_once() -> None:
@@ -96,7 +96,7 @@ def test_one_that_was_given_up_gets_one_chance_when_it_is_asked_again() -> None:
     assert h.closed_until_s == 315.0
     fail(h, 316.0, 326.0)
     assert h.closed_until_s == 626.0
-    Manners(SETTINGS).answered(h, began_s=700, now_s=701, head_s=0.1)
+    Politeness(SETTINGS).answered(h, began_s=700, now_s=701, head_s=0.1)
     assert h.failures == 0
 
 
@@ -114,7 +114,7 @@ def test_any_answer_is_a_sign_of_life() -> None:
     h = host()
     for i in range(60):
         fail(h, i, i + 1)
-        Manners(SETTINGS).failed(h, Reason.HTTP_404, "404", 404, began_s=i, now_s=i + 1)
+        Politeness(SETTINGS).failed(h, Reason.HTTP_404, "404", 404, began_s=i, now_s=i + 1)
     assert h.closed_because is None
 
 
@@ -122,15 +122,15 @@ def test_what_only_concerns_the_url_or_our_names_does_not_count() -> None:
     h = host()
     for reason in (Reason.DNS_FAILED, Reason.SHORT_BODY, Reason.BAD_HTTP, Reason.TOO_LARGE):
         for i in range(60):
-            Manners(SETTINGS).failed(h, reason, "", None, began_s=i, now_s=i + 1)
+            Politeness(SETTINGS).failed(h, reason, "", None, began_s=i, now_s=i + 1)
     assert (h.failures, h.limit, h.closed_because) == (0, 8, None)
 
 
 def test_nobody_is_given_up_if_so_set() -> None:
     h = host()
-    manners = Manners(replace(SETTINGS, host_failures=0))
+    politeness = Politeness(replace(SETTINGS, host_failures=0))
     for i in range(100):
-        manners.failed(h, Reason.STALLED, "", None, began_s=i, now_s=i + 10)
+        politeness.failed(h, Reason.STALLED, "", None, began_s=i, now_s=i + 10)
     assert h.closed_because is None
 
 
@@ -153,14 +153,18 @@ def test_what_its_other_requests_wait_counts_once_one_has_timed_out() -> None:
 
 
 def test_two_tries_of_one_url_are_enough_since_the_second_waits_twice_as_long() -> None:
-    h, manners = host(), Manners(SETTINGS)
-    assert (manners.patience_s(h, 1), manners.patience_s(h, 2), manners.patience_s(h, 3)) == (10, 20, 20)
+    h, politeness = host(), Politeness(SETTINGS)
+    assert (politeness.patience_s(h, 1), politeness.patience_s(h, 2), politeness.patience_s(h, 3)) == (
+        10,
+        20,
+        20,
+    )
     assert not stall(h, 0.0, 10.0)
     assert stall(h, 11.0, 31.0)
 
 
 def test_a_host_that_answered_is_not_silent() -> None:
-    for sign in (good, lambda h, now_s: Manners(SETTINGS).alive(h)):
+    for sign in (good, lambda h, now_s: Politeness(SETTINGS).alive(h)):
         h = host()
         stall(h, 0.0, 10.0)
         sign(h, 11.0)
@@ -192,12 +196,12 @@ def test_an_answer_that_comes_after_all_opens_the_host_again() -> None:
 
 
 def test_slow_hosts_that_answer_are_given_time_by_how_long_they_take() -> None:
-    h, manners = host(), Manners(SETTINGS)
+    h, politeness = host(), Politeness(SETTINGS)
     good(h, 1.0, 0.2)
-    assert manners.patience_s(h, 1) == manners.patience_s(h, 3) == SETTINGS.stall_s
+    assert politeness.patience_s(h, 1) == politeness.patience_s(h, 3) == SETTINGS.stall_s
     for i in range(30):
         good(h, 2.0 + i, 8.0)
-    assert 23 < manners.patience_s(h, 1) <= 24
+    assert 23 < politeness.patience_s(h, 1) <= 24
 
 
 def test_a_host_that_fails_at_once_is_asked_one_at_a_time_until_it_answers() -> None:

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from gristmill import mixtures, recipes
 from gristmill.cli.main import cli
 from gristmill.ledger.fates import FATES_SCHEMA
-from gristmill.run.pipeline import stages_of
-from gristmill.run.reopen import reasons_from
+from gristmill.run.maintenance.reopen import reasons_from
+from gristmill.run.planning.pipeline import stages_of
 from gristmill.run.stages.samples import INDEX_SCHEMA
 from gristmill.shards.sidecars import SIDECAR_SCHEMA
 from gristmill.spec.errors import GristmillError

@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def levels_of(made: Made) -> Funnel:
-    return funnel(total(made.ledger.records.values()), made.begun)
+    return funnel(total(made.ledger.records.values()), made.config)
 
 
 def adds_up(levels: Funnel) -> bool:
@@ -48,7 +48,7 @@ def adds_up(levels: Funnel) -> bool:
 
 
 def front_matter(made: Made) -> dict:
-    _, text, _ = card(made.folder, made.recipe, made.begun, made.ledger).split("---\n", 2)
+    _, text, _ = card(made.folder, made.recipe, made.config, made.ledger).split("---\n", 2)
     return yaml.safe_load(text)
 
 
@@ -90,8 +90,8 @@ def test_a_retry_moves_samples_instead_of_counting_them_twice(made: Made) -> Non
         dropped={"http_404": 1},
         retried={"http_429": 2, "connect_timeout": 1},
     )
-    before = funnel(total(first), made.begun)
-    after = funnel(total([*first, healed]), made.begun)
+    before = funnel(total(first), made.config)
+    after = funnel(total([*first, healed]), made.config)
     assert adds_up(after)
     assert after.count("annotated") == before.count("annotated")
     assert after.count("kept") == before.count("kept") + 2
@@ -102,26 +102,26 @@ def test_a_retry_moves_samples_instead_of_counting_them_twice(made: Made) -> Non
 def test_half_a_run_says_what_waits(made: Made) -> None:
     some = [r for r in made.ledger.records.values() if r.stage == "rows"]
     some += [r for r in made.ledger.stage("samples") if r.number == (0, 0, 0)]
-    levels = funnel(total(some), made.begun)
+    levels = funnel(total(some), made.config)
     assert adds_up(levels)
     assert levels.levels[1].waiting == 120
     assert levels.levels[4].waiting == levels.count("kept") > 0
     assert not levels.complete
-    later = funnel(total(some[1:]), made.begun)  # a record that is not yet seen
+    later = funnel(total(some[1:]), made.config)  # a record that is not yet seen
     assert adds_up(later)
     assert later.files_read == 1
 
 
 def test_numbers_that_do_not_add_up_are_noticed(made: Made) -> None:
     extra = TaskRecord(task_id="e" * 16, stage="samples", number=(0, 9, 0), outputs=(), samples_in=7, kept=7)
-    levels = funnel(total([*made.ledger.records.values(), extra]), made.begun)
+    levels = funnel(total([*made.ledger.records.values(), extra]), made.config)
     assert not levels.adds_up
     assert levels.count("annotated") == 1207
 
 
 def test_manifest_is_the_same_for_the_same_records(made: Made) -> None:
-    first = write_manifest(made.folder, made.recipe, made.begun, made.ledger).read_bytes()
-    assert write_manifest(made.folder, made.recipe, made.begun, Ledger(made.folder)).read_bytes() == first
+    first = write_manifest(made.folder, made.recipe, made.config, made.ledger).read_bytes()
+    assert write_manifest(made.folder, made.recipe, made.config, Ledger(made.folder)).read_bytes() == first
     said = orjson.loads(first)
     assert said["complete"] is True
     assert said["finished_at"] == "2026-01-01T00:15:03Z"
@@ -133,8 +133,8 @@ def test_manifest_is_the_same_for_the_same_records(made: Made) -> None:
 
 
 def test_manifest_of_very_many_files_holds_their_digest_only(made: Made) -> None:
-    one = made.begun.inputs[0]
-    many = replace(made.begun, inputs=tuple(replace(one, name=f"{i}.parquet") for i in range(1001)))
+    one = made.config.inputs[0]
+    many = replace(made.config, inputs=tuple(replace(one, name=f"{i}.parquet") for i in range(1001)))
     source = manifest(made.recipe, many, made.ledger)["sources"][0]
     assert source["files"] == 1001
     assert "inputs" not in source
@@ -194,7 +194,7 @@ def test_how_to_load_asks_no_sample_for_what_it_may_not_have(
     made: Made, monkeypatch: pytest.MonkeyPatch, samples: list, taken: str
 ) -> None:
     monkeypatch.setattr("gristmill.ledger.card.shape_of", lambda *given: shape_of_parts(*samples))
-    text = card(made.folder, made.recipe, made.begun, made.ledger)
+    text = card(made.folder, made.recipe, made.config, made.ledger)
     assert f".decode({taken}\n" in text
     assert ("Samples differ in their parts" in text) == (len(samples) > 1)
     assert ("`turns`" in text) == (samples[0][0] in ("json", "000.jpg"))
@@ -239,7 +239,7 @@ def test_card_tells_the_funnel_and_survives_hostile_words(made: Made) -> None:
     assert front_matter(hostile_made)["pretty_name"] == 'x"\n---\nevil: [1'
     assert front_matter(hostile_made)["license"] == "other"
     assert front_matter(hostile_made)["license_name"] == "own-terms-see-page"
-    text = write_card(made.folder, made.recipe, made.begun, made.ledger).read_text()
+    text = write_card(made.folder, made.recipe, made.config, made.ledger).read_text()
     levels = levels_of(made)
     for level in levels.levels:
         assert f"| {level.title} | {level.count:,} |" in text
@@ -258,37 +258,37 @@ def test_half_surrogate_pairs_are_replaced_and_end_nothing(
     folder = tmp_path / os.fsdecode(b"\xff")  # a name that is not UTF-8
     shutil.copytree(made.folder, folder)
     recipe = replace(made.recipe, title=odd, description=odd, citation=odd, traps=(odd,), license=odd)
-    inputs = tuple(replace(file, name=file.name + odd) for file in made.begun.inputs)
-    begun = replace(made.begun, inputs=inputs, arguments={"caption_column": odd})
+    inputs = tuple(replace(file, name=file.name + odd) for file in made.config.inputs)
+    config = replace(made.config, inputs=inputs, arguments={"caption_column": odd})
     ledger = Ledger(folder)
     ledger.records = {
         id: replace(record, notes=(odd,), hosts={odd: 1}) for id, record in ledger.records.items()
     }
-    monkeypatch.setattr("gristmill.viewer.report.Begun.read", lambda folder: begun)
+    monkeypatch.setattr("gristmill.viewer.report.RunConfig.read", lambda folder: config)
     monkeypatch.setattr("gristmill.viewer.report.Ledger", lambda folder: ledger)
     written = [
-        write(folder, recipe, begun, ledger) for write in (write_manifest, write_card, write_croissant)
+        write(folder, recipe, config, ledger) for write in (write_manifest, write_card, write_croissant)
     ]
     for path in [*written, write_report(folder)]:
         assert "half \ufffd pair" in path.read_text()
 
 
 def test_command_is_safe_to_paste(made: Made) -> None:
-    begun = replace(made.begun, settings={"a.b": "$(rm -rf x); y"}, only=5)
-    assert command(begun) == "gristmill run made-up --out DIR --only 5 --set 'a.b=$(rm -rf x); y'"
+    config = replace(made.config, settings={"a.b": "$(rm -rf x); y"}, only=5)
+    assert command(config) == "gristmill run made-up --out DIR --only 5 --set 'a.b=$(rm -rf x); y'"
 
 
 def test_card_before_anything_is_packed(tmp_path: Path) -> None:
     made = make_dataset(tmp_path, rows_per_file=100, packed=False)
-    text = card(made.folder, made.recipe, made.begun, made.ledger)
+    text = card(made.folder, made.recipe, made.config, made.ledger)
     assert "Not complete yet" in text
     assert "samples wait" in text
-    assert write_croissant(made.folder, made.recipe, made.begun, made.ledger).is_file()
-    assert manifest(made.recipe, made.begun, made.ledger)["complete"] is False
+    assert write_croissant(made.folder, made.recipe, made.config, made.ledger).is_file()
+    assert manifest(made.recipe, made.config, made.ledger)["complete"] is False
 
 
 def test_croissant_lists_shards_with_checksums(made: Made) -> None:
-    said = orjson.loads(write_croissant(made.folder, made.recipe, made.begun, made.ledger).read_bytes())
+    said = orjson.loads(write_croissant(made.folder, made.recipe, made.config, made.ledger).read_bytes())
     files = {d["@id"]: d for d in said["distribution"] if d["@type"] == "cr:FileObject"}
     assert {name: f["sha256"] for name, f in files.items()} == {
         s.path: s.digest for s in shards_of(made.ledger)
@@ -302,7 +302,7 @@ def test_croissant_lists_shards_with_checksums(made: Made) -> None:
 
 def test_croissant_spells_the_path_of_other_bytes_otherwise(made: Made) -> None:
     def spelled(ledger: Ledger) -> list[str]:
-        said = croissant(made.folder, made.recipe, made.begun, ledger)
+        said = croissant(made.folder, made.recipe, made.config, ledger)
         return [d["contentUrl"] for d in said["distribution"] if d["@type"] == "cr:FileObject"]
 
     other = Ledger(made.folder)
@@ -428,9 +428,9 @@ def test_the_real_library_loads_it_with_nothing_lost(tmp_path: Path, monkeypatch
     datasets = pytest.importorskip("datasets")
     datasets.disable_progress_bars()
     made = make_dataset(tmp_path)
-    write_card(made.folder, made.recipe, made.begun, made.ledger)
-    write_manifest(made.folder, made.recipe, made.begun, made.ledger)
-    write_croissant(made.folder, made.recipe, made.begun, made.ledger)
+    write_card(made.folder, made.recipe, made.config, made.ledger)
+    write_manifest(made.folder, made.recipe, made.config, made.ledger)
+    write_croissant(made.folder, made.recipe, made.config, made.ledger)
     stored = [s for shard in shards_of(made.ledger) for s in read_samples(made.folder / shard.path)]
     bodies = {p.body for p in photographs()}
 
@@ -496,7 +496,7 @@ def test_the_real_library_loads_what_came_late_and_what_changed(
                 shape=shape.text(),
             )
         )
-        write_card(made.folder, made.recipe, made.begun, ledger)
+        write_card(made.folder, made.recipe, made.config, ledger)
         found = datasets.load_dataset(str(made.folder), split="train", cache_dir=str(tmp_path / "cache"))
         return list(found)
 
@@ -533,7 +533,7 @@ def test_mlcroissant_reads_datasets_of_many_shards_and_mixes_none(tmp_path: Path
     folders, wanted = [], []
     for name, shards in (("a", 120), ("b", 2)):
         made = make_dataset(tmp_path / name, shards=shards, rows_per_file=600 if name == "a" else 300)
-        write_croissant(made.folder, made.recipe, made.begun, made.ledger)
+        write_croissant(made.folder, made.recipe, made.config, made.ledger)
         folders.append(str(made.folder))
         keys = sorted(
             sample.key for s in shards_of(made.ledger) for sample in read_samples(made.folder / s.path)

@@ -1,6 +1,6 @@
 from gristmill.ledger.funnel import Funnel, Level
-from gristmill.ledger.healing import healing, may_heal
 from gristmill.ledger.losses import Phase
+from gristmill.ledger.retry_advice import may_heal, retry_advice
 from gristmill.spec.reasons import GONE, OURS, TRANSIENT, Reason
 
 
@@ -17,7 +17,7 @@ def test_what_may_heal_is_what_a_default_retry_asks_for_and_what_is_ours():
 
 
 def test_both_kinds_with_the_line_to_type():
-    said = healing(levels({"http_404": 5, "http_5xx": 3, "stalled": 1})).sentences(
+    said = retry_advice(levels({"http_404": 5, "http_5xx": 3, "stalled": 1})).sentences(
         "my data/x", mirrored=False
     )
     assert said[0] == (
@@ -30,14 +30,16 @@ def test_both_kinds_with_the_line_to_type():
 
 def test_nothing_that_may_come_back():
     lost = {"http_403": 5, "not_an_image": 4, "too_small": 3, "robots": 2, "opted_out": 1}
-    said = healing(levels(lost)).sentences("d", mirrored=False)
+    said = retry_advice(levels(lost)).sentences("d", mirrored=False)
     assert said == [
         "Asking again does not bring back http_403 5, not_an_image 4, too_small 3, robots 2, 1 more."
     ]  # a refusal is not got round by a mirror
 
 
 def test_what_an_option_would_allow():
-    said = healing(levels({"tls": 5, "private_address": 4, "too_small": 1})).sentences("d", mirrored=False)
+    said = retry_advice(levels({"tls": 5, "private_address": 4, "too_small": 1})).sentences(
+        "d", mirrored=False
+    )
     assert said[1:] == [
         "Only if these hosts are your own: --no-verify-tls would allow tls: "
         "gristmill retry d --reason tls --no-verify-tls",
@@ -47,9 +49,9 @@ def test_what_an_option_would_allow():
 
 
 def test_a_mirror_that_was_asked_is_not_advised():
-    assert len(healing(levels({"http_404": 5})).sentences("d", mirrored=True)) == 1
-    assert len(healing(levels({"http_404": 5})).sentences("d", mirrored=False)) == 2
+    assert len(retry_advice(levels({"http_404": 5})).sentences("d", mirrored=True)) == 1
+    assert len(retry_advice(levels({"http_404": 5})).sentences("d", mirrored=False)) == 2
 
 
 def test_rows_that_were_never_chosen_are_not_asked_for():
-    assert healing(levels({})).sentences("d", mirrored=False) == []
+    assert retry_advice(levels({})).sentences("d", mirrored=False) == []

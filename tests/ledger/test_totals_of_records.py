@@ -95,8 +95,8 @@ def test_the_time_between_two_runs_is_nobodys_work():
         (1, 0, 0): (500, 506),
     }
     records = [
-        record("samples", number, 1, {}, seconds=ended - begun, finished_at=ended)
-        for number, (begun, ended) in spans.items()
+        record("samples", number, 1, {}, seconds=ended - config, finished_at=ended)
+        for number, (config, ended) in spans.items()
     ]
     assert total(records).busy_s == 14.0 + 6.0
     assert total([]).busy_s == 0.0

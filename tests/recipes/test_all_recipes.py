@@ -8,7 +8,7 @@ import pytest
 
 from gristmill import recipes
 from gristmill.recipes import coyo_700m
-from gristmill.run.pipeline import stages_of
+from gristmill.run.planning.pipeline import stages_of
 from gristmill.spec.errors import RecipeError, UnknownName
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe

@@ -18,8 +18,8 @@ from small_world import Watcher
 from gristmill import recipes
 from gristmill.ledger.fates import read_fates
 from gristmill.run.begin import Job
-from gristmill.run.drive import Ended, run
-from gristmill.run.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.driver import Ended, run
+from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import GristmillError
 from gristmill.testing.documents import mmc4_document

@@ -18,7 +18,7 @@ from small_world import Watcher
 from gristmill import recipes
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job
-from gristmill.run.drive import Ended, run
+from gristmill.run.driver import Ended, run
 from gristmill.shards.webdataset import read_samples
 
 REPO = "Open-Orca/FLAN"

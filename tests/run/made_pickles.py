@@ -10,7 +10,7 @@ from small_world import Watcher
 
 from gristmill import recipes
 from gristmill.run.begin import Job
-from gristmill.run.drive import run
+from gristmill.run.driver import run
 
 
 def b64(n: int, kind: str = "JPEG") -> str:
@@ -27,10 +27,10 @@ def write(folder: Path, *lists, protocol: int = 4, count: bool = True) -> Path:
     return folder
 
 
-def job(place: Path, folder: Path, settings=None, manners=None, **more) -> Job:
+def job(place: Path, folder: Path, settings=None, runtime=None, **more) -> Job:
     given = {"pack.shard_samples": "10", **(settings or {})}
-    load = partial(recipes.load, "import", {"path": str(place)}, {**given, **(manners or {})})
-    return Job(load=load, reference="import", folder=folder, settings=given, manners=manners or {}, **more)
+    load = partial(recipes.load, "import", {"path": str(place)}, {**given, **(runtime or {})})
+    return Job(load=load, reference="import", folder=folder, settings=given, runtime=runtime or {}, **more)
 
 
 def take(place: Path, folder: Path, **more) -> Watcher:

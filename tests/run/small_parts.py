@@ -19,8 +19,8 @@ from small_world import Watcher, tree_of
 
 from gristmill import mixtures
 from gristmill.run.begin import Job
-from gristmill.run.drive import Ended, run
-from gristmill.run.mixture_parts import find_parts
+from gristmill.run.driver import Ended, run
+from gristmill.run.inputs.mixture_parts import find_parts
 from gristmill.shards.samples import sample_parts
 from gristmill.shards.webdataset import ShardSample, TarWriter, read_samples
 from gristmill.spec.errors import GristmillError

@@ -28,7 +28,7 @@ from gristmill.crawl.crawler import CONSUMING_PER_IN_FLIGHT
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import Totals, total
 from gristmill.run.begin import Job
-from gristmill.run.drive import Ended, run
+from gristmill.run.driver import Ended, run
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import GristmillError
 from gristmill.testing.web import FakeWeb
@@ -56,7 +56,7 @@ class Watcher:
     said: list[str] = field(default_factory=list)
     committed_tasks: list[Any] = field(default_factory=list)
 
-    def begun(self, recipe, begun, ledger, schedule) -> None:
+    def config(self, recipe, config, ledger, schedule) -> None:
         self.schedule = schedule
 
     def progress(self, progress) -> None:

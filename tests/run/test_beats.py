@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gristmill.run import worker
-from gristmill.run.context import Context
+from gristmill.run.executors import worker
+from gristmill.run.state.context import Context
 
 
 def test_freed_memory_goes_back_to_the_system_now_and_then(monkeypatch):
@@ -16,5 +16,5 @@ def test_freed_memory_goes_back_to_the_system_now_and_then(monkeypatch):
         happened.append("beat")
 
     monkeypatch.setattr(worker, "give_back", lambda: happened.append("trim"))
-    worker._beat(tell, Context(folder=Path("x"), inputs=(), hubs={}), 0.0)
+    worker._beat(tell, Context(folder=Path("x"), inputs=(), remotes={}), 0.0)
     assert happened == [*(["beat"] * 10 + ["trim"]) * 2, *["beat"] * 5]

@@ -15,7 +15,7 @@ from small_world import Process, check_final_names, temporaries, totals, tree_of
 
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
-from gristmill.run.reopen import open_dataset
+from gristmill.run.maintenance.reopen import open_dataset
 
 PATIENT = {"settings": {"crawl.tries": "2"}}
 """What is killed and begun anew over and over may meet a connection that is just being closed."""
@@ -74,7 +74,7 @@ def undisturbed(shared_web, place, tmp_path_factory):
 
 
 def images(folder):
-    said = documents(totals(folder), funnel(totals(folder), open_dataset(folder).begun))
+    said = documents(totals(folder), funnel(totals(folder), open_dataset(folder).config))
     return said.complete, said.kept, dict(said.images)
 
 

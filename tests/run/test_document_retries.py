@@ -9,8 +9,8 @@ from small_world import check_final_names, totals, tree_of
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.finished.clean import clean
-from gristmill.run.reopen import open_dataset
+from gristmill.run.maintenance.clean import clean
+from gristmill.run.maintenance.reopen import open_dataset
 
 
 class Heal:
@@ -55,7 +55,7 @@ def world(web, heal, tmp_path):
 
 
 def account(folder):
-    return documents(totals(folder), funnel(totals(folder), open_dataset(folder).begun))
+    return documents(totals(folder), funnel(totals(folder), open_dataset(folder).config))
 
 
 def test_only_what_failed_is_asked_for_again_and_late_documents_join(web, heal, world, tmp_path):
@@ -100,7 +100,7 @@ def test_only_what_failed_is_asked_for_again_and_late_documents_join(web, heal, 
     assert samples(tmp_path / "at-once") == samples(folder)
     assert account(tmp_path / "at-once").images == account(folder).images
     assert totals(tmp_path / "at-once").hosts == totals(folder).hosts
-    levels = funnel(totals(folder), open_dataset(folder).begun)
+    levels = funnel(totals(folder), open_dataset(folder).config)
     assert levels.adds_up
     assert levels.complete
 
@@ -127,7 +127,7 @@ def test_media_that_were_cleaned_away_are_asked_for_again_and_it_is_said(web, he
     assert account(folder).images == FIRST
     shutil.copytree(folder, other)
     opened = open_dataset(folder)
-    assert clean(folder, opened.begun, opened.ledger, dry_run=False)[0] == 2
+    assert clean(folder, opened.config, opened.ledger, dry_run=False)[0] == 2
     heal.heal("a", "e")
     web.hits.clear()
     assert retry(world, folder, "http_5xx")

@@ -16,8 +16,8 @@ from small_world import NO_MANIFEST, check_final_names, totals, tree_of
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.finished.verify import verify
-from gristmill.run.reopen import open_dataset
+from gristmill.run.maintenance.reopen import open_dataset
+from gristmill.run.maintenance.verify import verify
 from gristmill.spec.errors import DriftError
 
 DEAD = ["/fault/404/1", "/fault/html/1", "/fault/410/1", "/fault/truncated/1", "/photo/none.jpg?w=1"]
@@ -182,8 +182,8 @@ def test_every_row_and_every_image_has_a_fate(place, made):
 
 
 def test_the_account_adds_up(place, made):
-    sums, begun = totals(made), open_dataset(made).begun
-    levels = funnel(sums, begun)
+    sums, config = totals(made), open_dataset(made).config
+    levels = funnel(sums, config)
     said = documents(sums, levels)
     assert levels.adds_up
     assert (said.annotated, said.with_images) == (38, 36)
@@ -229,7 +229,7 @@ def test_documents_with_the_images_that_live(shared_web, place, made, tmp_path):
             }  # fmt: skip
         lacking += bool(lost)
     assert lacking
-    account = documents(totals(folder), funnel(totals(folder), open_dataset(folder).begun))
+    account = documents(totals(folder), funnel(totals(folder), open_dataset(folder).config))
     assert (account.kept, account.complete) == (len(found), len(found) - lacking)
 
 

@@ -15,13 +15,13 @@ from PIL import Image
 from small_world import Watcher, totals, tree_of
 
 from gristmill import recipes
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.card import card
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import write_manifest
+from gristmill.ledger.run_config import RunConfig
 from gristmill.run.begin import Job
-from gristmill.run.drive import Ended, run
-from gristmill.run.finished.verify import verify
+from gristmill.run.driver import Ended, run
+from gristmill.run.maintenance.verify import verify
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DriftError, SourceError, UsageError
 from gristmill.testing.hub import FakeHub
@@ -124,9 +124,9 @@ def test_the_same_whatever_the_workers_and_parts(tmp_path):
 def test_another_list_of_instructions_is_another_dataset(tmp_path):
     source = lay_out(tmp_path / "copy", 10)
     run_it(tmp_path / "out", source)
-    begun = Begun.read(tmp_path / "out")
-    assert [side.name for side in begun.sides] == ["data/vqa/gqa/instruction.json"]
-    assert begun.identity["variant"] == {"annotations": "latest"}
+    config = RunConfig.read(tmp_path / "out")
+    assert [side.name for side in config.aux] == ["data/vqa/gqa/instruction.json"]
+    assert config.identity["variant"] == {"annotations": "latest"}
     (source / "data" / "vqa" / "gqa" / "instruction.json").write_text('["Other: "]')
     with pytest.raises(DriftError, match=r"instruction\.json"):
         run_it(tmp_path / "out", source)
@@ -183,7 +183,7 @@ def test_which_of_two_files_is_a_setting(tmp_path):
         run_it(tmp_path / variant, tmp_path / "copy", name="m3it-viquae", settings=chosen)
         (made,) = samples_of(tmp_path / variant)
         assert made["upstream"]["input"] == name
-        assert Begun.read(tmp_path / variant).inputs[0].name.endswith(name)
+        assert RunConfig.read(tmp_path / variant).inputs[0].name.endswith(name)
     with pytest.raises(DriftError, match="variant"):
         run_it(tmp_path / "plain", tmp_path / "copy", name="m3it-viquae")
     (place / "train.jsonl").unlink()
@@ -222,9 +222,9 @@ def test_card_and_manifest_speak_of_side_sources(tmp_path):
     source = lay_out(tmp_path / "copy", 10)
     ended = run_it(tmp_path / "out", source)
     ledger = Ledger(tmp_path / "out")
-    write_manifest(tmp_path / "out", ended.recipe, ended.begun, ledger)
+    write_manifest(tmp_path / "out", ended.recipe, ended.config, ledger)
     sources = orjson.loads((tmp_path / "out" / "dataset.json").read_bytes())["sources"]
     assert [(s["key"], s["files"]) for s in sources] == [("annotations", 1), ("instructions", 1)]
-    text = card(tmp_path / "out", ended.recipe, ended.begun, ledger)
+    text = card(tmp_path / "out", ended.recipe, ended.config, ledger)
     assert "- source `instructions`: `MMInstruction/M3IT` at revision `main`, 1 file" in text
     assert 'source_datasets: ["MMInstruction/M3IT"]' in text

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from small_world import ROWS, check_final_names, job, run_here, totals, tree_of, url, write_list
 
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.fates import read_fates
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.finished.clean import clean
-from gristmill.run.reopen import add_round, open_dataset, schedule_of
+from gristmill.ledger.run_config import RunConfig
+from gristmill.run.maintenance.clean import clean
+from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DriftError, MachineError, SourceError, TaskFailed, UsageError
 
@@ -73,7 +73,7 @@ def test_running_again_does_nothing(small, web):
 
 
 def test_the_stage_to_stop_after(small, web, tmp_path):
-    for last, tasks in (("rows", {"rows"}), ("samples", {"samples"}), ("pack", {"pack", "census"})):
+    for last, tasks in (("rows", {"rows"}), ("samples", {"samples"}), ("pack", {"pack", "statistics"})):
         ended, watcher = run_here(small.place, tmp_path / "out", last=last)
         assert {record.stage for record in watcher.committed_tasks} == tasks
         assert ended.complete == (last == "pack")
@@ -139,7 +139,7 @@ def test_another_place_of_the_same_list_does(small, tmp_path):
 
 @pytest.mark.parametrize("span", [(0, 2), (1, 1), (-1, 1), (1, 0)])
 def test_a_span_that_does_not_fit(small, tmp_path, span):
-    with pytest.raises(UsageError, match=rf"--tasks {span[0]}:{span[1]}.*1 annotation file"):
+    with pytest.raises(UsageError, match=rf"--tasks {span[0]}:{span[1]}.*1 list"):
         run_here(small.place, tmp_path / "out", span=span)
 
 
@@ -226,7 +226,7 @@ def test_a_retry_asks_for_what_failed_alone_and_adds_shards(web, tmp_path):
     assert "http_5xx" not in sums.dropped
     assert sums.dropped["reset"] == 1
     assert retry(folder, place, "http_5xx")[0] is False
-    assert Begun.read(folder).rounds == (("http_5xx",), ("http_5xx", "reset"))
+    assert RunConfig.read(folder).rounds == (("http_5xx",), ("http_5xx", "reset"))
     check_final_names(folder)
 
 
@@ -250,7 +250,7 @@ def test_a_shard_lost_after_cleaning_is_fetched_again(small, web, tmp_path):
     folder = tmp_path / "out"
     shutil.copytree(small.folder, folder)
     opened = open_dataset(folder)
-    files, size_bytes = clean(folder, opened.begun, opened.ledger, dry_run=False)
+    files, size_bytes = clean(folder, opened.config, opened.ledger, dry_run=False)
     assert files == 6
     assert size_bytes > 10_000
     assert list((folder / ".gristmill" / "crawled").glob("*.spool")) == []

@@ -12,7 +12,7 @@ from small_world import Watcher
 
 from gristmill import recipes
 from gristmill.run.begin import Job
-from gristmill.run.drive import run
+from gristmill.run.driver import run
 from gristmill.shards.far_texts import FAR_COLUMN
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DamagedSource

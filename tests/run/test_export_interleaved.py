@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from made_shards import caption, conversation, document, finished
 
-from gristmill.run.finished.export_interleaved import export_interleaved
-from gristmill.run.finished.export_vila import Manner
+from gristmill.exports._interleaved import export_interleaved
+from gristmill.exports._vila import Manner
 from gristmill.shards import interleaved
 from gristmill.spec.errors import UsageError
 

@@ -9,9 +9,9 @@ import pytest
 from made_shards import caption, conversation, document, finished, picture
 from vila_loaders import MMC4, TOKEN, Coyo, VFlan
 
-from gristmill.run.finished import export_vila
-from gristmill.run.finished.export import unfit_for_coyo_wds
-from gristmill.run.finished.export_vila import Manner, export_parts
+from gristmill.exports import _vila as export_vila
+from gristmill.exports._vila import Manner, export_parts
+from gristmill.exports._writing import unfit_for_coyo_wds
 from gristmill.shards.shape import Shape
 from gristmill.spec.errors import UsageError
 from gristmill.storage.files import whole_file
@@ -180,7 +180,7 @@ def test_killed_between_any_two_files_it_ends_with_the_same_bytes(tmp_path, monk
             return whole_file(path)
 
         with monkeypatch.context() as patch:
-            patch.setattr("gristmill.run.finished.export_vila.whole_file", failing)
+            patch.setattr("gristmill.exports._vila.whole_file", failing)
             patch.setattr("gristmill.storage.files.whole_file", failing)
             with pytest.raises(KeyboardInterrupt):
                 parts(tmp_path / "d", infos, out)

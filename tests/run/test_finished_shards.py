@@ -2,8 +2,8 @@
 
 import pytest
 
+from gristmill.exports._writing import finished_shards
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.finished.export import finished_shards
 from gristmill.spec.errors import Incomplete
 from gristmill.spec.task import ShardInfo, TaskRecord
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from document_world import document, job, run_here, write
 from small_world import Watcher, totals
 
-from gristmill.run.drive import run
+from gristmill.run.driver import run
 
 
 def test_an_unknown_gap_is_noted_and_a_known_one_is_not(web, tmp_path):

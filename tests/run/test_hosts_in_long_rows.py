@@ -9,8 +9,9 @@ import psutil
 import pytest
 from small_world import run_here, tree_of, wait_for, write_list
 
-from gristmill.run import drive, local
-from gristmill.run.worker import WorkerStart
+from gristmill.run import driver as drive
+from gristmill.run.executors import local
+from gristmill.run.executors.worker import WorkerStart
 
 MANY = 240
 OTHERS = 60
@@ -70,7 +71,7 @@ def test_a_worker_that_dies_with_many_crawls_aboard_costs_none_of_them(undisturb
     def kill() -> None:
         wait_for(lambda: set(asked(slow_web)) - {"127.0.0.1"})
         for child in psutil.Process().children():
-            if "gristmill.run.worker" in " ".join(child.cmdline()):
+            if "gristmill.run.executors.worker" in " ".join(child.cmdline()):
                 os.kill(child.pid, signal.SIGKILL)
                 killed.append(child)
 

@@ -12,12 +12,12 @@ from made_shards import caption, conversation, document, finished, picture
 from small_world import NO_MANIFEST, Watcher, totals, tree_of
 from vila_loaders import MMC4, Coyo, VFlan
 
+from gristmill.exports._vila import Manner, export_parts
+from gristmill.exports._writing import finished_shards
 from gristmill.ledger.fates import read_fates
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.drive import run
-from gristmill.run.finished.export import finished_shards
-from gristmill.run.finished.export_vila import Manner, export_parts
-from gristmill.run.finished.verify import verify
+from gristmill.run.driver import run
+from gristmill.run.maintenance.verify import verify
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DriftError, SourceError
 
@@ -258,7 +258,7 @@ def test_picture_files_within_the_given_folder_alone(tmp_path):
         ["sub.jpg/"],
     ]
     place = write(tmp_path / "in", [{"question": "q", "answer": "a", "image": path} for path in paths])
-    take(place, tmp_path / "out", manners={"pickles.images": str(images)})
+    take(place, tmp_path / "out", runtime={"pickles.images": str(images)})
     bodies = [[body for name, body in s.parts.items() if name != "json"] for s in samples(tmp_path / "out")]
     assert bodies == [[picture(1)], [picture(2)], [picture(7), picture(1)], [picture(1)]]
     reasons = {row: reason for (_, row), (reason, _) in dropped(tmp_path / "out").items()}

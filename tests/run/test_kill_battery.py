@@ -57,7 +57,7 @@ def test_signalled_at_a_random_instant(small, web, tmp_path, seed, number):
     rng, folder = random.Random(f"{seed} {number}"), tmp_path / "out"
     web.latency_s = 0.02
     with Process(small.place, folder, workers=rng.choice((0, 1, 2))) as process:
-        wait_for((folder / ".gristmill" / "begun.json").exists)
+        wait_for((folder / ".gristmill" / "run.json").exists)
         interrupt(process, web, rng)
         process.popen.send_signal(number)
         code, said = process.end(60)
@@ -93,4 +93,4 @@ def test_killed_around_a_census(web, tmp_path, seed):
     assert run_here(place, folder, settings=settings)[0].complete
     assert tree_of(folder) == tree_of(tmp_path / "whole")
     assert temporaries(folder) == []
-    assert totals(folder).stage("sift").dropped == {"same_picture": 15}
+    assert totals(folder).stage("screen").dropped == {"same_picture": 15}

@@ -13,9 +13,9 @@ import pytest
 from small_parts import bytes_of, mix_here, mix_in_process, write_mixture, write_parts
 from small_world import check_final_names, temporaries, wait_for
 
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.mixture_parts import parts_account
+from gristmill.ledger.run_config import RunConfig
 
 pytestmark = pytest.mark.kill
 
@@ -75,7 +75,7 @@ def test_killed_at_random_instants(world, tmp_path, seed):
     assert ended.complete
     assert bytes_of(tmp_path / "small") == world.shards[which]
     assert temporaries(tmp_path) == []
-    accounts = parts_account(Begun.read(tmp_path / "small"), Ledger(tmp_path / "small"))
+    accounts = parts_account(RunConfig.read(tmp_path / "small"), Ledger(tmp_path / "small"))
     assert [account.samples for account in accounts] == [700, 2500, 40]
     assert all(account.waiting == 0 for account in accounts)
 
@@ -83,7 +83,7 @@ def test_killed_at_random_instants(world, tmp_path, seed):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signalled(world, tmp_path, number):
     process = mix_in_process(world.mixture, tmp_path, workers=1, parts_in=str(world.parts))
-    wait_for((tmp_path / "small" / ".gristmill" / "begun.json").exists)  # before that nobody handles signals
+    wait_for((tmp_path / "small" / ".gristmill" / "run.json").exists)  # before that nobody handles signals
     time.sleep(world.seconds * 0.3)
     process.send_signal(number)
     said = process.communicate(timeout=30)[1]

@@ -10,10 +10,10 @@ import pytest
 from small_world import Watcher, job, url, write_list
 
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.drive import run
-from gristmill.run.launch import launch, launched
-from gristmill.run.pipeline import PACK, ROWS, SAMPLES
-from gristmill.run.worker import Beat, Hello, WorkerStart
+from gristmill.run.driver import run
+from gristmill.run.executors.launch import launch, launched
+from gristmill.run.executors.worker import Beat, Hello, WorkerStart
+from gristmill.run.planning.pipeline import PACK, ROWS, SAMPLES
 
 
 def ignores(number: int, pid: int) -> bool:
@@ -24,7 +24,9 @@ def ignores(number: int, pid: int) -> bool:
 def running() -> list[psutil.Process]:
     """Workers of this process."""
     return [
-        child for child in psutil.Process().children() if "gristmill.run.worker" in " ".join(child.cmdline())
+        child
+        for child in psutil.Process().children()
+        if "gristmill.run.executors.worker" in " ".join(child.cmdline())
     ]
 
 
@@ -56,7 +58,7 @@ def test_a_worker_says_hello_once_it_is_told_what_to_do_and_ends_when_told_so(tm
         signal.SIGINT
     )  # Ctrl-C goes to all processes of a terminal: ours alone answers
     connection = Connection(worker.ours.detach())
-    connection.send(WorkerStart(load=dict, folder=tmp_path, inputs=(), hubs={}, only=None))
+    connection.send(WorkerStart(load=dict, folder=tmp_path, inputs=(), remotes={}, only=None))
     while isinstance(message := connection.recv(), Beat):
         pass
     assert isinstance(message, Hello)
@@ -68,8 +70,8 @@ def test_a_worker_says_hello_once_it_is_told_what_to_do_and_ends_when_told_so(tm
 
 def test_one_that_is_told_nothing_ends_without_a_word():
     code = (
-        "from gristmill.run.launch import launch; worker = launch(arrow_pool='system'); worker.ours.close(); "
-        "raise SystemExit(worker.process.wait(30))"
+        "from gristmill.run.executors.launch import launch; worker = launch(arrow_pool='system'); "
+        "worker.ours.close(); raise SystemExit(worker.process.wait(30))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False

@@ -22,13 +22,13 @@ from small_parts import (
 )
 from small_world import NO_MANIFEST, temporaries
 
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.mixture_parts import parts_account
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
-from gristmill.run.drive import run
-from gristmill.run.finished.verify import verify
+from gristmill.run.driver import run
+from gristmill.run.maintenance.verify import verify
 from gristmill.spec.errors import ByHandSource, DamagedOutput, DriftError, UsageError
 
 EACH = [key(part, n) for part, (_, samples) in PARTS.items() for n in range(samples)]
@@ -132,16 +132,16 @@ def test_weights(tmp_path, weight):
 
 
 def check_accounts(folder):
-    begun, ledger = Begun.read(folder), Ledger(folder)
-    for account in parts_account(begun, ledger):
+    config, ledger = RunConfig.read(folder), Ledger(folder)
+    for account in parts_account(config, ledger):
         assert account.waiting == 0
         assert account.samples + account.repeated == account.kept + account.dropped.total()
-    levels = funnel(total(ledger.records.values()), begun)
+    levels = funnel(total(ledger.records.values()), config)
     assert levels.complete
     assert levels.adds_up
-    assert levels.count("packed") == sum(account.kept for account in parts_account(begun, ledger))
+    assert levels.count("packed") == sum(account.kept for account in parts_account(config, ledger))
     fates = sum(s.samples for r in ledger.records.values() for s in r.outputs if s.role == "fates")
-    assert fates == sum(account.dropped.total() for account in parts_account(begun, ledger))
+    assert fates == sum(account.dropped.total() for account in parts_account(config, ledger))
 
 
 def test_a_prefix_keeps_keys_apart(tmp_path):

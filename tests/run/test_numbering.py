@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from gristmill import recipes
-from gristmill.ledger.begun import InputFile
-from gristmill.run.numbering import arranged
+from gristmill.ledger.run_config import InputFile
+from gristmill.run.inputs.numbering import arranged
 from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.recipe import Source
 

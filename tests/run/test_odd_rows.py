@@ -13,8 +13,8 @@ from gristmill.cli.papers import write_papers
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.begin import Job
-from gristmill.run.drive import run
-from gristmill.run.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.driver import run
+from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
 from gristmill.spec.errors import RecipeError
 
 HEAD = """

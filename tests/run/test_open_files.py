@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from gristmill.run.drive import check_open_files
+from gristmill.run.driver import check_open_files
 from gristmill.spec.errors import MachineError
 
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gristmill.ledger.begun import InputFile
-from gristmill.run.context import Context, Work
-from gristmill.run.indexes import lines_of
+from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages import samples
-from gristmill.run.stages.accounts import Tried
 from gristmill.run.stages.pack import _bounds
-from gristmill.run.stages.rows import ROW_COLUMN, PartBox, _tapering
+from gristmill.run.stages.row_states import RowState
+from gristmill.run.stages.rows import ROW_COLUMN, PartWriter, _tapering
 from gristmill.run.stages.samples import INDEX_SCHEMA, _index_table, content_digest
+from gristmill.run.state.context import Context, Work
+from gristmill.run.state.indexes import lines_of
 from gristmill.shards.spool import SpoolEntry
 from gristmill.spec.barrier import Slice
 from gristmill.spec.errors import DamagedOutput
@@ -28,11 +28,11 @@ from gristmill.steps.rows import TakeRows
 SOURCE = InputFile(source="list", name="a.parquet", size_bytes=1, digest="0" * 64)
 
 
-def box_in(folder, part_rows: int) -> tuple[PartBox, Work, Context]:
+def box_in(folder, part_rows: int) -> tuple[PartWriter, Work, Context]:
     shard = ShardInfo(path="a.parquet", role="source", samples=0, size_bytes=1, digest="0" * 64)
     task = Task(stage="rows", number=(0, 0, 0), inputs=(shard,), identity="i")
-    work, context = Work(), Context(folder=folder, inputs=(SOURCE,), hubs={})
-    return PartBox(TakeRows(part_rows=part_rows), task, context, work, SOURCE), work, context
+    work, context = Work(), Context(folder=folder, inputs=(SOURCE,), remotes={})
+    return PartWriter(TakeRows(part_rows=part_rows), task, context, work, SOURCE), work, context
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
@@ -204,21 +204,21 @@ def test_rows_of_one_url_go_to_one_part_and_all_others_keep_their_order(
 
 @pytest.mark.parametrize("count", [0, 1, 7, 50])
 def test_an_index_is_made_and_read_some_lines_at_a_time_and_is_the_same(monkeypatch, count):
-    tried, entries = [], {}
+    states, entries = [], {}
     for n in range(count):
         sample = Sample(key=f"{n:09d}", media={"jpg": MediaRef(url=f"http://a.test/{n}")})
         drop = Drop(reason=Reason.HTTP_404) if n % 5 == 2 else None
-        tried.append(Tried(n, 2 * n, sample, drop))
+        states.append(RowState(n, 2 * n, sample, drop))
         entries[2 * n, "jpg"] = SpoolEntry(b"", 100 * n, n, n)
-    whole = _index_table(tried, entries)
+    whole = _index_table(states, entries)
     assert whole.num_rows == count
-    assert [line["reason"] for line in lines_of(whole)] == [t.drop and str(t.drop.reason) for t in tried]
+    assert [line["reason"] for line in lines_of(whole)] == [t.drop and str(t.drop.reason) for t in states]
     digest = content_digest(whole)
     monkeypatch.setattr(samples, "_LINES_AT_ONCE", 3)
-    pieces = _index_table(tried, entries)
+    pieces = _index_table(states, entries)
     assert pieces.equals(whole)
     assert all(column.num_chunks <= 1 for column in pieces.columns)  # what is written does not depend on them
     assert content_digest(pieces) == digest
-    monkeypatch.setattr("gristmill.run.indexes._LINES_AT_ONCE", 4)
+    monkeypatch.setattr("gristmill.run.state.indexes._LINES_AT_ONCE", 4)
     assert list(lines_of(pieces)) == whole.to_pylist()
     assert content_digest(pieces) == digest

@@ -26,15 +26,15 @@ from small_world import (
 from test_end_to_end import fates
 
 from gristmill import recipes
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import RunConfig
 from gristmill.run.begin import Job
-from gristmill.run.drive import run
-from gristmill.run.finished.clean import clean
-from gristmill.run.finished.verify import verify
-from gristmill.run.reopen import add_round, open_dataset, schedule_of, under_way
+from gristmill.run.driver import run
+from gristmill.run.maintenance.clean import clean
+from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of, under_way
+from gristmill.run.maintenance.verify import verify
 
 GONE = {n for n in range(60) if n % 4 == 1}  # answered with the placeholder
 LOST = {n for n in range(60) if n % 10 == 4}  # not found
@@ -66,23 +66,23 @@ def keys(folder):
     return sorted(int(key[5:]) for key in samples(folder))
 
 
-def census(folder):
-    return totals(folder).census
+def global_filter(folder):
+    return totals(folder).global_filter
 
 
 def test_by_default_they_are_counted_and_kept(web, place, tmp_path):
     assert run_here(place, tmp_path / "out", settings={"same_picture.min_urls": "10"})[0].complete
     assert keys(tmp_path / "out") == sorted(set(range(60)) - LOST)
-    found = census(tmp_path / "out")
+    found = global_filter(tmp_path / "out")
     assert (found["pictures"], found["media"], found["urls"]) == (1, len(GONE), len(GONE))
     by_host = {entry["host"]: entry["media"] for entry in found["hosts"]}
     assert by_host == Counter(urlsplit(url).hostname for url in urls(web) if "placeholder" in url)
-    assert not Ledger(tmp_path / "out").stage("sift")
+    assert not Ledger(tmp_path / "out").stage("screen")
 
 
 def test_dropped_samples_leave_the_shards_and_the_account_adds_up(dropped):
     assert keys(dropped) == sorted(set(range(60)) - GONE - LOST)
-    levels = funnel(totals(dropped), Begun.read(dropped))
+    levels = funnel(totals(dropped), RunConfig.read(dropped))
     assert levels.adds_up
     assert levels.complete
     assert levels.dropped() == {"same_picture": len(GONE), "http_404": len(LOST - GONE)}
@@ -107,12 +107,12 @@ def test_nothing_is_packed_before_the_verdict(web, place, dropped, tmp_path):
     ended, _ = run_here(place, folder, settings=DROP, last="samples")
     assert not ended.complete
     assert tree_of(folder) == {}
-    assert not Ledger(folder).stage("census")
+    assert not Ledger(folder).stage("statistics")
     ended, watcher = run_here(place, folder, settings=DROP)
     stages = [record.stage for record in watcher.committed_tasks]
-    assert stages[0] == "census"
-    assert stages[1] == "sift"
-    assert stages.count("sift") == 3
+    assert stages[0] == "statistics"
+    assert stages[1] == "screen"
+    assert stages.count("screen") == 3
     assert stages.index("pack") > 1
     assert tree_of(folder) == tree_of(dropped)
     assert run_here(place, folder, settings=DROP)[1].committed_tasks == []
@@ -124,7 +124,7 @@ def test_lost_files_of_it_are_made_anew(web, place, dropped, tmp_path):
     state = folder / ".gristmill"
     for path in [*state.glob("decisions/*"), sorted(state.glob("crawled/*.*.index.parquet"))[0]]:
         path.unlink()
-    for path in (folder / "fates").glob("sift-*"):
+    for path in (folder / "fates").glob("screen-*"):
         path.write_bytes(b"cut")
     (folder / "shards/00000.tar").unlink()
     web.forget()
@@ -136,7 +136,7 @@ def test_lost_files_of_it_are_made_anew(web, place, dropped, tmp_path):
 @pytest.mark.slow
 def test_killed_while_it_counts_and_sifts(web, place, dropped, tmp_path):
     folder = tmp_path / "out"
-    for stage in ("samples", "census", "sift"):
+    for stage in ("samples", "statistics", "screen"):
         with Process(place, folder, settings=DROP, workers=1) as process:
             wait_for(lambda stage=stage: len(Ledger(folder).stage(stage)) > 0)
             process.kill_all()
@@ -177,17 +177,17 @@ def test_a_retry_counts_over_all_rounds_and_leaves_old_shards_alone(web, tmp_pat
     assert run_here(place, folder, settings=DROP)[0].complete
     assert {name: digest for name, digest in tree_of(folder).items() if name in first} == first
     assert keys(folder) == sorted(set(range(60)) - GONE - LOST - {6, 10})
-    levels = funnel(totals(folder), Begun.read(folder))
+    levels = funnel(totals(folder), RunConfig.read(folder))
     assert levels.adds_up
     assert levels.dropped() == {"same_picture": len(GONE) + 2, "http_404": len(LOST - GONE)}
-    assert census(folder)["urls"] == len(GONE) + 2
+    assert global_filter(folder)["urls"] == len(GONE) + 2
 
 
 def test_cleaning_knows_what_was_sifted(web, place, dropped, tmp_path):
     folder = tmp_path / "out"
     shutil.copytree(dropped, folder)
     opened = open_dataset(folder)
-    files, size_bytes = clean(folder, opened.begun, opened.ledger, dry_run=False)
+    files, size_bytes = clean(folder, opened.config, opened.ledger, dry_run=False)
     assert files == 3
     assert size_bytes > 0
     assert not list((folder / ".gristmill/crawled").glob("*.spool"))
@@ -227,7 +227,7 @@ def test_a_document_follows_the_rule_for_missing_images(web, tmp_path, rule, lef
     reasons = last_fates(folder)
     assert sum(reason == "same_picture" for reason in reasons.values()) == 8
     sums = totals(folder)
-    levels = funnel(sums, Begun.read(folder))
+    levels = funnel(sums, RunConfig.read(folder))
     assert levels.adds_up
     assert levels.dropped() == {"same_picture": 12 - len(left)}
     told = documents(sums, levels)
@@ -241,7 +241,7 @@ def test_a_shard_lost_after_cleaning_comes_back_without_them(web, place, dropped
     folder = tmp_path / "out"
     shutil.copytree(dropped, folder)
     opened = open_dataset(folder)
-    clean(folder, opened.begun, opened.ledger, dry_run=False)
+    clean(folder, opened.config, opened.ledger, dry_run=False)
     opened.ledger.close()
     (folder / "shards/00001.tar").unlink()
     web.forget()
@@ -274,12 +274,12 @@ def test_a_shuffle_takes_what_the_census_left(web, place, dropped, tmp_path):
         assert made.complete
         assert keys(folder) == keys(dropped)
         trees.append(tree_of(folder))
-        levels = funnel(totals(folder), Begun.read(folder))
+        levels = funnel(totals(folder), RunConfig.read(folder))
         assert levels.adds_up
         assert levels.dropped()["same_picture"] == len(GONE)
     assert trees[0] == trees[1]
     opened = open_dataset(folder)
-    clean(folder, opened.begun, opened.ledger, dry_run=False)
+    clean(folder, opened.config, opened.ledger, dry_run=False)
     assert not list((folder / ".gristmill/crawled").glob("*.spool"))
 
 
@@ -296,7 +296,7 @@ def test_a_document_that_a_retry_completes_is_sifted_with_all_its_images(web, tm
     web.put("/late/document", photo, content_type="image/jpeg")
     assert retry_documents(place, folder, "http_5xx", settings=settings)
     assert tree_of(folder) == first
-    levels = funnel(totals(folder), Begun.read(folder))
+    levels = funnel(totals(folder), RunConfig.read(folder))
     assert levels.adds_up
     assert levels.dropped() == {"same_picture": 8}
     told = documents(totals(folder), levels)

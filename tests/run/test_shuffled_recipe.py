@@ -9,10 +9,10 @@ from small_world import NO_MANIFEST, SETTINGS, Watcher, run_here, tree_of, url, 
 from gristmill import recipes
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job
-from gristmill.run.drive import run
-from gristmill.run.finished.clean import clean
-from gristmill.run.finished.verify import verify
-from gristmill.run.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.driver import run
+from gristmill.run.maintenance.clean import clean
+from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.maintenance.verify import verify
 
 FOUR = "seed=5, shards=4"
 RECIPE = """
@@ -62,7 +62,7 @@ def test_the_same_bytes_in_workers_and_after_cleaning(small, web, tmp_path):
     before = tree_of(tmp_path / "a")
     assert tree_of(tmp_path / "b") == before
     opened = open_dataset(tmp_path / "a")
-    files, _ = clean(tmp_path / "a", opened.begun, opened.ledger, dry_run=False)
+    files, _ = clean(tmp_path / "a", opened.config, opened.ledger, dry_run=False)
     opened.ledger.close()
     assert files
     assert not list((tmp_path / "a" / ".gristmill").rglob("*.spool"))
@@ -78,8 +78,8 @@ def test_the_same_bytes_in_workers_and_after_cleaning(small, web, tmp_path):
 
 
 def test_late_samples_are_shuffled_into_few_shards(web, tmp_path):
-    healing = [web.url(f"/fault/5xx-heals/{n}", n) if n % 5 == 0 else url(web, n) for n in range(60)]
-    place, folder = write_list(tmp_path / "list.parquet", healing), tmp_path / "out"
+    retry_advice = [web.url(f"/fault/5xx-heals/{n}", n) if n % 5 == 0 else url(web, n) for n in range(60)]
+    place, folder = write_list(tmp_path / "list.parquet", retry_advice), tmp_path / "out"
     _, recipe = run_shuffled(place, folder, FOUR)
     before = tree_of(folder)
     for _ in range(2):  # they heal at the third time of asking

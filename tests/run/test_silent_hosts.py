@@ -8,10 +8,10 @@ import pytest
 from small_world import run_here, write_list
 
 from gristmill.ledger.fates import read_fates
-from gristmill.run import launch, local
-from gristmill.run.context import Progress
-from gristmill.run.pipeline import PACK, SAMPLES
-from gristmill.run.worker import Beat, WorkerStart
+from gristmill.run.executors import launch, local
+from gristmill.run.executors.worker import Beat, WorkerStart
+from gristmill.run.planning.pipeline import PACK, SAMPLES
+from gristmill.run.state.context import Progress
 from gristmill.spec.task import ShardInfo, Task
 
 MANY = 100
@@ -65,7 +65,7 @@ def worker(monkeypatch, tmp_path):
     monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: SimpleNamespace(pid=os.getpid()))
     launched = launch.launch(arrow_pool="system")
     worker = local._Worker(
-        launched, WorkerStart(load=dict, folder=tmp_path, inputs=(), hubs={}, only=None), 60
+        launched, WorkerStart(load=dict, folder=tmp_path, inputs=(), remotes={}, only=None), 60
     )
     worker.give(task(SAMPLES), {})
     only = task(SAMPLES)

@@ -10,13 +10,13 @@ import time
 import pytest
 from small_world import wait_for
 
-from gristmill.run import standstill
-from gristmill.run.standstill import Stirring, asked_stack, new_stack_file, standstill_s
+from gristmill.run.executors import standstill
+from gristmill.run.executors.standstill import Stirring, asked_stack, new_stack_file, standstill_s
 from gristmill.spec.errors import UsageError
 
 WAITS = """
 import sys, threading
-from gristmill.run.standstill import stacks_into
+from gristmill.run.executors.standstill import stacks_into
 
 def wait_for_a_dead_disk():
     print("ready", flush=True)

@@ -13,9 +13,10 @@ import pytest
 from small_world import ROWS, Watcher, job, run_here, tree_of, url, wait_for, write_list
 
 from gristmill.ledger.fates import read_fates
-from gristmill.run import drive, launch, local
-from gristmill.run.isolate import BELIEVED, PORTION, Suspects
-from gristmill.run.local import WorkerStood
+from gristmill.run import driver as drive
+from gristmill.run.executors import launch, local
+from gristmill.run.executors.local import WorkerStood
+from gristmill.run.stages.quarantine import BELIEVED, PORTION, Suspects
 from gristmill.spec.sample import Origin, Sample
 
 
@@ -137,7 +138,7 @@ def test_a_stopped_worker_is_replaced(small, web, tmp_path, monkeypatch):
     def stop() -> None:
         wait_for(lambda: web.hits.total() >= 20)
         for child in psutil.Process().children():
-            if "gristmill.run.worker" in " ".join(child.cmdline()) and not stopped:
+            if "gristmill.run.executors.worker" in " ".join(child.cmdline()) and not stopped:
                 os.kill(child.pid, signal.SIGSTOP)
                 stopped.append(child)
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from small_world import job, url, write_list
 
 from gristmill import recipes
-from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import Ledger
-from gristmill.run import pipeline
-from gristmill.run import task as task_module
-from gristmill.run.layout import Layout
-from gristmill.run.pipeline import PACK, ROWS, SAMPLES, stages_of
-from gristmill.run.schedule import Schedule
+from gristmill.ledger.run_config import InputFile, RunConfig
+from gristmill.run.planning import pipeline
+from gristmill.run.planning.pipeline import PACK, ROWS, SAMPLES, stages_of
+from gristmill.run.planning.schedule import Schedule
+from gristmill.run.stages import task as task_module
+from gristmill.run.state.layout import Layout
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -162,7 +162,7 @@ def test_any_number_of_processes_settle_the_same_tasks(tmp_path_factory, data, p
         InputFile(source="annotations", name=f"{n}.parquet", size_bytes=1, digest=f"{n}" * 64)
         for n in range(3)
     )
-    begun = Begun(
+    config = RunConfig(
         recipe="coyo-700m", name="coyo-700m", version="1", identity=recipe.identity(), inputs=inputs
     )
     stages = coyo(pack__shard_samples="5")
@@ -172,7 +172,7 @@ def test_any_number_of_processes_settle_the_same_tasks(tmp_path_factory, data, p
         spans = [range(3)] if processes == 1 else [range(n, 3, processes) for n in range(processes)]
         ledgers = [Ledger(folder) for _ in spans]
         schedules = [
-            Schedule(stages, begun, ledger, Layout(folder), span)
+            Schedule(stages, config, ledger, Layout(folder), span)
             for ledger, span in zip(ledgers, spans, strict=True)
         ]
         seen: dict[str, Task] = {}

@@ -103,7 +103,7 @@ def test_the_hub_gives_the_same_shards_whatever_the_number_of_workers(hub, undis
     assert not any(path.endswith(".json") for path in asked)
     assert not list((tmp_path / "text-flan" / ".gristmill" / "sources").rglob("*.*ranges"))
     assert not list((tmp_path / "text-flan" / ".gristmill" / "sources").rglob("*.parquet"))
-    moved = facts(tmp_path / "text-flan", "survey", "rows")
+    moved = facts(tmp_path / "text-flan", "prescan", "rows")
     assert moved["requests"] >= 2 * 16
     assert moved["bytes_in"] > 0
 
@@ -114,11 +114,11 @@ def test_job_array_workers_one_after_another(flan, undisturbed, tmp_path):
     ended = run_here(folder, flan[0], span=(0, 5))
     assert not ended.complete
     stages = [record.stage for record in Ledger(folder).records.values()]
-    assert (stages.count("survey"), stages.count("rows")) == (16, 5)
+    assert (stages.count("prescan"), stages.count("rows")) == (16, 5)
     assert run_here(folder, flan[0], span=(5, 16)).complete
     assert tree_of(folder) == tree_of(undisturbed)
     stages = [record.stage for record in Ledger(folder).records.values()]
-    assert stages.count("survey") == 16
+    assert stages.count("prescan") == 16
 
 
 def test_job_array_workers_at_once_share_the_surveys(hub, undisturbed, tmp_path):
@@ -163,7 +163,7 @@ def test_few_rows_of_large_files_are_read_by_ranges(tmp_path, monkeypatch):
         assert run_here(tmp_path / "out", settings={"sample.size": "4"}).complete
         log = list(hub.log)
     size = sum(path.stat().st_size for path in (tmp_path / "hub").rglob("*.parquet"))
-    moved = facts(tmp_path / "out", "survey", "rows")
+    moved = facts(tmp_path / "out", "prescan", "rows")
     assert moved["bytes_in"] < size / 3
     read = [record for record in Ledger(tmp_path / "out").stage("rows") if record.kept]
     assert len(read) == 4

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from small_world import wait_for
 
-from gristmill.run.vitals import Vitals
+from gristmill.run.executors.vitals import Vitals
 
 PATIENCE_S = 0.1
 LOOPS = "while True: pass"
@@ -48,9 +48,9 @@ def watched(clock: Callable[[], float]) -> Iterator[None]:
 
 def test_one_that_loops_is_lost(started):
     vitals, clock = started(LOOPS)
-    begun = clock()
+    config = clock()
     wait_for(vitals.lost)
-    assert clock() - begun > PATIENCE_S
+    assert clock() - config > PATIENCE_S
 
 
 @pytest.mark.parametrize("code", [WAITS, WRITES])
@@ -76,9 +76,9 @@ def test_of_one_that_is_gone_nothing_is_known():
 
 def test_one_that_waits_for_good_stands(started):
     vitals, clock = started(WAITS, standing_s=PATIENCE_S)
-    begun = clock()
+    config = clock()
     wait_for(vitals.stands)
-    assert clock() - begun > PATIENCE_S
+    assert clock() - config > PATIENCE_S
 
 
 @pytest.mark.parametrize("code", [LOOPS, WRITES])

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from gristmill import recipes
-from gristmill.run.pipeline import stages_of
+from gristmill.run.planning.pipeline import stages_of
 from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.recipe import Source
-from gristmill.spec.step import SampleStep, circumstance
+from gristmill.spec.step import SampleStep, runtime_option
 from gristmill.spec.task import digest_of
 
 COYO = recipes.find("coyo-700m")
@@ -20,7 +20,7 @@ class KeepSharp(SampleStep):
 
     least: float = 1.0
     words: frozenset[str] = frozenset({"b", "a"})
-    threads: int = circumstance(4)
+    threads: int = runtime_option(4)
 
     name = "keep"
     reads = frozenset({"media.sharpness"})

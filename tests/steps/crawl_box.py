@@ -8,7 +8,7 @@ from gristmill.spec.reasons import Reason
 
 
 class Box:
-    """A SampleBox in memory; the engines are shared by all tests of the module."""
+    """A MediaContext in memory; the engines are shared by all tests of the module."""
 
     def __init__(self, engines: dict, done: dict[tuple[int, str], Fate] | None = None) -> None:
         self.stop, self.attempt = Event(), 0

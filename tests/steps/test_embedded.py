@@ -34,7 +34,7 @@ def text_of(body: bytes) -> str:
 
 
 class Box:
-    """A :class:`gristmill.spec.step.SampleBox` in memory."""
+    """A :class:`gristmill.spec.step.MediaContext` in memory."""
 
     def __init__(self) -> None:
         self.stop, self.attempt = Event(), 0

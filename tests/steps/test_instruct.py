@@ -47,7 +47,7 @@ def prompts(tmp_path):
 
 
 def test_the_draw_depends_on_key_and_seed_alone(prompts):
-    step = Instruct().with_sides(prompts)
+    step = Instruct().with_aux(prompts)
     assert (
         step.identity() == Instruct().identity()
     )  # the list's digest is in the task's identity, not the step's
@@ -58,7 +58,7 @@ def test_the_draw_depends_on_key_and_seed_alone(prompts):
     ]
     assert drawn == again[::-1]
     assert len(set(drawn)) == 7
-    other = Instruct(seed=2).with_sides(prompts)
+    other = Instruct(seed=2).with_aux(prompts)
     assert drawn != [
         other.apply(sample(instruction=None, key=f"k_{n}")).columns["instruction"] for n in range(100)
     ]
@@ -77,7 +77,7 @@ def test_a_list_that_is_none_is_refused(tmp_path, text):
     with pytest.raises(
         SourceError, match=r"expected a JSON list of texts.*--source instructions=FILE --out DIR"
     ):
-        Instruct().with_sides({"instructions": (path,)})
+        Instruct().with_aux({"instructions": (path,)})
 
 
 def test_a_quoted_dialogue_becomes_turns():

@@ -30,8 +30,8 @@ def tally(step, rows, tmp_path, size=7):
     return step.tally(batches(rows, size), tmp_path)
 
 
-def condemned(step, rows, verdict):
-    return np.flatnonzero(step.condemned(pa.Table.from_pylist(rows, SCHEMA), verdict)).tolist()
+def flagged(step, rows, blocklist):
+    return np.flatnonzero(step.flagged(pa.Table.from_pylist(rows, SCHEMA), blocklist)).tolist()
 
 
 def placeholders(count, host="gone.example", body="placeholder", phash=None):
@@ -45,8 +45,8 @@ def others(count):
 def test_identical_bytes_under_enough_addresses_are_found(tmp_path):
     step = SamePicture(min_urls=5)
     rows = [*others(20), *placeholders(6), *placeholders(4, "few.example", "rare")]
-    verdict, summary = tally(step, rows, tmp_path)
-    (row,) = verdict.to_pylist()
+    blocklist, summary = tally(step, rows, tmp_path)
+    (row,) = blocklist.to_pylist()
     assert row == {
         "picture": 0,
         "sha256": sha("placeholder"),
@@ -60,7 +60,7 @@ def test_identical_bytes_under_enough_addresses_are_found(tmp_path):
     }
     assert (summary["pictures"], summary["media"], summary["urls"]) == (1, 6, 6)
     assert summary["hosts"] == [{"host": "gone.example", "media": 6, "pictures": 1}]
-    assert condemned(step, rows, verdict) == [20, 21, 22, 23, 24, 25]
+    assert flagged(step, rows, blocklist) == [20, 21, 22, 23, 24, 25]
 
 
 def test_one_address_in_many_rows_is_one_address(tmp_path):
@@ -77,9 +77,9 @@ def test_what_was_not_kept_is_no_witness_and_not_condemned(tmp_path):
         *placeholders(5),
         *(fate(f"http://gone.example/x{n}", "placeholder", reason="aspect") for n in range(9)),
     ]
-    verdict, summary = tally(step, rows, tmp_path)
+    blocklist, summary = tally(step, rows, tmp_path)
     assert summary["urls"] == 5
-    assert condemned(step, rows, verdict) == [0, 1, 2, 3, 4]
+    assert flagged(step, rows, blocklist) == [0, 1, 2, 3, 4]
 
 
 def test_pictures_with_near_hashes_are_one_picture(tmp_path):
@@ -90,14 +90,14 @@ def test_pictures_with_near_hashes_are_one_picture(tmp_path):
         fate(f"http://o.example/{n}", f"o {n}", f"{0xABCDEF0123456789 ^ (1 << n):016x}") for n in range(40)
     ]
     near = SamePicture(min_urls=8, max_distance=2)
-    verdict, summary = tally(near, rows, tmp_path)
-    assert [row["phash"] for row in verdict.to_pylist()] == sorted(hashes)
+    blocklist, summary = tally(near, rows, tmp_path)
+    assert [row["phash"] for row in blocklist.to_pylist()] == sorted(hashes)
     assert (summary["pictures"], summary["media"]) == (1, 30)
     assert summary["largest"][0]["files"] == 30
     assert {entry["host"]: entry["media"] for entry in summary["hosts"]} == {
         f"h{n}.example": 10 for n in range(3)
     }
-    assert condemned(near, rows, verdict) == list(range(30))
+    assert flagged(near, rows, blocklist) == list(range(30))
     assert tally(SamePicture(min_urls=8, max_distance=0), rows, tmp_path)[1]["pictures"] == 3
     assert tally(SamePicture(min_urls=8, max_distance=None), rows, tmp_path)[1] == {}
 
@@ -108,9 +108,9 @@ def test_a_medium_near_a_frequent_hash_goes_with_it(tmp_path):
         fate("http://x.example/1", "once", "0f0f0f0f0f0f0f0e"),
     ]
     step = SamePicture(min_urls=9)
-    verdict, summary = tally(step, rows, tmp_path)
+    blocklist, summary = tally(step, rows, tmp_path)
     assert summary["media"] == 10
-    assert condemned(step, rows, verdict) == list(range(10))
+    assert flagged(step, rows, blocklist) == list(range(10))
 
 
 def test_the_verdict_depends_on_neither_order_nor_batches_nor_memory(tmp_path, monkeypatch):
@@ -147,7 +147,7 @@ def test_odd_addresses_have_hosts(tmp_path):
 def test_fates_without_hashes_say_nothing(tmp_path):
     rows = [fate(f"http://a.example/{n}", None, reason="http_404") for n in range(30)]
     assert tally(SamePicture(), rows, tmp_path)[1] == {}
-    assert condemned(SamePicture(), rows, tally(SamePicture(), rows, tmp_path)[0]) == []
+    assert flagged(SamePicture(), rows, tally(SamePicture(), rows, tmp_path)[0]) == []
 
 
 @pytest.mark.parametrize("wrong", [{"min_urls": 1}, {"max_distance": 9}, {"max_distance": -1}])

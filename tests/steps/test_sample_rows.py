@@ -21,7 +21,7 @@ from gristmill.steps.spacing import Spaced
 
 
 class Box:
-    """A TableBox that remembers."""
+    """A TableContext that remembers."""
 
     def __init__(self, only=None) -> None:
         self.only, self.stop = only, Event()
@@ -107,7 +107,7 @@ def write(folder: Path, counts, group_rows: int) -> list[Path]:
 
 def run(step: SampleRows, paths, only=None):
     files = [Reading(path) for path in paths]
-    decisions = step.decide([step.survey(file) for file in files])
+    decisions = step.decide([step.prescan(file) for file in files])
     boxes = [Box(only) for _ in files]
     for file, decision, box in zip(files, decisions, boxes, strict=True):
         step.choose(file, decision, box)
@@ -259,7 +259,7 @@ def test_what_is_not_parquet_is_named(tmp_path, body):
     path = tmp_path / "bad.parquet"
     path.write_bytes(body)
     with pytest.raises(SourceError, match=r"bad\.parquet is not a"):
-        STEP.survey(LocalFile(path))
+        STEP.prescan(LocalFile(path))
 
 
 def test_a_damaged_page_is_named(tmp_path):

@@ -30,7 +30,7 @@ floors = st.sampled_from((0.6, 0.3, 0.0, -5.0))
 
 
 class Box:
-    """A TableBox that remembers."""
+    """A TableContext that remembers."""
 
     def __init__(self, only: int | None = None) -> None:
         self.only = only

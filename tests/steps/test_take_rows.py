@@ -21,7 +21,7 @@ from gristmill.steps.rows import TakeRows
 
 
 class Box:
-    """A TableBox that remembers."""
+    """A TableContext that remembers."""
 
     def __init__(self, only: int | None = None) -> None:
         self.only, self.stop = only, Event()

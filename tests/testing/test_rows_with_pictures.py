@@ -8,14 +8,14 @@ from gristmill import recipes
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.begin import Job
-from gristmill.run.drive import run
+from gristmill.run.driver import run
 from gristmill.testing.rows_with_pictures import write_gsm8k, write_m3it
 
 
 class Watcher:
     """Is told nothing that matters here."""
 
-    def begun(self, *_: object) -> None: ...
+    def config(self, *_: object) -> None: ...
     def progress(self, *_: object) -> None: ...
     def committed(self, *_: object) -> None: ...
     def say(self, text: str) -> None: ...

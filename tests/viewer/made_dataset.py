@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.fates import fates_table, not_kept_table, write_fates
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.media.image import Transcoded, transcode
 from gristmill.media.settings import ImageSettings
 from gristmill.shards.samples import StoredSample, encode_sample, sample_parts
@@ -29,7 +29,7 @@ from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import MediaRef, Origin, Sample, Show, Text, Turn
-from gristmill.spec.step import SampleBox, ShardStep, TableBox, TableStep
+from gristmill.spec.step import MediaContext, ShardStep, TableContext, TableStep
 from gristmill.spec.task import ShardInfo, TaskRecord
 
 BEGAN_AT = 1_767_225_600.0  # 2026-01-01 00:00 UTC
@@ -73,7 +73,7 @@ class MadeSelect(TableStep):
     score: tuple[str, ...] = ("score",)
     name = "select"
 
-    def apply(self, table: Path, box: TableBox) -> None:
+    def apply(self, table: Path, box: TableContext) -> None:
         raise NotImplementedError
 
 
@@ -85,7 +85,7 @@ class MadeCrawl(ShardStep):
     allow: frozenset[str] = frozenset({"png", "jpeg"})
     name = "crawl"
 
-    def apply(self, samples: Sequence[Sample], box: SampleBox) -> Any:
+    def apply(self, samples: Sequence[Sample], box: MediaContext) -> Any:
         raise NotImplementedError
 
 
@@ -93,7 +93,7 @@ class MadeCrawl(ShardStep):
 class Made:
     folder: Path
     recipe: Recipe
-    begun: Begun
+    config: RunConfig
     ledger: Ledger
 
 
@@ -142,7 +142,7 @@ def make_dataset(
         )
         for i in range(files)
     )
-    begun = Begun(
+    config = RunConfig(
         recipe=recipe.public_name,
         name=recipe.public_name,
         version=recipe.version,
@@ -152,7 +152,7 @@ def make_dataset(
         settings={"crawl.size_px": "200"},
         rounds=(("http_5xx",),),
     )
-    replace(begun, identity=_plain(begun.identity)).write(folder)
+    replace(config, identity=_plain(config.identity)).write(folder)
     ledger = Ledger(folder)
     rng = np.random.default_rng(7)
     kept: list[Sample] = []
@@ -163,7 +163,7 @@ def make_dataset(
     if packed:
         _pack(folder, ledger, kept, shards)
     ledger.close()
-    return Made(folder=folder, recipe=recipe, begun=begun, ledger=Ledger(folder))
+    return Made(folder=folder, recipe=recipe, config=config, ledger=Ledger(folder))
 
 
 def _plain(value: Any) -> Any:

@@ -68,7 +68,7 @@ def page_of(made: Made) -> Page:
 
 @pytest.fixture(scope="module")
 def page(made: Made) -> Page:
-    write_manifest(made.folder, made.recipe, made.begun, made.ledger)
+    write_manifest(made.folder, made.recipe, made.config, made.ledger)
     return page_of(made)
 
 
@@ -92,7 +92,7 @@ def test_captions_and_notes_are_text_not_markup(page: Page) -> None:
 
 
 def test_page_says_the_same_numbers_as_the_records(page: Page, made: Made) -> None:
-    levels = funnel(total(made.ledger.records.values()), made.begun)
+    levels = funnel(total(made.ledger.records.values()), made.config)
     words = " ".join(page.text.split())
     for level in levels.levels:
         assert re.search(rf"{level.count:,} ?{re.escape(level.title)}", words)
@@ -131,7 +131,7 @@ def test_pictures_are_spread_small_and_whole(page: Page, made: Made) -> None:
 
 
 def test_funnel_is_drawn_to_scale(made: Made) -> None:
-    levels = funnel(total(made.ledger.records.values()), made.begun)
+    levels = funnel(total(made.ledger.records.values()), made.config)
     rows = funnel_rows(levels)
     assert rows[0].width_percent == 100
     assert rows[1].enlarged == pytest.approx(5)
@@ -179,7 +179,7 @@ def test_of_very_many_fates_some_are_read_and_that_is_said(
     shutil.copytree(made.folder, tmp_path / "copy")
     monkeypatch.setattr(measures_module, "FILES_READ", 1)
     copy = Made(
-        folder=tmp_path / "copy", recipe=made.recipe, begun=made.begun, ledger=Ledger(tmp_path / "copy")
+        folder=tmp_path / "copy", recipe=made.recipe, config=made.config, ledger=Ledger(tmp_path / "copy")
     )
     assert "From 1 of 2 fates files" in page_of(copy).text
 

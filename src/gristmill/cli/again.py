@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
-from gristmill.ledger.healing import healing, retry_command
+from gristmill.ledger.retry_advice import retry_advice, retry_command
 from gristmill.ledger.totals import Totals, failing, total
-from gristmill.run.pipeline import SAMPLES
-from gristmill.run.reopen import Opened
+from gristmill.run.maintenance.reopen import Dataset
+from gristmill.run.planning.pipeline import SAMPLES
 from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe
 
 __all__ = ["asked_again", "nothing_to_ask"]
 
 
-def asked_again(opened: Opened, recipe: Recipe, reasons: Sequence[str]) -> str:
+def asked_again(opened: Dataset, recipe: Recipe, reasons: Sequence[str]) -> str:
     """What a round for ``reasons`` asks for, said before it begins or goes on."""
     totals = total(opened.ledger.records.values())
     left = failing(opened.ledger.stage(SAMPLES))
@@ -28,7 +28,7 @@ def asked_again(opened: Opened, recipe: Recipe, reasons: Sequence[str]) -> str:
     return " ".join([first, *_incomplete(opened, totals, recipe)])
 
 
-def nothing_to_ask(opened: Opened, recipe: Recipe, reasons: Sequence[str]) -> str:
+def nothing_to_ask(opened: Dataset, recipe: Recipe, reasons: Sequence[str]) -> str:
     """Why nothing is asked for again: nothing was lost so, or only images of documents were."""
     totals = total(opened.ledger.records.values())
     media = {r: n for r, n in totals.stage(SAMPLES).media.items() if r in reasons and n > 0}
@@ -41,7 +41,7 @@ def nothing_to_ask(opened: Opened, recipe: Recipe, reasons: Sequence[str]) -> st
             "another reason."
         )
     said += _incomplete(opened, totals, recipe)
-    found = healing(funnel(totals, opened.begun))
+    found = retry_advice(funnel(totals, opened.config))
     if found.may:
         said.append(f"What may come back: {retry_command(str(opened.folder), found.may)}")
     elif found.stays:
@@ -49,9 +49,9 @@ def nothing_to_ask(opened: Opened, recipe: Recipe, reasons: Sequence[str]) -> st
     return " ".join(said)
 
 
-def _incomplete(opened: Opened, totals: Totals, recipe: Recipe) -> list[str]:
+def _incomplete(opened: Dataset, totals: Totals, recipe: Recipe) -> list[str]:
     """That documents which were kept without some images stay so, where there are any."""
-    pages = documents(totals, funnel(totals, opened.begun))
+    pages = documents(totals, funnel(totals, opened.config))
     number = max(0, pages.kept - pages.complete) if pages else 0
     if not number:
         return []
@@ -60,7 +60,7 @@ def _incomplete(opened: Opened, totals: Totals, recipe: Recipe) -> list[str]:
         f"{things} kept without some images (crawl.on_missing_image=drop_image) "
         f"{'stay as they are: they stand' if number > 1 else 'stays as it is: it stands'} in finished shards, which "
         f"are never rewritten. Images for them need a new folder: "
-        f"{to_type('run', opened.begun.recipe, '--out', 'ANOTHER')}, with the same settings."
+        f"{to_type('run', opened.config.recipe, '--out', 'ANOTHER')}, with the same settings."
     ]
 
 

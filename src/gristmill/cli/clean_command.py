@@ -23,15 +23,15 @@ def command(folder: Path, dry_run: bool) -> None:
       gristmill clean data/coyo-700m
     """
     from gristmill.cli.papers import bring_up
-    from gristmill.ledger.begun import datasets_in
+    from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.words import count_text, size_text
-    from gristmill.run.finished.clean import clean
-    from gristmill.run.reopen import open_dataset
+    from gristmill.run.maintenance.clean import clean
+    from gristmill.run.maintenance.reopen import open_dataset
 
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset)
         if not dry_run:
             bring_up(opened)
-        files, size = clean(dataset, opened.begun, opened.ledger, dry_run=dry_run)
+        files, size = clean(dataset, opened.config, opened.ledger, dry_run=dry_run)
         verb = "would remove" if dry_run else "removed"
         click.echo(f"{dataset}: {verb} {count_text(files, 'file')}, {size_text(size)}")

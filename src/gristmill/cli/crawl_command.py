@@ -14,19 +14,19 @@ from gristmill.cli.list_check import Described, check_list
 from gristmill.cli.list_place import ListPlace, found_list, local_list
 from gristmill.cli.options import (
     LocalPath,
-    circumstances,
     default_workers,
     json_option,
-    manner_options,
     pairs,
     parse_span,
+    politeness_options,
     recipe_loader,
     run_options,
+    runtime_options,
 )
 from gristmill.spec.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
-    from gristmill.run.launch import Launched
+    from gristmill.run.executors.launch import Launched
 
 _AHEAD = ("gristmill.recipes._url_list", "gristmill.run.stages.samples", "gristmill.steps.crawl_engine")
 """What a worker of a crawl loads, whatever the list."""
@@ -86,7 +86,7 @@ def picture_options(function: Any) -> Any:
 @click.option("--description", help="For the card.")
 @picture_options
 @run_options
-@manner_options
+@politeness_options
 @json_option
 def command(urls: str, out: Path, **given: Any) -> None:
     """Fetch every image of a list (txt, csv, tsv, json, jsonl or parquet; a file or a folder of them).
@@ -102,13 +102,13 @@ def command(urls: str, out: Path, **given: Any) -> None:
     All columns are carried but those of --drop-column, as for pictures beside their
     URLs. The same command continues what was interrupted.
     """
-    from gristmill.run.launch import launched
+    from gristmill.run.executors.launch import launched
 
     local_list(urls)
     workers = given["workers"]
     workers = default_workers() if workers is None else workers
-    begun = out.is_dir() and any(out.iterdir())  # then there may be nothing left to do
-    with launched(0 if begun else workers, arrow_pool="system", ahead=_AHEAD) as ready:
+    config = out.is_dir() and any(out.iterdir())  # then there may be nothing left to do
+    with launched(0 if config else workers, arrow_pool="system", ahead=_AHEAD) as ready:
         typed = pairs("--set", given["settings"])
         with found_list(urls, out, typed.get("rows.format")) as place:
             _crawl(place, out, given, workers, ready)
@@ -117,7 +117,7 @@ def command(urls: str, out: Path, **given: Any) -> None:
 def _crawl(place: ListPlace, out: Path, given: dict[str, Any], workers: int, ready: list[Launched]) -> None:
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
-    from gristmill.run.inputs import resolve
+    from gristmill.run.inputs.resolve import resolve
     from gristmill.steps.rows import TakeRows
 
     said = Described(**{field.name: given[field.name] for field in fields(Described)})
@@ -142,7 +142,7 @@ def _crawl(place: ListPlace, out: Path, given: dict[str, Any], workers: int, rea
             suppress(SourceError) if len(resolved.inputs) > 1 else nullcontext()
         ):  # of many the run says which is damaged
             check_list(path, framing, said)
-    manners = circumstances(
+    runtime = runtime_options(
         given["contact"],
         given["allow_private_addresses"],
         given["no_verify_tls"],
@@ -151,12 +151,12 @@ def _crawl(place: ListPlace, out: Path, given: dict[str, Any], workers: int, rea
         given["min_kept"],
     )
     job = Job(
-        load=recipe_loader("crawl", arguments, {**settings, **manners}),
+        load=recipe_loader("crawl", arguments, {**settings, **runtime}),
         reference="crawl",
         folder=out,
         arguments={key: value for key, value in arguments.items() if key != "path"},
         settings=settings,
-        manners=manners,
+        runtime=runtime,
         only=given["only"],
         span=parse_span(given["tasks"]),
         workers=workers,

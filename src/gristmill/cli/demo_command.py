@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gristmill.cli.options import LocalPath, circumstances
+from gristmill.cli.options import LocalPath, runtime_options
 from gristmill.spec.command import to_type
 
 
@@ -94,8 +94,8 @@ def _run(name: str, out: Path, settings: Mapping[str, str], copies: Mapping[str,
     from gristmill.cli.finish import run_and_tell
     from gristmill.cli.jobs import recipe_job
 
-    polite = circumstances("https://example.org/demo", True, False, None, None)
-    job = recipe_job(name, out, sources=copies, settings=settings, manners={**polite, **QUICK})
+    polite = runtime_options("https://example.org/demo", True, False, None, None)
+    job = recipe_job(name, out, sources=copies, settings=settings, runtime={**polite, **QUICK})
     run_and_tell(job, as_json=False)
 
 

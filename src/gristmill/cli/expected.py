@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from gristmill.cli.named import loader_of
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.funnel import Funnel, funnel
-from gristmill.ledger.healing import healing
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.remedies import commonest
+from gristmill.ledger.retry_advice import retry_advice
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text
-from gristmill.run.drive import Ended
-from gristmill.run.pipeline import ROWS, SAMPLES
-from gristmill.run.reopen import open_dataset
+from gristmill.run.driver import Ended
+from gristmill.run.maintenance.reopen import open_dataset
+from gristmill.run.planning.pipeline import ROWS, SAMPLES
 from gristmill.spec.errors import Incomplete, UsageError
 from gristmill.spec.reasons import Reason
 
@@ -34,7 +34,7 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
     if not samples.samples_in:
         _check_any_chosen(ended, totals.stage(ROWS).samples_in)
         return
-    levels = funnel(totals, ended.begun)
+    levels = funnel(totals, ended.config)
     kept = levels.count("kept")
     if kept < ended.recipe.expect.kept_share * samples.samples_in or not kept:
         raise Incomplete(
@@ -51,13 +51,15 @@ def shortfall(folder: Path) -> str | None:
 
     Of a folder without records nothing is known, nor of one whose recipe is a file: what a folder names is not run.
     """
-    if not Begun.path(folder).is_file():
+    if not RunConfig.path(folder).is_file():
         return None
     opened = open_dataset(folder)
     try:
-        expected = {key: text for key, text in opened.begun.manners.items() if key == "expect.kept_share"}
-        recipe = loader_of(opened, {**opened.begun.settings, **expected})()
-        check_expected(Ended(recipe=recipe, begun=opened.begun, folder=folder, complete=True), opened.ledger)
+        expected = {key: text for key, text in opened.config.runtime.items() if key == "expect.kept_share"}
+        recipe = loader_of(opened, {**opened.config.settings, **expected})()
+        check_expected(
+            Ended(recipe=recipe, config=opened.config, folder=folder, complete=True), opened.ledger
+        )
     except Incomplete as err:
         return str(err)
     except UsageError:
@@ -67,7 +69,7 @@ def shortfall(folder: Path) -> str | None:
 
 def _advice(ended: Ended, levels: Funnel) -> str:
     """What may help: asking again for what may come back, a mirror for what is gone, other annotations."""
-    found = healing(levels)
+    found = retry_advice(levels)
     crawls = [step for step in ended.recipe.steps if step.name == "crawl"]
     if crawls or found.may:
         mirrored = all(getattr(step, "mirror", None) for step in crawls)
@@ -76,7 +78,7 @@ def _advice(ended: Ended, levels: Funnel) -> str:
 
 
 def _check_any_chosen(ended: Ended, rows: int) -> None:
-    if not rows and not ended.begun.parts:
+    if not rows and not ended.config.parts:
         published = any(source.rows for source in ended.recipe.sources)
         raise Incomplete(
             f"{ended.recipe.public_name}: there is no row at all in {_places(ended)}. "
@@ -110,7 +112,7 @@ def _check_any_packed(ended: Ended, levels: Funnel) -> None:
 
 
 def _places(ended: Ended) -> str:
-    return ", ".join(file.path or file.name for file in ended.begun.inputs[:3])
+    return ", ".join(file.path or file.name for file in ended.config.inputs[:3])
 
 
 def _expected(share: float) -> str:

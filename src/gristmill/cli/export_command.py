@@ -16,9 +16,9 @@ from gristmill.spec.command import to_type
 from gristmill.spec.errors import Incomplete, UsageError
 
 if TYPE_CHECKING:
-    from gristmill.run.finished.export import Exported
-    from gristmill.run.finished.export_vila import Manner
-    from gristmill.run.reopen import Opened
+    from gristmill.exports._vila import Manner
+    from gristmill.exports._writing import Exported
+    from gristmill.run.maintenance.reopen import Dataset
 
 FORMATS = ("vila", "vila-unsharded", "interleaved-parquet", "webdataset-index")
 
@@ -64,10 +64,10 @@ def command(
       gristmill export data/coyo-700m --to webdataset-index --out data/coyo-700m/index
     """
     from gristmill.cli.papers import bring_up
-    from gristmill.ledger.begun import datasets_in
-    from gristmill.run.finished.export import or_nothing
-    from gristmill.run.finished.export_vila import Manner
-    from gristmill.run.reopen import open_dataset
+    from gristmill.exports._vila import Manner
+    from gristmill.exports._writing import or_nothing
+    from gristmill.ledger.run_config import datasets_in
+    from gristmill.run.maintenance.reopen import open_dataset
     from gristmill.storage.files import machine_error
 
     whole = format_ == "vila-unsharded"
@@ -109,15 +109,15 @@ def _for_one_pickle_each(datasets: list[Path]) -> list[Path]:
     The loader reads every pickle of a folder: it would have a mixture's samples twice, and captions or documents are
     for other loaders.
     """
-    from gristmill.run.finished.export import finished_shards
-    from gristmill.run.finished.export_vila import loader_of
-    from gristmill.run.reopen import open_dataset
+    from gristmill.exports._vila import loader_of
+    from gristmill.exports._writing import finished_shards
+    from gristmill.run.maintenance.reopen import open_dataset
 
     others: dict[Path, str] = {}
     for dataset in datasets:
         opened = open_dataset(dataset)
         shards = finished_shards(dataset, opened.ledger)
-        if opened.begun.parts:
+        if opened.config.parts:
             others[dataset] = "is a mixture, and its samples are in the other pickles"
         elif sum(shard.samples for shard in shards) and (loader := loader_of(dataset, shards)) != "vflan":
             others[dataset] = f"is for VILA's {loader} loader"
@@ -130,12 +130,12 @@ def _for_one_pickle_each(datasets: list[Path]) -> list[Path]:
     return [dataset for dataset in datasets if dataset not in others] or datasets
 
 
-def _export(opened: Opened, format_: str, out: Path, name: str | None, manner: Manner) -> Exported:
+def _export(opened: Dataset, format_: str, out: Path, name: str | None, manner: Manner) -> Exported:
     """One dataset."""
+    from gristmill.exports._interleaved import export_interleaved
+    from gristmill.exports._vila import export_parts, export_whole
+    from gristmill.exports._writing import Exported, export_wids, finished_shards, unfit_for_coyo_wds
     from gristmill.ledger.features import shape_of
-    from gristmill.run.finished.export import Exported, export_wids, finished_shards, unfit_for_coyo_wds
-    from gristmill.run.finished.export_interleaved import export_interleaved
-    from gristmill.run.finished.export_vila import export_parts, export_whole
 
     folder, shards = opened.folder, finished_shards(opened.folder, opened.ledger)
     _check_finished(opened, len(shards), whole=format_ == "vila-unsharded")
@@ -146,7 +146,7 @@ def _export(opened: Opened, format_: str, out: Path, name: str | None, manner: M
     if format_ == "vila-unsharded":
         name = _published_name(opened) if name is None else name
         return _watched(export_whole(folder, shards, out, name, manner), len(shards))
-    export_wids(folder, shards, opened.begun.name, out)
+    export_wids(folder, shards, opened.config.name, out)
     if why := unfit_for_coyo_wds(shape_of(folder, opened.ledger)):
         click.echo(
             f"gristmill: wids reads these samples; VILA's loader type coyo-wds stops at them: {why}.",
@@ -166,12 +166,12 @@ def _watched(steps: Iterator[Exported], shards: int) -> Exported:
     return done
 
 
-def _check_finished(opened: Opened, shards: int, *, whole: bool) -> None:
+def _check_finished(opened: Dataset, shards: int, *, whole: bool) -> None:
     """Say so where the dataset has not all of its shards yet; one pickle of all of them is then refused."""
     from gristmill.ledger.funnel import funnel
     from gristmill.ledger.totals import total
 
-    if funnel(total(opened.ledger.records.values()), opened.begun).complete:
+    if funnel(total(opened.ledger.records.values()), opened.config).complete:
         return
     told = f"{opened.folder} is not finished: it has {shards:,} shards so far ({to_type('status', opened.folder)})."
     if whole:
@@ -181,9 +181,9 @@ def _check_finished(opened: Opened, shards: int, *, whole: bool) -> None:
     click.echo(f"gristmill: {told} The same command adds the others when they are there.", err=True)
 
 
-def _published_name(opened: Opened) -> str:
+def _published_name(opened: Dataset) -> str:
     """The file's name without its ending; by the recipe's name if it tells none."""
-    return opened.begun.published_as or opened.begun.name.replace("-", "_")
+    return opened.config.published_as or opened.config.name.replace("-", "_")
 
 
 def _plain(dataset: Path, done: Exported, format_: str, out: Path) -> dict[str, object]:

@@ -11,16 +11,16 @@ import click
 from gristmill.cli.expected import check_expected
 from gristmill.cli.papers import write_papers
 from gristmill.cli.progress import watcher_for
-from gristmill.ledger.begun import Begun
-from gristmill.ledger.healing import retry_command
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.retry_advice import retry_command
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job
-from gristmill.run.drive import Ended, run
-from gristmill.run.launch import Launched
-from gristmill.run.pipeline import GATHER, PACK, ROWS, SAMPLES, SCATTER, SIFT
-from gristmill.spec.barrier import Barrier, Census, Exchange
+from gristmill.run.driver import Ended, run
+from gristmill.run.executors.launch import Launched
+from gristmill.run.planning.pipeline import GATHER, PACK, ROWS, SAMPLES, SCATTER, SCREEN
+from gristmill.spec.barrier import Barrier, GlobalFilter, GlobalShuffle
 from gristmill.spec.errors import UnknownName
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
@@ -42,7 +42,7 @@ def last_stage(recipe: Recipe, step_name: str | None) -> str:
         return PACK
     for step in recipe.steps:
         if step.name == step_name:
-            shapes = ((TableStep, ROWS), (Census, SIFT), (Barrier, PACK), (Exchange, GATHER))
+            shapes = ((TableStep, ROWS), (GlobalFilter, SCREEN), (Barrier, PACK), (GlobalShuffle, GATHER))
             return next((stage for shape, stage in shapes if isinstance(step, shape)), SAMPLES)
     raise UnknownName("step", step_name, tuple(step.name for step in recipe.steps))
 
@@ -99,14 +99,14 @@ def _papers() -> None:
 def _tell(ended: Ended, ledger: Ledger, *, as_json: bool) -> None:
     from gristmill.cli.funnel import print_status
 
-    print_status(ended.folder, ended.begun, ledger, as_json=as_json)
+    print_status(ended.folder, ended.config, ledger, as_json=as_json)
     if not ended.complete and not as_json:
-        click.echo(_waiting(ended.begun, ledger), err=True)
+        click.echo(_waiting(ended.config, ledger), err=True)
 
 
 def _tell_judged(job: Job, ledger: Ledger) -> None:
     """Say of rows that were judged before an option allowed them that the option alone does not bring them back."""
-    if job.manners.get("crawl.allow_private_addresses") != "true":
+    if job.runtime.get("crawl.allow_private_addresses") != "true":
         return
     lost = total(ledger.stage(SAMPLES)).stage(SAMPLES).dropped
     barred = {str(r): lost[r] for r in (Reason.PRIVATE_ADDRESS, Reason.BAD_PORT) if lost[r]}
@@ -119,15 +119,15 @@ def _tell_judged(job: Job, ledger: Ledger) -> None:
         )
 
 
-def _waiting(begun: Begun, ledger: Ledger) -> str:
-    if begun.parts:
+def _waiting(config: RunConfig, ledger: Ledger) -> str:
+    if config.parts:
         return (
-            f"This part is done. {len(ledger.stage(SCATTER)):,} of {len(begun.inputs):,} shards of the parts are "
+            f"This part is done. {len(ledger.stage(SCATTER)):,} of {len(config.inputs):,} shards of the parts are "
             "scattered; once all are, the same command without --tasks, or the last of those with it, gathers them."
         )
     done = len(ledger.stage(ROWS))
     return (
-        f"This part is done. Shards are packed in the dataset's order, as far as all earlier {begun.input_noun}s are "
-        f"done; {done:,} of {len(begun.inputs):,} are begun or done. The same command with the other --tasks, and "
-        "without --to, does the rest."
+        f"This part is done. Shards are packed in the dataset's order, as far as all earlier {config.input_noun}s "
+        f"are done; {done:,} of {len(config.inputs):,} are begun or done. The same command with the other --tasks, "
+        "and without --to, does the rest."
     )

@@ -12,15 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from gristmill.cli.terminal import Terminal
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
-from gristmill.ledger.healing import healing, retry_command
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import Group as Losses
 from gristmill.ledger.losses import explained, group_of
 from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
+from gristmill.ledger.retry_advice import retry_advice, retry_command
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import count_text, duration_text, share_text, size_text
 from gristmill.spec.command import printable
@@ -40,13 +40,13 @@ _TONES = {
 }
 
 
-def print_status(folder: Path, begun: Begun, ledger: Ledger, *, as_json: bool) -> None:
+def print_status(folder: Path, config: RunConfig, ledger: Ledger, *, as_json: bool) -> None:
     """Print the funnel of one dataset to stdout; as one line of JSON if asked."""
     totals = total(ledger.records.values())
     if as_json:
-        said = {"folder": str(folder), **funnel_json(totals, begun)}
-        if begun.parts:
-            said["parts"] = [account.to_json() for account in parts_account(begun, ledger)]
+        said = {"folder": str(folder), **funnel_json(totals, config)}
+        if config.parts:
+            said["parts"] = [account.to_json() for account in parts_account(config, ledger)]
         click.echo(orjson.dumps(said))
         return
     console = Terminal(markup=False, highlight=False)
@@ -56,23 +56,23 @@ def print_status(folder: Path, begun: Begun, ledger: Ledger, *, as_json: bool) -
     console.print(
         render_funnel(
             totals,
-            begun,
+            config,
             shards=(len(shards), sum(shard.size_bytes for shard in shards)),
-            parts=parts_account(begun, ledger),
+            parts=parts_account(config, ledger),
         )
     )
-    for line in next_steps(totals, begun, where=str(folder)):
+    for line in next_steps(totals, config, where=str(folder)):
         console.print(line, soft_wrap=True)  # a command broken in two would be typed as two
 
 
-def funnel_json(totals: Totals, begun: Begun) -> dict[str, Json]:
+def funnel_json(totals: Totals, config: RunConfig) -> dict[str, Json]:
     """The same as plain data."""
-    levels = funnel(totals, begun)
+    levels = funnel(totals, config)
     facts = totals.stage("samples").facts
     pages = documents(totals, levels)
     return {
-        "name": begun.name,
-        "version": begun.version,
+        "name": config.name,
+        "version": config.version,
         "complete": levels.complete,
         "adds_up": levels.adds_up,
         "files": levels.files,
@@ -86,7 +86,7 @@ def funnel_json(totals: Totals, begun: Begun) -> dict[str, Json]:
         "annotation_bytes": totals.annotations[0],
         "annotation_requests": totals.annotations[1],
         "hosts": dict(_worst_hosts(totals)),
-        "same_pictures": totals.census or {},
+        "same_pictures": totals.global_filter or {},
         "requests": int(facts["requests"]),
         "received_bytes": int(facts["bytes_in"]),
         "listed_sizes": int(facts["listed_sizes"]),
@@ -99,7 +99,7 @@ def funnel_json(totals: Totals, begun: Begun) -> dict[str, Json]:
 
 def render_funnel(
     totals: Totals,
-    begun: Begun,
+    config: RunConfig,
     *,
     shards: tuple[int, int] | None = None,
     parts: Sequence[PartAccount] = (),
@@ -110,16 +110,16 @@ def render_funnel(
         shards: Number of finished shards and their bytes.
         parts: Of a mixture, what each part gave.
     """
-    levels = funnel(totals, begun)
+    levels = funnel(totals, config)
     return Group(
-        _head(levels, begun),
+        _head(levels, config),
         _levels(levels),
         *_parts(parts),
         *_reasons(levels),
         *_images(documents(totals, levels)),
         *_changes(totals),
         *_hosts(totals),
-        *_same_pictures(totals.census or {}),
+        *_same_pictures(totals.global_filter or {}),
         *_notes(totals),
         *_facts(levels, totals, shards),
     )
@@ -133,9 +133,9 @@ def _grid(*columns: str) -> Table:
     return table
 
 
-def _head(levels: Funnel, begun: Begun) -> Text:
+def _head(levels: Funnel, config: RunConfig) -> Text:
     state = ("complete", "green") if levels.complete else ("not complete yet", "yellow")
-    return Text.assemble((begun.name, "bold"), f" {begun.version}  ", state, "\n")
+    return Text.assemble((config.name, "bold"), f" {config.version}  ", state, "\n")
 
 
 def _levels(levels: Funnel) -> Table:
@@ -281,9 +281,9 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
     yield Text("\n" + "\n".join(said))
 
 
-def next_steps(totals: Totals, begun: Begun, *, where: str = "DIR") -> Iterator[Text]:
+def next_steps(totals: Totals, config: RunConfig, *, where: str = "DIR") -> Iterator[Text]:
     """What is still to do, a line each, and with which commands; ``where`` is the dataset's folder."""
-    levels = funnel(totals, begun)
+    levels = funnel(totals, config)
     waiting: Mapping[str, int] = {level.name: level.waiting for level in levels.levels if level.waiting}
     if levels.files_read < levels.files:
         yield Text(f"still to read: {levels.files - levels.files_read:,} of {levels.files:,} {levels.inputs}")
@@ -293,10 +293,10 @@ def next_steps(totals: Totals, begun: Begun, *, where: str = "DIR") -> Iterator[
         yield Text(f"still to pack: {waiting['kept']:,}")
     if not levels.complete:
         yield Text("The command that began this continues it.")
-    elif may := healing(levels).may:
+    elif may := retry_advice(levels).may:
         yield Text.assemble("ask again for what may come back:  ", (retry_command(where, may), "bold"))
-    if begun.rounds:
-        again = "once" if len(begun.rounds) == 1 else f"{len(begun.rounds)} times"
+    if config.rounds:
+        again = "once" if len(config.rounds) == 1 else f"{len(config.rounds)} times"
         yield Text(f"asked again so far: {again}")
     report = Path(where) / "report.html"
     if report.exists():  # a first run writes it at its end

@@ -66,16 +66,16 @@ def command(place: Path, **given: Any) -> None:
         raise UsageError(f"--images {images}: there is no such folder.")
     arguments = {"path": str(place.resolve())}
     settings = {**_settings(given), **pairs("--set", given["settings"])}
-    manners = {} if images is None else {"pickles.images": str(images.resolve())}
+    runtime = {} if images is None else {"pickles.images": str(images.resolve())}
     workers = given["workers"]
-    load = recipe_loader("import", arguments, {**settings, **manners})
+    load = recipe_loader("import", arguments, {**settings, **runtime})
     load()  # what is wrong with a setting is said before a folder is made
     job = Job(
         load=load,
         reference="import",
         folder=out,
         settings=settings,
-        manners=manners,
+        runtime=runtime,
         only=given["only"],
         span=parse_span(given["tasks"]),
         workers=default_workers() if workers is None else workers,

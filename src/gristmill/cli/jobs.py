@@ -17,7 +17,7 @@ def recipe_job(
     *,
     sources: Mapping[str, str],
     settings: Mapping[str, str],
-    manners: Mapping[str, str],
+    runtime: Mapping[str, str],
     only: int | None = None,
     workers: int | None = None,
     span: tuple[int, int] | None = None,
@@ -29,7 +29,7 @@ def recipe_job(
         out: Where datasets go; this one into a folder of its own name.
         sources: Source key to a copy or mirror.
         settings: ``STEP.FIELD`` to value, as typed.
-        manners: Settings that say how; those of steps that the recipe does not have are left out.
+        runtime: Settings that say how; those of steps that the recipe does not have are left out.
         only: So many rows of each file.
         workers: Processes; one per core if None.
         span: Positions of annotation files.
@@ -38,14 +38,14 @@ def recipe_job(
         UnknownName: No such recipe, step or setting.
         UsageError: A setting has a wrong value.
     """
-    own = circumstances_of(recipe_loader(name)(), manners)
+    own = circumstances_of(recipe_loader(name)(), runtime)
     load = recipe_loader(name, None, {**settings, **own})
     return Job(
         load=load,
         reference=str(Path(name).resolve()) if name.endswith(".py") else name,
         folder=out / load().public_name,
         settings=settings,
-        manners=own,
+        runtime=own,
         replaced=sources,
         only=only,
         span=span,

@@ -15,9 +15,9 @@ from typing import BinaryIO
 
 import click
 
-from gristmill.ledger.begun import Begun
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
-from gristmill.run.layout import Layout
+from gristmill.run.state.layout import Layout
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.storage.files import check_name, check_regular, machine_error, sha256_file
@@ -115,7 +115,7 @@ def found_list(urls: str, out: Path, file_format: str | None) -> Iterator[ListPl
     except OSError as err:
         raise machine_error(err, folder) from err
     finally:
-        if new and not Begun.path(out).exists():
+        if new and not RunConfig.path(out).exists():
             shutil.rmtree(folder, ignore_errors=True)
             for empty in (folder.parent, out):
                 with suppress(OSError):

@@ -112,10 +112,10 @@ def mix(
     from gristmill import mixtures
     from gristmill.cli.finish import run_and_tell
     from gristmill.cli.papers import bring_up
-    from gristmill.ledger.begun import Begun
+    from gristmill.ledger.run_config import RunConfig
     from gristmill.run.begin import Job
-    from gristmill.run.mixture_parts import find_parts, place_of
-    from gristmill.run.reopen import open_dataset
+    from gristmill.run.inputs.mixture_parts import find_parts, place_of
+    from gristmill.run.maintenance.reopen import open_dataset
 
     mixture = mixtures.find(name)
     if among is not None:
@@ -124,7 +124,7 @@ def mix(
     load()  # a wrong setting shows before a part is looked for
     for part in mixture.parts:
         place = place_of(part, parts_in or out, replaced)
-        if Begun.path(place).is_file():
+        if RunConfig.path(place).is_file():
             bring_up(open_dataset(place))
     parts = find_parts(mixture, parts_in or out, replaced, typed=name)
     folder = out / mixture.public_name
@@ -161,12 +161,12 @@ def _check_parts(folders: Sequence[Path]) -> None:
 
 def _tidy(folder: Path, recipe: Recipe) -> bool:
     """Remove what was scattered, once all is gathered; whether it is."""
-    from gristmill.run.finished.clean import clean
-    from gristmill.run.reopen import open_dataset, schedule_of
+    from gristmill.run.maintenance.clean import clean
+    from gristmill.run.maintenance.reopen import open_dataset, schedule_of
 
     opened = open_dataset(folder)
     schedule = schedule_of(opened, recipe)
     if schedule.complete:
         with suppress(Busy):  # another run on the folder is at its end: it does that, or `gristmill clean`
-            clean(folder, opened.begun, opened.ledger, dry_run=False)
+            clean(folder, opened.config, opened.ledger, dry_run=False)
     return schedule.complete

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gristmill.cli.options import recipe_loader
-from gristmill.run.inputs import Resolved, resolve
-from gristmill.run.reopen import Opened, reads_sources
+from gristmill.run.inputs.resolve import Resolved, resolve
+from gristmill.run.maintenance.reopen import Dataset, reads_sources
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
 from gristmill.spec.recipe import Recipe
@@ -28,7 +28,7 @@ _OPTIONS = {
 }
 
 
-def loader_of(opened: Opened, settings: Mapping[str, str], named: str | None = None) -> Callable[[], Recipe]:
+def loader_of(opened: Dataset, settings: Mapping[str, str], named: str | None = None) -> Callable[[], Recipe]:
     """What builds the recipe of a dataset's folder.
 
     Args:
@@ -53,18 +53,18 @@ def loader_of(opened: Opened, settings: Mapping[str, str], named: str | None = N
     )
 
 
-def settings_of(opened: Opened, recipe: Recipe) -> dict[str, str]:
+def settings_of(opened: Dataset, recipe: Recipe) -> dict[str, str]:
     """The settings that a folder was begun with, without those that only a person gives.
 
     Raises:
         UsageError: They are none of this recipe's.
     """
-    settings = {**opened.begun.settings, **opened.begun.manners}
+    settings = {**opened.config.settings, **opened.config.runtime}
     permitted = recipe.permissions(settings)
     return {name: value for name, value in settings.items() if name not in permitted}
 
 
-def check_permissions(opened: Opened, given: Mapping[str, Any]) -> None:
+def check_permissions(opened: Dataset, given: Mapping[str, Any]) -> None:
     """Refuse to go on without what was allowed when the folder was begun: what needed it would be lost for that.
 
     Args:
@@ -75,7 +75,7 @@ def check_permissions(opened: Opened, given: Mapping[str, Any]) -> None:
         UsageError: Something was allowed that is not allowed now.
     """
     missing = [
-        option for name, option in _OPTIONS.items() if name in set(opened.begun.permitted) - given.keys()
+        option for name, option in _OPTIONS.items() if name in set(opened.config.permitted) - given.keys()
     ]
     if missing:
         raise UsageError(
@@ -85,7 +85,7 @@ def check_permissions(opened: Opened, given: Mapping[str, Any]) -> None:
         )
 
 
-def sources_of(opened: Opened, recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
+def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
     """The annotation files of a folder, as far as they are still to be read.
 
     Args:
@@ -100,17 +100,17 @@ def sources_of(opened: Opened, recipe: Recipe, replaced: Mapping[str, str]) -> R
         return resolve(recipe, replaced, opened.folder)
     found = opened.resolved()
     homes = {source.key: source for source in recipe.sources}
-    hubs = {}
-    for key, place in found.hubs.items():
+    remotes = {}
+    for key, place in found.remotes.items():
         source = homes.get(key)
         if source is not None and (
             place == source.url or (source.hub and place.partition("@")[0] == source.hub)
         ):
-            hubs[key] = place
+            remotes[key] = place
     strange = {
         file.source: found.sources.get(file.source, "PATH")
-        for file in (*found.inputs, *found.sides)
-        if (file.source not in hubs if file.path is None else not _lies_in(opened.folder, file.path))
+        for file in (*found.inputs, *found.aux)
+        if (file.source not in remotes if file.path is None else not _lies_in(opened.folder, file.path))
     }
     if strange and reads_sources(opened, recipe):
         raise UsageError(
@@ -120,11 +120,11 @@ def sources_of(opened: Opened, recipe: Recipe, replaced: Mapping[str, str]) -> R
                 "retry", opened.folder, *(w for k, p in strange.items() for w in ("--source", f"{k}={p}"))
             )
         )
-    inputs, sides = (
+    inputs, aux = (
         tuple(replace(file, path=None) if file.source in strange else file for file in files)
-        for files in (found.inputs, found.sides)
+        for files in (found.inputs, found.aux)
     )
-    return replace(found, inputs=inputs, sides=sides, hubs=hubs)
+    return replace(found, inputs=inputs, aux=aux, remotes=remotes)
 
 
 def _again(*more: str) -> str:

@@ -22,17 +22,17 @@ from gristmill.storage.files import check_name
 __all__ = [
     "MOST_ROWS",
     "LocalPath",
-    "circumstances",
     "circumstances_of",
     "default_workers",
     "json_option",
-    "manner_options",
     "of_part",
     "pairs",
     "parse_span",
+    "politeness_options",
     "recipe_loader",
     "recipes_of",
     "run_options",
+    "runtime_options",
     "setting_lines",
     "workers_option",
 ]
@@ -117,7 +117,7 @@ def run_options(function: F) -> F:
     return function
 
 
-def manner_options(function: F) -> F:
+def politeness_options(function: F) -> F:
     """How a crawl behaves; none of it changes what a dataset is."""
     for option in reversed(
         [
@@ -142,7 +142,7 @@ def manner_options(function: F) -> F:
     return function
 
 
-def circumstances(
+def runtime_options(
     contact: str | None,
     allow_private_addresses: bool,
     no_verify_tls: bool,
@@ -162,10 +162,10 @@ def circumstances(
     return expected | {f"crawl.{name}": str(value) for name, value in given.items() if value is not None}
 
 
-def circumstances_of(recipe: Recipe, manners: Mapping[str, str]) -> dict[str, str]:
-    """Those that one of the recipe's steps has: a recipe that does not crawl has no manners."""
+def circumstances_of(recipe: Recipe, runtime: Mapping[str, str]) -> dict[str, str]:
+    """Those that one of the recipe's steps has: a recipe that does not crawl has none of them."""
     steps = {"expect", *(step.name for step in recipe.steps)}
-    return {key: value for key, value in manners.items() if key.partition(".")[0] in steps}
+    return {key: value for key, value in runtime.items() if key.partition(".")[0] in steps}
 
 
 def setting_lines(step: Step) -> list[str]:

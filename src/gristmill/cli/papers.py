@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 
 from gristmill.cli.named import loader_of
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import MANIFEST, manifest_bytes, of_records
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.seal import seal
-from gristmill.run.layout import Layout
-from gristmill.run.mixture_parts import read_manifest
-from gristmill.run.reopen import Opened
+from gristmill.run.inputs.mixture_parts import read_manifest
+from gristmill.run.maintenance.reopen import Dataset
+from gristmill.run.state.layout import Layout
 from gristmill.spec.command import for_readers, printable
 from gristmill.spec.errors import Busy, DamagedOutput, GristmillError
 from gristmill.spec.recipe import Recipe
@@ -56,18 +56,18 @@ def write_papers(folder: Path, recipe: Recipe) -> None:
                 )
             time.sleep(_POLL_S)
         sweep(layout)
-        begun, ledger = Begun.read(folder), Ledger(folder)
-        body = manifest_bytes(recipe, begun, ledger)
+        config, ledger = RunConfig.read(folder), Ledger(folder)
+        body = manifest_bytes(recipe, config, ledger)
         seal(ledger, [body, _bytes_of(folder / MANIFEST)])
-        path = write_manifest(folder, recipe, begun, ledger)
-        write_card(folder, recipe, begun, ledger)
-        write_croissant(folder, recipe, begun, ledger)
+        path = write_manifest(folder, recipe, config, ledger)
+        write_card(folder, recipe, config, ledger)
+        write_croissant(folder, recipe, config, ledger)
         write_report(folder)
         seal(ledger, [body])
         write_whole(layout.described, _digest(read_regular(path)))
 
 
-def bring_up(opened: Opened, recipe: Recipe | None = None) -> None:
+def bring_up(opened: Dataset, recipe: Recipe | None = None) -> None:
     """Make the metadata files anew, and say so, where a run that was killed at its end left them behind the records.
 
     Nothing is done while a run is under way, which writes them at its end, nor before a first one has come to its
@@ -80,7 +80,7 @@ def bring_up(opened: Opened, recipe: Recipe | None = None) -> None:
     layout = Layout(opened.folder)
     if recipe is None:
         with suppress(GristmillError):  # one that this version has no more, or somebody's own
-            recipe = loader_of(opened, dict(opened.begun.settings))()
+            recipe = loader_of(opened, dict(opened.config.settings))()
     if not _behind(opened, recipe, layout) or _under_way(layout):
         return
     told = f"{opened.folder}: {MANIFEST} and the files beside it are behind the records"
@@ -96,13 +96,13 @@ def bring_up(opened: Opened, recipe: Recipe | None = None) -> None:
     click.echo(f"gristmill: {printable(told)}", err=True)
 
 
-def _behind(opened: Opened, recipe: Recipe | None, layout: Layout) -> bool:
+def _behind(opened: Dataset, recipe: Recipe | None, layout: Layout) -> bool:
     """Whether the metadata files say something else than the records, or not all of them were written."""
-    path, known = opened.folder / MANIFEST, of_records(opened.begun, opened.ledger)
+    path, known = opened.folder / MANIFEST, of_records(opened.config, opened.ledger)
     if not path.is_file():
         return bool(known["complete"])
     if recipe is not None:
-        body = manifest_bytes(recipe, opened.begun, opened.ledger)
+        body = manifest_bytes(recipe, opened.config, opened.ledger)
         return not (_holds(path, body) and _holds(layout.described, _digest(body)))
     try:
         said = read_manifest(opened.folder) or {}

@@ -53,7 +53,7 @@ def command(
     from gristmill.cli.many import for_each
     from gristmill.cli.planned_mix import PlannedMix, plan_mixture
     from gristmill.ledger.words import size_text
-    from gristmill.run.plan import Planned, plan
+    from gristmill.run.planning.plan import Planned, plan
 
     free = shutil.disk_usage(_existing(out)).free if out else None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gristmill.cli.options import of_part, recipe_loader
 from gristmill.ledger.words import count_text, size_text
-from gristmill.run.plan import Planned, plan
+from gristmill.run.planning.plan import Planned, plan
 from gristmill.spec.command import to_type
 from gristmill.spec.mixture import Mixture, Part
 
@@ -150,7 +150,7 @@ def plan_mixture(
 
 
 def _finished(part: Part, out: Path | None, sources: Mapping[str, str]) -> dict[str, Any]:
-    from gristmill.run.mixture_parts import place_of, read_part
+    from gristmill.run.inputs.mixture_parts import place_of, read_part
 
     folder = None if out is None and part.name not in sources else place_of(part, out or Path(), sources)
     manifest = None if folder is None else read_part(folder)

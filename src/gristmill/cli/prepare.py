@@ -27,7 +27,7 @@ def prepare_and_mix(
     *,
     sources: Mapping[str, str],
     settings: Mapping[str, str],
-    manners: Mapping[str, str],
+    runtime: Mapping[str, str],
     only: int | None,
     workers: int | None,
     as_json: bool,
@@ -58,7 +58,7 @@ def prepare_and_mix(
     def prepare(name: str) -> None:
         part = parts[name]
         try:
-            _prepare(part, out, of_part(name, sources), of_part(name, settings), manners, only, workers)
+            _prepare(part, out, of_part(name, sources), of_part(name, settings), runtime, only, workers)
         except (SourceError, OursNotTheirs) as err:
             if err.told:
                 raise
@@ -108,7 +108,7 @@ def _check_patterns(mixture: Mixture, option: str, patterns: list[str]) -> None:
 
 def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], typed: str) -> None:
     """What is given as a finished part is one; said before the others are prepared, which takes long."""
-    from gristmill.run.mixture_parts import find_parts
+    from gristmill.run.inputs.mixture_parts import find_parts
 
     names = [part.name for part in mixture.parts]
     for name, folder in finished.items():
@@ -123,7 +123,7 @@ def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], ty
 
 
 def _is_finished(part: Part, out: Path) -> bool:
-    from gristmill.run.mixture_parts import read_part
+    from gristmill.run.inputs.mixture_parts import read_part
 
     return bool((read_part(out / part.name) or {}).get("complete"))
 
@@ -133,17 +133,17 @@ def _prepare(
     out: Path,
     sources: Mapping[str, str],
     settings: Mapping[str, str],
-    manners: Mapping[str, str],
+    runtime: Mapping[str, str],
     only: int | None,
     workers: int | None,
 ) -> None:
     """Run one recipe, unless its dataset is finished and was made by the same recipe and settings."""
     from gristmill.cli.finish import run_and_tell
     from gristmill.cli.jobs import recipe_job
-    from gristmill.run.mixture_parts import read_part
+    from gristmill.run.inputs.mixture_parts import read_part
 
     job = recipe_job(
-        part.name, out, sources=sources, settings=settings, manners=manners, only=only, workers=workers
+        part.name, out, sources=sources, settings=settings, runtime=runtime, only=only, workers=workers
     )
     recipe = job.load()
     done = read_part(job.folder)

@@ -12,16 +12,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.remedies import commonest
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import failing, total
 from gristmill.ledger.words import count_text, share_text, size_text
-from gristmill.run.context import Progress
-from gristmill.run.pipeline import CENSUS, GATHER, PACK, ROWS, SAMPLES, SCATTER, SURVEY
-from gristmill.run.queue import TaskQueue
-from gristmill.run.reopen import interrupted
-from gristmill.spec.barrier import Exchange
+from gristmill.run.maintenance.reopen import interrupted
+from gristmill.run.planning.pipeline import GATHER, PACK, PRESCAN, ROWS, SAMPLES, SCATTER, STATISTICS
+from gristmill.run.planning.queue import TaskQueue
+from gristmill.run.state.context import Progress
+from gristmill.spec.barrier import GlobalShuffle
 from gristmill.spec.command import for_part, printable
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import TaskRecord
@@ -50,27 +50,27 @@ class Tally:
         self._before: dict[str, int] = {}  # what earlier runs did in tasks under way
         self.mixes = False
         self._least, self._unread = 0.0, 0
-        self.new = self.surveyed = self._round = 0
+        self.new = self.prescanned = self._round = 0
         self.verb, self.none = "crawled", "nothing asked yet"
         self._since = time.monotonic()
 
-    def begun(self, begun: Begun, ledger: Ledger, least: float = 0.0) -> None:
+    def config(self, config: RunConfig, ledger: Ledger, least: float = 0.0) -> None:
         """Take in what earlier runs did, and what share of all is to be kept at least."""
         totals = total(ledger.records.values())
-        self._least, self._unread = least, len(begun.inputs) - totals.stage(ROWS).tasks
-        self.mixes = bool(begun.parts)
-        self.surveyed = totals.stage(SURVEY).tasks
-        if not any(step["step"] == "crawl" for step in begun.identity["steps"]):
+        self._least, self._unread = least, len(config.inputs) - totals.stage(ROWS).tasks
+        self.mixes = bool(config.parts)
+        self.prescanned = totals.stage(PRESCAN).tasks
+        if not any(step["step"] == "crawl" for step in config.identity["steps"]):
             self.verb, self.none = "read", "none read yet"
         for stage in _VERBS:
             self.done[stage] = totals.stage(stage).samples_in
-        self.total[SCATTER] = sum(max(part["samples"], part["taken"]) for part in begun.parts.values())
+        self.total[SCATTER] = sum(max(part["samples"], part["taken"]) for part in config.parts.values())
         self.total[SAMPLES] = totals.stage(ROWS).kept
         self.kept = totals.stage(SAMPLES).kept
         self.reasons.update(totals.stage(SAMPLES).dropped)
-        if begun.rounds:
-            self._round = len(begun.rounds)
-            again = _asked_again(ledger.stage(SAMPLES), begun.rounds)
+        if config.rounds:
+            self._round = len(config.rounds)
+            again = _asked_again(ledger.stage(SAMPLES), config.rounds)
             self.done[SAMPLES] -= again.total()
             self.reasons.subtract(again)
         for progress in interrupted(ledger):
@@ -86,7 +86,7 @@ class Tally:
         self.running.pop(record.task_id, None)
         before = self._before.pop(record.task_id, 0)
         if record.stage not in self.done:
-            self.surveyed += record.stage == SURVEY
+            self.prescanned += record.stage == PRESCAN
             return
         taken_off = self._round and record.number[0] == self._round  # when this round began
         retried = Counter() if taken_off else Counter(record.retried)
@@ -145,9 +145,9 @@ class Tally:
 
     def counting(self) -> str:
         """How far a census is, if one is under way."""
-        census = next((p for p in self.running.values() if p.stage == CENSUS), None)
+        global_filter = next((p for p in self.running.values() if p.stage == STATISTICS), None)
         said = "looking for the same picture in the fates of {:,} of {:,} crawl tasks"
-        return said.format(census.done, census.total or 0) if census else ""
+        return said.format(global_filter.done, global_filter.total or 0) if global_filter else ""
 
     def fetched(self) -> str:
         """How much of the annotation files that are being fetched is there, if any are."""
@@ -166,8 +166,8 @@ class Tally:
         fetched = f"annotation files: {self.fetched()}" if self.fetched() else ""
         if not known and fetched:
             return fetched
-        if not known and self.surveyed:
-            return f"{self.surveyed:,} annotation files surveyed"
+        if not known and self.prescanned:
+            return f"{self.prescanned:,} annotation files surveyed"
         why = ", ".join(f"{reason} {n:,}" for reason, n in self.failing())
         left = self.left_s()
         until = f", {_duration(left)} left" if left is not None and known > crawled else ""
@@ -190,17 +190,17 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _inputs(begun: Begun) -> str:
-    if begun.parts:
-        return f"{len(begun.parts):,} parts in {len(begun.inputs):,} shards"
-    return count_text(len(begun.inputs), begun.input_noun)
+def _inputs(config: RunConfig) -> str:
+    if config.parts:
+        return f"{len(config.parts):,} parts in {len(config.inputs):,} shards"
+    return count_text(len(config.inputs), config.input_noun)
 
 
-def _stages(recipe: Recipe, begun: Begun) -> list[str]:
+def _stages(recipe: Recipe, config: RunConfig) -> list[str]:
     """The stages that there are to see."""
-    if begun.parts:
+    if config.parts:
         return [SCATTER, GATHER]
-    scatters = any(isinstance(step, Exchange) for step in recipe.steps)
+    scatters = any(isinstance(step, GlobalShuffle) for step in recipe.steps)
     return [ROWS, SAMPLES, SCATTER, GATHER] if scatters else [ROWS, SAMPLES, PACK]
 
 
@@ -212,15 +212,15 @@ class Lines:
         self._tally = Tally()
         self._said_at = time.monotonic()
 
-    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: TaskQueue) -> None:
-        """See :class:`gristmill.run.drive.Watcher`."""
-        self._tally.begun(begun, ledger, recipe.expect.kept_share)
+    def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, schedule: TaskQueue) -> None:
+        """See :class:`gristmill.run.driver.Watcher`."""
+        self._tally.config(config, ledger, recipe.expect.kept_share)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
-        self.say(f"{recipe.public_name} {recipe.version}: {_inputs(begun)}{again}")
+        self.say(f"{recipe.public_name} {recipe.version}: {_inputs(config)}{again}")
 
     def progress(self, progress: Progress) -> None:
-        """See :class:`gristmill.run.drive.Watcher`."""
+        """See :class:`gristmill.run.driver.Watcher`."""
         self._tally.under_way(progress)
         if short := self._tally.short():
             self.say(short)
@@ -228,19 +228,19 @@ class Lines:
             self.say(self._tally.sentence())
 
     def committed(self, record: TaskRecord) -> None:
-        """See :class:`gristmill.run.drive.Watcher`."""
+        """See :class:`gristmill.run.driver.Watcher`."""
         self._tally.committed(record)
         for note in record.notes:
             self.say(note)
 
     def say(self, text: str) -> None:
-        """See :class:`gristmill.run.drive.Watcher`."""
+        """See :class:`gristmill.run.driver.Watcher`."""
         self._said_at = time.monotonic()
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {printable(for_part(text, self._part))}\n")
         sys.stderr.flush()
 
     def last_words(self, text: str) -> None:
-        """See :class:`gristmill.run.drive.Watcher`."""
+        """See :class:`gristmill.run.driver.Watcher`."""
         _write_at_once(f"gristmill: {text}\n")
 
     def __enter__(self) -> Self:
@@ -265,25 +265,25 @@ class Bars:
         self._bars = _bars_over(self._console, self._failing)
         self._ids: dict[str, Any] = {}
 
-    def begun(self, recipe: Recipe, begun: Begun, ledger: Ledger, schedule: TaskQueue) -> None:
-        """See :class:`gristmill.run.drive.Watcher`."""
-        self._tally.begun(begun, ledger, recipe.expect.kept_share)
+    def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, schedule: TaskQueue) -> None:
+        """See :class:`gristmill.run.driver.Watcher`."""
+        self._tally.config(config, ledger, recipe.expect.kept_share)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
-        self.say(f"{recipe.public_name} {recipe.version}: {_inputs(begun)}{again}")
-        for stage in _stages(recipe, begun):
+        self.say(f"{recipe.public_name} {recipe.version}: {_inputs(config)}{again}")
+        for stage in _stages(recipe, config):
             self._ids[stage] = self._bars.add_task(_VERBS[stage], total=None, text="")
         self._show()
 
     def progress(self, progress: Progress) -> None:
-        """See :class:`gristmill.run.drive.Watcher`."""
+        """See :class:`gristmill.run.driver.Watcher`."""
         self._tally.under_way(progress)
         if short := self._tally.short():
             self.say(short)
         self._show()
 
     def committed(self, record: TaskRecord) -> None:
-        """See :class:`gristmill.run.drive.Watcher`."""
+        """See :class:`gristmill.run.driver.Watcher`."""
         self._tally.committed(record)
         for note in record.notes:
             self.say(note)
@@ -301,7 +301,7 @@ class Bars:
         looked = ", ".join(
             filter(
                 None,
-                ["rows", f"{tally.surveyed:,} files surveyed" if tally.surveyed else "", tally.fetched()],
+                ["rows", f"{tally.prescanned:,} files surveyed" if tally.prescanned else "", tally.fetched()],
             )
         )
         texts = {
@@ -318,11 +318,11 @@ class Bars:
         return "  ".join(f"{reason} {n:,}" for reason, n in self._tally.failing())
 
     def say(self, text: str) -> None:
-        """See :class:`gristmill.run.drive.Watcher`."""
+        """See :class:`gristmill.run.driver.Watcher`."""
         self._console.print(printable(for_part(text, self._part)), markup=False, highlight=False)
 
     def last_words(self, text: str) -> None:
-        """See :class:`gristmill.run.drive.Watcher`; the bars have hidden the cursor."""
+        """See :class:`gristmill.run.driver.Watcher`; the bars have hidden the cursor."""
         _write_at_once(f"\n{_SHOW_CURSOR}gristmill: {text}\n")
 
     def __enter__(self) -> Self:

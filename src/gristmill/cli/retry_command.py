@@ -8,11 +8,11 @@ import click
 
 from gristmill.cli.options import (
     LocalPath,
-    circumstances,
     default_workers,
     json_option,
-    manner_options,
     pairs,
+    politeness_options,
+    runtime_options,
     workers_option,
 )
 
@@ -41,7 +41,7 @@ from gristmill.cli.options import (
     help="Go on without what the folder was begun with: private addresses, any certificate.",
 )
 @workers_option
-@manner_options
+@politeness_options
 @json_option
 def command(
     folder: Path,
@@ -72,24 +72,24 @@ def command(
     from gristmill.cli.finish import run_and_tell
     from gristmill.cli.named import check_permissions, loader_of, settings_of, sources_of
     from gristmill.cli.papers import bring_up
-    from gristmill.ledger.begun import datasets_in
+    from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.totals import failing
     from gristmill.run.begin import Job
-    from gristmill.run.pipeline import SAMPLES
-    from gristmill.run.reopen import add_round, open_dataset, reasons_from, schedule_of
+    from gristmill.run.maintenance.reopen import add_round, open_dataset, reasons_from, schedule_of
+    from gristmill.run.planning.pipeline import SAMPLES
 
     reasons = reasons_from(reason)
-    manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept)
+    runtime = runtime_options(contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept)
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset)
-        settings = {**settings_of(opened, loader_of(opened, {}, recipe)()), **manners}
+        settings = {**settings_of(opened, loader_of(opened, {}, recipe)()), **runtime}
         load = loader_of(opened, settings, recipe)
         built = load()
         schedule = schedule_of(opened, built)
         resolved = None
         if not schedule.complete or failing(opened.ledger.stage(SAMPLES)).keys() & set(reasons):
             if not without_permissions:
-                check_permissions(opened, manners)
+                check_permissions(opened, runtime)
             resolved = sources_of(opened, built, pairs("--source", sources))
         if not add_round(opened, schedule, reasons):
             bring_up(opened, built)
@@ -100,10 +100,10 @@ def command(
             load=load,
             reference=opened.reference,
             folder=dataset,
-            arguments=opened.begun.arguments,
+            arguments=opened.config.arguments,
             settings=settings,
             resolved=resolved,
-            only=opened.begun.only,
+            only=opened.config.only,
             workers=default_workers() if workers is None else workers,
         )
         run_and_tell(job, as_json=as_json)

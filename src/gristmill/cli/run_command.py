@@ -10,13 +10,13 @@ import click
 
 from gristmill.cli.options import (
     LocalPath,
-    circumstances,
     json_option,
-    manner_options,
     pairs,
     parse_span,
+    politeness_options,
     recipes_of,
     run_options,
+    runtime_options,
 )
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
@@ -30,7 +30,7 @@ from gristmill.spec.errors import UsageError
 )
 @click.option("--to", "to_step", metavar="STEP", help="Stop after this step.")
 @run_options
-@manner_options
+@politeness_options
 @json_option
 def command(
     name: str,
@@ -76,10 +76,10 @@ def command(
     if name == "import":
         raise UsageError("pickles are imported with: gristmill import DIR --from vila --out OUT")
     given = pairs("--set", settings)
-    manners = circumstances(contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept)
+    runtime = runtime_options(contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept)
     replaced = pairs("--source", sources)
     if mixtures.is_mixture(name):
-        _run_mixture(name, out, replaced, given, manners, only, workers, tasks or to_step, as_json)
+        _run_mixture(name, out, replaced, given, runtime, only, workers, tasks or to_step, as_json)
         return
 
     def run_one(name: str) -> None:
@@ -88,7 +88,7 @@ def command(
             out,
             sources=replaced,
             settings=given,
-            manners=manners,
+            runtime=runtime,
             only=only,
             workers=workers,
             span=parse_span(tasks),
@@ -119,7 +119,7 @@ def _run_mixture(
     out: Path,
     sources: dict[str, str],
     settings: dict[str, str],
-    manners: dict[str, str],
+    runtime: dict[str, str],
     only: int | None,
     workers: int | None,
     divides: str | None,
@@ -136,7 +136,7 @@ def _run_mixture(
         out,
         sources=sources,
         settings=settings,
-        manners=manners,
+        runtime=runtime,
         only=only,
         workers=workers,
         as_json=as_json,

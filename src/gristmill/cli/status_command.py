@@ -26,14 +26,14 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     from gristmill.cli.papers import bring_up
     from gristmill.cli.streams import nobody_reads
     from gristmill.cli.terminal import Terminal
-    from gristmill.ledger.begun import datasets_in
+    from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.words import count_text
-    from gristmill.run.reopen import open_dataset, under_way
+    from gristmill.run.maintenance.reopen import open_dataset, under_way
 
     while True:
         for dataset in datasets_in(folder):
             opened = open_dataset(dataset)
-            print_status(dataset, opened.begun, opened.ledger, as_json=as_json)
+            print_status(dataset, opened.config, opened.ledger, as_json=as_json)
             bring_up(opened)
             tasks, media = under_way(opened)
             if tasks and not as_json:

@@ -13,7 +13,7 @@ from gristmill.cli.options import LocalPath, default_workers, json_option
 from gristmill.spec.command import to_type
 
 if TYPE_CHECKING:
-    from gristmill.run.finished.verify import Verified
+    from gristmill.run.maintenance.verify import Verified
 
 
 @click.command("verify")
@@ -30,13 +30,13 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
       gristmill verify data --repair
     """
     from gristmill.cli.papers import bring_up
-    from gristmill.ledger.begun import datasets_in
     from gristmill.ledger.manifest import MANIFEST
+    from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.words import count_text, size_text
-    from gristmill.run.finished.clean import is_complete
-    from gristmill.run.finished.verify import damaged_records, verify
-    from gristmill.run.layout import MADE
-    from gristmill.run.reopen import open_dataset
+    from gristmill.run.maintenance.clean import is_complete
+    from gristmill.run.maintenance.reopen import open_dataset
+    from gristmill.run.maintenance.verify import damaged_records, verify
+    from gristmill.run.state.layout import MADE
     from gristmill.spec.errors import DamagedOutput
 
     def tell(so_far: Verified) -> None:
@@ -46,7 +46,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
     results = []
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset, made=False)
-        complete = is_complete(opened.begun, opened.ledger)
+        complete = is_complete(opened.config, opened.ledger)
         result = verify(
             dataset,
             opened.ledger,

@@ -19,8 +19,8 @@ from gristmill.crawl.consent import Consent
 from gristmill.crawl.dns import Resolver
 from gristmill.crawl.guard import Refused, parse
 from gristmill.crawl.loop import end_all, room_for_sockets
-from gristmill.crawl.manners import Manners
 from gristmill.crawl.outcome import Outcomes
+from gristmill.crawl.politeness import Politeness
 from gristmill.crawl.probe import Probe
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
@@ -53,14 +53,14 @@ class Stopped(GristmillError):
 class Crawler:
     """Asks strangers for URLs, in the event loop in which it was entered.
 
-    One crawler keeps its connections, its cache of names, its limits and its manners towards hosts over any
+    One crawler keeps its connections, its cache of names, its limits and its politeness towards hosts over any
     number of calls, also overlapping ones::
 
         async with Crawler(CrawlSettings(contact="https://example.org/crawl")) as crawler:
             await crawler.crawl(enumerate(urls), consume)
 
     Args:
-        settings: Limits, manners and trust.
+        settings: Limits, politeness and trust.
         resolver: In place of one over the system's name service.
         random: Uniform in [0, 1), for the jitter of the back-off.
         wall_clock: Seconds since 1970, for ``Retry-After`` dates.
@@ -80,7 +80,7 @@ class Crawler:
         self._wall_clock = wall_clock
         self._schedule: Schedule[Item] = Schedule(settings.per_host)
         self._budget = ByteBudget(settings.bytes_in_memory)
-        self._manners = Manners(settings)
+        self._politeness = Politeness(settings)
         self._flying = 0
         self._waiting = 0  # for slow servers
         self._most_waiting = settings.in_flight_slow
@@ -102,7 +102,7 @@ class Crawler:
         self._outcomes = Outcomes(
             self.settings,
             self._schedule,
-            self._manners,
+            self._politeness,
             self._watch,
             self._breaker.saw,
             random=self._random,
@@ -282,7 +282,7 @@ class Crawler:
 
     def _give_way(self, place: Place, received_bytes: int) -> bool:
         """Let others begin in place of a request whose server is slow; False if too many wait already."""
-        self._manners.keeps_waiting(place.host)
+        self._politeness.keeps_waiting(place.host)
         if not place.flying or self._waiting >= self._most_waiting:
             return False
         place.slow = True
@@ -346,7 +346,7 @@ class Crawler:
         """Our network is back."""
         self._resolver.forget_failures()
         for host in self._schedule.hosts():
-            self._manners.forgive(host)
+            self._politeness.forgive(host)
         self._pump()
 
     async def _exchange(self, place: Place, item: Item) -> Exchange | None:
@@ -385,6 +385,6 @@ class Crawler:
             left_s=item.left_s,
             keep_alive=partial(self._outcomes.expects_more, host),
             give_way=partial(self._give_way, place),
-            patience=partial(self._manners.patience_s, host, item.tries),
+            patience=partial(self._politeness.patience_s, host, item.tries),
             host=host.key,
         )

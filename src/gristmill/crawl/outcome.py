@@ -8,8 +8,8 @@ from functools import partial
 from gristmill.crawl.answer import Answer
 from gristmill.crawl.client import Exchange
 from gristmill.crawl.guard import Refused, join
-from gristmill.crawl.manners import Manners
 from gristmill.crawl.mirror import Mirror
+from gristmill.crawl.politeness import Politeness
 from gristmill.crawl.retry import RETRIED_STATUSES, WORTH_ANOTHER_TRY, backoff_s, retry_after_s, time_of
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
@@ -29,7 +29,7 @@ class Outcomes:
     Args:
         settings: Limits.
         schedule: Where URLs are queued.
-        manners: Told what an exchange says about its host.
+        politeness: Told what an exchange says about its host.
         watch: Knows what else of a host is under way.
         saw: Told what it says about our network.
         random: Uniform in [0, 1), for the jitter of the back-off.
@@ -41,7 +41,7 @@ class Outcomes:
         self,
         settings: CrawlSettings,
         schedule: Schedule[Item],
-        manners: Manners,
+        politeness: Politeness,
         watch: Watch,
         saw: Callable[[Item, Exchange, float], None],
         *,
@@ -51,7 +51,7 @@ class Outcomes:
     ) -> None:
         self._settings = settings
         self._schedule = schedule
-        self._manners = manners
+        self._politeness = politeness
         self._watch = watch
         self._saw = saw
         self._random = random
@@ -91,9 +91,9 @@ class Outcomes:
         self._saw(item, exchange, place.began_s)
         host, reason, now_s = place.host, exchange.reason, self._clock()
         if reason is None:
-            self._manners.answered(host, began_s=place.began_s, now_s=now_s, head_s=exchange.head_s)
+            self._politeness.answered(host, began_s=place.began_s, now_s=now_s, head_s=exchange.head_s)
             return
-        given_up = self._manners.failed(
+        given_up = self._politeness.failed(
             host,
             reason,
             exchange.detail,
@@ -117,7 +117,7 @@ class Outcomes:
         """Give a host up once its requests have waited long enough; False if that is still to be decided."""
         if not host.silent or host.closed_until_s > self._clock():
             return True
-        given_up = self._manners.reconsider(host, self._clock(), waiting_s)
+        given_up = self._politeness.reconsider(host, self._clock(), waiting_s)
         if given_up:
             self._watch.cut(host.key)
         return given_up
@@ -151,7 +151,7 @@ class Outcomes:
         if exchange.status in {429, 503}:
             wait_s = max(wait_s, (item.retry_after_s or 0.0) + CLOCK_LAG_S)
             assert exchange.reason is not None
-            if not self._manners.asked_to_wait(
+            if not self._politeness.asked_to_wait(
                 host, exchange.reason, exchange.status, now_s=now_s, wait_s=wait_s, slack_s=CLOCK_LAG_S
             ):
                 return False

@@ -16,7 +16,7 @@ _TEMPLATE = re.compile(r"https?://[^/?#{}]+[/?](?:(?!\{url\}).)*\{url\}(?:(?!\{u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrawlSettings:
-    """Limits, manners and trust of one crawler. The defaults suit still images.
+    """Limits, politeness and trust of one crawler. The defaults suit still images.
 
     Sizes are bytes, times are seconds. Limits on time hold for one try of one URL: its redirects and
     its body included, waiting for our own turn excluded. A URL as a whole is therefore bounded by

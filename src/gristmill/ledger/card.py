@@ -13,13 +13,13 @@ from pathlib import Path
 import orjson
 
 from gristmill import __version__
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.features import IMAGE_PARTS, features, printed, shape_of
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, explained, grouped
 from gristmill.ledger.manifest import listing_digest, shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
 from gristmill.shards.lossless import readable, utf8
@@ -61,7 +61,7 @@ _HUB_LICENSES = frozenset(
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 
 
-def write_card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Path:
+def write_card(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> Path:
     """Write ``README.md`` for the dataset in ``folder``, whole or not at all; returns its path.
 
     Raises:
@@ -69,21 +69,21 @@ def write_card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Pa
         OSError: As the system says.
     """
     path = folder / "README.md"
-    write_whole(path, utf8(card(folder, recipe, begun, ledger)))
+    write_whole(path, utf8(card(folder, recipe, config, ledger)))
     return path
 
 
-def card(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> str:
+def card(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> str:
     """The text of the card: YAML for machines, then prose for people."""
-    levels = funnel(total(ledger.records.values()), begun)
+    levels = funnel(total(ledger.records.values()), config)
     shards = shards_of(ledger)
     shape = shape_of(folder, ledger)
     schema = features(shape)
     sections = (
         _opening(recipe, levels, shards),
-        _contents(schema, shape, mixed=bool(begun.parts)),
-        _making(recipe, begun),
-        _parts(parts_account(begun, ledger)),
+        _contents(schema, shape, mixed=bool(config.parts)),
+        _making(recipe, config),
+        _parts(parts_account(config, ledger)),
         _funnel_table(levels),
         _loss_tables(levels),
         _loading(folder.resolve().name, shape, shards),
@@ -98,14 +98,14 @@ _COMMANDS = {"crawl": ("crawl", "URLS"), "import": ("import", "PICKLES", "--from
 """Commands of their own for recipes that are built from arguments."""
 
 
-def command(begun: Begun) -> str:
+def command(config: RunConfig) -> str:
     """The command that makes this dataset, as far as it bears on what comes out."""
-    plain = ("mix", Path(begun.recipe).name) if begun.parts else ("run", begun.name)
-    words = ["gristmill", *_COMMANDS.get(begun.recipe, plain), "--out", "DIR"]
-    if begun.only is not None:
-        words += ["--only", str(begun.only)]
-    words += [f"--{name.replace('_', '-')}={value}" for name, value in begun.arguments.items() if value]
-    for name, value in begun.settings.items():
+    plain = ("mix", Path(config.recipe).name) if config.parts else ("run", config.name)
+    words = ["gristmill", *_COMMANDS.get(config.recipe, plain), "--out", "DIR"]
+    if config.only is not None:
+        words += ["--only", str(config.only)]
+    words += [f"--{name.replace('_', '-')}={value}" for name, value in config.arguments.items() if value]
+    for name, value in config.settings.items():
         words += ["--set", f"{name}={value}"]
     return shlex.join(words)
 
@@ -239,17 +239,17 @@ def _differing(shape: Shape) -> str:
     return said
 
 
-def _making(recipe: Recipe, begun: Begun) -> str:
+def _making(recipe: Recipe, config: RunConfig) -> str:
     lines = ["## How it was made", "", f"By Gristmill {__version__}:", ""]
-    lines += ["```sh", command(begun), "```", ""]
-    for source in () if begun.parts else recipe.sources:
-        pinned = _pinned(source, begun)
-        files = [i for i in (*begun.inputs, *begun.sides) if i.source == source.key]
+    lines += ["```sh", command(config), "```", ""]
+    for source in () if config.parts else recipe.sources:
+        pinned = _pinned(source, config)
+        files = [i for i in (*config.inputs, *config.aux) if i.source == source.key]
         size = size_text(sum(i.size_bytes for i in files))
         lines.append(
             f"- source `{source.key}`: {pinned}, {len(files):,} file{'s' if len(files) != 1 else ''}, {size}"
         )
-    for number, step in enumerate(begun.identity["steps"], 1):
+    for number, step in enumerate(config.identity["steps"], 1):
         settings = ", ".join(
             f"{key} = `{_json(_listed(value))}`"
             for key, value in step.items()
@@ -261,9 +261,9 @@ def _making(recipe: Recipe, begun: Begun) -> str:
     return "\n".join(lines)
 
 
-def _pinned(source: Source, begun: Begun) -> str:
+def _pinned(source: Source, config: RunConfig) -> str:
     if source.hub:
-        return f"`{source.hub}` at revision `{begun.revision_of(source)}`"
+        return f"`{source.hub}` at revision `{config.revision_of(source)}`"
     return f"<{source.url}> of SHA-256 `{source.sha256}`" if source.url else "a local list"
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import orjson
 
 from gristmill import __version__
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.features import IMAGE_PARTS, features, shape_of
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import shards_of
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals, total
 from gristmill.shards.lossless import readable
 from gristmill.spec.recipe import Recipe
@@ -85,7 +85,7 @@ _CONTEXT: dict[str, Json] = {
 }
 
 
-def write_croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Path:
+def write_croissant(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> Path:
     """Write ``croissant.json`` for the dataset in ``folder``, whole or not at all; returns its path.
 
     Raises:
@@ -93,12 +93,12 @@ def write_croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) 
         OSError: As the system says.
     """
     path = folder / "croissant.json"
-    described = readable(croissant(folder, recipe, begun, ledger))
+    described = readable(croissant(folder, recipe, config, ledger))
     write_whole(path, orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return path
 
 
-def croissant(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
+def croissant(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Json]:
     """The description, as plain data."""
     totals = total(ledger.records.values())
     shards = shards_of(ledger)

@@ -53,15 +53,15 @@ class Documents:
 
 def documents(totals: Totals, levels: Funnel) -> Documents | None:
     """The account, or None for a dataset whose samples are not documents."""
-    samples, sift = totals.stage("samples"), totals.stage("sift")
+    samples, screen = totals.stage("samples"), totals.stage("screen")
     if not samples.media:
         return None
     media = Counter(samples.media)
-    media.update(sift.media)
+    media.update(screen.media)
     return Documents(
         annotated=levels.count("annotated"),
         with_images=samples.samples_in - sum(samples.dropped[reason] for reason in _UNUSABLE),
-        complete=int(samples.facts["complete"] + sift.facts["complete"]),
+        complete=int(samples.facts["complete"] + screen.facts["complete"]),
         kept=levels.count("kept"),
         images={fate: n for fate, n in media.most_common() if n > 0},
     )

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.losses import Phase, phase_of
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals
 from gristmill.spec.sample import Json
 
@@ -120,34 +120,34 @@ class Funnel:
         ]
 
 
-def funnel(totals: Totals, begun: Begun) -> Funnel:
+def funnel(totals: Totals, config: RunConfig) -> Funnel:
     """The funnel of the records summed in ``totals``.
 
     While a run is under way its records are read one journal after another, so a later stage may already be
     known by more samples than the earlier one handed on: levels are therefore summed up from the last.
     """
-    if begun.parts:
-        return _of_mixture(totals, begun)
+    if config.parts:
+        return _of_mixture(totals, config)
     rows, samples, pack = totals.stage("rows"), totals.stage("samples"), totals.packing
-    sift = totals.stage("sift")  # takes samples away that a crawl had kept
+    screen = totals.stage("screen")  # takes samples away that a crawl had kept
     lost: dict[Phase, Counter[str]] = {phase: Counter() for phase in Phase}
     lost[Phase.SELECTING].update(rows.dropped)
     lost[Phase.PACKING].update(pack.dropped)
     lost[Phase.PACKING].update(totals.stage("scatter").dropped)
-    for reason, number in (*samples.dropped.items(), *sift.dropped.items()):
+    for reason, number in (*samples.dropped.items(), *screen.dropped.items()):
         lost[phase_of(reason)][reason] += number
 
     packed = pack.kept
-    kept = max(samples.kept - sift.dropped.total(), pack.samples_in)
+    kept = max(samples.kept - screen.dropped.total(), pack.samples_in)
     fetched = kept + lost[Phase.CHECKING].total()
     asked = fetched + lost[Phase.FETCHING].total()
     read = asked + lost[Phase.READING].total()
     selected = max(rows.kept, read)
     annotated = selected + lost[Phase.SELECTING].total()
-    asks = any(step["step"] == "crawl" for step in begun.identity["steps"])
+    asks = any(step["step"] == "crawl" for step in config.identity["steps"])
     titles = _READ if not asks else _DOCUMENTS if samples.media else _ROWS
-    if asks and begun.recipe == "crawl":  # a folder of strangers may say the one without the other
-        titles = _LIST | ({"annotated": "rows in the lists"} if len(begun.inputs) > 1 else {})
+    if asks and config.recipe == "crawl":  # a folder of strangers may say the one without the other
+        titles = _LIST | ({"annotated": "rows in the lists"} if len(config.inputs) > 1 else {})
 
     def level(name: str, count: int, phase: Phase | None = None, waiting: int = 0) -> Level:
         reasons = dict(lost[phase].most_common()) if phase else {}
@@ -167,14 +167,14 @@ def funnel(totals: Totals, begun: Begun) -> Funnel:
             level("packed", packed),
         ),
         adds_up=not rows.tasks or annotated == rows.samples_in,
-        files=len(begun.inputs),
+        files=len(config.inputs),
         files_read=rows.tasks,
         asks=asks,
-        inputs=f"{begun.input_noun}s",
+        inputs=f"{config.input_noun}s",
     )
 
 
-def _of_mixture(totals: Totals, begun: Begun) -> Funnel:
+def _of_mixture(totals: Totals, config: RunConfig) -> Funnel:
     """Samples of the parts, those that are taken, those that have a place, and those that are there."""
     scatter, packed = totals.stage("scatter"), totals.packing.kept
     lost: dict[Phase, Counter[str]] = {Phase.SELECTING: Counter(), Phase.PACKING: Counter()}
@@ -182,7 +182,7 @@ def _of_mixture(totals: Totals, begun: Begun) -> Funnel:
         lost[Phase.PACKING if phase_of(reason) == Phase.PACKING else Phase.SELECTING][reason] += number
     kept = max(scatter.kept, packed)
     taken = kept + lost[Phase.PACKING].total()
-    inside = sum(max(part["samples"], part["taken"]) for part in begun.parts.values())
+    inside = sum(max(part["samples"], part["taken"]) for part in config.parts.values())
     waiting = inside - taken - lost[Phase.SELECTING].total()
     return Funnel(
         levels=(
@@ -204,8 +204,8 @@ def _of_mixture(totals: Totals, begun: Begun) -> Funnel:
             Level(name="kept", title="with a place in a shard", count=kept, waiting=kept - packed),
             Level(name="packed", title="in the shards", count=packed),
         ),
-        adds_up=scatter.tasks < len(begun.inputs) or waiting == 0,
-        files=len(begun.inputs),
+        adds_up=scatter.tasks < len(config.inputs) or waiting == 0,
+        files=len(config.inputs),
         files_read=scatter.tasks,
         asks=False,
         inputs="shards of the parts",

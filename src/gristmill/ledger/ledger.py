@@ -37,7 +37,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "part": (f"{STATE}/parts",),
     "index": (f"{STATE}/crawled", f"{STATE}/scattered"),
     "spool": (f"{STATE}/crawled", f"{STATE}/scattered"),
-    "verdict": (f"{STATE}/decisions",),
+    "blocklist": (f"{STATE}/decisions",),
     "fates": ("fates",),
     "shard": ("shards",),
     "sidecar": ("shards",),

@@ -10,11 +10,11 @@ from pathlib import Path
 import orjson
 
 from gristmill import __version__
-from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.mixture_parts import parts_account
+from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.ledger.totals import Totals, total
 from gristmill.shards.lossless import readable, utf8
 from gristmill.spec.recipe import Recipe
@@ -40,30 +40,30 @@ FORMAT = "gristmill-dataset-1"
 _LISTED_FILES = 1000
 
 
-def write_manifest(folder: Path, recipe: Recipe, begun: Begun, ledger: Ledger) -> Path:
+def write_manifest(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> Path:
     """Write ``dataset.json`` for the dataset in ``folder``, whole or not at all; returns its path.
 
     Raises:
         OSError: As the system says.
     """
     path = folder / MANIFEST
-    write_whole(path, manifest_bytes(recipe, begun, ledger))
+    write_whole(path, manifest_bytes(recipe, config, ledger))
     return path
 
 
-def manifest_bytes(recipe: Recipe, begun: Begun, ledger: Ledger) -> bytes:
+def manifest_bytes(recipe: Recipe, config: RunConfig, ledger: Ledger) -> bytes:
     """The content of ``dataset.json``."""
     return orjson.dumps(
-        readable(manifest(recipe, begun, ledger)),
+        readable(manifest(recipe, config, ledger)),
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
         default=_plain,
     )
 
 
-def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
+def manifest(recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Json]:
     """What the manifest says, as plain data; see ``docs/reference`` for its keys."""
     totals = total(ledger.records.values())
-    levels = funnel(totals, begun)
+    levels = funnel(totals, config)
     shards = shards_of(ledger)
     pages = documents(totals, levels)
     return {
@@ -85,17 +85,17 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
         "changes": totals.changes,
         "funnel": levels.to_json(),
         **({"documents": pages.to_json()} if pages else {}),
-        "recipe": begun.recipe,
-        "arguments": dict(begun.arguments),
-        "settings": dict(begun.settings),
-        "only": begun.only,
-        "rounds": [list(reasons) for reasons in begun.rounds],
-        "steps": list(begun.identity["steps"]),
-        "identity": digest_of(begun.identity),
-        "parts": [account.to_json() for account in parts_account(begun, ledger)],
+        "recipe": config.recipe,
+        "arguments": dict(config.arguments),
+        "settings": dict(config.settings),
+        "only": config.only,
+        "rounds": [list(reasons) for reasons in config.rounds],
+        "steps": list(config.identity["steps"]),
+        "identity": digest_of(config.identity),
+        "parts": [account.to_json() for account in parts_account(config, ledger)],
         "sources": [
-            _source(key, recipe, begun)
-            for key in dict.fromkeys(i.source for i in (*begun.inputs, *begun.sides))
+            _source(key, recipe, config)
+            for key in dict.fromkeys(i.source for i in (*config.inputs, *config.aux))
         ],
         "shards": [_shard(shard) for shard in shards],
         "checksum": listing_digest((shard.path, shard.digest) for shard in shards),
@@ -103,16 +103,16 @@ def manifest(recipe: Recipe, begun: Begun, ledger: Ledger) -> dict[str, Json]:
     }
 
 
-def of_records(begun: Begun, ledger: Ledger) -> dict[str, Json]:
+def of_records(config: RunConfig, ledger: Ledger) -> dict[str, Json]:
     """Of what a manifest says, that which a mixture reads of a part: by the records alone."""
-    levels, shards = funnel(total(ledger.records.values()), begun), shards_of(ledger)
+    levels, shards = funnel(total(ledger.records.values()), config), shards_of(ledger)
     return {
-        "name": begun.name,
-        "version": begun.version,
+        "name": config.name,
+        "version": config.version,
         "complete": levels.complete and levels.adds_up,
         "counts": {"packed": levels.count("packed")},
-        "settings": dict(begun.settings),
-        "only": begun.only,
+        "settings": dict(config.settings),
+        "only": config.only,
         "shards": [_shard(shard) for shard in shards],
         "checksum": listing_digest((shard.path, shard.digest) for shard in shards),
     }
@@ -141,22 +141,22 @@ def _counts(levels: Funnel, totals: Totals, shards: list[ShardInfo]) -> dict[str
     }
 
 
-def _source(key: str, recipe: Recipe, begun: Begun) -> dict[str, Json]:
+def _source(key: str, recipe: Recipe, config: RunConfig) -> dict[str, Json]:
     """A source as it was pinned; beyond a thousand files their number and a digest of their listing."""
-    inputs = [i for i in (*begun.inputs, *begun.sides) if i.source == key]
+    inputs = [i for i in (*config.inputs, *config.aux) if i.source == key]
     pinned = next((s for s in recipe.sources if s.key == key), None)
     said: dict[str, Json] = {"key": key}
     if pinned is not None:
         said |= {
             "hub": pinned.hub,
-            "revision": begun.revision_of(pinned),
+            "revision": config.revision_of(pinned),
             **({"url": pinned.url} if pinned.url else {}),
             "license": pinned.license,
             "access": pinned.access,
         }
-    place = begun.sources.get(key, "")
+    place = config.sources.get(key, "")
     if (
-        begun.recipe == "crawl" and not Path(place).is_absolute()
+        config.recipe == "crawl" and not Path(place).is_absolute()
     ):  # somebody's own folders are nobody's business
         said["place"] = place
     said |= {

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import RunConfig
 from gristmill.spec.sample import Json
 
 __all__ = ["PartAccount", "parts_account"]
@@ -43,15 +43,15 @@ class PartAccount:
         return {**asdict(self), "dropped": dict(self.dropped.most_common())}
 
 
-def parts_account(begun: Begun, ledger: Ledger) -> list[PartAccount]:
+def parts_account(config: RunConfig, ledger: Ledger) -> list[PartAccount]:
     """An account for each part of a mixture, in its order; none for a dataset."""
-    accounts = {name: _opened(name, said) for name, said in begun.parts.items()}
-    for file in begun.inputs:
+    accounts = {name: _opened(name, said) for name, said in config.parts.items()}
+    for file in config.inputs:
         if file.source in accounts:
             accounts[file.source].shards += 1
             accounts[file.source].size_bytes += file.size_bytes
     for record in ledger.stage("scatter"):
-        account = accounts.get(begun.inputs[record.number[1]].source)
+        account = accounts.get(config.inputs[record.number[1]].source)
         if account is not None:
             account.kept += record.kept
             account.dropped.update(record.dropped)

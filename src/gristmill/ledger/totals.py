@@ -52,7 +52,7 @@ class Totals:
     stages: dict[str, StageTotals] = field(default_factory=dict)
     hosts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
-    census: Json = None
+    global_filter: Json = None
     """What the last count over all media found; see ``gristmill.steps.same_tally``."""
     started_at: float | None = None
     finished_at: float | None = None
@@ -69,7 +69,7 @@ class Totals:
     @property
     def annotations(self) -> tuple[int, int]:
         """Bytes and requests for the annotation files, as far as they were fetched."""
-        stages = [self.stage(name).facts for name in ("survey", "rows")]
+        stages = [self.stage(name).facts for name in ("prescan", "rows")]
         return int(sum(f["bytes_in"] for f in stages)), int(sum(f["requests"] for f in stages))
 
     def stage(self, name: str) -> StageTotals:
@@ -94,12 +94,12 @@ def total(records: Iterable[TaskRecord]) -> Totals:
             hosts[host] += failures
         if len(hosts) > _HOSTS_COUNTED:
             hosts = defaultdict(int, Counter(hosts).most_common(_HOSTS_COUNTED // 2))
-        if record.stage == "census":
-            totals.census = record.found
+        if record.stage == "statistics":
+            totals.global_filter = record.found
         notes.update(dict.fromkeys(record.notes))
-        begun = record.finished_at - record.seconds
-        spans.append((begun, record.finished_at))
-        totals.started_at = min(totals.started_at or begun, begun)
+        config = record.finished_at - record.seconds
+        spans.append((config, record.finished_at))
+        totals.started_at = min(totals.started_at or config, config)
         totals.finished_at = max(totals.finished_at or 0.0, record.finished_at)
     totals.hosts = Counter({host: failures for host, failures in hosts.items() if failures > 0})
     totals.notes = list(notes)
@@ -110,8 +110,8 @@ def total(records: Iterable[TaskRecord]) -> Totals:
 def _covered(spans: list[tuple[float, float]]) -> float:
     """How much time some of these spans cover, however many at once."""
     covered, until = 0.0, float("-inf")
-    for begun, ended in sorted(spans):
-        covered += max(0.0, ended - max(begun, until))
+    for config, ended in sorted(spans):
+        covered += max(0.0, ended - max(config, until))
         until = max(until, ended)
     return covered
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from gristmill.ledger.begun import Begun, InputFile
 from gristmill.ledger.ledger import STATE, Ledger
-from gristmill.run.context import Context
-from gristmill.run.inputs import Resolved, resolve
-from gristmill.run.layout import PAPERS, Layout, check_folder, stem
-from gristmill.run.mended import with_mended
-from gristmill.run.pipeline import PACK, ROWS, SAMPLES, SCATTER, SURVEY, stages_of
-from gristmill.run.queue import TaskQueue
-from gristmill.run.released import note_set_aside
+from gristmill.ledger.run_config import InputFile, RunConfig, refuse_older
+from gristmill.run.inputs.resolve import Resolved, resolve
+from gristmill.run.planning.pipeline import PACK, PRESCAN, ROWS, SAMPLES, SCATTER, stages_of
+from gristmill.run.planning.queue import TaskQueue
+from gristmill.run.planning.replaced import with_mended
+from gristmill.run.state.context import Context
+from gristmill.run.state.layout import METADATA_FILES, Layout, check_folder, stem
+from gristmill.run.state.reclaimed import note_set_aside
 from gristmill.spec.errors import Busy, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
@@ -36,14 +36,14 @@ class Job:
 
     Attributes:
         load: Finds and builds the recipe; called again in each worker.
-        reference: Recipe name or path, for ``begun.json``.
+        reference: Recipe name or path, for ``run.json``.
         folder: The dataset's folder.
         replaced: ``--source`` values.
-        manners: Settings that say how, not what; kept for a later ``retry``.
+        runtime: Settings that say how, not what; kept for a later ``retry``.
         span: ``--tasks A:B``, positions of annotation files, or None for all.
         last: Stage to stop after.
         resolved: The annotation files, where they are known and need not be looked for.
-        parts: For a mixture: what its parts are, see :class:`Begun`.
+        parts: For a mixture: what its parts are, see :class:`RunConfig`.
     """
 
     load: Callable[[], Recipe]
@@ -56,7 +56,7 @@ class Job:
     span: tuple[int, int] | None = None
     last: str = PACK
     workers: int = 0
-    manners: Mapping[str, str] = field(default_factory=dict)
+    runtime: Mapping[str, str] = field(default_factory=dict)
     resolved: Resolved | None = None
     parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
@@ -66,7 +66,7 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
 
     Raises:
         UsageError: Nothing to work on, the span does not fit, or something else lies in the folder.
-        AccessError, SourceError, ByHandSource: As :func:`gristmill.run.inputs.resolve`.
+        AccessError, SourceError, ByHandSource: As :func:`gristmill.run.inputs.resolve.resolve`.
     """
     check_folder(job.folder)
     recipe = job.load()
@@ -85,7 +85,7 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     return recipe, resolved
 
 
-def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple[Begun, Resolved]:
+def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple[RunConfig, Resolved]:
     """Begin the folder, or check that it was begun with the same.
 
     Raises:
@@ -93,8 +93,8 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
         UsageError: A mended file is another than what was surveyed.
         Busy: Another process is beginning it and does not get done.
     """
-    permitted = recipe.permissions({**job.settings, **job.manners})
-    wanted = Begun(
+    permitted = recipe.permissions({**job.settings, **job.runtime})
+    wanted = RunConfig(
         recipe=job.reference,
         name=recipe.public_name,
         version=recipe.version,
@@ -104,17 +104,17 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
         settings=_without(job.settings, permitted),
         only=job.only,
         sources=resolved.sources,
-        sides=resolved.sides,
-        manners=_without(job.manners, permitted),
+        aux=resolved.aux,
+        runtime=_without(job.runtime, permitted),
         permitted=tuple(sorted(permitted)),
         published_as=recipe.published_as or recipe.name,
         parts=job.parts,
     )
     _await(leases, "begin")
     try:
-        if Begun.path(job.folder).exists():
-            begun = Begun.read(job.folder)
-            found = with_mended(begun, wanted, job.folder, partial(_survey, recipe, job.folder, resolved))
+        if RunConfig.path(job.folder).exists():
+            config = RunConfig.read(job.folder)
+            found = with_mended(config, wanted, job.folder, partial(_prescan, recipe, job.folder, resolved))
             try:
                 found.check(wanted, job.folder)
             except DriftError:
@@ -123,7 +123,7 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
                 found = wanted
             if found.arguments != wanted.arguments:  # words for the card, which may change
                 found = replace(found, arguments=wanted.arguments)
-            if found is not begun:
+            if found is not config:
                 found.write(job.folder)
             return found, replace(resolved, inputs=_noted(resolved.inputs, found.inputs))
         wanted.write(job.folder)
@@ -137,19 +137,21 @@ def _without(settings: Mapping[str, str], permitted: Collection[str]) -> dict[st
     return {name: value for name, value in settings.items() if name not in permitted}
 
 
-def _survey(recipe: Recipe, folder: Path, resolved: Resolved, file: InputFile) -> Json:
+def _prescan(recipe: Recipe, folder: Path, resolved: Resolved, file: InputFile) -> Json:
     """What a survey finds in one annotation file.
 
     Raises:
         SourceError: It cannot be read.
     """
-    from gristmill.run.task import run_task
+    from gristmill.run.stages.task import run_task
 
     source = ShardInfo(
         path=file.name, role="source", samples=0, size_bytes=file.size_bytes, digest=file.digest
     )
-    task = Task(stage=SURVEY, number=(0, 0, 0), inputs=(source,), identity=stages_of(recipe).identity(SURVEY))
-    return run_task(recipe, task, Context(folder=folder, inputs=(file,), hubs=resolved.hubs)).found
+    task = Task(
+        stage=PRESCAN, number=(0, 0, 0), inputs=(source,), identity=stages_of(recipe).identity(PRESCAN)
+    )
+    return run_task(recipe, task, Context(folder=folder, inputs=(file,), remotes=resolved.remotes)).found
 
 
 def _nothing_made(layout: Layout, leases: Leases) -> bool:
@@ -165,11 +167,12 @@ def _nothing_made(layout: Layout, leases: Leases) -> bool:
 def _check_free(layout: Layout, name: str) -> None:
     """Refuse a folder in which something else lies where a dataset's files would be written over it."""
     taken = [path for path in (layout.shards, layout.fates) if path.is_dir() and any(path.iterdir())]
-    taken += [path for name in PAPERS if os.path.lexists(path := layout.folder / name)]
-    within = sorted(path.parent.parent.name for path in layout.folder.glob(f"*/{STATE}/begun.json"))
+    taken += [path for name in METADATA_FILES if os.path.lexists(path := layout.folder / name)]
+    within = sorted(path.parent.parent.name for path in layout.folder.glob(f"*/{STATE}/run.json"))
     # looked at last: what another run makes meanwhile, it makes after this
-    if Begun.path(layout.folder).exists():
+    if RunConfig.path(layout.folder).exists():
         return
+    refuse_older(layout.folder)
     if taken:
         raise UsageError(
             f"{layout.folder} holds {', '.join(path.name for path in taken)}, and no record of a run that made it: "
@@ -182,9 +185,9 @@ def _check_free(layout: Layout, name: str) -> None:
         )
 
 
-def _noted(inputs: Sequence[InputFile], begun: Sequence[InputFile]) -> tuple[InputFile, ...]:
+def _noted(inputs: Sequence[InputFile], config: Sequence[InputFile]) -> tuple[InputFile, ...]:
     """The annotation files with what was noted of them when they were taken into the folder."""
-    notes = {(file.source, file.name): file.note for file in begun}
+    notes = {(file.source, file.name): file.note for file in config}
     return tuple(replace(file, note=notes.get((file.source, file.name), file.note)) for file in inputs)
 
 
@@ -243,7 +246,9 @@ def drop_stale(schedule: TaskQueue, ledger: Ledger, layout: Layout) -> None:
     There are some only where media had to be asked for again and other answers came than the first time.
     """
     current = {*schedule.packs, *schedule.fed, *schedule.judged}
-    stale = [r for r in ledger.records.values() if r.stage not in {SURVEY, ROWS} and r.task_id not in current]
+    stale = [
+        r for r in ledger.records.values() if r.stage not in {PRESCAN, ROWS} and r.task_id not in current
+    ]
     for record in stale:
         ledger.void(record.task_id)
     claimed = {shard.path for record in ledger.records.values() for shard in record.outputs}

@@ -15,20 +15,20 @@ from gristmill.spec.step import Step
 from gristmill.spec.task import Role, ShardInfo
 
 __all__ = [
-    "Attempt",
     "Barrier",
-    "Census",
     "Decider",
-    "Exchange",
+    "GlobalFilter",
+    "GlobalShuffle",
     "Group",
-    "PackBox",
+    "PackContext",
+    "PackedRow",
     "Places",
     "Slice",
     "Summary",
 ]
 
 
-class Census(Step):
+class GlobalFilter(Step):
     """Counts over the fates of all media of the dataset, and names media that no sample shall keep.
 
     Fates come as ``pyarrow.RecordBatch`` with ``columns``, the verdict is a ``pyarrow.Table``. The same fates give
@@ -55,7 +55,7 @@ class Census(Step):
         """
 
     @abstractmethod
-    def condemned(self, fates: Any, verdict: Any) -> Any:
+    def flagged(self, fates: Any, blocklist: Any) -> Any:
         """Which of one task's fates the verdict names: a mask of bool."""
 
 
@@ -104,7 +104,7 @@ class Decider(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class PackedRow:
     """One sample that was attempted: kept, with the bytes of its media, or not, with the reason.
 
     Attributes:
@@ -118,10 +118,10 @@ class Attempt:
     bodies: Mapping[str, bytes]
 
 
-class PackBox(Protocol):
+class PackContext(Protocol):
     """What a Barrier's ``apply`` reads from and writes to."""
 
-    def attempts(self, piece: Slice) -> Iterator[Attempt]:
+    def attempts(self, piece: Slice) -> Iterator[PackedRow]:
         """The slice's samples in order, and with them the rows attempted since the sample before."""
 
     def write(self, suffix: str, role: Role) -> AbstractContextManager[BinaryIO]:
@@ -139,7 +139,7 @@ class Barrier(Step):
         """A fresh decider."""
 
     @abstractmethod
-    def apply(self, slices: Sequence[Slice], box: PackBox) -> None:
+    def apply(self, slices: Sequence[Slice], box: PackContext) -> None:
         """Make one output shard out of its slices."""
 
 
@@ -167,7 +167,7 @@ class Places(Protocol):
         """Places of the samples ``start`` to ``stop`` of the dataset's order: int64, shape (stop - start,)."""
 
 
-class Exchange(Step):
+class GlobalShuffle(Step):
     """A barrier at which samples of every input go to every output: scattered, then gathered."""
 
     @property

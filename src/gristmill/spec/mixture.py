@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from gristmill.spec.barrier import Exchange
+from gristmill.spec.barrier import GlobalShuffle
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
@@ -62,7 +62,7 @@ class Mixture:
     homepage: str
     license: str
     parts: tuple[Part, ...]
-    shuffle: Exchange
+    shuffle: GlobalShuffle
     citation: str = ""
     redistribution: Literal["media", "urls", "nothing"] = "urls"
     stages: tuple[Literal["align", "pretrain", "sft"], ...] = ()

@@ -25,18 +25,18 @@ __all__ = [
     "LINE_NUMBER",
     "LINE_OFFSET",
     "LocalFile",
+    "MediaContext",
     "Needs",
-    "SampleBox",
+    "PrescanStep",
     "SampleStep",
     "ShardStep",
     "Step",
-    "SurveyStep",
-    "TableBox",
+    "TableContext",
     "TableFile",
     "TableStep",
-    "circumstance",
     "permission",
     "reserved",
+    "runtime_option",
 ]
 
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def reserved(names: Iterable[str]) -> list[str]:
     return [name for name in names if _RESERVED.fullmatch(name)]
 
 
-def circumstance(default: Any, help: str = "") -> Any:
+def runtime_option(default: Any, help: str = "") -> Any:
     """A step's field that says how, not what: it may differ between runs and bears no identity."""
     return field(default=default, metadata={"identity": False, "help": help})
 
@@ -95,7 +95,7 @@ class Step(ABC):
         return {"step": self.name, "revision": self.revision, **settings}
 
 
-class TableBox(Protocol):
+class TableContext(Protocol):
     """Where a TableStep puts what it decides. Tables are ``pyarrow.Table``; rows ``pyarrow.Array`` of int64."""
 
     only: int | None
@@ -138,7 +138,7 @@ class TableStep(Step):
         return None
 
     @abstractmethod
-    def apply(self, table: Path, box: TableBox) -> None:
+    def apply(self, table: Path, box: TableContext) -> None:
         """Read one annotation file and give each of its rows to the box, kept or dropped."""
 
 
@@ -187,7 +187,7 @@ class LocalFile:
         return self.path
 
 
-class SurveyStep(TableStep):
+class PrescanStep(TableStep):
     """A TableStep whose choice in one file depends on all: look at each, decide once, choose in each.
 
     What :meth:`survey` returns is kept in a record, so it must be small. :meth:`decide` is pure: the same surveys
@@ -195,24 +195,24 @@ class SurveyStep(TableStep):
     """
 
     @abstractmethod
-    def survey(self, file: TableFile) -> Json:
+    def prescan(self, file: TableFile) -> Json:
         """What must be known of one file before anything is chosen in any, as a JSON value."""
 
     @abstractmethod
-    def decide(self, surveys: Sequence[Json]) -> list[Json]:
+    def decide(self, prescans: Sequence[Json]) -> list[Json]:
         """From the surveys of all files, in the dataset's order, what holds for each of them."""
 
     @abstractmethod
-    def choose(self, file: TableFile, decision: Json, box: TableBox) -> None:
+    def choose(self, file: TableFile, decision: Json, box: TableContext) -> None:
         """Give each row of one file to the box, kept or dropped."""
 
-    def apply(self, table: Path, box: TableBox) -> None:
+    def apply(self, table: Path, box: TableContext) -> None:
         """See :class:`TableStep`: this file alone, as though it were the whole dataset."""
         file = LocalFile(table)
-        self.choose(file, self.decide([self.survey(file)])[0], box)
+        self.choose(file, self.decide([self.prescan(file)])[0], box)
 
 
-class SampleBox(Protocol):
+class MediaContext(Protocol):
     """What a ShardStep may use while it runs."""
 
     stop: Event
@@ -237,7 +237,7 @@ class SampleBox(Protocol):
 class SampleStep(Step):
     """Sample in, sample or drop out; neighbours are fused."""
 
-    def with_sides(self, sides: Mapping[str, tuple[Path, ...]]) -> Self:
+    def with_aux(self, aux: Mapping[str, tuple[Path, ...]]) -> Self:
         """The step as it works with the files of side sources, by the source's key; most need none.
 
         Raises:
@@ -254,7 +254,7 @@ class ShardStep(Step):
     """Holds something while it runs: sockets, a decoder."""
 
     @abstractmethod
-    def apply(self, samples: Sequence[Sample], box: SampleBox) -> Iterator[Outcome]:
+    def apply(self, samples: Sequence[Sample], box: MediaContext) -> Iterator[Outcome]:
         """One outcome for each sample, in order. ``samples`` are those of one task, never the dataset."""
 
     def without(self, sample: Sample, media: Sequence[str], drop: Drop) -> Outcome:

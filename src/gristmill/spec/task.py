@@ -13,7 +13,7 @@ from gristmill.spec.sample import Json
 
 __all__ = ["RECORD_FORMAT", "LostSamples", "Role", "ShardInfo", "Task", "TaskRecord", "digest_of"]
 
-Role: TypeAlias = Literal["source", "part", "index", "spool", "fates", "shard", "sidecar", "verdict"]
+Role: TypeAlias = Literal["source", "part", "index", "spool", "fates", "shard", "sidecar", "blocklist"]
 
 
 def digest_of(value: Json) -> str:
@@ -74,7 +74,7 @@ class Task:
         object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 """Raised when a record says something that earlier versions would misread."""
 
 
@@ -92,7 +92,7 @@ class TaskRecord:
         found: What a survey of an annotation file, or a census, found; of one that packs, how many samples of which
             index it took, by the digests of these; None for other tasks.
         shape: Of a task that makes a shard, the text of its samples' :class:`gristmill.shards.shape.Shape`.
-        format: Of the record itself; one without is of the first.
+        format: Of the record itself.
     """
 
     task_id: str

@@ -12,7 +12,7 @@ from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Outcome, Sample, Show, Turn
-from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance, permission
+from gristmill.spec.step import MediaContext, Needs, ShardStep, permission, runtime_option
 from gristmill.steps.asking import row_of
 from gristmill.steps.facts import with_facts
 
@@ -69,24 +69,24 @@ class Crawl(ShardStep):
     in_flight: int = permission(256)
     in_flight_slow: int = permission(1024)
     per_host: int = permission(6)
-    bytes_in_memory: int = circumstance(32 << 20)
-    total_s: float = circumstance(30.0)
-    connect_s: float = circumstance(5.0)
-    stall_s: float = circumstance(10.0)
-    tries: int = circumstance(3)
-    host_failures: int = circumstance(6)
-    host_patience_s: float = circumstance(10.0)
-    host_stalls: int = circumstance(3)
+    bytes_in_memory: int = runtime_option(32 << 20)
+    total_s: float = runtime_option(30.0)
+    connect_s: float = runtime_option(5.0)
+    stall_s: float = runtime_option(10.0)
+    tries: int = runtime_option(3)
+    host_failures: int = runtime_option(6)
+    host_patience_s: float = runtime_option(10.0)
+    host_stalls: int = runtime_option(3)
     mirror_per_host: int = permission(1)
     mirror_per_second: float = permission(1.0)
-    breaker_hosts: int = circumstance(32)
-    breaker_patience_s: float = circumstance(60.0)
+    breaker_hosts: int = runtime_option(32)
+    breaker_patience_s: float = runtime_option(60.0)
     breaker_name: str = permission("example.com")
-    contact: str | None = circumstance(None)
+    contact: str | None = runtime_option(None)
     verify_tls: bool = permission(True)
     allow_private_addresses: bool = permission(False)
-    codecs: int = circumstance(1)
-    codec_deadline_s: float = circumstance(20.0)
+    codecs: int = runtime_option(1)
+    codec_deadline_s: float = runtime_option(20.0)
 
     name = "crawl"
     revision = 7
@@ -159,7 +159,7 @@ class Crawl(ShardStep):
             allow_private_addresses=self.allow_private_addresses,
         )
 
-    def apply(self, samples: Sequence[Sample], box: SampleBox) -> Iterator[Outcome]:
+    def apply(self, samples: Sequence[Sample], box: MediaContext) -> Iterator[Outcome]:
         """See :class:`ShardStep`. Media that an interrupted run finished are not asked for again.
 
         Raises:

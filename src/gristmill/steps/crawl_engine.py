@@ -21,7 +21,7 @@ from gristmill.spec.errors import Stopped
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Sample
-from gristmill.spec.step import SampleBox
+from gristmill.spec.step import MediaContext
 from gristmill.steps.asking import Asking, Page, Wanted, row_of
 from gristmill.steps.loop_thread import LoopThread
 
@@ -72,7 +72,7 @@ class Engine:
         """See :attr:`gristmill.crawl.crawler.Crawler.silent`."""
         return self._crawler.silent
 
-    def run(self, samples: Sequence[Sample], box: SampleBox) -> None:
+    def run(self, samples: Sequence[Sample], box: MediaContext) -> None:
         """Ask for the media that the samples need and the box does not hold yet; a URL is asked for once."""
         asking = Asking(samples, box.done(), self._step.least)
         first = list(asking.due(asking.pages))
@@ -82,7 +82,7 @@ class Engine:
         _account_for_the_rest(asking.pages, box)
 
     async def _crawl(
-        self, asking: Asking, first: list[tuple[int, str]], box: SampleBox, tally: Tally
+        self, asking: Asking, first: list[tuple[int, str]], box: MediaContext, tally: Tally
     ) -> None:
         async def consume(number: int, answer: Answer) -> list[tuple[int, str]]:
             """Store what came; returns what is to be asked for in consequence."""
@@ -153,7 +153,7 @@ class Engine:
 class Tally:
     """Counts the samples that are finished, for progress."""
 
-    def __init__(self, box: SampleBox, pages: Sequence[Page]) -> None:
+    def __init__(self, box: MediaContext, pages: Sequence[Page]) -> None:
         self._box = box
         self._done = 0
         self._bytes_in = sum(fate.raw_bytes or 0 for fate in box.done().values())
@@ -209,7 +209,7 @@ def distance(measured: str, expected: str) -> int | None:
         return None
 
 
-def _account_for_the_rest(pages: Sequence[Page], box: SampleBox) -> None:
+def _account_for_the_rest(pages: Sequence[Page], box: MediaContext) -> None:
     """Give what was not needed its fate; also where another sample's request brought it just in time, or did not."""
     done = box.done()
     for page in pages:

@@ -11,7 +11,7 @@ from gristmill.spec.errors import Stopped, UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import NO_PICTURE, Reason
 from gristmill.spec.sample import Drop, MediaRef, Outcome, Part, Sample, Show, Turn
-from gristmill.spec.step import Needs, SampleBox, ShardStep, circumstance
+from gristmill.spec.step import MediaContext, Needs, ShardStep, runtime_option
 from gristmill.steps.embedded_engine import Engine, Wanted, medium_of
 from gristmill.steps.evenly import evenly
 from gristmill.steps.facts import with_facts
@@ -40,8 +40,8 @@ class Embedded(ShardStep):
     size_px: int = 336
     encode_quality: int = 75
 
-    codecs: int = circumstance(1)
-    codec_deadline_s: float = circumstance(20.0)
+    codecs: int = runtime_option(1)
+    codec_deadline_s: float = runtime_option(20.0)
 
     name = "embedded"
     revision = 5
@@ -70,7 +70,7 @@ class Embedded(ShardStep):
             only_check=self.encode == "no",
         )
 
-    def apply(self, samples: Sequence[Sample], box: SampleBox) -> Iterator[Outcome]:
+    def apply(self, samples: Sequence[Sample], box: MediaContext) -> Iterator[Outcome]:
         """See :class:`ShardStep`. What an interrupted run finished is not decoded again.
 
         Raises:

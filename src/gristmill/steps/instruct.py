@@ -12,7 +12,7 @@ import orjson
 
 from gristmill.spec.errors import SourceError
 from gristmill.spec.sample import Outcome, Part, Sample, Text, Turn
-from gristmill.spec.step import SampleStep, circumstance
+from gristmill.spec.step import SampleStep, runtime_option
 
 __all__ = ["Instruct", "dialogue"]
 
@@ -44,20 +44,20 @@ class Instruct(SampleStep):
     dialogues: bool = True
     side: str = "instructions"
 
-    _prompts: tuple[str, ...] = circumstance(())
+    _prompts: tuple[str, ...] = runtime_option(())
 
     name = "instruct"
     revision = 1
     reads = frozenset({"columns.instruction"})
     writes = frozenset({"columns.dialogue_context"})
 
-    def with_sides(self, sides: Mapping[str, tuple[Path, ...]]) -> Self:
+    def with_aux(self, aux: Mapping[str, tuple[Path, ...]]) -> Self:
         """See :class:`SampleStep`.
 
         Raises:
             SourceError: Not a JSON list of texts.
         """
-        paths = sides.get(self.side, ())
+        paths = aux.get(self.side, ())
         return replace(self, _prompts=_prompts_of(paths[0], self.side)) if paths else self
 
     def apply(self, sample: Sample) -> Outcome:

@@ -12,7 +12,7 @@ from gristmill.shards.framing import guess_format
 from gristmill.shards.textlines import Extent, line_extents
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import LINE_BYTES, LINE_NUMBER, LINE_OFFSET, TableBox, TableStep
+from gristmill.spec.step import LINE_BYTES, LINE_NUMBER, LINE_OFFSET, TableContext, TableStep
 
 __all__ = ["TakeLines"]
 
@@ -43,7 +43,7 @@ class TakeLines(TableStep):
         if min(self.max_line_bytes, self.part_rows, self.part_bytes) < 1:
             raise UsageError("lines: max_line_bytes, part_rows and part_bytes must be at least 1")
 
-    def apply(self, table: Path, box: TableBox) -> None:
+    def apply(self, table: Path, box: TableContext) -> None:
         """See :class:`TableStep`.
 
         Raises:
@@ -79,7 +79,7 @@ class TakeLines(TableStep):
         if part:
             yield part
 
-    def _keep(self, extents: list[Extent], first_row: int, box: TableBox) -> None:
+    def _keep(self, extents: list[Extent], first_row: int, box: TableContext) -> None:
         lines, rows = [], []
         for row, extent in enumerate(extents, first_row):
             if extent.size > self.max_line_bytes:

@@ -9,7 +9,7 @@ from gristmill.shards.samples import StoredSample
 from gristmill.shards.shape import Shape
 from gristmill.shards.sidecars import Sidecars
 from gristmill.shards.webdataset import TarWriter
-from gristmill.spec.barrier import Barrier, Group, PackBox, Slice, Summary
+from gristmill.spec.barrier import Barrier, Group, PackContext, Slice, Summary
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import Needs
@@ -45,7 +45,7 @@ class Pack(Barrier):
         """See :class:`Barrier`."""
         return Cutter(self)
 
-    def apply(self, slices: Sequence[Slice], box: PackBox) -> None:
+    def apply(self, slices: Sequence[Slice], box: PackContext) -> None:
         """See :class:`Barrier`: a tar, and beside it the rows attempted and their statistics."""
         neighbours, shape = Sidecars(), Shape()
         with box.write(".tar", "shard") as stream:

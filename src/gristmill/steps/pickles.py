@@ -15,7 +15,7 @@ from gristmill.shards.rows import JSON_ROW
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
-from gristmill.spec.step import TableBox, TableStep, permission
+from gristmill.spec.step import TableContext, TableStep, permission
 
 __all__ = ["FORMS", "TakePickles"]
 
@@ -72,7 +72,7 @@ class TakePickles(TableStep):
         if min(self.max_item_bytes, self.part_rows, self.part_bytes) < 1:
             raise UsageError("pickles: max_item_bytes, part_rows and part_bytes must be at least 1")
 
-    def apply(self, table: Path, box: TableBox) -> None:
+    def apply(self, table: Path, box: TableContext) -> None:
         """See :class:`TableStep`.
 
         Raises:
@@ -106,7 +106,7 @@ class TakePickles(TableStep):
             box.note(f"{named:,} items name picture files: --images FOLDER, with another --out, takes them")
         _compare_count(table, number + 1, box)
 
-    def _rows(self, table: Path, box: TableBox) -> Iterator[ItemRow]:
+    def _rows(self, table: Path, box: TableContext) -> Iterator[ItemRow]:
         """The items, each either of the file's form, its picture files found, or with the reason why not."""
         form = None if self.form == _AUTO else self.form
         for row in pickled_rows(table, max_item_bytes=self.max_item_bytes, tell=box.note):
@@ -171,7 +171,7 @@ def _pictures(item: Mapping[str, Json]) -> tuple[str, list[Json]]:
 class _Drops:
     """Items that are no rows, or not wanted: the first of them with what was seen, the others many at a time."""
 
-    def __init__(self, box: TableBox) -> None:
+    def __init__(self, box: TableContext) -> None:
         self._box = box
         self._told = 0
         self._waiting: dict[Reason, list[int]] = {}
@@ -197,7 +197,7 @@ class _Drops:
 class _Part:
     """Rows on their way to one task."""
 
-    def __init__(self, step: TakePickles, box: TableBox, drops: _Drops) -> None:
+    def __init__(self, step: TakePickles, box: TableContext, drops: _Drops) -> None:
         self._step, self._box, self._drops = step, box, drops
         self._rows: list[tuple[ItemRow, bytes]] = []
         self._bytes = 0
@@ -232,7 +232,7 @@ class _Part:
         self._rows, self._bytes = [], 0
 
 
-def _compare_count(table: Path, items: int, box: TableBox) -> None:
+def _compare_count(table: Path, items: int, box: TableContext) -> None:
     """Say so where the file beside a pickle, by which VILA's loaders deal out shards, has another number."""
     beside = table.with_suffix(".count")
     if beside.is_file():

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from gristmill.shards.rows import RowBatch, readable_rows
 from gristmill.spec.columns import value_at
-from gristmill.spec.step import TableBox
+from gristmill.spec.step import TableContext
 from gristmill.steps.spill import PORTIONS, Spill
 
 __all__ = ["Repeats"]
@@ -106,7 +106,7 @@ class Repeats:
                 table = batch.table.take(pa.array(at)).append_column(_ROW, pa.array(own))
                 self._guests.add(table.append_column(_FIRST, pa.array(found["first"][of])))
 
-    def keep(self, table: Any, rows: Any, box: TableBox) -> None:
+    def keep(self, table: Any, rows: Any, box: TableContext) -> None:
         """Hand on rows in order, each followed by those that repeat it; these are not handed on again."""
         own = rows.to_numpy()
         if not len(own) or (self._next is None and not self._leaving.more):
@@ -147,7 +147,7 @@ def _paired(rows: Int64s, firsts: Int64s) -> npt.NDArray[Any]:
     return pairs
 
 
-def _keep_together(hosts: Any, own: Int64s, guests: Any, box: TableBox) -> None:
+def _keep_together(hosts: Any, own: Int64s, guests: Any, box: TableContext) -> None:
     groups = np.concatenate([own, guests[_FIRST].to_numpy()])
     rows = np.concatenate([own, guests[_ROW].to_numpy()])
     order = pa.array(np.argsort(groups, kind="stable"))

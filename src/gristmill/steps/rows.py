@@ -17,7 +17,7 @@ from gristmill.shards.textlines import passed_over
 from gristmill.spec.columns import column_of
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import TableBox, TableStep
+from gristmill.spec.step import TableContext, TableStep
 from gristmill.steps.repeats import Repeats
 from gristmill.steps.spread import spread
 
@@ -100,7 +100,7 @@ class TakeRows(TableStep):
             array=self.array,
         )
 
-    def apply(self, table: Path, box: TableBox) -> None:
+    def apply(self, table: Path, box: TableContext) -> None:
         """See :class:`TableStep`.
 
         Raises:
@@ -126,7 +126,7 @@ class TakeRows(TableStep):
             )
             self._keep(table, framing, box, repeats)
 
-    def _keep(self, table: Path, framing: Framing, box: TableBox, repeats: Repeats | None) -> None:
+    def _keep(self, table: Path, framing: Framing, box: TableContext, repeats: Repeats | None) -> None:
         total = repeats.rows if repeats else box.only
         if framing.format_of(table) == "parquet" and not self.each:
             in_file = pq.read_metadata(table).num_rows
@@ -161,7 +161,7 @@ class TakeRows(TableStep):
             )
         return spread(batches, self.each) if self.each else batches
 
-    def _chosen(self, table: Path, framing: Framing, box: TableBox) -> Iterator[tuple[Any, Any]]:
+    def _chosen(self, table: Path, framing: Framing, box: TableContext) -> Iterator[tuple[Any, Any]]:
         """Good rows with their positions, as many as are wanted; the others get their fate."""
         left, told, foreign = box.only, 0, 0
         for batch in self._read(table, framing):
@@ -181,7 +181,7 @@ class TakeRows(TableStep):
             )
 
 
-def _drop_bad(bad: Sequence[BadRow], box: TableBox, *, alike: bool) -> None:
+def _drop_bad(bad: Sequence[BadRow], box: TableContext, *, alike: bool) -> None:
     """Rows that cannot be read, each with what is wrong with it; ``alike`` ones with what is wrong with the first."""
     groups: dict[object, list[BadRow]] = {}
     for row in bad:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gristmill.spec.barrier import Census
+from gristmill.spec.barrier import GlobalFilter
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
@@ -19,7 +19,7 @@ __all__ = ["SamePicture"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SamePicture(Census):
+class SamePicture(GlobalFilter):
     """Count pictures with which many different URLs were answered, over the whole dataset; drop them if asked.
 
     Attributes:
@@ -49,13 +49,13 @@ class SamePicture(Census):
 
     @property
     def decisive(self) -> bool:
-        """See :class:`Census`."""
+        """See :class:`GlobalFilter`."""
         return self.drop
 
     def tally(self, fates: Callable[[], Iterator[Any]], scratch: Path) -> tuple[Any, Json]:
-        """See :class:`Census`. The verdict has the columns of :data:`gristmill.steps.same_tally.VERDICT_SCHEMA`."""
+        """Count how often pictures repeat; the blocklist is of :data:`gristmill.steps.same_tally.VERDICT_SCHEMA`."""
         return same_tally.tally(fates, scratch, min_urls=self.min_urls, max_distance=self.max_distance)
 
-    def condemned(self, fates: Any, verdict: Any) -> Any:
-        """See :class:`Census`."""
-        return same_tally.condemned(fates, verdict, self.max_distance)
+    def flagged(self, fates: Any, blocklist: Any) -> Any:
+        """See :class:`GlobalFilter`."""
+        return same_tally.flagged(fates, blocklist, self.max_distance)

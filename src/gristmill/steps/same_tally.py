@@ -22,7 +22,7 @@ from gristmill.spec.sample import Json
 from gristmill.steps.near import Near, leaders
 from gristmill.steps.spill import PORTIONS, Spill
 
-__all__ = ["COLUMNS", "VERDICT_SCHEMA", "condemned", "tally"]
+__all__ = ["COLUMNS", "VERDICT_SCHEMA", "flagged", "tally"]
 
 COLUMNS = ("reason", "url", "sha256", "phash")
 
@@ -107,16 +107,16 @@ def tally(
     rows = [
         row for rank, number in enumerate(ranked) for row in witnesses.rows(rank, number, pictures[number])
     ]
-    verdict = pa.Table.from_pylist(rows, VERDICT_SCHEMA)
-    return verdict, _summary(verdict, list(pictures.values()), witnesses)
+    blocklist = pa.Table.from_pylist(rows, VERDICT_SCHEMA)
+    return blocklist, _summary(blocklist, list(pictures.values()), witnesses)
 
 
-def condemned(fates: pa.Table, verdict: pa.Table, max_distance: int | None) -> Bools:
+def flagged(fates: pa.Table, blocklist: pa.Table, max_distance: int | None) -> Bools:
     """Which kept media of one task are pictures of the verdict."""
     kept = pc.is_null(fates["reason"]).to_numpy(zero_copy_only=False)
-    named = pc.is_in(fates["sha256"], verdict["sha256"].combine_chunks(), skip_nulls=True)
+    named = pc.is_in(fates["sha256"], blocklist["sha256"].combine_chunks(), skip_nulls=True)
     found: Bools = np.asarray(named.to_numpy(zero_copy_only=False), bool)
-    known = verdict["phash"].drop_null()
+    known = blocklist["phash"].drop_null()
     if max_distance is not None and len(known):
         phash, hashed = _hexes(fates["phash"])
         found = found | (hashed & (Near(_hexes(known)[0], max_distance).find(phash) >= 0))
@@ -275,7 +275,7 @@ def _url_hash(url: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _summary(verdict: pa.Table, pictures: list[Picture], witnesses: _Witnesses) -> Json:
+def _summary(blocklist: pa.Table, pictures: list[Picture], witnesses: _Witnesses) -> Json:
     """For the record: sums, the hosts with the most such media, the pictures with the most URLs."""
     if not pictures:
         return {}
@@ -283,7 +283,7 @@ def _summary(verdict: pa.Table, pictures: list[Picture], witnesses: _Witnesses) 
     concerned = np.flatnonzero(media).tolist()
     ranked = sorted(concerned, key=lambda host: (-media[host], names[host]))[:_HOSTS_TOLD]
     first: dict[int, dict[str, Json]] = {}
-    for row in verdict.slice(0, 64 * _PICTURES_TOLD).to_pylist():
+    for row in blocklist.slice(0, 64 * _PICTURES_TOLD).to_pylist():
         first.setdefault(row.pop("picture"), row)
     return {
         "pictures": len(pictures),

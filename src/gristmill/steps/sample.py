@@ -19,7 +19,7 @@ from gristmill.shards.parquet_rows import rows_at_once
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
-from gristmill.spec.step import ADDED, SurveyStep, TableBox, TableFile
+from gristmill.spec.step import ADDED, PrescanStep, TableContext, TableFile
 from gristmill.steps.spacing import Int64s, Spaced
 
 __all__ = ["POSITION", "SampleRows"]
@@ -35,7 +35,7 @@ _BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SampleRows(SurveyStep):
+class SampleRows(PrescanStep):
     """Take ``size`` rows, evenly spaced over all files in their order; the first and the last row among them.
 
     The files are Parquet. Their row counts come from their footers; then only row groups that hold chosen rows
@@ -65,25 +65,25 @@ class SampleRows(SurveyStep):
         """See :class:`TableStep`."""
         return Spaced(rows=rows, size=self.size, spacing=self.spacing).count
 
-    def survey(self, file: TableFile) -> Json:
-        """See :class:`SurveyStep`: the number of rows.
+    def prescan(self, file: TableFile) -> Json:
+        """See :class:`PrescanStep`: the number of rows.
 
         Raises:
             SourceError: Not Parquet.
         """
         return {"rows": read_footer(file.name, file.size_bytes, file.read).num_rows}
 
-    def decide(self, surveys: Sequence[Json]) -> list[Json]:
-        """See :class:`SurveyStep`: each file's rows, those of the files before it, and of all."""
-        rows = [survey["rows"] for survey in surveys]
+    def decide(self, prescans: Sequence[Json]) -> list[Json]:
+        """See :class:`PrescanStep`: each file's rows, those of the files before it, and of all."""
+        rows = [prescan["rows"] for prescan in prescans]
         before = [0, *accumulate(rows)]
         return [
             {"rows": own, "before": earlier, "of": before[-1]}
             for own, earlier in zip(rows, before, strict=False)
         ]
 
-    def choose(self, file: TableFile, decision: Json, box: TableBox) -> None:
-        """See :class:`SurveyStep`.
+    def choose(self, file: TableFile, decision: Json, box: TableContext) -> None:
+        """See :class:`PrescanStep`.
 
         Raises:
             SourceError: The file is not what was surveyed, or damaged.
@@ -116,7 +116,7 @@ class SampleRows(SurveyStep):
                 box.keep(some, pa.array(chosen[found][good]))
         box.progress(rows, rows)
 
-    def _tell(self, spaced: Spaced, decision: Json, box: TableBox) -> None:
+    def _tell(self, spaced: Spaced, decision: Json, box: TableContext) -> None:
         """What a person must see of the whole sample, said once: with the first file, or the last."""
         if decision["before"] == 0 and decision["rows"] and spaced.count < self.size:
             box.note(f"sample: there are only {spaced.rows:,} rows, fewer than {self.size:,}: all are taken")
@@ -124,7 +124,9 @@ class SampleRows(SurveyStep):
         if is_last and spaced.beyond:
             box.note("sample: published spacing ends one past the last row; the last row is taken instead")
 
-    def _read(self, file: TableFile, rows: int, chosen: Int64s, box: TableBox) -> Iterator[tuple[Any, slice]]:
+    def _read(
+        self, file: TableFile, rows: int, chosen: Int64s, box: TableContext
+    ) -> Iterator[tuple[Any, slice]]:
         """The chosen rows in order, some at a time, and which of ``chosen`` they are."""
         footer = read_footer(file.name, file.size_bytes, file.read)
         if footer.num_rows != rows:
@@ -149,7 +151,7 @@ class SampleRows(SurveyStep):
         groups: Sequence[int],
         edges: Any,
         chosen: Int64s,
-        box: TableBox,
+        box: TableContext,
     ) -> Iterator[tuple[Any, slice]]:
         with pq.ParquetFile(path, metadata=footer, buffer_size=_BUFFER_BYTES, pre_buffer=False) as reader:
             for group in groups:
@@ -162,7 +164,7 @@ class SampleRows(SurveyStep):
                     box.progress(int(chosen[first - 1]) + 1, int(edges[-1]))
 
     def _chosen(
-        self, reader: pq.ParquetFile, group: int, wanted: Int64s, edges: Any, box: TableBox
+        self, reader: pq.ParquetFile, group: int, wanted: Int64s, edges: Any, box: TableContext
     ) -> Iterator[pa.Table]:
         """Rows of a row group, all of which Arrow builds, some at a time."""
         at = 0

@@ -19,7 +19,7 @@ from gristmill.shards.arrow_values import plain_types
 from gristmill.shards.rows import check_names
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import ADDED, TableBox, TableStep
+from gristmill.spec.step import ADDED, TableContext, TableStep
 
 __all__ = ["SCORE", "SelectTop"]
 
@@ -63,7 +63,7 @@ class SelectTop(TableStep):
         if self.part_rows < 1:
             raise UsageError("select.part_rows: expected at least 1")
 
-    def apply(self, table: Path, box: TableBox) -> None:
+    def apply(self, table: Path, box: TableContext) -> None:
         """See :class:`TableStep`; the file is Parquet.
 
         Raises:
@@ -79,7 +79,7 @@ class SelectTop(TableStep):
                 raise
             raise SourceError(f"{table} is not a readable Parquet file: {err}") from err
 
-    def _apply(self, table: Path, file: pq.ParquetFile, box: TableBox) -> None:
+    def _apply(self, table: Path, file: pq.ParquetFile, box: TableContext) -> None:
         scores = self._scores(table, file)
         order = self._decide(scores, box)
         rank = np.full(len(scores), -1, dtype=np.int64)
@@ -116,7 +116,7 @@ class SelectTop(TableStep):
             columns.append(column.to_numpy())
         return np.asarray(sum(columns[1:], start=columns[0]))
 
-    def _decide(self, scores: npt.NDArray[np.floating], box: TableBox) -> npt.NDArray[np.int64]:
+    def _decide(self, scores: npt.NDArray[np.floating], box: TableContext) -> npt.NDArray[np.int64]:
         """Rows to keep, by descending score; the others get their fate."""
         rows = len(scores)
         wanted = int(self.share * rows)
@@ -149,7 +149,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _chosen(
-    table: Path, file: pq.ParquetFile, rank: npt.NDArray[np.int64], box: TableBox
+    table: Path, file: pq.ParquetFile, rank: npt.NDArray[np.int64], box: TableContext
 ) -> Iterator[pa.Table]:
     """The chosen rows in file order; memory holds them and as many batches as there are threads."""
     groups = range(file.metadata.num_row_groups)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gristmill.spec.barrier import Exchange, Places
+from gristmill.spec.barrier import GlobalShuffle, Places
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.spec.step import Needs, circumstance
+from gristmill.spec.step import Needs, runtime_option
 from gristmill.steps.permutation import PUBLISHED_LIMIT, Places64, permuted, published_places
 
 __all__ = ["Shuffle"]
@@ -18,7 +18,7 @@ _ORDERS = ("seeded", "published", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shuffle(Exchange):
+class Shuffle(GlobalShuffle):
     """One order over the whole dataset, cut into shards whose sizes differ by at most one; nothing is left out.
 
     Attributes:
@@ -38,7 +38,7 @@ class Shuffle(Exchange):
     shards: int = 128
     shard_samples: int | None = None
     order: str = "seeded"
-    copy: bool = circumstance(False, "for disks that seek slowly")
+    copy: bool = runtime_option(False, "for disks that seek slowly")
 
     name = "shuffle"
     revision = 2
@@ -53,11 +53,11 @@ class Shuffle(Exchange):
 
     @property
     def copies(self) -> bool:
-        """See :class:`Exchange`."""
+        """See :class:`GlobalShuffle`."""
         return self.copy
 
     def places(self, samples: int, earlier: int | None = None) -> Places:
-        """See :class:`Exchange`.
+        """See :class:`GlobalShuffle`.
 
         Raises:
             UsageError: The published order of more samples than fit into memory.

@@ -43,7 +43,7 @@ GOLDEN = Path("tests/recipes")
 
 
 class _Decisions:
-    """A :class:`gristmill.spec.step.TableBox` that remembers what became of each row."""
+    """A :class:`gristmill.spec.step.TableContext` that remembers what became of each row."""
 
     only: int | None = None
 
@@ -117,7 +117,7 @@ def check_recipe(
         upstream = [row for batch in read_rows(table) for row in rows_of(batch.table)]
         outcomes = [recipe.parse(decisions.given.get(n, row)) for n, row in enumerate(upstream)]
     head = {"recipe": recipe.public_name, "version": recipe.version, "notes": decisions.notes}
-    steps = [step.with_sides(_sides(recipe, folder)) for step in _leading(recipe)]
+    steps = [step.with_aux(_sides(recipe, folder)) for step in _leading(recipe)]
     made = [_through(steps, _named(outcome, recipe, row)) for row, outcome in enumerate(outcomes)]
     return [head, *({"row": n, "table": decisions.of(n), **_plain(o)} for n, o in enumerate(made))]
 

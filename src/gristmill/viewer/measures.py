@@ -138,11 +138,11 @@ class Measures:
         self.media += len(statuses)
         for item in pc.value_counts(statuses).to_pylist():
             self.statuses[item["values"]] += item["counts"]
-        sides = pc.min_element_wise(
+        aux = pc.min_element_wise(
             columns["original_width_px"], columns["original_height_px"], skip_nulls=False
         )
         for histogram, values in (
-            (self.short_side_px, sides),
+            (self.short_side_px, aux),
             (self.stored_bytes, columns["size_bytes"]),
             (self.phash_distance, columns["phash_distance"]),
         ):

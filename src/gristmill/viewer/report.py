@@ -15,15 +15,15 @@ import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from gristmill.ledger.begun import Begun
 from gristmill.ledger.card import REDISTRIBUTION
 from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
-from gristmill.ledger.healing import healing, may_heal, retry_command, with_options
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, Group, explained, grouped
 from gristmill.ledger.manifest import MANIFEST, shards_of
 from gristmill.ledger.mixture_parts import parts_account
+from gristmill.ledger.retry_advice import may_heal, retry_advice, retry_command, with_options
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.shards.lossless import utf8
@@ -83,9 +83,9 @@ def write_report(folder: Path) -> Path:
         DamagedOutput: Its records are damaged.
         OSError: As the system says.
     """
-    begun = Begun.read(folder)
+    config = RunConfig.read(folder)
     ledger = Ledger(folder)
-    page = template().render(_content(folder, begun, ledger))
+    page = template().render(_content(folder, config, ledger))
     path = folder / REPORT
     write_whole(path, utf8(page))
     return path
@@ -104,20 +104,20 @@ def template() -> Template:
     return environment.get_template("report.html")
 
 
-def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
+def _content(folder: Path, config: RunConfig, ledger: Ledger) -> dict[str, Any]:
     totals = total(ledger.records.values())
-    levels = funnel(totals, begun)
+    levels = funnel(totals, config)
     shards = shards_of(ledger)
     shown = examples(folder, shards, _EXAMPLES)
     fates = _fates(folder, ledger)
     measures = measure(fates)
     return {
-        "card": _card(folder, begun),
+        "card": _card(folder, config),
         "name": shlex.quote(folder.resolve().name),
-        "begun": begun,
+        "begun": config,
         "levels": levels,
-        "tiles": _tiles(levels, totals, begun, shards),
-        "parts": parts_account(begun, ledger),
+        "tiles": _tiles(levels, totals, config, shards),
+        "parts": parts_account(config, ledger),
         "funnel": funnel_rows(levels),
         "losses": _losses(levels, folder.resolve().name),
         "chosen": levels.count("selected"),
@@ -125,9 +125,9 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "images": _images(documents(totals, levels)),
         "changes": _bars(list(totals.changes.items()), levels.count("kept")),
         "hosts": _hosts(totals),
-        "same": totals.census or {},
-        "same_dropped": totals.stage("sift").tasks > 0,
-        "same_hosts": _same_hosts(totals.census or {}),
+        "same": totals.global_filter or {},
+        "same_dropped": totals.stage("screen").tasks > 0,
+        "same_hosts": _same_hosts(totals.global_filter or {}),
         "statuses": _statuses(measures) if levels.asks else [],
         "lost": examples_of_loss(fates),
         "charts": _charts(measures, shown.lengths),
@@ -140,14 +140,14 @@ def _content(folder: Path, begun: Begun, ledger: Ledger) -> dict[str, Any]:
         "explained": explained,
         "connector": connector,
         "redistribution": REDISTRIBUTION,
-        "again": retry_command(folder.resolve().name, may) if (may := healing(levels).may) else "",
+        "again": retry_command(folder.resolve().name, may) if (may := retry_advice(levels).may) else "",
     }
 
 
-def _card(folder: Path, begun: Begun) -> dict[str, Any]:
+def _card(folder: Path, config: RunConfig) -> dict[str, Any]:
     """What the manifest says about the recipe; without one, what the folder was begun with."""
     card: dict[str, Any] = {
-        "title": begun.name,
+        "title": config.name,
         "description": "",
         "homepage": "",
         "license": "",
@@ -155,7 +155,7 @@ def _card(folder: Path, begun: Begun) -> dict[str, Any]:
         "traps": [],
         "gristmill": "",
         "sources": [],
-        "steps": [_plain_step(step) for step in begun.identity["steps"]],
+        "steps": [_plain_step(step) for step in config.identity["steps"]],
     }
     path = folder / MANIFEST
     if path.is_file():
@@ -199,7 +199,7 @@ def _when(totals: Totals) -> str:
 
 
 def _tiles(
-    levels: Funnel, totals: Totals, begun: Begun, shards: Sequence[ShardInfo]
+    levels: Funnel, totals: Totals, config: RunConfig, shards: Sequence[ShardInfo]
 ) -> list[tuple[str, str, str]]:
     """The numbers that are asked for first: value, label, remark."""
     facts = totals.stage("samples").facts
@@ -209,9 +209,9 @@ def _tiles(
         (int(facts["bytes_in"]), int(facts["requests"])) if levels.asks else totals.annotations
     )
     last = (size_text(received), "received", f"{requests:,} requests")
-    if begun.parts:
-        last = (f"{len(begun.parts):,}", "parts", f"in {len(begun.inputs):,} shards of their own")
-    rows = "samples of the parts" if begun.parts else "upstream rows"
+    if config.parts:
+        last = (f"{len(config.parts):,}", "parts", f"in {len(config.inputs):,} shards of their own")
+    rows = "samples of the parts" if config.parts else "upstream rows"
     return [
         (
             share_text(kept, asked),

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 
-from gristmill.run.context import Context, Work, file_info
 from gristmill.run.stages.hashing import HashingStream
 from gristmill.run.stages.scatter import bodies_of
+from gristmill.run.state.context import Context, Work, file_info
 from gristmill.shards.extents import parts_of, renamed
 from gristmill.shards.scattered import read_scattered
 from gristmill.shards.shape import Shape

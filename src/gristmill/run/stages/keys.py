@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gristmill.run.context import Context
 from gristmill.run.stages.scatter import bodies_of
+from gristmill.run.state.context import Context
 from gristmill.shards.extents import key_at
 from gristmill.shards.scattered import read_rows
 from gristmill.spec.errors import UsageError

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from gristmill.ledger.begun import InputFile
-from gristmill.run.context import Context
+from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages.rows import fetch_input
+from gristmill.run.state.context import Context
 from gristmill.shards.far_texts import FAR_COLUMN, filled
 from gristmill.shards.json_row import json_row
 from gristmill.shards.rows import readable_rows

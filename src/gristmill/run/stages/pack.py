@@ -8,11 +8,11 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from gristmill.run.context import Context, Work, file_info
-from gristmill.run.indexes import attempt_of, index_at, lines_of, spool_of
 from gristmill.run.stages.hashing import HashingStream
+from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state.indexes import attempt_of, index_at, lines_of, spool_of
 from gristmill.shards.spool import SpoolReader
-from gristmill.spec.barrier import Attempt, Barrier, Slice
+from gristmill.spec.barrier import Barrier, PackedRow, Slice
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import Role, Task
 from gristmill.storage.files import whole_file
@@ -32,18 +32,18 @@ def run_pack(step: Barrier, task: Task, context: Context, work: Work) -> None:
         work.dropped[task.decision["drop"]] = work.samples_in
         return
     work.kept = work.samples_in
-    step.apply(slices, ShardBox(task, context, work))
+    step.apply(slices, ShardWriter(task, context, work))
 
 
-class ShardBox:
-    """A :class:`gristmill.spec.step.PackBox` over indexes and spools."""
+class ShardWriter:
+    """A :class:`gristmill.spec.step.PackContext` over indexes and spools."""
 
     def __init__(self, task: Task, context: Context, work: Work) -> None:
         self._task, self._context, self._work = task, context, work
         self._done = 0
 
-    def attempts(self, piece: Slice) -> Iterator[Attempt]:
-        """See :class:`gristmill.spec.step.PackBox`."""
+    def attempts(self, piece: Slice) -> Iterator[PackedRow]:
+        """See :class:`gristmill.spec.step.PackContext`."""
         path = self._context.folder / piece.shard.path
         table = index_at(path)
         start, stop = _bounds(table, piece)
@@ -56,7 +56,7 @@ class ShardBox:
 
     @contextmanager
     def write(self, suffix: str, role: Role) -> Iterator[BinaryIO]:
-        """See :class:`gristmill.spec.step.PackBox`."""
+        """See :class:`gristmill.spec.step.PackContext`."""
         path = self._context.layout.shard(self._task.number[2], suffix)
         with whole_file(path) as stream, HashingStream(stream) as hashing:
             yield cast(BinaryIO, hashing)
@@ -66,7 +66,7 @@ class ShardBox:
         self._work.facts["bytes_out"] += hashing.size
 
     def note(self, shape: str) -> None:
-        """See :class:`gristmill.spec.step.PackBox`."""
+        """See :class:`gristmill.spec.step.PackContext`."""
         self._work.shape = shape
 
 

@@ -15,18 +15,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.ledger.begun import InputFile
 from gristmill.ledger.fates import not_kept_table, write_fates
-from gristmill.run.context import Context, Work, file_info, scratch_folder
-from gristmill.run.layout import Layout
+from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages.tables import InputTable, fetch_input
+from gristmill.run.state.context import Context, Work, file_info, scratch_folder
+from gristmill.run.state.layout import Layout
 from gristmill.shards.arrow_values import row_bytes
 from gristmill.shards.column_kinds import check_columns
 from gristmill.shards.far_texts import FAR_COLUMN
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import LINE_OFFSET, SurveyStep, TableStep
+from gristmill.spec.step import LINE_OFFSET, PrescanStep, TableStep
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.files import whole_file
 
@@ -47,13 +47,13 @@ def run_rows(step: TableStep, recipe: Recipe, task: Task, context: Context, work
     source = context.inputs[task.number[1]]
     upstream = recipe.source(source.source)
     file = InputTable(source, task, context, work)
-    box = PartBox(step, task, context, work, source)
+    box = PartWriter(step, task, context, work, source)
     if source.note:
         box.note(source.note)
     try:
-        with file.read_by_a_step(surveyed=isinstance(step, SurveyStep)):
-            if isinstance(step, SurveyStep):
-                step.choose(file, task.decision["survey"], box)
+        with file.read_by_a_step(prescanned=isinstance(step, PrescanStep)):
+            if isinstance(step, PrescanStep):
+                step.choose(file, task.decision["prescan"], box)
             else:
                 path = file.fetch()
                 if upstream.columns and "parquet" in (upstream.format, path.suffix[1:].lower()):
@@ -65,8 +65,8 @@ def run_rows(step: TableStep, recipe: Recipe, task: Task, context: Context, work
         file.close()
 
 
-class PartBox:
-    """A :class:`gristmill.spec.step.TableBox`: cuts kept rows into Parquet parts, collects the fates of others."""
+class PartWriter:
+    """Cuts kept rows into Parquet parts and collects fates: a :class:`gristmill.spec.step.TableContext`."""
 
     def __init__(self, step: TableStep, task: Task, context: Context, work: Work, source: InputFile) -> None:
         self.only = context.only
@@ -84,7 +84,7 @@ class PartBox:
         self._written: deque[Future[ShardInfo]] = deque()
 
     def expect(self, rows: int, part_rows: int | None = None, last_rows: int | None = None) -> None:
-        """See :class:`gristmill.spec.step.TableBox`: equal parts instead of full ones and a rest."""
+        """See :class:`gristmill.spec.step.TableContext`: equal parts instead of full ones and a rest."""
         self._limit = min(self._limit, part_rows or self._limit)
         if last_rows is not None:
             self._cuts = _tapering(rows, self._limit, last_rows)
@@ -93,7 +93,7 @@ class PartBox:
         self._cuts = [(i + 1) * rows // parts - i * rows // parts for i in range(parts)]
 
     def keep(self, table: Any, rows: Any, groups: Any = None) -> None:
-        """See :class:`gristmill.spec.step.TableBox`."""
+        """See :class:`gristmill.spec.step.TableContext`."""
         if not table.num_rows:
             return
         if not self._points and {FAR_COLUMN, LINE_OFFSET} & set(table.column_names):
@@ -119,12 +119,12 @@ class PartBox:
         return self._cuts[self._parts] if self._parts < len(self._cuts) else self._limit
 
     def cut(self) -> None:
-        """See :class:`gristmill.spec.step.TableBox`."""
+        """See :class:`gristmill.spec.step.TableContext`."""
         while self._waiting:
             self._write_part(self._rows, last=True)
 
     def drop(self, rows: Any, reason: Reason, detail: str = "") -> None:
-        """See :class:`gristmill.spec.step.TableBox`."""
+        """See :class:`gristmill.spec.step.TableContext`."""
         if len(rows):
             self._work.dropped[str(reason)] += len(rows)
             name = self._source.name
@@ -133,16 +133,16 @@ class PartBox:
             )
 
     def note(self, text: str) -> None:
-        """See :class:`gristmill.spec.step.TableBox`."""
+        """See :class:`gristmill.spec.step.TableContext`."""
         self._work.notes.append(f"{self._source.name}: {text}")
 
     def progress(self, done: int, total: int | None) -> None:
-        """See :class:`gristmill.spec.step.TableBox`."""
+        """See :class:`gristmill.spec.step.TableContext`."""
         self._context.check_stop()
         self._context.report(self._task, done, total, {}, 0)
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """See :class:`gristmill.spec.step.TableBox`."""
+        """See :class:`gristmill.spec.step.TableContext`."""
         return scratch_folder(self._context.layout, self._task)
 
     def finish(self) -> None:

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 
 from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import fates_table, write_fates
-from gristmill.run.context import Context, Work, file_info
-from gristmill.run.indexes import lines_of
-from gristmill.run.isolate import BELIEVED, Suspects, row_of
-from gristmill.run.stages.accounts import Faulty, Tried, account, fates_in_order
-from gristmill.run.stages.earlier import Fates, fate_of, known_before, take_over
 from gristmill.run.stages.lines import rows_in
+from gristmill.run.stages.previous_rounds import Fates, fate_of, known_before, take_over
+from gristmill.run.stages.quarantine import BELIEVED, Suspects, row_of
+from gristmill.run.stages.row_states import Faulty, RowState, account, fates_in_order
 from gristmill.run.stages.rows import ROW_COLUMN, fetch_input
+from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state.indexes import lines_of
 from gristmill.shards.lossless import utf8
 from gristmill.shards.samples import encode_sample
 from gristmill.shards.spool import SpoolEntry, SpoolWriter
@@ -80,38 +80,38 @@ def run_samples(
     source = context.inputs[task.number[1]]
     steps = _equipped(steps, context)
     rows, table = _read_part(layout.folder / task.inputs[0].path, task, layout.folder)
-    tried = [Tried(position, row) for position, row in rows.items()]
+    states = [RowState(position, row) for position, row in rows.items()]
     number = task.number[1] if source.number is None else source.number
-    for one, row in zip(tried, rows_in(table, source, context), strict=True):
+    for one, row in zip(states, rows_in(table, source, context), strict=True):
         context.check_stop()
         if isinstance(row, Drop):
             one.take(row)
             continue
         origin = Origin(source=source.source, file=source.name, row=one.row)
         one.take(_parsed(recipe.parse, row, origin, place=recipe.key.format(file=number, row=one.row)))
-    _check_first(tried, source.name, task, context)
-    _drop_repeated_keys(tried)
+    _check_first(states, source.name, task, context)
+    _drop_repeated_keys(states)
     layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
-    box = MediaBox(layout.spool(task), task, context)
+    box = MediaWriter(layout.spool(task), task, context)
     before: Fates = {}
     try:
-        if task.number[0] and any(one.sample and not {"image"} >= set(one.sample.media) for one in tried):
-            before = known_before(layout, task, [one.row for one in tried])
+        if task.number[0] and any(one.sample and not {"image"} >= set(one.sample.media) for one in states):
+            before = known_before(layout, task, [one.row for one in states])
             take_over(before, layout, task, box, work)
         for step in steps:
-            _apply(step, tried, box)
+            _apply(step, states, box)
         box.sync()
     finally:
         box.close()
-    _note_faults(tried, source.name, work)
+    _note_faults(states, source.name, work)
     media = list(box.fates.values())
-    account(tried, media, box.attempt, before, work)
+    account(states, media, box.attempt, before, work)
     if task.number[0]:
         work.retried.update(task.decision["retried"])
-    fates = list(fates_in_order(tried, media, box.attempt))
+    fates = list(fates_in_order(states, media, box.attempt))
     layout.fates_of(task).parent.mkdir(parents=True, exist_ok=True)
     write_fates(layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)])
-    index = _index_table(tried, box.entries)
+    index = _index_table(states, box.entries)
     with whole_file(layout.index(task)) as stream:
         pq.write_table(index, stream, compression="zstd")
     digest = content_digest(index)
@@ -158,13 +158,13 @@ def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) ->
     return replace(outcome, upstream=without_bodies(upstream, outcome), origin=origin)
 
 
-def _check_first(tried: Sequence[Tried], file: str, task: Task, context: Context) -> None:
+def _check_first(states: Sequence[RowState], file: str, task: Task, context: Context) -> None:
     """Stop before anything is asked for, where it is the recipe that is wrong, and not the rows.
 
     Raises:
         RecipeError: None of the first rows of a run comes to anything by the recipe's own fault.
     """
-    first = tried[:_SAMPLED]
+    first = states[:_SAMPLED]
     if task.number != (0, context.first, 0) or len(first) < _SAMPLED or not all(one.fault for one in first):
         return
     said = first[0].drop.detail if first[0].drop else ""
@@ -174,9 +174,9 @@ def _check_first(tried: Sequence[Tried], file: str, task: Task, context: Context
     )
 
 
-def _note_faults(tried: Sequence[Tried], file: str, work: Work) -> None:
+def _note_faults(states: Sequence[RowState], file: str, work: Work) -> None:
     """Say it where a person looks: it may be the recipe that is wrong, and not the rows."""
-    faults = [one for one in tried if one.fault]
+    faults = [one for one in states if one.fault]
     if faults and faults[0].drop is not None:
         rows = f"{len(faults)} rows, the first" if len(faults) > 1 else "row"
         work.notes.append(
@@ -201,25 +201,25 @@ def _without(value: Any, bodies: set[int]) -> Any:
 
 def _equipped(steps: Sequence[SampleStep | ShardStep], context: Context) -> Sequence[SampleStep | ShardStep]:
     """The steps with the side files that they work with."""
-    sides: dict[str, tuple[Path, ...]] = {}
-    for file in context.sides:
-        sides[file.source] = (*sides.get(file.source, ()), fetch_input(file, context))
-    return [step.with_sides(sides) if isinstance(step, SampleStep) else step for step in steps]
+    aux: dict[str, tuple[Path, ...]] = {}
+    for file in context.aux:
+        aux[file.source] = (*aux.get(file.source, ()), fetch_input(file, context))
+    return [step.with_aux(aux) if isinstance(step, SampleStep) else step for step in steps]
 
 
-def _drop_repeated_keys(tried: Sequence[Tried]) -> None:
+def _drop_repeated_keys(states: Sequence[RowState]) -> None:
     """The first sample of a key stays: two of one name cannot lie in a shard. ``verify`` looks beyond the part."""
     seen: set[str] = set()
-    for one in tried:
+    for one in states:
         if one.sample and one.drop is None:
             if one.sample.key in seen:
                 one.drop = Drop(reason=Reason.DUPLICATE_KEY, detail=one.sample.key)
             seen.add(one.sample.key)
 
 
-def _apply(step: SampleStep | ShardStep, tried: Sequence[Tried], box: MediaBox) -> None:
+def _apply(step: SampleStep | ShardStep, states: Sequence[RowState], box: MediaWriter) -> None:
     """One step over those samples that still live."""
-    living = [one for one in tried if one.drop is None]
+    living = [one for one in states if one.drop is None]
     samples = [one.sample for one in living if one.sample is not None]
     results: Iterable[Outcome | Faulty]
     if isinstance(step, ShardStep):
@@ -238,8 +238,8 @@ def _stepped(step: SampleStep, sample: Sample) -> Outcome | Faulty:
         return Faulty(f"{step.name} raised {type(err).__name__}: {err}")
 
 
-class MediaBox:
-    """A :class:`gristmill.spec.step.SampleBox` over the spool of one task."""
+class MediaWriter:
+    """A :class:`gristmill.spec.step.MediaContext` over the spool of one task."""
 
     def __init__(self, path: Path, task: Task, context: Context) -> None:
         self.stop: Event = context.stop
@@ -256,11 +256,11 @@ class MediaBox:
         self.entries[fate.row, fate.medium] = entry
 
     def done(self) -> Mapping[tuple[int, str], Fate]:
-        """See :class:`gristmill.spec.step.SampleBox`."""
+        """See :class:`gristmill.spec.step.MediaContext`."""
         return dict(self.fates)
 
     def store(self, fate: Fate, body: bytes | None) -> None:
-        """See :class:`gristmill.spec.step.SampleBox`."""
+        """See :class:`gristmill.spec.step.MediaContext`."""
         fate.attempt = self.attempt
         fate.url = fate.url and _utf8(fate.url)  # an address may hold half a surrogate pair
         fate.detail = _utf8(fate.detail)
@@ -268,7 +268,7 @@ class MediaBox:
         self._take(fate, self._spool.append(orjson.dumps(fate), body))
 
     def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
-        """See :class:`gristmill.spec.step.SampleBox`: all at once, unless they killed a worker before."""
+        """See :class:`gristmill.spec.step.MediaContext`: all at once, unless they killed a worker before."""
         if self._task.id not in self._context.careful:
             yield samples
             return
@@ -293,11 +293,11 @@ class MediaBox:
         self._take(fate, self._spool.append(orjson.dumps(fate), body))
 
     def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
-        """See :class:`gristmill.spec.step.SampleBox`."""
+        """See :class:`gristmill.spec.step.MediaContext`."""
         self._context.report(self._task, done, self._task.inputs[0].samples, reasons, bytes_in)
 
     def resource(self, key: Any, make: Callable[[], R]) -> R:
-        """See :class:`gristmill.spec.step.SampleBox`."""
+        """See :class:`gristmill.spec.step.MediaContext`."""
         return self._context.resource(key, make)
 
     def sync(self) -> None:
@@ -313,16 +313,16 @@ def _utf8(text: str) -> str:
     return text if text.isascii() else utf8(text).decode()
 
 
-def _index_table(tried: Sequence[Tried], entries: Mapping[tuple[int, str], SpoolEntry]) -> pa.Table:
+def _index_table(states: Sequence[RowState], entries: Mapping[tuple[int, str], SpoolEntry]) -> pa.Table:
     """The index, made some lines at a time: as Python objects they take several times its memory."""
     batches = []
-    for start in range(0, len(tried), _LINES_AT_ONCE):
-        lines = [_index_line(one, entries) for one in tried[start : start + _LINES_AT_ONCE]]
+    for start in range(0, len(states), _LINES_AT_ONCE):
+        lines = [_index_line(one, entries) for one in states[start : start + _LINES_AT_ONCE]]
         batches.append(pa.RecordBatch.from_pylist(lines, schema=INDEX_SCHEMA))
     return pa.Table.from_batches(batches, INDEX_SCHEMA).combine_chunks()
 
 
-def _index_line(one: Tried, entries: Mapping[tuple[int, str], SpoolEntry]) -> dict[str, Any]:
+def _index_line(one: RowState, entries: Mapping[tuple[int, str], SpoolEntry]) -> dict[str, Any]:
     body = encode_sample(one.sample) if one.sample else None
     media: list[dict[str, Any]] = []
     if one.sample and not one.drop:

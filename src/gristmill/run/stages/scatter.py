@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.ledger.fates import not_kept_table, write_fates
-from gristmill.run.context import Context, Work, file_info
-from gristmill.run.indexes import kept_attempts
+from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state.indexes import kept_attempts
 from gristmill.shards.extents import find_extents
 from gristmill.shards.samples import StoredSample
 from gristmill.shards.scattered import ROW, write_scattered
 from gristmill.shards.spool import SpoolReader
 from gristmill.shards.webdataset import TarWriter
-from gristmill.spec.barrier import Attempt, Exchange, Places
+from gristmill.spec.barrier import GlobalShuffle, PackedRow, Places
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import Task, digest_of
@@ -34,7 +34,7 @@ def bodies_of(rows: Path) -> Path:
     return rows.with_suffix(".bodies")
 
 
-def run_scatter(step: Exchange, task: Task, context: Context, work: Work) -> None:
+def run_scatter(step: GlobalShuffle, task: Task, context: Context, work: Work) -> None:
     """Give each sample of one input its place; write the rows, and the bodies too where they must move."""
     places = step.places(task.decision["samples"], task.decision["earlier"])
     if places.note and task.number[1:] == (0, 0):  # said once
@@ -65,7 +65,7 @@ def _placed(places: Places, start: int, samples: int) -> tuple[Array, Array, Arr
 
 
 def _of_shard(
-    step: Exchange, places: Places, task: Task, context: Context, work: Work
+    step: GlobalShuffle, places: Places, task: Task, context: Context, work: Work
 ) -> tuple[Array, dict[str, Any]]:
     """A finished shard of a part: its samples stay where they are, or are copied in the order of their places."""
     shard, position = task.inputs[0], task.number[1]
@@ -172,7 +172,7 @@ def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple
     return rows, {"input": task.number[1], "source": None, "prefix": ""}
 
 
-def _extent(attempt: Attempt) -> bytes:
+def _extent(attempt: PackedRow) -> bytes:
     """A sample as its bytes in a shard."""
     if attempt.stored is None:
         raise DamagedOutput(

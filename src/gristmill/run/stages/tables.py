@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gristmill.ledger.begun import InputFile
-from gristmill.run.context import Context, Work
+from gristmill.ledger.run_config import InputFile
+from gristmill.run.state.context import Context, Work
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.spec.step import LocalFile
@@ -108,7 +108,7 @@ class InputTable:
             raise
 
     @contextmanager
-    def read_by_a_step(self, *, surveyed: bool = False) -> Iterator[None]:
+    def read_by_a_step(self, *, prescanned: bool = False) -> Iterator[None]:
         """Say of a file that a step cannot read how to go on, and mark it: a mended one may take its place.
 
         Args:
@@ -130,17 +130,17 @@ class InputTable:
             self._mark(err)
             said = " ".join(str(err).split())
             stop = "" if said.endswith(".") else "."  # a library's words may come without one
-            raise DamagedSource(f"{said}{stop} {self._way_on(surveyed)}") from err
+            raise DamagedSource(f"{said}{stop} {self._way_on(prescanned)}") from err
 
     def _mark(self, err: Exception) -> None:
         mark = self._context.layout.unreadable(self._source.digest)
         mark.parent.mkdir(parents=True, exist_ok=True)
         write_whole(mark, str(err).encode("utf-8", "replace"))
 
-    def _way_on(self, surveyed: bool) -> str:
+    def _way_on(self, prescanned: bool) -> str:
         key, size = self._source.source, f"{self.size_bytes:,} bytes"
         kept = "nothing was made of it yet, and what was made of the others is kept"
-        if surveyed:
+        if prescanned:
             kept += (
                 ". Rows of all files were chosen by the number of its rows: the good one must have as many"
             )
@@ -195,12 +195,12 @@ def _home_of(source: InputFile, context: Context) -> str:
     Raises:
         UsageError: Nobody but the folder says so.
     """
-    if source.source not in context.hubs:
+    if source.source not in context.remotes:
         raise UsageError(
             f"{source.name} is to be read, and only the folder says where it lies. Name it: "
             f"--source {source.source}=PATH"
         )
-    return context.hubs[source.source]
+    return context.remotes[source.source]
 
 
 def _is_whole(path: Path, source: InputFile) -> bool:

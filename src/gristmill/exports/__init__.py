@@ -1,0 +1,1 @@
+"""Trainers' formats: what is written of a finished dataset for those who read no shards."""

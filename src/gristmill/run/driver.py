@@ -1,0 +1,383 @@
+"""The main loop: gives tasks to an executor, commits their records, ends for one reason or another."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Protocol
+
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import RunConfig
+from gristmill.ledger.words import count_text
+from gristmill.run.begin import Job, begin, drop_stale, look_up, restore, sweep, void_without_media
+from gristmill.run.executors.launch import Launched
+from gristmill.run.executors.local import (
+    Executor,
+    InProcess,
+    LocalProcesses,
+    NeighbourDied,
+    WorkerDied,
+    WorkerStood,
+)
+from gristmill.run.executors.worker import TASKS_AT_ONCE, Failed, Finished, WorkerStart
+from gristmill.run.inputs.resolve import Resolved
+from gristmill.run.planning.mixture import schedule_for
+from gristmill.run.planning.pipeline import SAMPLES, stages_of
+from gristmill.run.planning.queue import TaskQueue
+from gristmill.run.state.context import Progress
+from gristmill.run.state.layout import Layout
+from gristmill.spec.errors import (
+    Busy,
+    GristmillError,
+    Interrupted,
+    MachineError,
+    OursNotTheirs,
+    RecipeError,
+    Stopped,
+    TaskFailed,
+)
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.task import Task, TaskRecord
+from gristmill.storage.arrow import pool_for_columns
+from gristmill.storage.files import machine_error
+from gristmill.storage.leases import Leases
+
+__all__ = ["Ended", "Watcher", "run"]
+
+_FEWEST_FILES = 128
+"""Open files that a crawl's processes need: connections, spools, decoders."""
+_POLL_S = 0.5
+_STOP_S = 10.0
+_TRIES = 3
+_DEATHS = 24
+"""Workers that one crawl may kill: each item that does so is found by a few deaths, and then left out."""
+_SURVEY_WAIT_S = 300.0
+_STOPPING = (
+    f"stopping: what is under way has up to {_STOP_S:g} s to end. The same signal once more ends it at once."
+)
+_CUT_OFF = "Ended at once. Everything finished is kept; the same command continues."
+
+
+class Watcher(Protocol):
+    """Somebody who is told how a run goes."""
+
+    def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, schedule: TaskQueue) -> None:
+        """The run begins, or goes on."""
+
+    def progress(self, progress: Progress) -> None:
+        """A task got further."""
+
+    def committed(self, record: TaskRecord) -> None:
+        """A task is done."""
+
+    def say(self, text: str) -> None:
+        """Something a person must read."""
+
+    def last_words(self, text: str) -> None:
+        """As :meth:`say`, within a signal's handler and right before the process ends: without locks."""
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a run ended, if it was not stopped.
+
+    Attributes:
+        complete: Every shard of the dataset is packed.
+    """
+
+    recipe: Recipe
+    config: RunConfig
+    folder: Path
+    complete: bool
+
+
+@dataclass(slots=True)
+class Running:
+    """What the loop keeps in mind."""
+
+    schedule: TaskQueue
+    ledger: Ledger
+    leases: Leases
+    watcher: Watcher
+    when_settled: Callable[[], None] | None
+    tasks: dict[str, Task] = field(default_factory=dict)
+    elsewhere: dict[str, Task] = field(default_factory=dict)
+    died: Counter[str] = field(default_factory=Counter)
+    failures: list[GristmillError] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+    fatal: GristmillError | None = None
+    waiting_since: tuple[float, int] | None = None
+    """When a wait for other runs' surveys last saw something happen, and how many records there were."""
+
+
+def run(
+    job: Job,
+    watcher: Watcher,
+    ready: list[Launched] | None = None,
+    when_settled: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Work on a dataset until everything that this process may do is done.
+
+    Args:
+        job: What to do.
+        watcher: Is told how it goes.
+        ready: Workers that are launched already; those that are used are taken out of it.
+        when_settled: Called once, when nothing but shards is left to be made: this process has time then.
+
+    Raises:
+        Interrupted: A signal came; everything finished is kept.
+        TaskFailed: Some tasks failed; all others are done.
+        Busy: Another run holds what is left.
+        MachineError: Disk full and the like.
+        GristmillError: Whatever :func:`gristmill.run.begin.look_up` and ``begin`` raise.
+    """
+    layout, stop = Layout(job.folder), Event()
+    try:
+        found = look_up(job)
+        with Leases(layout.leases) as leases, _signals(stop, watcher.last_words) as signalled:
+            return _run(job, *found, layout, leases, watcher, signalled, stop, ready, when_settled)
+    except OSError as err:
+        raise machine_error(err, job.folder) from err
+
+
+def _run(
+    job: Job,
+    recipe: Recipe,
+    resolved: Resolved,
+    layout: Layout,
+    leases: Leases,
+    watcher: Watcher,
+    signalled: list[int],
+    stop: Event,
+    ready: list[Launched] | None,
+    when_settled: Callable[[], None],
+) -> Ended:
+    if not leases.take("run", shared=True):
+        raise Busy(f"{job.folder} is being cleaned; give the same command again when that has ended.")
+    config, resolved = begin(job, recipe, resolved, leases)
+    ledger = Ledger(job.folder)
+    if leases.take("restore"):  # one run at a time may judge what an earlier one left
+        for sentence in restore(layout, ledger)[:5]:
+            watcher.say(sentence)
+        leases.release("restore")
+    span = range(*job.span) if job.span else range(len(config.inputs))
+    schedule = schedule_for(stages_of(recipe), config, ledger, layout, span=span, last=job.last)
+    while void_without_media(schedule, ledger):
+        watcher.say("a shard is lost and what it was made of was cleaned away: that is made anew first.")
+        schedule = schedule_for(stages_of(recipe), config, ledger, layout, span=span, last=job.last)
+    watcher.config(recipe, config, ledger, schedule)
+    state = Running(schedule, ledger, leases, watcher, when_settled)
+    crawls = any(step.needs.network for step in recipe.steps)
+    if crawls:
+        check_open_files()
+    start = WorkerStart(
+        load=job.load,
+        folder=job.folder,
+        inputs=resolved.inputs,
+        remotes=resolved.remotes,
+        aux=resolved.aux,
+        only=config.only,
+        first=span.start,
+        at_once=TASKS_AT_ONCE if crawls else 2,
+        arrow_pool="system" if crawls else pool_for_columns(),
+    )
+    try:
+        if not schedule.complete:
+            executor: Executor = (
+                LocalProcesses(start, job.workers, ready) if job.workers else InProcess(start, stop)
+            )
+            try:
+                _loop(state, executor, layout, signalled)
+            finally:
+                executor.close()
+        _raise_if_unfinished(state, signalled, alone=job.span is None)
+        if schedule.complete:
+            drop_stale(schedule, ledger, layout)
+            sweep(layout)  # once more: a killed run's workers may have outlived it by a moment
+    finally:
+        ledger.close()
+    return Ended(recipe, config, job.folder, schedule.complete)
+
+
+def check_open_files() -> None:
+    """Refuse to crawl where a process may have so few files open that requests only fail for want of one.
+
+    Raises:
+        MachineError: It is so.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < _FEWEST_FILES:
+        raise MachineError(
+            f"a process may have {most} files open here (`ulimit -n`), and a crawl needs at least {_FEWEST_FILES}. "
+            f"Give: ulimit -n {_FEWEST_FILES * 8}, then the same command again. Nothing was asked for."
+        )
+
+
+@contextmanager
+def _signals(stop: Event, last_words: Callable[[str], None]) -> Iterator[list[int]]:
+    """Signals that came, the first sets ``stop``; the second ends the process at once (its workers with it)."""
+    came: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        stop.set()
+        if len(came) > 1:
+            last_words(_CUT_OFF)
+            os._exit(128 + number)
+
+    before = {}
+    with suppress(ValueError):  # not in the main thread: whoever called us handles signals
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[int]) -> None:
+    stopping_since: float | None = None
+    while True:
+        if stopping_since is None and (signalled or state.fatal):
+            stopping_since = time.monotonic()
+            executor.stop()
+            if signalled:
+                state.watcher.say(_STOPPING)
+        if stopping_since is None:
+            _submit(state, executor)
+            if state.when_settled is not None and state.schedule.settled and state.tasks:
+                state.when_settled()
+                state.when_settled = None
+        if not state.tasks:
+            if stopping_since is not None or not _prescan_elsewhere(state):
+                return
+            time.sleep(_POLL_S)
+            continue
+        if stopping_since is not None and time.monotonic() - stopping_since > _STOP_S:
+            return  # closing the executor ends what does not end by itself
+        for event in executor.events(_POLL_S):
+            if isinstance(event, Finished):
+                _commit(state, event, layout)
+            elif isinstance(event, Failed):
+                _fail(state, event)
+            else:
+                state.watcher.progress(event)
+
+
+def _submit(state: Running, executor: Executor) -> None:
+    """Give out tasks while there is room, leaving those that another run holds."""
+    _look_around(state)
+    while (task := state.schedule.pop()) is not None:
+        if not executor.room(task):
+            state.schedule.push(task)
+            return
+        if not state.leases.take(task.id):
+            state.elsewhere[task.id] = task
+            continue
+        _look_around(state)  # it may have been done between our last look and the lease
+        if task.id in state.ledger.records:
+            state.leases.release(task.id)
+            continue
+        state.tasks[task.id] = task
+        executor.submit(task)
+
+
+def _look_around(state: Running) -> None:
+    """Take note of what other runs on the same folder did; try again for what they have let go."""
+    for record in state.ledger.refresh():
+        state.elsewhere.pop(record.task_id, None)
+        state.schedule.absorb(record)
+    for task in list(state.elsewhere.values()):
+        if state.leases.take(task.id):
+            state.leases.release(task.id)
+            del state.elsewhere[task.id]
+            state.schedule.push(task)
+
+
+def _prescan_elsewhere(state: Running) -> bool:
+    """Whether to wait: other runs survey files, and without their surveys there is nothing to do here.
+
+    Each of theirs ends, or its lease does; a run that makes no progress at all is not waited for.
+    """
+    if not (state.schedule.prescanning and state.elsewhere):
+        state.waiting_since = None
+        return False
+    known = len(state.ledger.records)
+    if state.waiting_since is None or state.waiting_since[1] != known:
+        state.waiting_since = (time.monotonic(), known)
+    return time.monotonic() - state.waiting_since[0] < _SURVEY_WAIT_S
+
+
+def _commit(state: Running, event: Finished, layout: Layout) -> None:
+    task, record = event.task, event.record
+    try:
+        state.ledger.commit(record)
+    except OSError as err:
+        state.fatal = machine_error(err, layout.folder)
+        del state.tasks[task.id]
+        return
+    del state.tasks[task.id]
+    state.leases.release(task.id)
+    state.watcher.committed(record)
+    state.schedule.absorb(record)
+    if (name := state.schedule.spent(record)) is not None:
+        _release_source(name, layout)
+
+
+def _release_source(name: str, layout: Layout) -> None:
+    """Remove a fetched annotation file whose rows all have their place: disk need not hold all of them."""
+    for folder in (layout.state / "sources").glob("*"):
+        with suppress(FileNotFoundError):
+            (folder / name).unlink()
+
+
+def _fail(state: Running, event: Failed) -> None:
+    task, error = event.task, event.error
+    del state.tasks[task.id]
+    state.leases.release(task.id)
+    if isinstance(error, Stopped):
+        return
+    if isinstance(error, WorkerDied):
+        state.died[task.id] += not isinstance(error, NeighbourDied)
+        killed_by_an_item = task.stage == SAMPLES and not isinstance(error, WorkerStood)
+        if state.died[task.id] < (_DEATHS if killed_by_an_item else _TRIES):
+            state.watcher.say(f"{error}; it is tried again.")
+            state.schedule.push(task)
+            return
+    if isinstance(error, (MachineError, OursNotTheirs, RecipeError)):
+        state.fatal = error
+    else:
+        if str(error) not in state.told:  # a hub that lets nobody in says so of each file
+            state.told.add(str(error))
+            state.watcher.say(str(error))
+        error.told = "a task failed; why, and what to do, is said above."
+        state.failures.append(error)
+
+
+def _raise_if_unfinished(state: Running, signalled: list[int], *, alone: bool) -> None:
+    if signalled:
+        raise Interrupted(signalled[0])
+    if state.fatal:
+        raise state.fatal
+    if len(state.failures) == 1:
+        raise state.failures[0]
+    if state.failures:
+        many = f"{count_text(len(state.failures), 'task')} failed, all others are done."
+        then = "Put it right, then give the same command again: only they are done anew."
+        failed = TaskFailed(f"{many} The first: {state.failures[0]}\n{then}")
+        failed.told = f"{many} Why is said above. {then}"
+        raise failed
+    if state.elsewhere and alone:
+        raise Busy(
+            f"another run on this folder holds {count_text(len(state.elsewhere), 'task')} still to be done; "
+            "everything else is done. It will finish that; or give the same command again when it has ended."
+        )

@@ -1,1 +1,0 @@
-"""What is done with a finished dataset: verified, exported to other formats, cleaned of what is spent."""

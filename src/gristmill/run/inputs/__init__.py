@@ -1,0 +1,1 @@
+"""Where annotation files are: ``resolve`` finds them, ``numbering`` orders them, ``mixture_parts`` finds datasets."""

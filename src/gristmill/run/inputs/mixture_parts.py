@@ -1,0 +1,202 @@
+"""The parts of a mixture as they lie on disk: finished datasets, known by their records or manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.manifest import MANIFEST, of_records
+from gristmill.ledger.run_config import InputFile, RunConfig
+from gristmill.run.inputs.resolve import Resolved
+from gristmill.spec.command import to_type
+from gristmill.spec.errors import ByHandSource, DamagedOutput, UnknownName, UsageError
+from gristmill.spec.mixture import Mixture, Part
+from gristmill.spec.sample import Json
+from gristmill.storage.files import machine_error
+from gristmill.storage.inside import irregularity, read_regular
+
+__all__ = ["Parts", "find_parts", "place_of", "read_manifest", "read_part"]
+
+_NAMELESS = ("crawl", "import")
+"""What datasets are called that nobody named: one of those may be any part."""
+_MOST = 1 << 62
+"""Products of sample counts stay below that, so that they fit into 64 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """All parts of a mixture.
+
+    Attributes:
+        resolved: Their shards, part by part.
+        said: Part to what :class:`gristmill.ledger.run_config.Begun` keeps of it.
+    """
+
+    resolved: Resolved
+    said: dict[str, dict[str, Json]] = field(default_factory=dict)
+
+
+def place_of(part: Part, out: Path, replaced: Mapping[str, str]) -> Path:
+    """The folder of a part: as given, else its place beside the mixture."""
+    return Path(replaced.get(part.name, out / part.name))
+
+
+def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str], typed: str | None = None) -> Parts:
+    """The parts' shards, by their records or manifests; no shard is read.
+
+    Args:
+        mixture: Names its parts.
+        out: The folder that holds the datasets.
+        replaced: Part to folder, where a part lies elsewhere.
+        typed: The mixture as it was named, for commands in messages.
+
+    Raises:
+        UnknownName: ``replaced`` names no part.
+        ByHandSource: A part is not there, or not finished.
+        DamagedOutput: A manifest or a shard is not what it should be.
+        UsageError: A folder holds something else.
+    """
+    known = tuple(part.name for part in mixture.parts)
+    for name in replaced:
+        if name not in known:
+            raise UnknownName("part", name, known)
+    inputs: list[InputFile] = []
+    said, places = {}, {}
+    for part in mixture.parts:
+        folder = place_of(part, out, replaced)
+        manifest = _finished(part, folder, typed or mixture.public_name)
+        shards = list(_shards(part, folder, manifest))
+        inputs += shards
+        said[part.name] = _said(part, manifest, sum(file.samples or 0 for file in shards))
+        places[part.name] = str(folder)
+    return Parts(resolved=Resolved(inputs=tuple(inputs), sources=places), said=said)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """``dataset.json`` of a dataset's folder; None if there is none.
+
+    Raises:
+        DamagedOutput: It is not JSON.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = orjson.loads(read_regular(path))
+    except FileNotFoundError:
+        return None
+    except orjson.JSONDecodeError as err:
+        raise DamagedOutput(
+            f"{path} is damaged ({err}). The command that made the dataset writes it anew."
+        ) from err
+    except OSError as err:
+        raise machine_error(err, path) from err
+    if not isinstance(manifest, dict):
+        raise DamagedOutput(
+            f"{path} is damaged: no object. The command that made the dataset writes it anew."
+        )
+    return manifest
+
+
+def read_part(folder: Path) -> dict[str, Any] | None:
+    """What a dataset's folder holds: by its records, or where it came without them by its manifest; None if neither.
+
+    Raises:
+        DamagedOutput: The one or the other is damaged.
+    """
+    if not RunConfig.path(folder).is_file():
+        return read_manifest(folder)
+    return of_records(RunConfig.read(folder), Ledger(folder))
+
+
+def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
+    manifest = read_part(folder)
+    make = to_type("run", part.name, "--out", folder.parent)
+    made = folder.parent / part.name
+    if manifest is None and made != folder:
+        raise ByHandSource(
+            f"{mixture}: part {part.name} is not in {folder}. If it lies elsewhere: --source {part.name}=FOLDER\n"
+            f"Or prepare it: {make}; it then lies in {made}."
+        )
+    if manifest is None:
+        raise ByHandSource(
+            f"{mixture}: part {part.name} is not in {folder}. Prepare it: {make} (or, of a list of URLs: "
+            f"{to_type('crawl', 'URLS', '--name', part.name, '--out', folder)})\n"
+            f"All parts at once: {to_type('run', mixture, '--out', folder.parent)}. If it lies elsewhere: "
+            f"--source {part.name}=FOLDER"
+        )
+    if manifest.get("name") not in {part.name, *_NAMELESS}:
+        raise UsageError(f"{mixture}: {folder} holds {manifest.get('name')!r}, not {part.name!r}.")
+    if not _is_whole(manifest):
+        raise DamagedOutput(
+            f"{folder / MANIFEST} is not what a run writes. The command that made the dataset writes it anew."
+        )
+    if not manifest.get("complete"):
+        raise ByHandSource(f"{mixture}: part {part.name} in {folder} is not finished. Finish it: {make}")
+    return manifest
+
+
+def _is_whole(manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest has what is read of it, in its types."""
+    kinds = {"path": str, "sha256": str, "size_bytes": int, "samples": int}
+    shards = manifest.get("shards")
+    return (
+        isinstance(manifest.get("version"), str)
+        and isinstance(manifest.get("checksum"), str)
+        and isinstance(shards, list)
+        and all(
+            isinstance(shard, dict) and all(isinstance(shard.get(key), kind) for key, kind in kinds.items())
+            for shard in shards
+        )
+        and all(shard["samples"] >= 0 for shard in shards)
+    )
+
+
+def _shards(part: Part, folder: Path, manifest: Mapping[str, Any]) -> Iterator[InputFile]:
+    for shard in manifest["shards"]:
+        path = folder / shard["path"]
+        kind = irregularity(folder, shard["path"])
+        if kind is not None or not shard["path"].startswith("shards/"):
+            raise DamagedOutput(
+                f"{folder} names {shard['path']!r} as a shard, which is {kind or 'none'}. Nothing else than files in "
+                "its own folder shards is mixed; if it came from somebody else, do not trust it."
+            )
+        again = (
+            f"Make it anew: {to_type('verify', folder, '--repair')}, then "
+            f"{to_type('run', part.name, '--out', folder.parent)}, with the options of the first time"
+        )
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError as err:
+            raise DamagedOutput(f"{path} is missing, and its dataset's records name it. {again}") from err
+        except OSError as err:
+            raise machine_error(err, path) from err
+        if size != shard["size_bytes"]:
+            raise DamagedOutput(
+                f"{path} has {size:,} bytes, its record says {shard['size_bytes']:,}. {again}"
+            )
+        yield InputFile(
+            source=part.name,
+            name=shard["path"],
+            size_bytes=size,
+            digest=shard["sha256"],
+            path=str(path.resolve()),
+            samples=shard["samples"],
+        )
+
+
+def _said(part: Part, manifest: Mapping[str, Any], samples: int) -> dict[str, Json]:
+    taken = part.taken(samples)
+    if samples * max(taken, samples) > _MOST:
+        raise UsageError(f"part {part.name}: a weight other than 1 is not possible with {samples:,} samples.")
+    return {
+        "version": manifest["version"],
+        "weight": part.weight,
+        "prefix": part.prefix,
+        "samples": samples,
+        "taken": taken,
+        "checksum": manifest["checksum"],
+    }

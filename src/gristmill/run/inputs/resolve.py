@@ -1,0 +1,272 @@
+"""Where a recipe's annotation files are: on the hub at a pinned revision, or in somebody's own copy."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gristmill.ledger.run_config import InputFile, RunConfig
+from gristmill.ledger.words import count_text
+from gristmill.run.inputs.numbering import arranged
+from gristmill.run.state.layout import MADE, METADATA_FILES
+from gristmill.spec.command import naming_source
+from gristmill.spec.errors import ByHandSource, UsageError
+from gristmill.spec.recipe import Recipe, Source
+from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
+from gristmill.storage.hub import HubFile, commit_of, list_files
+from gristmill.storage.url import is_url, name_of
+
+__all__ = ["Resolved", "resolve"]
+
+_HUB_URL = "hf://datasets/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """All annotation files of a recipe, in the dataset's order.
+
+    Attributes:
+        hubs: Source key to ``REPO@REVISION`` or a file's URL, for sources to be fetched.
+        sides: Files of side sources.
+        sources: Source key to where it is read from, in words.
+    """
+
+    inputs: tuple[InputFile, ...]
+    aux: tuple[InputFile, ...] = ()
+    remotes: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = None) -> Resolved:
+    """Find a recipe's annotation files, without reading them.
+
+    A revision that moves, such as ``main``, is pinned to the commit it stands for when a folder is begun.
+
+    Args:
+        recipe: Names its sources.
+        replaced: ``--source``: key to a file, a folder, ``hf://datasets/OWNER/NAME@REVISION``, or a mirror's URL.
+        folder: The dataset's folder: if it is begun, its commits hold.
+
+    Raises:
+        UnknownName: ``replaced`` names a source that the recipe does not have.
+        UsageError: A path that is not there or holds no such file.
+        ByHandSource: A source that only a person can fetch was not given.
+        AccessError, SourceError: The hub refused.
+    """
+    for key in replaced:
+        recipe.source(key)  # raises UnknownName
+    inputs: list[InputFile] = []
+    aux: list[InputFile] = []
+    remotes: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for source in recipe.sources:
+        place = replaced.get(source.key) or source.path or source.url
+        if place is None and source.beside:
+            place = _beside(replaced.get(source.beside))
+        hub = _hub_of(source, place)
+        found = aux if source.side else inputs
+        if hub is not None:
+            with naming_source(source.key):
+                repo, revision = hub[0], _pinned(source.key, *hub, folder)
+                listed = list_files(repo, revision, source.patterns, needed=not source.side)
+            chosen, passed = _left_out(source, [file.name for file in listed])
+            listed = [file for file in listed if file.name in set(chosen)]
+            remotes[source.key] = sources[source.key] = f"{repo}@{revision}"
+            found += arranged(
+                source, _with_note(source, [_from_hub(source.key, file) for file in listed], passed)
+            )
+        elif place is not None and is_url(place):
+            remotes[source.key] = sources[source.key] = place
+            found.append(_from_url(source, place))
+        elif place is not None and "://" in place and not Path(place).exists():
+            raise UsageError(
+                f"--source {source.key}={place}: a folder or a file on this machine is expected, or "
+                "hf://datasets/OWNER/NAME@REVISION. Mount it, or copy it."
+            )
+        elif place is not None:
+            sources[source.key] = place
+            named = place != (replaced.get(source.beside, place) if source.beside else place)
+            found += arranged(source, _from_disk(source, Path(place), named=named))
+        else:
+            raise ByHandSource(
+                f"{recipe.public_name}: {source.by_hand or 'this source cannot be fetched'}\n"
+                f"Then give the same command with --source {source.key}=FOLDER."
+            )
+    return Resolved(inputs=tuple(inputs), aux=tuple(aux), remotes=remotes, sources=sources)
+
+
+def _pinned(key: str, repo: str, revision: str, folder: Path | None) -> str:
+    """A commit: the one that is named, that the folder was begun with, or that the revision stands for now."""
+    if re.fullmatch(r"[0-9a-f]{7,40}", revision):
+        return revision
+    if folder is not None and RunConfig.path(folder).exists():
+        config, _, commit = RunConfig.read(folder).sources.get(key, "").partition("@")
+        if config == repo and commit:
+            return commit
+    return commit_of(repo, revision)
+
+
+def _beside(place: str | None) -> str | None:
+    """Where the side of a source is looked for whose copy lies at ``place``."""
+    return str(Path(place).parent) if place and Path(place).is_file() else place
+
+
+def _hub_of(source: Source, place: str | None) -> tuple[str, str] | None:
+    if place is None:
+        return (source.hub, source.revision) if source.hub and source.revision else None
+    if not place.startswith(_HUB_URL):
+        return None
+    repo, at, revision = place.removeprefix(_HUB_URL).partition("@")
+    if not at or repo.count("/") != 1:
+        raise UsageError(f"--source {source.key}={place}: expected {_HUB_URL}OWNER/NAME@REVISION")
+    return repo, revision
+
+
+def _from_hub(key: str, file: HubFile) -> InputFile:
+    return InputFile(source=key, name=file.name, size_bytes=file.size_bytes, digest=file.digest)
+
+
+def _from_url(source: Source, place: str) -> InputFile:
+    if source.sha256 is None:
+        raise UsageError(
+            f"--source {source.key}={place}: no checksum is known of this source, so it is not taken from a URL; "
+            f"give a file or folder, or {_HUB_URL}OWNER/NAME@REVISION."
+        )
+    return InputFile(
+        source=source.key, name=name_of(place), size_bytes=source.size_bytes or 0, digest=source.sha256
+    )
+
+
+def _from_disk(source: Source, place: Path, *, named: bool = False) -> list[InputFile]:
+    """Files of a local copy, by sorted name; patterns match the path in the folder, or its end.
+
+    Args:
+        source: What is looked for.
+        place: A file or folder.
+        named: It is the folder of a file that was named itself: what lies beside that is meant, whatever the
+            folder's name.
+    """
+    try:
+        found, passed = _matching(source, place, named)
+        for _, path in found:
+            check_name(path.resolve())
+            check_regular(path)
+        with ThreadPoolExecutor(8) as threads:
+            digests = list(threads.map(fingerprint_file, (path for _, path in found)))
+        here = Path.cwd()  # asked for once, and not for each of 23,000 files
+        files = [
+            InputFile(
+                source=source.key,
+                name=name,
+                size_bytes=path.stat().st_size,
+                digest=digest,
+                path=str((here / path).resolve()),
+            )
+            for (name, path), digest in zip(found, digests, strict=True)
+        ]
+        return _with_note(source, files, passed)
+    except OSError as err:
+        raise machine_error(err, place) from err
+
+
+def _matching(source: Source, place: Path, named: bool) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Files with their names, and names of those that are like them and are passed over."""
+    if place.is_file():
+        return [(place.name, place)], []
+    if not place.is_dir():
+        raise UsageError(f"{_typed(source, place)}: there is no such file or folder.")
+    names = sorted(path.relative_to(place).as_posix() for path in _visible(place))
+    ends = tuple(pattern.rpartition("/")[2] for pattern in source.patterns)
+    if source.in_place:
+        chosen = _below(names, source.patterns, place.resolve().name)
+        if named and not chosen:
+            chosen = [name for name in names if name in ends][:1]
+    else:
+        chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
+    chosen, passed = _left_out(source, chosen)
+    if not chosen and not source.side:
+        others = ", ".join(name for name, of in source.variants.items() if of.patterns != source.patterns)
+        raise UsageError(
+            f"{_typed(source, place)}: no file there is like {', '.join(source.patterns)} "
+            f"({count_text(len(names), 'file')} looked at){'; or name the file itself' if source.in_place else ''}"
+            f"{f'; or read another with --set {source.key}.variant={others}' if others else ''}."
+        )
+    for path in (place / name for name in chosen):
+        if path.is_symlink() and not path.exists():
+            raise UsageError(f"{path} is a link to nothing. Put there what it leads to, or remove it.")
+    return [(name, place / name) for name in chosen], passed
+
+
+def _left_out(source: Source, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names that are taken, and those that ``leave_out`` passes over."""
+    ends = {name: name.rpartition("/")[2].lower() for name in names}
+    passed = [name for name in names if _like([ends[name]], source.leave_out)]
+    return [name for name in names if name not in set(passed)], passed
+
+
+def _with_note(source: Source, files: Sequence[InputFile], passed: Sequence[str]) -> list[InputFile]:
+    """The files, the first with a note of those that were passed over beside it."""
+    if not (passed and files):
+        return list(files)
+    listed = ", ".join(passed[:5]) + (f" and {len(passed) - 5} more" if len(passed) > 5 else "")
+    note = f"passed over beside it, by their names no {source.key}s: {listed}"
+    return [replace(files[0], note=note), *files[1:]]
+
+
+def _typed(source: Source, place: Path) -> str:
+    """A place as it was given: to a command of one list alone, or as one of a recipe's sources."""
+    return str(place) if source.path is not None else f"--source {source.key}={place}"
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Files at any depth, but none that begins with a dot and none in such a folder; links to nothing as well.
+
+    What a run wrote is not among them: its folder may lie in a folder of lists, or be it, and is begun only once.
+
+    Links to folders elsewhere are followed, each once; those to folders in here hold nothing new.
+
+    Raises:
+        OSError: A folder that cannot be read: what it holds would be missing, and nobody would know.
+    """
+
+    def refuse(err: OSError) -> None:
+        raise err
+
+    roots = [folder.resolve()]
+
+    def is_new(path: Path) -> bool:
+        if not path.is_symlink():
+            return True
+        target = path.resolve()
+        if any(target.is_relative_to(root) or root.is_relative_to(target) for root in roots):
+            return False
+        roots.append(target)
+        return True
+
+    for at, below, names in os.walk(folder, onerror=refuse, followlinks=True):
+        ours = {*MADE, *METADATA_FILES} if RunConfig.path(Path(at)).exists() else set()
+        shown = {name for name in (*below, *names) if not name.startswith(".")} - ours
+        below[:] = [name for name in sorted(below) if name in shown and is_new(Path(at, name))]
+        for path in (Path(at, name) for name in names if name in shown):
+            if path.is_file() or (path.is_symlink() and not path.exists()):
+                yield path
+
+
+def _below(names: Sequence[str], patterns: Sequence[str], folder: str) -> list[str]:
+    """Files whose path below the folder is a pattern's, or what is left of it below the pattern's first folders.
+
+    A bare name, which files of other datasets may have too, counts only in a folder of the pattern's own name.
+    """
+    while not (found := _like(names, patterns)) and any("/" in pattern for pattern in patterns):
+        parted = [pattern.partition("/") for pattern in patterns]
+        patterns = [rest for first, _, rest in parted if rest and ("/" in rest or first == folder)]
+    return found
+
+
+def _like(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    return [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]

@@ -1,0 +1,280 @@
+"""Reading a dataset back as a trainer would: checksums, counts, decodes, keys, text against parts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import orjson
+
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.manifest import MANIFEST
+from gristmill.ledger.seal import broken
+from gristmill.media.errors import Undecodable
+from gristmill.media.pool import CodecPool
+from gristmill.media.settings import CHECKING
+from gristmill.run.inputs.mixture_parts import read_manifest
+from gristmill.run.planning.pipeline import GATHER, PACK
+from gristmill.run.state.layout import MADE
+from gristmill.shards.webdataset import ShardSample, read_samples
+from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.task import ShardInfo, TaskRecord
+from gristmill.storage.inside import irregular, irregularity, open_regular
+
+__all__ = ["Verified", "verify"]
+
+_WINDOW = 64
+_EXPORTED = frozenset({"wids-meta.json", ".nv-meta"})
+_PICTURES = ("jpg", "png", "webp", "gif", "bmp", "tiff", "avif")
+
+
+@dataclass(slots=True)
+class Verified:
+    """What reading back showed.
+
+    Attributes:
+        problems: Shard and sentence.
+        remarks: What is no damage and still worth knowing.
+        damaged: Tasks whose outputs are not what their records say.
+    """
+
+    shards: int = 0
+    samples: int = 0
+    pictures: int = 0
+    size_bytes: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+
+def verify(
+    folder: Path,
+    ledger: Ledger,
+    *,
+    threads: int,
+    decode: bool = True,
+    complete: bool = False,
+    tell: Callable[[Verified], None],
+) -> Verified:
+    """Read every finished shard, its neighbours and the fates.
+
+    Args:
+        folder: The dataset's folder.
+        ledger: Its records.
+        threads: Decoders at once.
+        decode: Also decode every picture, in full, in decoders' processes: it may be a stranger's.
+        complete: Nothing is left to be made, so that what belongs to no record was not made by a run.
+        tell: Called after each shard.
+    """
+    result = Verified()
+    hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
+    with _Judge(threads if decode else 0) as judge:
+        for record in ledger.shards():
+            before = len(result.problems)
+            for shard in record.outputs:
+                _check_file(folder, shard, result)
+            tar = record.output("shard")
+            if tar is not None and len(result.problems) == before:
+                hashes.append(_check_shard(folder, tar, result, judge))
+            if len(result.problems) > before:
+                result.damaged.append(record.task_id)
+            tell(result)
+    _check_keys(hashes, result)
+    _check_others(folder, ledger, result, complete)
+    _check_manifest(folder, ledger, result)
+    return result
+
+
+def _check_file(folder: Path, shard: ShardInfo, result: Verified) -> None:
+    kind = irregularity(folder, shard.path)
+    if kind is not None:
+        result.problems.append((shard.path, f"is {kind}, and a regular file is expected"))
+        return
+    try:
+        with open_regular(folder / shard.path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            digest = hashlib.file_digest(stream, "sha256").hexdigest() if size == shard.size_bytes else ""
+    except FileNotFoundError:
+        result.problems.append((shard.path, "is missing"))
+        return
+    if size != shard.size_bytes:
+        said = f"is not what was written: it has {size:,} bytes, its record says {shard.size_bytes:,}"
+        result.problems.append((shard.path, said))
+    elif digest != shard.digest:
+        result.problems.append((shard.path, "is not what was written: its SHA-256 differs from its record's"))
+
+
+def _check_shard(
+    folder: Path, shard: ShardInfo, result: Verified, judge: _Judge
+) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """One shard's samples; returns 64-bit hashes of its keys, shape (samples,)."""
+    keys: list[int] = []
+    try:
+        for window in _windows(read_samples(folder / shard.path)):
+            for sample, problem in zip(window, judge.problems(window), strict=True):
+                keys.append(int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big"))
+                result.pictures += sum(part.rpartition(".")[2] in _PICTURES for part in sample.parts)
+                if problem:
+                    result.problems.append((shard.path, f"sample {sample.key}: {problem}"))
+    except DamagedOutput as err:
+        result.problems.append((shard.path, str(err)))
+    if len(keys) != shard.samples:
+        result.problems.append((shard.path, f"holds {len(keys)} samples, its record says {shard.samples}"))
+    result.shards += 1
+    result.samples += len(keys)
+    result.size_bytes += shard.size_bytes
+    return np.array(keys, dtype=np.uint64)
+
+
+def _windows(samples: Iterator[ShardSample]) -> Iterator[list[ShardSample]]:
+    window: list[ShardSample] = []
+    for sample in samples:
+        window.append(sample)
+        if len(window) == _WINDOW:
+            yield window
+            window = []
+    if window:
+        yield window
+
+
+def _shape_problem(sample: ShardSample) -> str | None:
+    """What a trainer would stumble over, short of decoding."""
+    if "json" not in sample.parts:
+        return "has no .json part"
+    try:
+        facts = orjson.loads(sample.parts["json"])
+    except orjson.JSONDecodeError as err:
+        return f"its .json part is not JSON ({err})"
+    if facts.get("key") != sample.key:
+        return f"its .json part speaks of key {facts.get('key')!r}"
+    named = set(facts.get("media") or {})
+    have = {part for part in sample.parts if part.rpartition(".")[2] in _PICTURES}
+    if named and named != have:
+        return f"its .json part names {sorted(named)}, the shard holds {sorted(have)}"
+    shown = {
+        piece["media"] for turn in facts.get("turns") or () for piece in turn["parts"] if "media" in piece
+    }
+    if shown and shown != have:
+        return f"its turns show {sorted(shown)}, the shard holds {sorted(have)}"
+    if sample.parts.get("txt") and facts.get("caption", "") is None:
+        return "has text that its .json part does not know"
+    return None
+
+
+class _Judge:
+    """Says of samples what is wrong with them; their pictures are decoded in decoders' processes.
+
+    Args:
+        decoders: Processes; none if pictures are not decoded.
+    """
+
+    def __init__(self, decoders: int) -> None:
+        self._loop = asyncio.Runner()
+        self._pool = CodecPool(CHECKING, processes=decoders) if decoders else None
+
+    def problems(self, samples: Sequence[ShardSample]) -> list[str | None]:
+        """For each sample a sentence, or None."""
+        return self._loop.run(self._problems(samples))
+
+    async def _problems(self, samples: Sequence[ShardSample]) -> list[str | None]:
+        return await asyncio.gather(*map(self._problem, samples))
+
+    async def _problem(self, sample: ShardSample) -> str | None:
+        problem = _shape_problem(sample)
+        if problem or self._pool is None:
+            return problem
+        for part, body in sample.parts.items():
+            if part.rpartition(".")[2] in _PICTURES:
+                try:
+                    await self._pool.transcode(body)
+                except Undecodable as err:
+                    return f"{part} does not decode: {err}"
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._loop.run(self._pool.close())
+        self._loop.close()
+
+
+def _check_keys(hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]], result: Verified) -> None:
+    if not hashes:
+        return
+    keys = np.concatenate(hashes)
+    repeated = len(keys) - len(np.unique(keys))
+    if repeated:
+        result.problems.append(("shards", f"{repeated} keys occur more than once"))
+
+
+def _check_others(folder: Path, ledger: Ledger, result: Verified, complete: bool) -> None:
+    """The fates are whole, and nothing else lies among them and the shards: readers of a folder get all of it."""
+    for record in ledger.records.values():
+        fates = record.output("fates")
+        if fates is not None and record.stage not in {GATHER, PACK}:
+            before = len(result.problems)
+            _check_file(folder, fates, result)
+            if len(result.problems) > before:
+                result.damaged.append(record.task_id)
+    known = {shard.path for record in ledger.records.values() for shard in record.outputs}
+    strange = dict(irregular(folder, *MADE))
+    for place, kind in sorted(strange.items()):
+        if place not in known:
+            result.problems.append((place, f"is {kind}, which no run puts there. Remove it"))
+    for made in MADE:
+        if made in strange or not (folder / made).is_dir():
+            continue
+        for path in sorted((folder / made).iterdir()):
+            place = f"{made}/{path.name}"
+            if place in known or place in strange or path.name in _EXPORTED:
+                continue
+            if complete and not path.name.startswith("."):  # what is hidden no pattern finds
+                said = "belongs to no record, and readers of the folder get it with the others. Move it away"
+                result.problems.append((place, said))
+            else:
+                result.remarks.append((place, "belongs to no record; no run made it, or has not finished it"))
+    if not ledger.records and result.remarks:
+        result.problems.append(
+            (
+                ".gristmill/records",
+                "holds no record of these shards; restore it, or begin anew in another folder",
+            )
+        )
+
+
+def _check_manifest(folder: Path, ledger: Ledger, result: Verified) -> None:
+    """The manifest can be read, and of the shards that it names it says what their records say.
+
+    It is written at the end of a run, so it may know fewer.
+    """
+    digests = {shard.path: shard.digest for record in ledger.shards() for shard in record.outputs}
+    result.problems += broken(folder, MANIFEST)
+    try:
+        found = read_manifest(folder)
+        if found is None:
+            if digests and all(place != MANIFEST for place, _ in result.problems):
+                result.remarks.append((MANIFEST, "is not there; the end of a run writes it"))
+            return
+        named = {shard["path"]: shard["sha256"] for shard in found["shards"]}
+    except (DamagedOutput, KeyError, TypeError):
+        result.problems.append((MANIFEST, "is damaged; the run's command writes it anew"))
+        return
+    wrong = sorted(path for path, digest in named.items() if digests.get(path, digest) != digest)
+    if wrong:
+        result.problems.append((MANIFEST, f"gives another SHA-256 of {wrong[0]} than its record"))
+
+
+def damaged_records(ledger: Ledger, result: Verified) -> list[TaskRecord]:
+    """Records to take back so that the next run makes their outputs anew."""
+    return [ledger.records[task_id] for task_id in result.damaged if task_id in ledger.records]

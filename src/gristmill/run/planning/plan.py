@@ -1,0 +1,260 @@
+"""What a run would do, before anything moves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import RunConfig
+from gristmill.run.inputs.resolve import Resolved, resolve
+from gristmill.run.planning.mixture import schedule_for
+from gristmill.run.planning.pipeline import stages_of
+from gristmill.run.state.layout import Layout, check_folder
+from gristmill.shards.footers import FOOTER_BYTES
+from gristmill.spec.errors import SourceError
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import PrescanStep
+
+__all__ = ["Planned", "plan"]
+
+_ACCESS = {
+    "open": "open: no account needed",
+    "terms": "terms to accept on the source's page, and a token (HF_TOKEN)",
+    "form": "a form to fill in",
+    "login": "an account",
+    "withdrawn": "withdrawn upstream: only a copy of your own",
+}
+
+
+_HELD_BYTES = 2 << 30
+"""What annotation files take up at most while they are read, where they are let go one by one."""
+
+_LINE_ENDINGS = {".txt", ".csv", ".tsv", ".jsonl", ".ndjson"}
+_HEAD_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The figures of a run. None where nothing is known; estimates are the recipe's.
+
+    Attributes:
+        fetch_bytes: Annotations that are not on this machine yet; at most, where not all of them are needed.
+        fetch_requests: Requests for them; at least.
+        samples: Rows that will be chosen.
+        requests: Media to be asked for.
+        receive_bytes: What their answers will amount to.
+        disk_bytes: Most that lies on disk at once: shards, as much again for media not yet packed, and the
+            largest annotation file.
+    """
+
+    name: str
+    version: str
+    sources: dict[str, str]
+    access: dict[str, str]
+    files: int
+    fetch_bytes: int
+    fetch_requests: int
+    rows: int | None
+    rows_are: str
+    samples: int | None
+    requests: int | None
+    receive_bytes: int | None
+    shard_bytes: int | None
+    disk_bytes: int | None
+    remark: str
+    tasks_done: int = 0
+    tasks_left: int | None = None
+    inputs: str = "annotation files"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        lines = [f"{self.name} {self.version}"]
+        lines += [f"source {key:<11} {place}; {self.access[key]}" for key, place in self.sources.items()]
+        fetch = f"{_size(self.fetch_bytes)} to fetch"
+        if self.fetch_requests:
+            fetch += f" at most, in about {self.fetch_requests:,} requests"
+        lines.append(f"{self.inputs:<19}{self.files:,}; {fetch}")
+        lines.append(
+            f"rows               {self.rows_are if self.rows is None else f'{self.rows:,} ({self.rows_are})'}"
+        )
+        if self.samples is None:
+            lines.append("requests, shards   not known before the rows are")
+        else:
+            lines.append(f"of them chosen     about {self.samples:,}")
+        if self.requests:
+            receive = (
+                f", about {_size(self.receive_bytes)} to receive" if self.receive_bytes is not None else ""
+            )
+            lines.append(f"requests           {self.requests:,}{receive}")
+        if self.shard_bytes is not None:
+            lines.append(f"shards             about {_size(self.shard_bytes)}")
+        if self.disk_bytes is not None:
+            lines.append(f"disk, at most      about {_size(self.disk_bytes)}")
+        if self.tasks_left is not None:
+            lines.append(f"tasks              {self.tasks_done:,} done, at least {self.tasks_left:,} to do")
+        if self.remark:
+            lines.append(self.remark)
+        return lines
+
+
+def _size(value: int) -> str:
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if value >= size:
+            return f"{value / size:,.1f} {unit}"
+    return f"{value:,} bytes"
+
+
+def plan(
+    recipe: Recipe, replaced: Mapping[str, str], *, only: int | None, folder: Path | None, offline: bool
+) -> Planned:
+    """Work out what a run would do.
+
+    Args:
+        recipe: With its settings.
+        replaced: ``--source`` values.
+        only: Rows per annotation file.
+        folder: The dataset's folder, to see what is done already.
+        offline: Use the published figures of sources that lie elsewhere.
+
+    Raises:
+        GristmillError: As for a run: a source that cannot be read, a wrong setting.
+    """
+    published = [source for source in recipe.sources if source.key not in replaced and source.path is None]
+    if offline and published:
+        files = sum(source.files or 0 for source in recipe.sources)
+        resolved = None
+        rows: int | None = sum(source.rows or 0 for source in recipe.sources) or None
+        rows_are = "as published"
+        fetch = largest = sum(source.size_bytes or 0 for source in published)
+        remote = sum(source.files or 0 for source in published)
+        places = {s.key: s.home or s.by_hand or "?" for s in recipe.sources}
+    else:
+        resolved = resolve(recipe, replaced, folder)
+        files, places = len(resolved.inputs), resolved.sources
+        rows, rows_are = _count_rows(recipe, resolved)
+        fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)
+        remote = sum(file.path is None for file in resolved.inputs)
+        largest = max((file.size_bytes for file in resolved.inputs if file.path is None), default=0)
+    table = stages_of(recipe).table
+    held = largest if table is not None and table.keeps_source else min(largest, _HELD_BYTES)
+    chosen = None if rows is None else _chosen(recipe, rows)
+    if only is not None:
+        chosen = min(only * files, chosen) if chosen is not None else only * files
+    done, left = _tasks(recipe, resolved, folder, only) if folder and resolved else (0, None)
+    expect = recipe.expect
+    requests = _times(chosen, expect.media_per_row)
+    kept = expect.usual_share or expect.kept_share or 1.0
+    fetch, fetch_requests = _fetching(recipe, remote, fetch, chosen)
+    shards = _times(_times(chosen, kept), expect.stored_bytes)
+    return Planned(
+        name=recipe.public_name,
+        version=recipe.version,
+        sources=places,
+        access={source.key: _ACCESS[source.access] for source in recipe.sources},
+        files=files,
+        fetch_bytes=fetch,
+        fetch_requests=fetch_requests,
+        rows=rows,
+        rows_are=rows_are,
+        samples=chosen,
+        requests=requests,
+        receive_bytes=_times(_times(requests, kept), expect.received_bytes),
+        shard_bytes=shards,
+        disk_bytes=None if shards is None else 2 * shards + held,
+        remark=expect.remark,
+        tasks_done=done,
+        tasks_left=left,
+        inputs="lists" if any(source.path for source in recipe.sources) else "annotation files",
+    )
+
+
+def _chosen(recipe: Recipe, rows: int) -> int:
+    table = stages_of(recipe).table
+    expected = table.expected_rows(rows) if table else None
+    return int(rows * recipe.expect.selected_share) if expected is None else expected
+
+
+def _fetching(recipe: Recipe, files: int, size_bytes: int, chosen: int | None) -> tuple[int, int]:
+    """Bytes and requests for annotation files that lie elsewhere.
+
+    A file costs two requests. Where files are surveyed, each costs one for its footer; then those that hold chosen
+    rows (no more of them than there are rows) cost their footer again and, at most, all of their bytes.
+    """
+    if not isinstance(stages_of(recipe).table, PrescanStep) or not files:
+        return size_bytes, 2 * files
+    touched = files if chosen is None else min(files, chosen)
+    footers = (files + touched) * FOOTER_BYTES
+    return min(size_bytes * touched // files + footers, size_bytes + footers), files + 3 * touched
+
+
+def _times(value: int | None, factor: float | None) -> int | None:
+    return None if value is None or factor is None else round(value * factor)
+
+
+def _count_rows(recipe: Recipe, resolved: Resolved) -> tuple[int | None, str]:
+    """Rows by the footers of local Parquet files, else as published, by the share of files that are there."""
+    local = [Path(file.path) for file in resolved.inputs if file.path is not None]
+    if len(local) == len(resolved.inputs) and all(path.suffix == ".parquet" for path in local):
+        try:
+            return sum(pq.read_metadata(path).num_rows for path in local), "counted in the files' footers"
+        except (pa.ArrowInvalid, OSError) as err:
+            raise SourceError(f"an annotation file is not readable as Parquet: {err}") from err
+    lines = [_lines(path) for path in local]
+    if len(local) == len(resolved.inputs) and all(lines):
+        return sum(filter(None, lines)), "estimated by the lines of their beginnings"
+    published = sum(source.rows or 0 for source in recipe.sources)
+    if not published:
+        return None, "not known before they are read"
+    there = Counter(file.source for file in resolved.inputs)
+    shares = {s.key: min(1.0, there[s.key] / s.files) if s.files else 1.0 for s in recipe.sources}
+    rows = round(sum((source.rows or 0) * shares[source.key] for source in recipe.sources))
+    if rows == published:
+        return rows, "as published"
+    return (
+        rows,
+        f"estimated: of {sum(s.files or 0 for s in recipe.sources):,} published files {there.total():,} are there",
+    )
+
+
+def _lines(path: Path) -> int | None:
+    """About how many lines a text file of one row a line has; None for others."""
+    if path.suffix.lower() not in _LINE_ENDINGS:
+        return None
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    size = path.stat().st_size
+    return round(head.count(b"\n") * size / len(head)) + (not head.endswith(b"\n")) if head else None
+
+
+def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -> tuple[int, int | None]:
+    """Tasks done and, as far as known, left."""
+    if not RunConfig.path(folder).exists():
+        return 0, len(resolved.inputs)
+    check_folder(folder)
+    config = RunConfig.read(folder)
+    wanted = RunConfig(
+        recipe=config.recipe,
+        name=recipe.public_name,
+        version=recipe.version,
+        identity=recipe.identity(),
+        inputs=resolved.inputs,
+        aux=resolved.aux,
+        arguments=config.arguments,
+        only=only,
+    )
+    config.check(wanted, folder)
+    ledger = Ledger(folder)
+    span = range(len(config.inputs))
+    schedule = schedule_for(stages_of(recipe), config, ledger, Layout(folder), span=span)
+    return len(ledger.records), schedule.waiting

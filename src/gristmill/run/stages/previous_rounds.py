@@ -1,0 +1,101 @@
+"""What earlier rounds know of documents that a retry asks for again: their media are asked for again one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.run.state.context import Work
+from gristmill.run.state.layout import Layout
+from gristmill.shards.spool import SpoolEntry, SpoolReader, read_spool
+from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.fate import Fate
+from gristmill.spec.reasons import Reason
+from gristmill.spec.task import ShardInfo, Task
+
+__all__ = ["Fates", "fate_of", "known_before", "take_over"]
+
+Fates = Mapping[tuple[int, str], Fate]
+_FIELDS = tuple(field.name for field in fields(Fate))
+
+
+class Box(Protocol):
+    """Where the task's media are kept."""
+
+    fates: dict[tuple[int, str], Fate]
+
+    def take_over(self, fate: Fate, body: bytes | None) -> None:
+        """Keep a medium of an earlier round."""
+
+
+def known_before(layout: Layout, task: Task, rows: Sequence[int]) -> Fates:
+    """The last fates, over the rounds before, of all media of some rows."""
+    found: dict[tuple[int, str], Fate] = {}
+    for index in task.inputs[1:]:
+        table = pq.read_table(_fates_path(layout, index), columns=list(_FIELDS))
+        wanted = pa.array(np.isin(table["row"].to_numpy(), rows))
+        for values in table.filter(wanted).to_pylist():
+            fate = _fate(values)
+            if fate.medium:
+                found[fate.row, fate.medium] = fate
+    return found
+
+
+def take_over(before: Fates, layout: Layout, task: Task, box: Box, work: Work) -> None:
+    """Put what is known and is not to be asked for again into the task's own box.
+
+    That is: media that were had, with their bytes, and media that failed for reasons which this round does not ask
+    about. Bytes that ``clean`` has removed are asked for again, with a note.
+    """
+    again = {*task.decision["reasons"], str(Reason.NOT_NEEDED)}
+    had = {key for key, fate in before.items() if fate.reason is None and key not in box.fates}
+    for fate, body in _bodies(layout, task, had):
+        box.take_over(fate, body)
+        had.discard((fate.row, fate.medium))
+    if had:
+        work.notes.append(
+            f"{len(had)} pictures that an earlier round had are cleaned away: they are asked for again."
+        )
+    for key, fate in before.items():
+        if fate.reason is not None and str(fate.reason) not in again and key not in box.fates:
+            box.take_over(fate, None)
+
+
+def _bodies(layout: Layout, task: Task, wanted: set[tuple[int, str]]) -> Iterator[tuple[Fate, bytes]]:
+    """Kept media out of the spools of earlier rounds, as far as those are still there and whole."""
+    for index in reversed(task.inputs[1:]):
+        path = _beside(layout, index, ".spool")
+        if not path.is_file():
+            continue
+        with suppress(DamagedOutput), SpoolReader(path) as spool:
+            for entry in read_spool(path, check_bodies=False):
+                fate = fate_of(entry)
+                if (fate.row, fate.medium) in wanted and fate.reason is None:
+                    yield fate, spool.body(entry.offset, entry.size, entry.crc32)
+
+
+def fate_of(entry: SpoolEntry) -> Fate:
+    """The account of a medium that stands before it in a spool."""
+    return _fate(orjson.loads(entry.header))
+
+
+def _fate(values: dict[str, Any]) -> Fate:
+    reason = values.pop("reason")
+    return Fate(**values, reason=Reason(reason) if reason else None)
+
+
+def _beside(layout: Layout, index: ShardInfo, suffix: str) -> Path:
+    path = layout.folder / index.path
+    return path.with_name(path.name.replace(".index.parquet", suffix))
+
+
+def _fates_path(layout: Layout, index: ShardInfo) -> Path:
+    return layout.fates / f"samples-{_beside(layout, index, '.parquet').name}"

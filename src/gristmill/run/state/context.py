@@ -1,0 +1,196 @@
+"""What a stage's work is given, and what it hands back."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any, TypeVar
+
+from gristmill.ledger.run_config import InputFile
+from gristmill.run.state.layout import Layout
+from gristmill.spec.errors import Stopped
+from gristmill.spec.sample import Json
+from gristmill.spec.task import Role, ShardInfo, Task
+from gristmill.storage.files import sha256_file
+
+__all__ = ["Context", "Progress", "Work", "file_info", "scratch_folder"]
+
+R = TypeVar("R")
+_REPORT_EVERY_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one task is.
+
+    Attributes:
+        bytes_in: Received so far.
+        bytes_total: Of how many, while the task fetches its annotation file; else None.
+    """
+
+    task_id: str
+    stage: str
+    done: int
+    total: int | None
+    reasons: Mapping[str, int]
+    bytes_in: int
+    bytes_total: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """The circumstances of a worker process: none of it bears on what comes out.
+
+    Attributes:
+        hubs: Source key to ``REPO@REVISION`` or a URL, for sources that are fetched.
+        sides: Files of side sources, which steps are given whole.
+        only: Rows per annotation file of a small run.
+        first: Position of the first annotation file that this run works on.
+        fetched: Annotation files that this process has fetched, or found to be there and whole.
+        tell: Where progress goes.
+        careful: Tasks that were aboard a worker that died; true where it was killed by others.
+    """
+
+    folder: Path
+    inputs: tuple[InputFile, ...]
+    remotes: Mapping[str, str]
+    aux: tuple[InputFile, ...] = ()
+    only: int | None = None
+    first: int = 0
+    stop: Event = field(default_factory=Event)
+    tell: Callable[[Progress], None] = lambda progress: None
+    resources: dict[Any, Any] = field(default_factory=dict)
+    making: Lock = field(default_factory=Lock)
+    fetching: Lock = field(default_factory=Lock)
+    fetched: set[str] = field(default_factory=set)
+    told_at: dict[str, float] = field(default_factory=dict)
+    careful: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        """Paths in the dataset's folder."""
+        return Layout(self.folder)
+
+    def resource(self, key: Any, make: Callable[[], R]) -> R:
+        """Something dear that lives as long as this process."""
+        with self.making:  # tasks of one process share it
+            if key not in self.resources:
+                self.resources[key] = make()
+            made: R = self.resources[key]
+        return made
+
+    @property
+    def fill(self) -> float:
+        """How full the crawler is, from 0 to 1 (see ``Crawler.fill``); 1 where there is none. From any thread."""
+        return min(
+            (getattr(resource, "fill", 1.0) for resource in list(self.resources.values())), default=1.0
+        )
+
+    @property
+    def asking(self) -> bool:
+        """Whether the crawler waits for others (see ``Crawler.asking``); False where there is none."""
+        return any(getattr(resource, "asking", False) for resource in list(self.resources.values()))
+
+    @property
+    def silent(self) -> int:
+        """Media that wait for hosts which have answered nothing yet (see ``Crawler.silent``). From any thread."""
+        return sum(getattr(resource, "silent", 0) for resource in list(self.resources.values()))
+
+    def report(
+        self, task: Task, done: int, total: int | None, reasons: Mapping[str, int], bytes_in: int
+    ) -> None:
+        """Tell how far a task is; cheap to call for each sample."""
+        now = time.monotonic()
+        if now - self.told_at.get(task.id, 0.0) >= _REPORT_EVERY_S or done == total:
+            self.told_at[task.id] = now
+            progress = Progress(
+                task_id=task.id,
+                stage=task.stage,
+                done=done,
+                total=total,
+                reasons=dict(reasons),
+                bytes_in=bytes_in,
+            )
+            self.tell(progress)
+
+    def report_fetch(self, task: Task, have_bytes: int, size_bytes: int | None) -> None:
+        """Tell how much of its annotation file a task has fetched; cheap to call for each piece.
+
+        Args:
+            size_bytes: Of the file, or None once the task fetches no more.
+        """
+        now = time.monotonic()
+        if size_bytes is None or now - self.told_at.get(task.id, 0.0) >= _REPORT_EVERY_S:
+            self.told_at[task.id] = now
+            self.tell(
+                Progress(
+                    task_id=task.id,
+                    stage=task.stage,
+                    done=0,
+                    total=None,
+                    reasons={},
+                    bytes_in=have_bytes,
+                    bytes_total=size_bytes,
+                )
+            )
+
+    def check_stop(self) -> None:
+        """Raise if the run is to stop.
+
+        Raises:
+            Stopped: It is.
+        """
+        if self.stop.is_set():
+            raise Stopped("the run was asked to stop")
+
+    def close(self) -> None:
+        """Give back all resources."""
+        for resource in self.resources.values():
+            resource.close()
+        self.resources.clear()
+
+
+@dataclass(slots=True)
+class Work:
+    """What a task has done so far; becomes its record."""
+
+    samples_in: int = 0
+    kept: int = 0
+    outputs: list[ShardInfo] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    retried: Counter[str] = field(default_factory=Counter)
+    hosts: Counter[str] = field(default_factory=Counter)
+    media: Counter[str] = field(default_factory=Counter)
+    facts: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    found: Json = None
+    shape: str = ""
+
+
+def file_info(layout: Layout, path: Path, role: Role, samples: int, digest: str | None = None) -> ShardInfo:
+    """A finished file as it stands in a record."""
+    return ShardInfo(
+        path=layout.relative(path),
+        role=role,
+        samples=samples,
+        size_bytes=path.stat().st_size,
+        digest=digest or sha256_file(path),
+    )
+
+
+@contextmanager
+def scratch_folder(layout: Layout, task: Task) -> Iterator[Path]:
+    """An empty folder of a task's own; gone at the end, and what an attempt that was killed left in it."""
+    folder = layout.scratch(task)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
