@@ -271,6 +271,11 @@ def without_a_line(folder: Path) -> None:
     journal(folder).write_bytes(body[: body.rstrip().rindex(b"\n") + 1])
 
 
+def without_a_shard(folder: Path) -> None:
+    lines = journal(folder).read_bytes().splitlines(keepends=True)
+    journal(folder).write_bytes(b"".join(line for line in lines if b'"shards/00000.tar"' not in line))
+
+
 def both(folder: Path) -> None:
     """A shard and its record are changed alike."""
     path = folder / "shards" / "00000.tar"
@@ -321,6 +326,7 @@ DAMAGES = {
         "dataset.json: is damaged",
     ),
     "a record less": (without_a_line, "lines of it were altered or removed"),
+    "no record of a shard": (without_a_shard, "lines of it were altered or removed"),
     "a journal less": (lambda folder: journal(folder).unlink(), "is not what was written: it is gone"),
     "a shard and its record": (both, "lines of it were altered or removed"),
     "a longer shard": (
@@ -336,3 +342,21 @@ def test_every_damage_is_told(damage, folder):
     make, told = DAMAGES[damage]
     make(folder)
     assert told in gristmill("verify", folder, code=1).stdout
+
+
+@pytest.mark.parametrize("damage", ["no record of a shard", "a journal less", "a shard and its record"])
+def test_what_is_said_of_a_dataset_never_follows_records_that_were_altered(damage, folder, finished):
+    make, told = DAMAGES[damage]
+    make(folder)
+    for words in (("verify", folder), ("status", folder), ("clean", folder), ("verify", folder, "--repair")):
+        gristmill(*words, code=1)
+        assert (folder / "dataset.json").read_bytes() == (finished / "dataset.json").read_bytes()
+    assert told in gristmill("verify", folder, code=1).stdout
+
+
+def test_the_run_makes_anew_what_no_record_tells_of(folder, finished):
+    without_a_shard(folder)
+    gristmill("crawl", folder.parent / "urls.txt", "--out", folder, *GIVEN)
+    assert "all as recorded" in gristmill("verify", folder).stdout
+    for shard in sorted((finished / "shards").glob("*.tar")):
+        assert (folder / "shards" / shard.name).read_bytes() == shard.read_bytes()

@@ -13,7 +13,7 @@ from gristmill.cli.named import loader_of
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import MANIFEST, manifest_bytes, of_records
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.seal import seal
+from gristmill.ledger.seal import broken, seal
 from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.maintenance.reopen import Dataset
 from gristmill.run.state.layout import Layout
@@ -76,6 +76,9 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None) -> None:
     Args:
         opened: The dataset.
         recipe: Its recipe; None to find it by its name. A file that the folder names is not run for that.
+
+    Raises:
+        DamagedOutput: The records are not what was written, and so not what the metadata files should follow.
     """
     layout = Layout(opened.folder)
     if recipe is None:
@@ -83,6 +86,12 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None) -> None:
             recipe = loader_of(opened, dict(opened.config.settings))()
     if not _behind(opened, recipe, layout) or _under_way(layout):
         return
+    for place, problem in broken(opened.folder, MANIFEST):
+        if place != MANIFEST:
+            raise DamagedOutput(
+                f"{opened.folder}/{place} {problem}; or give the command that made the dataset again: what no record "
+                f"tells of is made anew. {MANIFEST} and the files beside it stay as they are until then."
+            )
     told = f"{opened.folder}: {MANIFEST} and the files beside it are behind the records"
     if recipe is None:
         told += ": the command that made the dataset writes them anew."

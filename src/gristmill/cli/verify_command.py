@@ -30,6 +30,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
       gristmill verify data --repair
     """
     from gristmill.cli.papers import bring_up
+    from gristmill.ledger.ledger import STATE
     from gristmill.ledger.manifest import MANIFEST
     from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.words import count_text, size_text
@@ -57,8 +58,8 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
         )
         if sys.stderr.isatty():
             click.echo(err=True)
-        irregular = any(place.partition("/")[0] in MADE for place, _ in result.problems)
-        if not irregular and (repair or all(place != MANIFEST for place, _ in result.problems)):
+        unknown = any(place.partition("/")[0] in {*MADE, STATE} for place, _ in result.problems)
+        if not unknown and (repair or all(place != MANIFEST for place, _ in result.problems)):
             bring_up(opened)  # else a person must know of it first
         if not complete:
             result.remarks.insert(0, (".", "not complete yet; this is what is finished"))
