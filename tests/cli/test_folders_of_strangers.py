@@ -360,3 +360,15 @@ def test_the_run_makes_anew_what_no_record_tells_of(folder, finished):
     assert "all as recorded" in gristmill("verify", folder).stdout
     for shard in sorted((finished / "shards").glob("*.tar")):
         assert (folder / "shards" / shard.name).read_bytes() == shard.read_bytes()
+
+
+@pytest.mark.parametrize("words", [(), ("--repair",)])
+def test_a_repair_is_advised_only_where_it_brings_something(words, folder):
+    """A file too many is there however often a run makes its own files anew."""
+    (folder / "shards/more.tar").touch()
+    said = gristmill("verify", folder, *words, code=1).stderr
+    assert "anew, give" not in said
+    assert "see what is said of each" in said
+    (folder / "shards/00000.tar").write_bytes(b"")
+    said = gristmill("verify", folder, *words, code=1).stderr
+    assert "To make it anew, give" in said

@@ -76,6 +76,10 @@ def test_every_reason_has_words(reason):
     assert re.fullmatch(rf"100 % of the loss is {reason} \(.+\)\. .+\.", commonest({reason: 3}))
 
 
+def test_of_equal_losses_the_one_is_named_that_stands_first_everywhere_else():
+    assert commonest({"http_410": 3, "http_404": 3}).startswith("50.0 % of the loss is http_404")
+
+
 @pytest.mark.parametrize("share", ["-0.1", "1.01", "nan", "half", "inf"])
 def test_shares_that_are_none(share):
     with pytest.raises(UsageError, match="kept_share"):

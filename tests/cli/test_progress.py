@@ -51,6 +51,21 @@ def test_a_round_of_asking_again_counts_what_it_asks_for(tmp_path):
     assert after.sentence().startswith("4 of 4 crawled, 0/s, 50% kept; http_4")
 
 
+def test_what_a_cut_off_run_loses_in_a_round_is_asked_for_again_and_counted_once(tmp_path):
+    """A retry of an unfinished folder ends the first round too; what fails there is asked for again in this one."""
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    with FakeWeb() as web:
+        urls.write_text("\n".join(map(web.url, ("/photo/1.jpg?w=160", "/fault/404/1", "/fault/410/1"))))
+        gristmill("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
+    (record,) = Ledger(out).stage(SAMPLES)
+    _cut_off(out, after=3)
+    tally = Tally()
+    tally.config(RunConfig.read(out).with_round(("http_404",)), Ledger(out))
+    tally.committed(record)
+    assert tally.sentence().startswith("2 of 3 crawled")
+    assert tally.sentence().endswith("; http_410 1")
+
+
 def test_what_an_interrupted_run_finished_counts_from_the_beginning(tmp_path, monkeypatch):
     urls, out, told = tmp_path / "urls.txt", tmp_path / "out", []
     with FakeWeb() as web:

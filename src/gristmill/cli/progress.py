@@ -51,6 +51,7 @@ class Tally:
         self.mixes = False
         self._least, self._unread = 0.0, 0
         self.new = self.prescanned = self._round = 0
+        self._again: frozenset[str] = frozenset()  # what is asked for again in this round
         self.verb, self.none = "crawled", "nothing asked yet"
         self._since = time.monotonic()
 
@@ -69,7 +70,7 @@ class Tally:
         self.kept = totals.stage(SAMPLES).kept
         self.reasons.update(totals.stage(SAMPLES).dropped)
         if config.rounds:
-            self._round = len(config.rounds)
+            self._round, self._again = len(config.rounds), frozenset(config.rounds[-1])
             again = _asked_again(ledger.stage(SAMPLES), config.rounds)
             self.done[SAMPLES] -= again.total()
             self.reasons.subtract(again)
@@ -99,6 +100,10 @@ class Tally:
             self.new += record.samples_in - before
             self.reasons.update(record.dropped)
             self.reasons.subtract(retried)
+            if record.number[0] < self._round:  # that round was cut off: this one asks for them again
+                again = Counter({r: n for r, n in record.dropped.items() if r in self._again})
+                self.done[SAMPLES] -= again.total()
+                self.reasons.subtract(again)
 
     def now(self, stage: str) -> int:
         """Rows done, those of tasks under way included."""

@@ -79,12 +79,13 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
             for place, problem in [*result.problems[:20], *result.remarks[:20]]:
                 click.echo(f"  {place}: {problem}")
     if any(result.problems for _, result in results):
-        then = (
-            "give the run's command again"
-            if repair
-            else f"give: {to_type('verify', folder, '--repair')}, then the run's command"
-        )
-        raise DamagedOutput(f"something is not as recorded. To make it anew, {then}.")
+        then = "No run made it, and none mends it: see what is said of each."
+        if any(len(result.problems) > len(result.foreign) for _, result in results):
+            anew = f"give: {to_type('verify', folder, '--repair')}, then the run's command"
+            if repair:
+                anew = "give the run's command again"
+            then = f"To make it anew, {anew}."
+        raise DamagedOutput(f"something is not as recorded. {then}")
 
 
 def _plain(dataset: Path, result: Verified) -> dict[str, object]:

@@ -38,7 +38,7 @@ def commonest(lost: Mapping[str, int]) -> str:
     """The reason that took the most, in a sentence, and what helps against it; empty where nothing was lost."""
     if not lost:
         return ""
-    reason, number = max(lost.items(), key=lambda one: (one[1], one[0]))
+    reason, number = min(lost.items(), key=lambda one: (-one[1], one[0]))
     share = share_text(number, sum(lost.values()))
     remedy = _REMEDIES.get(reason, ADVICE[group_of(reason)].rstrip("."))
     return f"{share} of the loss is {reason} ({explained(reason)}). {remedy}."

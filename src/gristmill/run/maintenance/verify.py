@@ -43,6 +43,7 @@ class Verified:
         problems: Shard and sentence.
         remarks: What is no damage and still worth knowing.
         damaged: Tasks whose outputs are not what their records say.
+        foreign: Places of ``problems`` that no run made, so that none mends them.
     """
 
     shards: int = 0
@@ -52,6 +53,7 @@ class Verified:
     problems: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
 
 
 def verify(
@@ -232,6 +234,7 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified, complete: bool
     for place, kind in sorted(strange.items()):
         if place not in known:
             result.problems.append((place, f"is {kind}, which no run puts there. Remove it"))
+            result.foreign.append(place)
     for made in MADE:
         if made in strange or not (folder / made).is_dir():
             continue
@@ -242,6 +245,7 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified, complete: bool
             if complete and not path.name.startswith("."):  # what is hidden no pattern finds
                 said = "belongs to no record, and readers of the folder get it with the others. Move it away"
                 result.problems.append((place, said))
+                result.foreign.append(place)
             else:
                 result.remarks.append((place, "belongs to no record; no run made it, or has not finished it"))
     if not ledger.records and result.remarks:
