@@ -26,6 +26,7 @@ from gristmill.ledger.losses import ADVICE, Group, explained, group_of
 from gristmill.media.settings import ImageSettings
 from gristmill.spec import reasons
 from gristmill.spec.barrier import Barrier, GlobalShuffle
+from gristmill.spec.locator import Cell, Embedded, File, Member, Url
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Column, Expect, Recipe, Source, Variant
@@ -41,6 +42,11 @@ SPEC = (
     Expect,
     Sample,
     MediaRef,
+    Url,
+    Embedded,
+    Member,
+    Cell,
+    File,
     Turn,
     Text,
     Show,

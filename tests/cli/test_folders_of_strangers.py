@@ -92,6 +92,7 @@ def test_a_retry_runs_no_recipe_that_the_folder_names(folder, evil):
 def test_a_recipe_of_ones_own_is_named_anew_and_compared(tmp_path, web):
     source = """
 from gristmill.spec.recipe import Recipe, Source
+from gristmill.spec.locator import Url
 from gristmill.spec.sample import MediaRef, Sample, Show, Turn
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
@@ -99,7 +100,7 @@ from gristmill.steps.rows import TakeRows
 
 def parse(row):
     turn = Turn(role="caption", parts=(Show(media="image"),))
-    return Sample(key="", media={"image": MediaRef(url=row["url"])}, turns=(turn,))
+    return Sample(key="", media={"image": MediaRef(at=Url(row["url"]))}, turns=(turn,))
 
 RECIPE = Recipe(
     name="own", version="2026.1.1", title="T", description="D", homepage="https://example.org", license="CC0-1.0",

@@ -78,7 +78,7 @@ def test_every_known_shape(row, asked, answer, instruction):
     assert "".join(part.text for part in made.turns[0].parts[1:]) == asked
     assert made.turns[1].parts[0].text == answer
     assert made.columns == {"instruction": instruction}
-    assert [ref.embedded for ref in made.media.values()] == ["p"]
+    assert [ref.at.text for ref in made.media.values()] == ["p"]
 
 
 @pytest.mark.parametrize("name", [name for name in recipes.names() if name.startswith("m3it-")])

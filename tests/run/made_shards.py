@@ -8,6 +8,7 @@ from PIL import Image
 from gristmill.ledger.ledger import Ledger
 from gristmill.shards.samples import sample_parts
 from gristmill.shards.webdataset import TarWriter
+from gristmill.spec.locator import Url
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
 from gristmill.spec.task import ShardInfo, TaskRecord
 
@@ -58,7 +59,7 @@ def caption(n: int, text: str = "a cat"):
     """A captioned picture, as a crawl of COYO-700M makes it."""
     sample = Sample(
         key=f"{n:013d}",
-        media={"jpg": MediaRef(url=f"http://a.test/{n}.jpg")},
+        media={"jpg": MediaRef(at=Url(f"http://a.test/{n}.jpg"))},
         turns=(Turn(role="caption", parts=(Show(media="jpg"), Text(text=text))),),
         columns={"clip_sim": 0.5 + n / 1000},
         upstream={"id": n, "text": text},
@@ -94,7 +95,7 @@ def document(n: int, sentences, matched, *, live=None, upstream=True):
     }
     sample = Sample(
         key=f"00007-{n:06d}",
-        media={name: MediaRef(url=f"http://a.test/{n}/{name}") for name in names},
+        media={name: MediaRef(at=Url(f"http://a.test/{n}/{name}")) for name in names},
         turns=(Turn(role="document", parts=tuple(parts)),),
         upstream=row if upstream else {"url": row["url"]},
     )

@@ -20,6 +20,7 @@ from gristmill.spec.errors import RecipeError
 HEAD = """
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.reasons import Reason
+from gristmill.spec.locator import Url
 from gristmill.spec.sample import Drop, MediaRef, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
@@ -42,17 +43,17 @@ def parse(row):
 BY_ROW = """
 def parse(row):
     turns = (Turn(role="caption", parts=(Show(media="image"), Text(text="a \\ud800 b"))),)
-    good = Sample(key=f"k{row['n']}", media={"image": MediaRef(url=row["url"])}, turns=turns)
+    good = Sample(key=f"k{row['n']}", media={"image": MediaRef(at=Url(row["url"]))}, turns=turns)
     return {
         0: good,
         1: None,
         2: Sample(key=7),
-        3: Sample(key="k3", media={"a/b": MediaRef(url=row["url"])}),
+        3: Sample(key="k3", media={"a/b": MediaRef(at=Url(row["url"]))}),
         4: Sample(key="k4", turns=(Turn(role="caption", parts=(Text(text=None),)),)),
-        5: Sample(key="k5", media={"image": MediaRef(url=5)}),
+        5: Sample(key="k5", media={"image": MediaRef(at=Url(5))}),
         6: Drop(reason="because"),
         7: Drop(reason=Reason.EMPTY_TEXT, detail="half a \\ud83d pair"),
-        8: Sample(key="k8", media={"image": MediaRef(url=row["url"] + "\\udc00")}),
+        8: Sample(key="k8", media={"image": MediaRef(at=Url(row["url"] + "\\udc00"))}),
         9: Sample(key="k9", turns=(Turn(role="caption", parts=(Show(media="none"),)),)),
         10: good,
     }[row["n"]]

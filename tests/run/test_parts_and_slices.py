@@ -20,6 +20,7 @@ from gristmill.run.state.indexes import lines_of
 from gristmill.shards.spool import SpoolEntry
 from gristmill.spec.barrier import Slice
 from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Sample
 from gristmill.spec.task import ShardInfo, Task
@@ -206,7 +207,7 @@ def test_rows_of_one_url_go_to_one_part_and_all_others_keep_their_order(
 def test_an_index_is_made_and_read_some_lines_at_a_time_and_is_the_same(monkeypatch, count):
     states, entries = [], {}
     for n in range(count):
-        sample = Sample(key=f"{n:09d}", media={"jpg": MediaRef(url=f"http://a.test/{n}")})
+        sample = Sample(key=f"{n:09d}", media={"jpg": MediaRef(at=Url(f"http://a.test/{n}"))})
         drop = Drop(reason=Reason.HTTP_404) if n % 5 == 2 else None
         states.append(RowState(n, 2 * n, sample, drop))
         entries[2 * n, "jpg"] = SpoolEntry(b"", 100 * n, n, n)

@@ -23,6 +23,7 @@ from gristmill.shards.samples import (
     sample_json,
     sample_parts,
 )
+from gristmill.spec.locator import Cell, Embedded, File, Member, Url
 from gristmill.spec.sample import MediaRef, Origin, Sample, Show, Text, Turn
 
 any_text = st.text(max_size=12) | st.text(st.characters(categories=["Cs"]), max_size=3)
@@ -51,7 +52,7 @@ counts = st.none() | st.integers(0, 2**40)
 refs = st.builds(
     MediaRef,
     kind=st.sampled_from(["image", "video"]),
-    url=st.none() | any_text,
+    at=st.none() | st.builds(Url, any_text),
     expected_hash=st.none() | any_text,
     sha256=st.none() | st.just("ab" * 32),
     raw_bytes=counts,
@@ -79,7 +80,7 @@ CAT = Sample(
     key="8589934600",
     media={
         "jpg": MediaRef(
-            url="http://a.test/1.jpg",
+            at=Url("http://a.test/1.jpg"),
             sha256="5a" * 32,
             md5="5b" * 16,
             raw_bytes=900,
@@ -205,7 +206,7 @@ def test_json_of_several_media_and_turns():
         Turn(role="user", parts=(Show(media="000.jpg", box_px=(1, 2, 3, 4)), Text(text="what?"))),
         Turn(role="assistant", parts=(Text(text="a cat"),)),
     )
-    media = {"001.jpg": MediaRef(url="http://a.test/b"), "000.jpg": MediaRef(width_px=7)}
+    media = {"001.jpg": MediaRef(at=Url("http://a.test/b")), "000.jpg": MediaRef(width_px=7)}
     record = orjson.loads(sample_json(Sample(key="k", media=media, turns=talk)))
     assert list(record["media"]) == ["001.jpg", "000.jpg"]
     assert record["media"]["000.jpg"]["width"] == 7
@@ -220,7 +221,7 @@ def test_a_document_of_one_picture_has_no_flat_facts_and_no_text_part():
     parts = (Text(text="first"), Show(media="000.jpg"), Text(text="second"))
     page = Sample(
         key="k",
-        media={"000.jpg": MediaRef(url="http://a.test/b", width_px=7)},
+        media={"000.jpg": MediaRef(at=Url("http://a.test/b"), width_px=7)},
         turns=(Turn(role="document", parts=parts),),
     )
     record = orjson.loads(sample_json(page))
@@ -278,3 +279,21 @@ def test_numbers_that_are_none_are_null_and_named_beside():
     assert back["upstream"] == row
     assert "not_finite" not in back
     assert b"not_finite" not in sample_json(CAT)
+
+
+def test_where_a_medium_is_comes_back_and_embedded_text_does_not():
+    places = {
+        "0": Url("http://a.test/1"),
+        "1": Member("coco", "train/1.jpg"),
+        "2": Cell("hub", "image.bytes", 7, file="a.parquet"),
+        "3": File("mine", "a/b.mp4"),
+        "4": Embedded("QUJD", url="http://a.test/2"),
+        "5": Embedded("QUJD"),
+        "6": None,
+    }
+    sample = Sample(key="k", media={name: MediaRef(at=at) for name, at in places.items()})
+    line = encode_sample(sample)
+    assert b'"0":{"kind":"image","url":"http://a.test/1"}' in line
+    assert b"QUJD" not in line
+    found = {name: ref.at for name, ref in decode_sample(line).media.items()}
+    assert found == places | {"4": Url("http://a.test/2"), "5": None}

@@ -7,6 +7,7 @@ import pytest
 from gristmill.shards.samples import StoredSample, encode_sample
 from gristmill.shards.sidecars import SIDECAR_SCHEMA, Sidecars, status_of
 from gristmill.shards.wids import WIDS_NAME, wids_index
+from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
 
@@ -17,7 +18,7 @@ def stored(sample: Sample) -> StoredSample:
 
 def attempt(n: int, reason: Reason | None = None, **facts) -> tuple[str, Reason | None, StoredSample]:
     turns = (Turn(role="caption", parts=(Show(media="jpg"), Text(text=f"caption {n}"))),)
-    media = {"jpg": MediaRef(url=f"http://a.test/{n}", **facts)}
+    media = {"jpg": MediaRef(at=Url(f"http://a.test/{n}"), **facts)}
     sample = Sample(key=f"{n:09d}", media=media, turns=turns)
     return sample.key, reason, stored(sample)
 
@@ -97,7 +98,7 @@ def test_few_rows_are_python_objects_at_once_and_the_bytes_do_not_show_it(monkey
 
 def test_text_that_arrow_cannot_hold_and_several_media():
     turns = (Turn(role="caption", parts=(Text(text="lone \ud800"),)),)
-    media = {"000.jpg": MediaRef(url="http://a"), "001.jpg": MediaRef(url="http://b")}
+    media = {"000.jpg": MediaRef(at=Url("http://a")), "001.jpg": MediaRef(at=Url("http://b"))}
     sample = Sample(key="k", media=media, turns=turns)
     rows, _, _ = written([("k", None, stored(sample))])
     assert (rows[0]["caption"], rows[0]["url"]) == ("lone \ufffd", None)

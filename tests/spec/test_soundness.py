@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from gristmill.spec.locator import Cell, Embedded, Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Sample, Show, Text, Turn
 from gristmill.spec.soundness import fault_of
 
 GOOD = Sample(
     key="a/b 1",
-    media={"image": MediaRef(url="http://a.test/", expected_width_px=3), "000": MediaRef(embedded="AA==")},
+    media={
+        "image": MediaRef(at=Url("http://a.test/"), expected_width_px=3),
+        "000": MediaRef(at=Embedded("AA==")),
+    },
     turns=(
         Turn(role="user", parts=(Show(media="000", start_s=1, box_px=(0, 0, 1, 1)), Text(text="\ud800"))),
     ),
@@ -42,9 +46,11 @@ def turn(part):
         ({"media": {"a/b": MediaRef()}, "turns": ()}, "a name in media"),
         ({"media": {0: MediaRef()}, "turns": ()}, "a name in media is 0 (int)"),
         ({"media": {"": MediaRef()}, "turns": ()}, "a name in media"),
-        (media(url=b"http://a.test/"), "media['image'].url is b'http"),
-        (media(url=4.5), "media['image'].url is 4.5 (float), expected text"),
-        (media(embedded=b"\0"), "media['image'].embedded"),
+        (media(at="http://a.test/"), "media['image'].at is 'http"),
+        (media(at=Url(b"http://a.test/")), "media['image'].at.url is b'http"),
+        (media(at=Cell("a", "b", 1.5)), "media['image'].at.row is 1.5 (float), expected a whole number"),
+        (media(at=Url(4.5)), "media['image'].at.url is 4.5 (float), expected text"),
+        (media(at=Embedded(b"\0")), "media['image'].at.text"),
         (media(expected_hash=5), "media['image'].expected_hash"),
         (media(expected_width_px="5"), "media['image'].expected_width_px is '5' (str), expected a number"),
         (media(kind="sound"), "media['image'].kind is 'sound'"),

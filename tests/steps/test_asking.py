@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.spec.fate import Fate
+from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Origin, Sample
 from gristmill.steps.asking import Asking
@@ -14,7 +15,7 @@ GONE = Reason.HTTP_404
 
 
 def page(row: int, urls: list[str]) -> Sample:
-    media = {f"{n:03d}.jpg": MediaRef(url=url) for n, url in enumerate(urls)}
+    media = {f"{n:03d}.jpg": MediaRef(at=Url(url)) for n, url in enumerate(urls)}
     return Sample(key=str(row), media=media, origin=Origin(source="s", file="f", row=row))
 
 

@@ -4,6 +4,7 @@ import pytest
 from crawl_box import Box
 
 from gristmill.spec.errors import UsageError
+from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
@@ -28,7 +29,7 @@ def page(row: int, urls: list[str]) -> Sample:
     parts = [part for name in names for part in (Show(media=name), Text(text=f"about {name}"))]
     return Sample(
         key=f"page-{row}",
-        media={name: MediaRef(url=url) for name, url in zip(names, urls, strict=True)},
+        media={name: MediaRef(at=Url(url)) for name, url in zip(names, urls, strict=True)},
         turns=(Turn(role="document", parts=tuple(parts)),),
         origin=Origin(source="s", file="f", row=row),
     )

@@ -9,6 +9,7 @@ from crawl_box import Box
 
 from gristmill.spec.errors import Stopped, UsageError
 from gristmill.spec.fate import Fate
+from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
@@ -30,7 +31,7 @@ def crawl(engines, web):
 def sample(row: int, url: str | None, name: str = "image", **facts) -> Sample:
     return Sample(
         key=f"key-{row}",
-        media={name: MediaRef(url=url, **facts)},
+        media={name: MediaRef(at=Url(url), **facts)},
         turns=(Turn(role="caption", parts=(Show(media=name), Text(text="a caption"))),),
         origin=Origin(source="list", file="list.parquet", row=row),
     )
@@ -169,7 +170,7 @@ def test_parts_are_named_after_what_is_stored(crawl, web, form, ending):
     url = web.url("/photo/3.jpg?w=64")
     several = Sample(
         key="several",
-        media={"000": MediaRef(url=url), "001": MediaRef(url=url)},
+        media={"000": MediaRef(at=Url(url)), "001": MediaRef(at=Url(url))},
         turns=(
             Turn(
                 role="user", parts=(Show(media="001"), Text(text="?"), Show(media="000", box_px=(0, 0, 1, 1)))
@@ -195,8 +196,8 @@ def test_a_sample_with_a_medium_that_fails_is_dropped_for_its_reason(crawl, web)
     two = Sample(
         key="two",
         media={
-            "000": MediaRef(url=web.url("/photo/3.jpg?w=64")),
-            "001": MediaRef(url=web.url("/fault/410/1")),
+            "000": MediaRef(at=Url(web.url("/photo/3.jpg?w=64"))),
+            "001": MediaRef(at=Url(web.url("/fault/410/1"))),
         },
         origin=Origin(source="list", file="list.parquet", row=0),
     )

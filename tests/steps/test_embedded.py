@@ -14,6 +14,7 @@ from PIL import Image
 
 from gristmill.media.errors import Undecodable
 from gristmill.media.transcoded import Transcoded
+from gristmill.spec import locator
 from gristmill.spec.errors import MachineError, Stopped, UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
@@ -75,7 +76,7 @@ def sample(row: int, *texts: str) -> Sample:
     parts = (*(Show(media=name) for name in names), Text(text="What?"))
     return Sample(
         key=f"k{row}",
-        media={name: MediaRef(embedded=text) for name, text in zip(names, texts, strict=True)},
+        media={name: MediaRef(at=locator.Embedded(text)) for name, text in zip(names, texts, strict=True)},
         turns=(Turn(role="user", parts=parts), Turn(role="assistant", parts=(Text(text="A dog."),))),
         origin=Origin(source="annotations", file="a.jsonl", row=row),
     )
@@ -97,7 +98,7 @@ def test_bytes_are_the_original_ones_and_names_tell_the_format(box):
         name = f"000.{forms[form]}"
         assert list(made.media) == [name]
         ref = made.media[name]
-        assert ref.embedded is None
+        assert ref.at is None
         assert ref.sha256 == hashlib.sha256(body).hexdigest()
         assert (ref.width_px, ref.height_px, ref.size_bytes, ref.raw_bytes) == (40, 30, len(body), len(body))
         assert ref.mime == f"image/{form.lower()}"

@@ -26,6 +26,7 @@ from gristmill.shards.shape import Shape
 from gristmill.shards.sidecars import Sidecars
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.fate import Fate
+from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import MediaRef, Origin, Sample, Show, Text, Turn
@@ -272,7 +273,7 @@ def _samples(
 def _sample(row: dict[str, Any], source: InputFile, i: int) -> Sample:
     photo = photographs()[i % len(photographs())]
     ref = MediaRef(
-        url=row["url"],
+        at=Url(row["url"]),
         sha256=hashlib.sha256(photo.body).hexdigest(),
         md5=hashlib.md5(photo.body).hexdigest(),
         raw_bytes=len(photo.body) * 4,

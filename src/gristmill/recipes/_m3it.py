@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gristmill.spec import locator
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Expect, Recipe, Source, Variant
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
@@ -54,7 +55,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
     asked = (*(Show(media=name) for name in names), *((Text(text=inputs),) if inputs else ()))
     return Sample(
         key="",
-        media={name: MediaRef(embedded=text) for name, text in zip(names, pictures, strict=True)},
+        media={name: MediaRef(at=locator.Embedded(text)) for name, text in zip(names, pictures, strict=True)},
         turns=(Turn(role="user", parts=asked), Turn(role="assistant", parts=(Text(text=answer),))),
         columns={"instruction": instruction or None},
     )

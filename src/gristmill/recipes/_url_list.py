@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from gristmill.spec.checksums import checksum_of, is_missing
 from gristmill.spec.columns import value_at
 from gristmill.spec.errors import UsageError
+from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Column, Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
@@ -72,7 +73,7 @@ class ParseUrl:
             columns = {"list_row": row[LIST_ROW], "caption_number": row[ELEMENT]}
         return Sample(
             key="",
-            media={"image": MediaRef(url=url, expected_hash=expected)},
+            media={"image": MediaRef(at=Url(url), expected_hash=expected)},
             turns=(Turn(role="caption", parts=parts),),
             columns=columns,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gristmill.spec import locator
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import CHANGES, Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
@@ -44,7 +45,7 @@ def _caption(row: Mapping[str, Json]) -> Outcome:
     columns = {"clip_sim": row["clip_sim"]} if "clip_sim" in row else {}
     return Sample(
         key="",
-        media={"image": MediaRef(url=url if isinstance(url, str) else None, embedded=body)},
+        media={"image": MediaRef(at=locator.Embedded(body, url if isinstance(url, str) else None))},
         turns=(Turn(role="caption", parts=(Show(media="image"), Text(text=text))),),
         columns=columns,
     )
@@ -66,7 +67,7 @@ def _document(row: Mapping[str, Json]) -> Outcome:
             return Drop(reason=Reason.BAD_ROW, detail=f"image {n} is matched to sentence {at!r}"[:200])
         if not isinstance(body, str):
             return Drop(reason=Reason.NO_IMAGE, detail=f"image {n}")
-        media[f"{n:03d}"] = MediaRef(url=url if isinstance(url, str) else None, embedded=body)
+        media[f"{n:03d}"] = MediaRef(at=locator.Embedded(body, url if isinstance(url, str) else None))
         shown.setdefault(at, []).append(Show(media=f"{n:03d}"))
     parts: list[Show | Text] = []
     for at, sentence in enumerate(sentences):
@@ -100,7 +101,7 @@ def _question(row: Mapping[str, Json]) -> Outcome:
     )
     return Sample(
         key="",
-        media={name: MediaRef(embedded=body) for name, body in zip(names, bodies, strict=True)},
+        media={name: MediaRef(at=locator.Embedded(body)) for name, body in zip(names, bodies, strict=True)},
         turns=turns,
         columns=columns,
     )

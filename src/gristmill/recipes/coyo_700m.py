@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Column, Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
@@ -36,7 +37,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
     if not all(isinstance(score, float) and math.isfinite(score) for score in scores):
         return Drop(reason=Reason.NO_SCORE)
     picture = MediaRef(
-        url=row["url"],
+        at=Url(row["url"]),
         expected_width_px=row.get("width"),
         expected_height_px=row.get("height"),
         expected_phash=row.get("image_phash"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
@@ -56,7 +57,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
         return Drop(reason=Reason.EMPTY_TEXT)
     return Sample(
         key="",
-        media={f"{n:03d}": MediaRef(url=image["raw_url"]) for n, image in enumerate(images)},
+        media={f"{n:03d}": MediaRef(at=Url(image["raw_url"])) for n, image in enumerate(images)},
         turns=(Turn(role="document", parts=tuple(_reading_order(sentences, images))),),
     )
 

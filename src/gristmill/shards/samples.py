@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, Self
+from dataclasses import asdict, fields
+from typing import Any, Self, cast
 
 from gristmill.shards.lossless import dumps, dumps_bare, is_tagged, loads, utf8
 from gristmill.shards.not_finite import NOT_FINITE, set_apart
+from gristmill.spec.locator import Locator, Url
 from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Text, Turn
 
 __all__ = ["StoredSample", "caption_of", "decode_sample", "encode_sample", "sample_json", "sample_parts"]
 
 _RESERVED = {"columns", "origin", "upstream", NOT_FINITE}
-_MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef) if f.name != "embedded")
+_MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef) if f.name not in {"kind", "at"})
 _SAID = (
     ("url", "url"),
     ("sha256", "sha256"),
@@ -144,7 +145,7 @@ def decode_sample(line: bytes) -> Sample:
     origin = data["origin"]
     return Sample(
         key=data["key"],
-        media={name: MediaRef(**facts) for name, facts in data["media"].items()},
+        media={name: _media_ref(facts) for name, facts in data["media"].items()},
         turns=tuple(Turn(role=t["role"], parts=tuple(map(_part, t["parts"]))) for t in data["turns"]),
         columns=data["columns"],
         upstream=data["upstream"],
@@ -156,7 +157,11 @@ def _plain_sample(sample: Sample) -> dict[str, Any]:
     return {
         "key": sample.key,
         "media": {
-            name: {f: v for f in _MEDIA_FIELDS if (v := getattr(ref, f)) is not None}
+            name: {
+                "kind": ref.kind,
+                **_plain_locator(ref.at),
+                **{f: v for f in _MEDIA_FIELDS if (v := getattr(ref, f)) is not None},
+            }
             for name, ref in sample.media.items()
         },
         "turns": [_plain_turn(turn) for turn in sample.turns],
@@ -164,6 +169,24 @@ def _plain_sample(sample: Sample) -> dict[str, Any]:
         "upstream": sample.upstream,
         "origin": _plain_origin(sample.origin),
     }
+
+
+def _plain_locator(at: Locator | None) -> dict[str, Json]:
+    """A URL stands flat, as most media have one; of what is embedded no text is kept."""
+    kept = at and at.kept()
+    if kept is None:
+        return {}
+    if isinstance(kept, Url):
+        return {"url": kept.url}
+    return {"at": {"kind": kept.kind, **asdict(cast(Any, kept))}}
+
+
+def _media_ref(facts: dict[str, Any]) -> MediaRef:
+    url, at = facts.pop("url", None), facts.pop("at", None)
+    locator: Locator | None = None if url is None else Url(url)
+    if at is not None:
+        locator = Locator.kinds[at.pop("kind")](**at)
+    return MediaRef(at=locator, **facts)
 
 
 def _facts(known: Mapping[str, Json]) -> dict[str, Json]:

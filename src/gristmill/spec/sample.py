@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from gristmill.spec.locator import Locator, Url
 from gristmill.spec.reasons import Reason
 
 __all__ = [
@@ -37,16 +38,14 @@ class MediaRef:
     upstream; ``size_bytes``, ``width_px``, ``height_px`` and ``mime`` are of what is stored.
 
     Attributes:
-        url: Where it is asked for. ``parse`` gives this, or ``embedded``.
-        embedded: Base64 of the body, until a step has stored it.
+        at: Where it is.
         expected_width_px, expected_height_px, expected_phash: As the list says, to be compared with what comes.
         expected_hash: ``sha256:HEX`` or ``md5:HEX`` as the list promises it; other bytes are dropped.
         via: The mirror that it came from, where it is not from the URL's own host.
     """
 
     kind: Literal["image", "video"] = "image"
-    url: str | None = None
-    embedded: str | None = field(default=None, repr=False)  # Base64 of the body, until a step has stored it
+    at: Locator | None = None
     expected_width_px: int | None = None
     expected_height_px: int | None = None
     expected_phash: str | None = None
@@ -64,6 +63,11 @@ class MediaRef:
     phash: str | None = None
     phash_distance: int | None = None
     via: str | None = None  # the mirror that it came from, where it is not from the URL's own host
+
+    @property
+    def url(self) -> str | None:
+        """Its address, where it is on the web."""
+        return self.at.url if isinstance(self.at, Url) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from operator import attrgetter
+from typing import Any, cast
 
+from gristmill.spec.locator import Locator
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import CHANGES, Drop, MediaRef, Sample, Show, Text, Turn
 
@@ -20,8 +23,6 @@ _ENDING = len(".webp")
 """Of a medium that is not stored yet."""
 _KINDS = ("image", "video")
 _TEXTS: tuple[str, ...] = (
-    "url",
-    "embedded",
     "expected_phash",
     "expected_hash",
     "sha256",
@@ -31,7 +32,7 @@ _TEXTS: tuple[str, ...] = (
     "phash",
     "via",
 )
-_NUMBERS = tuple(f.name for f in fields(MediaRef) if f.name not in {*_TEXTS, "kind"})
+_NUMBERS = tuple(f.name for f in fields(MediaRef) if f.name not in {*_TEXTS, "kind", "at"})
 _FIELDS = (
     (attrgetter(*_TEXTS), _TEXTS, frozenset({str, type(None)}), "text"),
     (attrgetter(*_NUMBERS), _NUMBERS, frozenset({int, float, type(None)}), "a number"),
@@ -73,11 +74,32 @@ def _in_media(sample: Sample, *, stored: bool) -> str | None:
             return _no(f"media[{name!r}]", ref, "a MediaRef")
         if ref.kind not in _KINDS:
             return _no(f"media[{name!r}].kind", ref.kind, "image or video")
+        if (fault := _in_locator(ref.at)) is not None:
+            return f"media[{name!r}].at{fault}"
         for fields_of, names, kinds, wanted in _FIELDS:
             if not kinds.issuperset(map(type, fields_of(ref))):
                 field = next(one for one in names if type(getattr(ref, one)) not in kinds)
                 return _no(f"media[{name!r}].{field}", getattr(ref, field), f"{wanted} or None")
     return None
+
+
+def _in_locator(at: object) -> str | None:
+    if at is None:
+        return None
+    if not isinstance(at, Locator):
+        return _no("", at, "a Locator")
+    for name, kind, optional in _fields_of(at.kind):
+        value = getattr(at, name)
+        if type(value) is not kind and not (optional and value is None):
+            return _no(f".{name}", value, "text" if kind is str else "a whole number")
+    return None
+
+
+@cache
+def _fields_of(of_kind: str) -> tuple[tuple[str, type, bool], ...]:
+    """Name and type of each field of a locator, and whether it may be None."""
+    given = fields(cast(Any, Locator.kinds[of_kind]))
+    return tuple((f.name, int if "int" in str(f.type) else str, "None" in str(f.type)) for f in given)
 
 
 def _in_key(sample: Sample, *, stored: bool) -> str | None:

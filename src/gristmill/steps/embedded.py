@@ -123,7 +123,7 @@ def _outcome(sample: Sample, done: Mapping[tuple[int, str], Fate]) -> Outcome:
         if fate.reason is not None:
             return Drop(reason=fate.reason, detail=f"{name}: {fate.detail}" if fate.detail else name)
         names[name] = fate.medium
-        media[fate.medium] = replace(with_facts(ref, fate), embedded=None)
+        media[fate.medium] = replace(with_facts(ref, fate), at=ref.at and ref.at.kept())
     return replace(sample, media=media, turns=tuple(_shown(turn, names) for turn in sample.turns))
 
 

@@ -18,6 +18,7 @@ from gristmill.media.pool import CodecPool
 from gristmill.media.settings import Decoding
 from gristmill.media.transcoded import Transcoded
 from gristmill.spec.fate import Fate
+from gristmill.spec.locator import Embedded
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Sample
 from gristmill.steps.loop_thread import LoopThread
@@ -96,7 +97,7 @@ class Engine:
     async def _body(self, one: Wanted) -> Body:
         fate = Fate(row=one.row, key=one.sample.key, medium=one.name)
         try:
-            body = self._unpacked(one.ref.embedded or "")
+            body = self._unpacked(one.ref.at.text if isinstance(one.ref.at, Embedded) else "")
             fate.raw_bytes, fate.sha256 = len(body), hashlib.sha256(body).hexdigest()
             picture = await (self._checked(fate.sha256, body) if self._checks else self._pool.transcode(body))
         except Undecodable as err:

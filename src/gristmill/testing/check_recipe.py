@@ -31,6 +31,7 @@ from gristmill.shards.lossless import dumps, loads
 from gristmill.shards.rows import read_rows, rows_of
 from gristmill.shards.samples import encode_sample
 from gristmill.spec.errors import GristmillError, RecipeError
+from gristmill.spec.locator import Embedded
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Drop, Json, Outcome
@@ -171,9 +172,9 @@ def _plain(outcome: Outcome) -> dict[str, Json]:
         return {"drop": {"reason": str(outcome.reason), "detail": outcome.detail}}
     sample = loads(encode_sample(outcome))
     for name, ref in outcome.media.items():
-        if ref.embedded is not None:  # the text itself would be most of the file
-            digest = hashlib.sha256(ref.embedded.encode()).hexdigest()
-            sample["media"][name]["embedded"] = f"{len(ref.embedded)} characters, sha256 {digest[:16]}"
+        if isinstance(ref.at, Embedded):  # the text itself would be most of the file
+            digest = hashlib.sha256(ref.at.text.encode()).hexdigest()
+            sample["media"][name]["embedded"] = f"{len(ref.at.text)} characters, sha256 {digest[:16]}"
     return {"sample": {name: sample[name] for name in ("key", "media", "turns", "columns")}}
 
 

@@ -28,6 +28,7 @@ from gristmill.shards.samples import encode_sample
 from gristmill.shards.spool import SpoolEntry, SpoolWriter
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.fate import Fate
+from gristmill.spec.locator import Embedded
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Parse, Recipe
 from gristmill.spec.sample import Drop, Origin, Outcome, Sample
@@ -187,7 +188,7 @@ def _note_faults(states: Sequence[RowState], file: str, work: Work) -> None:
 
 def without_bodies(row: Mapping[str, Any], sample: Sample) -> Mapping[str, Any]:
     """The row with null wherever the very text stands that one of the sample's media is embedded in."""
-    bodies = {id(ref.embedded) for ref in sample.media.values() if ref.embedded is not None}
+    bodies = {id(ref.at.text) for ref in sample.media.values() if isinstance(ref.at, Embedded)}
     return {name: _without(value, bodies) for name, value in row.items()} if bodies else row
 
 

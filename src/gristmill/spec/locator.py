@@ -1,0 +1,105 @@
+"""Where one medium is. ``parse`` gives each medium a locator; the acquirer of the locator's kind brings the bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+__all__ = ["Cell", "Embedded", "File", "Locator", "Member", "Url"]
+
+
+class Locator:
+    """What all locators share. Subclasses are frozen dataclasses of texts and whole numbers.
+
+    Attributes:
+        kind: Names the acquirer's file in ``steps/acquirers``, and the locator in stored samples.
+        kinds: All locators that were declared, by kind.
+    """
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    kinds: ClassVar[dict[str, type[Locator]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        Locator.kinds[cls.kind] = cls
+
+    def kept(self) -> Locator | None:
+        """What a stored sample still says of where its medium came from."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Url(Locator):
+    """An address on the web.
+
+    Attributes:
+        url: As upstream has it.
+    """
+
+    url: str
+    kind = "url"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded(Locator):
+    """Base64 in the annotation row.
+
+    Attributes:
+        text: The Base64, perhaps with the head of a ``data:`` URL.
+        url: Where upstream had the medium from, if it says so.
+    """
+
+    text: str = field(repr=False)
+    url: str | None = None
+    kind = "embedded"
+
+    def kept(self) -> Locator | None:
+        """See :class:`Locator`: the URL alone; the text is the medium."""
+        return None if self.url is None else Url(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Locator):
+    """A file in a media source: a folder, or some archives.
+
+    Attributes:
+        source: Key of the source.
+        path: As the annotation row names it.
+    """
+
+    source: str
+    path: str
+    kind = "member"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell(Locator):
+    """Bytes in a column of a Parquet source.
+
+    Attributes:
+        source: Key of the source.
+        column: Name of the column, or a path into it: ``image.bytes``.
+        row: Position of the row, from 0, in the file, or over all files of the source in order.
+        file: Name of the file in the source; empty where the row counts over all files.
+    """
+
+    source: str
+    column: str
+    row: int
+    file: str = ""
+    kind = "cell"
+
+
+@dataclass(frozen=True, slots=True)
+class File(Locator):
+    """A file below a folder that a source declares.
+
+    Attributes:
+        source: Key of the source.
+        path: Relative to the folder; nothing outside of it is read.
+    """
+
+    source: str
+    path: str
+    kind = "file"
