@@ -373,3 +373,28 @@ def test_a_repair_is_advised_only_where_it_brings_something(words, folder):
     (folder / "shards/00000.tar").write_bytes(b"")
     said = gristmill("verify", folder, *words, code=1).stderr
     assert "To make it anew, give" in said
+
+
+def test_a_proxy_holds_for_one_command_and_its_password_is_written_nowhere(tmp_path):
+    """Nobody listens there: the run ends with a sentence, and no row is judged."""
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/a.jpg\nhttps://127.0.0.1:9/b.jpg")
+    folder, proxy = tmp_path / "out", "http://ann:geheim@127.0.0.1:9"
+    words = ("--workers", "0", "--set", "crawl.tries=1", "--allow-private-addresses")
+    said = [gristmill("crawl", tmp_path / "urls.txt", "--out", folder, "--proxy", proxy, *words, code=3)]
+    assert "Check --proxy" in said[0].stderr
+    assert "http://127.0.0.1:9" in said[0].stderr
+    said.append(gristmill("retry", folder, "--workers", "0", code=2))
+    assert (
+        "was begun with --allow-private-addresses and --proxy URL, which is stored nowhere" in said[1].stderr
+    )
+    assert "--allow-private-addresses --proxy URL\n" in said[1].stderr
+    said.append(gristmill("retry", folder, "--workers", "0", "--proxy", "https://ann:geheim@h", code=2))
+    said.append(gristmill("retry", folder, "--workers", "0", "--proxy", proxy, code=2))
+    assert "--proxy http://127.0.0.1:9 --allow-private-addresses\n" in said[3].stderr
+    said.append(gristmill("status", folder))
+    assert orjson.loads(RunConfig.path(folder).read_bytes())["permitted"] == [
+        "crawl.allow_private_addresses",
+        "crawl.proxy",
+    ]
+    assert "geheim" not in "".join(done.stdout + done.stderr for done in said)
+    assert not [path for path in folder.rglob("*") if path.is_file() and b"geheim" in path.read_bytes()]

@@ -116,5 +116,6 @@ def test_a_proxy_of_the_environment_is_not_ignored_in_silence(tmp_path):
     words = ("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", "--workers", "0")
     said = gristmill(*words, code=3, https_proxy="http://user:secret@127.0.0.1:9").stderr
     assert "HTTPS_PROXY set: the hub and annotation files are asked through the proxy, the hosts of" in said
+    assert "add: --proxy URL" in said
     assert "secret" not in said
     assert "PROXY" not in gristmill(*words, code=3).stderr

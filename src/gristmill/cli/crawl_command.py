@@ -149,6 +149,7 @@ def _crawl(place: ListPlace, out: Path, given: dict[str, Any], workers: int, rea
         given["in_flight"],
         given["per_host"],
         given["min_kept"],
+        given["proxy"],
     )
     job = Job(
         load=recipe_loader("crawl", arguments, {**settings, **runtime}),

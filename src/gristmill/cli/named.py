@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gristmill.cli.options import recipe_loader
+from gristmill.crawl.answer import without_userinfo
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.maintenance.reopen import Dataset, reads_sources
 from gristmill.spec.command import to_type
@@ -24,6 +25,7 @@ __all__ = ["check_permissions", "loader_of", "settings_of", "sources_of"]
 
 _OPTIONS = {
     "crawl.allow_private_addresses": "--allow-private-addresses",
+    "crawl.proxy": "--proxy URL",
     "crawl.verify_tls": "--no-verify-tls",
 }
 
@@ -80,7 +82,8 @@ def check_permissions(opened: Dataset, given: Mapping[str, Any]) -> None:
     if missing:
         raise UsageError(
             f"{opened.folder} was begun with {' and '.join(missing)}, which is stored nowhere and holds for one "
-            f"command. If the folder and the hosts are your own, give it again: {_again(*missing)}\n"
+            "command. If the folder and the hosts are your own, give it again: "
+            f"{_again(*' '.join(missing).split())}\n"
             f"To ask without it: {_again('--without-permissions')}"
         )
 
@@ -129,7 +132,7 @@ def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> 
 
 def _again(*more: str) -> str:
     """The command that was given, with more words."""
-    return to_type(*sys.argv[1:], *more)
+    return to_type(*map(without_userinfo, sys.argv[1:]), *more)
 
 
 def _lies_in(folder: Path, path: str) -> bool:

@@ -127,6 +127,13 @@ def politeness_options(function: F) -> F:
                 is_flag=True,
                 help="Also fetch from this machine and its networks, and from any port.",
             ),
+            click.option(
+                "--proxy",
+                metavar="URL",
+                help="Ask through this HTTP proxy, which looks names up: only literal addresses, and names "
+                "found here as well, are checked. http://USER:PASSWORD@HOST:PORT, or USER:PASSWORD in "
+                "GRISTMILL_PROXY_LOGIN; never stored.",
+            ),
             click.option("--no-verify-tls", is_flag=True, help="Accept any certificate, for this run."),
             click.option("--in-flight", type=click.IntRange(1), help="Requests at once in each worker."),
             click.option("--per-host", type=click.IntRange(1), help="Of these, to one host."),
@@ -149,11 +156,13 @@ def runtime_options(
     in_flight: int | None,
     per_host: int | None,
     min_kept: float | None = None,
+    proxy: str | None = None,
 ) -> dict[str, str]:
     """The manner options as settings: of the step ``crawl``, and of what is expected."""
     given = {
         "contact": contact,
         "allow_private_addresses": "true" if allow_private_addresses else None,
+        "proxy": proxy,
         "verify_tls": "false" if no_verify_tls else None,
         "in_flight": in_flight,
         "per_host": per_host,

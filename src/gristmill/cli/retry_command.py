@@ -52,6 +52,7 @@ def command(
     workers: int | None,
     contact: str | None,
     allow_private_addresses: bool,
+    proxy: str | None,
     no_verify_tls: bool,
     in_flight: int | None,
     per_host: int | None,
@@ -79,7 +80,9 @@ def command(
     from gristmill.run.planning.pipeline import SAMPLES
 
     reasons = reasons_from(reason)
-    runtime = runtime_options(contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept)
+    runtime = runtime_options(
+        contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept, proxy
+    )
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset)
         settings = {**settings_of(opened, loader_of(opened, {}, recipe)()), **runtime}

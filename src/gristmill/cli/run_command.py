@@ -44,6 +44,7 @@ def command(
     settings: tuple[str, ...],
     contact: str | None,
     allow_private_addresses: bool,
+    proxy: str | None,
     no_verify_tls: bool,
     in_flight: int | None,
     per_host: int | None,
@@ -76,7 +77,9 @@ def command(
     if name == "import":
         raise UsageError("pickles are imported with: gristmill import DIR --from vila --out OUT")
     given = pairs("--set", settings)
-    runtime = runtime_options(contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept)
+    runtime = runtime_options(
+        contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept, proxy
+    )
     replaced = pairs("--source", sources)
     if mixtures.is_mixture(name):
         _run_mixture(name, out, replaced, given, runtime, only, workers, tasks or to_step, as_json)

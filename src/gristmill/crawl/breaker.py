@@ -6,6 +6,9 @@ fail in a row, hosts that answered lately are connected to. If one of them can b
 dead. If none can, nothing new is begun; they are tried again for a while, and what failed meanwhile is asked again
 once they are back. If they stay away, the crawl ends with :class:`OursNotTheirs`, and nothing that was held back is
 recorded.
+
+Where everything is asked through a proxy, these questions go through it too. What was surely its failure is never
+recorded: once it works again, that is asked anew.
 """
 
 from __future__ import annotations
@@ -16,10 +19,10 @@ from math import inf
 from typing import Protocol
 
 from gristmill.crawl.answer import Answer
-from gristmill.crawl.client import Exchange
+from gristmill.crawl.client import Exchange, Ours
 from gristmill.crawl.loop import end_all
 from gristmill.crawl.probe import Probe
-from gristmill.crawl.settings import CrawlSettings
+from gristmill.crawl.settings import PROXY_LOGIN, CrawlSettings
 from gristmill.crawl.work import Batch, Item
 from gristmill.spec.errors import OursNotTheirs
 from gristmill.spec.reasons import Reason
@@ -51,6 +54,8 @@ _DOUBTFUL_SHARE = 0.1
 TRUST_S = 1.0
 """How long a successful probe stands for the next ones."""
 _PROBES_WHILE_AWAY = 12
+MOST_ANEW = 10
+"""So often a URL may meet a proxy that fails in passing before the run stops for it."""
 
 
 class _Crawler(Protocol):
@@ -124,9 +129,14 @@ class Breaker:
     def saw(self, item: Item, exchange: Exchange, began_s: float) -> None:
         """Take note of an exchange begun at ``began_s``: of a sign of life, or of a failure that may be ours."""
         target = item.target
-        if not self._settings.breaker_hosts or target is None:
+        if target is None or not (self._settings.breaker_hosts or exchange.ours):
             return
-        if exchange.status is not None and exchange.reason not in _PROVES_NOTHING:
+        if exchange.ours:
+            self._suspects[target.key] = Reason.CONNECT_FAILED, self._clock()
+            self._last_words = exchange.detail
+            if exchange.ours is Ours.SURELY and not self._trusted:
+                self._look(for_good=True)
+        elif exchange.status is not None and exchange.reason not in _PROVES_NOTHING:
             self._probe.witness(target)
             self._lives(began_s, names_too=exchange.looked_up)
         elif exchange.reason in LOOKS_OURS:
@@ -141,12 +151,12 @@ class Breaker:
             if at_s <= since_s and (names_too or reason not in _OF_NAMES):
                 del self._suspects[host]
         if not self.open:
-            for item, answer in self._held.take(since_s, names_too=names_too):
-                self._crawler.finish(item, answer)
+            self._let_go(self._held.take(since_s, names_too=names_too))
 
     def holds(self, item: Item, answer: Answer) -> bool:
         """Keep a final answer back if it may be our fault; False if it may be handed over."""
-        if answer.reason not in LOOKS_OURS or not self._settings.breaker_hosts or item.target is None:
+        looks_ours = answer.reason in LOOKS_OURS and self._settings.breaker_hosts
+        if item.target is None or not (looks_ours or item.ours):
             return False
         self._held.add(item, answer, self._clock())
         return True
@@ -158,7 +168,7 @@ class Breaker:
         if self._probe.witnesses:
             undecided = bool(self._suspects) and not self._trusted
         else:
-            undecided = len(self._suspects) >= self._settings.breaker_hosts
+            undecided = len(self._suspects) >= self._settings.breaker_hosts or self._by_proxy
         if undecided:
             self._look(for_good=True)
         else:
@@ -178,9 +188,27 @@ class Breaker:
         if self._looking is not None:
             await end_all([self._looking])
 
+    @property
+    def _by_proxy(self) -> bool:
+        """Whether a proxy was asked for something that it did not bring."""
+        asked = any(reason not in _OF_NAMES for reason, _ in self._suspects.values())
+        return asked and self._settings.proxy is not None
+
     def _release(self) -> None:
-        for item, answer in self._held.take(inf, names_too=True):
-            self._crawler.finish(item, answer)
+        self._let_go(self._held.take(inf, names_too=True))
+
+    def _let_go(self, held: list[tuple[Item, Answer]]) -> None:
+        anew = [item for item, _ in held if item.ours is Ours.SURELY]
+        for item, answer in held:
+            if item.ours is not Ours.SURELY:
+                self._crawler.finish(item, answer)
+        for item in anew:
+            item.anew += 1
+            self._crawler.ask_anew(item)
+        if any(item.anew > MOST_ANEW for item in anew) and self.tripped is None:
+            self._trip()
+        elif anew:
+            self._crawler.recovered()
 
     def _look(self, *, for_good: bool = False) -> None:
         if self._looking is None and self.tripped is None:
@@ -204,7 +232,7 @@ class Breaker:
                 self._release()
             return
         self.open = True
-        patience_s = self._settings.breaker_patience_s
+        patience_s = 0.0 if self._probe.hopeless else self._settings.breaker_patience_s
         until_s = self._clock() + patience_s
         while (now_s := self._clock()) < until_s:
             await asyncio.sleep(min(patience_s / _PROBES_WHILE_AWAY, until_s - now_s))
@@ -219,9 +247,11 @@ class Breaker:
         if self._probe.witnesses:
             if await self._probe.reaches_a_witness():
                 return False
-            return len(failed) >= self._settings.breaker_hosts or not await self._probe.finds_a_name()
+            many = len(failed) >= (self._settings.breaker_hosts or inf)
+            return many or not await self._probe.finds_a_name()
         # Nobody has answered yet: perhaps nobody ever will. Only what a dead list would not give is believed.
-        sure = sum(reason in _SURELY_NO_ANSWER for reason in failed)
+        proxied = self._settings.proxy is not None
+        sure = sum(proxied or reason in _SURELY_NO_ANSWER for reason in failed)
         return sure >= len(failed) * (1 - _DOUBTFUL_SHARE) and not await self._probe.finds_a_name()
 
     def _back(self) -> None:
@@ -234,11 +264,25 @@ class Breaker:
     def _trip(self) -> None:
         witnesses = ", ".join(self._probe.names()[:3])
         also = f", and neither do {witnesses}, which did a while ago" if witnesses else ""
+        what, then = (
+            "Our own network or name server seems to be down",
+            (
+                "Check the connection, then give the same command again: it goes on from here. If these hosts really "
+                "are all dead, add --set crawl.breaker_hosts=0."
+            ),
+        )
+        if self._settings.proxy is not None:
+            what, then = (
+                "The proxy, or the network behind it, seems to be down",
+                (
+                    "Check --proxy, then give the same command again: it goes on from here. A user and password "
+                    f"stand in its URL, http://USER:PASSWORD@HOST:PORT, or as USER:PASSWORD in {PROXY_LOGIN}."
+                ),
+            )
+        hosts = f"{len(self._suspects)} different hosts in a row" if len(self._suspects) > 1 else "a host"
         self.tripped = OursNotTheirs(
-            f"Our own network or name server seems to be down: {len(self._suspects)} different hosts in a row did "
-            f"not answer{also}. The last one: {self._last_words}. None of this was recorded.\n"
-            "Check the connection, then give the same command again: it goes on from here. If these hosts really "
-            "are all dead, add --set crawl.breaker_hosts=0."
+            f"{what}: {hosts} did not answer{also}. "
+            f"The last one: {self._last_words}. None of this was recorded.\n{then}"
         )
         for batch in list(self.batches):
             batch.fail(self.tripped)

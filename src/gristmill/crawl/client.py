@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cache, partial
 from pathlib import Path
 from time import thread_time
@@ -28,12 +29,12 @@ from gristmill.crawl.dns import Resolver
 from gristmill.crawl.guard import Refused, Target
 from gristmill.crawl.head import HEAD_END, Smuggling, mended
 from gristmill.crawl.optout import directives_for_us, opted_out, reservations
-from gristmill.crawl.settings import CrawlSettings
+from gristmill.crawl.settings import GATEWAY, CrawlSettings, Proxy
 from gristmill.crawl.watch import Attempt, Phase, Watch
 from gristmill.spec.errors import MachineError
 from gristmill.spec.reasons import Reason
 
-__all__ = ["Client", "Exchange", "tls_context"]
+__all__ = ["Client", "Exchange", "Ours", "tls_context"]
 
 KEEP_ALIVE_S = 5.0
 READ_BUFFER_BYTES = 4 * 1024 * 1024
@@ -57,6 +58,14 @@ _CLOSE = {"Connection": "close"}
 
 # The attempt on whose behalf a socket is made; tasks that race to connect inherit it.
 _ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
+
+
+class Ours(IntEnum):
+    """Whether a failure is our proxy's and not the server's."""
+
+    NO = 0
+    PERHAPS = 1
+    SURELY = 2
 
 
 @dataclass(slots=True)
@@ -86,6 +95,7 @@ class Exchange:
     """From the request to the head of its answer."""
     vain_s: float = 0.0
     """How long we waited for the server, where it brought next to nothing."""
+    ours: Ours = Ours.NO
 
 
 class _HeadFirst(ResponseHandler):
@@ -250,10 +260,15 @@ class Client:
         self._watch = watch
         self._loop = asyncio.get_running_loop()
         self.costs = Costs(self._loop.time)
+        self._proxy = Proxy.of(settings.proxy) if settings.proxy else None
+        self._through: dict[str, Any] = {}
+        if self._proxy is not None:
+            login = {"Proxy-Authorization": self._proxy.login} if self._proxy.login else {}
+            self._through = {"proxy": self._proxy.text, "proxy_headers": login}
         connector = aiohttp.TCPConnector(
             ssl=tls_context(verify=settings.verify_tls),
-            resolver=resolver,
-            use_dns_cache=False,  # the resolver has one
+            resolver=resolver if self._proxy is None else aiohttp.ThreadedResolver(),
+            use_dns_cache=self._proxy is not None,  # the resolver has one
             limit=0,  # the schedule bounds connections, in all and by host
             keepalive_timeout=KEEP_ALIVE_S,
             socket_factory=self._make_socket,
@@ -326,8 +341,7 @@ class Client:
             keep_alive = partial(self._keeps_encrypted, keep_alive)
         self._encrypted_busy += encrypted
         try:
-            if self._resolver.known(target.host) is None:
-                result.looked_up = await self._look_up(target)
+            result.looked_up = await self._look_up(target)
             attempt.deadline_s = self._loop.time() + left_s
             await self._ask(target, attempt, hold, keep_alive, first_bytes, result)
         except Refused as refusal:
@@ -335,12 +349,16 @@ class Client:
         except EXCHANGE_ERRORS as error:
             result.reason = reason_of_error(error, in_body=attempt.phase is Phase.BODY)
             result.detail = describe(error)
+            if self._proxy is not None:
+                self._blame_proxy(error, result)
             _drop_frames(error)
         except asyncio.CancelledError:
             # The watch's doing, unless somebody else wants this task gone as well.
             if attempt.verdict is None or attempt.task.uncancel() > 0:
                 raise
             result.reason, result.detail = attempt.verdict, attempt.detail
+            if self._proxy is not None and result.reason is Reason.CONNECT_TIMEOUT:
+                result.ours = Ours.SURELY
         finally:
             self._encrypted_busy -= encrypted
             self._watch.end(attempt)
@@ -360,10 +378,30 @@ class Client:
         return len(self._encrypted) - self._encrypted_busy < MOST_IDLE_TLS and keep_alive()
 
     async def _look_up(self, target: Target) -> bool:
-        if ":" in target.host or target.host[-1].isdigit():
-            return False
-        await self._resolver.addresses(target.host)
+        """Find a name that is not known yet. What cannot be found here is left to the proxy, if there is one."""
+        try:
+            if self._resolver.known(target.host) is not None:
+                return False
+            if ":" in target.host or target.host[-1].isdigit():
+                return False
+            await self._resolver.addresses(target.host)
+        except Refused as refusal:
+            if self._proxy is None or refusal.reason is Reason.PRIVATE_ADDRESS:
+                raise
         return True
+
+    def _blame_proxy(self, error: BaseException, result: Exchange) -> None:
+        """Tell what a proxy did from what a server did."""
+        assert self._proxy is not None
+        if isinstance(error, (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError)):
+            result.ours = Ours.SURELY
+            result.reason = Reason.CONNECT_FAILED
+        elif isinstance(error, aiohttp.ClientHttpProxyError):
+            result.ours = Ours.SURELY if error.status == 407 else Ours.PERHAPS
+            result.reason = Reason.CONNECT_FAILED
+            result.detail = f"{error.status} {result.detail}"
+        if result.ours:
+            result.detail = f"the proxy {self._proxy.text}: {result.detail}"
 
     async def _ask(
         self,
@@ -378,7 +416,10 @@ class Client:
         asked_s = loop_time()
         attempt.enter(Phase.HEAD, asked_s)
         response = await self._session.get(
-            target.url(), allow_redirects=False, headers=None if keep_alive() else _CLOSE
+            target.url(),
+            allow_redirects=False,
+            headers=self._headers(target, keep=keep_alive()),
+            **self._through,
         )
         try:
             attempt.enter(Phase.BODY, loop_time())
@@ -387,6 +428,13 @@ class Client:
             await self._read(response, attempt, hold, keep_alive, first_bytes, result)
         finally:
             response.release()  # closes the connection, too, if the body was not read to its end
+
+    def _headers(self, target: Target, *, keep: bool) -> dict[str, str]:
+        """Beside the session's own. With https the proxy is told who we are where the tunnel is asked for."""
+        headers = {} if keep else dict(_CLOSE)
+        if self._proxy is not None and self._proxy.login and target.scheme == "http":
+            headers["Proxy-Authorization"] = self._proxy.login
+        return headers
 
     async def _read(
         self,
@@ -413,6 +461,8 @@ class Client:
                 raise Refused(Reason.REDIRECTS, f"status {response.status} without a Location")
         else:
             result.reason = reason_of_status(response.status, headers.get("Content-Range"))
+        if self._proxy is not None and response.url.scheme == "http" and response.status in GATEWAY:
+            result.ours = Ours.PERHAPS
         if result.reason is not None:
             result.retry_after, result.date = headers.get("Retry-After"), headers.get("Date")
             result.detail = f"{response.status} {response.reason or ''}".strip()
@@ -438,7 +488,8 @@ class Client:
         family, kind, protocol, _, destination = address
         attempt = _ATTEMPT.get()
         attempt.open(self._loop.time())
-        if not self._settings.allow_private_addresses and not is_public(destination[0]):
+        guarded = self._proxy is None and not self._settings.allow_private_addresses
+        if guarded and not is_public(destination[0]):
             attempt.refused = destination[0]
             raise OSError(None, f"{destination[0]} is not a public address")
         connecting = socket.socket(family, kind, protocol)

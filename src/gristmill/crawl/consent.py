@@ -198,10 +198,10 @@ class Consent:
             rules = await self._measured(cost, len(body), file.read, body)
             return _Kept(now_s + KEPT_S, rules=rules, size_bytes=len(body))
         refused = status is not None and 400 <= status < 500 and reason is not Reason.HTTP_429
-        if refused or reason in _SAYS_NOTHING:
+        if (refused and not exchange.ours) or reason in _SAYS_NOTHING:
             return _Kept(now_s + KEPT_S)
         detail = f"{file.name}: {exchange.detail}"
-        if reason in _OF_SERVER:
+        if reason in _OF_SERVER and not exchange.ours:
             why = reason if reason in TRANSIENT else Reason.ROBOTS
             forbidden = Exchange(reason=why, detail=f"{detail}; nothing may be asked", final=True)
             return _Kept(now_s + FAILURE_KEPT_S, refusal=forbidden if file.failure_forbids else None)
@@ -212,6 +212,7 @@ class Consent:
             asked=exchange.asked,
             looked_up=exchange.looked_up,
             vain_s=exchange.vain_s,
+            ours=exchange.ours,
         )
         return _Kept(now_s, refusal=failed)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gristmill.crawl.answer import Answer
-from gristmill.crawl.client import Exchange
+from gristmill.crawl.client import Exchange, Ours
 from gristmill.crawl.guard import Refused, join
 from gristmill.crawl.mirror import Mirror
 from gristmill.crawl.politeness import Politeness
@@ -69,6 +69,7 @@ class Outcomes:
         item.received_bytes += exchange.received_bytes
         item.opt_out.update(dict.fromkeys(exchange.opt_out))
         item.status = exchange.status or item.status
+        item.ours = exchange.ours
         if exchange.asked:
             self._learn(place, item, exchange)
         if exchange.reason is None and exchange.location is not None:
@@ -92,6 +93,8 @@ class Outcomes:
         host, reason, now_s = place.host, exchange.reason, self._clock()
         if reason is None:
             self._politeness.answered(host, began_s=place.began_s, now_s=now_s, head_s=exchange.head_s)
+            return
+        if exchange.ours is Ours.SURELY:
             return
         given_up = self._politeness.failed(
             host,

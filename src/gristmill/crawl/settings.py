@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+from base64 import b64encode
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
 
-__all__ = ["CrawlSettings"]
+__all__ = ["GATEWAY", "PROXY_LOGIN", "CrawlSettings", "Proxy"]
 
 MIB = 1 << 20
 AGENT = "Gristmill"
 VERSION = "0.1"
+GATEWAY = frozenset({407, 502, 503, 504})
+"""What a proxy says in its own name. To plain http the server may have said it as well."""
+PROXY_LOGIN = "GRISTMILL_PROXY_LOGIN"
+"""The variable of the environment that holds a proxy's ``user:password``, where its URL has none."""
 
 _TEMPLATE = re.compile(r"https?://[^/?#{}]+[/?](?:(?!\{url\}).)*\{url\}(?:(?!\{url\}).)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy through which everything is asked."""
+
+    host: str
+    port: int
+    login: str = field(repr=False)
+    """What its ``Proxy-Authorization`` header says; empty for none."""
+
+    @classmethod
+    def of(cls, url: str) -> Proxy:
+        """From ``http://[USER:PASSWORD@]HOST[:PORT]``; the login may be in the environment instead.
+
+        Raises:
+            ValueError: It is none. The text does not quote it: a password may be in it.
+        """
+        expected = "proxy must be http://HOST:PORT, with USER:PASSWORD@ before the host if it wants them"
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port or 80
+        except ValueError as err:
+            raise ValueError(expected) from err.with_traceback(None)
+        more = parts.path.strip("/") or parts.query or parts.fragment
+        if parts.scheme != "http" or not host or more or not (url.isascii() and url.isprintable()):
+            raise ValueError(expected)
+        login = os.environ.get(PROXY_LOGIN, "")
+        if parts.username is not None:
+            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        return cls(host, port, "Basic " + b64encode(login.encode()).decode() if login else "")
+
+    @property
+    def text(self) -> str:
+        """Its URL, without a login."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +160,10 @@ class CrawlSettings:
     mirror_per_second: float = 1.0
     """Requests to the mirror a second, in this process."""
 
+    proxy: str | None = field(default=None, repr=False)
+    """An HTTP proxy through which everything is asked: ``http://[USER:PASSWORD@]HOST[:PORT]``. It looks names up and
+    connects, so that which address is asked is not seen here: only what a URL says literally, and names that this
+    machine finds as well, are checked."""
     verify_tls: bool = True
     allow_private_addresses: bool = False
     """For tests and intranets: private addresses, and with them any port."""
@@ -167,6 +214,8 @@ class CrawlSettings:
             raise ValueError("mirror must be an http or https URL with one {url} in its path or query")
         if self.contact is not None and not (self.contact.isascii() and self.contact.isprintable()):
             raise ValueError("contact must be printable ASCII: it becomes part of an HTTP header")
+        if self.proxy is not None:
+            Proxy.of(self.proxy)
 
     @property
     def user_agent(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from gristmill.crawl.answer import Answer, clean, without_userinfo
 from gristmill.crawl.budget import Hold
-from gristmill.crawl.client import Exchange
+from gristmill.crawl.client import Exchange, Ours
 from gristmill.crawl.guard import Refused, Target
 from gristmill.crawl.schedule import Host
 
@@ -63,6 +63,7 @@ class Item:
     """One URL on its way to its answer."""
 
     __slots__ = (
+        "anew",
         "batch",
         "began_s",
         "hops",
@@ -71,6 +72,7 @@ class Item:
         "lost",
         "opt_out",
         "origin",
+        "ours",
         "received_bytes",
         "refusal",
         "retry_after_s",
@@ -88,9 +90,10 @@ class Item:
     ) -> None:
         self.batch, self.index, self.url, self.origin, self.refusal = batch, index, url, origin, refusal
         self.target = origin
-        self.hops = self.tries = self.tries_before = self.received_bytes = 0
+        self.anew = self.hops = self.tries = self.tries_before = self.received_bytes = 0
         self.lost: Exchange | None = None  # how the original was lost, once a mirror is asked
         self.via: str | None = None
+        self.ours = Ours.NO  # whether the last failure was our proxy's
         self.left_s = 0.0
         self.began_s: float | None = None
         self.status: int | None = None

@@ -66,7 +66,7 @@ def permission(default: Any) -> Any:
 
     What is allowed is any value but the default; of a number any larger one.
     """
-    return field(default=default, metadata={"identity": False, "permission": True})
+    return field(default=default, repr=False, metadata={"identity": False, "permission": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,7 @@ class Crawl(ShardStep):
     breaker_patience_s: float = runtime_option(60.0)
     breaker_name: str = permission("example.com")
     contact: str | None = runtime_option(None)
+    proxy: str | None = permission(None)
     verify_tls: bool = permission(True)
     allow_private_addresses: bool = permission(False)
     codecs: int = runtime_option(1)
@@ -155,6 +156,7 @@ class Crawl(ShardStep):
             contact=self.contact,
             max_body_bytes=self.max_body_bytes,
             respect_opt_out=self.respect_opt_out,
+            proxy=self.proxy,
             verify_tls=self.verify_tls,
             allow_private_addresses=self.allow_private_addresses,
         )
