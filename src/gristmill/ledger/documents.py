@@ -53,15 +53,18 @@ class Documents:
 
 def documents(totals: Totals, levels: Funnel) -> Documents | None:
     """The account, or None for a dataset whose samples are not documents."""
-    samples, screen = totals.stage("samples"), totals.stage("screen")
+    samples = totals.stage("samples")
     if not samples.media:
         return None
     media = Counter(samples.media)
-    media.update(screen.media)
+    complete = samples.facts["complete"]
+    for later in (totals.stage("screen"), totals.stage("unique")):
+        media.update(later.media)
+        complete += later.facts["complete"]
     return Documents(
         annotated=levels.count("annotated"),
         with_images=samples.samples_in - sum(samples.dropped[reason] for reason in _UNUSABLE),
-        complete=int(samples.facts["complete"] + screen.facts["complete"]),
+        complete=int(complete),
         kept=levels.count("kept"),
         images={fate: n for fate, n in media.most_common() if n > 0},
     )

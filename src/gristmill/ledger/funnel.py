@@ -129,16 +129,16 @@ def funnel(totals: Totals, config: RunConfig) -> Funnel:
     if config.parts:
         return _of_mixture(totals, config)
     rows, samples, pack = totals.stage("rows"), totals.stage("samples"), totals.packing
-    screen = totals.stage("screen")  # takes samples away that a crawl had kept
+    taken = Counter(totals.stage("screen").dropped) + totals.stage("unique").dropped  # which a crawl had kept
     lost: dict[Phase, Counter[str]] = {phase: Counter() for phase in Phase}
     lost[Phase.SELECTING].update(rows.dropped)
     lost[Phase.PACKING].update(pack.dropped)
     lost[Phase.PACKING].update(totals.stage("scatter").dropped)
-    for reason, number in (*samples.dropped.items(), *screen.dropped.items()):
+    for reason, number in (*samples.dropped.items(), *taken.items()):
         lost[phase_of(reason)][reason] += number
 
     packed = pack.kept
-    kept = max(samples.kept - screen.dropped.total(), pack.samples_in)
+    kept = max(samples.kept - taken.total(), pack.samples_in)
     fetched = kept + lost[Phase.CHECKING].total()
     asked = fetched + lost[Phase.FETCHING].total()
     read = asked + lost[Phase.READING].total()

@@ -38,6 +38,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "index": (f"{STATE}/crawled", f"{STATE}/scattered"),
     "spool": (f"{STATE}/crawled", f"{STATE}/scattered"),
     "blocklist": (f"{STATE}/decisions",),
+    "keys": (f"{STATE}/decisions",),
     "fates": ("fates",),
     "shard": ("shards",),
     "sidecar": ("shards",),

@@ -13,7 +13,9 @@ from gristmill.spec.sample import Json
 
 __all__ = ["RECORD_FORMAT", "LostSamples", "Role", "ShardInfo", "Task", "TaskRecord", "digest_of"]
 
-Role: TypeAlias = Literal["source", "part", "index", "spool", "fates", "shard", "sidecar", "blocklist"]
+Role: TypeAlias = Literal[
+    "source", "part", "index", "spool", "fates", "shard", "sidecar", "blocklist", "keys"
+]
 
 
 def digest_of(value: Json) -> str:
@@ -88,6 +90,7 @@ class TaskRecord:
         media: Media of documents by fate (``kept``, or a reason), as a change: what an earlier round counted for a
             medium that was asked for again is subtracted.
         facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image;
+            ``named``, kept samples of which the recipe gave the key;
             ``repeated``, further copies; ``changes.WORD``, samples changed so.
         found: What a survey of an annotation file, or a census, found; of one that packs, how many samples of which
             index it took, by the digests of these; None for other tasks.

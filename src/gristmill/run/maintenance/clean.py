@@ -10,7 +10,7 @@ from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import failing, total
-from gristmill.run.planning.pipeline import PACK, SAMPLES, SCATTER, SCREEN
+from gristmill.run.planning.pipeline import PACK, SAMPLES, SCATTER, SCREEN, UNIQUE
 from gristmill.run.state.layout import Layout, stem
 from gristmill.run.state.reclaimed import remove_released
 from gristmill.spec.errors import Busy
@@ -57,7 +57,8 @@ def _spent(layout: Layout, config: RunConfig, ledger: Ledger) -> list[Path]:
         for digest, samples in record.found or ():
             packed[digest] += samples
     spent, recorded = [], set()
-    screened = {stem(i.path): i for r in ledger.stage(SCREEN) if (i := r.output("index")) is not None}
+    later = [*ledger.stage(SCREEN), *ledger.stage(UNIQUE)]
+    screened = {stem(i.path): i for r in later if (i := r.output("index")) is not None}
     for record in ledger.stage(SAMPLES):
         index, spool = record.output("index"), record.output("spool")
         if index is None or spool is None:

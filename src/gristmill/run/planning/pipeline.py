@@ -21,6 +21,7 @@ __all__ = [
     "SCATTER",
     "SCREEN",
     "STATISTICS",
+    "UNIQUE",
     "Stages",
     "stages_of",
 ]
@@ -30,6 +31,7 @@ ROWS = "rows"
 SAMPLES = "samples"
 STATISTICS = "statistics"
 SCREEN = "screen"
+UNIQUE = "unique"
 SCATTER = "scatter"
 KEYS = "keys"
 GATHER = "gather"
@@ -72,6 +74,7 @@ class Stages:
             SAMPLES: self.samples,
             STATISTICS: (self.global_filter,) if self.global_filter else (),
             SCREEN: (self.global_filter, *self.samples) if self.global_filter else (),
+            UNIQUE: (),
             SCATTER: (self.barrier,),
             KEYS: (self.barrier,),
             GATHER: (self.barrier,),

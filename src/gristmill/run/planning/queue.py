@@ -16,13 +16,25 @@ from gristmill.run.planning.pipeline import (
     SCATTER,
     SCREEN,
     STATISTICS,
+    UNIQUE,
 )
 from gristmill.run.planning.shuffle import ShuffleTasks
 from gristmill.spec.task import Task, TaskRecord
 
 __all__ = ["TaskQueue"]
 
-_RANK = {PACK: 0, GATHER: 0, KEYS: 1, SCATTER: 2, SCREEN: 3, STATISTICS: 4, SAMPLES: 5, ROWS: 6, PRESCAN: 7}
+_NEAREST = (
+    (PACK, GATHER),
+    (KEYS,),
+    (SCATTER,),
+    (UNIQUE,),
+    (SCREEN,),
+    (STATISTICS,),
+    (SAMPLES,),
+    (ROWS,),
+    (PRESCAN,),
+)
+_RANK = {stage: rank for rank, stages in enumerate(_NEAREST) for stage in stages}
 
 
 class TaskQueue(ABC):

@@ -16,6 +16,7 @@ from gristmill.run.planning.pipeline import PACK, PRESCAN, ROWS, SAMPLES, Stages
 from gristmill.run.planning.prescans import Prescans
 from gristmill.run.planning.queue import TaskQueue
 from gristmill.run.planning.shuffle import ShuffleTasks
+from gristmill.run.planning.unique_keys import UniqueKeys
 from gristmill.run.state.indexes import sizes_of
 from gristmill.run.state.layout import Layout
 from gristmill.spec.barrier import Barrier, Decider, Group, Summary
@@ -48,6 +49,7 @@ class Schedule(TaskQueue):
         prescanning = isinstance(stages.table, PrescanStep)
         self._filter = FilterTasks(stages, ledger, self._push_unless_done)
         self._collecting = self._filter.decisive
+        self._unique = UniqueKeys(stages, ledger, self._push_unless_done)
         self._prescans = Prescans(stages, config.inputs, ledger, self._source) if prescanning else None
         self._begin_round()
         with uncollected():
@@ -96,8 +98,8 @@ class Schedule(TaskQueue):
 
     @property
     def judged(self) -> set[str]:
-        """Ids of the tasks of a census."""
-        return set(self._filter.tasks)
+        """Ids of the tasks of a census, and of those that compare keys."""
+        return {*self._filter.tasks, *self._unique.tasks}
 
     def _push_prescans(self) -> None:
         if self._prescans is not None:
@@ -196,14 +198,18 @@ class Schedule(TaskQueue):
         return True
 
     def _feed(self, record: TaskRecord) -> bool:
-        """Feed one finished crawl task; False if a census has still to sift it."""
+        """Feed one finished crawl task; False if a census has still to sift it, or its keys are to be compared."""
         screened = self._filter.screened(record)
         if screened is None:
             return False
+        index = screened.output("index")
+        if index is not None and index.samples and record.facts.get("named"):
+            index = self._unique.without_repeats(record.number, index)
+            if index is None:
+                return False
         if not self._filter.decisive:
             self._filter.collect(record)
         self.fed.add(record.task_id)
-        index = screened.output("index")
         if index is not None and self._shuffle_tasks is not None:
             self._shuffle_tasks.add(record.number, index)
         elif index is not None and self._decider is not None:

@@ -83,13 +83,17 @@ def run_samples(
     rows, table = _read_part(layout.folder / task.inputs[0].path, task, layout.folder)
     states = [RowState(position, row) for position, row in rows.items()]
     number = task.number[1] if source.number is None else source.number
+
+    def place(row: int) -> str:
+        return recipe.key.format(file=number, row=row)
+
     for one, row in zip(states, rows_in(table, source, context), strict=True):
         context.check_stop()
         if isinstance(row, Drop):
             one.take(row)
             continue
         origin = Origin(source=source.source, file=source.name, row=one.row)
-        one.take(_parsed(recipe.parse, row, origin, place=recipe.key.format(file=number, row=one.row)))
+        one.take(_parsed(recipe.parse, row, origin, place=place(one.row)))
     _check_first(states, source.name, task, context)
     _drop_repeated_keys(states)
     layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +111,8 @@ def run_samples(
     _note_faults(states, source.name, work)
     media = list(box.fates.values())
     account(states, media, box.attempt, before, work)
+    if named := sum(one.sample.key != place(one.row) for one in states if one.sample and not one.drop):
+        work.facts["named"] = named
     if task.number[0]:
         work.retried.update(task.decision["retried"])
     fates = list(fates_in_order(states, media, box.attempt))
@@ -209,7 +215,10 @@ def _equipped(steps: Sequence[SampleStep | ShardStep], context: Context) -> Sequ
 
 
 def _drop_repeated_keys(states: Sequence[RowState]) -> None:
-    """The first sample of a key stays: two of one name cannot lie in a shard. ``verify`` looks beyond the part."""
+    """The first sample of a key stays: two of one name cannot lie in a shard.
+
+    ``gristmill.run.stages.unique`` looks beyond the part.
+    """
     seen: set[str] = set()
     for one in states:
         if one.sample and one.drop is None:

@@ -25,7 +25,7 @@ def run_statistics(stages: Stages, task: Task, context: Context, work: Work) -> 
     step, layout = stages.global_filter, context.layout
     if step is None:
         raise RecipeError("there is no step that counts")
-    path = layout.blocklist(task)
+    path = layout.decision(task, ".parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(layout, task) as scratch:
         blocklist, work.found = step.tally(lambda: _fates(task.inputs, step.columns, task, context), scratch)

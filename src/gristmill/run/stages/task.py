@@ -19,6 +19,7 @@ from gristmill.run.planning.pipeline import (
     SCATTER,
     SCREEN,
     STATISTICS,
+    UNIQUE,
     Stages,
     stages_of,
 )
@@ -101,6 +102,12 @@ def _apply_blocklist(recipe: Recipe, stages: Stages, task: Task, context: Contex
     run_screen(stages, task, context, work)
 
 
+def _unique(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
+    from gristmill.run.stages.unique import run_unique
+
+    run_unique(task, context, work)
+
+
 def _scatter(recipe: Recipe, stages: Stages, task: Task, context: Context, work: Work) -> None:
     from gristmill.run.stages.scatter import run_scatter
 
@@ -131,6 +138,7 @@ _DOING: Mapping[str, _Doing] = {
     SAMPLES: _samples,
     STATISTICS: _filter,
     SCREEN: _apply_blocklist,
+    UNIQUE: _unique,
     SCATTER: _scatter,
     KEYS: _keys,
     GATHER: _gather,

@@ -69,9 +69,9 @@ class Layout:
         """Samples of one crawl task after a census; their media lie in the same spool."""
         return self.state / "crawled" / f"{stem(index.path)}.{task.id}.index.parquet"
 
-    def blocklist(self, task: Task) -> Path:
-        """What a census decided."""
-        return self.state / "decisions" / f"{task.stage}-{_place(task)}.parquet"
+    def decision(self, task: Task, suffix: str) -> Path:
+        """What a census decided; the keys that tasks were compared by."""
+        return self.state / "decisions" / f"{task.stage}-{_place(task)}{suffix}"
 
     def scratch(self, task: Task) -> Path:
         """A folder that lasts no longer than a task."""
