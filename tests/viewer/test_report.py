@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,8 +18,9 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import shards_of, write_manifest
 from gristmill.ledger.totals import total
 from gristmill.media.image import decodes
+from gristmill.media.settings import ImageSettings
 from gristmill.shards.webdataset import TarWriter
-from gristmill.spec.errors import UsageError
+from gristmill.spec.errors import MachineError, UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
@@ -281,3 +284,28 @@ def test_a_hostile_address_is_text_on_the_page(tmp_path: Path) -> None:
     assert not any(address.lower().startswith("javascript") for address in page.addresses)
     assert quoted in page.addresses
     assert "script" not in page.tags
+
+
+def test_the_report_needs_no_opencv() -> None:
+    code = "import sys, gristmill.viewer.report; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"cv2", "simplejpeg", "PIL"} & set(said.split())
+
+
+def test_small_pictures_are_made_in_decoders_within_their_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoDecoder:
+        def __init__(self, settings: ImageSettings, *, processes: int) -> None:
+            assert (settings.size_px, settings.resize_mode, processes) == (300, "keep_ratio_largest", 1)
+
+        async def transcode(self, body: bytes) -> None:
+            raise MachineError("No codec process could be started: none here")
+
+        async def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("gristmill.viewer.samples.CodecPool", NoDecoder)
+    shard = shard_of(tmp_path, {"jpg": photographs()[0].body, "txt": b"A photograph.", "json": b"{}"})
+    shown = examples(tmp_path, [shard], 1)
+    assert (shown.pictures, shown.trouble) == ([], ["No codec process could be started: none here"])

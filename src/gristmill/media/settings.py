@@ -7,7 +7,16 @@ from typing import Literal, Protocol
 
 from gristmill.spec.errors import UsageError
 
-__all__ = ["CHECKING", "Decoding", "Format", "ImageSettings", "Quality", "ResizeMode", "check_decoders"]
+__all__ = [
+    "CHECKING",
+    "Decoding",
+    "Format",
+    "ImageSettings",
+    "Quality",
+    "ResizeMode",
+    "check_decoders",
+    "thumbnails",
+]
 
 ResizeMode = Literal["no", "keep_ratio", "keep_ratio_largest", "center_crop", "border"]
 Format = Literal["jpeg", "png", "webp"]
@@ -93,6 +102,13 @@ class ImageSettings:
 
 CHECKING = ImageSettings(only_check=True, max_pixels=1_000_000_000)
 """For pictures that were kept already: whether they are whole, by the judge that let them in."""
+
+
+def thumbnails(side_px: int) -> ImageSettings:
+    """For small pictures on a page: a longer side of at most ``side_px``."""
+    return ImageSettings(
+        resize_mode="keep_ratio_largest", size_px=side_px, encode_quality=70, quality="fast", phash=False
+    )
 
 
 def check_decoders(decoding: Decoding) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import orjson
 
 from gristmill.ledger.features import IMAGE_PARTS, evenly
-from gristmill.media.thumbnail import Undecodable, thumbnail
+from gristmill.media.errors import Undecodable
+from gristmill.media.pool import CodecPool
+from gristmill.media.settings import thumbnails
 from gristmill.shards.webdataset import ShardSample, read_samples
-from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.errors import DamagedOutput, MachineError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
 from gristmill.viewer.measures import Histogram
@@ -22,7 +26,6 @@ from gristmill.viewer.measures import Histogram
 __all__ = ["Example", "Examples", "Picture", "Turn", "examples"]
 
 _SIDE_PX, _SMALL_SIDE_PX = 300, 160
-_QUALITY = 70
 _LOOKED_AT = 600
 """Samples per shard among which examples are taken, so that large shards need not be read to their end."""
 
@@ -105,20 +108,24 @@ class Examples:
 
 
 def examples(folder: Path, shards: Sequence[ShardInfo], wanted: int) -> Examples:
-    """At most ``wanted`` samples, spread over the shards and within them; the same on every call."""
+    """At most ``wanted`` samples, spread over the shards and within them; the same on every call.
+
+    Pictures are made small in a decoder's process: they may be a stranger's.
+    """
     by_path = {shard.path: shard for shard in shards if shard.samples}
     chosen = evenly(list(by_path), wanted)
-    reader = _Reader()
     made: list[Example] = []
     trouble: list[str] = []
-    for number, path in enumerate(chosen):
-        share = (number + 1) * wanted // len(chosen) - number * wanted // len(chosen)
-        try:
-            made += reader.of_shard(folder / path, by_path[path].samples, share)
-        except DamagedOutput as err:
-            trouble.append(str(err))
-        except FileNotFoundError:
-            trouble.append(f"{path} is not there.")
+    with _Decoders() as decoders:
+        reader = _Reader(decoders)
+        for number, path in enumerate(chosen):
+            share = (number + 1) * wanted // len(chosen) - number * wanted // len(chosen)
+            try:
+                made += reader.of_shard(folder / path, by_path[path].samples, share)
+            except (DamagedOutput, MachineError) as err:
+                trouble.append(str(err))
+            except FileNotFoundError:
+                trouble.append(f"{path} is not there.")
     talks = [one for one in made if one.caption is None]
     return Examples(
         pictures=[one for one in made if one.caption is not None],
@@ -128,10 +135,44 @@ def examples(folder: Path, shards: Sequence[ShardInfo], wanted: int) -> Examples
     )
 
 
+class _Decoders:
+    """One decoder's process for each size of small pictures, started with the first of them."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.Runner()
+        self._pools: dict[int, CodecPool] = {}
+
+    def small(self, body: bytes, side_px: int) -> tuple[bytes, int, int]:
+        """A JPEG with a longer side of at most ``side_px``, its width and height.
+
+        Raises:
+            Undecodable: As :meth:`gristmill.media.pool.CodecPool.transcode`.
+            MachineError: No decoder can be started.
+        """
+        return self._loop.run(self._small(body, side_px))
+
+    async def _small(self, body: bytes, side_px: int) -> tuple[bytes, int, int]:
+        if side_px not in self._pools:
+            self._pools[side_px] = CodecPool(thumbnails(side_px), processes=1)
+        small = await self._pools[side_px].transcode(body)
+        return small.body, small.width_px, small.height_px
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pool in self._pools.values():
+            self._loop.run(pool.close())
+        self._loop.close()
+
+
 class _Reader:
     """Makes examples, and counts how long the texts are that it passes."""
 
-    def __init__(self) -> None:
+    def __init__(self, decoders: _Decoders) -> None:
+        self._decoders = decoders
         self.lengths = Histogram.empty(_TEXT_LENGTHS)
         self._pictures = 0
 
@@ -186,13 +227,10 @@ class _Reader:
         if body is None or self._pictures >= _MOST_PICTURES:
             return None
         try:
-            small = thumbnail(body, side_px=side_px, quality=_QUALITY)
+            jpeg, width_px, height_px = self._decoders.small(body, side_px)
         except Undecodable:
             return None
-        if small is None:
-            return None
         self._pictures += 1
-        jpeg, width_px, height_px = small
         media = facts.get("media")
         return Picture(
             source="data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
