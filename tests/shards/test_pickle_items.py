@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pickled import all_rows, listed, read
 
 from gristmill.shards import pickle_machine, pickle_stack
-from gristmill.shards.pickle_bytes import CutOffPickle
+from gristmill.shards.pickle_bytes import CutOffPickle, DamagedPickle
 from gristmill.shards.pickle_items import pickled_rows
 from gristmill.shards.vila import PickledList
 from gristmill.spec.errors import SourceError
@@ -175,6 +175,44 @@ def test_items_before_a_cut_are_given_out(place):
         found.extend(iter_into(found, place))
     assert len(found) > 900
     assert found == list(range(len(found)))
+
+
+def before_damage(place, body):
+    place.write_bytes(body)
+    found = []
+    rows = (row.value if row.reason is None else None for row in pickled_rows(place, max_item_bytes=1 << 30))
+    with pytest.raises(DamagedPickle):
+        found.extend(rows)
+    return found
+
+
+ODD = {3: 5, 4: "text", 5: ["a", {"b": 1}], 6: None}
+ITEMS = [ODD.get(n, {"n": n, "facts": {"one": [n], "two": {"x": n}}, "x": f"{n:0100}"}) for n in range(12)]
+
+
+@pytest.mark.parametrize("protocol", [1, 2, 4])
+def test_all_whole_items_before_a_cut_are_given_out(place, protocol):
+    """Cut anywhere: those that end before it, and none that is not whole."""
+    body = pickle.dumps(ITEMS, protocol)
+    ends = [
+        pickle.dumps(ITEMS[: n + 1], protocol).rindex(b"%0100d" % n) + 100 for n in (0, 1, 2, 7, 8, 9, 10, 11)
+    ]
+    for cut in range(1, len(body) - 1, 3):
+        found = before_damage(place, body[:cut])
+        rows = [item if isinstance(item, dict) else None for item in ITEMS]
+        assert found == rows[: len(found)]
+        whole = sum(
+            end + 8 <= cut for end in ends
+        )  # behind the last text come its memo and the end of its dict
+        assert sum(row is not None for row in found) >= whole
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_all_whole_items_before_damage_are_given_out(place, protocol):
+    body = pickle.dumps(ITEMS, protocol)
+    middle = body.index(b"%0100d" % 9)
+    found = before_damage(place, body[: middle - 6] + b"\xfe" * 4 + body[middle - 2 :])
+    assert len(found) == 9
 
 
 def test_items_that_are_no_rows_are_told_with_their_place(place):

@@ -31,9 +31,7 @@ _FORMS = ("auto", "coyo", "mmc4", "vflan")
     type=LocalPath(),
     help="Folder of pictures that items name by a path ending in .jpg. Without it such items are dropped.",
 )
-@click.option(
-    "--keep-damaged", is_flag=True, help="Of a pickle that is cut off keep the items before the cut."
-)
+@click.option("--keep-damaged", is_flag=True, help="Of a damaged pickle keep the items before the damage.")
 @click.option("--shard-samples", type=click.IntRange(1), help="Samples a shard (10,000).")
 @run_options
 @json_option

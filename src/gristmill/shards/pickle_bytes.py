@@ -10,14 +10,18 @@ from pathlib import Path
 
 from gristmill.spec.errors import SourceError
 
-__all__ = ["CutOffPickle", "Far", "Memo", "PickleBytes", "Spans"]
+__all__ = ["CutOffPickle", "DamagedPickle", "Far", "Memo", "PickleBytes", "Spans"]
 
 _CHUNK_BYTES = 256 << 10
 _MOST_MEMOS = 32 << 20  # of 8 bytes each
 _MOST_STRAY_MEMOS = 1 << 16
 
 
-class CutOffPickle(SourceError):
+class DamagedPickle(SourceError):
+    """A pickle that makes no sense from some place on."""
+
+
+class CutOffPickle(DamagedPickle):
     """A pickle that ends before its end."""
 
 
@@ -139,6 +143,10 @@ class PickleBytes:
         return CutOffPickle(
             f"{self.path}: byte {self.offset:,}: cut off: {what}the file ends at byte {self.stop:,}. Copy it again."
         )
+
+    def damaged(self, offset: int, what: str) -> DamagedPickle:
+        """The error of a file that is no longer what was written."""
+        return DamagedPickle(f"{self.path}: byte {offset:,}: refused, it is damaged: {what}. Copy it again.")
 
     def refused(self, offset: int, what: str) -> SourceError:
         """The error of a pickle that is none that may be read."""

@@ -31,7 +31,7 @@ class Machine(StackMachine):
         at = self._data.offset
         work = _OPCODES.get(self._data.byte())
         if work is None:
-            raise self._refused(at, "it is no pickle, or damaged")
+            raise self._damaged(at, "no pickle, or damaged")
         work(self, at)
 
     # opcodes: values
@@ -68,7 +68,7 @@ class Machine(StackMachine):
                 at, int(text.rstrip(b"L")) if text.rstrip(b"L").lstrip(b"+-").isdigit() else float(text)
             )
         except ValueError:
-            raise self._refused(at, f"it is damaged: {text[:40]!r} is no number") from None
+            raise self._damaged(at, f"{text[:40]!r} is no number") from None
 
     def _long1(self, at: int) -> None:
         self._long(at, self._data.byte())
@@ -99,16 +99,16 @@ class Machine(StackMachine):
         try:
             self._push(at, str(line, "raw-unicode-escape"))
         except UnicodeDecodeError as err:
-            raise self._refused(at, f"it is damaged: {err}") from err
+            raise self._damaged(at, f"{err}") from err
 
     def _string_line(self, at: int) -> None:
         line = self._data.line(_MOST_LINE_BYTES)
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"":
-            raise self._refused(at, "it is damaged: a text without its quotes")
+            raise self._damaged(at, "a text without its quotes")
         try:
             self._push(at, decoded(codecs.escape_decode(line[1:-1])[0]))
         except ValueError as err:
-            raise self._refused(at, f"it is damaged: {err}") from err
+            raise self._damaged(at, f"{err}") from err
 
     # opcodes: containers
 
@@ -167,10 +167,11 @@ class Machine(StackMachine):
         values, _, _ = self._pop_mark(at)
         self._fill(at, self._top(at, dict), values)
         self._made_at = -1
+        self._filled_at = self._data.offset
 
     def _fill(self, at: int, made: dict[str, Any], values: list[Any]) -> None:
         if len(values) % 2:
-            raise self._refused(at, "it is damaged: a key without a value")
+            raise self._damaged(at, "a key without a value")
         for key, value in zip(values[::2], values[1::2], strict=True):
             made[key if type(key) is str else BAD_KEY] = value
 
@@ -217,7 +218,7 @@ class Machine(StackMachine):
 
     def _number_of(self, at: int, text: bytes) -> int:
         if not text.isdigit():
-            raise self._refused(at, f"it is damaged: {text[:40]!r} is no number of a memo")
+            raise self._damaged(at, f"{text[:40]!r} is no number of a memo")
         return int(text)
 
     def _proto(self, at: int) -> None:
@@ -228,6 +229,8 @@ class Machine(StackMachine):
     def _frame(self, at: int) -> None:
         """A frame says only how much the real readers are to read at once."""
         self._data.take(8)
+        if self._filled_at == at:
+            self._filled_at = self._data.offset
 
     def _stop(self, at: int) -> None:
         if self._shared.root_at < 0 or self._outer or self._stack != [ROOT]:

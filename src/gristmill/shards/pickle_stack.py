@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
-from gristmill.shards.pickle_bytes import Far, Memo, PickleBytes, Spans
+from gristmill.shards.pickle_bytes import DamagedPickle, Far, Memo, PickleBytes, Spans
 
 __all__ = ["BAD_KEY", "FAR_BYTES", "ROOT", "TEXTS", "Shared", "StackMachine", "decoded"]
 
@@ -17,6 +18,8 @@ _MOST_VALUES = 1_000_000
 _MOST_CACHED = 4096
 _MOST_AGAIN = 20
 _LOOK_BYTES = 2048
+_BATCH = 1000
+"""So many pairs pickle puts into a dict at once: after as many, more may come."""
 
 BAD_KEY = "\0not a text\0"
 """Stands in a dict for any key that is no text."""
@@ -68,20 +71,37 @@ class StackMachine(ABC):
         self._start, self._start_memos, self._start_batched = 0, 0, False
         self._ready: list[tuple[int, Any]] = []
         self._given_early = False
+        self._filled_at = -1  # behind the opcode that filled the dict on top of the stack
         self._ended = False
 
     def items(self) -> Iterator[tuple[int, Any]]:
         """Each item of the list with the place where it begins; its long texts are :class:`Far`.
 
         Raises:
-            CutOffPickle: The file ends too early.
-            SourceError: It would run something, is no pickle, or no pickled list.
+            DamagedPickle: The file ends too early, or makes no sense; all items that are whole were given out.
+            SourceError: It would run something, or is no pickled list.
         """
         while not self._ended:
-            self._step()
+            at = self._data.offset
+            try:
+                self._step()
+            except DamagedPickle:
+                yield from ((self._start, value) for value in self._whole(at))
+                raise
             if self._ready:
                 yield from self._ready
                 self._ready = []
+
+    def _whole(self, at: int) -> list[Any]:
+        """Items of an unfinished batch that are certainly whole, where the opcode at a place fails.
+
+        The last one is only if it was filled right before; and behind an empty dict its key may stand.
+        """
+        if not self._outer or not self._in_batch():
+            return []
+        batch = self._outer[1][0] if len(self._outer) > 1 else self._stack
+        filled = len(self._outer) == 1 and at == self._filled_at and len(batch[-1]) % _BATCH
+        return list(takewhile(lambda value: value != {}, batch if filled else batch[:-1]))
 
     @property
     def offset(self) -> int:
@@ -94,6 +114,9 @@ class StackMachine(ABC):
 
     def _refused(self, at: int, what: str) -> Exception:
         return self._data.refused(at, what)
+
+    def _damaged(self, at: int, what: str) -> Exception:
+        return self._data.damaged(at, what)
 
     # the stack
 
@@ -111,13 +134,8 @@ class StackMachine(ABC):
             raise self._refused(at, f"one item has more than {_MOST_VALUES:,} values")
 
     def _push_dict(self, at: int, value: dict[str, Any], start: int, memos: int) -> None:
-        """A dict right behind a dict, both items of the list: the first one is whole."""
-        if (
-            len(self._outer) == 1
-            and len(self._stack) == 1
-            and type(self._stack[0]) is dict
-            and self._in_batch()
-        ):
+        """A dict right behind a dict, both items of the list: the first one is whole, and all before it."""
+        if len(self._outer) == 1 and self._stack and type(self._stack[-1]) is dict and self._in_batch():
             self._give(self._stack, start, memos)
             self._stack = []
             self._given_early = True
@@ -129,7 +147,7 @@ class StackMachine(ABC):
 
     def _pop(self, at: int) -> Any:
         if not self._stack:
-            raise self._refused(at, "it is damaged: a value is missing")
+            raise self._damaged(at, "a value is missing")
         value = self._stack.pop()
         if value is ROOT:
             raise self._refused(at, "it does something else with its list than filling it")
@@ -137,7 +155,7 @@ class StackMachine(ABC):
 
     def _pop_mark(self, at: int, *, to_append: bool = False) -> tuple[list[Any], int, int]:
         if not self._outer:
-            raise self._refused(at, "it is damaged: a mark is missing")
+            raise self._damaged(at, "a mark is missing")
         if len(self._outer) == 1 and self._given_early:
             if not to_append:
                 raise self._refused(at, "it takes items back that it began to add to its list")
@@ -148,7 +166,7 @@ class StackMachine(ABC):
 
     def _top(self, at: int, kind: type) -> Any:
         if not self._stack or type(self._stack[-1]) is not kind:
-            raise self._refused(at, f"it is damaged: no {kind.__name__} where one is filled")
+            raise self._damaged(at, f"no {kind.__name__} where one is filled")
         return self._stack[-1]
 
     def _give(self, values: list[Any], end: int, memos: int) -> None:
@@ -177,7 +195,7 @@ class StackMachine(ABC):
 
     def _put(self, at: int, number: int) -> None:
         if not self._stack:
-            raise self._refused(at, "it is damaged: nothing to memoize")
+            raise self._damaged(at, "nothing to memoize")
         offset = at if self._made_at < 0 else self._made_at
         self._live[number] = (offset, self._stack[-1])
         self._count(at)
@@ -209,7 +227,7 @@ class StackMachine(ABC):
             return shared.texts[number]
         offset = shared.memo.get(number)
         if offset is None:
-            raise self._refused(at, f"it is damaged: it asks for memo {number:,}, which is not there")
+            raise self._damaged(at, f"it asks for memo {number:,}, which is not there")
         if offset == shared.root_at:
             return ROOT
         text = self._text_at(offset)
@@ -235,7 +253,7 @@ class StackMachine(ABC):
             return shared.containers[number]
         found = shared.spans.around(offset)
         if found is None:
-            raise self._refused(at, f"it is damaged: memo {number:,} is not whole")
+            raise self._damaged(at, f"memo {number:,} is not whole")
         start, end, memos, batched = found
         shared.again_bytes += end - start
         if self._level >= _MOST_AGAIN or shared.again_bytes > shared.most_again_bytes:
@@ -260,7 +278,7 @@ class StackMachine(ABC):
             if number in self._live:
                 found, kept = True, self._live[number][1]
         if not found:
-            raise self._refused(at, f"it is damaged: memo {number:,} is not where it was made")
+            raise self._damaged(at, f"memo {number:,} is not where it was made")
         return kept
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from gristmill.shards.far_texts import FAR_COLUMN, FarText, far_column
-from gristmill.shards.pickle_bytes import CutOffPickle, Far
+from gristmill.shards.pickle_bytes import DamagedPickle, Far
 from gristmill.shards.pickle_items import ItemRow, pickled_rows
 from gristmill.shards.rows import JSON_ROW
 from gristmill.spec.errors import UsageError
@@ -42,8 +42,8 @@ class TakePickles(TableStep):
     Attributes:
         form: ``coyo``, ``mmc4`` or ``vflan``; ``auto`` tells by the keys of each file's first known item. Items
             without the form's keys are dropped under ``bad_row``.
-        damaged: What becomes of a pickle that is cut off: ``refuse`` it, or ``keep`` the items before the cut and
-            count one more as dropped under ``truncated``.
+        damaged: What becomes of a pickle that is cut off or damaged: ``refuse`` it, or ``keep`` the items before that
+            place and count one more as dropped under ``truncated``.
         max_item_bytes: An item whose pictures together are larger is dropped under ``row_too_long``.
         part_bytes: Most bytes of pictures that one task is given, so that memory is bounded however large they are.
         images: Folder of the picture files that items name instead of holding them; such items are dropped under
@@ -58,7 +58,7 @@ class TakePickles(TableStep):
     images: str | None = permission(None)
 
     name = "pickles"
-    revision = 1
+    revision = 2
     keeps_source = True
     drops = frozenset(
         {Reason.BAD_ROW, Reason.ROW_TOO_LONG, Reason.NOT_CHOSEN, Reason.TRUNCATED, Reason.NO_FILE}
@@ -92,10 +92,10 @@ class TakePickles(TableStep):
                     part.add(row)
                 if number % _BATCH_ROWS == 0:
                     box.progress(number, None)
-        except CutOffPickle as err:
+        except DamagedPickle as err:
             if self.damaged == "refuse":
-                raise CutOffPickle(
-                    f"{err} Or import into another folder with --keep-damaged, which takes the items before the cut."
+                raise DamagedPickle(
+                    f"{err} Or import into another folder with --keep-damaged, which takes the items before that."
                 ) from err
             number += 1
             drops.add(number, Reason.TRUNCATED, str(err)[-150:])
