@@ -1,6 +1,9 @@
 import io
 import json
+import tracemalloc
+from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,10 +27,11 @@ def attempt(n: int, reason: Reason | None = None, **facts) -> tuple[str, Reason 
 
 
 def written(attempts) -> tuple[list[dict], dict, bytes]:
-    sidecars, stream = Sidecars(), io.BytesIO()
+    stream = io.BytesIO()
+    sidecars = Sidecars(stream)
     for one in attempts:
         sidecars.add(*one)
-    sidecars.write_parquet(stream)
+    sidecars.close()
     table = pq.read_table(io.BytesIO(stream.getvalue()))
     assert table.schema.equals(SIDECAR_SCHEMA)
     return table.to_pylist(), json.loads(sidecars.stats()), stream.getvalue() + sidecars.stats()
@@ -70,6 +74,9 @@ def test_rows_attempted_and_their_sums():
         "failed_to_download": 2,
         "failed_to_resize": 1,
         "dropped": 1,
+        "duration": 0.0,
+        "start_time": None,
+        "end_time": None,
         "status_dict": {"bad_row": 1, "http_404": 2, "success": 1, "truncated": 1},
     }
 
@@ -88,12 +95,35 @@ def test_no_attempts_many_attempts_and_the_same_bytes_twice():
 def test_few_rows_are_python_objects_at_once_and_the_bytes_do_not_show_it(monkeypatch):
     many = [attempt(n, sha256=f"{n * 7919:064x}" * (1 + n % 9), width_px=n % 337) for n in range(10_000)]
     in_chunks = written(many)[2]
-    sidecars = Sidecars()
-    for one in many:
-        sidecars.add(*one)
-        assert len(sidecars._rows) < 1024
     monkeypatch.setattr("gristmill.shards.sidecars._CHUNK_ROWS", 8192)  # a whole row group
     assert written(many)[2] == in_chunks
+
+
+def test_times_are_those_of_the_first_request_and_the_last_answer():
+    stream = io.BytesIO()
+    sidecars = Sidecars(stream)
+    for n, asked in enumerate([(105.0, 106.5), None, (101.25, 103.0), (104.0, 109.75)]):
+        sidecars.add(*attempt(n), asked)
+    stats = json.loads(sidecars.stats())
+    assert (stats["start_time"], stats["end_time"], stats["duration"]) == (101.25, 109.75, 8.5)
+
+
+def test_memory_is_bounded_by_bytes_whatever_the_captions():
+    turns = (Turn(role="caption", parts=(Text(text="x" * 1_000_000),)),)
+    encoded = encode_sample(Sample(key="k", media={}, turns=turns))
+    before = pa.total_allocated_bytes()
+    most = 0
+    with Path("/dev/null").open("wb") as stream:
+        tracemalloc.start()
+        sidecars = Sidecars(stream)
+        for n in range(100):
+            sidecars.add(f"{n:09d}", None, StoredSample.read(encoded))
+            most = max(most, pa.total_allocated_bytes() - before)
+        sidecars.close()
+        python = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert most < 48 << 20
+    assert python < 16 << 20
 
 
 def test_text_that_arrow_cannot_hold_and_several_media():

@@ -348,8 +348,12 @@ def _pack(folder: Path, ledger: Ledger, kept: list[Sample], shards: int) -> None
         some = kept[number * len(kept) // shards : (number + 1) * len(kept) // shards]
         path = f"shards/{number:05d}.tar"
         (folder / path).parent.mkdir(exist_ok=True)
-        shape, beside = Shape(), Sidecars()
-        with (folder / path).open("wb") as stream:
+        shape = Shape()
+        with (
+            (folder / path).open("wb") as stream,
+            (folder / path).with_suffix(".parquet").open("wb") as table,
+        ):
+            beside = Sidecars(table)
             tar = TarWriter(stream)
             for sample in some:
                 sha256 = sample.media["jpg"].sha256
@@ -360,8 +364,7 @@ def _pack(folder: Path, ledger: Ledger, kept: list[Sample], shards: int) -> None
                 for part, content in parts:
                     tar.add(f"{sample.key}.{part}", content)
             tar.close()
-        with (folder / path).with_suffix(".parquet").open("wb") as stream:
-            beside.write_parquet(stream)
+            beside.close()
         ledger.commit(
             TaskRecord(
                 task_id=f"pack{number:012x}",

@@ -2,12 +2,13 @@
 
 ``00000.parquet`` holds one row for each sample that was attempted, failures too; ``00000_stats.json`` the sums.
 Names and meanings are img2dataset's, https://github.com/rom1504/img2dataset, and one status more: ``dropped``, of a
-row that neither failed to come nor to be a picture. What depends on the time of the run (``duration``,
-``start_time``, ``end_time``) is left out, so that both are the same on every run, as the shard is.
+row that neither failed to come nor to be a picture. The Parquet file is the same on every run, as the shard
+is; the sums are, but for ``start_time``, ``end_time`` and ``duration``.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any, BinaryIO
 
@@ -37,9 +38,9 @@ SIDECAR_SCHEMA = pa.schema(
 )
 """Columns of ``00000.parquet``. Facts of a medium are null where a sample has none, or several."""
 
-_GROUP_ROWS = 8192
-_CHUNK_ROWS = 1024
-"""Rows that are Python objects at once. The Parquet writer's own step, so that the file does not depend on it."""
+_GROUP_ROWS, _GROUP_BYTES = 8192, 16 << 20
+_CHUNK_ROWS, _CHUNK_BYTES = 1024, 2 << 20
+"""Of rows that are Python objects at once. 1,024 is the Parquet writer's own step: the file does not depend on it."""
 
 _AFTER_THE_DOWNLOAD = NO_PICTURE | {Reason.EMPTY, Reason.TOO_SMALL, Reason.ASPECT, Reason.PHASH_MISMATCH}
 """img2dataset's ``failed_to_resize``: the bytes came, but no picture was made of them."""
@@ -72,25 +73,47 @@ def status_of(reason: Reason | None) -> str:
 
 
 class Sidecars:
-    """Collects what was attempted for one shard; holds it compressed, about 100 bytes a row."""
+    """Writes what was attempted for one shard, some rows at a time; holds few rows, and bounded bytes of them.
 
-    def __init__(self) -> None:
+    Args:
+        stream: Becomes ``00000.parquet``; stays open.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
         self._rows: list[tuple[Any, ...]] = []
         self._chunks: list[pa.RecordBatch] = []
+        self._rows_bytes = self._group_rows = self._group_bytes = 0
         self._fates: Counter[Reason | None] = Counter()
-        self._compressed = pa.BufferOutputStream()
-        self._writer = pq.ParquetWriter(self._compressed, SIDECAR_SCHEMA, compression="zstd")
+        self._began_at, self._ended_at = math.inf, -math.inf
+        self._writer = pq.ParquetWriter(stream, SIDECAR_SCHEMA, compression="zstd")
 
-    def add(self, key: str, reason: Reason | None, sample: StoredSample | None) -> None:
-        """Take up one attempt, in the order of the rows: kept if there is no reason against it."""
+    def add(
+        self,
+        key: str,
+        reason: Reason | None,
+        sample: StoredSample | None,
+        asked: tuple[float, float] | None = None,
+    ) -> None:
+        """Take up one attempt, in the order of the rows.
+
+        Args:
+            key: The sample's.
+            reason: Why it was not kept; None if it was.
+            sample: What is known of it, if anything.
+            asked: When its first medium was asked for and its last was had or given up, in Unix time.
+        """
         self._fates[reason] += 1
+        if asked is not None:
+            self._began_at, self._ended_at = min(self._began_at, asked[0]), max(self._ended_at, asked[1])
         media = list(sample.media.values()) if sample else []
         known = media[0] if len(media) == 1 else {}
+        url, caption = _text(known.get("url")), _text(sample.caption if sample else None)
+        self._rows_bytes += len(url or "") + len(caption or "")
         self._rows.append(
             (
                 key,
-                _text(known.get("url")),
-                _text(sample.caption if sample else None),
+                url,
+                caption,
                 status_of(reason),
                 reason and str(reason),
                 known.get("width_px"),
@@ -100,41 +123,52 @@ class Sidecars:
                 known.get("sha256"),
             )
         )
-        if len(self._rows) == _CHUNK_ROWS:
+        whole = self._group_rows + len(self._rows) == _GROUP_ROWS
+        if whole or len(self._rows) == _CHUNK_ROWS or self._rows_bytes >= _CHUNK_BYTES:
             self._chunk()
-            if len(self._chunks) * _CHUNK_ROWS == _GROUP_ROWS:
-                self._flush()
+        if whole or self._group_bytes >= _GROUP_BYTES:
+            self._flush()
 
     def _chunk(self) -> None:
         columns = zip(*self._rows, strict=True)
         arrays = [pa.array(values, f.type) for values, f in zip(columns, SIDECAR_SCHEMA, strict=True)]
         self._chunks.append(pa.RecordBatch.from_arrays(arrays, schema=SIDECAR_SCHEMA))
+        self._group_rows += len(self._rows)
+        self._group_bytes += self._rows_bytes
         self._rows.clear()
+        self._rows_bytes = 0
 
     def _flush(self) -> None:
         self._writer.write_table(pa.Table.from_batches(self._chunks, SIDECAR_SCHEMA))
         self._chunks.clear()
+        self._group_rows = self._group_bytes = 0
 
-    def write_parquet(self, stream: BinaryIO) -> None:
-        """Write ``00000.parquet``; once, after the last :meth:`add`."""
+    def close(self) -> None:
+        """Write what is left of ``00000.parquet``; once, after the last :meth:`add`."""
         if self._rows:
             self._chunk()
         if self._chunks:
             self._flush()
         self._writer.close()
-        stream.write(self._compressed.getvalue().to_pybytes())
 
     def stats(self) -> bytes:
-        """The bytes of ``00000_stats.json``: ``status_dict`` counts by reason, successes included."""
+        """The bytes of ``00000_stats.json``: ``status_dict`` counts by reason, successes included.
+
+        Times are Unix time in seconds, null where nothing was asked for.
+        """
         by_status: Counter[str] = Counter()
         for reason, count in self._fates.items():
             by_status[status_of(reason)] += count
+        asked = self._began_at <= self._ended_at
         stats = {
             "count": self._fates.total(),
             "successes": by_status["success"],
             "failed_to_download": by_status["failed_to_download"],
             "failed_to_resize": by_status["failed_to_resize"],
             "dropped": by_status["dropped"],
+            "duration": round(self._ended_at - self._began_at, 3) if asked else 0.0,
+            "start_time": self._began_at if asked else None,
+            "end_time": self._ended_at if asked else None,
             "status_dict": dict(sorted((str(r or "success"), count) for r, count in self._fates.items())),
         }
         return orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -110,12 +110,14 @@ class PackedRow:
     Attributes:
         stored: The sample as :func:`gristmill.shards.samples.encode_sample` wrote it; None where the row did not
             parse.
+        asked: When its first medium was asked for and its last was had or given up, in Unix time; None if none was.
     """
 
     key: str
     stored: bytes | None
     reason: Reason | None
     bodies: Mapping[str, bytes]
+    asked: tuple[float, float] | None = None
 
 
 class PackContext(Protocol):

@@ -47,22 +47,21 @@ class Pack(Barrier):
 
     def apply(self, slices: Sequence[Slice], box: PackContext) -> None:
         """See :class:`Barrier`: a tar, and beside it the rows attempted and their statistics."""
-        neighbours, shape = Sidecars(), Shape()
-        with box.write(".tar", "shard") as stream:
-            tar = TarWriter(stream)
+        shape = Shape()
+        with box.write(".parquet", "sidecar") as beside, box.write(".tar", "shard") as stream:
+            neighbours, tar = Sidecars(beside), TarWriter(stream)
             for piece in slices:
                 for attempt in box.attempts(piece):
                     sample = StoredSample.read(attempt.stored) if attempt.stored else None
-                    neighbours.add(attempt.key, attempt.reason, sample)
+                    neighbours.add(attempt.key, attempt.reason, sample, attempt.asked)
                     if sample is not None and attempt.reason is None:
                         parts = sample.parts(attempt.bodies)
                         shape.take(parts)
                         for part, body in parts:
                             tar.add(f"{attempt.key}.{part}", body)
             tar.close()
+            neighbours.close()
         box.note(shape.text())
-        with box.write(".parquet", "sidecar") as stream:
-            neighbours.write_parquet(stream)
         with box.write("_stats.json", "sidecar") as stream:
             stream.write(neighbours.stats())
 

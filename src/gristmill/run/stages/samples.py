@@ -55,6 +55,8 @@ INDEX_SCHEMA = pa.schema(
         pa.field("reason", pa.string()),  # null where kept
         pa.field("sample", pa.binary()),  # null where the row did not parse
         pa.field("size_bytes", pa.int64()),
+        pa.field("began_at", pa.float64()),  # when its first medium was asked for, in Unix time
+        pa.field("ended_at", pa.float64()),  # and when the last was had or given up; null where none was
         pa.field(
             "media",
             pa.list_(
@@ -118,7 +120,7 @@ def run_samples(
     fates = list(fates_in_order(states, media, box.attempt))
     layout.fates_of(task).parent.mkdir(parents=True, exist_ok=True)
     write_fates(layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)])
-    index = _index_table(states, box.entries)
+    index = _index_table(states, box)
     with whole_file(layout.index(task)) as stream:
         pq.write_table(index, stream, compression="zstd")
     digest = content_digest(index)
@@ -323,21 +325,24 @@ def _utf8(text: str) -> str:
     return text if text.isascii() else utf8(text).decode()
 
 
-def _index_table(states: Sequence[RowState], entries: Mapping[tuple[int, str], SpoolEntry]) -> pa.Table:
+def _index_table(states: Sequence[RowState], box: MediaWriter) -> pa.Table:
     """The index, made some lines at a time: as Python objects they take several times its memory."""
     batches = []
     for start in range(0, len(states), _LINES_AT_ONCE):
-        lines = [_index_line(one, entries) for one in states[start : start + _LINES_AT_ONCE]]
+        lines = [_index_line(one, box) for one in states[start : start + _LINES_AT_ONCE]]
         batches.append(pa.RecordBatch.from_pylist(lines, schema=INDEX_SCHEMA))
     return pa.Table.from_batches(batches, INDEX_SCHEMA).combine_chunks()
 
 
-def _index_line(one: RowState, entries: Mapping[tuple[int, str], SpoolEntry]) -> dict[str, Any]:
+def _index_line(one: RowState, box: MediaWriter) -> dict[str, Any]:
     body = encode_sample(one.sample) if one.sample else None
+    names = [(one.row, name) for name in one.sample.media] if one.sample else []
+    fates = [box.fates[name] for name in names if name in box.fates]
+    asked = [(f.finished_at - (f.elapsed_s or 0), f.finished_at) for f in fates if f.finished_at is not None]
     media: list[dict[str, Any]] = []
     if one.sample and not one.drop:
         for name in one.sample.media:
-            entry = entries[one.row, name]
+            entry = box.entries[one.row, name]
             media.append({"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32})
     return {
         "position": one.position,
@@ -346,6 +351,8 @@ def _index_line(one: RowState, entries: Mapping[tuple[int, str], SpoolEntry]) ->
         "reason": str(one.drop.reason) if one.drop else None,
         "sample": body,
         "size_bytes": sum(medium["size"] for medium in media) + len(body or b""),
+        "began_at": round(min(began for began, _ in asked), 3) if asked else None,
+        "ended_at": max(ended for _, ended in asked) if asked else None,
         "media": media,
     }
 

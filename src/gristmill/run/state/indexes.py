@@ -81,4 +81,5 @@ def attempt_of(line: dict[str, Any], spool: SpoolReader) -> PackedRow:
     """A line of an index, with its media."""
     reason = Reason(line["reason"]) if line["reason"] else None
     bodies = {m["name"]: spool.body(m["offset"], m["size"], m["crc32"]) for m in line["media"]}
-    return PackedRow(key=line["key"] or "", stored=line["sample"], reason=reason, bodies=bodies)
+    asked = None if line["began_at"] is None else (line["began_at"], line["ended_at"])
+    return PackedRow(key=line["key"] or "", stored=line["sample"], reason=reason, bodies=bodies, asked=asked)
