@@ -59,6 +59,7 @@ def test_there_and_back(pickles: Path, imported: Path, tmp_path: Path) -> None:
         "samples": 10,
         "left_out": 0,
         "reasons": {},
+        "changed": {},
     }
     again = [
         item for path in sorted((tmp_path / "x").glob("*.pkl")) for item in pickle.loads(path.read_bytes())

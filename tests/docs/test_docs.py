@@ -106,7 +106,8 @@ def problems_of(call: str) -> list[str]:
 def value_problems(target: str, option: click.Option, value: str) -> list[str]:
     """Choices by click; reasons and settings by the code that reads them, which raises."""
     if isinstance(option.type, click.Choice):
-        return [] if value in option.type.choices or value.isupper() else [f"{option.name}: {value}"]
+        known = value in option.type.choices or value.isupper() or value.endswith(".py")
+        return [] if known else [f"{option.name}: {value}"]
     if option.name == "reason":
         words = [word for word in value.split(",") if word not in {"R", "REASON", "..."}]
         reasons_from(",".join(words) or "transient")

@@ -12,14 +12,17 @@ from made_shards import caption, conversation, document, finished, picture
 from small_world import NO_MANIFEST, Watcher, totals, tree_of
 from vila_loaders import MMC4, Coyo, VFlan
 
-from gristmill.exports._vila import Manner, export_parts
 from gristmill.exports._writing import finished_shards
+from gristmill.exports.vila import EXPORTER as VILA
 from gristmill.ledger.fates import read_fates
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import RunConfig
 from gristmill.run.driver import run
 from gristmill.run.maintenance.verify import verify
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DriftError, SourceError
+
+CONFIG = RunConfig(recipe="r", name="r", version="1", identity={}, inputs=())
 
 
 def samples(folder: Path):
@@ -38,7 +41,7 @@ def dropped(folder: Path):
 
 
 def export(folder: Path, out: Path):
-    list(export_parts(folder, finished_shards(folder, Ledger(folder)), out, Manner()))
+    list(VILA.export(finished_shards(folder, CONFIG, Ledger(folder)), out))
     return [item for path in sorted(out.glob("*.pkl")) for item in pickle.loads(path.read_bytes())]
 
 

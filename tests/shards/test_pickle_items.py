@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pickled import all_rows, listed, read
 
+from gristmill.exports._pickled_list import PickledList
 from gristmill.shards import pickle_machine, pickle_stack
 from gristmill.shards.pickle_bytes import CutOffPickle, DamagedPickle
 from gristmill.shards.pickle_items import pickled_rows
-from gristmill.shards.vila import PickledList
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 

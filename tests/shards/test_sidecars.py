@@ -9,7 +9,6 @@ import pytest
 
 from gristmill.shards.samples import StoredSample, encode_sample
 from gristmill.shards.sidecars import SIDECAR_SCHEMA, Sidecars, status_of
-from gristmill.shards.wids import WIDS_NAME, wids_index
 from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
@@ -146,18 +145,3 @@ def test_every_reason_has_a_word_of_img2dataset(reason):
     }  # fmt: skip
     failed = "failed_to_resize" if decoding else "failed_to_download"
     assert status_of(reason) == ("dropped" if of_the_row else failed)
-
-
-def test_wids_index():
-    assert WIDS_NAME == "wids-meta.json"
-    shards = [("shards/00000.tar", 10, 20480, "a" * 32), ("shards/00001.tar", 7, 10240, "b" * 32)]
-    assert wids_index("coyo-700m", shards) == wids_index("coyo-700m", iter(shards))
-    assert json.loads(wids_index("coyo-700m", shards)) == {
-        "__kind__": "wids-shard-index-v1",
-        "wids_version": 1,
-        "name": "coyo-700m",
-        "shardlist": [
-            {"url": "shards/00000.tar", "nsamples": 10, "filesize": 20480, "md5sum": "a" * 32},
-            {"url": "shards/00001.tar", "nsamples": 7, "filesize": 10240, "md5sum": "b" * 32},
-        ],
-    }

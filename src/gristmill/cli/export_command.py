@@ -4,92 +4,149 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from gristmill import exports
 from gristmill.cli.options import LocalPath, json_option
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import Incomplete, UsageError
 
 if TYPE_CHECKING:
-    from gristmill.exports._vila import Manner
-    from gristmill.exports._writing import Exported
+    from gristmill.exports._exporter import Exported, Exporter
     from gristmill.run.maintenance.reopen import Dataset
 
-FORMATS = ("vila", "vila-unsharded", "interleaved-parquet", "webdataset-index")
+    _Choice = click.Choice[str]
+else:
+    _Choice = click.Choice  # no generic before click 8.2
+
+_KNOWN = {name: exports.find(name) for name in exports.names()}
 
 
-@click.command("export")
+def _options_of(exporter: Exporter) -> list[click.Option]:
+    """A format's fields as options of the command."""
+    found = []
+    for field in fields(exporter):
+        names = [name for name, known in _KNOWN.items() if field.name in {f.name for f in fields(known)}]
+        some = f" ({', '.join(names)})" if names else ""
+        found.append(
+            click.Option(
+                [f"--{field.name.replace('_', '-')}"],
+                is_flag=isinstance(field.default, bool),
+                type=type(field.default) if isinstance(field.default, (int, float)) else str,
+                default=field.default,
+                help=field.metadata["help"] + some,
+            )
+        )
+    return found
+
+
+def _said_of(name: str, exporter: Exporter) -> str:
+    """A format in a paragraph of the help."""
+    said = " ".join((type(exporter).__doc__ or "").split())
+    return f"{name}: {said} Writes {exporter.writes}; reads {exporter.reads}; loses {exporter.loses}."
+
+
+class _Format(_Choice):
+    """The name of a format, or the path of somebody's own file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See ``click.ParamType``."""
+        return value if str(value).endswith(".py") else super().convert(value, param, ctx)
+
+
+class _Export(click.Command):
+    """Has the options of all formats that come with Gristmill, and of somebody's own file where that is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look first which format is named: it may have options of its own."""
+        named = [after for word, after in pairwise(args) if word == "--to"]
+        named += [word[5:] for word in args if word.startswith("--to=")]
+        ctx.obj = named[0] if named and (named[0] in _KNOWN or named[0].endswith(".py")) else None
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """With those of somebody's own file."""
+        own: list[click.Parameter] = []
+        if ctx.obj and ctx.obj not in _KNOWN:
+            own = [*_options_of(exports.find(ctx.obj))]
+        names = {param.name for param in own}
+        return [*own, *(param for param in super().get_params(ctx) if param.name not in names)]
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Of one format where one is named: what it is and its options alone."""
+        if ctx.obj is None:
+            super().format_help(ctx, formatter)
+            return
+        exporter = exports.find(ctx.obj)
+        others = {field.name for known in _KNOWN.values() for field in fields(known)}
+        others -= {field.name for field in fields(exporter)}
+        params = [param for param in self.get_params(ctx) if param.name not in others | {"help"}]
+        shown = click.Command(self.name, params=params, help=_said_of(ctx.obj, exporter))
+        shown.format_help(ctx, formatter)
+
+
+_EXAMPLES = """\b
+Example:
+  gristmill export data/coyo-700m --to vila --out playground/data/coyo-700m/pkl02-split
+  gristmill export data/mmc4-core --to interleaved-parquet --out mmc4-parquet
+  gristmill export data/coyo-700m --to webdataset-index --out data/coyo-700m/index
+  gristmill export --to vila --help
+"""
+_HELP = (
+    "Write a finished dataset in a trainer's own format.",
+    *(_said_of(name, exporter) for name, exporter in _KNOWN.items()),
+    "FORMAT may also be the path of a file of your own. The same command goes on after an interruption.",
+    _EXAMPLES,
+)
+
+
+@click.command("export", cls=_Export, help="\n\n".join(_HELP))
 @click.argument("folder", type=LocalPath(exists=True, file_okay=False))
-@click.option("--to", "format_", type=click.Choice(FORMATS), required=True, help="Format.")
+@click.option("--to", "format_", type=_Format([*_KNOWN]), required=True, help="Format.")
 @click.option("--out", type=LocalPath(), help="Folder to write into.")
-@click.option("--name", help="Of the one pickle of vila-unsharded, without .pkl.")
-@click.option(
-    "--spread-images",
-    is_flag=True,
-    help="Of more than 8 pictures of a question, take 8 evenly. Otherwise such samples do not fit.",
-)
-@click.option(
-    "--leave-out",
-    is_flag=True,
-    help="Leave out and count samples that do not fit. Otherwise the first ends the export.",
-)
 @json_option
+@click.pass_context
 def command(
-    folder: Path,
-    format_: str,
-    out: Path | None,
-    name: str | None,
-    spread_images: bool,
-    leave_out: bool,
-    as_json: bool,
+    ctx: click.Context, /, folder: Path, format_: str, out: Path | None, as_json: bool, **given: Any
 ) -> None:
-    """Write a finished dataset in a trainer's own format.
-
-    vila: part-NNNNN.pkl and .count, in the form of the loader that fits: captions for coyo, documents for mmc4,
-    questions and answers for vflan (a pickle runs code when it is loaded: load only your own).
-    vila-unsharded: one NAME.pkl for the vflan loader, of each dataset in DIR that it reads, mixtures excepted.
-    interleaved-parquet: lists of texts and images, as in OBELICS. webdataset-index: wids-meta.json.
-
-    The same command goes on after an interruption.
-
-    \b
-    Example:
-      gristmill export data/coyo-700m --to vila --out playground/data/coyo-700m/pkl02-split
-      gristmill export data/mmc4-core --to interleaved-parquet --out mmc4-parquet
-      gristmill export data/coyo-700m --to webdataset-index --out data/coyo-700m/index
-    """
+    """Write a finished dataset in a trainer's own format."""
     from gristmill.cli.papers import bring_up
-    from gristmill.exports._vila import Manner
-    from gristmill.exports._writing import or_nothing
+    from gristmill.exports._writing import finished_shards, or_nothing
     from gristmill.ledger.run_config import datasets_in
     from gristmill.run.maintenance.reopen import open_dataset
     from gristmill.storage.files import machine_error
 
-    whole = format_ == "vila-unsharded"
+    typed = {
+        name: given[name] for name in given if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    exporter = _with_options(format_, typed)
     datasets = datasets_in(folder)
-    if whole and len(datasets) > 1:
-        datasets = _for_one_pickle_each(datasets)
-    if len(datasets) > 1 and (not whole or name is not None):
+    if exporter.takes_several and len(datasets) > 1:
+        datasets = _that_share_a_folder(datasets, exporter)
+    if len(datasets) > 1 and not exporter.takes_several:
         raise UsageError(f"{folder} holds {len(datasets)} datasets; name one, for example {datasets[0]}")
-    if name is not None and not whole:
-        raise UsageError("--name is for --to vila-unsharded; the other formats name their files by number.")
     if out is None:
         raise UsageError("name the folder to write into with --out")
-    manner = Manner(leave_out=leave_out, spread=spread_images)
     told = []
     for dataset in datasets:
         try:
             with or_nothing(out):
                 opened = open_dataset(dataset)
                 bring_up(opened)
-                done = _export(opened, format_, out, name, manner)
+                shards = finished_shards(dataset, opened.config, opened.ledger)
+                _check_finished(opened, len(shards.shards), exporter)
+                done = _watched(exporter.export(shards, out), len(shards.shards))
         except OSError as err:
             raise machine_error(err, out) from err
+        for note in done.notes:
+            click.echo(f"gristmill: {note}", err=True)
         told.append(_plain(dataset, done, format_, out))
         if not as_json:
             _tell(done, format_, out)
@@ -103,56 +160,39 @@ def command(
         )
 
 
-def _for_one_pickle_each(datasets: list[Path]) -> list[Path]:
-    """Those that can share a folder of one pickle each; it is said of the others why not, and what to type.
+for _exporter in _KNOWN.values():
+    _there = {param.name for param in command.params}
+    command.params += [option for option in _options_of(_exporter) if option.name not in _there]
 
-    The loader reads every pickle of a folder: it would have a mixture's samples twice, and captions or documents are
-    for other loaders.
+
+def _with_options(format_: str, given: dict[str, Any]) -> Exporter:
+    """The exporter with what was typed.
+
+    Raises:
+        UsageError: It has no such option.
     """
-    from gristmill.exports._vila import loader_of
+    exporter = exports.find(format_)
+    for name in given.keys() - {field.name for field in fields(exporter)}:
+        formats = [n for n, known in _KNOWN.items() if name in {field.name for field in fields(known)}]
+        raise UsageError(
+            f"--{name.replace('_', '-')} is for --to {' and --to '.join(formats)}; {format_} has no such option."
+        )
+    return replace(exporter, **given)
+
+
+def _that_share_a_folder(datasets: list[Path], exporter: Exporter) -> list[Path]:
+    """Those that the exporter writes into one folder; it is said of the others why not, and what to type."""
     from gristmill.exports._writing import finished_shards
     from gristmill.run.maintenance.reopen import open_dataset
 
-    others: dict[Path, str] = {}
+    shared = []
     for dataset in datasets:
         opened = open_dataset(dataset)
-        shards = finished_shards(dataset, opened.ledger)
-        if opened.config.parts:
-            others[dataset] = "is a mixture, and its samples are in the other pickles"
-        elif sum(shard.samples for shard in shards) and (loader := loader_of(dataset, shards)) != "vflan":
-            others[dataset] = f"is for VILA's {loader} loader"
-    for dataset, why in others.items():
-        click.echo(
-            f"gristmill: {dataset} {why}: not written. For itself: "
-            f"{to_type('export', dataset, '--to', 'vila', '--out', 'DIR')}",
-            err=True,
-        )
-    return [dataset for dataset in datasets if dataset not in others] or datasets
-
-
-def _export(opened: Dataset, format_: str, out: Path, name: str | None, manner: Manner) -> Exported:
-    """One dataset."""
-    from gristmill.exports._interleaved import export_interleaved
-    from gristmill.exports._vila import export_parts, export_whole
-    from gristmill.exports._writing import Exported, export_wids, finished_shards, unfit_for_coyo_wds
-    from gristmill.ledger.features import shape_of
-
-    folder, shards = opened.folder, finished_shards(opened.folder, opened.ledger)
-    _check_finished(opened, len(shards), whole=format_ == "vila-unsharded")
-    if format_ == "vila":
-        return _watched(export_parts(folder, shards, out, manner), len(shards))
-    if format_ == "interleaved-parquet":
-        return _watched(export_interleaved(folder, shards, out, manner), len(shards))
-    if format_ == "vila-unsharded":
-        name = _published_name(opened) if name is None else name
-        return _watched(export_whole(folder, shards, out, name, manner), len(shards))
-    export_wids(folder, shards, opened.config.name, out)
-    if why := unfit_for_coyo_wds(shape_of(folder, opened.ledger)):
-        click.echo(
-            f"gristmill: wids reads these samples; VILA's loader type coyo-wds stops at them: {why}.",
-            err=True,
-        )
-    return Exported(shards=len(shards), samples=sum(shard.samples for shard in shards))
+        if why := exporter.why_alone(finished_shards(dataset, opened.config, opened.ledger)):
+            click.echo(f"gristmill: {dataset} {why}", err=True)
+        else:
+            shared.append(dataset)
+    return shared or datasets
 
 
 def _watched(steps: Iterator[Exported], shards: int) -> Exported:
@@ -166,24 +206,17 @@ def _watched(steps: Iterator[Exported], shards: int) -> Exported:
     return done
 
 
-def _check_finished(opened: Dataset, shards: int, *, whole: bool) -> None:
-    """Say so where the dataset has not all of its shards yet; one pickle of all of them is then refused."""
+def _check_finished(opened: Dataset, shards: int, exporter: Exporter) -> None:
+    """Say so where the dataset has not all of its shards yet; end where the exporter needs all of them."""
     from gristmill.ledger.funnel import funnel
     from gristmill.ledger.totals import total
 
     if funnel(total(opened.ledger.records.values()), opened.config).complete:
         return
     told = f"{opened.folder} is not finished: it has {shards:,} shards so far ({to_type('status', opened.folder)})."
-    if whole:
-        raise Incomplete(
-            f"{told} One pickle for all of it can be written when it is; --to vila writes what there is."
-        )
+    if exporter.needs_all:
+        raise Incomplete(f"{told} {exporter.needs_all}")
     click.echo(f"gristmill: {told} The same command adds the others when they are there.", err=True)
-
-
-def _published_name(opened: Dataset) -> str:
-    """The file's name without its ending; by the recipe's name if it tells none."""
-    return opened.config.published_as or opened.config.name.replace("-", "_")
 
 
 def _plain(dataset: Path, done: Exported, format_: str, out: Path) -> dict[str, object]:
@@ -196,20 +229,20 @@ def _plain(dataset: Path, done: Exported, format_: str, out: Path) -> dict[str, 
         "samples": done.samples,
         "left_out": done.left_out,
         "reasons": dict(done.reasons),
+        "changed": dict(done.changed),
     }
 
 
 def _tell(done: Exported, format_: str, out: Path) -> None:
-    form = f", for VILA's {done.form} loader" if format_.startswith("vila") else ""
+    reader = f", for {done.reader}" if done.reader else ""
     place = out / done.file if done.file else out
     shards, samples = _counted(done.shards, "shard"), _counted(done.samples, "sample")
-    click.echo(f"{place}: {shards}, {samples} as {format_}{form}")
-    reasons = Counter(done.reasons)
-    if spread := reasons.pop("pictures_spread", 0):
-        click.echo(f"  with 8 of their pictures, spread evenly: {_counted(spread, 'sample')}")
+    click.echo(f"{place}: {shards}, {samples} as {format_}{reader}")
+    for clause, count in sorted(done.changed.items()):
+        click.echo(f"  {clause}: {_counted(count, 'sample')}")
     if done.left_out:
         click.echo(f"  left out, because they do not fit: {_counted(done.left_out, 'sample')}")
-    for reason, count in sorted(reasons.items()):
+    for reason, count in sorted(done.reasons.items()):
         click.echo(f"    {reason}: {count:,}")
 
 

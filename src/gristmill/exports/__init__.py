@@ -1,1 +1,36 @@
-"""Trainers' formats: what is written of a finished dataset for those who read no shards."""
+"""Trainers' formats, a file each; a file's name is its registration."""
+
+from __future__ import annotations
+
+import sys
+
+from gristmill.exports._exporter import Exported, Exporter, FinishedShards, FittingExporter, option
+from gristmill.exports._writing import check_folder, shard_samples
+from gristmill.spec.registry import find_in, names_in
+
+__all__ = [
+    "Exported",
+    "Exporter",
+    "FinishedShards",
+    "FittingExporter",
+    "check_folder",
+    "find",
+    "names",
+    "option",
+    "shard_samples",
+]
+
+
+def names() -> list[str]:
+    """Formats that come with Gristmill, as typed: dashes for underscores."""
+    return names_in(__path__)
+
+
+def find(reference: str) -> Exporter:
+    """An exporter with its defaults, by its name or by the path of somebody's own file.
+
+    Raises:
+        UnknownName: No such exporter or file.
+        RecipeError: The file has no ``EXPORTER``, or it is wrong.
+    """
+    return find_in(sys.modules[__name__], reference, Exporter)  # type: ignore[type-abstract]

@@ -6,6 +6,5 @@ annotations            rows (all lists), framing, dialects, textlines, delimited
                        far_texts (left where they lie); pickle_items, pickle_machine, pickle_stack, pickle_bytes
 between stages         spool, samples (a sample as bytes), lossless (exact JSON), not_finite, scattered
 finished shards        webdataset, extents (samples moved as bytes), sidecars, shape (what samples are made of)
-the trainers'          vila, vila_items, vila_documents, unfit (what they stumble over); interleaved; wids
 =====================  =========================================================================================
 """

@@ -1,4 +1,4 @@
-"""Recipes and mixtures by name: a file's name is its registration; or by the path of somebody's own file."""
+"""Recipes, mixtures and exporters by name: that of a file of ours, or the path of somebody's own."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_in(package: ModuleType, reference: str, kind: type[Found]) -> Found:
     Args:
         package: Of modules that hold one each.
         reference: A name that ``names_in`` lists, or a path that ends in ``.py``.
-        kind: ``Recipe`` or ``Mixture``: held as ``RECIPE`` or ``MIXTURE``.
+        kind: ``Recipe``, ``Mixture`` or ``Exporter``: held as ``RECIPE``, ``MIXTURE`` or ``EXPORTER``.
 
     Raises:
         UnknownName: No such name or file.
@@ -66,7 +66,10 @@ def find_in(package: ModuleType, reference: str, kind: type[Found]) -> Found:
         raise UnknownName(noun, reference, tuple(known))
     found = getattr(module, name, None)
     if not isinstance(found, kind):
-        raise RecipeError(f"{reference} has no {name}: a {noun} file ends in {name} = {kind.__name__}(...)")
+        article = "an" if noun[0] in "aeiou" else "a"
+        raise RecipeError(
+            f"{reference} has no {name}: {article} {noun} file ends in {name} = {kind.__name__}(...)"
+        )
     return found
 
 

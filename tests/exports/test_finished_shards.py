@@ -4,8 +4,11 @@ import pytest
 
 from gristmill.exports._writing import finished_shards
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import RunConfig
 from gristmill.spec.errors import Incomplete
 from gristmill.spec.task import ShardInfo, TaskRecord
+
+CONFIG = RunConfig(recipe="r", name="r", version="1", identity={}, inputs=())
 
 
 def test_shards_are_ordered_by_their_numbers(tmp_path):
@@ -23,11 +26,11 @@ def test_shards_are_ordered_by_their_numbers(tmp_path):
                 kept=1,
             )
         )
-    found = [shard.path for shard in finished_shards(tmp_path, ledger)]
+    found = [shard.path for shard in finished_shards(tmp_path, CONFIG, ledger).shards]
     ledger.close()
     assert found == [f"shards/{number}.tar" for number in ("00002", "99999", "100000", "100001")]
 
 
 def test_no_shard_yet(tmp_path):
     with pytest.raises(Incomplete, match="no finished shard yet"):
-        finished_shards(tmp_path, Ledger(tmp_path))
+        finished_shards(tmp_path, CONFIG, Ledger(tmp_path))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.shards.vila import PickledList, part_names, stamp_of
+from gristmill.exports._pickled_list import PickledList, part_names, stamp_of
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)

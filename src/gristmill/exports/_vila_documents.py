@@ -11,7 +11,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gristmill.shards.unfit import Unfit, pictures_of
+from gristmill.exports._unfit import Unfit, pictures_of
 from gristmill.spec.sample import Json
 
 __all__ = ["document_item"]

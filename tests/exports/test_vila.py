@@ -9,20 +9,20 @@ import pytest
 from made_shards import caption, conversation, document, finished, picture
 from vila_loaders import MMC4, TOKEN, Coyo, VFlan
 
-from gristmill.exports import _vila as export_vila
-from gristmill.exports._vila import Manner, export_parts
-from gristmill.exports._writing import unfit_for_coyo_wds
-from gristmill.shards.shape import Shape
+from gristmill.exports._exporter import FinishedShards
+from gristmill.exports.vila import Vila
+from gristmill.exports.vila_unsharded import VilaUnsharded
 from gristmill.spec.errors import UsageError
 from gristmill.storage.files import whole_file
 
 
-def parts(folder, infos, out, **manner):
-    return list(export_parts(folder, infos, out, Manner(**manner)))[-1]
+def parts(folder, infos, out, **options):
+    return list(Vila(**options).export(FinishedShards(folder=folder, shards=tuple(infos)), out))[-1]
 
 
-def export_whole(*given):
-    return list(export_vila.export_whole(*given))[-1]
+def whole(folder, infos, out, name):
+    shards = FinishedShards(folder=folder, shards=tuple(infos))
+    return list(VilaUnsharded(name=name).export(shards, out))[-1]
 
 
 def tree(folder):
@@ -148,23 +148,23 @@ def test_questions_for_the_vflan_loader(tmp_path):
 
 def test_one_pickle_for_a_whole_dataset(tmp_path):
     infos = finished(tmp_path / "d", QUESTIONS)
-    done = export_whole(tmp_path / "d", infos, tmp_path / "out", "vqa_toy_train", Manner())
+    done = whole(tmp_path / "d", infos, tmp_path / "out", "vqa_toy_train")
     assert (done.shards, done.samples) == (3, 14)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["vqa_toy_train.pkl"]
     other = finished(tmp_path / "e", [QUESTIONS[2]])
-    export_whole(tmp_path / "e", other, tmp_path / "out", "math", Manner())
+    whole(tmp_path / "e", other, tmp_path / "out", "math")
     assert len(list(VFlan(tmp_path / "out"))) == 18
     before = tree(tmp_path / "out")
-    assert export_whole(tmp_path / "d", infos, tmp_path / "out", "vqa_toy_train", Manner()).samples == 14
+    assert whole(tmp_path / "d", infos, tmp_path / "out", "vqa_toy_train").samples == 14
     assert tree(tmp_path / "out") == before
     with pytest.raises(UsageError, match="made of something else"):
-        export_whole(tmp_path / "e", other, tmp_path / "out", "vqa_toy_train", Manner())
+        whole(tmp_path / "e", other, tmp_path / "out", "vqa_toy_train")
     parts(tmp_path / "d", infos, tmp_path / "sharded")
     with pytest.raises(UsageError, match=r"a \.count would make it look for parts"):
-        export_whole(tmp_path / "d", infos, tmp_path / "sharded", "x", Manner())
+        whole(tmp_path / "d", infos, tmp_path / "sharded", "x")
     captions = finished(tmp_path / "c", [[caption(1)]])
     with pytest.raises(UsageError, match="coyo loader"):
-        export_whole(tmp_path / "c", captions, tmp_path / "out", "x", Manner())
+        whole(tmp_path / "c", captions, tmp_path / "out", "x")
 
 
 def test_killed_between_any_two_files_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
@@ -180,7 +180,7 @@ def test_killed_between_any_two_files_it_ends_with_the_same_bytes(tmp_path, monk
             return whole_file(path)
 
         with monkeypatch.context() as patch:
-            patch.setattr("gristmill.exports._vila.whole_file", failing)
+            patch.setattr("gristmill.exports.vila.whole_file", failing)
             patch.setattr("gristmill.storage.files.whole_file", failing)
             with pytest.raises(KeyboardInterrupt):
                 parts(tmp_path / "d", infos, out)
@@ -221,8 +221,8 @@ def test_more_than_eight_pictures_spread_evenly(tmp_path):
     infos = finished(tmp_path / "d", [[conversation(n, ["Q", "A"], n) for n in (8, 9, 30)]])
     with pytest.raises(UsageError, match="--spread-images"):
         parts(tmp_path / "d", infos, tmp_path / "out")
-    done = parts(tmp_path / "d", infos, tmp_path / "out", spread=True)
-    assert done.reasons == {"pictures_spread": 2}
+    done = parts(tmp_path / "d", infos, tmp_path / "out", spread_images=True)
+    assert done.changed == {"with 8 of their pictures, spread evenly": 2}
     names = [
         [base64.b64decode(body) for body in item["image"]]
         for item in items(tmp_path / "out" / "part-00000.pkl")
@@ -290,20 +290,3 @@ def test_the_last_answer_may_hold_the_words_that_separate_turns(tmp_path):
     parts(tmp_path / "d", finished(tmp_path / "d", [[made]]), tmp_path / "out")
     (item,) = pickle.loads((tmp_path / "out" / "part-00000.pkl").read_bytes())
     assert item["answer"] == "x\nQuestion: y"
-
-
-@pytest.mark.parametrize(
-    ("samples", "why"),
-    [
-        ([["jpg", "txt", "json"], ["webp", "txt", "json"]], ""),
-        ([["jpg", "txt", "json"], ["jpg", "json"]], "not each has a caption"),
-        ([["jpg", "txt"], ["gif", "txt"]], "not each has one picture"),
-        ([["json"]], "not each has one picture"),
-        ([["000.jpg", "json"]], "named by position"),
-    ],
-)
-def test_what_stops_coyo_wds_is_said(samples, why):
-    shape = Shape()
-    for parts in samples:
-        shape.take((part, b"{}") for part in parts)
-    assert (why in unfit_for_coyo_wds(shape)) if why else unfit_for_coyo_wds(shape) == ""

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from made_shards import caption, conversation, document, finished
 
-from gristmill.exports._interleaved import export_interleaved
-from gristmill.exports._vila import Manner
-from gristmill.shards import interleaved
+from gristmill.exports import interleaved_parquet
+from gristmill.exports._exporter import FinishedShards
+from gristmill.exports.interleaved_parquet import InterleavedParquet
 from gristmill.spec.errors import UsageError
 
 SHARDS = [
@@ -18,8 +18,9 @@ SHARDS = [
 ]
 
 
-def export(folder, infos, out, **manner):
-    return list(export_interleaved(folder, infos, out, Manner(**manner)))[-1]
+def export(folder, infos, out, **options):
+    shards = FinishedShards(folder=folder, shards=tuple(infos))
+    return list(InterleavedParquet(**options).export(shards, out))[-1]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_the_same_bytes_again_and_only_what_is_missing(tmp_path):
 
 
 def test_row_groups_are_bounded_by_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(interleaved, "_GROUP_BYTES", 4000)
+    monkeypatch.setattr(interleaved_parquet, "_GROUP_BYTES", 4000)
     export(tmp_path / "d", finished(tmp_path / "d", [SHARDS[0] * 1]), tmp_path / "out")
     footer = pq.read_metadata(tmp_path / "out" / "00000.parquet")
     assert footer.num_row_groups > 1

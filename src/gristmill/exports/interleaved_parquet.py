@@ -9,18 +9,26 @@ carries their type for Hugging Face's ``datasets``. Columns: https://huggingface
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter
+from gristmill.exports._unfit import Unfit
+from gristmill.exports._writing import check_folder, shard_samples
 from gristmill.shards.lossless import dumps, utf8
-from gristmill.shards.unfit import Unfit
+from gristmill.shards.not_finite import put_back
+from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
+from gristmill.spec.task import ShardInfo
+from gristmill.storage.files import whole_file
 
-__all__ = ["InterleavedWriter", "interleaved_row", "made_of"]
+__all__ = ["EXPORTER", "InterleavedParquet"]
 
 _GROUP_BYTES = 32 << 20
 _ROLES = frozenset({"caption", "document"})
@@ -43,7 +51,50 @@ _SCHEMA = pa.schema(
 )
 
 
-def interleaved_row(key: str, record: Mapping[str, Json], parts: Mapping[str, bytes]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class InterleavedParquet(FittingExporter):
+    """Lists of texts and images, as in OBELICS: one file a shard."""
+
+    writes = "NNNNN.parquet, one a shard"
+    reads = "documents and captions"
+    loses = "who speaks, so that conversations do not fit"
+
+    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+        """Write a file for each shard."""
+        names = [f"{number:05d}.parquet" for number in range(len(dataset.shards))]
+        check_folder(out, names, "it would be read as one dataset with these")
+        done = Exported(form="interleaved")
+        for name, shard in zip(names, dataset.shards, strict=True):
+            path = out / name
+            stamp = json.dumps({"shard": shard.digest, "leave_out": self.leave_out})
+            if path.exists():
+                found, count = _made_of(path)
+                if found != stamp:
+                    raise UsageError(
+                        f"{path} was made of another dataset or with other options. Name an empty folder with --out."
+                    )
+            else:
+                count = self._write(path, stamp, dataset.folder, shard, done)
+            done.shards += 1
+            done.samples += count
+            done.left_out += shard.samples - count
+            yield done
+
+    def _write(self, path: Path, stamp: str, folder: Path, shard: ShardInfo, done: Exported) -> int:
+        with whole_file(path) as stream, _Writer(stream, stamp) as writer:
+            for sample in shard_samples(folder, shard):
+                try:
+                    writer.add(_row(sample.key, put_back(sample.parts["json"]), sample.parts))
+                except Unfit as err:
+                    if not self.leave_out:
+                        raise UsageError(
+                            f"{folder / shard.path}: {err}. Leave such samples out, counted, with --leave-out."
+                        ) from err
+                    done.reasons[err.kind] += 1
+        return writer.count
+
+
+def _row(key: str, record: Mapping[str, Json], parts: Mapping[str, bytes]) -> dict[str, Any]:
     """One row: a document, or a caption as a document of one picture and one text.
 
     Args:
@@ -98,14 +149,14 @@ def _flat_facts(record: Mapping[str, Json]) -> dict[str, Json]:
     return {name: record[name] for name in names if name in record}
 
 
-class InterleavedWriter:
+class _Writer:
     """Writes rows to a stream in row groups that close at 32 MiB of pictures and text.
 
     The footer is written when the block ends.
 
     Args:
         stream: Where to write; stays open.
-        made_of: Kept in the file's schema; :func:`made_of` finds it again.
+        made_of: Kept in the file's schema; :func:`_made_of` finds it again.
 
     Attributes:
         count: Rows so far.
@@ -127,7 +178,7 @@ class InterleavedWriter:
         )
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append a row of :func:`interleaved_row`."""
+        """Append a row of :func:`_row`."""
         self._rows.append(row)
         self._bytes += len(row["metadata"]) + len(row["general_metadata"])
         self._bytes += sum(len(image["bytes"]) for image in row["images"] if image)
@@ -140,7 +191,7 @@ class InterleavedWriter:
         self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._rows, self._bytes = [], 0
 
-    def __enter__(self) -> InterleavedWriter:
+    def __enter__(self) -> _Writer:
         return self
 
     def __exit__(
@@ -152,8 +203,8 @@ class InterleavedWriter:
         self._writer.close()
 
 
-def made_of(path: Any) -> tuple[str | None, int]:
-    """What a file of :class:`InterleavedWriter` was made of, and its rows; None of any other file.
+def _made_of(path: Path) -> tuple[str | None, int]:
+    """What a file of :class:`_Writer` was made of, and its rows; None of any other file.
 
     Raises:
         OSError: As the system says.
@@ -164,3 +215,6 @@ def made_of(path: Any) -> tuple[str | None, int]:
             return (None if found is None else found.decode("utf-8", "replace")), file.metadata.num_rows
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None, 0
+
+
+EXPORTER = InterleavedParquet()

@@ -19,16 +19,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from gristmill.exports._unfit import Unfit, pictures_of
+from gristmill.exports._vila_documents import document_item
 from gristmill.shards.not_finite import put_back
-from gristmill.shards.unfit import Unfit, pictures_of
-from gristmill.shards.vila_documents import document_item
 from gristmill.spec.sample import Json
 
-__all__ = ["Form", "ItemMaker", "form_of", "item_id"]
+__all__ = ["MOST_PICTURES", "Form", "ItemMaker", "form_of", "item_id"]
 
 Form: TypeAlias = Literal["coyo", "mmc4", "vflan"]
 
-_MOST_PICTURES = 8  # an assertion of LazyVFlanDataset
+MOST_PICTURES = 8  # an assertion of LazyVFlanDataset
 _TOKEN = "<image>"
 _DIALOGUE = "Image Descriptions"
 _QUESTION, _ANSWER = "\nQuestion: ", "\nAnswer: "
@@ -103,16 +103,16 @@ class ItemMaker:
         return item, len(pictures) - len(taken)
 
     def _taken(self, key: str, pictures: list[str]) -> list[str]:
-        if len(pictures) <= _MOST_PICTURES:
+        if len(pictures) <= MOST_PICTURES:
             return pictures
         if not self.spread:
             raise Unfit(
                 "too_many_pictures",
-                f"sample {key} has {len(pictures)} pictures and LazyVFlanDataset takes {_MOST_PICTURES}; take "
-                f"{_MOST_PICTURES} evenly with --spread-images",
+                f"sample {key} has {len(pictures)} pictures and LazyVFlanDataset takes {MOST_PICTURES}; take "
+                f"{MOST_PICTURES} evenly with --spread-images",
             )
-        last = _MOST_PICTURES - 1
-        return [pictures[i * (len(pictures) - 1) // last] for i in range(_MOST_PICTURES)]
+        last = MOST_PICTURES - 1
+        return [pictures[i * (len(pictures) - 1) // last] for i in range(MOST_PICTURES)]
 
 
 def _caption_item(key: str, record: Mapping[str, Json], parts: Mapping[str, bytes]) -> dict[str, Json]:

@@ -1,0 +1,115 @@
+"""The shape of an exporter: what it reads, what it writes, and what it tells of that."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import Field, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gristmill.shards.shape import Shape
+from gristmill.spec.task import ShardInfo
+
+__all__ = ["Exported", "Exporter", "FinishedShards", "FittingExporter", "option"]
+
+
+def option(default: Any, help: str) -> Any:
+    """A field of an exporter that ``gristmill export`` has as an option; its type is that of the default, or text."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedShards:
+    """The finished shards of one dataset.
+
+    Attributes:
+        folder: The dataset's.
+        shards: In order.
+        name: The dataset's, with dashes.
+        published_as: The file name that upstream gives to what a trainer reads; empty where it gives none.
+        mixture: Its samples are those of other datasets.
+        shape: Counts, when it is called, which parts the samples have.
+    """
+
+    folder: Path
+    shards: tuple[ShardInfo, ...]
+    name: str = ""
+    published_as: str = ""
+    mixture: bool = False
+    shape: Callable[[], Shape] = Shape
+
+    @property
+    def samples(self) -> int:
+        """Samples in all shards."""
+        return sum(shard.samples for shard in self.shards)
+
+
+@dataclass(slots=True)
+class Exported:
+    """What an export wrote or found written.
+
+    Attributes:
+        form: Which of a trainer's forms it is.
+        reader: The trainer's loader that reads it, in words.
+        file: Name of the one file, where it is one.
+        left_out: Samples of the shards that are not among ``samples``.
+        reasons: Why, for the shards written this time.
+        changed: What was done to samples so that they fit, by a clause each.
+        notes: Sentences that the user must see.
+    """
+
+    form: str = ""
+    reader: str = ""
+    file: str = ""
+    shards: int = 0
+    samples: int = 0
+    left_out: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
+class Exporter(ABC):
+    """One trainer's format. Subclasses are frozen, keyword-only dataclasses whose fields are made by :func:`option`.
+
+    Attributes:
+        writes, reads, loses: What it writes, which samples it takes, and what is gone in its files, as phrases.
+        needs_all: What to say where a dataset is not complete; empty where the shards so far may be written.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    writes: ClassVar[str]
+    reads: ClassVar[str]
+    loses: ClassVar[str]
+    needs_all: ClassVar[str] = ""
+
+    @property
+    def takes_several(self) -> bool:
+        """Several datasets may be written into one folder."""
+        return False
+
+    def why_alone(self, dataset: FinishedShards) -> str:
+        """Why this dataset is not written beside others into one folder, and what to type; empty if it is."""
+        return ""
+
+    @abstractmethod
+    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+        """Write the dataset into the folder ``out``, and pass over what is there and was made of the same shards.
+
+        Yields:
+            The same account after each shard.
+
+        Raises:
+            UsageError: ``out`` holds something else, or a sample does not fit.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittingExporter(Exporter):
+    """An exporter whose format does not fit every sample."""
+
+    leave_out: bool = option(
+        False, "Leave out and count samples that do not fit. Otherwise the first ends the export."
+    )

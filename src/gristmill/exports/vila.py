@@ -1,0 +1,63 @@
+"""VILA's folders of numbered pickles, with a count beside each, out of finished shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gristmill.exports._exporter import Exported, FinishedShards
+from gristmill.exports._pickled_list import PickledList, part_names, stamp_of
+from gristmill.exports._vila import VilaPickles, account_of
+from gristmill.exports._writing import check_folder
+from gristmill.spec.errors import UsageError
+from gristmill.storage.files import whole_file, write_whole
+
+__all__ = ["EXPORTER", "Vila"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vila(VilaPickles):
+    """A pickle a shard, for the loader that fits (a pickle runs code when it is loaded: load only your own)."""
+
+    writes = "part-NNNNN.pkl and .count"
+    reads = "captions for the loader coyo, documents for mmc4, or questions and answers for vflan"
+
+    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+        """Write a pickle and its count for each shard, in the form that its samples' turns ask for.
+
+        A killed export goes on and ends with the same bytes.
+        """
+        maker = self.maker_for(dataset)
+        names = {name for number in range(len(dataset.shards)) for name in part_names(number)}
+        check_folder(out, names, "VILA's loader counts what lies in the folder")
+        done = account_of(maker.form)
+        for number, shard in enumerate(dataset.shards):
+            pickle_name, count_name = part_names(number)
+            stamp = self.stamp(maker, [shard])
+            if not (out / count_name).exists():  # written last, so it says that the pickle is whole
+                with whole_file(out / pickle_name) as stream:
+                    items = PickledList(stream, stamp)
+                    self.add_shard(items, dataset, shard, maker, done)
+                    items.close()
+                write_whole(out / count_name, items.count_text())
+                count = items.count
+            else:
+                count = _count_of(out, pickle_name, count_name, stamp)
+            done.shards += 1
+            done.samples += count
+            done.left_out += shard.samples - count
+            yield done
+
+
+def _count_of(out: Path, pickle_name: str, count_name: str, stamp: str) -> int:
+    """The count of a part written before, which must be of the same shard and manner."""
+    text = (out / count_name).read_text(errors="replace").strip()
+    if not (out / pickle_name).exists() or stamp_of(out / pickle_name) != stamp or not text.isdigit():
+        raise UsageError(
+            f"{out / pickle_name} was made of another dataset or with other options. Name an empty folder with --out."
+        )
+    return int(text)
+
+
+EXPORTER = Vila()
