@@ -141,6 +141,18 @@ def test_a_retry_says_which_permission_it_lacks(folder, web):
     assert not web.hits
 
 
+def test_the_advice_at_a_runs_end_names_what_the_run_was_allowed(tmp_path, web):
+    web.put("/busy.jpg", b"", status=503)
+    (tmp_path / "urls.txt").write_text("\n".join(map(web.url, ("/photo/1.jpg?w=64", "/busy.jpg"))))
+    out = tmp_path / "out"
+    words = ("--out", out, *GIVEN, "--no-verify-tls", "--min-kept", "0.9")
+    done = gristmill("crawl", tmp_path / "urls.txt", *words, code=3)
+    advice = f"gristmill retry {out} --reason http_5xx --allow-private-addresses --no-verify-tls\n"
+    assert advice in done.stdout
+    assert advice in done.stderr
+    assert f"gristmill retry {out} --reason http_5xx\n" in gristmill("status", out, code=0).stdout
+
+
 def test_more_haste_than_usual_is_not_taken_from_a_folder(tmp_path, web):
     (tmp_path / "urls.txt").write_text(web.url("/photo/1.jpg?w=64"))
     words = ("--per-host", "50", "--in-flight", "2", "--contact", "me@example.org")

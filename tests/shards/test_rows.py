@@ -354,7 +354,7 @@ def test_what_is_no_file_on_a_disk_is_no_list(tmp_path, format):
     os.mkfifo(tmp_path / f"a.{format}")
     (tmp_path / f"b.{format}").symlink_to("/proc/self/environ")
     (tmp_path / f"c.{format}").symlink_to("/dev/zero")
-    for name, kind in (("a", "a pipe"), ("b", "all that lies in /proc"), ("c", "a device")):
+    for name, kind in (("a", "a FIFO"), ("b", "all that lies in /proc"), ("c", "a device")):
         with pytest.raises(UsageError, match=kind):
             column_names(tmp_path / f"{name}.{format}")
 

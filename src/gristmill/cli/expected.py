@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gristmill.cli.named import loader_of
+from gristmill.cli.named import loader_of, options_of
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.remedies import commonest
@@ -72,8 +72,9 @@ def _advice(ended: Ended, levels: Funnel) -> str:
     found = retry_advice(levels)
     crawls = [step for step in ended.recipe.steps if step.name == "crawl"]
     if crawls or found.may:
+        options = options_of(ended.recipe)
         mirrored = all(getattr(step, "mirror", None) for step in crawls)
-        return "\n".join([".", *found.sentences(str(ended.folder), mirrored=mirrored)])
+        return "\n".join([".", *found.sentences(str(ended.folder), mirrored=mirrored, options=options)])
     return " and at the rows that it names: the annotations may be others than the recipe was written for."
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 import click
 
 from gristmill.cli.expected import check_expected
+from gristmill.cli.named import options_of
 from gristmill.cli.papers import write_papers
 from gristmill.cli.progress import watcher_for
 from gristmill.ledger.ledger import Ledger
@@ -100,7 +101,7 @@ def _papers() -> None:
 def _tell(ended: Ended, ledger: Ledger, *, as_json: bool) -> None:
     from gristmill.cli.funnel import print_status
 
-    print_status(ended.folder, ended.config, ledger, as_json=as_json)
+    print_status(ended.folder, ended.config, ledger, as_json=as_json, options=options_of(ended.recipe))
     if not ended.complete and not as_json:
         click.echo(_waiting(ended.config, ledger), err=True)
 

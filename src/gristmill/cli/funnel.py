@@ -40,8 +40,18 @@ _TONES = {
 }
 
 
-def print_status(folder: Path, config: RunConfig, ledger: Ledger, *, as_json: bool) -> None:
-    """Print the funnel of one dataset to stdout; as one line of JSON if asked."""
+def print_status(
+    folder: Path, config: RunConfig, ledger: Ledger, *, as_json: bool, options: Sequence[str] = ()
+) -> None:
+    """Print the funnel of one dataset to stdout; as one line of JSON if asked.
+
+    Args:
+        folder: The dataset's.
+        config: What it was begun with.
+        ledger: Its records.
+        as_json: Print it so.
+        options: By which this command allowed what is stored nowhere.
+    """
     totals = total(ledger.records.values())
     if as_json:
         said = {"folder": str(folder), **funnel_json(totals, config)}
@@ -61,7 +71,7 @@ def print_status(folder: Path, config: RunConfig, ledger: Ledger, *, as_json: bo
             parts=parts_account(config, ledger),
         )
     )
-    for line in next_steps(totals, config, where=str(folder)):
+    for line in next_steps(totals, config, where=str(folder), options=options):
         console.print(line, soft_wrap=True)  # a command broken in two would be typed as two
 
 
@@ -281,8 +291,10 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
     yield Text("\n" + "\n".join(said))
 
 
-def next_steps(totals: Totals, config: RunConfig, *, where: str = "DIR") -> Iterator[Text]:
-    """What is still to do, a line each, and with which commands; ``where`` is the dataset's folder."""
+def next_steps(
+    totals: Totals, config: RunConfig, *, where: str = "DIR", options: Sequence[str] = ()
+) -> Iterator[Text]:
+    """What is still to do, a line each, and with which commands, in the dataset's folder ``where``."""
     levels = funnel(totals, config)
     waiting: Mapping[str, int] = {level.name: level.waiting for level in levels.levels if level.waiting}
     if levels.files_read < levels.files:
@@ -294,7 +306,9 @@ def next_steps(totals: Totals, config: RunConfig, *, where: str = "DIR") -> Iter
     if not levels.complete:
         yield Text("The command that began this continues it.")
     elif may := retry_advice(levels).may:
-        yield Text.assemble("ask again for what may come back:  ", (retry_command(where, may), "bold"))
+        yield Text.assemble(
+            "ask again for what may come back:  ", (retry_command(where, may, options), "bold")
+        )
     if config.rounds:
         again = "once" if len(config.rounds) == 1 else f"{len(config.rounds)} times"
         yield Text(f"asked again so far: {again}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
 from gristmill.spec.recipe import Recipe
 
-__all__ = ["check_permissions", "loader_of", "settings_of", "sources_of"]
+__all__ = ["check_permissions", "loader_of", "options_of", "settings_of", "sources_of"]
 
 _OPTIONS = {
     "crawl.allow_private_addresses": "--allow-private-addresses",
@@ -64,6 +64,17 @@ def settings_of(opened: Dataset, recipe: Recipe) -> dict[str, str]:
     settings = {**opened.config.settings, **opened.config.runtime}
     permitted = recipe.permissions(settings)
     return {name: value for name, value in settings.items() if name not in permitted}
+
+
+def options_of(recipe: Recipe) -> list[str]:
+    """The options by which a person allowed what the steps of this recipe do."""
+    allowed = {
+        f"{step.name}.{field.name}"
+        for step in recipe.steps
+        for field in fields(step)
+        if field.metadata.get("permission") and getattr(step, field.name) != field.default
+    }
+    return [option for name, option in _OPTIONS.items() if name in allowed]
 
 
 def check_permissions(opened: Dataset, given: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gristmill.ledger.funnel import Funnel
@@ -25,9 +25,15 @@ def may_heal(reason: str) -> bool:
     return group_of(reason) in {Group.LATER, Group.OURS}
 
 
-def retry_command(where: str, reasons: Mapping[str, int]) -> str:
-    """What to type to ask again for what was lost for ``reasons``, in the dataset's folder ``where``."""
-    return to_type("retry", where, "--reason", ",".join(reasons))
+def retry_command(where: str, reasons: Mapping[str, int], options: Sequence[str] = ()) -> str:
+    """What to type to ask again for what was lost for ``reasons``, in the dataset's folder ``where``.
+
+    Args:
+        where: The folder, as it is typed.
+        reasons: Losses by reason.
+        options: That allow what the run was allowed: it is stored nowhere.
+    """
+    return to_type("retry", where, "--reason", ",".join(reasons), *options)
 
 
 def with_options(where: str, reasons: Mapping[str, int]) -> list[str]:
@@ -60,16 +66,17 @@ class RetryAdvice:
         """How many a mirror may have."""
         return sum(self.stays.get(reason, 0) for reason in GONE)
 
-    def sentences(self, where: str, *, mirrored: bool) -> list[str]:
+    def sentences(self, where: str, *, mirrored: bool, options: Sequence[str] = ()) -> list[str]:
         """The advice at the end of a run that kept less than expected.
 
         Args:
             where: The dataset's folder, as it is typed.
             mirrored: A mirror was asked already.
+            options: That allow what the run was allowed.
         """
         said = []
         if self.may:
-            said.append(f"{_named(self.may)} may come back: {retry_command(where, self.may)}")
+            said.append(f"{_named(self.may)} may come back: {retry_command(where, self.may, options)}")
         if self.stays:
             rest = "Asking again does not bring back" if not self.may else "It does not bring back"
             said.append(f"{rest} {_named(self.stays)}.")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gristmill.spec.errors import GristmillError, MachineError, UsageError
+from gristmill.storage.inside import kind_of
 
 __all__ = [
     "check_name",
@@ -38,12 +39,6 @@ _TEMPORARY = ".tmp-"
 _ELSEWHERE_S = 3600.0
 """A half-written file of another machine, whose locks may not show here, is left alone for so long."""
 
-_OTHER_KINDS = (
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 _SYSTEMS = ("/proc", "/sys")
 
 _MACHINE: dict[int, str] = {
@@ -105,7 +100,8 @@ def check_regular(path: Path) -> None:
         OSError: As the system says.
     """
     found = path.stat()
-    kind = next((kind for is_kind, kind in _OTHER_KINDS if is_kind(found.st_mode)), None)
+    plain = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)  # a folder is told by who opens it
+    kind = None if plain else kind_of(found.st_mode)
     for system in _SYSTEMS:
         if kind is None and found.st_dev == _device(system) != _device("/") and stat.S_ISREG(found.st_mode):
             kind = f"a window into the system, as all that lies in {system}"

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from gristmill.spec.errors import DamagedOutput
 
-__all__ = ["check_regular", "irregular", "irregularity", "is_below", "open_regular", "read_regular"]
+__all__ = [
+    "irregular",
+    "irregularity",
+    "is_below",
+    "kind_of",
+    "open_regular",
+    "read_regular",
+]
 
 STATE_BYTES = 1 << 30
 """More than that no file of a folder's state has that is read at once."""
@@ -54,9 +61,9 @@ def irregularity(folder: Path, relative: str) -> str | None:
         except (OSError, UnicodeEncodeError) as err:
             return f"no file that can be looked at ({err})"
         if depth < len(names) and not stat.S_ISDIR(mode):
-            return f"in {'/'.join(names[:depth])}, which is {_kind(mode)}"
+            return f"in {'/'.join(names[:depth])}, which is {kind_of(mode)}"
         if depth == len(names) and not stat.S_ISREG(mode):
-            return _kind(mode)
+            return kind_of(mode)
     return None
 
 
@@ -72,7 +79,7 @@ def irregular(folder: Path, *names: str) -> Iterator[tuple[str, str]]:
         if path.is_dir() and not path.is_symlink():
             waiting.append(name)
         elif os.path.lexists(path):
-            yield name, _kind(os.lstat(path).st_mode)
+            yield name, kind_of(os.lstat(path).st_mode)
     while waiting:
         at = waiting.pop()
         with os.scandir(folder / at) as entries:
@@ -80,21 +87,7 @@ def irregular(folder: Path, *names: str) -> Iterator[tuple[str, str]]:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{at}/{entry.name}")
                 elif not entry.is_file(follow_symlinks=False):
-                    yield f"{at}/{entry.name}", _kind(entry.stat(follow_symlinks=False).st_mode)
-
-
-def check_regular(folder: Path, *names: str) -> None:
-    """Look through a folder before it is worked on.
-
-    Raises:
-        DamagedOutput: Something at or below ``names`` is neither a regular file nor a folder.
-        OSError: As the system says.
-    """
-    for path, kind in irregular(folder, *names):
-        raise DamagedOutput(
-            f"{folder / path} is {kind}, and a dataset's folder holds regular files alone: nothing in it was read or "
-            "changed. Put there what it stands for, or remove it."
-        )
+                    yield f"{at}/{entry.name}", kind_of(entry.stat(follow_symlinks=False).st_mode)
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -108,7 +101,7 @@ def open_regular(path: Path) -> BufferedReader:
     try:
         mode = os.lstat(path).st_mode
         if not stat.S_ISREG(mode):
-            raise DamagedOutput(f"{path} is {_kind(mode)}, and a regular file is expected.")
+            raise DamagedOutput(f"{path} is {kind_of(mode)}, and a regular file is expected.")
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except NotADirectoryError as err:
         raise DamagedOutput(f"{path} lies in something that is no folder.") from err
@@ -130,5 +123,6 @@ def read_regular(path: Path, most_bytes: int = STATE_BYTES) -> bytes:
     return body
 
 
-def _kind(mode: int) -> str:
+def kind_of(mode: int) -> str:
+    """What something that is no regular file is, by its ``st_mode``."""
     return _KINDS.get(stat.S_IFMT(mode), "no regular file")

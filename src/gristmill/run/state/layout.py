@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gristmill.ledger.ledger import STATE
+from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, Task
-from gristmill.storage.inside import check_regular
+from gristmill.storage.inside import irregular
 
 __all__ = ["MADE", "METADATA_FILES", "Layout", "check_folder", "stem"]
 
@@ -125,7 +126,11 @@ def check_folder(folder: Path, *, made: bool = True) -> None:
         DamagedOutput: It holds a link, a FIFO or the like where files of a dataset lie.
         OSError: As the system says.
     """
-    check_regular(folder, STATE, *(MADE if made else ()))
+    for path, kind in irregular(folder, STATE, *(MADE if made else ())):
+        raise DamagedOutput(
+            f"{folder / path} is {kind}, and a dataset's folder holds regular files alone: nothing in it was read or "
+            "changed. Put there what it stands for, or remove it."
+        )
 
 
 def stem(path: str | Path) -> str:
