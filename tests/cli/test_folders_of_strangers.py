@@ -410,3 +410,21 @@ def test_a_proxy_holds_for_one_command_and_its_password_is_written_nowhere(tmp_p
     ]
     assert "geheim" not in "".join(done.stdout + done.stderr for done in said)
     assert not [path for path in folder.rglob("*") if path.is_file() and b"geheim" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("name", ["README.md", "croissant.json", "report.html", "dataset.json"])
+@pytest.mark.parametrize("what", ["altered", "removed", "replaced"])
+def test_other_papers_are_told_and_made_anew(what, name, folder, tmp_path):
+    path = folder / name
+    was = path.read_bytes()
+    path.unlink()
+    if what == "altered":
+        path.write_bytes(was + b"\n")
+    elif what == "replaced":
+        (tmp_path / "elsewhere").write_bytes(was)
+        path.symlink_to(tmp_path / "elsewhere")
+    is_card = name == "README.md" and what != "replaced"
+    assert f"{name}: was {what}" in gristmill("verify", folder, code=0 if is_card else 1).stdout
+    gristmill("verify", folder, "--repair", code=0 if is_card else 1)
+    assert (path.read_bytes(), path.is_symlink()) == (was, False)
+    assert f"{name}: was" not in gristmill("verify", folder).stdout

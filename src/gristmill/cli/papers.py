@@ -16,7 +16,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.seal import broken, seal
 from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.maintenance.reopen import Dataset
-from gristmill.run.state.layout import Layout
+from gristmill.run.state.layout import METADATA_FILES, Layout
 from gristmill.spec.command import for_readers, printable
 from gristmill.spec.errors import Busy, DamagedOutput, GristmillError
 from gristmill.spec.recipe import Recipe
@@ -58,16 +58,16 @@ def write_papers(folder: Path, recipe: Recipe) -> None:
         sweep(layout)
         config, ledger = RunConfig.read(folder), Ledger(folder)
         body = manifest_bytes(recipe, config, ledger)
-        seal(ledger, [body, _bytes_of(folder / MANIFEST)])
+        seal(ledger, {MANIFEST: [body, _bytes_of(folder / MANIFEST)]})
         path = write_manifest(folder, recipe, config, ledger)
         write_card(folder, recipe, config, ledger)
         write_croissant(folder, recipe, config, ledger)
         write_report(folder)
-        seal(ledger, [body])
+        seal(ledger, {name: [read_regular(folder / name)] for name in METADATA_FILES})
         write_whole(layout.described, _digest(read_regular(path)))
 
 
-def bring_up(opened: Dataset, recipe: Recipe | None = None) -> None:
+def bring_up(opened: Dataset, recipe: Recipe | None = None, *, anew: bool = False) -> None:
     """Make the metadata files anew, and say so, where a run that was killed at its end left them behind the records.
 
     Nothing is done while a run is under way, which writes them at its end, nor before a first one has come to its
@@ -76,6 +76,7 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None) -> None:
     Args:
         opened: The dataset.
         recipe: Its recipe; None to find it by its name. A file that the folder names is not run for that.
+        anew: Whatever they say: they are not what was written.
 
     Raises:
         DamagedOutput: The records are not what was written, and so not what the metadata files should follow.
@@ -84,15 +85,15 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None) -> None:
     if recipe is None:
         with suppress(GristmillError):  # one that this version has no more, or somebody's own
             recipe = loader_of(opened, dict(opened.config.settings))()
-    if not _behind(opened, recipe, layout) or _under_way(layout):
+    if not (anew or _behind(opened, recipe, layout)) or _under_way(layout):
         return
-    for place, problem in broken(opened.folder, MANIFEST):
-        if place != MANIFEST:
-            raise DamagedOutput(
-                f"{opened.folder}/{place} {problem}; or give the command that made the dataset again: what no record "
-                f"tells of is made anew. {MANIFEST} and the files beside it stay as they are until then."
-            )
-    told = f"{opened.folder}: {MANIFEST} and the files beside it are behind the records"
+    for place, problem in broken(opened.folder, ()):
+        raise DamagedOutput(
+            f"{opened.folder}/{place} {problem}; or give the command that made the dataset again: what no record "
+            f"tells of is made anew. {MANIFEST} and the files beside it stay as they are until then."
+        )
+    behind = "not what was written" if anew else "behind the records"
+    told = f"{opened.folder}: {MANIFEST} and the files beside it are {behind}"
     if recipe is None:
         told += ": the command that made the dataset writes them anew."
     else:
@@ -101,7 +102,7 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None) -> None:
         except (OSError, Busy) as err:
             told += f", and cannot be written here ({err})."
         else:
-            told += ", as after a run that was killed at its end: they are made anew."
+            told += f"{'' if anew else ', as after a run that was killed at its end'}: they are made anew."
     click.echo(f"gristmill: {printable(told)}", err=True)
 
 

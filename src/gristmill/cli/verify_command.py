@@ -37,7 +37,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
     from gristmill.run.maintenance.clean import is_complete
     from gristmill.run.maintenance.reopen import open_dataset
     from gristmill.run.maintenance.verify import damaged_records, verify
-    from gristmill.run.state.layout import MADE
+    from gristmill.run.state.layout import MADE, METADATA_FILES
     from gristmill.spec.errors import DamagedOutput
 
     def tell(so_far: Verified) -> None:
@@ -60,7 +60,8 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
             click.echo(err=True)
         unknown = any(place.partition("/")[0] in {*MADE, STATE} for place, _ in result.problems)
         if not unknown and (repair or all(place != MANIFEST for place, _ in result.problems)):
-            bring_up(opened)  # else a person must know of it first
+            papers = {place for place, _ in [*result.problems, *result.remarks]} & {*METADATA_FILES}
+            bring_up(opened, anew=repair and bool(papers))  # else a person must know of it first
         if not complete:
             result.remarks.insert(0, (".", "not complete yet; this is what is finished"))
         results.append((dataset, result))

@@ -1,14 +1,13 @@
 """``.gristmill/seal.json``: what was written last, so that what was altered or removed since then is told.
 
-It holds the SHA-256 of ``dataset.json`` and of each journal of records as far as it went; journals only grow. Whoever
-alters these and the seal as well cannot be told from the run itself.
+It holds the SHA-256 of the metadata files and of each journal of records as far as it went; journals only grow.
+Whoever alters these and the seal as well cannot be told from the run itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,33 +27,36 @@ class _Seal(msgspec.Struct, frozen=True):
     """What was written.
 
     Attributes:
-        manifests: SHA-256 of ``dataset.json``: one, or while it is replaced of both; ``none`` for no file.
+        papers: Metadata file to its SHA-256: one, or while it is replaced of both; ``none`` for no file.
         journals: Name to how many bytes of it hold, and their SHA-256.
     """
 
-    manifests: tuple[str, ...]
+    papers: dict[str, tuple[str, ...]]
     journals: dict[str, tuple[int, str]]
 
 
-def seal(ledger: Ledger, manifests: Sequence[bytes | None]) -> None:
-    """Take down what the records say, and what ``dataset.json`` may hold.
+def seal(ledger: Ledger, papers: Mapping[str, Sequence[bytes | None]]) -> None:
+    """Take down what the records say, and what metadata files may hold.
 
     Args:
         ledger: The records.
-        manifests: Contents of ``dataset.json``: what it has, and before that what it had; None for no file.
+        papers: Metadata file to its contents: what it has, and before that what it had; None for no file.
     """
-    digests = tuple("none" if body is None else hashlib.sha256(body).hexdigest() for body in manifests)
+    digests = {
+        name: tuple("none" if body is None else hashlib.sha256(body).hexdigest() for body in bodies)
+        for name, bodies in papers.items()
+    }
     folder = ledger.folder / STATE / "records"
     journals = {name: (size, _digest(folder / name, size)) for name, size in ledger.read_to.items()}
     write_whole(_path(ledger.folder), msgspec.json.encode(_Seal(digests, journals)))
 
 
-def broken(folder: Path, manifest: str) -> Iterator[tuple[str, str]]:
+def broken(folder: Path, papers: Sequence[str]) -> Iterator[tuple[str, str]]:
     """What is not as it was sealed: its place and a sentence.
 
     Args:
         folder: The dataset's.
-        manifest: Name of the manifest.
+        papers: Names of its metadata files.
     """
     try:
         found = msgspec.json.decode(read_regular(_path(folder)), type=_Seal)
@@ -63,13 +65,9 @@ def broken(folder: Path, manifest: str) -> Iterator[tuple[str, str]]:
     except (msgspec.DecodeError, DamagedOutput):
         yield f"{STATE}/seal.json", "is not what was written: what else was altered cannot be known"
         return
-    with suppress(DamagedOutput):  # it is said elsewhere that it is no regular file
-        digest = "none"
-        with suppress(FileNotFoundError):
-            digest = hashlib.sha256(read_regular(folder / manifest)).hexdigest()
-        if digest not in found.manifests:
-            what = "was removed" if digest == "none" else "was altered"
-            yield manifest, f"{what} since it was written; the run's command, or --repair, writes it anew"
+    for name in papers:
+        if name in found.papers and (what := _changed(folder / name, found.papers[name])):
+            yield name, f"{what} since it was written; the run's command, or --repair, writes it anew"
     for name, (size, digest) in sorted(found.journals.items()):
         place = f"{STATE}/records/{name}"
         try:
@@ -84,6 +82,18 @@ def broken(folder: Path, manifest: str) -> Iterator[tuple[str, str]]:
             place,
             f"is not what was written: {what}. Restore it from a copy, or begin anew in another folder",
         )
+
+
+def _changed(path: Path, digests: Sequence[str]) -> str | None:
+    """What became of a metadata file; None of one that is as it was written."""
+    digest = "none"
+    try:
+        digest = hashlib.sha256(read_regular(path)).hexdigest()
+    except FileNotFoundError:
+        pass
+    except (DamagedOutput, OSError) as err:
+        return f"was replaced ({err})"
+    return None if digest in digests else "was removed" if digest == "none" else "was altered"
 
 
 def _path(folder: Path) -> Path:

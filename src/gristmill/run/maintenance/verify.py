@@ -22,7 +22,7 @@ from gristmill.media.pool import CodecPool
 from gristmill.media.settings import CHECKING
 from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.planning.pipeline import GATHER, PACK
-from gristmill.run.state.layout import MADE
+from gristmill.run.state.layout import CARD, MADE, METADATA_FILES
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, TaskRecord
@@ -263,7 +263,10 @@ def _check_manifest(folder: Path, ledger: Ledger, result: Verified) -> None:
     It is written at the end of a run, so it may know fewer.
     """
     digests = {shard.path: shard.digest for record in ledger.shards() for shard in record.outputs}
-    result.problems += broken(folder, MANIFEST)
+    for place, said in broken(folder, METADATA_FILES):
+        # people add to a card; what it says of the data is in the others too
+        own = place == CARD and irregularity(folder, place) is None
+        (result.remarks if own else result.problems).append((place, said))
     try:
         found = read_manifest(folder)
         if found is None:

@@ -11,9 +11,10 @@ from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.inside import irregular
 
-__all__ = ["MADE", "METADATA_FILES", "Layout", "check_folder", "stem"]
+__all__ = ["CARD", "MADE", "METADATA_FILES", "Layout", "check_folder", "stem"]
 
-METADATA_FILES = ("README.md", "croissant.json", "dataset.json", "report.html")
+CARD = "README.md"
+METADATA_FILES = (CARD, "croissant.json", "dataset.json", "report.html")
 """Files beside the shards, written anew at the end of each run."""
 MADE = ("shards", "fates")
 """Folders of what a run makes for people and trainers."""
