@@ -80,6 +80,17 @@ def test_of_equal_losses_the_one_is_named_that_stands_first_everywhere_else():
     assert commonest({"http_410": 3, "http_404": 3}).startswith("50.0 % of the loss is http_404")
 
 
+def test_where_no_row_is_chosen_the_commonest_reason_is_said(tmp_path):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "a.csv").write_text("url\n")
+    (tmp_path / "lists" / "b.csv").write_text("url\nhttp://x/1,2\nhttp://x/2,3\n")
+    said = gristmill("crawl", tmp_path / "lists", "--out", tmp_path / "out", "--workers", "0", code=3).stderr
+    assert (
+        "none of 2 rows was chosen. 100 % of the loss is bad_row (the row could not be read). The detail"
+        in said
+    )
+
+
 @pytest.mark.parametrize("share", ["-0.1", "1.01", "nan", "half", "inf"])
 def test_shares_that_are_none(share):
     with pytest.raises(UsageError, match="kept_share"):

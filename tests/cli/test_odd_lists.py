@@ -424,6 +424,12 @@ def test_a_list_is_described_by_options_and_keeps_what_was_decided(tmp_path, web
     [
         ("a.csv", "url;cap\n1;2\n", "seems to be separated by semicolons: --delimiter semicolon"),
         ("a.csv", "url , cap\n1,2\n", "it has 'url ', ' cap'"),
+        ("a.txt", "http://x/1\tone\nhttp://x/2\ttwo\n", "Read it as a table: --set rows.format=tsv"),
+        (
+            "b.csv",
+            "url,cap\nhttp://x/1,one,\nhttp://x/2,two,\n",
+            "the first: line 2: 3 fields, the header has 2.",
+        ),
         ("a.json", '{"images": [{"url": "x"}], "n": 1}', "If its rows are in images, say so: --rows images"),
         ("a.csv", ",".join(f"c{n}" for n in range(4000)) + "\n", "c39 and 3,960 more"),
     ],

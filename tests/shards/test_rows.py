@@ -319,8 +319,26 @@ def test_other_encodings(tmp_path, format, encoding):
     ]
     assert bad == []
     if encoding != "utf-8" and (format != "json" or "16" in encoding):
-        with pytest.raises(SourceError, match=f"--encoding {encoding}"):
+        with pytest.raises(SourceError, match=f"--encoding {encoding.replace('latin-1', 'cp1252')}"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "said"),
+    [
+        (
+            "cp1252",
+            "a,“é” – 1\nb,Größe\n",
+            "Read as cp1252 one holds 'b,Größe'. If that is right, say so with",
+        ),
+        ("gb18030", "a,狗\nb,小狗\n", "one holds 'a,¹·'. If that is right"),
+        ("shift_jis", "a,ネコ、\nb,イヌ\n", "UTF-8. Name its encoding with --encoding"),
+    ],
+)
+def test_of_text_in_another_encoding_some_is_shown_as_it_would_be_read(tmp_path, encoding, text, said):
+    """A wrong name, typed without a look, would change captions without a word."""
+    with pytest.raises(SourceError, match=re.escape(said) + ".*such as gb18030, shift_jis"):
+        read(made(tmp_path, "a.csv", ("url,cap\n" + text).encode(encoding)))
 
 
 def test_an_encoding_that_does_not_fit_or_is_none(tmp_path):

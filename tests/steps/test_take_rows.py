@@ -141,7 +141,7 @@ def test_bad_rows_beyond_the_first_share_their_words_and_foreign_ones_are_noted(
     box = take(tmp_path / "a.csv")
     assert box.dropped == dict.fromkeys(range(1, 10_001), Reason.BAD_ROW)
     assert box.notes == [
-        "5,000 lines are not UTF-8; a file in another encoding is read with --encoding latin-1, say"
+        "5,000 lines are not UTF-8; a file in another encoding is read with --encoding cp1252, say"
     ]
     assert box.drops < 5000
 

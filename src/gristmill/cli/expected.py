@@ -31,10 +31,10 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
     samples = totals.stage(SAMPLES)
     if not ended.complete:
         return
-    if not samples.samples_in:
-        _check_any_chosen(ended, totals.stage(ROWS).samples_in)
-        return
     levels = funnel(totals, ended.config)
+    if not samples.samples_in:
+        _check_any_chosen(ended, totals.stage(ROWS).samples_in, levels)
+        return
     kept = levels.count("kept")
     if kept < ended.recipe.expect.kept_share * samples.samples_in or not kept:
         raise Incomplete(
@@ -78,7 +78,7 @@ def _advice(ended: Ended, levels: Funnel) -> str:
     return " and at the rows that it names: the annotations may be others than the recipe was written for."
 
 
-def _check_any_chosen(ended: Ended, rows: int) -> None:
+def _check_any_chosen(ended: Ended, rows: int, levels: Funnel) -> None:
     if not rows and not ended.config.parts:
         published = any(source.rows for source in ended.recipe.sources)
         raise Incomplete(
@@ -92,8 +92,8 @@ def _check_any_chosen(ended: Ended, rows: int) -> None:
         )
     if rows:
         raise Incomplete(
-            f"{ended.recipe.public_name}: none of {rows:,} rows was chosen. Why not stands in "
-            f"{ended.folder / 'fates'} and in {ended.folder / 'report.html'}."
+            f"{ended.recipe.public_name}: none of {rows:,} rows was chosen. {commonest(levels.dropped())} Why not "
+            f"stands in {ended.folder / 'fates'} and in {ended.folder / 'report.html'}."
         )
 
 

@@ -43,7 +43,7 @@ def framing_options(function: F) -> F:
                 type=click.Choice(QUOTING),
                 help="csv, tsv: whether quotes hold fields together (auto: csv does, tsv as its beginning shows).",
             ),
-            click.option("--encoding", metavar="NAME", help="Of a text list: latin-1, utf-16, ... (utf-8)."),
+            click.option("--encoding", metavar="NAME", help="Of a text list: cp1252, utf-16, ... (utf-8)."),
             click.option(
                 "--rows", "array", metavar="KEY.KEY", help="json: the way to the rows in one object."
             ),

@@ -134,17 +134,31 @@ def _first_rows(path: Path, framing: Framing, said: Described) -> list[Mapping[s
         have = column_names(path, framing)
         columns = list(dict.fromkeys(column_of(column, have) for column in said.named.values()))
 
+    bad: list[str] = []
+
     def rows() -> Iterator[Mapping[str, Json]]:
         for batch in read_rows(path, framing=framing, columns=columns, batch_rows=_ROWS):
+            bad.extend(row.detail for row in batch.bad[: 1 - len(bad)])
             yield from (row for row in readable_rows(batch.table) if not isinstance(row, str))
 
-    return list(islice(rows(), _ROWS))
+    first = list(islice(rows(), _ROWS))
+    if bad and not first:
+        raise UsageError(
+            f"{path}: no row of it can be read; the first: {bad[0]}. Mend the list, or say how it is read: "
+            "gristmill crawl --help"
+        )
+    return first
 
 
 def _check_addresses(
     path: Path, framing: Framing, rows: Sequence[Mapping[str, Json]], said: Described
 ) -> None:
     first = [_text(value_at(row, said.url_column)) for row in rows[:_ADDRESSES]]
+    if framing.format_of(path) == "txt" and first and all("\t" in str(value) for value in first):
+        raise UsageError(
+            f"{path}: there are tabs in its lines ({_shown(first)}), and a txt holds one address a line. Read it as "
+            "a table: --set rows.format=tsv"
+        )
     lists = [value for value in first if isinstance(value, list)]
     if lists and len(lists) == len(first) and any(_is_address(item) for value in lists for item in value):
         if framing.format_of(path) == "parquet":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -125,11 +125,27 @@ def _check_characters(path: Path, head: bytes, *, cut: bool) -> None:
     lines = re.split(rb"[\r\n]+", head)
     others = [line for line in (lines[:-1] if cut else lines) if not line.isascii()]
     if len(others) >= _ALL_OF and not any(map(_is_utf8, others)):
-        name = "cp1252" if re.search(rb"[\x80-\x9f]", b"".join(others[:1000])) else "latin-1"
-        raise SourceError(
-            f"{path}: no line with other characters than ASCII is UTF-8, so this seems to be {name}. Say so with "
-            f"--encoding {name} (of a recipe: --set rows.encoding={name}), or make it UTF-8: iconv -f {name} -t utf-8"
-        )
+        raise SourceError(f"{path}: no line with other characters than ASCII is UTF-8. {_western(others)}")
+
+
+def _western(lines: Sequence[bytes]) -> str:
+    """What to type, and one line read so: only whoever looks at it knows whether these are its characters.
+
+    cp1252 is latin-1 with quotes and dashes in the place of control characters that no caption has.
+    """
+    others = "such as gb18030, shift_jis, cp1251 or latin-1"
+    try:
+        b"".join(lines[:1000]).decode("cp1252")
+    except UnicodeDecodeError:
+        return f"Name its encoding with --encoding (of a recipe: --set rows.encoding=NAME), {others}."
+    first = min(lines[:1000], key=len)
+    odd = next(place for place, byte in enumerate(first) if byte > 127)
+    shown = first[max(0, odd - 20) :].decode("cp1252")[:40]
+    return (
+        f"Read as cp1252 one holds {shown!r}. If that is right, say so with --encoding cp1252 (of a recipe: --set "
+        "rows.encoding=cp1252), or make it UTF-8: iconv -f cp1252 -t utf-8. If it is not, name another encoding, "
+        f"{others}."
+    )
 
 
 def _is_utf8(line: bytes) -> bool:

@@ -64,7 +64,7 @@ class Framing:
             "".encode(encoding)  # refuses those that do not stand for text, which a look-up finds as well
         except LookupError:
             raise UsageError(
-                f"encoding {encoding}: not known. Such are utf-8, latin-1, cp1252, utf-16"
+                f"encoding {encoding}: not known. Such are utf-8, cp1252, gb18030, utf-16"
             ) from None
 
     @property

@@ -49,7 +49,7 @@ class TakeRows(TableStep):
         quoting: Of csv and tsv. ``csv``: fields in double quotes hold delimiters, line breaks and doubled quotes.
             ``none``: quotes stand for themselves, and a row is a line. ``auto``: as csv, but a tsv whose beginning
             contradicts it, as none.
-        encoding: Of a text list, such as latin-1 or utf-16; None is UTF-8.
+        encoding: Of a text list, such as cp1252 or utf-16; None is UTF-8.
         array: Keys to the rows within a JSON object, joined by dots, such as images in COCO's files.
         parts: Into how many parts a list is cut at least, none smaller than ``LEAST_PART_ROWS`` for it, but towards
             the end, down to ``LAST_PART_ROWS``: workers that end far apart idle for the difference. Where the number
@@ -177,7 +177,7 @@ class TakeRows(TableStep):
         if foreign:
             lines = "line is" if foreign == 1 else "lines are"
             box.note(
-                f"{foreign:,} {lines} not UTF-8; a file in another encoding is read with --encoding latin-1, say"
+                f"{foreign:,} {lines} not UTF-8; a file in another encoding is read with --encoding cp1252, say"
             )
 
 
