@@ -46,6 +46,7 @@ def imported(pickles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_and_back(pickles: Path, imported: Path, tmp_path: Path) -> None:
+    assert "items in the pickles" in gristmill("status", imported).stdout
     status = json.loads(gristmill("status", imported, "--json").stdout)
     assert status["counts"]["packed"] == 10
     gristmill("verify", imported)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
-from gristmill.ledger.retry_advice import retry_advice, retry_command
+from gristmill.ledger.retry_advice import retry_advice, retry_command, with_options
 from gristmill.ledger.totals import Totals, failing, total
 from gristmill.run.maintenance.reopen import Dataset
 from gristmill.run.planning.pipeline import SAMPLES
@@ -46,6 +46,7 @@ def nothing_to_ask(opened: Dataset, recipe: Recipe, reasons: Sequence[str]) -> s
         said.append(f"What may come back: {retry_command(str(opened.folder), found.may)}")
     elif found.stays:
         said.append(f"What was lost is not likely to come back: {_counted(found.stays)}.")
+        said += with_options(str(opened.folder), found.stays)
     return " ".join(said)
 
 

@@ -39,6 +39,11 @@ _READ = {
     "kept": "kept as good samples",
 }
 """Where no step asks for anything: the annotation files hold the samples themselves."""
+_IMPORTED = {
+    **_READ,
+    "annotated": "items in the pickles",
+    "selected": "taken of them",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +150,8 @@ def funnel(totals: Totals, config: RunConfig) -> Funnel:
     selected = max(rows.kept, read)
     annotated = selected + lost[Phase.SELECTING].total()
     asks = any(step["step"] == "crawl" for step in config.identity["steps"])
-    titles = _READ if not asks else _DOCUMENTS if samples.media else _ROWS
+    read_as = _IMPORTED if config.recipe == "import" else _READ
+    titles = read_as if not asks else _DOCUMENTS if samples.media else _ROWS
     if asks and config.recipe == "crawl":  # a folder of strangers may say the one without the other
         titles = _LIST | ({"annotated": "rows in the lists"} if len(config.inputs) > 1 else {})
 

@@ -92,7 +92,9 @@ class RunConfig:
     @property
     def input_noun(self) -> str:
         """What one of its inputs is called."""
-        return "input shard" if self.parts else "list" if self.recipe == "crawl" else "annotation file"
+        if self.parts:
+            return "input shard"
+        return {"crawl": "list", "import": "pickle"}.get(self.recipe, "annotation file")
 
     @staticmethod
     def path(folder: Path) -> Path:

@@ -125,8 +125,8 @@ def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
         raise ByHandSource(
             f"{mixture}: part {part.name} is not in {folder}. Prepare it: {make} (or, of a list of URLs: "
             f"{to_type('crawl', 'URLS', '--name', part.name, '--out', folder)})\n"
-            f"All parts at once: {to_type('run', mixture, '--out', folder.parent)}. If it lies elsewhere: "
-            f"--source {part.name}=FOLDER"
+            f"All parts at once, if each is a recipe: {to_type('run', mixture, '--out', folder.parent)}. "
+            f"If it lies elsewhere: --source {part.name}=FOLDER"
         )
     if manifest.get("name") not in {part.name, *_NAMELESS}:
         raise UsageError(f"{mixture}: {folder} holds {manifest.get('name')!r}, not {part.name!r}.")

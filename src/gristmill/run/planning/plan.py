@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
+from gristmill.ledger.words import size_text
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.planning.mixture import schedule_for
 from gristmill.run.planning.pipeline import stages_of
@@ -81,7 +82,7 @@ class Planned:
         """For a person."""
         lines = [f"{self.name} {self.version}"]
         lines += [f"source {key:<11} {place}; {self.access[key]}" for key, place in self.sources.items()]
-        fetch = f"{_size(self.fetch_bytes)} to fetch"
+        fetch = f"{size_text(self.fetch_bytes)} to fetch"
         if self.fetch_requests:
             fetch += f" at most, in about {self.fetch_requests:,} requests"
         lines.append(f"{self.inputs:<19}{self.files:,}; {fetch}")
@@ -94,25 +95,20 @@ class Planned:
             lines.append(f"of them chosen     about {self.samples:,}")
         if self.requests:
             receive = (
-                f", about {_size(self.receive_bytes)} to receive" if self.receive_bytes is not None else ""
+                f", about {size_text(self.receive_bytes)} to receive"
+                if self.receive_bytes is not None
+                else ""
             )
             lines.append(f"requests           {self.requests:,}{receive}")
         if self.shard_bytes is not None:
-            lines.append(f"shards             about {_size(self.shard_bytes)}")
+            lines.append(f"shards             about {size_text(self.shard_bytes)}")
         if self.disk_bytes is not None:
-            lines.append(f"disk, at most      about {_size(self.disk_bytes)}")
+            lines.append(f"disk, at most      about {size_text(self.disk_bytes)}")
         if self.tasks_left is not None:
             lines.append(f"tasks              {self.tasks_done:,} done, at least {self.tasks_left:,} to do")
         if self.remark:
             lines.append(self.remark)
         return lines
-
-
-def _size(value: int) -> str:
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if value >= size:
-            return f"{value / size:,.1f} {unit}"
-    return f"{value:,} bytes"
 
 
 def plan(
