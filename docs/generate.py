@@ -191,30 +191,47 @@ def reasons_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _source_lines() -> list[tokenize.TokenInfo]:
-    return list(tokenize.generate_tokens(io.StringIO(inspect.getsource(reasons)).readline))
+def _comments(source: str) -> dict[int, tuple[str, bool]]:
+    """By line: each comment, and whether it has the line to itself."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {
+        token.start[0]: (token.string.lstrip("# "), token.line.strip().startswith("#"))
+        for token in tokens
+        if token.type == tokenize.COMMENT
+    }
+
+
+def members_of(source: str) -> list[tuple[str, str, str]]:
+    """Members of the enums of a module: name, the comment line above it, and its own comment, however wrapped."""
+    comments = _comments(source)
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        title, end = "", 0
+        for member in node.body if isinstance(node, ast.ClassDef) else ():
+            lines = range(member.lineno, (member.end_lineno or member.lineno) + 1)
+            above = [
+                comments[line][0] for line in range(end + 1, member.lineno) if comments.get(line, ("", 0))[1]
+            ]
+            title, end = above[-1] if above else title, lines[-1]
+            if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name):
+                note = " ".join(comments[line][0] for line in lines if line in comments)
+                found.append((member.targets[0].id, title, note))
+    return found
 
 
 def _sections() -> dict[str, list[Reason]]:
     """Reasons under the comment line above them."""
     found: dict[str, list[Reason]] = {}
-    title = ""
-    for token in _source_lines():
-        if token.type == tokenize.COMMENT and token.line.strip().startswith("#"):
-            title = token.string.lstrip("# ")
-        elif token.type == tokenize.NAME and token.string in Reason.__members__ and '= "' in token.line:
-            found.setdefault(title, []).append(Reason[token.string])
+    for name, title, _ in members_of(inspect.getsource(reasons)):
+        if name in Reason.__members__:
+            found.setdefault(title, []).append(Reason[name])
     return found
 
 
 def _notes() -> dict[Reason, str]:
     """The comment behind a reason."""
-    found = {}
-    for token in _source_lines():
-        name = token.line.partition("=")[0].strip()
-        if token.type == tokenize.COMMENT and name in Reason.__members__:
-            found[Reason[name]] = token.string.lstrip("# ")
-    return found
+    listed = members_of(inspect.getsource(reasons))
+    return {Reason[name]: note for name, _, note in listed if name in Reason.__members__}
 
 
 def _given() -> set[Reason]:

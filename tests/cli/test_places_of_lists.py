@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,19 @@ def test_a_list_on_the_hub(tmp_path, web):
             gristmill("crawl", f"hf://datasets/{place}", "--out", out, *QUICK, HF_ENDPOINT=hub.url)
             assert packed(out) == 1
     assert (tmp_path / "out0/dataset.json").read_text().count("passed over beside it") == 1
+
+
+def test_what_retry_says_of_a_list_on_the_hub_can_be_typed(tmp_path, web):
+    web.put("/ill.jpg", b"", status=503)
+    pq.write_table(pa.table({"url": [web.url("/photo/1.jpg?w=64"), web.url("/ill.jpg")]}), tmp_path / "t")
+    out, words = tmp_path / "out", ("--tasks", "0:1", "--set", "crawl.tries=1", "--min-kept", "0")
+    with FakeHub({"own/list": {"a.parquet": tmp_path / "t", "b.parquet": tmp_path / "t"}}) as hub:
+        gristmill("crawl", "hf://datasets/own/list", "--out", out, *QUICK, *words, HF_ENDPOINT=hub.url)
+        asked = ("retry", out, "--workers", "0", "--allow-private-addresses")
+        said = gristmill(*asked, code=2, HF_ENDPOINT=hub.url).stderr
+        assert re.search(r"--source list=hf://datasets/own/list@[0-9a-f]{40}\n", said)
+        given = re.findall(r"--source list=\S+", said)[-1].split()
+        assert "asking again for" in gristmill(*asked, *given, HF_ENDPOINT=hub.url).stderr
 
 
 @contextmanager

@@ -117,25 +117,25 @@ def test_what_is_a_bug_stays_one(monkeypatch):
             entry.main()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("twice", [False, True])
-def test_ctrl_c_before_anything_is_loaded_is_a_sentence(twice):
+def test_ctrl_c_before_anything_is_loaded_is_a_sentence(twice, number):
     """While a module is loaded; the second comes while the first is being answered."""
     script = """
-import os, signal, sys
+import os, sys
 class Loads:
     def find_spec(self, name, path=None, target=None):
         if name == "click":
             try:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), {number})
             finally:
                 if {twice}:
-                    os.kill(os.getpid(), signal.SIGINT)
+                    os.kill(os.getpid(), {number})
 sys.meta_path.insert(0, Loads())
 from gristmill.cli.start import main
 main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script.format(twice=twice)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 128 + signal.SIGINT
+    script = script.format(twice=twice, number=int(number))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + number
     assert done.stderr == ("" if twice else "gristmill: Stopped.\n")

@@ -127,6 +127,27 @@ def value_problems(target: str, option: click.Option, value: str) -> list[str]:
     return []
 
 
+def test_a_reason_keeps_its_comment_however_it_is_wrapped() -> None:
+    source = """
+class Reason(StrEnum):
+    # of hosts
+    A = "a"  # short
+    B = (
+        "b"  # long, so that
+        # it takes two lines
+    )
+    C = "c"
+    # of files
+    D = "d"  # last
+"""
+    assert GENERATOR.members_of(source) == [
+        ("A", "of hosts", "short"),
+        ("B", "of hosts", "long, so that it takes two lines"),
+        ("C", "of hosts", ""),
+        ("D", "of files", "last"),
+    ]
+
+
 def test_generated_pages_equal_the_code() -> None:
     stale = [path.name for path, text in GENERATOR.pages().items() if text_of(path) != text]
     assert not stale, f"{stale}: run `python docs/generate.py`"

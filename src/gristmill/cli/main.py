@@ -11,7 +11,7 @@ import click
 
 from gristmill import __version__
 from gristmill.cli.printed import printable_streams
-from gristmill.cli.start import unloaded
+from gristmill.cli.start import stopped_code, unloaded
 from gristmill.cli.streams import unfailing_streams, unprinted
 from gristmill.spec.command import printable, started_as, to_type
 from gristmill.spec.errors import GristmillError, MachineError
@@ -118,7 +118,7 @@ def _exit_code() -> int:
         return err.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("gristmill: Stopped.", err=True)
-        return 130
+        return stopped_code()
     except OSError as err:
         from gristmill.storage.files import machine_error
 

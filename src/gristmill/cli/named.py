@@ -20,6 +20,7 @@ from gristmill.run.maintenance.reopen import Dataset, reads_sources
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
 from gristmill.spec.recipe import Recipe
+from gristmill.storage.url import is_url
 
 __all__ = ["check_permissions", "loader_of", "options_of", "settings_of", "sources_of"]
 
@@ -122,7 +123,7 @@ def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> 
         ):
             remotes[key] = place
     strange = {
-        file.source: found.sources.get(file.source, "PATH")
+        file.source: _as_given(found, file.source)
         for file in (*found.inputs, *found.aux)
         if (file.source not in remotes if file.path is None else not _lies_in(opened.folder, file.path))
     }
@@ -139,6 +140,12 @@ def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> 
         for files in (found.inputs, found.aux)
     )
     return replace(found, inputs=inputs, aux=aux, remotes=remotes)
+
+
+def _as_given(found: Resolved, key: str) -> str:
+    """Where a source lies, as ``--source`` takes it."""
+    place = found.sources.get(key, "PATH")
+    return f"hf://datasets/{place}" if place == found.remotes.get(key) and not is_url(place) else place
 
 
 def _again(*more: str) -> str:

@@ -8,9 +8,10 @@ import signal
 from contextlib import suppress
 from types import FrameType
 
-__all__ = ["main", "unloaded"]
+__all__ = ["main", "stopped_code", "unloaded"]
 
-_STOPPED = 128 + signal.SIGINT
+_came: list[int] = []
+"""Signals that asked this process to end."""
 _SIGNS = ("shared object", "can't load unicodedata", "Too many open files", "Cannot allocate memory")
 """What an interpreter says, by various exceptions, that cannot load a module for want of files or memory."""
 
@@ -26,22 +27,27 @@ def unloaded(err: BaseException) -> str | None:
     )
 
 
+def stopped_code() -> int:
+    """The exit code of a command that a signal ended."""
+    return 128 + (_came[0] if _came else signal.SIGINT)
+
+
 def main() -> None:
-    """Entry point. A first Ctrl-C ends the command with a sentence, a second at once, whatever it is doing."""
-    came: list[int] = []
+    """Entry point. A first signal (Ctrl-C, SIGTERM) ends the command with a sentence, a second at once."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        if len(came) > 1:
-            os._exit(_STOPPED)
+        _came.append(number)
+        if len(_came) > 1:
+            os._exit(128 + number)
         raise KeyboardInterrupt
 
     with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGINT, handle)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, handle)
     try:
         from gristmill.cli.main import main as command
     except KeyboardInterrupt:
-        _end("gristmill: Stopped.\n", _STOPPED)
+        _end("gristmill: Stopped.\n", stopped_code())
     except (ImportError, MemoryError, OSError, SyntaxError) as err:
         if (said := unloaded(err)) is None:
             raise
