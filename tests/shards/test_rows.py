@@ -294,6 +294,17 @@ def test_what_is_said_of_a_file_must_fit_its_format(tmp_path):
             read(made(tmp_path, "a.jsonl", "{}"), framing=framing)
 
 
+@pytest.mark.parametrize("encoding", [None, "cp1252", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_line_by_which_excel_says_what_is_between_fields(tmp_path, encoding, end):
+    text = end.join(["sep=;", "url;cap", "1;a, é", "sep=;", "2;c", ""])
+    path = made(tmp_path, "a.csv", text.encode(encoding or "utf-8-sig"))
+    rows, bad = read(path, framing=Framing(encoding=encoding))
+    assert [row["cap"] for row in rows.values()] == ["a, é", "", "c"]
+    assert bad == []
+    assert "'sep=;', says what is between fields" in notes_of(path, Framing(encoding=encoding))[0]
+
+
 def test_line_ends_of_old_macs(tmp_path):
     path = made(tmp_path, "a.csv", 'url,cap\r1,x\r2,"y\rz"\r')
     assert [row["cap"] for row in read(path)[0].values()] == ["x", "y\nz"]

@@ -21,6 +21,8 @@ _HEAD_BYTES = 1 << 20
 _ALL_OF = 2
 """So many lines with other characters than ASCII, and none of them UTF-8, are no damaged lines of a UTF-8 file."""
 _ZEROS_SHARE = 0.3
+_SEP = re.compile(rb"sep=([^\r\n\"])(?=[\r\n])")
+"""The line by which Excel says what is between fields; it is no row, and read as a blank one."""
 
 
 def dialect_of(path: Path, framing: Framing) -> Dialect:
@@ -39,6 +41,11 @@ def dialect_of(path: Path, framing: Framing) -> Dialect:
     if framing.encoding is None:
         _check_characters(path, head, cut=cut)
     notes = []
+    sep = _SEP.match(head) if file_format in {"csv", "tsv"} else None
+    if sep:
+        delimiter = framing.separator or sep[1].decode("latin-1")
+        head = head[sep.end() :]
+        notes.append(f"its first line, {sep[0].decode('latin-1')!r}, says what is between fields")
     cr = file_format != "json" and b"\r" in head and b"\n" not in head
     if cr:
         head = head.replace(b"\r", b"\n")
@@ -54,6 +61,7 @@ def dialect_of(path: Path, framing: Framing) -> Dialect:
         quoted=quoted,
         guessed=guessed,
         cr=cr,
+        sep=bool(sep),
         encoding=framing.encoding,
         array=framing.array,
         notes=tuple(notes),
@@ -68,7 +76,7 @@ def open_rows(path: Path, dialect: Dialect) -> Iterator[BinaryIO]:
         SourceError: Bytes that the encoding does not have, then or within the block; or as :func:`open_text`.
     """
     with open_text(path, encoding=dialect.encoding) as stream:
-        if dialect.encoding is None and not dialect.cr:
+        if dialect.encoding is None and not dialect.cr and not dialect.sep:
             yield stream
             return
         recoded = io.BufferedReader(_Recoded(stream, dialect), _HEAD_BYTES)
@@ -88,6 +96,7 @@ class _Recoded(io.RawIOBase):
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder(dialect.encoding or "utf-8")()
         self._recode, self._cr = dialect.encoding is not None, dialect.cr
+        self._sep = dialect.sep
         self._rest = b""
         self._begun = self._ended = False
 
@@ -101,6 +110,8 @@ class _Recoded(io.RawIOBase):
             chunk = self._stream.read(len(buffer) // 4 + 1)
             self._ended = not chunk
             self._rest = self._utf8(chunk) if self._recode else chunk
+            if self._sep and (found := _SEP.match(self._rest)):
+                self._rest, self._sep = self._rest[found.end() :], False
             if self._cr:
                 self._rest = self._rest.replace(b"\r", b"\n")
         size = min(len(buffer), len(self._rest))

@@ -103,6 +103,7 @@ class Dialect:
         quoted: Fields may stand in double quotes.
         guessed: ``quoted`` is False because the file's beginning says so, not its user.
         cr: Lines end with a carriage return alone.
+        sep: The first line is Excel's ``sep=;`` and no row.
         notes: Sentences that say what was decided and is not plain from the format.
     """
 
@@ -111,6 +112,7 @@ class Dialect:
     quoted: bool = True
     guessed: bool = False
     cr: bool = False
+    sep: bool = False
     encoding: str | None = None
     array: str | None = None
     notes: tuple[str, ...] = ()
