@@ -21,11 +21,12 @@ from bench.measure import Measurement, measured
 from bench.paths import WORK, say
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig
+from gristmill.run.planning.decisions import PackDecision
 from gristmill.run.planning.pipeline import PACK, ROWS, Stages, stages_of
 from gristmill.run.planning.schedule import Schedule
 from gristmill.run.state.layout import Layout
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.task import ShardInfo, Task, TaskRecord, digest_of
+from gristmill.spec.task import ShardInfo, Task, TaskRecord, decided, digest_of
 
 RECORDS = 100_000
 ANNOTATION_FILES = 360
@@ -157,7 +158,7 @@ def _outcome(task: Task) -> tuple[int, int, dict[str, int], tuple[ShardInfo, ...
         dropped = {"below_floor": rest - 200_000, "beyond_share": 200_000}
         return kept + rest, kept, dropped, (*parts, _file(task, "fates", 0, rest))
     if task.stage == PACK:
-        pieces = sum(stop - start for start, stop in task.decision["slices"])
+        pieces = sum(stop - start for start, stop in decided(task, PackDecision).slices)
         return pieces, pieces, {}, (_file(task, "shard", 0, pieces), _file(task, "sidecar", 1, pieces))
     outputs = tuple(_file(task, role, 0, PART_KEPT) for role in ("index", "spool", "fates"))
     return PART_ROWS, PART_KEPT, dict(REASONS), outputs

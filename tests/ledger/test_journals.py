@@ -108,10 +108,10 @@ def test_a_record_of_a_later_format_is_said(tmp_path, more):
     Ledger(tmp_path).commit(record(0))
     (path,) = journals(tmp_path)
     said = orjson.loads(path.read_bytes())
-    path.write_bytes(orjson.dumps({**said, **more, "format": said["format"] + 1}) + b"\n")
-    with pytest.raises(
-        DamagedOutput, match=rf"{path.name} holds a record of format 3, and .* knows format 2"
-    ):
+    was = said["format"]
+    path.write_bytes(orjson.dumps({**said, **more, "format": was + 1}) + b"\n")
+    held = rf"{path.name} holds a record of format {was + 1}, and .* knows format {was}"
+    with pytest.raises(DamagedOutput, match=held):
         Ledger(tmp_path)
 
 

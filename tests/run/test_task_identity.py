@@ -15,6 +15,7 @@ from gristmill import recipes
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.run.planning import pipeline
+from gristmill.run.planning.decisions import FileDecision, PackDecision
 from gristmill.run.planning.pipeline import PACK, ROWS, SAMPLES, stages_of
 from gristmill.run.planning.schedule import Schedule
 from gristmill.run.stages import task as task_module
@@ -36,7 +37,8 @@ tasks = st.builds(
     number=st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)),
     inputs=st.lists(shards, min_size=1, max_size=3).map(tuple),
     identity=digests,
-    decision=st.none() | st.dictionaries(st.sampled_from("abc"), st.integers() | st.lists(st.integers())),
+    decision=st.none()
+    | st.builds(PackDecision, slices=st.lists(st.tuples(st.integers(), st.integers())).map(tuple)),
 )
 
 
@@ -50,7 +52,7 @@ def test_an_id_depends_on_what_decides_the_outcome_and_on_nothing_else(task, dat
         replace(task, inputs=tuple(moved(shard) for shard in task.inputs)),
     ]
     if task.decision:
-        same.append(replace(task, decision=dict(reversed(task.decision.items()))))
+        same.append(replace(task, decision=replace(task.decision)))
     assert {other.id for other in same} == {task.id}
     first, *others = task.inputs
     digest = data.draw(digests.filter(lambda d: d != first.digest))
@@ -59,7 +61,7 @@ def test_an_id_depends_on_what_decides_the_outcome_and_on_nothing_else(task, dat
         replace(task, number=(task.number[0] + 1, *task.number[1:])),
         replace(task, number=(*task.number[:2], task.number[2] + 1)),
         replace(task, identity=data.draw(digests.filter(lambda d: d != task.identity))),
-        replace(task, decision={"z": 1}),
+        replace(task, decision=FileDecision(only=1)),
         replace(task, inputs=(replace(first, digest=digest), *others)),
         replace(task, inputs=(*task.inputs, first)),
     ]

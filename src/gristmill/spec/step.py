@@ -199,11 +199,11 @@ class PrescanStep(TableStep):
         """What must be known of one file before anything is chosen in any, as a JSON value."""
 
     @abstractmethod
-    def decide(self, prescans: Sequence[Json]) -> list[Json]:
-        """From the surveys of all files, in the dataset's order, what holds for each of them."""
+    def decide(self, prescans: Sequence[Json]) -> Sequence[Any]:
+        """From the surveys of all files, in the dataset's order, what holds for each: a frozen dataclass."""
 
     @abstractmethod
-    def choose(self, file: TableFile, decision: Json, box: TableContext) -> None:
+    def choose(self, file: TableFile, decision: Any, box: TableContext) -> None:
         """Give each row of one file to the box, kept or dropped."""
 
     def apply(self, table: Path, box: TableContext) -> None:

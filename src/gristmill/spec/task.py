@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from gristmill.spec.errors import GristmillError
 from gristmill.spec.sample import Json
 
-__all__ = ["RECORD_FORMAT", "LostSamples", "Role", "ShardInfo", "Task", "TaskRecord", "digest_of"]
+__all__ = ["RECORD_FORMAT", "LostSamples", "Role", "ShardInfo", "Task", "TaskRecord", "decided", "digest_of"]
 
 Role: TypeAlias = Literal[
     "source", "part", "index", "spool", "fates", "shard", "sidecar", "blocklist", "keys"
 ]
 
 
-def digest_of(value: Json) -> str:
-    """SHA-256, in hex, of a JSON value written in one fixed way."""
+Decision = TypeVar("Decision")
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256, in hex, of a value written as JSON in one fixed way; a dataclass is written by its fields."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -27,6 +30,8 @@ def digest_of(value: Json) -> str:
 def _plain(value: object) -> Json:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
+    if is_dataclass(value):
+        return {each.name: getattr(value, each.name) for each in fields(value)}
     raise TypeError(f"{type(value).__name__} cannot be part of an identity: {value!r}")
 
 
@@ -57,7 +62,7 @@ class Task:
 
     Attributes:
         number: Place in the dataset's order: (round, input position, part).
-        decision: What a Barrier decided for this task, or which rows a retry asks for.
+        decision: What was decided for this task: a frozen dataclass of its stage, or None.
         id: 16 hex digits over all of it.
     """
 
@@ -65,7 +70,7 @@ class Task:
     number: tuple[int, int, int]
     inputs: tuple[ShardInfo, ...]
     identity: str
-    decision: Json = None
+    decision: object = None
 
     id: str = field(init=False)
 
@@ -76,7 +81,18 @@ class Task:
         object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-RECORD_FORMAT = 2
+def decided(task: Task, kind: type[Decision]) -> Decision:
+    """What was decided for a task of a stage whose decisions are of this kind.
+
+    Raises:
+        TypeError: It is something else; a bug.
+    """
+    if not isinstance(task.decision, kind):
+        raise TypeError(f"{task.stage} {task.id}: {kind.__name__} expected, not {task.decision!r}")
+    return task.decision
+
+
+RECORD_FORMAT = 3
 """Raised when a record says something that earlier versions would misread."""
 
 

@@ -22,7 +22,7 @@ from gristmill.spec.sample import Json
 from gristmill.spec.step import ADDED, PrescanStep, TableContext, TableFile
 from gristmill.steps.spacing import Int64s, Spaced
 
-__all__ = ["POSITION", "SampleRows"]
+__all__ = ["POSITION", "Place", "SampleRows"]
 
 POSITION = f"{ADDED}position"
 """Column that is added to the chosen rows: their position in the sample, from 0."""
@@ -32,6 +32,15 @@ _BATCH_ROWS = (
 )
 
 _BUFFER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a file's rows stand among those of all files: how many, how many before them, and of how many."""
+
+    rows: int
+    before: int
+    of: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,27 +82,27 @@ class SampleRows(PrescanStep):
         """
         return {"rows": read_footer(file.name, file.size_bytes, file.read).num_rows}
 
-    def decide(self, prescans: Sequence[Json]) -> list[Json]:
+    def decide(self, prescans: Sequence[Json]) -> list[Place]:
         """See :class:`PrescanStep`: each file's rows, those of the files before it, and of all."""
         rows = [prescan["rows"] for prescan in prescans]
         before = [0, *accumulate(rows)]
         return [
-            {"rows": own, "before": earlier, "of": before[-1]}
-            for own, earlier in zip(rows, before, strict=False)
+            Place(rows=own, before=earlier, of=before[-1]) for own, earlier in zip(rows, before, strict=False)
         ]
 
-    def choose(self, file: TableFile, decision: Json, box: TableContext) -> None:
+    def choose(self, file: TableFile, decision: Any, box: TableContext) -> None:
         """See :class:`PrescanStep`.
 
         Raises:
             SourceError: The file is not what was surveyed, or damaged.
             UsageError: A column is missing.
         """
-        before, rows = decision["before"], decision["rows"]
-        spaced = Spaced(rows=decision["of"], size=self.size, spacing=self.spacing)
+        place: Place = decision
+        before, rows = place.before, place.rows
+        spaced = Spaced(rows=place.of, size=self.size, spacing=self.spacing)
         positions = spaced.positions_within(before, before + rows)
         chosen = spaced.rows_at(positions) - before
-        self._tell(spaced, decision, box)
+        self._tell(spaced, place, box)
         repeated = int(np.count_nonzero(np.diff(chosen) == 0))
         if repeated:
             box.note(
@@ -116,11 +125,11 @@ class SampleRows(PrescanStep):
                 box.keep(some, pa.array(chosen[found][good]))
         box.progress(rows, rows)
 
-    def _tell(self, spaced: Spaced, decision: Json, box: TableContext) -> None:
+    def _tell(self, spaced: Spaced, place: Place, box: TableContext) -> None:
         """What a person must see of the whole sample, said once: with the first file, or the last."""
-        if decision["before"] == 0 and decision["rows"] and spaced.count < self.size:
+        if place.before == 0 and place.rows and spaced.count < self.size:
             box.note(f"sample: there are only {spaced.rows:,} rows, fewer than {self.size:,}: all are taken")
-        is_last = decision["rows"] and decision["before"] + decision["rows"] == spaced.rows
+        is_last = place.rows and place.before + place.rows == spaced.rows
         if is_last and spaced.beyond:
             box.note("sample: published spacing ends one past the last row; the last row is taken instead")
 

@@ -25,7 +25,8 @@ from gristmill.run.executors.worker import (
     WorkerStart,
     outcome_of,
 )
-from gristmill.run.planning.pipeline import GATHER, PACK, PRESCAN, ROWS, SAMPLES
+from gristmill.run.planning.decisions import FileDecision
+from gristmill.run.planning.pipeline import GATHER, PACK, PRESCAN, SAMPLES
 from gristmill.run.state.context import Context, Progress
 from gristmill.spec.errors import TaskFailed
 from gristmill.spec.task import Task
@@ -273,7 +274,7 @@ class _Worker:
         """How many tasks like this one may be aboard."""
         if task.stage in {SAMPLES, PRESCAN}:
             return self._at_once
-        prescanned = task.stage == ROWS and "prescan" in task.decision
+        prescanned = isinstance(task.decision, FileDecision) and task.decision.prescan is not None
         return min(self._at_once, _READ_AT_ONCE) if prescanned else 1
 
     @property

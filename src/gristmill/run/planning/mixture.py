@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gristmill.ledger.ledger import Ledger, uncollected
 from gristmill.ledger.run_config import RunConfig
+from gristmill.run.planning.decisions import Share
 from gristmill.run.planning.pipeline import KEYS, PACK, SCATTER, Stages
 from gristmill.run.planning.queue import TaskQueue
 from gristmill.run.planning.schedule import Schedule
@@ -48,7 +49,9 @@ class MixtureSchedule(TaskQueue):
                 path=file.name, role="source", samples=samples, size_bytes=file.size_bytes, digest=file.digest
             )
             taken, share = _share(config.parts[file.source], first, samples)
-            self._shuffle_tasks.add((0, position, 0), shard, taken, share)
+            self._shuffle_tasks.add(
+                (0, position, 0), shard, taken, config.parts[file.source]["prefix"] or "", share
+            )
             seen[file.source] = first + samples
         with uncollected():
             self._advance()
@@ -75,13 +78,10 @@ class MixtureSchedule(TaskQueue):
             self.settled = True
 
 
-def _share(part: Json, first: int, samples: int) -> tuple[int, dict[str, Json]]:
-    """How many samples a shard gives whose first is the part's ``first``, and what its task must know."""
+def _share(part: Json, first: int, samples: int) -> tuple[int, Share | None]:
+    """How many samples a shard gives whose first is the part's ``first``, and by what share if not all."""
     taken, of = part["taken"], part["samples"]
-    share: dict[str, Json] = {}
-    if part["prefix"]:
-        share["prefix"] = part["prefix"]
     if taken == of:
-        return samples, share
-    share |= {"first": first, "taken": taken, "of": of}
+        return samples, None
+    share = Share(first=first, taken=taken, of=of)
     return (first + samples) * taken // of - first * taken // of, share

@@ -7,11 +7,11 @@ with a share of the files (``--tasks``) need not wait for others that may never 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import InputFile
 from gristmill.run.planning.pipeline import PRESCAN, Stages
-from gristmill.spec.sample import Json
 from gristmill.spec.step import PrescanStep
 from gristmill.spec.task import ShardInfo, Task
 
@@ -46,14 +46,14 @@ class Prescans:
             for position in range(len(inputs))
         ]
         self._missing = set(range(len(inputs)))
-        self._decisions: list[Json] = []
+        self._decisions: Sequence[Any] = ()
 
     def missing(self) -> list[int]:
         """Positions of the files that are not surveyed yet."""
         self._missing = {p for p in self._missing if self.tasks[p].id not in self._ledger.records}
         return sorted(self._missing)
 
-    def decision(self, position: int) -> Json:
+    def decision(self, position: int) -> Any:
         """What holds for one file; call it only when none is missing."""
         if not self._decisions and isinstance(self._step, PrescanStep):
             found = [self._ledger.records[task.id].found for task in self.tasks]

@@ -6,6 +6,7 @@ import heapq
 from abc import ABC, abstractmethod
 
 from gristmill.ledger.ledger import Ledger
+from gristmill.run.planning.decisions import PackDecision
 from gristmill.run.planning.pipeline import (
     GATHER,
     KEYS,
@@ -109,7 +110,8 @@ class TaskQueue(ABC):
         return {
             shard.path
             for task in tasks
-            if task.id not in self._ledger.records and not (task.decision or {}).get("drop")
+            if task.id not in self._ledger.records
+            and not (isinstance(task.decision, PackDecision) and task.decision.drop)
             for shard in task.inputs
         }
 

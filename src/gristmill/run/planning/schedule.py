@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from gristmill.ledger.ledger import Ledger, uncollected
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import failing
+from gristmill.run.planning.decisions import FileDecision, PackDecision, RetryDecision
 from gristmill.run.planning.global_filter import FilterTasks
 from gristmill.run.planning.pipeline import PACK, PRESCAN, ROWS, SAMPLES, Stages
 from gristmill.run.planning.prescans import Prescans
@@ -20,7 +21,6 @@ from gristmill.run.planning.unique_keys import UniqueKeys
 from gristmill.run.state.indexes import sizes_of
 from gristmill.run.state.layout import Layout
 from gristmill.spec.barrier import Barrier, Decider, Group, Summary
-from gristmill.spec.sample import Json
 from gristmill.spec.step import PrescanStep
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 
@@ -133,15 +133,13 @@ class Schedule(TaskQueue):
 
     def rows_task(self, position: int) -> Task:
         """The task over one annotation file; where files are surveyed, only once all are."""
-        decision: dict[str, Json] = {"only": self._begun.only}
-        if self._prescans is not None:
-            decision["prescan"] = self._prescans.decision(position)
+        prescan = self._prescans.decision(position) if self._prescans is not None else None
         return Task(
             stage=ROWS,
             number=(0, position, 0),
             inputs=(self._source(position),),
             identity=self._stages.identity(ROWS),
-            decision=decision,
+            decision=FileDecision(only=self._begun.only, prescan=prescan),
         )
 
     def _samples_task(self, round_: int, place: tuple[int, int], part: ShardInfo) -> Task | None:
@@ -166,7 +164,7 @@ class Schedule(TaskQueue):
             number=number,
             inputs=(part, *indexes),
             identity=identity,
-            decision={"reasons": sorted(reasons), "retried": retried},
+            decision=RetryDecision(reasons=tuple(sorted(reasons)), retried=retried),
         )
 
     def _advance(self) -> None:
@@ -262,16 +260,13 @@ class Schedule(TaskQueue):
 
     def _settle(self, groups: Sequence[Group]) -> None:
         for group in groups:
-            decision = {
-                "slices": [[piece.start, piece.stop] for piece in group.slices],
-                "drop": None if group.drop is None else str(group.drop),
-            }
+            slices = tuple((piece.start, piece.stop) for piece in group.slices)
             task = Task(
                 stage=PACK,
                 number=(self._round, 0, self._shards),
                 inputs=tuple(piece.shard for piece in group.slices),
                 identity=self._stages.identity(PACK),
-                decision=decision,
+                decision=PackDecision(slices=slices, drop=group.drop),
             )
             self._shards += group.drop is None
             self.packs[task.id] = task

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from gristmill.run.planning.decisions import GatherDecision, ScatterDecision, Share
 from gristmill.run.planning.pipeline import GATHER, KEYS, SCATTER, Stages
 from gristmill.spec.barrier import GlobalShuffle, Places
-from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 
 __all__ = ["ShuffleTasks"]
@@ -27,7 +27,7 @@ class ShuffleTasks:
         self, step: GlobalShuffle, stages: Stages, first_shard: int = 0, earlier: int | None = None
     ) -> None:
         self._step, self._stages, self._first, self._earlier = step, stages, first_shard, earlier
-        self._inputs: list[tuple[tuple[int, int, int], ShardInfo, int, Mapping[str, Json]]] = []
+        self._inputs: list[tuple[tuple[int, int, int], ShardInfo, int, str, Share | None]] = []
         self._done = 0
         self.samples = 0
         """All samples that get a place, those left out at the end included."""
@@ -37,7 +37,8 @@ class ShuffleTasks:
         number: tuple[int, int, int],
         shard: ShardInfo,
         samples: int | None = None,
-        share: Mapping[str, Json] | None = None,
+        prefix: str = "",
+        share: Share | None = None,
     ) -> None:
         """One more input.
 
@@ -45,10 +46,11 @@ class ShuffleTasks:
             number: Its place in the dataset's order.
             shard: A finished shard of a part, or the index of a crawl task.
             samples: How many of its samples are taken, copies counted; all if None.
-            share: What :mod:`gristmill.run.stages.scatter` must know of a part that is not taken as it is.
+            prefix: What the keys of a mixture's part get in front.
+            share: What is taken of such a part, if that is not all.
         """
         taken = shard.samples if samples is None else samples
-        self._inputs.append((number, shard, self.samples, share or {}))
+        self._inputs.append((number, shard, self.samples, prefix, share))
         self.samples += taken
 
     @cached_property
@@ -69,9 +71,11 @@ class ShuffleTasks:
                 number=number,
                 inputs=(shard,),
                 identity=self._stages.identity(SCATTER),
-                decision={"start": start, "samples": self.samples, "earlier": self._earlier, **share},
+                decision=ScatterDecision(
+                    start=start, samples=self.samples, earlier=self._earlier, prefix=prefix, share=share
+                ),
             )
-            for number, shard, start, share in self._inputs
+            for number, shard, start, prefix, share in self._inputs
         ]
 
     def scattered(self, records: Mapping[str, TaskRecord]) -> bool:
@@ -100,7 +104,7 @@ class ShuffleTasks:
                 number=(round_, 0, self._first + shard),
                 inputs=rows,
                 identity=self._stages.identity(GATHER),
-                decision={"shard": shard, "places": list(self._places.bounds(shard))},
+                decision=GatherDecision(shard=shard, places=self._places.bounds(shard)),
             )
             for shard in range(self._places.shards)
         ]

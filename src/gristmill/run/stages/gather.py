@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 
+from gristmill.run.planning.decisions import GatherDecision
 from gristmill.run.stages.hashing import HashingStream
 from gristmill.run.stages.scatter import bodies_of
 from gristmill.run.state.context import Context, Work, file_info
@@ -22,7 +23,7 @@ from gristmill.shards.shape import Shape
 from gristmill.shards.spool import SpoolReader
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.errors import DamagedOutput, UsageError
-from gristmill.spec.task import Task
+from gristmill.spec.task import Task, decided
 from gristmill.storage.files import whole_file
 
 __all__ = ["run_gather"]
@@ -39,7 +40,7 @@ def run_gather(task: Task, context: Context, work: Work) -> None:
     Bodies are read a window at a time, and within a window in the order in which they lie: memory is that of the
     rows, 40 bytes a sample of one shard, and of a window.
     """
-    first, last = task.decision["places"]
+    first, last = decided(task, GatherDecision).places
     work.samples_in = work.kept = last - first
     gathered = _Gathered(task, context)
     if not np.array_equal(gathered.rows["place"], np.arange(first, last)):
@@ -73,7 +74,7 @@ class _Gathered:
         tables, counts = [], []
         for scattered in task.inputs:
             path = os.path.join(context.folder, scattered.path)
-            head, rows = read_scattered(path, task.decision["shard"])
+            head, rows = read_scattered(path, decided(task, GatherDecision).shard)
             source = head["source"]
             self.paths.append(bodies_of(Path(path)) if source is None else context.inputs[source].path or "")
             self._prefixes.append(head["prefix"])

@@ -8,13 +8,14 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from gristmill.run.planning.decisions import PackDecision
 from gristmill.run.stages.hashing import HashingStream
 from gristmill.run.state.context import Context, Work, file_info
 from gristmill.run.state.indexes import attempt_of, index_at, lines_of, spool_of
 from gristmill.shards.spool import SpoolReader
 from gristmill.spec.barrier import Barrier, PackedRow, Slice
 from gristmill.spec.errors import DamagedOutput
-from gristmill.spec.task import Role, Task
+from gristmill.spec.task import Role, Task, decided
 from gristmill.storage.files import whole_file
 
 __all__ = ["run_pack"]
@@ -22,14 +23,15 @@ __all__ = ["run_pack"]
 
 def run_pack(step: Barrier, task: Task, context: Context, work: Work) -> None:
     """Make one output shard; or account for samples that the decision leaves out."""
+    decision = decided(task, PackDecision)
     slices = [
         Slice(shard=shard, start=start, stop=stop)
-        for shard, (start, stop) in zip(task.inputs, task.decision["slices"], strict=True)
+        for shard, (start, stop) in zip(task.inputs, decision.slices, strict=True)
     ]
     work.found = [[piece.shard.digest, piece.stop - piece.start] for piece in slices]
     work.samples_in = sum(piece.stop - piece.start for piece in slices)
-    if task.decision["drop"]:
-        work.dropped[task.decision["drop"]] = work.samples_in
+    if decision.drop:
+        work.dropped[str(decision.drop)] = work.samples_in
         return
     work.kept = work.samples_in
     step.apply(slices, ShardWriter(task, context, work))

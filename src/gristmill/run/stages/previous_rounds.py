@@ -13,13 +13,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.run.planning.decisions import RetryDecision
 from gristmill.run.state.context import Work
 from gristmill.run.state.layout import Layout
 from gristmill.shards.spool import SpoolEntry, SpoolReader, read_spool
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
-from gristmill.spec.task import ShardInfo, Task
+from gristmill.spec.task import ShardInfo, Task, decided
 
 __all__ = ["Fates", "fate_of", "known_before", "take_over"]
 
@@ -55,7 +56,7 @@ def take_over(before: Fates, layout: Layout, task: Task, box: Box, work: Work) -
     That is: media that were had, with their bytes, and media that failed for reasons which this round does not ask
     about. Bytes that ``clean`` has removed are asked for again, with a note.
     """
-    again = {*task.decision["reasons"], str(Reason.NOT_NEEDED)}
+    again = {*decided(task, RetryDecision).reasons, str(Reason.NOT_NEEDED)}
     had = {key for key, fate in before.items() if fate.reason is None and key not in box.fates}
     for fate, body in _bodies(layout, task, had):
         box.take_over(fate, body)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.ledger.run_config import InputFile
+from gristmill.run.planning.decisions import FileDecision
 from gristmill.run.stages.tables import InputTable, fetch_input
 from gristmill.run.state.context import Context, Work, file_info, scratch_folder
 from gristmill.run.state.layout import Layout
@@ -27,7 +28,7 @@ from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import LINE_OFFSET, PrescanStep, TableStep
-from gristmill.spec.task import ShardInfo, Task
+from gristmill.spec.task import ShardInfo, Task, decided
 from gristmill.storage.files import whole_file
 
 __all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
@@ -53,7 +54,7 @@ def run_rows(step: TableStep, recipe: Recipe, task: Task, context: Context, work
     try:
         with file.read_by_a_step(prescanned=isinstance(step, PrescanStep)):
             if isinstance(step, PrescanStep):
-                step.choose(file, task.decision["prescan"], box)
+                step.choose(file, decided(task, FileDecision).prescan, box)
             else:
                 path = file.fetch()
                 if upstream.columns and "parquet" in (upstream.format, path.suffix[1:].lower()):

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import fates_table, write_fates
+from gristmill.run.planning.decisions import RetryDecision
 from gristmill.run.stages.lines import rows_in
 from gristmill.run.stages.previous_rounds import Fates, fate_of, known_before, take_over
 from gristmill.run.stages.quarantine import BELIEVED, Suspects, row_of
@@ -34,7 +35,7 @@ from gristmill.spec.recipe import Parse, Recipe
 from gristmill.spec.sample import Drop, Origin, Outcome, Sample
 from gristmill.spec.soundness import fault_of
 from gristmill.spec.step import ADDED, SampleStep, ShardStep
-from gristmill.spec.task import ShardInfo, Task
+from gristmill.spec.task import ShardInfo, Task, decided
 from gristmill.storage.files import whole_file
 
 __all__ = ["INDEX_SCHEMA", "content_digest", "run_samples"]
@@ -116,7 +117,7 @@ def run_samples(
     if named := sum(one.sample.key != place(one.row) for one in states if one.sample and not one.drop):
         work.facts["named"] = named
     if task.number[0]:
-        work.retried.update(task.decision["retried"])
+        work.retried.update(decided(task, RetryDecision).retried)
     fates = list(fates_in_order(states, media, box.attempt))
     layout.fates_of(task).parent.mkdir(parents=True, exist_ok=True)
     write_fates(layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)])
@@ -138,7 +139,7 @@ def _read_part(path: Path, task: Task, folder: Path) -> tuple[dict[int, int], pa
     table = table.drop_columns([ROW_COLUMN])
     if task.number[0] == 0:
         return rows, table
-    wanted = failed_positions(folder, task.inputs[1:], task.decision["reasons"])
+    wanted = failed_positions(folder, task.inputs[1:], decided(task, RetryDecision).reasons)
     return {position: rows[position] for position in wanted}, table.take(pa.array(wanted, pa.int64()))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.ledger.fates import not_kept_table, write_fates
+from gristmill.run.planning.decisions import ScatterDecision, Share
 from gristmill.run.state.context import Context, Work, file_info
 from gristmill.run.state.indexes import kept_attempts
 from gristmill.shards.extents import find_extents
@@ -21,7 +22,7 @@ from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.barrier import GlobalShuffle, PackedRow, Places
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
-from gristmill.spec.task import Task, digest_of
+from gristmill.spec.task import Task, decided, digest_of
 from gristmill.storage.files import whole_file
 
 __all__ = ["bodies_of", "run_scatter"]
@@ -36,7 +37,8 @@ def bodies_of(rows: Path) -> Path:
 
 def run_scatter(step: GlobalShuffle, task: Task, context: Context, work: Work) -> None:
     """Give each sample of one input its place; write the rows, and the bodies too where they must move."""
-    places = step.places(task.decision["samples"], task.decision["earlier"])
+    decision = decided(task, ScatterDecision)
+    places = step.places(decision.samples, decision.earlier)
     if places.note and task.number[1:] == (0, 0):  # said once
         work.notes.append(places.note)
     if task.inputs[0].role == "source":
@@ -76,16 +78,16 @@ def _of_shard(
         context.check_stop()
         context.report(task, samples, shard.samples, {}, 0)
 
-    prefix = task.decision.get("prefix", "")
-    extents = find_extents(path, source.digest, tell, prefix)
+    decision = decided(task, ScatterDecision)
+    extents = find_extents(path, source.digest, tell, decision.prefix)
     if len(extents) != shard.samples:
         raise DamagedOutput(
             f"{path} holds {len(extents):,} samples, its dataset's manifest says {shard.samples:,}."
         )
-    copies = _copies(task.decision, len(extents))
+    copies = _copies(decision.share, len(extents))
     taken = np.repeat(np.arange(len(extents)), copies)
     nth = np.arange(len(taken)) - np.repeat(np.cumsum(copies) - copies, copies)
-    order, at, beyond = _placed(places, task.decision["start"], len(taken))
+    order, at, beyond = _placed(places, decision.start, len(taken))
     rows = np.empty(len(order), dtype=ROW)
     rows["place"], rows["copy"] = at, nth[order]
     for name in ("offset", "size", "crc32", "key"):
@@ -94,17 +96,17 @@ def _of_shard(
     _write_fates(
         task, context, work, {Reason.NOT_CHOSEN: np.flatnonzero(copies == 0), places.drop: taken[beyond]}
     )
-    head = {"input": position, "source": position, "prefix": prefix}
+    head = {"input": position, "source": position, "prefix": decision.prefix}
     if step.copies:
         rows, head["source"] = _copied(path, rows, context, task), None
     return rows, head
 
 
-def _copies(decision: Any, samples: int) -> Array:
+def _copies(share: Share | None, samples: int) -> Array:
     """How often each sample is taken, int64: evenly spaced over the part, whatever its shards."""
-    if "of" not in decision:
+    if share is None:
         return np.ones(samples, dtype=np.int64)
-    ends = (decision["first"] + np.arange(samples + 1, dtype=np.int64)) * decision["taken"] // decision["of"]
+    ends = (share.first + np.arange(samples + 1, dtype=np.int64)) * share.taken // share.of
     return np.diff(ends)
 
 
@@ -154,7 +156,7 @@ def _copied(path: Path, rows: Array, context: Context, task: Task) -> Array:
 def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple[Array, dict[str, Any]]:
     """The samples of a crawl task: their tar members are made here, in the order of their places."""
     index = task.inputs[0]
-    order, at, beyond = _placed(places, task.decision["start"], index.samples)
+    order, at, beyond = _placed(places, decided(task, ScatterDecision).start, index.samples)
     work.samples_in, work.kept = index.samples, len(order)
     if len(beyond):
         work.dropped[str(places.drop)] = len(beyond)
