@@ -1,6 +1,6 @@
 """Planning and status over a dataset's folder with 100,000 task records.
 
-The folder is made with the tool's own types: its schedule hands out the tasks of recipe coyo-700m over made-up
+The folder is made with the tool's own types: its planner hands out the tasks of recipe coyo-700m over made-up
 annotation files, and each gets the record that such a task leaves (twenty failing hosts, reasons, three outputs),
 until there are 100,000. The media are not there: neither command reads them.
 
@@ -21,10 +21,9 @@ from bench.measure import Measurement, measured
 from bench.paths import WORK, say
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig
-from gristmill.run.planning.decisions import PackDecision
-from gristmill.run.planning.pipeline import PACK, ROWS, Stages, stages_of
-from gristmill.run.planning.schedule import Schedule
-from gristmill.run.state.layout import Layout
+from gristmill.run.planning.planner import Planner
+from gristmill.run.stages.pack import Pack, PackDecision
+from gristmill.run.stages.rows import Rows
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import ShardInfo, Task, TaskRecord, decided, digest_of
 
@@ -57,8 +56,8 @@ def planning() -> dict[str, Measurement]:
 def plan_rest(folder: Path) -> int:
     """Find out what is left to do in a dataset's folder; returns the number of records read."""
     config, ledger = RunConfig.read(folder), Ledger(folder)
-    schedule = _schedule(config, ledger, folder)
-    task = schedule.pop()
+    planner = _planner(config, ledger)
+    task = planner.pop()
     if task is None or len(ledger.records) != RECORDS:
         raise RuntimeError(
             f"planning: {len(ledger.records):,} records, next task {task}: not what was set up"
@@ -73,12 +72,8 @@ def _recipe() -> Recipe:
     return recipe
 
 
-def _stages() -> Stages:
-    return stages_of(_recipe())
-
-
-def _schedule(config: RunConfig, ledger: Ledger, folder: Path) -> Schedule:
-    return Schedule(_stages(), config, ledger, Layout(folder), range(len(config.inputs)))
+def _planner(config: RunConfig, ledger: Ledger) -> Planner:
+    return Planner(_recipe(), config, ledger)
 
 
 def _dataset() -> Path:
@@ -93,11 +88,11 @@ def _dataset() -> Path:
     folder.mkdir(parents=True)
     config.write(folder)
     ledger = Ledger(folder)
-    schedule = _schedule(config, ledger, folder)
+    planner = _planner(config, ledger)
     with patch("os.fsync"):  # the disk is not what is measured
-        for record in _records(schedule):
+        for record in _records(planner):
             ledger.commit(record)
-            schedule.absorb(record)
+            planner.absorb(record)
     ledger.close()
     (folder / ".made").touch()
     return folder
@@ -119,20 +114,20 @@ def _begun(recipe: Recipe) -> RunConfig:
     )
 
 
-def _records(schedule: Schedule) -> Iterator[TaskRecord]:
-    """Do, on paper, what the schedule asks for."""
+def _records(planner: Planner) -> Iterator[TaskRecord]:
+    """Do, on paper, what the planner asks for."""
     rng = random.Random(SEED)
     hosts = [f"{rng.getrandbits(60):x}.example" for _ in range(20_000)]
     for _ in range(RECORDS):
-        task = schedule.pop()
+        task = planner.pop()
         if task is None:
-            raise RuntimeError("planning: the schedule has no more tasks: raise ANNOTATION_FILES")
+            raise RuntimeError("planning: the planner has no more tasks: raise ANNOTATION_FILES")
         yield _record(task, rng, hosts)
 
 
 def _record(task: Task, rng: random.Random, hosts: list[str]) -> TaskRecord:
     samples_in, kept, dropped, outputs = _outcome(task)
-    failing = rng.sample(hosts, FAILING_HOSTS) if task.stage not in {ROWS, PACK} else []
+    failing = rng.sample(hosts, FAILING_HOSTS) if task.stage not in {Rows.name, Pack.name} else []
     return TaskRecord(
         task_id=task.id,
         stage=task.stage,
@@ -152,12 +147,12 @@ def _record(task: Task, rng: random.Random, hosts: list[str]) -> TaskRecord:
 
 def _outcome(task: Task) -> tuple[int, int, dict[str, int], tuple[ShardInfo, ...]]:
     """Samples in, kept, dropped by reason, and outputs of a task of this stage."""
-    if task.stage == ROWS:
+    if task.stage == Rows.name:
         kept, rest = PARTS * PART_ROWS, 4 * PARTS * PART_ROWS
         parts = tuple(_file(task, "part", number, PART_ROWS) for number in range(PARTS))
         dropped = {"below_floor": rest - 200_000, "beyond_share": 200_000}
         return kept + rest, kept, dropped, (*parts, _file(task, "fates", 0, rest))
-    if task.stage == PACK:
+    if task.stage == Pack.name:
         pieces = sum(stop - start for start, stop in decided(task, PackDecision).slices)
         return pieces, pieces, {}, (_file(task, "shard", 0, pieces), _file(task, "sidecar", 1, pieces))
     outputs = tuple(_file(task, role, 0, PART_KEPT) for role in ("index", "spool", "fates"))

@@ -67,8 +67,9 @@ def select() -> Measurement:
 def run_select(path: Path, out: Path) -> None:
     """The first task of recipe coyo-700m at its published settings: select, write the parts and all fates."""
     from gristmill.ledger.run_config import InputFile
-    from gristmill.run.planning.pipeline import ROWS as STAGE
-    from gristmill.run.stages.rows import run_rows
+    from gristmill.recipes import coyo_700m
+    from gristmill.run.stages._rows import run_rows
+    from gristmill.run.stages.rows import Rows
     from gristmill.run.state.context import Context, Work
     from gristmill.spec.task import ShardInfo, Task
     from gristmill.steps.select import SelectTop
@@ -81,9 +82,9 @@ def run_select(path: Path, out: Path) -> None:
         source="annotations", name=path.name, size_bytes=size_bytes, digest=digest, path=str(path)
     )
     shard = ShardInfo(path=path.name, role="source", samples=0, size_bytes=size_bytes, digest=digest)
-    task = Task(stage=STAGE, number=(0, 0, 0), inputs=(shard,), identity="bench")
+    task = Task(stage=Rows.name, number=(0, 0, 0), inputs=(shard,), identity="bench")
     work = Work()
-    run_rows(step, task, Context(folder=out, inputs=(source,), remotes={}), work)
+    run_rows(step, coyo_700m.RECIPE, task, None, Context(folder=out, inputs=(source,), remotes={}), work)
     if work.kept != int(0.2 * ROWS) or work.samples_in != ROWS:
         raise RuntimeError(f"select: {work.samples_in:,} rows in and {work.kept:,} kept of {ROWS:,}")
 

@@ -14,7 +14,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.remedies import commonest
 from gristmill.ledger.run_config import RunConfig
 from gristmill.recipes._url_list import url_list
-from gristmill.run.planning.pipeline import SAMPLES
+from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Progress
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
@@ -57,7 +57,9 @@ def test_it_is_said_once_when_it_is_certain(tmp_path):
     lost = {"http_403": 40, "stalled": 11}
 
     def under_way(reasons):
-        tally.under_way(Progress(task_id="x", stage=SAMPLES, done=60, total=100, reasons=reasons, bytes_in=0))
+        tally.under_way(
+            Progress(task_id="x", stage=Samples.name, done=60, total=100, reasons=reasons, bytes_in=0)
+        )
 
     under_way(lost)
     assert tally.short() == ""  # how many there are is not known yet

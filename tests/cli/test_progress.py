@@ -17,7 +17,8 @@ from gristmill.cli.progress import Bars, Lines, Tally
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.maintenance.reopen import interrupted
-from gristmill.run.planning.pipeline import ROWS, SAMPLES
+from gristmill.run.stages.rows import Rows
+from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Context, Progress
 from gristmill.shards.spool import SpoolWriter, read_spool
 from gristmill.spec.fate import Fate
@@ -35,7 +36,7 @@ def test_a_round_of_asking_again_counts_what_it_asks_for(tmp_path):
         tally.config(config, Ledger(out))
         assert tally.sentence().startswith("2 of 4 crawled, 0/s, 50% kept; http_410 1")
         tally.under_way(
-            Progress(task_id="x", stage=SAMPLES, done=1, total=2, reasons={"http_404": 1}, bytes_in=0)
+            Progress(task_id="x", stage=Samples.name, done=1, total=2, reasons={"http_404": 1}, bytes_in=0)
         )
         assert tally.sentence().startswith("3 of 4 crawled")
         assert "http_404 1, http_410 1" in tally.sentence() or "http_410 1, http_404 1" in tally.sentence()
@@ -57,7 +58,7 @@ def test_what_a_cut_off_run_loses_in_a_round_is_asked_for_again_and_counted_once
     with FakeWeb() as web:
         urls.write_text("\n".join(map(web.url, ("/photo/1.jpg?w=160", "/fault/404/1", "/fault/410/1"))))
         gristmill("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
-    (record,) = Ledger(out).stage(SAMPLES)
+    (record,) = Ledger(out).stage(Samples.name)
     _cut_off(out, after=3)
     tally = Tally()
     tally.config(RunConfig.read(out).with_round(("http_404",)), Ledger(out))
@@ -84,7 +85,7 @@ def test_what_an_interrupted_run_finished_counts_from_the_beginning(tmp_path, mo
     for done in (3, 4):
         tally.under_way(replace(told[0], done=done))
     assert tally.rate() == pytest.approx(1 / 1000, rel=0.1)
-    (record,) = Ledger(out).stage(SAMPLES)
+    (record,) = Ledger(out).stage(Samples.name)
     tally.committed(record)
     assert tally.sentence() == "4 of 4 crawled, 0/s, 0% kept; http_404 4"
     assert tally.new == 1
@@ -99,14 +100,16 @@ def test_documents_of_an_interrupted_run_are_counted_by_their_task_alone(tmp_pat
     assert list(interrupted(Ledger(tmp_path))) == []
     tally = Tally()
     for done in (700, 700):
-        tally.under_way(Progress(task_id="x", stage=SAMPLES, done=done, total=None, reasons={}, bytes_in=0))
-    assert (tally.now(SAMPLES), tally.rate()) == (700, 0)
+        tally.under_way(
+            Progress(task_id="x", stage=Samples.name, done=done, total=None, reasons={}, bytes_in=0)
+        )
+    assert (tally.now(Samples.name), tally.rate()) == (700, 0)
 
 
 def _cut_off(folder: Path, *, after: int) -> None:
     """Make of a finished dataset one whose only crawl task was killed after so many media."""
     ledger = Ledger(folder)
-    (record,) = ledger.stage(SAMPLES)
+    (record,) = ledger.stage(Samples.name)
     spool = folder / record.output("spool").path
     last = list(read_spool(spool))[after - 1]
     os.truncate(spool, last.offset + last.size)
@@ -121,12 +124,14 @@ def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
     bars = Bars(tmp_path)
-    bars._tally.done[ROWS] = bars._tally.total[SAMPLES] = 5_800_000
-    bars._ids = {stage: bars._bars.add_task(stage, text="") for stage in (ROWS, SAMPLES)}
+    bars._tally.done[Rows.name] = bars._tally.total[Samples.name] = 5_800_000
+    bars._ids = {stage: bars._bars.add_task(stage, text="") for stage in (Rows.name, Samples.name)}
     with bars:
         reasons = {"http_404": 113_000, "not_an_image": 21_000, "too_many_pixels": 16_000}
         bars.progress(
-            Progress(task_id="x", stage=SAMPLES, done=1_500_000, total=5_800_000, reasons=reasons, bytes_in=0)
+            Progress(
+                task_id="x", stage=Samples.name, done=1_500_000, total=5_800_000, reasons=reasons, bytes_in=0
+            )
         )
     last = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()[-3:]
     assert "5800000/5800000 rows" in last[0]
@@ -137,12 +142,12 @@ def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
 def test_how_much_of_the_annotation_files_is_fetched():
     tally, context = Tally(), Context(folder=Path("nowhere"), inputs=(), remotes={})
     context.tell = tally.under_way
-    tasks = [Task(stage=ROWS, number=(0, n, 0), inputs=(), identity="") for n in range(2)]
+    tasks = [Task(stage=Rows.name, number=(0, n, 0), inputs=(), identity="") for n in range(2)]
     context.report_fetch(tasks[0], 300_000_000, 1_050_000_000)
     context.report_fetch(tasks[1], 100_000_000, 1_050_000_000)
     assert tally.sentence() == "annotation files: 400 MB of 2.10 GB fetched"
     context.report_fetch(tasks[0], 0, None)
-    tally.total[SAMPLES] = 90
+    tally.total[Samples.name] = 90
     assert (
         tally.sentence()
         == "0 of 90 crawled, 0/s, nothing asked yet; annotation files: 100 MB of 1.05 GB fetched"

@@ -17,8 +17,8 @@ from gristmill import mixtures, recipes
 from gristmill.cli.main import cli
 from gristmill.ledger.fates import FATES_SCHEMA
 from gristmill.run.maintenance.reopen import reasons_from
-from gristmill.run.planning.pipeline import stages_of
-from gristmill.run.stages.samples import INDEX_SCHEMA
+from gristmill.run.planning.pipeline import Pipeline
+from gristmill.run.stages._samples import INDEX_SCHEMA
 from gristmill.shards.sidecars import SIDECAR_SCHEMA
 from gristmill.spec.errors import GristmillError
 from gristmill.spec.reasons import Reason
@@ -321,7 +321,7 @@ def test_the_recipe_of_the_how_to_works(tmp_path: Path) -> None:
     path.write_text(blocks[0])
     recipe = recipes.find(str(path))
     assert recipe.public_name == "toy-captions"
-    assert [stages_of(recipe).table.name, stages_of(recipe).barrier.name] == ["rows", "pack"]
+    assert [stage.name for stage in Pipeline(recipe)] == ["rows", "samples", "unique", "pack"]
     kept = recipe.parse({"id": 7, "url": "https://example.org/a.jpg", "caption": "a stool"})
     assert isinstance(kept, Sample)
     assert (kept.key, kept.text()) == ("000000007", "a stool")

@@ -8,7 +8,7 @@ import pytest
 
 from gristmill import recipes
 from gristmill.recipes import coyo_700m
-from gristmill.run.planning.pipeline import stages_of
+from gristmill.run.planning.pipeline import Pipeline
 from gristmill.spec.errors import RecipeError, UnknownName
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
@@ -99,8 +99,7 @@ def test_the_module_says_what_is_odd_about_the_dataset(recipe):
 
 
 def test_steps_make_stages_and_declare_their_drops(recipe):
-    stages = stages_of(recipe)
-    assert stages.version == f"{recipe.public_name}@{recipe.version}"
+    table = Pipeline(recipe).table
     for step in recipe.steps:
         assert step.drops <= frozenset(Reason)
         assert step.needs.cpus > 0
@@ -108,7 +107,7 @@ def test_steps_make_stages_and_declare_their_drops(recipe):
     decided = {
         line["table"] for line in check_recipe(recipe, golden_rows(golden(recipe)), golden(recipe))[1:]
     }
-    assert {reason for reason in decided if isinstance(reason, str)} <= set(map(str, stages.table.drops))
+    assert {reason for reason in decided if isinstance(reason, str)} <= set(map(str, table.drops))
 
 
 def test_every_setting_can_be_set_as_text_or_says_why_not(recipe):

@@ -19,7 +19,7 @@ from gristmill import recipes
 from gristmill.ledger.fates import read_fates
 from gristmill.run.begin import Job
 from gristmill.run.driver import Ended, run
-from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import GristmillError
 from gristmill.testing.documents import mmc4_document
@@ -68,7 +68,7 @@ def run_here(place: Path, folder: Path, **more: Any) -> tuple[Ended, Watcher]:
 def retry(place: Path, folder: Path, *reasons: str, **more: Any) -> bool:
     """As ``gristmill retry`` does; False if nothing failed for these reasons."""
     opened = open_dataset(folder)
-    added = add_round(opened, schedule_of(opened, job(place, folder, **more).load()), reasons)
+    added = add_round(opened, planner_of(opened, job(place, folder, **more).load()), reasons)
     return added and run_here(place, folder, **more)[0].complete
 
 

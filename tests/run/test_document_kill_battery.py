@@ -106,7 +106,7 @@ def test_killed_at_a_random_instant_of_the_run_and_of_the_retry(place, undisturb
     opened = open_dataset(folder)
     document_world.add_round(
         opened,
-        document_world.schedule_of(opened, document_world.job(place, folder, **PATIENT).load()),
+        document_world.planner_of(opened, document_world.job(place, folder, **PATIENT).load()),
         ("http_5xx",),
     )
     for _ in range(rng.choice((0, 1, 2))):

@@ -12,7 +12,7 @@ from gristmill.ledger.fates import read_fates
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.maintenance.clean import clean
-from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DriftError, MachineError, SourceError, TaskFailed, UsageError
 
@@ -184,7 +184,7 @@ def test_a_folder_that_cannot_be_written(small, tmp_path):
 
 def retry(folder, place, *reasons):
     opened = open_dataset(folder)
-    schedule = schedule_of(opened, job(place, folder).load())
+    schedule = planner_of(opened, job(place, folder).load())
     added = add_round(opened, schedule, reasons)
     return (added, *run_here(place, folder)) if added else (False, None, None)
 

@@ -13,7 +13,9 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.run.driver import run
 from gristmill.run.executors.launch import launch, launched
 from gristmill.run.executors.worker import Beat, Hello, WorkerStart
-from gristmill.run.planning.pipeline import PACK, ROWS, SAMPLES
+from gristmill.run.stages.pack import Pack
+from gristmill.run.stages.rows import Rows
+from gristmill.run.stages.samples import Samples
 
 
 def ignores(number: int, pid: int) -> bool:
@@ -86,11 +88,11 @@ def test_it_is_told_once_that_only_shards_are_left_to_be_made(web, tmp_path, wor
 
     def note() -> None:
         ledger = Ledger(folder)
-        told.append([len(ledger.stage(stage)) for stage in (ROWS, SAMPLES, PACK)])
+        told.append([len(ledger.stage(stage)) for stage in (Rows.name, Samples.name, Pack.name)])
 
     wanted = job(place, folder, workers=workers)
     assert run(wanted, Watcher(), when_settled=note).complete
-    made = [len(Ledger(folder).stage(stage)) for stage in (ROWS, SAMPLES, PACK)]
+    made = [len(Ledger(folder).stage(stage)) for stage in (Rows.name, Samples.name, Pack.name)]
     assert told == [[*made[:2], told[0][2]]]
     assert told[0][2] < made[2]
     assert run(wanted, Watcher(), when_settled=note).complete  # nothing is left

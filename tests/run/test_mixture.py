@@ -155,7 +155,7 @@ def test_a_prefix_keeps_keys_apart(tmp_path):
 
 @pytest.mark.parametrize("at_once", [7, 1 << 23])
 def test_keys_that_parts_have_in_common_are_refused(tmp_path, monkeypatch, at_once):
-    monkeypatch.setattr("gristmill.run.stages.keys._AT_ONCE", at_once)
+    monkeypatch.setattr("gristmill.run.stages._keys._AT_ONCE", at_once)
     for name in ("a-text", "b-text"):
         write_part(tmp_path / "out" / name, keys="same")
     mixture = write_mixture(tmp_path / "small.py", ["a-text", "b-text"])
@@ -165,7 +165,7 @@ def test_keys_that_parts_have_in_common_are_refused(tmp_path, monkeypatch, at_on
 
 
 def test_keys_are_compared_in_several_passes(out, mixture, monkeypatch):
-    monkeypatch.setattr("gristmill.run.stages.keys._AT_ONCE", 7)
+    monkeypatch.setattr("gristmill.run.stages._keys._AT_ONCE", 7)
     assert mix_here(mixture, out)[0].complete
 
 

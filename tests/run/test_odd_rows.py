@@ -14,7 +14,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.begin import Job
 from gristmill.run.driver import run
-from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.spec.errors import RecipeError
 
 HEAD = """
@@ -91,7 +91,7 @@ def test_an_odd_row_costs_itself_and_the_first_is_noted(tmp_path):
     # which is what it does
     job = made(tmp_path, DIVIDES.replace("// row['d']", ""), [*good[:2], *odd, *good[2:]])
     opened = open_dataset(job.folder)
-    assert add_round(opened, schedule_of(opened, job.load()), ("bad_row",))
+    assert add_round(opened, planner_of(opened, job.load()), ("bad_row",))
     assert run(job, Watcher()).complete
     assert samples_of(tmp_path / "out")[-1] == (1, {"bad_row": 2})
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gristmill.ledger.run_config import InputFile
-from gristmill.run.stages import samples
-from gristmill.run.stages.pack import _bounds
-from gristmill.run.stages.row_states import RowState
-from gristmill.run.stages.rows import ROW_COLUMN, PartWriter, _tapering
-from gristmill.run.stages.samples import INDEX_SCHEMA, _index_table, content_digest
+from gristmill.run.stages import _samples as samples
+from gristmill.run.stages._pack import _bounds
+from gristmill.run.stages._row_states import RowState
+from gristmill.run.stages._rows import ROW_COLUMN, PartWriter, _tapering
+from gristmill.run.stages._samples import INDEX_SCHEMA, _index_table, content_digest
 from gristmill.run.state.context import Context, Work
 from gristmill.run.state.indexes import lines_of
 from gristmill.shards.spool import SpoolEntry
@@ -211,12 +212,13 @@ def test_an_index_is_made_and_read_some_lines_at_a_time_and_is_the_same(monkeypa
         drop = Drop(reason=Reason.HTTP_404) if n % 5 == 2 else None
         states.append(RowState(n, 2 * n, sample, drop))
         entries[2 * n, "jpg"] = SpoolEntry(b"", 100 * n, n, n)
-    whole = _index_table(states, entries)
+    box = SimpleNamespace(entries=entries, fates={})
+    whole = _index_table(states, box)
     assert whole.num_rows == count
     assert [line["reason"] for line in lines_of(whole)] == [t.drop and str(t.drop.reason) for t in states]
     digest = content_digest(whole)
     monkeypatch.setattr(samples, "_LINES_AT_ONCE", 3)
-    pieces = _index_table(states, entries)
+    pieces = _index_table(states, box)
     assert pieces.equals(whole)
     assert all(column.num_chunks <= 1 for column in pieces.columns)  # what is written does not depend on them
     assert content_digest(pieces) == digest

@@ -16,10 +16,10 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job
 from gristmill.run.driver import run
 from gristmill.run.maintenance.clean import clean
-from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.run.maintenance.verify import verify
-from gristmill.run.planning import unique_keys
-from gristmill.run.stages.samples import RowState, _drop_repeated_keys
+from gristmill.run.stages import unique
+from gristmill.run.stages._samples import RowState, _drop_repeated_keys
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
@@ -115,7 +115,7 @@ def drawn(seed, files=3, rows=20, ids=40):
 
 @pytest.mark.parametrize("last", [Pack(shard_samples=11), Shuffle(shard_samples=11)], ids=["pack", "shuffle"])
 def test_of_equal_keys_in_two_files_the_first_stays(last, tmp_path, monkeypatch):
-    monkeypatch.setattr(unique_keys, "_RUNS_OF_A_LENGTH", 2)  # so that runs are merged, and merged again
+    monkeypatch.setattr(unique, "_RUNS_OF_A_LENGTH", 2)  # so that runs are merged, and merged again
     files = drawn(7)
     folder = tmp_path / "out"
     run_here(written(tmp_path / "lists", files), folder, last)
@@ -146,7 +146,7 @@ def test_a_row_that_heals_repeats_no_key(tmp_path):
     assert texts(folder) == first_texts(files, odd)
     opened = open_dataset(folder)
     clean(folder, opened.config, opened.ledger, dry_run=False)
-    assert add_round(opened, schedule_of(opened, recipe(place, last)), ("bad_row",))
+    assert add_round(opened, planner_of(opened, recipe(place, last)), ("bad_row",))
     run_here(place, folder, last)
     assert texts(folder) == first_texts(files, odd) | {"e": "e of file 0 at 4", "x": "x of file 1 at 1"}
     assert fits(folder, 9) == {"duplicate_key": 1}

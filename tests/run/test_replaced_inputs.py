@@ -147,7 +147,7 @@ def test_a_folder_in_which_nothing_was_made_holds_nobody(tmp_path):
 def test_what_keeps_us_from_a_file_is_no_damage(flan, tmp_path, monkeypatch):
     with FakeHub({REPO: flan[0]}, revision=REVISION) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        monkeypatch.setattr("gristmill.run.stages.tables.read_range", refuse)
+        monkeypatch.setattr("gristmill.run.stages._tables.read_range", refuse)
         with pytest.raises(Exception, match="refused") as caught:
             run_here(tmp_path / "out")
     assert not isinstance(caught.value, DamagedSource)

@@ -33,7 +33,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.run.begin import Job
 from gristmill.run.driver import run
 from gristmill.run.maintenance.clean import clean
-from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of, under_way
+from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of, under_way
 from gristmill.run.maintenance.verify import verify
 
 GONE = {n for n in range(60) if n % 4 == 1}  # answered with the placeholder
@@ -173,7 +173,7 @@ def test_a_retry_counts_over_all_rounds_and_leaves_old_shards_alone(web, tmp_pat
         photo = urllib.request.urlopen(web.url(f"/photo/{n + 90}.jpg?w=64")).read()
         web.put(f"/late/{n}", photo if n < 5 else placeholder, content_type="image/jpeg")
     opened = open_dataset(folder)
-    assert add_round(opened, schedule_of(opened, job(place, folder, settings=DROP).load()), ("http_5xx",))
+    assert add_round(opened, planner_of(opened, job(place, folder, settings=DROP).load()), ("http_5xx",))
     assert run_here(place, folder, settings=DROP)[0].complete
     assert {name: digest for name, digest in tree_of(folder).items() if name in first} == first
     assert keys(folder) == sorted(set(range(60)) - GONE - LOST - {6, 10})

@@ -11,7 +11,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job
 from gristmill.run.driver import run
 from gristmill.run.maintenance.clean import clean
-from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.run.maintenance.verify import verify
 
 FOUR = "seed=5, shards=4"
@@ -84,7 +84,7 @@ def test_late_samples_are_shuffled_into_few_shards(web, tmp_path):
     before = tree_of(folder)
     for _ in range(2):  # they heal at the third time of asking
         opened = open_dataset(folder)
-        assert add_round(opened, schedule_of(opened, recipe), ("http_5xx",))
+        assert add_round(opened, planner_of(opened, recipe), ("http_5xx",))
         opened.ledger.close()
         ended, _ = run_shuffled(place, folder, FOUR, resolved=opened.resolved())
         assert ended.complete

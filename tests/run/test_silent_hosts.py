@@ -10,7 +10,8 @@ from small_world import run_here, write_list
 from gristmill.ledger.fates import read_fates
 from gristmill.run.executors import launch, local
 from gristmill.run.executors.worker import Beat, WorkerStart
-from gristmill.run.planning.pipeline import PACK, SAMPLES
+from gristmill.run.stages.pack import Pack
+from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Progress
 from gristmill.spec.task import ShardInfo, Task
 
@@ -67,9 +68,9 @@ def worker(monkeypatch, tmp_path):
     worker = local._Worker(
         launched, WorkerStart(load=dict, folder=tmp_path, inputs=(), remotes={}, only=None), 60
     )
-    worker.give(task(SAMPLES), {})
-    only = task(SAMPLES)
-    worker.heard(Progress(task_id=only.id, stage=SAMPLES, done=400, total=1000, reasons={}, bytes_in=0))
+    worker.give(task(Samples.name), {})
+    only = task(Samples.name)
+    worker.heard(Progress(task_id=only.id, stage=Samples.name, done=400, total=1000, reasons={}, bytes_in=0))
     yield worker
     worker.connection.close()
     worker.stacks.close()
@@ -78,5 +79,5 @@ def worker(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("silent", "more"), [(0, False), (50, False), (300, True), (700, True)])
 def test_media_of_silent_hosts_do_not_count_as_work_that_is_left(worker, silent, more):
     worker.heard(Beat(1.0, True, silent))
-    assert worker.room(task(SAMPLES, 1), {}) is more
-    assert worker.room(task(PACK, 2), {}) is more
+    assert worker.room(task(Samples.name, 1), {}) is more
+    assert worker.room(task(Pack.name, 2), {}) is more

@@ -16,7 +16,7 @@ from gristmill.ledger.fates import read_fates
 from gristmill.run import driver as drive
 from gristmill.run.executors import launch, local
 from gristmill.run.executors.local import WorkerStood
-from gristmill.run.stages.quarantine import BELIEVED, PORTION, Suspects
+from gristmill.run.stages._quarantine import BELIEVED, PORTION, Suspects
 from gristmill.spec.sample import Origin, Sample
 
 

@@ -14,12 +14,11 @@ from small_world import job, url, write_list
 from gristmill import recipes
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig
-from gristmill.run.planning import pipeline
-from gristmill.run.planning.decisions import FileDecision, PackDecision
-from gristmill.run.planning.pipeline import PACK, ROWS, SAMPLES, stages_of
-from gristmill.run.planning.schedule import Schedule
-from gristmill.run.stages import task as task_module
-from gristmill.run.state.layout import Layout
+from gristmill.run.planning.pipeline import Pipeline
+from gristmill.run.planning.planner import Planner
+from gristmill.run.stages.pack import Pack, PackDecision
+from gristmill.run.stages.rows import FileDecision, Rows
+from gristmill.run.stages.samples import Samples
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -33,7 +32,7 @@ shards = st.builds(
 )
 tasks = st.builds(
     Task,
-    stage=st.sampled_from((ROWS, SAMPLES, PACK)),
+    stage=st.sampled_from((Rows.name, Samples.name, Pack.name)),
     number=st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)),
     inputs=st.lists(shards, min_size=1, max_size=3).map(tuple),
     identity=digests,
@@ -69,12 +68,6 @@ def test_an_id_depends_on_what_decides_the_outcome_and_on_nothing_else(task, dat
     assert len(task.id) == 16
 
 
-def test_every_stage_is_done_by_something():
-    stages = {value for name, value in vars(pipeline).items() if name.isupper() and isinstance(value, str)}
-    assert len(stages) == 9
-    assert set(task_module._DOING) == stages
-
-
 def test_ids_are_the_same_in_another_process():
     """No hash randomisation, locale, time or host in it."""
     code = (
@@ -96,24 +89,26 @@ def test_ids_are_the_same_in_another_process():
 
 def coyo(**changes: str):
     dotted = {name.replace("__", "."): text for name, text in changes.items()}
-    return stages_of(recipes.load("coyo-700m", None, dotted))
+    return Pipeline(recipes.load("coyo-700m", None, dotted))
 
 
 def test_a_stage_is_identified_by_the_settings_that_matter_to_it():
     plain = coyo()
     for changes, changed in (
-        ({"select__share": "0.1"}, {ROWS}),
-        ({"select__part_rows": "10"}, {ROWS}),
-        ({"crawl__size_px": "224"}, {SAMPLES}),
-        ({"crawl__max_phash_distance": "10"}, {SAMPLES}),
-        ({"pack__shard_samples": "10"}, {PACK}),
+        ({"select__share": "0.1"}, {Rows.name}),
+        ({"select__part_rows": "10"}, {Rows.name}),
+        ({"crawl__size_px": "224"}, {Samples.name}),
+        ({"crawl__max_phash_distance": "10"}, {Samples.name}),
+        ({"pack__shard_samples": "10"}, {Pack.name}),
         ({"crawl__in_flight": "3", "crawl__contact": "me@example.org", "crawl__codecs": "2"}, set()),
     ):
         other = coyo(**changes)
-        assert {s for s in (ROWS, SAMPLES, PACK) if other.identity(s) != plain.identity(s)} == changed
-    newer = stages_of(replace(recipes.find("coyo-700m"), version="2030.1.1"))
-    assert {newer.identity(s) for s in (ROWS, SAMPLES, PACK)}.isdisjoint(
-        {plain.identity(s) for s in (ROWS, SAMPLES, PACK)}
+        assert {
+            s for s in (Rows.name, Samples.name, Pack.name) if other[s].identity != plain[s].identity
+        } == changed
+    newer = Pipeline(replace(recipes.find("coyo-700m"), version="2030.1.1"))
+    assert {newer[s].identity for s in (Rows.name, Samples.name, Pack.name)}.isdisjoint(
+        {plain[s].identity for s in (Rows.name, Samples.name, Pack.name)}
     )
 
 
@@ -130,7 +125,7 @@ def index_of(position: int, part: int, kept: int) -> ShardInfo:
 def done(task: Task, parts: list[list[int]]) -> TaskRecord:
     """The record that a task gives, where each part keeps so many samples."""
     _, position, number = task.number
-    if task.stage == ROWS:
+    if task.stage == Rows.name:
         outputs = tuple(
             ShardInfo(
                 path=f".gristmill/parts/p{position}-{n}",
@@ -143,7 +138,7 @@ def done(task: Task, parts: list[list[int]]) -> TaskRecord:
         )
         kept = 9 * len(outputs)
     else:
-        outputs = (index_of(position, number, parts[position][number]),) if task.stage == SAMPLES else ()
+        outputs = (index_of(position, number, parts[position][number]),) if task.stage == Samples.name else ()
         kept = sum(shard.samples for shard in outputs)
     return TaskRecord(
         task_id=task.id,
@@ -159,7 +154,7 @@ def done(task: Task, parts: list[list[int]]) -> TaskRecord:
 @settings(max_examples=40)
 @given(data=st.data(), parts=st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=3, max_size=3))
 def test_any_number_of_processes_settle_the_same_tasks(tmp_path_factory, data, parts):
-    recipe = recipes.find("coyo-700m")
+    recipe = recipes.load("coyo-700m", None, {"pack.shard_samples": "5"})
     inputs = tuple(
         InputFile(source="annotations", name=f"{n}.parquet", size_bytes=1, digest=f"{n}" * 64)
         for n in range(3)
@@ -167,15 +162,13 @@ def test_any_number_of_processes_settle_the_same_tasks(tmp_path_factory, data, p
     config = RunConfig(
         recipe="coyo-700m", name="coyo-700m", version="1", identity=recipe.identity(), inputs=inputs
     )
-    stages = coyo(pack__shard_samples="5")
     found = []
     for processes in (1, data.draw(st.integers(1, 3))):
         folder = tmp_path_factory.mktemp("schedule")
         spans = [range(3)] if processes == 1 else [range(n, 3, processes) for n in range(processes)]
         ledgers = [Ledger(folder) for _ in spans]
         schedules = [
-            Schedule(stages, config, ledger, Layout(folder), span)
-            for ledger, span in zip(ledgers, spans, strict=True)
+            Planner(recipe, config, ledger, span) for ledger, span in zip(ledgers, spans, strict=True)
         ]
         seen: dict[str, Task] = {}
         while True:
@@ -199,7 +192,7 @@ def test_any_number_of_processes_settle_the_same_tasks(tmp_path_factory, data, p
             ledger.close()
         found.append(seen)
     assert found[0] == found[1]
-    numbers = sorted(task.number for task in found[0].values() if task.stage == PACK)
+    numbers = sorted(task.number for task in found[0].values() if task.stage == Pack.name)
     samples = sum(kept for part in parts for kept in part)
     assert numbers == [(0, 0, n) for n in range(-(-samples // 5))]
 
@@ -212,8 +205,8 @@ def test_files_are_begun_one_after_another(web, tmp_path):
         write_list(tmp_path / "lists" / f"{n}.parquet", [url(web, 10 * n + i) for i in range(10)])
     _, watcher = run_here(tmp_path / "lists", tmp_path / "out", settings={"pack.shard_samples": "4"})
     stages = [record.stage for record in watcher.committed_tasks]
-    assert [n for n, stage in enumerate(stages) if stage == ROWS][1] > stages.index(PACK)
-    assert stages[0] == ROWS
+    assert [n for n, stage in enumerate(stages) if stage == Rows.name][1] > stages.index(Pack.name)
+    assert stages[0] == Rows.name
 
 
 def test_jobs_survive_pickling(tmp_path):

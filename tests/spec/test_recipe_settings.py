@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from gristmill import recipes
-from gristmill.run.planning.pipeline import stages_of
+from gristmill.run.planning.pipeline import Pipeline
 from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.recipe import Source
 from gristmill.spec.step import SampleStep, runtime_option
@@ -53,7 +53,7 @@ def test_a_source_on_the_hub_is_pinned():
 @pytest.mark.parametrize("steps", [(), (0,), (1, 3), (0, 1), (3, 1, 0), (0, 3, 1), (0, 0, 3), (0, 1, 2)])
 def test_steps_in_another_order_than_stages_allow(steps):
     with pytest.raises(RecipeError, match="expected one step over the table"):
-        stages_of(replace(COYO, steps=tuple(COYO.steps[n] for n in steps)))
+        Pipeline(replace(COYO, steps=tuple(COYO.steps[n] for n in steps)))
 
 
 @pytest.mark.parametrize(

@@ -20,32 +20,15 @@ from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job
 from gristmill.run.driver import Ended, run
 from gristmill.run.executors.launch import Launched
-from gristmill.run.planning.pipeline import GATHER, PACK, ROWS, SAMPLES, SCATTER, SCREEN
-from gristmill.spec.barrier import Barrier, GlobalFilter, GlobalShuffle
-from gristmill.spec.errors import UnknownName
+from gristmill.run.stages.rows import Rows
+from gristmill.run.stages.samples import Samples
+from gristmill.run.stages.scatter import Scatter
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import TableStep
 from gristmill.storage.arrow import without_pandas
 
-__all__ = ["last_stage", "run_and_tell"]
+__all__ = ["run_and_tell"]
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-
-
-def last_stage(recipe: Recipe, step_name: str | None) -> str:
-    """The stage that ends with a step.
-
-    Raises:
-        UnknownName: The recipe has no such step.
-    """
-    if step_name is None:
-        return PACK
-    for step in recipe.steps:
-        if step.name == step_name:
-            shapes = ((TableStep, ROWS), (GlobalFilter, SCREEN), (Barrier, PACK), (GlobalShuffle, GATHER))
-            return next((stage for shape, stage in shapes if isinstance(step, shape)), SAMPLES)
-    raise UnknownName("step", step_name, tuple(step.name for step in recipe.steps))
 
 
 def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launched] | None = None) -> None:
@@ -110,7 +93,7 @@ def _tell_judged(job: Job, ledger: Ledger) -> None:
     """Say of rows that were judged before an option allowed them that the option alone does not bring them back."""
     if job.runtime.get("crawl.allow_private_addresses") != "true":
         return
-    lost = total(ledger.stage(SAMPLES)).stage(SAMPLES).dropped
+    lost = total(ledger.stage(Samples.name)).stage(Samples.name).dropped
     barred = {str(r): lost[r] for r in (Reason.PRIVATE_ADDRESS, Reason.BAD_PORT) if lost[r]}
     if barred:
         click.echo(
@@ -124,10 +107,11 @@ def _tell_judged(job: Job, ledger: Ledger) -> None:
 def _waiting(config: RunConfig, ledger: Ledger) -> str:
     if config.parts:
         return (
-            f"This part is done. {len(ledger.stage(SCATTER)):,} of {len(config.inputs):,} shards of the parts are "
-            "scattered; once all are, the same command without --tasks, or the last of those with it, gathers them."
+            f"This part is done. {len(ledger.stage(Scatter.name)):,} of {len(config.inputs):,} shards of the parts "
+            "are scattered; once all are, the same command without --tasks, or the last of those with it, gathers "
+            "them."
         )
-    done = len(ledger.stage(ROWS))
+    done = len(ledger.stage(Rows.name))
     return (
         f"This part is done. Shards are packed in the dataset's order, as far as all earlier {config.input_noun}s "
         f"are done; {done:,} of {len(config.inputs):,} are begun or done. The same command with the other --tasks, "

@@ -162,11 +162,11 @@ def _check_parts(folders: Sequence[Path]) -> None:
 def _tidy(folder: Path, recipe: Recipe) -> bool:
     """Remove what was scattered, once all is gathered; whether it is."""
     from gristmill.run.maintenance.clean import clean
-    from gristmill.run.maintenance.reopen import open_dataset, schedule_of
+    from gristmill.run.maintenance.reopen import open_dataset, planner_of
 
     opened = open_dataset(folder)
-    schedule = schedule_of(opened, recipe)
-    if schedule.complete:
+    planner = planner_of(opened, recipe)
+    if planner.complete:
         with suppress(Busy):  # another run on the folder is at its end: it does that, or `gristmill clean`
             clean(folder, opened.config, opened.ledger, dry_run=False)
-    return schedule.complete
+    return planner.complete

@@ -18,8 +18,14 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import failing, total
 from gristmill.ledger.words import count_text, share_text, size_text
 from gristmill.run.maintenance.reopen import interrupted
-from gristmill.run.planning.pipeline import GATHER, PACK, PRESCAN, ROWS, SAMPLES, SCATTER, STATISTICS
-from gristmill.run.planning.queue import TaskQueue
+from gristmill.run.planning.planner import Planner
+from gristmill.run.stages.gather import Gather
+from gristmill.run.stages.pack import Pack
+from gristmill.run.stages.prescan import Prescan
+from gristmill.run.stages.rows import Rows
+from gristmill.run.stages.samples import Samples
+from gristmill.run.stages.scatter import Scatter
+from gristmill.run.stages.statistics import Statistics
 from gristmill.run.state.context import Progress
 from gristmill.spec.barrier import GlobalShuffle
 from gristmill.spec.command import for_part, printable
@@ -35,7 +41,13 @@ __all__ = ["Bars", "Lines", "Tally", "watcher_for"]
 _LOG_EVERY_S = 10.0
 _NARROW = 60
 _SHOW_CURSOR = "\x1b[?25h"
-_VERBS = {ROWS: "select", SAMPLES: "crawl", SCATTER: "scatter", GATHER: "gather", PACK: "pack"}
+_VERBS = {
+    Rows.name: "select",
+    Samples.name: "crawl",
+    Scatter.name: "scatter",
+    Gather.name: "gather",
+    Pack.name: "pack",
+}
 
 
 class Tally:
@@ -58,21 +70,21 @@ class Tally:
     def config(self, config: RunConfig, ledger: Ledger, least: float = 0.0) -> None:
         """Take in what earlier runs did, and what share of all is to be kept at least."""
         totals = total(ledger.records.values())
-        self._least, self._unread = least, len(config.inputs) - totals.stage(ROWS).tasks
+        self._least, self._unread = least, len(config.inputs) - totals.stage(Rows.name).tasks
         self.mixes = bool(config.parts)
-        self.prescanned = totals.stage(PRESCAN).tasks
+        self.prescanned = totals.stage(Prescan.name).tasks
         if not any(step["step"] == "crawl" for step in config.identity["steps"]):
             self.verb, self.none = "read", "none read yet"
         for stage in _VERBS:
             self.done[stage] = totals.stage(stage).samples_in
-        self.total[SCATTER] = sum(max(part["samples"], part["taken"]) for part in config.parts.values())
-        self.total[SAMPLES] = totals.stage(ROWS).kept
-        self.kept = totals.stage(SAMPLES).kept
-        self.reasons.update(totals.stage(SAMPLES).dropped)
+        self.total[Scatter.name] = sum(max(part["samples"], part["taken"]) for part in config.parts.values())
+        self.total[Samples.name] = totals.stage(Rows.name).kept
+        self.kept = totals.stage(Samples.name).kept
+        self.reasons.update(totals.stage(Samples.name).dropped)
         if config.rounds:
             self._round, self._again = len(config.rounds), frozenset(config.rounds[-1])
-            again = _asked_again(ledger.stage(SAMPLES), config.rounds)
-            self.done[SAMPLES] -= again.total()
+            again = _asked_again(ledger.stage(Samples.name), config.rounds)
+            self.done[Samples.name] -= again.total()
             self.reasons.subtract(again)
         for progress in interrupted(ledger):
             self.under_way(progress)
@@ -87,22 +99,22 @@ class Tally:
         self.running.pop(record.task_id, None)
         before = self._before.pop(record.task_id, 0)
         if record.stage not in self.done:
-            self.prescanned += record.stage == PRESCAN
+            self.prescanned += record.stage == Prescan.name
             return
         taken_off = self._round and record.number[0] == self._round  # when this round began
         retried = Counter() if taken_off else Counter(record.retried)
         self.done[record.stage] += record.samples_in - retried.total()
-        if record.stage == ROWS:
-            self.total[SAMPLES] += record.kept
+        if record.stage == Rows.name:
+            self.total[Samples.name] += record.kept
             self._unread -= 1
-        elif record.stage == SAMPLES:
+        elif record.stage == Samples.name:
             self.kept += record.kept
             self.new += record.samples_in - before
             self.reasons.update(record.dropped)
             self.reasons.subtract(retried)
             if record.number[0] < self._round:  # that round was cut off: this one asks for them again
                 again = Counter({r: n for r, n in record.dropped.items() if r in self._again})
-                self.done[SAMPLES] -= again.total()
+                self.done[Samples.name] -= again.total()
                 self.reasons.subtract(again)
 
     def now(self, stage: str) -> int:
@@ -111,14 +123,14 @@ class Tally:
 
     def rate(self) -> float:
         """Media finished a second since this run began."""
-        crawls = [p for p in self.running.values() if p.stage == SAMPLES]
+        crawls = [p for p in self.running.values() if p.stage == Samples.name]
         running = sum(max(0, p.done - self._before[p.task_id]) for p in crawls)
         return (self.new + running) / max(0.001, time.monotonic() - self._since)
 
     def left_s(self) -> float | None:
         """Seconds left at this rate for what is known to be crawled."""
         rate = self.rate()
-        return (self.total[SAMPLES] - self.now(SAMPLES)) / rate if rate > 0 else None
+        return (self.total[Samples.name] - self.now(Samples.name)) / rate if rate > 0 else None
 
     def failing(self) -> list[tuple[str, int]]:
         """The three most frequent reasons."""
@@ -130,13 +142,13 @@ class Tally:
 
     def share_kept(self) -> str:
         """What part of all that is finished was kept."""
-        done = self.now(SAMPLES)
+        done = self.now(Samples.name)
         return f"{(done - self._lost().total()) / done:.0%} kept" if done else self.none
 
     def short(self) -> str:
         """Once, when so much is lost that too little will be kept whatever comes: a sentence that says so."""
-        known = self.total[SAMPLES]
-        if not self._least or self._unread or self.now(SAMPLES) >= known:
+        known = self.total[Samples.name]
+        if not self._least or self._unread or self.now(Samples.name) >= known:
             return ""
         lost = self._lost()
         most = known - lost.total()
@@ -150,7 +162,7 @@ class Tally:
 
     def counting(self) -> str:
         """How far a census is, if one is under way."""
-        global_filter = next((p for p in self.running.values() if p.stage == STATISTICS), None)
+        global_filter = next((p for p in self.running.values() if p.stage == Statistics.name), None)
         said = "looking for the same picture in the fates of {:,} of {:,} crawl tasks"
         return said.format(global_filter.done, global_filter.total or 0) if global_filter else ""
 
@@ -165,9 +177,9 @@ class Tally:
         if counting := self.counting():
             return counting
         if self.mixes:
-            known = self.total[SCATTER]
-            return f"{self.now(SCATTER):,} of {known:,} samples scattered, {self.now(GATHER):,} in shards"
-        crawled, known = self.now(SAMPLES), self.total[SAMPLES]
+            known = self.total[Scatter.name]
+            return f"{self.now(Scatter.name):,} of {known:,} samples scattered, {self.now(Gather.name):,} in shards"
+        crawled, known = self.now(Samples.name), self.total[Samples.name]
         fetched = f"annotation files: {self.fetched()}" if self.fetched() else ""
         if not known and fetched:
             return fetched
@@ -204,9 +216,13 @@ def _inputs(config: RunConfig) -> str:
 def _stages(recipe: Recipe, config: RunConfig) -> list[str]:
     """The stages that there are to see."""
     if config.parts:
-        return [SCATTER, GATHER]
+        return [Scatter.name, Gather.name]
     scatters = any(isinstance(step, GlobalShuffle) for step in recipe.steps)
-    return [ROWS, SAMPLES, SCATTER, GATHER] if scatters else [ROWS, SAMPLES, PACK]
+    return (
+        [Rows.name, Samples.name, Scatter.name, Gather.name]
+        if scatters
+        else [Rows.name, Samples.name, Pack.name]
+    )
 
 
 class Lines:
@@ -217,7 +233,7 @@ class Lines:
         self._tally = Tally()
         self._said_at = time.monotonic()
 
-    def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, schedule: TaskQueue) -> None:
+    def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
         """See :class:`gristmill.run.driver.Watcher`."""
         self._tally.config(config, ledger, recipe.expect.kept_share)
         done = len(ledger.records)
@@ -254,7 +270,7 @@ class Lines:
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._tally.now(SAMPLES) or self._tally.now(SCATTER):
+        if self._tally.now(Samples.name) or self._tally.now(Scatter.name):
             self.say(self._tally.sentence())
 
 
@@ -270,7 +286,7 @@ class Bars:
         self._bars = _bars_over(self._console, self._failing)
         self._ids: dict[str, Any] = {}
 
-    def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, schedule: TaskQueue) -> None:
+    def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
         """See :class:`gristmill.run.driver.Watcher`."""
         self._tally.config(config, ledger, recipe.expect.kept_share)
         done = len(ledger.records)
@@ -297,11 +313,12 @@ class Bars:
     def _show(self) -> None:
         tally = self._tally
         totals = {
-            ROWS: sum(p.total or 0 for p in tally.running.values() if p.stage == ROWS) + tally.done[ROWS],
-            SAMPLES: tally.total[SAMPLES],
-            SCATTER: tally.total[SCATTER] if tally.mixes else tally.kept,
-            GATHER: tally.done[SCATTER] if tally.mixes else tally.kept,
-            PACK: tally.kept,
+            Rows.name: sum(p.total or 0 for p in tally.running.values() if p.stage == Rows.name)
+            + tally.done[Rows.name],
+            Samples.name: tally.total[Samples.name],
+            Scatter.name: tally.total[Scatter.name] if tally.mixes else tally.kept,
+            Gather.name: tally.done[Scatter.name] if tally.mixes else tally.kept,
+            Pack.name: tally.kept,
         }
         looked = ", ".join(
             filter(
@@ -310,11 +327,11 @@ class Bars:
             )
         )
         texts = {
-            ROWS: looked,
-            SAMPLES: f"{tally.rate():,.0f}/s, {tally.share_kept()}",
-            SCATTER: "samples",
-            GATHER: "samples" if tally.mixes else tally.counting() or "kept",
-            PACK: tally.counting() or "kept",
+            Rows.name: looked,
+            Samples.name: f"{tally.rate():,.0f}/s, {tally.share_kept()}",
+            Scatter.name: "samples",
+            Gather.name: "samples" if tally.mixes else tally.counting() or "kept",
+            Pack.name: tally.counting() or "kept",
         }
         for stage, bar in self._ids.items():
             self._bars.update(bar, completed=tally.now(stage), total=totals[stage] or None, text=texts[stage])
@@ -357,7 +374,9 @@ def _bars_over(console: Console, line: Callable[[], str]) -> Bar:
         def get_renderables(self) -> Iterator[RenderableType]:
             yield self.make_tasks_table(self.tasks)
             said = [
-                task.fields["text"] for task in self.tasks if narrow and task.description == _VERBS[SAMPLES]
+                task.fields["text"]
+                for task in self.tasks
+                if narrow and task.description == _VERBS[Samples.name]
             ]
             if text := "  ".join(filter(None, [*said, line()])):
                 yield Text(text, style="dim", no_wrap=True, overflow="ellipsis")

@@ -76,8 +76,8 @@ def command(
     from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.totals import failing
     from gristmill.run.begin import Job
-    from gristmill.run.maintenance.reopen import add_round, open_dataset, reasons_from, schedule_of
-    from gristmill.run.planning.pipeline import SAMPLES
+    from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of, reasons_from
+    from gristmill.run.stages.samples import Samples
 
     reasons = reasons_from(reason)
     runtime = runtime_options(
@@ -88,13 +88,13 @@ def command(
         settings = {**settings_of(opened, loader_of(opened, {}, recipe)()), **runtime}
         load = loader_of(opened, settings, recipe)
         built = load()
-        schedule = schedule_of(opened, built)
+        planner = planner_of(opened, built)
         resolved = None
-        if not schedule.complete or failing(opened.ledger.stage(SAMPLES)).keys() & set(reasons):
+        if not planner.complete or failing(opened.ledger.stage(Samples.name)).keys() & set(reasons):
             if not without_permissions:
                 check_permissions(opened, runtime)
             resolved = sources_of(opened, built, pairs("--source", sources))
-        if not add_round(opened, schedule, reasons):
+        if not add_round(opened, planner, reasons):
             bring_up(opened, built)
             click.echo(nothing_to_ask(opened, built, reasons), err=True)
             continue

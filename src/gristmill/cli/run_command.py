@@ -68,9 +68,10 @@ def command(
     Several commands with different --tasks, on one machine or many, may share one DIR.
     """
     from gristmill import mixtures
-    from gristmill.cli.finish import last_stage, run_and_tell
+    from gristmill.cli.finish import run_and_tell
     from gristmill.cli.jobs import recipe_job
     from gristmill.cli.many import for_each
+    from gristmill.run.planning.pipeline import Pipeline
 
     if name == "crawl":
         raise UsageError("a list of URLs is crawled with: gristmill crawl URLS --out DIR")
@@ -96,7 +97,9 @@ def command(
             workers=workers,
             span=parse_span(tasks),
         )
-        run_and_tell(replace(job, last=last_stage(job.load(), to_step)), as_json=as_json)
+        if to_step is not None:
+            job = replace(job, last=Pipeline(job.load()).ending_with(to_step).name)
+        run_and_tell(job, as_json=as_json)
 
     members = recipes_of(name)
     _check_copies(name, members, replaced)

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig, refuse_older
+from gristmill.run.executors.task import run_task
 from gristmill.run.inputs.resolve import Resolved, resolve
-from gristmill.run.planning.pipeline import PACK, PRESCAN, ROWS, SAMPLES, SCATTER, stages_of
-from gristmill.run.planning.queue import TaskQueue
-from gristmill.run.planning.replaced import with_mended
+from gristmill.run.planning.pipeline import Pipeline
+from gristmill.run.planning.planner import Planner
+from gristmill.run.stages._replaced import with_mended
+from gristmill.run.stages.prescan import Prescan
 from gristmill.run.state.context import Context
 from gristmill.run.state.layout import METADATA_FILES, Layout, check_folder, stem
 from gristmill.run.state.reclaimed import note_set_aside
@@ -41,7 +43,7 @@ class Job:
         replaced: ``--source`` values.
         runtime: Settings that say how, not what; kept for a later ``retry``.
         span: ``--tasks A:B``, positions of annotation files, or None for all.
-        last: Stage to stop after.
+        last: Stage to stop after; all if None.
         resolved: The annotation files, where they are known and need not be looked for.
         parts: For a mixture: what its parts are, see :class:`RunConfig`.
     """
@@ -54,7 +56,7 @@ class Job:
     replaced: Mapping[str, str] = field(default_factory=dict)
     only: int | None = None
     span: tuple[int, int] | None = None
-    last: str = PACK
+    last: str | None = None
     workers: int = 0
     runtime: Mapping[str, str] = field(default_factory=dict)
     resolved: Resolved | None = None
@@ -70,7 +72,7 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     """
     check_folder(job.folder)
     recipe = job.load()
-    stages_of(recipe)
+    Pipeline(recipe)
     resolved = job.resolved or resolve(recipe, job.replaced, job.folder)
     if job.span is not None:
         first, end = job.span
@@ -143,15 +145,12 @@ def _prescan(recipe: Recipe, folder: Path, resolved: Resolved, file: InputFile) 
     Raises:
         SourceError: It cannot be read.
     """
-    from gristmill.run.stages.task import run_task
-
     source = ShardInfo(
         path=file.name, role="source", samples=0, size_bytes=file.size_bytes, digest=file.digest
     )
-    task = Task(
-        stage=PRESCAN, number=(0, 0, 0), inputs=(source,), identity=stages_of(recipe).identity(PRESCAN)
-    )
-    return run_task(recipe, task, Context(folder=folder, inputs=(file,), remotes=resolved.remotes)).found
+    task = Task(stage=Prescan.name, number=(0, 0, 0), inputs=(source,), identity="")
+    context = Context(folder=folder, inputs=(file,), remotes=resolved.remotes)
+    return run_task(recipe, task, context).found
 
 
 def _nothing_made(layout: Layout, leases: Leases) -> bool:
@@ -227,11 +226,11 @@ def sweep(layout: Layout) -> None:
         sweep_temporaries(folder)
 
 
-def void_without_media(schedule: TaskQueue, ledger: Ledger) -> int:
+def void_without_media(planner: Planner, ledger: Ledger) -> int:
     """Take back records whose media, or scattered samples, a task still needs and ``clean`` has removed."""
-    needed = {stem(path) for path in schedule.needed()}
+    needed = {stem(path) for path in planner.needed()}
     voided = 0
-    for record in [*ledger.stage(SAMPLES), *ledger.stage(SCATTER)]:
+    for record in list(ledger.records.values()):
         outputs = [shard for shard in record.outputs if shard.role in ("index", "spool")]
         wanted = any(stem(shard.path) in needed for shard in outputs)
         if wanted and any(ledger.is_released(record, shard) for shard in outputs):
@@ -240,15 +239,12 @@ def void_without_media(schedule: TaskQueue, ledger: Ledger) -> int:
     return voided
 
 
-def drop_stale(schedule: TaskQueue, ledger: Ledger, layout: Layout) -> None:
+def drop_stale(planner: Planner, ledger: Ledger, layout: Layout) -> None:
     """Once all is packed: take back records that no task stands for any more, and remove what they left.
 
     There are some only where media had to be asked for again and other answers came than the first time.
     """
-    current = {*schedule.packs, *schedule.fed, *schedule.judged}
-    stale = [
-        r for r in ledger.records.values() if r.stage not in {PRESCAN, ROWS} and r.task_id not in current
-    ]
+    stale = [record for record in ledger.records.values() if record.task_id not in planner.tasks]
     for record in stale:
         ledger.void(record.task_id)
     claimed = {shard.path for record in ledger.records.values() for shard in record.outputs}

@@ -30,9 +30,8 @@ from gristmill.run.executors.local import (
 )
 from gristmill.run.executors.worker import TASKS_AT_ONCE, Failed, Finished, WorkerStart
 from gristmill.run.inputs.resolve import Resolved
-from gristmill.run.planning.mixture import schedule_for
-from gristmill.run.planning.pipeline import SAMPLES, stages_of
-from gristmill.run.planning.queue import TaskQueue
+from gristmill.run.planning.planner import Planner
+from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Progress
 from gristmill.run.state.layout import Layout
 from gristmill.spec.errors import (
@@ -70,7 +69,7 @@ _CUT_OFF = "Ended at once. Everything finished is kept; the same command continu
 class Watcher(Protocol):
     """Somebody who is told how a run goes."""
 
-    def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, schedule: TaskQueue) -> None:
+    def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
         """The run begins, or goes on."""
 
     def progress(self, progress: Progress) -> None:
@@ -104,7 +103,7 @@ class Ended:
 class Running:
     """What the loop keeps in mind."""
 
-    schedule: TaskQueue
+    planner: Planner
     ledger: Ledger
     leases: Leases
     watcher: Watcher
@@ -170,12 +169,12 @@ def _run(
             watcher.say(sentence)
         leases.release("restore")
     span = range(*job.span) if job.span else range(len(config.inputs))
-    schedule = schedule_for(stages_of(recipe), config, ledger, layout, span=span, last=job.last)
-    while void_without_media(schedule, ledger):
+    planner = Planner(recipe, config, ledger, span, job.last)
+    while void_without_media(planner, ledger):
         watcher.say("a shard is lost and what it was made of was cleaned away: that is made anew first.")
-        schedule = schedule_for(stages_of(recipe), config, ledger, layout, span=span, last=job.last)
-    watcher.config(recipe, config, ledger, schedule)
-    state = Running(schedule, ledger, leases, watcher, when_settled)
+        planner = Planner(recipe, config, ledger, span, job.last)
+    watcher.config(recipe, config, ledger, planner)
+    state = Running(planner, ledger, leases, watcher, when_settled)
     crawls = any(step.needs.network for step in recipe.steps)
     if crawls:
         check_open_files()
@@ -191,7 +190,7 @@ def _run(
         arrow_pool="system" if crawls else pool_for_columns(),
     )
     try:
-        if not schedule.complete:
+        if not planner.complete:
             executor: Executor = (
                 LocalProcesses(start, job.workers, ready) if job.workers else InProcess(start, stop)
             )
@@ -200,12 +199,12 @@ def _run(
             finally:
                 executor.close()
         _raise_if_unfinished(state, signalled, alone=job.span is None)
-        if schedule.complete:
-            drop_stale(schedule, ledger, layout)
+        if planner.complete:
+            drop_stale(planner, ledger, layout)
             sweep(layout)  # once more: a killed run's workers may have outlived it by a moment
     finally:
         ledger.close()
-    return Ended(recipe, config, job.folder, schedule.complete)
+    return Ended(recipe, config, job.folder, planner.complete)
 
 
 def check_open_files() -> None:
@@ -254,7 +253,7 @@ def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[in
                 state.watcher.say(_STOPPING)
         if stopping_since is None:
             _submit(state, executor)
-            if state.when_settled is not None and state.schedule.settled and state.tasks:
+            if state.when_settled is not None and state.planner.settled and state.tasks:
                 state.when_settled()
                 state.when_settled = None
         if not state.tasks:
@@ -276,9 +275,9 @@ def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[in
 def _submit(state: Running, executor: Executor) -> None:
     """Give out tasks while there is room, leaving those that another run holds."""
     _look_around(state)
-    while (task := state.schedule.pop()) is not None:
+    while (task := state.planner.pop()) is not None:
         if not executor.room(task):
-            state.schedule.push(task)
+            state.planner.push(task)
             return
         if not state.leases.take(task.id):
             state.elsewhere[task.id] = task
@@ -295,12 +294,12 @@ def _look_around(state: Running) -> None:
     """Take note of what other runs on the same folder did; try again for what they have let go."""
     for record in state.ledger.refresh():
         state.elsewhere.pop(record.task_id, None)
-        state.schedule.absorb(record)
+        state.planner.absorb(record)
     for task in list(state.elsewhere.values()):
         if state.leases.take(task.id):
             state.leases.release(task.id)
             del state.elsewhere[task.id]
-            state.schedule.push(task)
+            state.planner.push(task)
 
 
 def _prescan_elsewhere(state: Running) -> bool:
@@ -308,7 +307,7 @@ def _prescan_elsewhere(state: Running) -> bool:
 
     Each of theirs ends, or its lease does; a run that makes no progress at all is not waited for.
     """
-    if not (state.schedule.prescanning and state.elsewhere):
+    if not (state.planner.waits_for_all and state.elsewhere):
         state.waiting_since = None
         return False
     known = len(state.ledger.records)
@@ -328,8 +327,8 @@ def _commit(state: Running, event: Finished, layout: Layout) -> None:
     del state.tasks[task.id]
     state.leases.release(task.id)
     state.watcher.committed(record)
-    state.schedule.absorb(record)
-    if (name := state.schedule.spent(record)) is not None:
+    state.planner.absorb(record)
+    if (name := state.planner.spent(record)) is not None:
         _release_source(name, layout)
 
 
@@ -348,10 +347,10 @@ def _fail(state: Running, event: Failed) -> None:
         return
     if isinstance(error, WorkerDied):
         state.died[task.id] += not isinstance(error, NeighbourDied)
-        killed_by_an_item = task.stage == SAMPLES and not isinstance(error, WorkerStood)
+        killed_by_an_item = task.stage == Samples.name and not isinstance(error, WorkerStood)
         if state.died[task.id] < (_DEATHS if killed_by_an_item else _TRIES):
             state.watcher.say(f"{error}; it is tried again.")
-            state.schedule.push(task)
+            state.planner.push(task)
             return
     if isinstance(error, (MachineError, OursNotTheirs, RecipeError)):
         state.fatal = error

@@ -1,5 +1,5 @@
 """Where tasks run.
 
-``local`` holds the executors of this machine, ``launch`` starts worker processes, and ``worker`` is such a process.
-``vitals`` and ``standstill`` tell whether a worker gets anywhere.
+``local`` holds the executors of this machine, ``launch`` starts worker processes, and ``worker`` is such a process;
+``task`` does one task. ``vitals`` and ``standstill`` tell whether a worker gets anywhere.
 """

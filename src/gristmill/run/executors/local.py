@@ -25,8 +25,11 @@ from gristmill.run.executors.worker import (
     WorkerStart,
     outcome_of,
 )
-from gristmill.run.planning.decisions import FileDecision
-from gristmill.run.planning.pipeline import GATHER, PACK, PRESCAN, SAMPLES
+from gristmill.run.stages.gather import Gather
+from gristmill.run.stages.pack import Pack
+from gristmill.run.stages.prescan import Prescan
+from gristmill.run.stages.rows import FileDecision
+from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Context, Progress
 from gristmill.spec.errors import TaskFailed
 from gristmill.spec.task import Task
@@ -264,7 +267,7 @@ class _Worker:
             return True
         if task.id in suspects or not suspects.keys().isdisjoint(self.tasks):
             return False
-        if self._waits and task.stage in {SAMPLES, PACK, GATHER}:
+        if self._waits and task.stage in {Samples.name, Pack.name, Gather.name}:
             return len(self.tasks) < MOST_AT_ONCE
         at_once = {self._most(other) for other in (task, *self.tasks.values())}
         alike = len({other.stage for other in (task, *self.tasks.values())}) == 1
@@ -272,7 +275,7 @@ class _Worker:
 
     def _most(self, task: Task) -> int:
         """How many tasks like this one may be aboard."""
-        if task.stage in {SAMPLES, PRESCAN}:
+        if task.stage in {Samples.name, Prescan.name}:
             return self._at_once
         prescanned = isinstance(task.decision, FileDecision) and task.decision.prescan is not None
         return min(self._at_once, _READ_AT_ONCE) if prescanned else 1
@@ -280,7 +283,7 @@ class _Worker:
     @property
     def _waits(self) -> bool:
         """Whether it crawls, and its crawler would do more, now or soon, if it had other hosts' URLs."""
-        if not any(task.stage == SAMPLES for task in self.tasks.values()):
+        if not any(task.stage == Samples.name for task in self.tasks.values()):
             return False
         soon = self._unanswered > 0 and sum(self.left.values()) - self._unanswered < _LOW_WATER
         return soon or self._idle_beats >= _BEATS

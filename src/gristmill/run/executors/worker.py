@@ -29,7 +29,7 @@ from pathlib import Path
 from gristmill.ledger.run_config import InputFile
 from gristmill.media.limits import give_back, used_bytes
 from gristmill.run.executors.standstill import Stirring, stacks_into
-from gristmill.run.stages.task import run_task
+from gristmill.run.executors.task import run_task
 from gristmill.run.state.context import Context, Progress
 from gristmill.spec.errors import GristmillError, MachineError, Stopped, TaskFailed
 from gristmill.spec.recipe import Recipe

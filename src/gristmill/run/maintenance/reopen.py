@@ -13,9 +13,10 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import failing
 from gristmill.run.inputs.resolve import Resolved
-from gristmill.run.planning.mixture import schedule_for
-from gristmill.run.planning.pipeline import ROWS, SAMPLES, stages_of
-from gristmill.run.planning.queue import TaskQueue
+from gristmill.run.planning.pipeline import Pipeline
+from gristmill.run.planning.planner import Planner
+from gristmill.run.stages.rows import Rows
+from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Progress
 from gristmill.run.state.layout import Layout, check_folder
 from gristmill.shards.spool import read_spool
@@ -29,9 +30,9 @@ __all__ = [
     "add_round",
     "interrupted",
     "open_dataset",
+    "planner_of",
     "reads_sources",
     "reasons_from",
-    "schedule_of",
     "under_way",
 ]
 
@@ -112,7 +113,7 @@ def interrupted(ledger: Ledger) -> Iterator[Progress]:
         if reasons:
             yield Progress(
                 task_id=path.stem.rpartition("-")[2],
-                stage=SAMPLES,
+                stage=Samples.name,
                 done=len(reasons),
                 total=None,
                 reasons=Counter(filter(None, reasons.values())),
@@ -122,7 +123,7 @@ def interrupted(ledger: Ledger) -> Iterator[Progress]:
 
 def _unfinished(ledger: Ledger) -> list[Path]:
     """Spools of crawl tasks that were begun and are not done."""
-    recorded = {s.path for r in ledger.stage(SAMPLES) for s in r.outputs if s.role == "spool"}
+    recorded = {s.path for r in ledger.stage(Samples.name) for s in r.outputs if s.role == "spool"}
     layout = Layout(ledger.folder)
     spools = sorted((layout.state / "crawled").glob("*.spool"))
     return [path for path in spools if layout.relative(path) not in recorded]
@@ -148,14 +149,14 @@ def reasons_from(text: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def add_round(opened: Dataset, schedule: TaskQueue, reasons: tuple[str, ...]) -> bool:
+def add_round(opened: Dataset, planner: Planner, reasons: tuple[str, ...]) -> bool:
     """Begin a round of asking again; True if there is something to do.
 
     A round that was begun for the same reasons and is not finished is gone on with instead.
     """
-    if not schedule.complete and opened.config.rounds[-1:] == (reasons,):
+    if not planner.complete and opened.config.rounds[-1:] == (reasons,):
         return True
-    failed = failing(opened.ledger.stage(SAMPLES))
+    failed = failing(opened.ledger.stage(Samples.name))
     if not any(reason in reasons for reason in failed):
         return False
     with Leases(Layout(opened.folder).leases) as leases:
@@ -167,19 +168,18 @@ def add_round(opened: Dataset, schedule: TaskQueue, reasons: tuple[str, ...]) ->
 
 def reads_sources(opened: Dataset, recipe: Recipe) -> bool:
     """Whether annotation files are still to be read: rows to be chosen, or texts that stay where they lie."""
-    table = stages_of(recipe).table
+    table = Pipeline(recipe).table
     if table is None:
         return False
-    unread = len(opened.ledger.stage(ROWS)) < len(opened.config.inputs)
+    unread = len(opened.ledger.stage(Rows.name)) < len(opened.config.inputs)
     return unread or table.keeps_source or bool(opened.config.aux)
 
 
-def schedule_of(opened: Dataset, recipe: Recipe) -> TaskQueue:
+def planner_of(opened: Dataset, recipe: Recipe) -> Planner:
     """What is done and to be done in a dataset's folder.
 
     Raises:
         DriftError: The recipe is not the one that it was begun with, so that nothing in it would be found again.
     """
     opened.config.check(replace(opened.config, identity=recipe.identity()), opened.folder)
-    span = range(len(opened.config.inputs))
-    return schedule_for(stages_of(recipe), opened.config, opened.ledger, Layout(opened.folder), span=span)
+    return Planner(recipe, opened.config, opened.ledger)

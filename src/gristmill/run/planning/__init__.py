@@ -1,7 +1,5 @@
-"""Which tasks there are, and which is next.
+"""Which tasks there are, and which is next; no stage is named here.
 
-``pipeline`` groups a recipe's steps into stages. ``queue`` keeps the tasks that are known. ``schedule`` says what
-follows from which record, with ``prescans``, ``global_filter`` and ``shuffle`` for stages that not every dataset has,
-and ``mixture`` for mixtures. ``replaced`` takes a good annotation file in the place of a damaged one. ``plan`` says
-what a run would do.
+``stage`` says what a stage is. ``pipeline`` finds the stages of a recipe. ``planner`` walks through them, and keeps
+the tasks that can be done. ``plan`` says what a run would do.
 """

@@ -1,115 +1,90 @@
-"""A recipe's steps, grouped into stages: neighbours that run together."""
+"""A recipe's stages: found by file, chosen by the recipe's steps, in order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from importlib import import_module
+from itertools import zip_longest
+from typing import Any
 
-from gristmill.spec.barrier import Barrier, GlobalFilter, GlobalShuffle
-from gristmill.spec.errors import RecipeError
+from gristmill.run.planning.stage import Stage
+from gristmill.spec.barrier import Barrier, GlobalShuffle
+from gristmill.spec.errors import RecipeError, UnknownName
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import SampleStep, ShardStep, Step, TableStep
-from gristmill.spec.task import digest_of
+from gristmill.spec.registry import names_in
+from gristmill.spec.step import Step, TableStep
 
-__all__ = [
-    "GATHER",
-    "KEYS",
-    "PACK",
-    "PRESCAN",
-    "ROWS",
-    "SAMPLES",
-    "SCATTER",
-    "SCREEN",
-    "STATISTICS",
-    "UNIQUE",
-    "Stages",
-    "stages_of",
-]
+__all__ = ["Pipeline"]
 
-PRESCAN = "prescan"
-ROWS = "rows"
-SAMPLES = "samples"
-STATISTICS = "statistics"
-SCREEN = "screen"
-UNIQUE = "unique"
-SCATTER = "scatter"
-KEYS = "keys"
-GATHER = "gather"
-PACK = "pack"
+_FOLDER = "gristmill.run.stages"
+_SHAPE = "one step over the table, then steps over samples, perhaps a global filter, then one that packs or shuffles"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stages:
-    """Rows of annotations to parts, parts to finished samples, samples to shards.
-
-    Attributes:
-        table: None for a mixture, whose inputs are finished shards.
-    """
-
-    table: TableStep | None
-    samples: tuple[SampleStep | ShardStep, ...]
-    barrier: Barrier | GlobalShuffle
-    version: str
-    global_filter: GlobalFilter | None = None
-
-    @property
-    def packer(self) -> Barrier | None:
-        """The step that packs, if that is how shards are made."""
-        return self.barrier if isinstance(self.barrier, Barrier) else None
-
-    @property
-    def shuffle(self) -> GlobalShuffle | None:
-        """The step that scatters and gathers, if that is how shards are made."""
-        return self.barrier if isinstance(self.barrier, GlobalShuffle) else None
-
-    def identity(self, stage: str) -> str:
-        """Hash of what decides a stage's outcome: its steps, and the recipe's version for ``parse``."""
-        return self._identities[stage]
-
-    @cached_property
-    def _identities(self) -> dict[str, str]:
-        steps: dict[str, tuple[Step, ...]] = {
-            PRESCAN: (self.table,) if self.table else (),
-            ROWS: (self.table,) if self.table else (),
-            SAMPLES: self.samples,
-            STATISTICS: (self.global_filter,) if self.global_filter else (),
-            SCREEN: (self.global_filter, *self.samples) if self.global_filter else (),
-            UNIQUE: (),
-            SCATTER: (self.barrier,),
-            KEYS: (self.barrier,),
-            GATHER: (self.barrier,),
-            PACK: (self.barrier,),
-        }
-        return {
-            stage: digest_of([self.version, [step.identity() for step in own]])
-            for stage, own in steps.items()
-        }
-
-
-def stages_of(recipe: Recipe) -> Stages:
-    """Group a recipe's steps.
+class Pipeline:
+    """The stages that a recipe's tasks go through, from its inputs to its shards.
 
     Raises:
-        RecipeError: The order is not one TableStep, sample and shard steps, perhaps a Census, one Barrier or
-            Exchange; or, for a mixture, one Exchange alone.
+        RecipeError: Its steps stand in an order that no stages can be made of.
+
+    Attributes:
+        table: The step that reads annotation files; None for a mixture, whose inputs are finished shards.
     """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.table = recipe.steps[0] if recipe.steps and isinstance(recipe.steps[0], TableStep) else None
+        self._steps = recipe.steps
+        version = f"{recipe.public_name}@{recipe.version}"
+        self._stages: dict[str, Stage[Any]] = {}
+        for kind in _kinds(tuple(import_module(_FOLDER).__path__)):
+            own = kind.steps_of(recipe.steps)
+            if own is not None:
+                self._stages[kind.name] = kind(own, recipe.steps, version)
+        _check(recipe, list(self))
+
+    def __iter__(self) -> Iterator[Stage[Any]]:
+        return iter(self._stages.values())
+
+    def __getitem__(self, name: str) -> Stage[Any]:
+        if name not in self._stages:
+            raise RecipeError(f"the recipe has no stage {name}; whoever planned its tasks had another recipe")
+        return self._stages[name]
+
+    def ending_with(self, step_name: str) -> Stage[Any]:
+        """The stage that ends with a step.
+
+        Raises:
+            UnknownName: The recipe has no such step.
+        """
+        for step in self._steps:
+            if step.name == step_name:
+                return [stage for stage in self if _within(step, stage.steps)][-1]
+        raise UnknownName("step", step_name, tuple(step.name for step in self._steps))
+
+
+@lru_cache(maxsize=4)
+def _kinds(folders: tuple[str, ...]) -> Sequence[type[Stage[Any]]]:
+    """The class ``STAGE`` of each file, in the order in which a dataset goes through them."""
+    kinds = [import_module(f"{_FOLDER}.{name.replace('-', '_')}").STAGE for name in names_in(folders)]
+    return sorted(kinds, key=lambda kind: -kind.rank)
+
+
+def _within(step: Step, steps: Sequence[Step]) -> bool:
+    return any(each is step for each in steps)
+
+
+def _check(recipe: Recipe, stages: Sequence[Stage[Any]]) -> None:
     steps = recipe.steps
-    version = f"{recipe.public_name}@{recipe.version}"
-    if len(steps) == 1 and isinstance(steps[0], GlobalShuffle):
-        return Stages(table=None, samples=(), barrier=steps[0], version=version)
-    shape = "one step over the table, then steps over samples, perhaps a census, then one that packs"
-    if (
-        len(steps) < 2
-        or not isinstance(steps[0], TableStep)
-        or not isinstance(steps[-1], Barrier | GlobalShuffle)
-    ):
-        raise RecipeError(f"{recipe.name}: expected {shape}; it has {[s.name for s in steps]}")
-    middle = []
-    global_filter = steps[-2] if isinstance(steps[-2], GlobalFilter) else None
-    for step in steps[1 : -2 if global_filter else -1]:
-        if not isinstance(step, (SampleStep, ShardStep)):
-            raise RecipeError(f"{recipe.name}: {step.name} stands in the wrong place; expected {shape}")
-        middle.append(step)
-    return Stages(
-        table=steps[0], samples=tuple(middle), barrier=steps[-1], version=version, global_filter=global_filter
-    )
+    mixes = len(steps) == 1 and isinstance(steps[0], GlobalShuffle)
+    begins = mixes or (len(steps) > 1 and isinstance(steps[0], TableStep))
+    if not begins or not isinstance(steps[-1], Barrier | GlobalShuffle):
+        raise RecipeError(f"{recipe.name}: expected {_SHAPE}; it has {[s.name for s in steps]}")
+    owned: list[Step] = []
+    before: tuple[Step, ...] = ()
+    for stage in stages:  # one step may have several stages, which stand side by side
+        owned += stage.steps if stage.steps != before else ()
+        before = stage.steps or before
+    for step, owner in zip_longest(steps, owned):
+        if step is not owner:
+            name = (step or owner).name
+            raise RecipeError(f"{recipe.name}: {name} stands in the wrong place; expected {_SHAPE}")

@@ -15,9 +15,9 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
 from gristmill.run.inputs.resolve import Resolved, resolve
-from gristmill.run.planning.mixture import schedule_for
-from gristmill.run.planning.pipeline import stages_of
-from gristmill.run.state.layout import Layout, check_folder
+from gristmill.run.planning.pipeline import Pipeline
+from gristmill.run.planning.planner import Planner
+from gristmill.run.state.layout import check_folder
 from gristmill.shards.footers import FOOTER_BYTES
 from gristmill.spec.errors import SourceError
 from gristmill.spec.recipe import Recipe
@@ -142,7 +142,7 @@ def plan(
         fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)
         remote = sum(file.path is None for file in resolved.inputs)
         largest = max((file.size_bytes for file in resolved.inputs if file.path is None), default=0)
-    table = stages_of(recipe).table
+    table = Pipeline(recipe).table
     held = largest if table is not None and table.keeps_source else min(largest, _HELD_BYTES)
     chosen = None if rows is None else _chosen(recipe, rows)
     if only is not None:
@@ -176,7 +176,7 @@ def plan(
 
 
 def _chosen(recipe: Recipe, rows: int) -> int:
-    table = stages_of(recipe).table
+    table = Pipeline(recipe).table
     expected = table.expected_rows(rows) if table else None
     return int(rows * recipe.expect.selected_share) if expected is None else expected
 
@@ -187,7 +187,7 @@ def _fetching(recipe: Recipe, files: int, size_bytes: int, chosen: int | None) -
     A file costs two requests. Where files are surveyed, each costs one for its footer; then those that hold chosen
     rows (no more of them than there are rows) cost their footer again and, at most, all of their bytes.
     """
-    if not isinstance(stages_of(recipe).table, PrescanStep) or not files:
+    if not isinstance(Pipeline(recipe).table, PrescanStep) or not files:
         return size_bytes, 2 * files
     touched = files if chosen is None else min(files, chosen)
     footers = (files + touched) * FOOTER_BYTES
@@ -251,6 +251,4 @@ def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -
     )
     config.check(wanted, folder)
     ledger = Ledger(folder)
-    span = range(len(config.inputs))
-    schedule = schedule_for(stages_of(recipe), config, ledger, Layout(folder), span=span)
-    return len(ledger.records), schedule.waiting
+    return len(ledger.records), Planner(recipe, config, ledger).waiting

@@ -1,71 +1,49 @@
-"""Between scattering and gathering: whether parts of a mixture have keys in common."""
+"""The stage ``keys``: between scattering and gathering, whether parts of a mixture have keys in common."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from gristmill.run.stages.scatter import bodies_of
-from gristmill.run.state.context import Context
-from gristmill.shards.extents import key_at
-from gristmill.shards.scattered import read_rows
-from gristmill.spec.errors import UsageError
+from gristmill.run.planning.stage import Made, Plan, Stage
+from gristmill.spec.barrier import GlobalShuffle
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import Step
 from gristmill.spec.task import Task
 
-__all__ = ["run_keys"]
+if TYPE_CHECKING:
+    from gristmill.run.state.context import Context, Work
 
-_AT_ONCE = 1 << 23
-"""Keys compared in one pass, at 8 bytes each; more are compared in several, each over another range."""
-_LOOKED_UP = 1000
-
-
-def run_keys(task: Task, context: Context) -> None:
-    """Compare the keys of all samples, by 64-bit hashes and, where these agree, by what they are.
-
-    Raises:
-        UsageError: Two samples have the same key.
-    """
-    samples = sum(scattered.samples for scattered in task.inputs)
-    passes = max(1, -(-samples // _AT_ONCE))
-    for turn in range(passes):
-        context.check_stop()
-        found = [
-            keys[keys % np.uint64(passes) == turn] if passes > 1 else keys
-            for keys in (_table(task, n, context)[1]["key"] for n in range(len(task.inputs)))
-        ]
-        keys = np.sort(np.concatenate(found)) if found else np.empty(0, np.uint64)
-        again = np.unique(keys[1:][keys[1:] == keys[:-1]])
-        if len(again):
-            _refuse_repeats(task, context, again[:_LOOKED_UP])
+__all__ = ["STAGE", "Keys"]
 
 
-def _table(task: Task, number: int, context: Context) -> tuple[dict[str, Any], Any]:
-    """Rows of one input; further copies get keys of their own."""
-    head, rows = read_rows(context.folder / task.inputs[number].path)
-    return head, rows[rows["copy"] == 0]
+class Keys(Stage[GlobalShuffle]):
+    """All keys of a mixture, compared."""
+
+    name = "keys"
+    rank = 1
+    awaited_by_all = True
+
+    @classmethod
+    def steps_of(cls, steps: Sequence[Step]) -> Sequence[Any] | None:
+        """A mixture's only step; keys of a recipe are unique by its own word."""
+        return steps if len(steps) == 1 and isinstance(steps[0], GlobalShuffle) else None
+
+    async def flow(self, upstream: AsyncIterator[Made], round_: int, plan: Plan) -> AsyncIterator[Made]:
+        """Hand on what was scattered, once its keys are known to differ."""
+        scattered = [made async for made in upstream]
+        inputs = tuple(made.shard for made in scattered)
+        task = Task(stage=self.name, number=(round_, 0, 0), inputs=inputs, identity=self.identity)
+        plan.want(task)
+        await plan.done(task)
+        for made in scattered:
+            yield made
+
+    def work(self, recipe: Recipe, task: Task, context: Context, work: Work) -> None:
+        """Compare the keys."""
+        from gristmill.run.stages._keys import run_keys
+
+        run_keys(task, context)
 
 
-def _refuse_repeats(task: Task, context: Context, hashes: Any) -> None:
-    seen: dict[str, str] = {}
-    for key, place in _places(task, context, hashes):
-        if key in seen:
-            raise UsageError(
-                f"key {key} is in {seen[key]} and in {place}: a mixture's keys are unique. Give one of the parts a "
-                'prefix, Part(name=..., prefix="x-"), in the mixture\'s file, and mix into another folder.'
-            )
-        seen[key] = place
-
-
-def _places(task: Task, context: Context, hashes: Any) -> Iterator[tuple[str, str]]:
-    """Key and place of the samples whose keys have these hashes."""
-    for number, scattered in enumerate(task.inputs):
-        head, rows = _table(task, number, context)
-        source = head["source"]
-        path = bodies_of(context.folder / scattered.path) if source is None else None
-        file = context.inputs[head["input"]]
-        for row in rows[np.isin(rows["key"], hashes)]:
-            key = key_at(path or Path(file.path or ""), int(row["offset"]))
-            yield head["prefix"] + key, f"{file.source} ({file.name})"
+STAGE = Keys

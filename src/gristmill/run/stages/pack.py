@@ -1,82 +1,88 @@
-"""The last stage: slices of finished samples, put into one shard."""
+"""The stage ``pack``: slices of finished samples, put into one shard."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+from gristmill.run.planning.stage import Made, Plan, Stage
+from gristmill.spec.barrier import Barrier, Group, Summary
+from gristmill.spec.reasons import Reason
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import Step
+from gristmill.spec.task import ShardInfo, Task, decided
 
-from gristmill.run.planning.decisions import PackDecision
-from gristmill.run.stages.hashing import HashingStream
-from gristmill.run.state.context import Context, Work, file_info
-from gristmill.run.state.indexes import attempt_of, index_at, lines_of, spool_of
-from gristmill.shards.spool import SpoolReader
-from gristmill.spec.barrier import Barrier, PackedRow, Slice
-from gristmill.spec.errors import DamagedOutput
-from gristmill.spec.task import Role, Task, decided
-from gristmill.storage.files import whole_file
+if TYPE_CHECKING:
+    from gristmill.run.state.context import Context, Work
 
-__all__ = ["run_pack"]
+__all__ = ["STAGE", "Pack", "PackDecision"]
 
 
-def run_pack(step: Barrier, task: Task, context: Context, work: Work) -> None:
-    """Make one output shard; or account for samples that the decision leaves out."""
-    decision = decided(task, PackDecision)
-    slices = [
-        Slice(shard=shard, start=start, stop=stop)
-        for shard, (start, stop) in zip(task.inputs, decision.slices, strict=True)
-    ]
-    work.found = [[piece.shard.digest, piece.stop - piece.start] for piece in slices]
-    work.samples_in = sum(piece.stop - piece.start for piece in slices)
-    if decision.drop:
-        work.dropped[str(decision.drop)] = work.samples_in
-        return
-    work.kept = work.samples_in
-    step.apply(slices, ShardWriter(task, context, work))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackDecision:
+    """The samples of one shard: from and to which, in each input; or why they are left out."""
+
+    slices: tuple[tuple[int, int], ...]
+    drop: Reason | None = None
 
 
-class ShardWriter:
-    """A :class:`gristmill.spec.step.PackContext` over indexes and spools."""
+class Pack(Stage[Barrier]):
+    """One shard, packed."""
 
-    def __init__(self, task: Task, context: Context, work: Work) -> None:
-        self._task, self._context, self._work = task, context, work
-        self._done = 0
+    name = "pack"
+    rank = 0
 
-    def attempts(self, piece: Slice) -> Iterator[PackedRow]:
-        """See :class:`gristmill.spec.step.PackContext`."""
-        path = self._context.folder / piece.shard.path
-        table = index_at(path)
-        start, stop = _bounds(table, piece)
-        with SpoolReader(spool_of(path)) as spool:
-            for line in lines_of(table.slice(start, stop - start)):
-                self._context.check_stop()
-                yield attempt_of(line, spool)
-                self._done += 1
-                self._context.report(self._task, self._done, self._work.samples_in, {}, 0)
+    def __init__(self, steps: Sequence[Barrier], recipe_steps: Sequence[Step], version: str) -> None:
+        super().__init__(steps, recipe_steps, version)
+        self._shards = 0
 
-    @contextmanager
-    def write(self, suffix: str, role: Role) -> Iterator[BinaryIO]:
-        """See :class:`gristmill.spec.step.PackContext`."""
-        path = self._context.layout.shard(self._task.number[2], suffix)
-        with whole_file(path) as stream, HashingStream(stream) as hashing:
-            yield cast(BinaryIO, hashing)
-        digest = hashing.hexdigest()
-        samples = self._work.kept if role == "shard" else 0
-        self._work.outputs.append(file_info(self._context.layout, path, role, samples, digest))
-        self._work.facts["bytes_out"] += hashing.size
+    @classmethod
+    def steps_of(cls, steps: Sequence[Step]) -> Sequence[Any] | None:
+        """The last, if it packs."""
+        return steps[-1:] if steps and isinstance(steps[-1], Barrier) else None
 
-    def note(self, shape: str) -> None:
-        """See :class:`gristmill.spec.step.PackContext`."""
-        self._work.shape = shape
+    async def flow(self, upstream: AsyncIterator[Made], round_: int, plan: Plan) -> AsyncIterator[Made]:
+        """A task for each shard, as soon as it is decided what it holds."""
+        decider = self.steps[0].decider()
+        async for made in upstream:
+            sizes = _sizes(plan, made.shard)
+            for group in decider.feed(Summary(shard=made.shard, sizes=sizes)):
+                self._want(group, round_, plan)
+            yield made
+        for group in decider.finish():
+            self._want(group, round_, plan)
+
+    def _want(self, group: Group, round_: int, plan: Plan) -> None:
+        slices = tuple((piece.start, piece.stop) for piece in group.slices)
+        task = Task(
+            stage=self.name,
+            number=(round_, 0, self._shards),
+            inputs=tuple(piece.shard for piece in group.slices),
+            identity=self.identity,
+            decision=PackDecision(slices=slices, drop=group.drop),
+        )
+        self._shards += group.drop is None
+        plan.want(task)
+
+    def reads_bodies(self, task: Task) -> bool:
+        """The media of the samples, unless these are left out."""
+        return decided(task, PackDecision).drop is None
+
+    def work(self, recipe: Recipe, task: Task, context: Context, work: Work) -> None:
+        """Make the shard, or account for samples that are left out."""
+        from gristmill.run.stages._pack import run_pack
+
+        run_pack(self.steps[0], task, decided(task, PackDecision), context, work)
 
 
-def _bounds(table: Any, piece: Slice) -> tuple[int, int]:
-    """Lines of the index that belong to a slice: each failed row goes with the kept one before it."""
-    kept: Sequence[int] = pa.compute.indices_nonzero(pa.compute.is_null(table["reason"])).to_pylist()
-    if len(kept) != piece.shard.samples:
-        raise DamagedOutput(f"{piece.shard.path}: {len(kept)} samples, its record says {piece.shard.samples}")
-    start = 0 if piece.start == 0 else kept[piece.start]
-    stop = table.num_rows if piece.stop >= len(kept) else kept[piece.stop]
-    return start, stop
+def _sizes(plan: Plan, index: ShardInfo) -> Callable[[], Sequence[int]]:
+    def read() -> Sequence[int]:
+        from gristmill.run.state.indexes import sizes_of
+
+        return sizes_of(plan.layout.folder, index)
+
+    return read
+
+
+STAGE = Pack

@@ -1,144 +1,64 @@
-"""Sifting: the samples of one crawl task without the media that a census condemned."""
+"""The stage ``screen``: the samples of one part without the media that the whole dataset's statistics flagged."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from gristmill.crawl.answer import without_userinfo
-from gristmill.ledger.fates import fates_table, write_fates
-from gristmill.run.planning.pipeline import Stages
-from gristmill.run.stages.samples import INDEX_SCHEMA, content_digest
-from gristmill.run.state.context import Context, Work, file_info
-from gristmill.shards.samples import decode_sample, encode_sample
+from gristmill.run.planning.stage import Made, Plan, Stage
 from gristmill.spec.barrier import GlobalFilter
-from gristmill.spec.errors import RecipeError
-from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate
-from gristmill.spec.reasons import Reason
-from gristmill.spec.sample import Drop, Sample
-from gristmill.spec.step import SampleStep, ShardStep
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import SampleStep, ShardStep, Step
 from gristmill.spec.task import Task
-from gristmill.storage.files import whole_file
 
-__all__ = ["run_screen"]
+if TYPE_CHECKING:
+    from gristmill.run.state.context import Context, Work
 
-Line = dict[str, Any]
-
-
-def run_screen(stages: Stages, task: Task, context: Context, work: Work) -> None:
-    """Take condemned media from the samples of one crawl task; where there are any, write a new index.
-
-    Media stay in the spool. Fates that change are written once more; the later fate of a medium holds.
-
-    Raises:
-        RecipeError: The recipe counts nothing.
-    """
-    step, layout, index = stages.global_filter, context.layout, task.inputs[0]
-    if step is None:
-        raise RecipeError("there is no step that counts")
-    work.samples_in = work.kept = index.samples
-    blocklist = _blocklist(layout.folder / task.inputs[1].path)
-    if task.number[0] == 0:  # a retry's samples have media of earlier rounds too
-        fates = pq.read_table(layout.fates_beside(index), columns=list(step.columns))
-        if not step.flagged(fates, blocklist).any():
-            return
-    lines = pq.read_table(layout.folder / index.path).to_pylist()
-    drop = Drop(reason=Reason(min(step.drops)), detail="many addresses answered with this picture")
-    told: list[Fate] = []
-    for line, sample, lost in _condemned(lines, step, blocklist, drop, attempt=task.number[0]):
-        context.check_stop()
-        _change(line, sample, lost, _keeper(stages.samples), drop, work)
-        told += lost
-    if told:
-        _write(lines, told, task, context, work)
+__all__ = ["STAGE", "Screen"]
 
 
-@lru_cache(maxsize=2)
-def _blocklist(path: Path) -> pa.Table:
-    """One verdict serves all tasks of its round."""
-    return pq.read_table(path)
+class Screen(Stage[GlobalFilter]):
+    """The samples of one part, screened."""
+
+    name = "screen"
+    rank = 4
+
+    @classmethod
+    def steps_of(cls, steps: Sequence[Step]) -> Sequence[Any] | None:
+        """The last but one, if it is a global filter that decides."""
+        own = steps[-2:-1]
+        return own if own and isinstance(own[0], GlobalFilter) and own[0].decisive else None
+
+    @property
+    def deciding(self) -> Sequence[Step]:
+        """The filter, and those that say what a sample is without some of its media."""
+        return (*self.steps, *self._keepers)
+
+    @property
+    def _keepers(self) -> Sequence[SampleStep | ShardStep]:
+        return [step for step in self.recipe_steps if isinstance(step, SampleStep | ShardStep)]
+
+    async def flow(self, upstream: AsyncIterator[Made], round_: int, plan: Plan) -> AsyncIterator[Made]:
+        """Hand on each part's new index, or the old one where nothing in it changed."""
+        inputs = [made async for made in upstream]
+        tasks = {made.number: self._task(made) for made in inputs if made.beside and made.shard.samples}
+        for task in tasks.values():
+            plan.want(task)
+        for made in inputs:
+            waited = tasks.get(made.number)
+            screened = (await plan.done(waited)).output("index") if waited is not None else None
+            yield replace(made, shard=screened or made.shard)
+
+    def _task(self, made: Made) -> Task:
+        inputs = (made.shard, *made.beside)
+        return Task(stage=self.name, number=made.number, inputs=inputs, identity=self.identity)
+
+    def work(self, recipe: Recipe, task: Task, context: Context, work: Work) -> None:
+        """Take flagged media from the part's samples."""
+        from gristmill.run.stages._screen import run_screen
+
+        run_screen(self.steps[0], self._keepers, task, context, work)
 
 
-def _keeper(steps: Sequence[SampleStep | ShardStep]) -> ShardStep | None:
-    """The step that brought the media, and so knows what a sample is without some."""
-    return next((step for step in reversed(steps) if isinstance(step, ShardStep)), None)
-
-
-def _condemned(
-    lines: Sequence[Line], step: GlobalFilter, blocklist: pa.Table, drop: Drop, *, attempt: int
-) -> Iterator[tuple[Line, Sample, list[Fate]]]:
-    """Kept samples with condemned media, and the new fates of these."""
-    kept = [(line, decode_sample(line["sample"])) for line in lines if line["reason"] is None]
-    fates = [_fate(line["row"], sample, name, attempt) for line, sample in kept for name in sample.media]
-    mask = step.flagged(fates_table(fates, source="", file=""), blocklist)
-    of_row: dict[int, list[Fate]] = {}
-    for place in np.flatnonzero(mask).tolist():
-        lost = replace(fates[place], reason=drop.reason, detail=drop.detail)
-        of_row.setdefault(lost.row, []).append(lost)
-    for line, sample in kept:
-        if line["row"] in of_row:
-            yield line, sample, of_row[line["row"]]
-
-
-def _fate(row: int, sample: Sample, name: str, attempt: int) -> Fate:
-    """A kept medium's fate, as far as the sample knows it."""
-    ref = sample.media[name]
-    return Fate(
-        row=row,
-        key=sample.key,
-        medium=name,
-        url=ref.url and without_userinfo(ref.url),
-        raw_bytes=ref.raw_bytes,
-        sha256=ref.sha256,
-        md5=ref.md5,
-        original_mime=ref.original_mime,
-        original_width_px=ref.original_width_px,
-        original_height_px=ref.original_height_px,
-        phash=ref.phash,
-        phash_distance=ref.phash_distance,
-        attempt=attempt,
-    )
-
-
-def _change(
-    line: Line, sample: Sample, lost: Sequence[Fate], keeper: ShardStep | None, drop: Drop, work: Work
-) -> None:
-    """Change a sample's line in the index, and account for it."""
-    names = [fate.medium for fate in lost]
-    media: Counter[str] = Counter({str(drop.reason): len(names), KEPT: -len(names)})
-    outcome = keeper.without(sample, names, drop) if keeper else drop
-    if isinstance(outcome, Drop):
-        work.kept -= 1
-        work.dropped[str(outcome.reason)] += 1
-        left_behind = len(sample.media) - len(names)
-        media.update({DOCUMENT_LOST: left_behind, KEPT: -left_behind})
-        line.update(reason=str(outcome.reason), media=[])
-    else:
-        body = encode_sample(outcome)
-        left = [medium for medium in line["media"] if medium["name"] in outcome.media]
-        line.update(sample=body, media=left, size_bytes=len(body) + sum(medium["size"] for medium in left))
-    if any("." in name for name in names):  # media of a document, which are counted too
-        work.facts["complete"] -= not sample.columns.get("missing_media")
-        work.media.update(media)
-
-
-def _write(lines: Sequence[Line], told: Sequence[Fate], task: Task, context: Context, work: Work) -> None:
-    layout, source = context.layout, context.inputs[task.number[1]]
-    table = pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
-    path = layout.screened(task.inputs[0], task)
-    with whole_file(path) as stream:
-        pq.write_table(table, stream, compression="zstd")
-    fates = fates_table(told, source=source.source, file=source.name)
-    write_fates(layout.fates_of(task), [fates])
-    work.outputs += [
-        file_info(layout, path, "index", work.kept, content_digest(table)),
-        file_info(layout, layout.fates_of(task), "fates", len(told)),
-    ]
+STAGE = Screen

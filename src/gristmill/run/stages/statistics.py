@@ -1,45 +1,95 @@
-"""A census: counted over the fates of all crawl tasks so far."""
+"""The stage ``statistics``: counted once all samples of a round are made, over the fates of all rounds so far.
+
+Where the blocklist that comes of it decides (``GlobalFilter.decisive``), each part's samples are screened by it
+before they are packed; else it is counted at the very end, and only told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
-from gristmill.run.planning.pipeline import Stages
-from gristmill.run.state.context import Context, Work, file_info, scratch_folder
-from gristmill.spec.errors import RecipeError
+from gristmill.run.planning.stage import Made, Plan, Stage
+from gristmill.spec.barrier import GlobalFilter
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import Step
 from gristmill.spec.task import ShardInfo, Task
-from gristmill.storage.files import whole_file
 
-__all__ = ["run_statistics"]
+if TYPE_CHECKING:
+    from gristmill.run.state.context import Context, Work
 
-
-def run_statistics(stages: Stages, task: Task, context: Context, work: Work) -> None:
-    """Count over all fates; write the verdict.
-
-    Raises:
-        RecipeError: The recipe counts nothing.
-    """
-    step, layout = stages.global_filter, context.layout
-    if step is None:
-        raise RecipeError("there is no step that counts")
-    path = layout.decision(task, ".parquet")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(layout, task) as scratch:
-        blocklist, work.found = step.tally(lambda: _fates(task.inputs, step.columns, task, context), scratch)
-    with whole_file(path) as stream:
-        pq.write_table(blocklist, stream, compression="zstd")
-    work.outputs.append(file_info(layout, path, "blocklist", blocklist.num_rows))
+__all__ = ["STAGE", "Statistics"]
 
 
-def _fates(
-    indexes: Sequence[ShardInfo], columns: Sequence[str], task: Task, context: Context
-) -> Iterator[Any]:
+class Statistics(Stage[GlobalFilter]):
+    """All fates of a dataset, counted."""
+
+    name = "statistics"
+    rank = 5
+
+    def __init__(self, steps: Sequence[GlobalFilter], recipe_steps: Sequence[Step], version: str) -> None:
+        super().__init__(steps, recipe_steps, version)
+        self._indexes: list[ShardInfo] = []
+
+    @classmethod
+    def steps_of(cls, steps: Sequence[Step]) -> Sequence[Any] | None:
+        """The last but one, if it is a global filter."""
+        own = steps[-2:-1]
+        return own if own and isinstance(own[0], GlobalFilter) else None
+
+    async def flow(self, upstream: AsyncIterator[Made], round_: int, plan: Plan) -> AsyncIterator[Made]:
+        """Hand on what came; where the blocklist decides, only once it is there, and together with it."""
+        waiting = []
+        async for made in upstream:
+            self._indexes.append(made.shard)
+            if self.steps[0].decisive:
+                waiting.append(made)
+            else:
+                yield made
+        if self.steps[0].decisive:
+            task = self._task(round_)
+            plan.want(task)
+            blocklist = (await plan.done(task)).output("blocklist")
+            beside = (blocklist,) if blocklist is not None and blocklist.samples else ()
+            for made in waiting:
+                yield replace(made, beside=beside)
+
+    def end(self, plan: Plan) -> None:
+        """Where it is only told."""
+        if not self.steps[0].decisive:
+            plan.want(self._task(len(plan.config.rounds)))
+
+    def _task(self, round_: int) -> Task:
+        return Task(
+            stage=self.name, number=(round_, 0, 0), inputs=tuple(self._indexes), identity=self.identity
+        )
+
+    def work(self, recipe: Recipe, task: Task, context: Context, work: Work) -> None:
+        """Count over all fates; write the blocklist."""
+        import pyarrow.parquet as pq
+
+        from gristmill.run.state.context import file_info, scratch_folder
+        from gristmill.storage.files import whole_file
+
+        step, layout = self.steps[0], context.layout
+        with scratch_folder(layout, task) as scratch:
+            blocklist, work.found = step.tally(lambda: _fates(step.columns, task, context), scratch)
+        path = layout.decision(task, ".parquet")
+        with whole_file(path) as stream:
+            pq.write_table(blocklist, stream, compression="zstd")
+        work.outputs.append(file_info(layout, path, "blocklist", blocklist.num_rows))
+
+
+def _fates(columns: Sequence[str], task: Task, context: Context) -> Iterator[Any]:
     """The fates beside the indexes, a batch at a time."""
-    for done, index in enumerate(indexes):
+    import pyarrow.parquet as pq
+
+    for done, index in enumerate(task.inputs):
         context.check_stop()
-        context.report(task, done, len(indexes), {}, 0)
+        context.report(task, done, len(task.inputs), {}, 0)
         with pq.ParquetFile(context.layout.fates_beside(index)) as file:
             yield from file.iter_batches(columns=list(columns))
+
+
+STAGE = Statistics

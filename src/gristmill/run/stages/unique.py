@@ -1,100 +1,90 @@
-"""The samples of one crawl task without those whose keys an earlier one has."""
+"""The stage ``unique``: the samples of one part without those whose keys an earlier one has.
+
+There is a task for each part whose recipe gives keys, in the dataset's order. Each looks for its keys among those of
+all parts before it, and writes its own, sorted, as a run. A run that follows enough of its length takes them into
+itself, so that there are few to look into, and none is longer than memory bears.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from gristmill.run.planning.stage import Made, Plan, Stage
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.step import Step, TableStep
+from gristmill.spec.task import ShardInfo, Task, decided
 
-from gristmill.ledger.fates import fates_table, write_fates
-from gristmill.run.stages.samples import INDEX_SCHEMA, content_digest
-from gristmill.run.state.context import Context, Work, file_info
-from gristmill.shards.samples import decode_sample
-from gristmill.spec.errors import DamagedOutput
-from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate
-from gristmill.spec.reasons import Reason
-from gristmill.spec.task import Task
-from gristmill.storage.files import whole_file
+if TYPE_CHECKING:
+    from gristmill.run.state.context import Context, Work
 
-__all__ = ["run_unique"]
+__all__ = ["STAGE", "Unique", "UniqueDecision"]
 
-_DIGEST = np.dtype("S16")
-_DIGEST_BYTES = _DIGEST.itemsize
-Digests = Any
+_RUNS_OF_A_LENGTH = 15
+_MOST_KEYS = 1 << 22
+"""No run is made longer than that: 64 MB."""
 
 
-def run_unique(task: Task, context: Context, work: Work) -> None:
-    """Drop what repeats a key, in a new index if there is any; write the keys that are new, sorted.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UniqueDecision:
+    """How many of the last runs the new one takes into itself."""
 
-    The first input is the crawl task's index, the others are runs: the keys of all tasks before it.
-    """
-    layout, index = context.layout, task.inputs[0]
-    lines = pq.read_table(layout.folder / index.path, columns=["key", "reason"])
-    kept = np.flatnonzero(lines["reason"].is_null().to_numpy())
-    keys = lines["key"].take(pa.array(kept)).to_pylist()
-    own = np.array([_digest(key) for key in keys], dtype=_DIGEST)
-    runs = [_read(layout.folder / run.path, run.samples) for run in task.inputs[1:]]
-    again = np.zeros(len(own), dtype=bool)
-    for run in runs:
-        context.check_stop()
-        again |= run[np.minimum(np.searchsorted(run, own), len(run) - 1)] == own
-    work.samples_in, work.kept = index.samples, index.samples - int(again.sum())
-    if again.any():
-        work.dropped[str(Reason.DUPLICATE_KEY)] = int(again.sum())
-        _drop(kept[again].tolist(), task, context, work)
-    merged = [own[~again], *runs[len(runs) - task.decision["merge"] :]]
-    new = np.sort(np.concatenate(merged))
-    path = layout.decision(task, ".keys")
-    with whole_file(path) as stream:
-        stream.write(new.tobytes())
-    work.outputs.append(file_info(layout, path, "keys", len(new)))
+    merge: int
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest()
+class Unique(Stage[Step]):
+    """The keys of one part, compared."""
 
+    name = "unique"
+    rank = 3
 
-def _read(path: Path, keys: int) -> Digests:
-    try:
-        return np.memmap(path, dtype=_DIGEST, mode="r", shape=(keys,))
-    except (OSError, ValueError) as err:
-        raise DamagedOutput(
-            f"{path} does not hold the {keys:,} keys of its record: {err}. Remove it."
-        ) from err
+    def __init__(self, steps: Sequence[Step], recipe_steps: Sequence[Step], version: str) -> None:
+        super().__init__(steps, recipe_steps, version)
+        self._runs: list[tuple[int, ShardInfo]] = []
 
+    @classmethod
+    def steps_of(cls, steps: Sequence[Step]) -> Sequence[Any] | None:
+        """None of the steps is its own: keys are compared wherever a table is read."""
+        return () if steps and isinstance(steps[0], TableStep) else None
 
-def _drop(positions: Sequence[int], task: Task, context: Context, work: Work) -> None:
-    """Write the index without these lines' samples, and their fates."""
-    layout, source = context.layout, context.inputs[task.number[1]]
-    lines = pq.read_table(layout.folder / task.inputs[0].path).to_pylist()
-    fates = []
-    for position in positions:
-        line = lines[position]
-        columns, names = decode_sample(line["sample"]).columns, [medium["name"] for medium in line["media"]]
-        if any("." in name for name in names):  # media of a document, which are counted too
-            work.facts["complete"] -= not columns.get("missing_media")
-            work.media.update({DOCUMENT_LOST: len(names), KEPT: -len(names)})
-        line.update(reason=str(Reason.DUPLICATE_KEY), media=[])
-        fates.append(
-            Fate(
-                row=line["row"],
-                key=line["key"],
-                reason=Reason.DUPLICATE_KEY,
-                detail="in an earlier task",
-                attempt=task.number[0],
+    async def flow(self, upstream: AsyncIterator[Made], round_: int, plan: Plan) -> AsyncIterator[Made]:
+        """Hand on each part's new index, or the old one where no key is repeated."""
+        async for made in upstream:
+            if not (made.shard.samples and made.facts.get("named")):
+                yield made
+                continue
+            level, merged = self._to_merge()
+            task = Task(
+                stage=self.name,
+                number=made.number,
+                inputs=(made.shard, *(run for _, run in self._runs)),
+                identity=self.identity,
+                decision=UniqueDecision(merge=merged),
             )
-        )
-    table = pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
-    path = layout.screened(task.inputs[0], task)
-    with whole_file(path) as stream:
-        pq.write_table(table, stream, compression="zstd")
-    write_fates(layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)])
-    work.outputs += [
-        file_info(layout, path, "index", work.kept, content_digest(table)),
-        file_info(layout, layout.fates_of(task), "fates", len(fates)),
-    ]
+            plan.want(task)
+            record = await plan.done(task)
+            run = record.output("keys")
+            if run is not None and run.samples:
+                self._runs[len(self._runs) - merged :] = [(level, run)]
+            yield replace(made, shard=record.output("index") or made.shard)
+
+    def _to_merge(self) -> tuple[int, int]:
+        """The level of the next run, and how many of the last ones it takes into itself."""
+        level = merged = samples = 0
+        while True:
+            left = reversed(self._runs[: len(self._runs) - merged])
+            like = [run.samples for _, run in takewhile(lambda one, level=level: one[0] == level, left)]  # type: ignore[misc]
+            if len(like) < _RUNS_OF_A_LENGTH or samples + sum(like) > _MOST_KEYS:
+                return level, merged
+            level, merged, samples = level + 1, merged + len(like), samples + sum(like)
+
+    def work(self, recipe: Recipe, task: Task, context: Context, work: Work) -> None:
+        """Drop what repeats a key; write the keys that are new."""
+        from gristmill.run.stages._unique import run_unique
+
+        run_unique(task, decided(task, UniqueDecision), context, work)
+
+
+STAGE = Unique

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.run.planning.decisions import RetryDecision
+from gristmill.run.stages.samples import RetryDecision
 from gristmill.run.state.context import Work
 from gristmill.run.state.layout import Layout
 from gristmill.shards.spool import SpoolEntry, SpoolReader, read_spool

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gristmill.run.stages.previous_rounds import Fates
+from gristmill.run.stages._previous_rounds import Fates
 from gristmill.run.state.context import Work
 from gristmill.shards.lossless import utf8
 from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate

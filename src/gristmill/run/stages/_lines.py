@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from gristmill.ledger.run_config import InputFile
-from gristmill.run.stages.rows import fetch_input
+from gristmill.run.stages._rows import fetch_input
 from gristmill.run.state.context import Context
 from gristmill.shards.far_texts import FAR_COLUMN, filled
 from gristmill.shards.json_row import json_row

@@ -1,0 +1,179 @@
+"""Which tasks there are, and which is next. It knows no stage by name: the files in ``run/stages`` say what follows.
+
+Annotation files are worked on in order and one after another, so that disk need not hold all of them: a task
+nearer to a finished shard always goes before one that opens another file.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator, Generator
+
+from gristmill.ledger.ledger import Ledger, uncollected
+from gristmill.ledger.run_config import RunConfig
+from gristmill.run.planning.pipeline import Pipeline
+from gristmill.run.planning.stage import Made
+from gristmill.run.state.layout import Layout
+from gristmill.spec.recipe import Recipe
+from gristmill.spec.task import ShardInfo, Task, TaskRecord
+
+__all__ = ["Planner"]
+
+
+class Planner:
+    """The tasks of one dataset or mixture: a heap of those that can be done, and one walk that finds out the rest.
+
+    The walk is a coroutine through all stages, in the dataset's order. Where it lacks a record (``await done(task)``)
+    it rests until that record comes. Whatever order records come in, it so sees the same.
+
+    Args:
+        recipe: Whose tasks they are.
+        config: What the folder was begun with.
+        ledger: What is done.
+        span: Positions of the inputs that this process works on; all if None. Every process walks through all.
+        last: The last stage to work on; all if None.
+
+    Attributes:
+        tasks: All that are known, by id.
+        settled: No more will become known.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        config: RunConfig,
+        ledger: Ledger,
+        span: range | None = None,
+        last: str | None = None,
+    ) -> None:
+        self.config, self.layout = config, Layout(ledger.folder)
+        self.span = range(len(config.inputs)) if span is None else span
+        self.tasks: dict[str, Task] = {}
+        self.settled = False
+        self._stages, self._ledger = Pipeline(recipe), ledger
+        self._least_rank = 0 if last is None else self._stages[last].rank
+        self._heap: list[tuple[int, bool, tuple[int, int, int], str, Task]] = []
+        self._wanted: set[str] = set()
+        self._awaited: Task | None = None
+        self._walking = self._walk()
+        with uncollected():
+            self._go_on()
+
+    async def _walk(self) -> None:
+        for round_ in range(len(self.config.rounds) + 1):
+            made = self._inputs(round_)
+            for stage in self._stages:
+                made = stage.flow(made, round_, self)
+            async for _ in made:
+                pass
+        for stage in self._stages:
+            stage.end(self)
+
+    async def _inputs(self, round_: int) -> AsyncIterator[Made]:
+        for position, file in enumerate(self.config.inputs):
+            shard = ShardInfo(
+                path=file.name,
+                role="source",
+                samples=file.samples or 0,
+                size_bytes=file.size_bytes,
+                digest=file.digest,
+            )
+            yield Made(number=(round_, position, 0), shard=shard)
+
+    def _go_on(self) -> None:
+        """Walk until a record is lacking."""
+        while not self.settled and (self._awaited is None or self.has(self._awaited)):
+            try:
+                self._awaited = self._walking.send(None)
+            except StopIteration:
+                self.settled = True
+
+    def want(self, task: Task) -> None:
+        """See :class:`gristmill.run.planning.stage.Plan`."""
+        if task.id in self._wanted:
+            return
+        self._wanted.add(task.id)
+        self.tasks[task.id] = task
+        record = self._ledger.records.get(task.id)
+        if record is not None:
+            self._follow(record)
+        elif self._stages[task.stage].rank >= self._least_rank:
+            self.push(task)
+
+    async def done(self, task: Task) -> TaskRecord:
+        """See :class:`gristmill.run.planning.stage.Plan`."""
+        self.tasks.setdefault(task.id, task)
+        if not self.has(task):
+            await _Record(task)
+        return self._ledger.records[task.id]
+
+    def has(self, task: Task) -> bool:
+        """See :class:`gristmill.run.planning.stage.Plan`."""
+        return task.id in self._ledger.records
+
+    def absorb(self, record: TaskRecord) -> None:
+        """Take note of a task done, here or by another process."""
+        if record.task_id in self.tasks:
+            self._follow(record)
+        self._go_on()
+
+    def _follow(self, record: TaskRecord) -> None:
+        for stage in self._stages:
+            stage.follow(record, self)
+
+    def pop(self) -> Task | None:
+        """The next task that is not done; None if there is none just now."""
+        while self._heap:
+            task = heapq.heappop(self._heap)[-1]
+            if not self.has(task):
+                return task
+        return None
+
+    def push(self, task: Task) -> None:
+        """A task to be done (again); those of other processes' inputs come after all of one's own."""
+        rank, others = self._stages[task.stage].rank, task.number[1] not in self.span
+        heapq.heappush(self._heap, (rank, others, task.number, task.id, task))
+
+    @property
+    def waiting(self) -> int:
+        """Tasks known and not given out."""
+        return len(self._heap)
+
+    @property
+    def waits_for_all(self) -> bool:
+        """What follows is known only when tasks of every input are done, here or elsewhere."""
+        return (
+            not self.settled
+            and self._awaited is not None
+            and self._stages[self._awaited.stage].awaited_by_all
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to be done by anybody."""
+        return self.settled and all(task_id in self._ledger.records for task_id in self.tasks)
+
+    def spent(self, record: TaskRecord) -> str | None:
+        """The annotation file that nobody needs any more now that ``record`` is there, if it is one."""
+        spent = self._stages[record.stage].spent(record, self)
+        return self.config.inputs[record.number[1]].name if spent else None
+
+    def needed(self) -> set[str]:
+        """Paths of files whose bodies tasks not done yet will read."""
+        left = (task for task in self.tasks.values() if not self.has(task))
+        return {
+            shard.path
+            for task in left
+            if self._stages[task.stage].reads_bodies(task)
+            for shard in task.inputs
+        }
+
+
+class _Record:
+    """What the walk waits for."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __await__(self) -> Generator[Task, None, None]:
+        yield self._task

@@ -1,0 +1,81 @@
+"""The last stage: slices of finished samples, put into one shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from gristmill.run.stages._hashing import HashingStream
+from gristmill.run.stages.pack import PackDecision
+from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state.indexes import attempt_of, index_at, lines_of, spool_of
+from gristmill.shards.spool import SpoolReader
+from gristmill.spec.barrier import Barrier, PackedRow, Slice
+from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.task import Role, Task
+from gristmill.storage.files import whole_file
+
+__all__ = ["run_pack"]
+
+
+def run_pack(step: Barrier, task: Task, decision: PackDecision, context: Context, work: Work) -> None:
+    """Make one output shard; or account for samples that the decision leaves out."""
+    slices = [
+        Slice(shard=shard, start=start, stop=stop)
+        for shard, (start, stop) in zip(task.inputs, decision.slices, strict=True)
+    ]
+    work.found = [[piece.shard.digest, piece.stop - piece.start] for piece in slices]
+    work.samples_in = sum(piece.stop - piece.start for piece in slices)
+    if decision.drop:
+        work.dropped[str(decision.drop)] = work.samples_in
+        return
+    work.kept = work.samples_in
+    step.apply(slices, ShardWriter(task, context, work))
+
+
+class ShardWriter:
+    """A :class:`gristmill.spec.step.PackContext` over indexes and spools."""
+
+    def __init__(self, task: Task, context: Context, work: Work) -> None:
+        self._task, self._context, self._work = task, context, work
+        self._done = 0
+
+    def attempts(self, piece: Slice) -> Iterator[PackedRow]:
+        """See :class:`gristmill.spec.step.PackContext`."""
+        path = self._context.folder / piece.shard.path
+        table = index_at(path)
+        start, stop = _bounds(table, piece)
+        with SpoolReader(spool_of(path)) as spool:
+            for line in lines_of(table.slice(start, stop - start)):
+                self._context.check_stop()
+                yield attempt_of(line, spool)
+                self._done += 1
+                self._context.report(self._task, self._done, self._work.samples_in, {}, 0)
+
+    @contextmanager
+    def write(self, suffix: str, role: Role) -> Iterator[BinaryIO]:
+        """See :class:`gristmill.spec.step.PackContext`."""
+        path = self._context.layout.shard(self._task.number[2], suffix)
+        with whole_file(path) as stream, HashingStream(stream) as hashing:
+            yield cast(BinaryIO, hashing)
+        digest = hashing.hexdigest()
+        samples = self._work.kept if role == "shard" else 0
+        self._work.outputs.append(file_info(self._context.layout, path, role, samples, digest))
+        self._work.facts["bytes_out"] += hashing.size
+
+    def note(self, shape: str) -> None:
+        """See :class:`gristmill.spec.step.PackContext`."""
+        self._work.shape = shape
+
+
+def _bounds(table: Any, piece: Slice) -> tuple[int, int]:
+    """Lines of the index that belong to a slice: each failed row goes with the kept one before it."""
+    kept: Sequence[int] = pa.compute.indices_nonzero(pa.compute.is_null(table["reason"])).to_pylist()
+    if len(kept) != piece.shard.samples:
+        raise DamagedOutput(f"{piece.shard.path}: {len(kept)} samples, its record says {piece.shard.samples}")
+    start = 0 if piece.start == 0 else kept[piece.start]
+    stop = table.num_rows if piece.stop >= len(kept) else kept[piece.stop]
+    return start, stop

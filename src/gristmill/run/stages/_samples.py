@@ -1,0 +1,369 @@
+"""The second stage: one part, its rows parsed into samples, its media fetched and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.crawl.answer import without_userinfo
+from gristmill.ledger.fates import fates_table, write_fates
+from gristmill.run.stages._lines import rows_in
+from gristmill.run.stages._previous_rounds import Fates, fate_of, known_before, take_over
+from gristmill.run.stages._quarantine import BELIEVED, Suspects, row_of
+from gristmill.run.stages._row_states import Faulty, RowState, account, fates_in_order
+from gristmill.run.stages._rows import ROW_COLUMN, fetch_input
+from gristmill.run.stages.samples import RetryDecision
+from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state.indexes import lines_of
+from gristmill.shards.lossless import utf8
+from gristmill.shards.samples import encode_sample
+from gristmill.shards.spool import SpoolEntry, SpoolWriter
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.fate import Fate
+from gristmill.spec.locator import Embedded
+from gristmill.spec.reasons import Reason
+from gristmill.spec.recipe import Parse, Recipe
+from gristmill.spec.sample import Drop, Origin, Outcome, Sample
+from gristmill.spec.soundness import fault_of
+from gristmill.spec.step import ADDED, SampleStep, ShardStep
+from gristmill.spec.task import ShardInfo, Task, decided
+from gristmill.storage.files import whole_file
+
+__all__ = ["INDEX_SCHEMA", "content_digest", "run_samples"]
+
+R = TypeVar("R")
+
+_ROW_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What Python raises where a row has another shape than ``parse`` reckons with."""
+_SAMPLED = 20
+"""If so many rows of a run's first part come to nothing by the recipe's own fault, all of them would."""
+_LINES_AT_ONCE = 512
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("position", pa.int32()),  # in the part
+        pa.field("row", pa.int64()),  # in the upstream file
+        pa.field("key", pa.string()),
+        pa.field("reason", pa.string()),  # null where kept
+        pa.field("sample", pa.binary()),  # null where the row did not parse
+        pa.field("size_bytes", pa.int64()),
+        pa.field("began_at", pa.float64()),  # when its first medium was asked for, in Unix time
+        pa.field("ended_at", pa.float64()),  # and when the last was had or given up; null where none was
+        pa.field(
+            "media",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("name", pa.string()),
+                        pa.field("offset", pa.int64()),
+                        pa.field("size", pa.int64()),
+                        pa.field("crc32", pa.int64()),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+"""One row for each sample attempted: what it is and where its media lie in the spool."""
+
+
+def run_samples(
+    steps: Sequence[SampleStep | ShardStep], recipe: Recipe, task: Task, context: Context, work: Work
+) -> None:
+    """Parse a part's rows, take them through the steps, write the index, the spool and the fates."""
+    layout = context.layout
+    source = context.inputs[task.number[1]]
+    steps = _equipped(steps, context)
+    rows, table = _read_part(layout.folder / task.inputs[0].path, task, layout.folder)
+    states = [RowState(position, row) for position, row in rows.items()]
+    number = task.number[1] if source.number is None else source.number
+
+    def place(row: int) -> str:
+        return recipe.key.format(file=number, row=row)
+
+    for one, row in zip(states, rows_in(table, source, context), strict=True):
+        context.check_stop()
+        if isinstance(row, Drop):
+            one.take(row)
+            continue
+        origin = Origin(source=source.source, file=source.name, row=one.row)
+        one.take(_parsed(recipe.parse, row, origin, place=place(one.row)))
+    _check_first(states, source.name, task, context)
+    _drop_repeated_keys(states)
+    layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
+    box = MediaWriter(layout.spool(task), task, context)
+    before: Fates = {}
+    try:
+        if task.number[0] and any(one.sample and not {"image"} >= set(one.sample.media) for one in states):
+            before = known_before(layout, task, [one.row for one in states])
+            take_over(before, layout, task, box, work)
+        for step in steps:
+            _apply(step, states, box)
+        box.sync()
+    finally:
+        box.close()
+    _note_faults(states, source.name, work)
+    media = list(box.fates.values())
+    account(states, media, box.attempt, before, work)
+    if named := sum(one.sample.key != place(one.row) for one in states if one.sample and not one.drop):
+        work.facts["named"] = named
+    if task.number[0]:
+        work.retried.update(decided(task, RetryDecision).retried)
+    fates = list(fates_in_order(states, media, box.attempt))
+    layout.fates_of(task).parent.mkdir(parents=True, exist_ok=True)
+    write_fates(layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)])
+    index = _index_table(states, box)
+    with whole_file(layout.index(task)) as stream:
+        pq.write_table(index, stream, compression="zstd")
+    digest = content_digest(index)
+    work.outputs += [
+        file_info(layout, layout.index(task), "index", work.kept, digest),
+        file_info(layout, layout.spool(task), "spool", work.kept, digest),
+        file_info(layout, layout.fates_of(task), "fates", len(fates)),
+    ]
+
+
+def _read_part(path: Path, task: Task, folder: Path) -> tuple[dict[int, int], pa.Table]:
+    """Position in the part to row upstream, and the rows themselves: all, or those a retry asks for."""
+    table = pq.read_table(path)
+    rows = dict(enumerate(table[ROW_COLUMN].to_pylist()))
+    table = table.drop_columns([ROW_COLUMN])
+    if task.number[0] == 0:
+        return rows, table
+    wanted = failed_positions(folder, task.inputs[1:], decided(task, RetryDecision).reasons)
+    return {position: rows[position] for position in wanted}, table.take(pa.array(wanted, pa.int64()))
+
+
+def failed_positions(folder: Path, indexes: Sequence[ShardInfo], reasons: Sequence[str]) -> list[int]:
+    """Positions in a part whose last fate, over the rounds so far, is one of ``reasons``."""
+    last: dict[int, str | None] = {}
+    for index in indexes:
+        table = pq.read_table(folder / index.path, columns=["position", "reason"])
+        last.update(zip(table["position"].to_pylist(), table["reason"].to_pylist(), strict=True))
+    return sorted(position for position, reason in last.items() if reason in set(reasons))
+
+
+def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) -> Outcome | Faulty:
+    """What ``parse`` makes of a row; a sample without a key is named after its place upstream."""
+    try:
+        outcome = parse(row)
+    except _ROW_FAULTS as err:  # an odd row must cost itself, not the thousands that stand beside it
+        return Faulty(f"parse raised {type(err).__name__}: {err}")
+    if isinstance(outcome, Sample) and (outcome.key is None or outcome.key == ""):
+        outcome = replace(outcome, key=place)
+    if fault := fault_of(outcome):
+        return Faulty(f"parse: {fault}")
+    if isinstance(outcome, Drop):
+        return outcome
+    upstream = {name: value for name, value in row.items() if not name.startswith(ADDED)}
+    return replace(outcome, upstream=without_bodies(upstream, outcome), origin=origin)
+
+
+def _check_first(states: Sequence[RowState], file: str, task: Task, context: Context) -> None:
+    """Stop before anything is asked for, where it is the recipe that is wrong, and not the rows.
+
+    Raises:
+        RecipeError: None of the first rows of a run comes to anything by the recipe's own fault.
+    """
+    first = states[:_SAMPLED]
+    if task.number != (0, context.first, 0) or len(first) < _SAMPLED or not all(one.fault for one in first):
+        return
+    said = first[0].drop.detail if first[0].drop else ""
+    raise RecipeError(
+        f"the recipe cannot read its rows: none of the first {_SAMPLED} comes to anything. Row {first[0].row} of "
+        f"{file}: {said}. Mend the recipe, then give the same command again: nothing was asked for."
+    )
+
+
+def _note_faults(states: Sequence[RowState], file: str, work: Work) -> None:
+    """Say it where a person looks: it may be the recipe that is wrong, and not the rows."""
+    faults = [one for one in states if one.fault]
+    if faults and faults[0].drop is not None:
+        rows = f"{len(faults)} rows, the first" if len(faults) > 1 else "row"
+        work.notes.append(
+            f"{file}: the recipe failed on {rows} {faults[0].row}: {faults[0].drop.detail}. Once it is mended, under "
+            f"the same version, `gristmill retry DIR --reason bad_row` reads what was lost so again."
+        )
+
+
+def without_bodies(row: Mapping[str, Any], sample: Sample) -> Mapping[str, Any]:
+    """The row with null wherever the very text stands that one of the sample's media is embedded in."""
+    bodies = {id(ref.at.text) for ref in sample.media.values() if isinstance(ref.at, Embedded)}
+    return {name: _without(value, bodies) for name, value in row.items()} if bodies else row
+
+
+def _without(value: Any, bodies: set[int]) -> Any:
+    if id(value) in bodies:
+        return None
+    if type(value) is dict:
+        return {name: _without(item, bodies) for name, item in value.items()}
+    return [_without(item, bodies) for item in value] if type(value) is list else value
+
+
+def _equipped(steps: Sequence[SampleStep | ShardStep], context: Context) -> Sequence[SampleStep | ShardStep]:
+    """The steps with the side files that they work with."""
+    aux: dict[str, tuple[Path, ...]] = {}
+    for file in context.aux:
+        aux[file.source] = (*aux.get(file.source, ()), fetch_input(file, context))
+    return [step.with_aux(aux) if isinstance(step, SampleStep) else step for step in steps]
+
+
+def _drop_repeated_keys(states: Sequence[RowState]) -> None:
+    """The first sample of a key stays: two of one name cannot lie in a shard.
+
+    The stage ``unique`` looks beyond the part.
+    """
+    seen: set[str] = set()
+    for one in states:
+        if one.sample and one.drop is None:
+            if one.sample.key in seen:
+                one.drop = Drop(reason=Reason.DUPLICATE_KEY, detail=one.sample.key)
+            seen.add(one.sample.key)
+
+
+def _apply(step: SampleStep | ShardStep, states: Sequence[RowState], box: MediaWriter) -> None:
+    """One step over those samples that still live."""
+    living = [one for one in states if one.drop is None]
+    samples = [one.sample for one in living if one.sample is not None]
+    results: Iterable[Outcome | Faulty]
+    if isinstance(step, ShardStep):
+        results = step.apply(samples, box)
+    else:
+        results = (_stepped(step, sample) for sample in samples)
+    for one, outcome in zip(living, results, strict=True):
+        fault = None if isinstance(outcome, Faulty) else fault_of(outcome, stored=True)
+        one.take(Faulty(f"{step.name}: {fault}") if fault else outcome)
+
+
+def _stepped(step: SampleStep, sample: Sample) -> Outcome | Faulty:
+    try:
+        return step.apply(sample)
+    except _ROW_FAULTS as err:
+        return Faulty(f"{step.name} raised {type(err).__name__}: {err}")
+
+
+class MediaWriter:
+    """A :class:`gristmill.spec.step.MediaContext` over the spool of one task."""
+
+    def __init__(self, path: Path, task: Task, context: Context) -> None:
+        self.stop: Event = context.stop
+        self.attempt = task.number[0]
+        self._task, self._context, self._path = task, context, path
+        self._spool = SpoolWriter(path)
+        self.fates: dict[tuple[int, str], Fate] = {}
+        self.entries: dict[tuple[int, str], SpoolEntry] = {}
+        for entry in self._spool.entries:
+            self._take(fate_of(entry), entry)
+
+    def _take(self, fate: Fate, entry: SpoolEntry) -> None:
+        self.fates[fate.row, fate.medium] = fate
+        self.entries[fate.row, fate.medium] = entry
+
+    def done(self) -> Mapping[tuple[int, str], Fate]:
+        """See :class:`gristmill.spec.step.MediaContext`."""
+        return dict(self.fates)
+
+    def store(self, fate: Fate, body: bytes | None) -> None:
+        """See :class:`gristmill.spec.step.MediaContext`."""
+        fate.attempt = self.attempt
+        fate.url = fate.url and _utf8(fate.url)  # an address may hold half a surrogate pair
+        fate.detail = _utf8(fate.detail)
+        fate.finished_at = round(time.time(), 3)
+        self._take(fate, self._spool.append(orjson.dumps(fate), body))
+
+    def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+        """See :class:`gristmill.spec.step.MediaContext`: all at once, unless they killed a worker before."""
+        if self._task.id not in self._context.careful:
+            yield samples
+            return
+        suspects = Suspects(self._path.with_suffix(".suspects"))
+        for sample in samples:
+            if row_of(sample) == suspects.culprit:
+                self._give_up(sample)
+        yield from suspects.portions(samples)
+
+    def _give_up(self, sample: Sample) -> None:
+        for name, ref in sample.media.items():
+            if (row_of(sample), name) not in self.fates:
+                said = f"{BELIEVED} worker processes in a row died over it alone"
+                url = without_userinfo(ref.url or "")
+                fate = Fate(row=row_of(sample), key=sample.key, medium=name, url=url, detail=said)
+                killed = self._context.careful[self._task.id]
+                fate.reason = Reason.KILLED if killed else Reason.INTERNAL_ERROR
+                self.store(fate, None)
+
+    def take_over(self, fate: Fate, body: bytes | None) -> None:
+        """Keep a medium of an earlier round, as that round accounted for it."""
+        self._take(fate, self._spool.append(orjson.dumps(fate), body))
+
+    def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
+        """See :class:`gristmill.spec.step.MediaContext`."""
+        self._context.report(self._task, done, self._task.inputs[0].samples, reasons, bytes_in)
+
+    def resource(self, key: Any, make: Callable[[], R]) -> R:
+        """See :class:`gristmill.spec.step.MediaContext`."""
+        return self._context.resource(key, make)
+
+    def sync(self) -> None:
+        """Make the spool durable."""
+        self._spool.sync()
+
+    def close(self) -> None:
+        """Close the spool."""
+        self._spool.close()
+
+
+def _utf8(text: str) -> str:
+    return text if text.isascii() else utf8(text).decode()
+
+
+def _index_table(states: Sequence[RowState], box: MediaWriter) -> pa.Table:
+    """The index, made some lines at a time: as Python objects they take several times its memory."""
+    batches = []
+    for start in range(0, len(states), _LINES_AT_ONCE):
+        lines = [_index_line(one, box) for one in states[start : start + _LINES_AT_ONCE]]
+        batches.append(pa.RecordBatch.from_pylist(lines, schema=INDEX_SCHEMA))
+    return pa.Table.from_batches(batches, INDEX_SCHEMA).combine_chunks()
+
+
+def _index_line(one: RowState, box: MediaWriter) -> dict[str, Any]:
+    body = encode_sample(one.sample) if one.sample else None
+    names = [(one.row, name) for name in one.sample.media] if one.sample else []
+    fates = [box.fates[name] for name in names if name in box.fates]
+    asked = [(f.finished_at - (f.elapsed_s or 0), f.finished_at) for f in fates if f.finished_at is not None]
+    media: list[dict[str, Any]] = []
+    if one.sample and not one.drop:
+        for name in one.sample.media:
+            entry = box.entries[one.row, name]
+            media.append({"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32})
+    return {
+        "position": one.position,
+        "row": one.row,
+        "key": one.sample.key if one.sample else None,
+        "reason": str(one.drop.reason) if one.drop else None,
+        "sample": body,
+        "size_bytes": sum(medium["size"] for medium in media) + len(body or b""),
+        "began_at": round(min(began for began, _ in asked), 3) if asked else None,
+        "ended_at": max(ended for _, ended in asked) if asked else None,
+        "media": media,
+    }
+
+
+def content_digest(index: pa.Table) -> str:
+    """Over what the samples are, not over where their media happen to lie: the same on every run."""
+    digest = hashlib.sha256()
+    for line in lines_of(index):
+        digest.update(f"{line['position']} {line['row']} {line['reason']}\n".encode())
+        digest.update(line["sample"] or b"")
+        for medium in line["media"]:
+            digest.update(f"{medium['name']} {medium['size']} {medium['crc32']}\n".encode())
+    return digest.hexdigest()

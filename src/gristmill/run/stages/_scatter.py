@@ -1,0 +1,188 @@
+"""The first half of a shuffle: one input, and for each of its samples the place it goes to."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill.ledger.fates import not_kept_table, write_fates
+from gristmill.run.stages.scatter import ScatterDecision, Share
+from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state.indexes import kept_attempts
+from gristmill.shards.extents import find_extents
+from gristmill.shards.samples import StoredSample
+from gristmill.shards.scattered import ROW, write_scattered
+from gristmill.shards.spool import SpoolReader
+from gristmill.shards.webdataset import TarWriter
+from gristmill.spec.barrier import GlobalShuffle, PackedRow, Places
+from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.reasons import Reason
+from gristmill.spec.task import Task, decided, digest_of
+from gristmill.storage.files import whole_file
+
+__all__ = ["bodies_of", "run_scatter"]
+
+Array = Any
+
+
+def bodies_of(rows: Path) -> Path:
+    """Where the bodies lie that were copied for a file of rows."""
+    return rows.with_suffix(".bodies")
+
+
+def run_scatter(
+    step: GlobalShuffle, task: Task, decision: ScatterDecision, context: Context, work: Work
+) -> None:
+    """Give each sample of one input its place; write the rows, and the bodies too where they must move."""
+    places = step.places(decision.samples, decision.earlier)
+    if places.note and task.number[1:] == (0, 0):  # said once
+        work.notes.append(places.note)
+    if task.inputs[0].role == "source":
+        rows, head = _of_shard(step, places, task, context, work)
+    else:
+        rows, head = _of_crawl(places, task, context, work)
+    path = context.layout.scattered(task)
+    bounds = [places.bounds(shard)[0] for shard in range(places.shards)]
+    write_scattered(path, rows, np.searchsorted(rows["place"], [*bounds, places.kept]), head)
+    work.outputs.append(file_info(context.layout, path, "index", work.kept, _digest(task)))
+    if bodies_of(path).exists():
+        work.outputs.append(file_info(context.layout, bodies_of(path), "spool", work.kept, _digest(task)))
+
+
+def _digest(task: Task) -> str:
+    """Of what was scattered, not of where its bytes happen to lie: the same on every run."""
+    return digest_of([task.identity, task.inputs[0].digest, task.decision])
+
+
+def _placed(places: Places, start: int, samples: int) -> tuple[Array, Array, Array]:
+    """Of samples in order: those with a place, by place; their places; and those without one."""
+    at = places.of(start, start + samples)
+    order = np.argsort(at)
+    cut = int(np.searchsorted(at[order], places.kept))
+    return order[:cut], at[order[:cut]], np.sort(order[cut:])
+
+
+def _of_shard(
+    step: GlobalShuffle, places: Places, task: Task, context: Context, work: Work
+) -> tuple[Array, dict[str, Any]]:
+    """A finished shard of a part: its samples stay where they are, or are copied in the order of their places."""
+    shard, position = task.inputs[0], task.number[1]
+    source = context.inputs[position]
+    path = Path(source.path or "")
+
+    def tell(samples: int) -> None:
+        context.check_stop()
+        context.report(task, samples, shard.samples, {}, 0)
+
+    decision = decided(task, ScatterDecision)
+    extents = find_extents(path, source.digest, tell, decision.prefix)
+    if len(extents) != shard.samples:
+        raise DamagedOutput(
+            f"{path} holds {len(extents):,} samples, its dataset's manifest says {shard.samples:,}."
+        )
+    copies = _copies(decision.share, len(extents))
+    taken = np.repeat(np.arange(len(extents)), copies)
+    nth = np.arange(len(taken)) - np.repeat(np.cumsum(copies) - copies, copies)
+    order, at, beyond = _placed(places, decision.start, len(taken))
+    rows = np.empty(len(order), dtype=ROW)
+    rows["place"], rows["copy"] = at, nth[order]
+    for name in ("offset", "size", "crc32", "key"):
+        rows[name] = extents[name][taken[order]]
+    _account(work, copies, len(order), len(beyond), places.drop)
+    _write_fates(
+        task, context, work, {Reason.NOT_CHOSEN: np.flatnonzero(copies == 0), places.drop: taken[beyond]}
+    )
+    head = {"input": position, "source": position, "prefix": decision.prefix}
+    if step.copies:
+        rows, head["source"] = _copied(path, rows, context, task), None
+    return rows, head
+
+
+def _copies(share: Share | None, samples: int) -> Array:
+    """How often each sample is taken, int64: evenly spaced over the part, whatever its shards."""
+    if share is None:
+        return np.ones(samples, dtype=np.int64)
+    ends = (share.first + np.arange(samples + 1, dtype=np.int64)) * share.taken // share.of
+    return np.diff(ends)
+
+
+def _account(work: Work, copies: Array, kept: int, beyond: int, drop: Reason) -> None:
+    """Samples in are those of the input, and each further copy one more."""
+    repeated = int(np.maximum(copies - 1, 0).sum())
+    work.samples_in = len(copies) + repeated
+    work.kept = kept
+    work.facts["repeated"] = repeated
+    if left_out := int((copies == 0).sum()):
+        work.dropped[str(Reason.NOT_CHOSEN)] = left_out
+    if beyond:
+        work.dropped[str(drop)] += beyond
+
+
+def _write_fates(task: Task, context: Context, work: Work, left_out: dict[Reason, Array]) -> None:
+    """A line for each sample of a part that is in no shard: its position in the part's shard, and why."""
+    source = context.inputs[task.number[1]]
+    tables = [
+        not_kept_table(pa.array(rows), reason, "", source=source.source, file=source.name)
+        for reason, rows in left_out.items()
+        if len(rows)
+    ]
+    if tables:
+        path = context.layout.fates_of(task)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_fates(path, tables)
+        count = sum(table.num_rows for table in tables)
+        work.outputs.append(file_info(context.layout, path, "fates", count))
+
+
+def _copied(path: Path, rows: Array, context: Context, task: Task) -> Array:
+    """The same rows with their bodies in a file of their own, in order."""
+    rows = rows.copy()
+    with whole_file(bodies_of(context.layout.scattered(task))) as stream, SpoolReader(path) as reader:
+        at = 0
+        for i, (offset, size, crc32) in enumerate(
+            zip(rows["offset"].tolist(), rows["size"].tolist(), rows["crc32"].tolist(), strict=True)
+        ):
+            context.check_stop()
+            stream.write(reader.body(offset, size, crc32))
+            rows["offset"][i] = at
+            at += size
+    return rows
+
+
+def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple[Array, dict[str, Any]]:
+    """The samples of a crawl task: their tar members are made here, in the order of their places."""
+    index = task.inputs[0]
+    order, at, beyond = _placed(places, decided(task, ScatterDecision).start, index.samples)
+    work.samples_in, work.kept = index.samples, len(order)
+    if len(beyond):
+        work.dropped[str(places.drop)] = len(beyond)
+    rows = np.empty(len(order), dtype=ROW)
+    rows["place"], rows["copy"], rows["key"] = at, 0, 0  # keys of a recipe are unique by its own word
+    path, offset = context.folder / index.path, 0
+    with whole_file(bodies_of(context.layout.scattered(task))) as stream:
+        for i, attempt in enumerate(kept_attempts(path, order)):
+            context.check_stop()
+            extent = _extent(attempt)
+            stream.write(extent)
+            rows["offset"][i], rows["size"][i], rows["crc32"][i] = offset, len(extent), zlib.crc32(extent)
+            offset += len(extent)
+            context.report(task, i, index.samples, {}, 0)
+    return rows, {"input": task.number[1], "source": None, "prefix": ""}
+
+
+def _extent(attempt: PackedRow) -> bytes:
+    """A sample as its bytes in a shard."""
+    if attempt.stored is None:
+        raise DamagedOutput(
+            f"sample {attempt.key} was kept and is not there. This is a bug; please report it."
+        )
+    out = io.BytesIO()
+    tar = TarWriter(out)
+    for part, body in StoredSample.read(attempt.stored).parts(attempt.bodies):
+        tar.add(f"{attempt.key}.{part}", body)
+    return out.getvalue()
