@@ -317,6 +317,32 @@ def test_a_host_whose_answers_cost_too_much_is_given_up_and_the_others_are_not(m
     run(main())
 
 
+def test_a_host_that_sends_bomb_after_bomb_is_given_up() -> None:
+    """One among good answers is not held against it."""
+    bomb = raw(sized(gzip.compress(bytes(2 << 20)), "Content-Encoding: gzip"))
+
+    async def main() -> None:
+        async def mixed(visit: Visit) -> None:
+            await (bomb if int(visit.path[1:]) % 3 else raw(sized(BODY)))(visit)
+
+        sink, other = Sink(), Sink()
+        settings = replace(PATIENT, per_host=1)
+        async with (
+            serving(otherwise=bomb) as server,
+            serving(otherwise=mixed) as good,
+            Crawler(settings) as crawler,
+        ):
+            await crawler.crawl(((i, server.url(f"/{i}")) for i in range(20)), sink)
+            await crawler.crawl(((i, good.url(f"/{i}")) for i in range(20)), other)
+            assert server.visits.total() == 3
+            assert good.visits.total() == 20
+        assert sink.reasons == {Reason.BOMB: 20}
+        assert "not asked: the host sent 3 bombs in a row" in sink.answers[19].detail
+        assert other.reasons == {Reason.BOMB: 13, None: 7}
+
+    run(main())
+
+
 def test_what_is_unpacked_counts_as_well(monkeypatch) -> None:
     monkeypatch.setattr(costs, "MOST_S", 0.0)
     monkeypatch.setattr(costs, "BYTE_S", 0.0)

@@ -33,6 +33,8 @@ _TIMED_OUT = frozenset({Reason.CONNECT_TIMEOUT, Reason.STALLED, Reason.DEADLINE}
 _SLOW_DOWN = frozenset({429, 503})
 LONGEST_PAUSE_S = 2.0
 """Between two requests to a host that fails to answer."""
+MOST_BOMBS = 3
+"""So many in a row, and a host is given up: each costs the unpacking of all that is allowed."""
 PATIENCE_WITH_OLD_FRIENDS = 6
 """A host that has answered before is given so many times as long to come back."""
 PATIENCE_WITH_THE_SLOW = 3.0
@@ -54,7 +56,7 @@ class Politeness:
 
     def answered(self, host: Host[Any], *, began_s: float, now_s: float, head_s: float | None) -> None:
         """A good answer came, whose head took ``head_s`` seconds: recover, unless answers come ever later."""
-        host.pauses_s = 0.0
+        host.pauses_s, host.bombs = 0.0, 0
         self.alive(host)
         if head_s is not None and self._grows_late(host, head_s):
             self._slow_down(host, began_s, now_s)
@@ -118,6 +120,11 @@ class Politeness:
             self._slow_down(host, began_s, now_s)
         if reason is Reason.COSTLY:
             self._give_up(host, now_s + self._settings.host_memory_s, reason, f"not asked: {detail}")
+            return False
+        host.bombs += reason is Reason.BOMB
+        if host.bombs >= MOST_BOMBS:
+            words = f"not asked: the host sent {host.bombs} bombs in a row"
+            self._give_up(host, now_s + self._settings.host_memory_s, Reason.BOMB, words)
             return False
         if reason not in NO_ANSWER:
             if status is not None:

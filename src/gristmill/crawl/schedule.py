@@ -21,6 +21,7 @@ class Host(Generic[T]):
     __slots__ = (
         "active",
         "answered",
+        "bombs",
         "closed_because",
         "closed_until_s",
         "failed_because",
@@ -60,6 +61,7 @@ class Host(Generic[T]):
         self.failing_since_s = 0.0
         self.failed_because: tuple[Reason, str] | None = None  # the last of them
         self.answered = False
+        self.bombs = 0  # in a row, without a good answer between them
         self.silent = False  # it has kept us waiting or failed, and has answered nothing yet
         self.vain_s = (
             0.0  # how long its requests waited in vain, added up, as long as it has answered nothing
