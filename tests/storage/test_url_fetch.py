@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -24,6 +25,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str | None]] = []
         self.failed: set[str] = set()
+        self.over = threading.Event()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -46,6 +48,8 @@ class Handler(BaseHTTPRequestHandler):
             )
             self.send_header("Content-Length", "0")
             self.end_headers()
+        elif self.path.startswith("/drips/"):
+            self._drip(b"HTTP/1.1 200 OK\r\nX: " if "head" in self.path else b"HTTP/1.1 200 OK\r\n\r\n")
         elif self.path.startswith("/heals/") and first:
             self._send(503, b"later")
         else:
@@ -69,6 +73,14 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def _drip(self, head: bytes) -> None:
+        """A head, and a byte now and then until the other side goes."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(head)
+            while not self.server.over.wait(0.002):
+                self.wfile.write(b"x")
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 
@@ -80,6 +92,7 @@ def server(monkeypatch):
         thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield made
+        made.over.set()
         made.shutdown()
         thread.join()
 
@@ -113,6 +126,19 @@ def test_it_arrives_whole_and_is_not_asked_for_again(server, tmp_path, path):
 def test_what_came_is_kept_and_the_rest_asked_for(server, tmp_path):
     assert get(server, "/breaks/a.jsonl", tmp_path).read_bytes() == BODY
     assert server.asked == [("/breaks/a.jsonl", None), ("/breaks/a.jsonl", "bytes=100000-")]
+
+
+@pytest.mark.parametrize(
+    ("path", "limit", "said"),
+    [("/drips/head", "_HEAD_S", "no answer within"), ("/drips/body", "_LEAST_S", "more slowly than")],
+)
+def test_what_drips_is_given_up(server, tmp_path, monkeypatch, path, limit, said):
+    monkeypatch.setattr(f"gristmill.storage.url.{limit}", 0.02)
+    monkeypatch.setattr("gristmill.storage.url._TRIES", 2)
+    with pytest.raises(SourceError, match=said):
+        get(server, path, tmp_path, sha256=None, size_bytes=None)
+    assert len(server.asked) == 2
+    assert not (tmp_path / "sub" / "a.jsonl").exists()
 
 
 def test_a_partial_file_of_another_call_is_gone_on_with(server, tmp_path):

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from email.message import Message
 from pathlib import Path
 from typing import IO
@@ -25,6 +28,8 @@ __all__ = ["fetch", "is_url", "name_of"]
 
 _CHUNK_BYTES = 1 << 20
 _STALL_S = 30.0
+_HEAD_S = 60.0
+"""Within so long an answer's head must be there: its bytes, one by one, may each come within ``_STALL_S``."""
 _TRIES = 4
 _MOST_BYTES = 64 << 30
 """Of a file whose size nobody has published."""
@@ -190,13 +195,54 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+class _Prompt(http.client.HTTPConnection):
+    """A connection on which the head of an answer comes within a time, or not at all."""
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """See :class:`http.client.HTTPConnection`.
+
+        Raises:
+            TimeoutError: The head did not come in time.
+        """
+        late = threading.Event()
+
+        def cut() -> None:
+            late.set()
+            with suppress(OSError, AttributeError):  # it is closed, or gone
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(_HEAD_S, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().getresponse()
+        finally:
+            timer.cancel()
+            if late.is_set():  # what was cut off may look like a head
+                raise TimeoutError(f"no answer within {_HEAD_S:g} s")
+
+
+class _PromptTls(_Prompt, http.client.HTTPSConnection):
+    """The same with TLS."""
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Prompt, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_PromptTls, req)
+
+
 def _opener() -> urllib.request.OpenerDirector:
     """A client for http and https alone: the default one also opens files and ftp."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _Http(),
+        _Https(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _SafeRedirects(),
