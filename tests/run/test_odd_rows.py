@@ -96,6 +96,27 @@ def test_an_odd_row_costs_itself_and_the_first_is_noted(tmp_path):
     assert samples_of(tmp_path / "out")[-1] == (1, {"bad_row": 2})
 
 
+def test_whatever_python_raises_over_a_row_costs_the_row(tmp_path):
+    parse = """
+import re, struct, zlib
+def parse(row):
+    def deep(value): return deep([value])
+    odd = {
+        1: lambda: deep(row),
+        2: lambda: next(iter(())),
+        3: lambda: struct.unpack("<q", b"short"),
+        4: lambda: zlib.decompress(b"none"),
+        5: lambda: re.compile("("),
+    }
+    assert row["n"] != 6
+    odd.get(row["n"], dict)()
+    return Drop(reason=Reason.EMPTY_TEXT)
+"""
+    job = made(tmp_path, parse, [{"n": n} for n in range(8)])
+    assert run(job, Watcher()).complete
+    assert samples_of(tmp_path / "out") == [(0, {"bad_row": 6, "empty_text": 2})]
+
+
 def test_nothing_that_parse_returns_ends_a_crawl_or_its_packing(web, tmp_path):
     lines = [{"n": n, "url": web.url(f"/photo/{n}.jpg?w=64", n)} for n in range(11)]
     step = "Crawl(allow_private_addresses=True, tries=1), "

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import struct
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +45,19 @@ __all__ = ["INDEX_SCHEMA", "content_digest", "run_samples"]
 
 R = TypeVar("R")
 
-_ROW_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_ROW_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    StopIteration,
+    TypeError,
+    ValueError,
+    re.error,
+    struct.error,
+    zlib.error,
+)
 """What Python raises where a row has another shape than ``parse`` reckons with."""
 _SAMPLED = 20
 """If so many rows of a run's first part come to nothing by the recipe's own fault, all of them would."""
