@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from gristmill.shards.rows import RowBatch
-from gristmill.steps import repeats, spill
+from gristmill.steps import ordered, spill
 from gristmill.steps.repeats import Repeats
 
 
@@ -41,7 +41,7 @@ def given_out(values, tmp_path, batch_rows, *, gaps=()):
 @pytest.mark.parametrize("in_memory", [1 << 10, 1 << 24])
 @pytest.mark.parametrize("kind", ["unique", "pairs", "one", "skewed", "none", "gaps"])
 def test_rows_stand_behind_the_first_of_their_value(kind, in_memory, tmp_path, monkeypatch):
-    monkeypatch.setattr(repeats, "IN_MEMORY_BYTES", in_memory)
+    monkeypatch.setattr(ordered, "IN_MEMORY_BYTES", in_memory)
     monkeypatch.setattr(spill, "IN_MEMORY_BYTES", in_memory)
     rng = random.Random(kind)
     rows = 1500

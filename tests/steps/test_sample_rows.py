@@ -1,5 +1,6 @@
 """Evenly spaced rows against independent computations, whatever the cutting into files and row groups."""
 
+import datetime as dt
 import struct
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -271,6 +272,17 @@ def test_a_damaged_page_is_named(tmp_path):
     path.write_bytes(body)
     with pytest.raises(SourceError, match=r"0\.parquet is not a readable"):
         run(step_of(size=5), [path])
+
+
+def test_times_in_twelve_bytes_far_from_now_are_exact(tmp_path):
+    times = pa.array([dt.datetime(9999, 12, 31, 23, 59, 59), dt.datetime(2024, 1, 2)], pa.timestamp("us"))
+    table = pa.table({"inputs": times, "targets": ["a", "b"]})
+    pq.write_table(table, tmp_path / "0.parquet", use_deprecated_int96_timestamps=True)
+    _, (box,) = run(step_of(size=2), [tmp_path / "0.parquet"])
+    assert pa.concat_tables(box.tables)["inputs"].to_pylist() == [
+        "9999-12-31 23:59:59.000000000",
+        "2024-01-02 00:00:00.000000000",
+    ]
 
 
 def test_rows_that_are_not_utf8_cost_themselves_only(tmp_path):

@@ -7,7 +7,7 @@ than a row may is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +22,15 @@ from gristmill.shards.arrow_values import plain_types, row_bytes
 from gristmill.spec.errors import SourceError
 from gristmill.storage.files import check_regular, machine_error
 
-__all__ = ["ParquetPiece", "parquet_columns", "parquet_pieces", "rows_at_once"]
+__all__ = ["ParquetPiece", "chosen_rows", "parquet_columns", "parquet_pieces"]
 
 _PIECE_BYTES = 4 << 20
 _BUFFER_BYTES = 1 << 20
 _LARGE_GROUP_BYTES = 64 << 20
 _FEW_ROWS = 64
 """Rows read at a time of a large row group: what is short on average may be long where they lie."""
+_DECODED_BYTES = 128 << 20
+"""Of rows that are read at a time, if all had the longest value of a dictionary: with less they need no care."""
 
 Int64s = npt.NDArray[np.int64]
 
@@ -75,7 +77,7 @@ def parquet_pieces(
     with _opened(path, _dictionaries(path, columns, batch_rows)) as file:
         waiting: list[ParquetPiece] = []
         rows = size = first = 0
-        for batch, seconds in _batches(path, file, list(columns), batch_rows):
+        for batch, seconds in _batches(path, file, list(columns), batch_rows, range(file.num_row_groups)):
             sizes = row_bytes(batch)
             for start, stop in _runs(sizes):
                 if rows + stop - start > batch_rows or size >= _PIECE_BYTES:
@@ -87,6 +89,55 @@ def parquet_pieces(
         yield from _joined(waiting)
 
 
+def chosen_rows(
+    path: Path,
+    footer: pq.FileMetaData,
+    group: int,
+    wanted: Int64s,
+    columns: Sequence[str],
+    *,
+    batch_rows: int,
+    max_row_bytes: int,
+) -> Iterator[ParquetPiece]:
+    """Some rows of one row group, in pieces of bounded bytes; of the group as little is read as Arrow can.
+
+    Args:
+        path: The file; only what lies in these columns of the group need be there.
+        footer: Its footer.
+        group: The row group's number.
+        wanted: Positions within the group, rising; one may stand there several times.
+        columns: Names of the columns, in the order wanted.
+        batch_rows: Rows that are decoded at a time, at most.
+        max_row_bytes: A row that takes more is left out.
+
+    Raises:
+        pa.ArrowException, OSError: Damaged, as Arrow says; pieces before the fault were given out.
+    """
+    if not len(wanted):
+        return
+    dictionaries = _long_dictionaries(path, footer, group, columns, batch_rows)
+    first = 0
+    with _open(path, dictionaries, footer=footer) as file:
+        for batch, seconds in _batches(path, file, list(columns), batch_rows, [group], threads=False):
+            here = wanted[slice(*np.searchsorted(wanted, [first, first + batch.num_rows]))]
+            if len(here):
+                sizes = row_bytes(batch)
+                for start, stop in _runs(sizes):
+                    some = here[slice(*np.searchsorted(here, [first + start, first + stop]))]
+                    if len(some):
+                        piece = _piece(batch, seconds, sizes, slice(start, stop), first, max_row_bytes)
+                        yield _only(piece, some)
+            first += batch.num_rows
+            if first > wanted[-1]:
+                break
+
+
+def _only(piece: ParquetPiece, wanted: Int64s) -> ParquetPiece:
+    if piece.too_long:
+        return ParquetPiece(piece.table, piece.rows, piece.too_long * len(wanted))
+    return ParquetPiece(piece.table.take(pa.array(wanted - piece.rows[0])), wanted)
+
+
 def rows_at_once(group: pq.RowGroupMetaData, columns: Sequence[str], most: int) -> int:
     """How many rows of a row group may be decoded at a time: few where they are long."""
     chunks = [chunk for chunk in _chunks(group) if _top(chunk, columns) is not None]
@@ -95,24 +146,36 @@ def rows_at_once(group: pq.RowGroupMetaData, columns: Sequence[str], most: int) 
     return min(rows, _FEW_ROWS) if size > _LARGE_GROUP_BYTES else rows
 
 
-@contextmanager
-def _opened(path: Path, dictionaries: Sequence[str] = (), unit: str | None = None) -> Iterator[Any]:
+def _open(
+    path: Path,
+    dictionaries: Sequence[str] = (),
+    unit: str | None = None,
+    footer: pq.FileMetaData | None = None,
+) -> pq.ParquetFile:
     """A file as Arrow reads it.
 
     Args:
         path: The file.
         dictionaries: Paths of columns to leave as dictionaries.
         unit: Of times that are stored in twelve bytes; nanoseconds if None.
+        footer: Its footer, if it is known.
     """
+    return pq.ParquetFile(
+        path,
+        metadata=footer,
+        pre_buffer=False,
+        buffer_size=_BUFFER_BYTES,
+        read_dictionary=list(dictionaries),
+        coerce_int96_timestamp_unit=unit,
+    )
+
+
+@contextmanager
+def _opened(path: Path, dictionaries: Sequence[str] = ()) -> Iterator[Any]:
+    """A file as :func:`_open` opens it; what Arrow says of it becomes a sentence."""
     try:
         check_regular(path)
-        with pq.ParquetFile(
-            path,
-            pre_buffer=False,
-            buffer_size=_BUFFER_BYTES,
-            read_dictionary=list(dictionaries),
-            coerce_int96_timestamp_unit=unit,
-        ) as file:
+        with _open(path, dictionaries) as file:
             yield file
     except OSError as err:
         if err.errno is not None:
@@ -132,42 +195,77 @@ def _chunks(group: pq.RowGroupMetaData) -> Iterator[pq.ColumnChunkMetaData]:
 
 def _top(chunk: pq.ColumnChunkMetaData, columns: Sequence[str]) -> str | None:
     """Which of some columns a chunk is of, or of a part of which."""
-    path = chunk.path_in_schema
-    return next((name for name in columns if path == name or path.startswith(f"{name}.")), None)
+    return next((name for name in columns if _is_of(chunk.path_in_schema, name)), None)
+
+
+def _is_of(path: str, column: str) -> bool:
+    return path == column or path.startswith(f"{column}.")
 
 
 def _dictionaries(path: Path, columns: Sequence[str], most: int) -> list[str]:
     """Paths of the columns of which a few bytes may be many values at a time."""
-    found: dict[str, None] = {}
     with _opened(path) as file:
-        for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
-            alone = rows_at_once(group, columns, most) == 1  # then a dictionary would only be one copy more
-            for chunk in _chunks(group):
-                single = alone and chunk.num_values <= group.num_rows
-                if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page and not single:
-                    found[chunk.path_in_schema] = None
-    return list(found)
+        groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+        return list(dict.fromkeys(found for group in groups for found in _of_group(group, columns, most)))
 
 
-def _batches(path: Path, file: Any, columns: list[str], most: int) -> Iterator[tuple[Any, Any]]:
+def _of_group(group: pq.RowGroupMetaData, columns: Sequence[str], most: int) -> Iterator[str]:
+    alone = rows_at_once(group, columns, most) == 1  # then a dictionary would only be one copy more
+    for chunk in _chunks(group):
+        single = alone and chunk.num_values <= group.num_rows
+        if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page and not single:
+            yield chunk.path_in_schema
+
+
+def _long_dictionaries(
+    path: Path, footer: pq.FileMetaData, group: int, columns: Sequence[str], most: int
+) -> list[str]:
+    """As :func:`_dictionaries` of one row group, without those of short values: they are decoded faster as texts."""
+    head = footer.row_group(group)
+    found = [name for name in _of_group(head, columns, most) if any(_is_of(name, top) for top in columns)]
+    flat = [name for name in found if name in columns]
+    if not flat:
+        return found
+    longest = _DECODED_BYTES // rows_at_once(head, columns, most)
+    with _open(path, flat, footer=footer) as file:
+        first = next(file.iter_batches(1, row_groups=[group], columns=flat), None)
+    short = [
+        name
+        for name in flat
+        if first is not None
+        and pa.types.is_dictionary(first.schema.field(name).type)
+        and int(row_bytes(pa.table({name: first.column(name).dictionary})).max(initial=0)) <= longest
+    ]
+    return [name for name in found if name not in short]
+
+
+def _batches(
+    path: Path, file: Any, columns: list[str], most: int, groups: Sequence[int], *, threads: bool = True
+) -> Iterator[tuple[Any, Any]]:
     """Tables of a few rows; beside each the times of these rows that nanoseconds may not hold, in seconds."""
     footer = file.metadata
-    groups = [footer.row_group(n) for n in range(footer.num_row_groups)]
-    at_once = [rows_at_once(group, columns, most) for group in groups]
+    at_once = {number: rows_at_once(footer.row_group(number), columns, most) for number in groups}
     wide = {
-        _top(chunk, columns) for group in groups for chunk in _chunks(group) if chunk.physical_type == "INT96"
+        _top(chunk, columns)
+        for number in groups
+        for chunk in _chunks(footer.row_group(number))
+        if chunk.physical_type == "INT96"
     }
     times = [name for name in columns if name in wide]
     if not times:
-        yield from ((table, None) for table in _tables(file, columns, at_once))
+        yield from ((table, None) for table in _tables(file, columns, at_once, threads))
         return
-    with _opened(path, unit="s") as in_seconds:
-        yield from zip(_tables(file, columns, at_once), _tables(in_seconds, times, at_once), strict=True)
+    with _open(path, unit="s", footer=footer) as in_seconds:
+        yield from zip(
+            _tables(file, columns, at_once, threads),
+            _tables(in_seconds, times, at_once, threads),
+            strict=True,
+        )
 
 
-def _tables(file: Any, columns: list[str], at_once: Sequence[int]) -> Iterator[Any]:
-    for group, rows in enumerate(at_once):
-        for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
+def _tables(file: Any, columns: list[str], at_once: Mapping[int, int], threads: bool) -> Iterator[Any]:
+    for group, rows in at_once.items():
+        for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=threads):
             yield pa.Table.from_batches([batch]).select(columns)
 
 

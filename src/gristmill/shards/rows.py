@@ -52,6 +52,7 @@ __all__ = [
     "read_rows",
     "readable_rows",
     "rows_of",
+    "too_long_detail",
     "without_names",
 ]
 
@@ -422,9 +423,10 @@ def _parquet_names(path: Path) -> list[str]:
 def _parquet_batches(path: Path, columns: Sequence[str] | None, batch_rows: int) -> Iterator[RowBatch]:
     wanted = _wanted(_parquet_names(path), columns)
     for piece in parquet_pieces(path, wanted, batch_rows=batch_rows, max_row_bytes=MAX_ROW_BYTES):
-        bad = [BadRow(row, Reason.ROW_TOO_LONG, _too_long(size)) for row, size in piece.too_long]
+        bad = [BadRow(row, Reason.ROW_TOO_LONG, too_long_detail(size)) for row, size in piece.too_long]
         yield RowBatch(piece.table, pa.array(piece.rows, pa.int64()), bad)
 
 
-def _too_long(size: int) -> str:
+def too_long_detail(size: int) -> str:
+    """What is said of a row that takes so many bytes."""
     return f"{size:,} bytes, more than {MAX_ROW_BYTES >> 20} MiB"

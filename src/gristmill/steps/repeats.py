@@ -18,13 +18,13 @@ import pyarrow as pa
 from gristmill.shards.rows import RowBatch, readable_rows
 from gristmill.spec.columns import value_at
 from gristmill.spec.step import TableContext
+from gristmill.steps.ordered import OrderedTables
 from gristmill.steps.spill import PORTIONS, Spill
 
 __all__ = ["Repeats"]
 
 Int64s: TypeAlias = npt.NDArray[np.int64]
 
-IN_MEMORY_BYTES = 16 << 20
 _ROW, _FIRST = "__position", "__group"
 _DIGESTED = np.dtype([("digest", "<u8"), ("row", "<i8")])
 _PAIR = np.dtype([("row", "<i8"), ("first", "<i8")])
@@ -53,7 +53,7 @@ class Repeats:
         for found in self._pairs(read(True), column):
             pairs.add(found, found["row"] * PORTIONS // self._end)
         self._repeating = Spill(scratch, "repeating", np.int64)
-        self._guests = _Guests(scratch, 0, self._end)
+        self._guests = OrderedTables(scratch, _FIRST, self._end)
         self._set_apart(read, pairs)
         self._leaving = _Rising(self._repeating.portions())
         self._coming = self._guests.tables()
@@ -179,82 +179,3 @@ class _Rising:
                 break
             self._held = next(self._portions, None)
         return np.concatenate(taken) if taken else np.empty(0, np.int64)
-
-
-class _Guests:
-    """Tables of repeating rows, in the order of the rows that they repeat; on disk once they are many.
-
-    Args:
-        folder: Where they may lie; must exist.
-        start, stop: Between which positions the rows are that they repeat.
-    """
-
-    def __init__(self, folder: Path, start: int, stop: int) -> None:
-        self._folder, self._start, self._span = folder, start, max(1, stop - start)
-        self._held: list[Any] = []
-        self._held_bytes = 0
-
-    def add(self, table: Any) -> None:
-        """Rows in their order."""
-        self._held.append(table)
-        self._held_bytes += table.nbytes
-        if self._held_bytes > IN_MEMORY_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        whole = pa.concat_tables(self._held)
-        self._held, self._held_bytes = [], 0
-        portion = (whole[_FIRST].to_numpy() - self._start) * PORTIONS // self._span
-        for number in np.unique(portion).tolist():
-            some = whole.filter(pa.array(portion == number))
-            with self._path(number).open("ab") as stream, pa.ipc.new_stream(stream, some.schema) as writer:
-                writer.write_table(some)
-
-    def tables(self) -> Iterator[Any]:
-        """All rows, sorted by the row that they repeat; once, after the last was added."""
-        if not any(self._path(number).exists() for number in range(PORTIONS)):
-            if self._held:
-                yield _sorted(self._held)
-            return
-        if self._held:
-            self._flush()
-        for number in range(PORTIONS):
-            path = self._path(number)
-            if path.exists():
-                yield from self._portion(number, path)
-
-    def _portion(self, number: int, path: Path) -> Iterator[Any]:
-        if path.stat().st_size <= IN_MEMORY_BYTES:
-            yield _sorted(list(_pieces(path)))
-        else:
-            start, stop = (-(-self._span * n // PORTIONS) + self._start for n in (number, number + 1))
-            if stop - start <= 1:
-                yield from _pieces(path)  # of one row, in order
-            else:
-                folder = self._folder / f"guests-{number:03d}.d"
-                folder.mkdir()
-                within = _Guests(folder, start, stop)
-                for piece in _pieces(path):
-                    within.add(piece)
-                path.unlink()
-                yield from within.tables()
-                return
-        path.unlink()
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"guests-{number:03d}"
-
-
-def _sorted(tables: list[Any]) -> Any:
-    whole = pa.concat_tables(tables)
-    return whole.take(pa.array(np.argsort(whole[_FIRST].to_numpy(), kind="stable"))).combine_chunks()
-
-
-def _pieces(path: Path) -> Iterator[Any]:
-    """The tables that were appended to a file, one after another."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        while stream.tell() < size:
-            with pa.ipc.open_stream(stream) as reader:
-                for batch in reader:
-                    yield pa.Table.from_batches([batch])

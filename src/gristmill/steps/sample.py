@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.shards.arrow_values import plain_types
 from gristmill.shards.footers import column_ranges, read_footer
-from gristmill.shards.parquet_rows import rows_at_once
+from gristmill.shards.parquet_rows import chosen_rows
+from gristmill.shards.rows import too_long_detail
+from gristmill.shards.textlines import MAX_ROW_BYTES
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
@@ -30,8 +31,6 @@ POSITION = f"{ADDED}position"
 _BATCH_ROWS = (
     2048  # small enough that the text of a batch is still in the cache when rows are taken out of it
 )
-
-_BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +61,8 @@ class SampleRows(PrescanStep):
     part_rows: int = 5000
 
     name = "sample"
-    revision = 1
-    drops = frozenset({Reason.NOT_SAMPLED, Reason.NOT_CHOSEN, Reason.BAD_ROW})
+    revision = 2
+    drops = frozenset({Reason.NOT_SAMPLED, Reason.NOT_CHOSEN, Reason.BAD_ROW, Reason.ROW_TOO_LONG})
 
     def __post_init__(self) -> None:
         Spaced(rows=0, size=self.size, spacing=self.spacing)  # raises UsageError
@@ -162,33 +161,25 @@ class SampleRows(PrescanStep):
         chosen: Int64s,
         box: TableContext,
     ) -> Iterator[tuple[Any, slice]]:
-        with pq.ParquetFile(path, metadata=footer, buffer_size=_BUFFER_BYTES, pre_buffer=False) as reader:
-            for group in groups:
-                at, end = (int(edge) for edge in edges[group : group + 2])
-                first, last = (int(place) for place in np.searchsorted(chosen, [at, end]))
-                wanted = chosen[first:last] - at
-                for some in self._chosen(reader, group, wanted, edges, box):
-                    yield some, slice(first, first + some.num_rows)
-                    first += some.num_rows
-                    box.progress(int(chosen[first - 1]) + 1, int(edges[-1]))
-
-    def _chosen(
-        self, reader: pq.ParquetFile, group: int, wanted: Int64s, edges: Any, box: TableContext
-    ) -> Iterator[pa.Table]:
-        """Rows of a row group, all of which Arrow builds, some at a time."""
-        at = 0
-        rows = rows_at_once(reader.metadata.row_group(group), self.columns, _BATCH_ROWS)
-        for batch in reader.iter_batches(
-            rows, row_groups=[group], columns=list(self.columns), use_threads=False
-        ):
-            first, last = np.searchsorted(wanted, [at, at + batch.num_rows])
-            if first < last:
-                table = plain_types(pa.Table.from_batches([batch]))
-                yield table.take(pa.array(wanted[first:last] - at))
-            at += batch.num_rows
-            box.progress(int(edges[group]) + at, int(edges[-1]))
-            if at > wanted[-1]:
-                break
+        for group in groups:
+            at, end = (int(edge) for edge in edges[group : group + 2])
+            first, last = (int(place) for place in np.searchsorted(chosen, [at, end]))
+            for piece in chosen_rows(
+                path,
+                footer,
+                group,
+                chosen[first:last] - at,
+                self.columns,
+                batch_rows=_BATCH_ROWS,
+                max_row_bytes=MAX_ROW_BYTES,
+            ):
+                for row, size in piece.too_long:
+                    box.drop(pa.array([row + at], pa.int64()), Reason.ROW_TOO_LONG, too_long_detail(size))
+                count = len(piece.rows) + len(piece.too_long)
+                if len(piece.rows):
+                    yield piece.table, slice(first, first + count)
+                first += count
+                box.progress(int(chosen[first - 1]) + 1, int(edges[-1]))
 
 
 def _readable(table: pa.Table) -> npt.NDArray[np.bool_]:

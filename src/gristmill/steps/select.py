@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +15,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gristmill.shards.arrow_values import plain_types
-from gristmill.shards.rows import check_names
+from gristmill.shards.parquet_rows import ParquetPiece, chosen_rows
+from gristmill.shards.rows import check_names, too_long_detail
+from gristmill.shards.textlines import MAX_ROW_BYTES
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import ADDED, TableContext, TableStep
+from gristmill.steps.ordered import OrderedTables
 
 __all__ = ["SCORE", "SelectTop"]
 
 SCORE = f"{ADDED}score"
 """Column with the score that a row was selected by, exactly."""
 
-_PART_ROWS = 1 << 16
-# Small enough that memory is used again and again: mapping new pages costs half as much as decoding.
-_BATCH_ROWS, _BUFFER_BYTES = 1 << 14, 1 << 18
+_RANK, _ROW = f"{ADDED}rank", f"{ADDED}row"
+_BATCH_ROWS = 1 << 14
 _READERS = 2  # row groups decoded at once: the columns of one are too unequal to keep two cores busy
 
 
@@ -53,7 +54,9 @@ class SelectTop(TableStep):
 
     name = "select"
     revision = 2
-    drops = frozenset({Reason.NO_SCORE, Reason.BELOW_FLOOR, Reason.BEYOND_SHARE, Reason.NOT_CHOSEN})
+    drops = frozenset(
+        {Reason.NO_SCORE, Reason.BELOW_FLOOR, Reason.BEYOND_SHARE, Reason.NOT_CHOSEN, Reason.ROW_TOO_LONG}
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -84,14 +87,23 @@ class SelectTop(TableStep):
         order = self._decide(scores, box)
         rank = np.full(len(scores), -1, dtype=np.int64)
         rank[order] = np.arange(len(order))
-        chosen = pa.concat_tables(_chosen(table, file, rank, box)).combine_chunks()
-        found = np.flatnonzero(rank >= 0)  # file order, as the rows in ``chosen``
-        chosen = chosen.append_column(SCORE, pa.array(scores[found].astype(np.float64)))
-        leave = np.argsort(rank[found])  # positions in ``chosen`` by descending score
-        box.expect(len(order))
-        for start in range(0, len(leave), _PART_ROWS):
-            some = leave[start : start + _PART_ROWS]
-            box.keep(chosen.take(pa.array(some)), pa.array(found[some]))
+        too_long: list[tuple[int, int]] = []
+        with box.scratch() as scratch:
+            chosen = OrderedTables(scratch, _RANK, len(order))
+
+            def take(piece: ParquetPiece) -> None:
+                too_long.extend(piece.too_long)
+                if len(piece.rows):
+                    score = pa.array(scores[piece.rows].astype(np.float64))
+                    some = piece.table.append_column(SCORE, score).append_column(_ROW, pa.array(piece.rows))
+                    chosen.add(some.append_column(_RANK, pa.array(rank[piece.rows])))
+
+            _read_chosen(table, file, rank, take, box)
+            for row, size in sorted(too_long):
+                box.drop(pa.array([row], pa.int64()), Reason.ROW_TOO_LONG, too_long_detail(size))
+            box.expect(len(order) - len(too_long))
+            for some in chosen.tables():
+                box.keep(some.drop_columns([_ROW, _RANK]), some[_ROW].combine_chunks())
 
     def _scores(self, table: Path, file: pq.ParquetFile) -> npt.NDArray[np.floating]:
         """The score of each row, NaN where there is none; shape (rows,)."""
@@ -148,36 +160,39 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
-def _chosen(
-    table: Path, file: pq.ParquetFile, rank: npt.NDArray[np.int64], box: TableContext
-) -> Iterator[pa.Table]:
-    """The chosen rows in file order; memory holds them and as many batches as there are threads."""
-    groups = range(file.metadata.num_row_groups)
-    starts = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in groups)])
-    local = threading.local()  # a reader is not made for several threads
-    nothing = plain_types(file.schema_arrow.empty_table())
+def _read_chosen(
+    table: Path,
+    file: pq.ParquetFile,
+    rank: npt.NDArray[np.int64],
+    take: Callable[[ParquetPiece], None],
+    box: TableContext,
+) -> None:
+    """Give out the chosen rows in pieces of bounded bytes, in no order, one at a time; positions are the file's."""
+    footer, names = file.metadata, list(file.schema_arrow.names)
+    starts = np.cumsum([0, *(footer.row_group(group).num_rows for group in range(footer.num_row_groups))])
+    one_at_a_time = threading.Lock()
 
-    def read(group: int) -> pa.Table:
-        if not hasattr(local, "reader"):
-            local.reader = pq.ParquetFile(table, buffer_size=_BUFFER_BYTES)
-        mask = rank[starts[group] : starts[group + 1]] >= 0
-        if not mask.any():
-            return nothing
-        chosen, start = [], 0
-        for batch in local.reader.iter_batches(_BATCH_ROWS, row_groups=[group], use_threads=False):
-            rows = plain_types(pa.Table.from_batches([batch]))
-            chosen.append(rows.filter(pa.array(mask[start : start + batch.num_rows])))
-            start += batch.num_rows
-        return pa.concat_tables(chosen)
+    def read(group: int) -> None:
+        start, stop = (int(edge) for edge in starts[group : group + 2])
+        wanted = np.flatnonzero(rank[start:stop] >= 0)
+        for piece in chosen_rows(
+            table, footer, group, wanted, names, batch_rows=_BATCH_ROWS, max_row_bytes=MAX_ROW_BYTES
+        ):
+            too_long = [(row + start, size) for row, size in piece.too_long]
+            with one_at_a_time:
+                take(ParquetPiece(piece.table, piece.rows + start, too_long))
+                box.progress(start, len(rank))
 
-    yield nothing
     with ThreadPoolExecutor(_READERS) as readers:
-        pending: deque[Future[pa.Table]] = deque()
-        for group in groups:
-            pending.append(readers.submit(read, group))
-            if len(pending) == _READERS:
-                yield pending.popleft().result()
-                box.progress(int(starts[group]), len(rank))
-        while pending:
-            yield pending.popleft().result()
+        pending: deque[Future[None]] = deque()
+        try:
+            for group in range(footer.num_row_groups):
+                pending.append(readers.submit(read, group))
+                if len(pending) > _READERS:
+                    pending.popleft().result()
+            while pending:
+                pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
     box.progress(len(rank), len(rank))
