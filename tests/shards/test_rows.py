@@ -790,3 +790,17 @@ def test_damaged_gzip_names_the_file(tmp_path):
     for damaged in (body[: len(body) // 2], body[:1000] + b"\0" * 50 + body[1050:], b"plain text\n" * 9):
         with pytest.raises(SourceError, match=r"a\.txt\.gz: damaged gzip"):
             read(made(tmp_path, "a.txt.gz", damaged))
+
+
+def test_a_few_bytes_that_would_be_a_thousand_times_as_many_are_refused_with_the_column(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "a.parquet"
+    told = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), ["x" * 10_000])
+    pq.write_table(pa.table({"url": [f"http://a.test/{n}" for n in range(2000)], "my text": told}), path)
+    assert sum(batch.table.num_rows for batch in read_rows(path)) == 2000
+    monkeypatch.setattr("gristmill.shards.parquet_rows._MOST_BYTES", 8 << 20)
+    monkeypatch.setattr("gristmill.shards.parquet_rows._MOST_TIMES", 100)
+    with pytest.raises(UsageError, match=r"2,000 rows .* 10,008 bytes of each .*--drop-column 'my text'"):
+        list(read_rows(path))
+    assert sum(batch.table.num_rows for batch in read_rows(path, columns=["url"])) == 2000

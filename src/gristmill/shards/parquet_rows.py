@@ -7,6 +7,7 @@ than a row may is left out.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.shards.arrow_values import plain_types, row_bytes
-from gristmill.spec.errors import SourceError
+from gristmill.spec.errors import SourceError, UsageError
 from gristmill.storage.files import check_regular, machine_error
 
 __all__ = ["ParquetPiece", "chosen_rows", "parquet_columns", "parquet_pieces"]
@@ -31,6 +32,9 @@ _FEW_ROWS = 64
 """Rows read at a time of a large row group: what is short on average may be long where they lie."""
 _DECODED_BYTES = 128 << 20
 """Of rows that are read at a time, if all had the longest value of a dictionary: with less they need no care."""
+
+_MOST_BYTES, _MOST_TIMES = 1 << 30, 1000
+"""Rows that take more than both, the second times the file's size, are one text over and over: nobody means that."""
 
 Int64s = npt.NDArray[np.int64]
 
@@ -73,12 +77,17 @@ def parquet_pieces(
 
     Raises:
         SourceError: Damaged; pieces before the fault were given out.
+        UsageError: Its rows take far more bytes than can be meant; as before.
     """
+    most = max(_MOST_BYTES, _MOST_TIMES * path.stat().st_size)
     with _opened(path, _dictionaries(path, columns, batch_rows)) as file:
         waiting: list[ParquetPiece] = []
-        rows = size = first = 0
+        rows = size = first = total = 0
         for batch, seconds in _batches(path, file, list(columns), batch_rows, range(file.num_row_groups)):
             sizes = row_bytes(batch)
+            total += int(sizes.sum())
+            if total > most:
+                raise UsageError(_swells(path, batch, footer=file.metadata))
             for start, stop in _runs(sizes):
                 if rows + stop - start > batch_rows or size >= _PIECE_BYTES:
                     yield from _joined(waiting)
@@ -87,6 +96,17 @@ def parquet_pieces(
                 rows, size = rows + stop - start, size + int(sizes[start:stop].sum())
             first += batch.num_rows
         yield from _joined(waiting)
+
+
+def _swells(path: Path, batch: Any, footer: pq.FileMetaData) -> str:
+    sizes = {name: int(row_bytes(batch.select([name])).sum()) for name in batch.column_names}
+    largest = max(sizes, key=lambda name: sizes[name])
+    return (
+        f"{path}: {path.stat().st_size:,} bytes hold {footer.num_rows:,} rows that would take more than "
+        f"{_MOST_BYTES / 2**30:g} GiB, {sizes[largest] // batch.num_rows:,} bytes of each in the column "
+        f"{largest!r}, which repeats itself. "
+        f"Leave it out with --drop-column {shlex.quote(largest)}, or write the file anew without it."
+    )
 
 
 def chosen_rows(
