@@ -276,6 +276,7 @@ class Client:
         self._encrypted: set[ResponseHandler] = set()
         self._encrypted_busy = 0
         handler = partial(_HeadFirst, self._loop, self._encrypted)
+        # a private attribute, for want of a public one: docs/decisions/0030
         connector._factory = cast("partial[ResponseHandler]", handler)
         self._session = aiohttp.ClientSession(
             connector=connector,
