@@ -7,13 +7,13 @@ import threading
 import time
 
 from gristmill import recipes
-from gristmill.steps import crawl_engine
+from gristmill.steps.transcoders.image import ImageTranscoder
 
 POISON = b"POISON"
 
 
 def _checked(check, how):
-    def poisoned(body, *more, **named):
+    def poisoned(transcoder, body, *more):
         if body.startswith(POISON):
             if how == "hang":
                 ctypes.PyDLL(None).sleep(600)  # native code that keeps the GIL
@@ -23,12 +23,12 @@ def _checked(check, how):
                 threading.Event().wait()
             os.kill(os.getpid(), signal.Signals[how])
             time.sleep(60)  # another thread may be the one that takes the signal
-        return check(body, *more, **named)
+        return check(transcoder, body, *more)
 
     return poisoned
 
 
 def load(how, *arguments):
     if "GRISTMILL_TEST_WORKER" in os.environ:  # not in the process of the tests
-        crawl_engine.check_image = _checked(crawl_engine.check_image, how)
+        ImageTranscoder.take = _checked(ImageTranscoder.take, how)
     return recipes.load(*arguments)

@@ -24,7 +24,8 @@ def play(samples, dead, least, rng, done=None):
     asking = Asking(samples, done or {}, least)
     flying, asked = list(asking.due(asking.pages)), []
     while flying:
-        number, url = flying.pop(rng.randrange(len(flying)))
+        number, at = flying.pop(rng.randrange(len(flying)))
+        url = at.url
         asked.append(url)
         wanting = asking.wanting(number)
         for one in wanting:
@@ -84,7 +85,7 @@ def test_an_url_that_another_document_wants_is_asked_for_nevertheless():
 
 def test_with_images_to_spare_they_are_asked_for_at_once():
     asking = Asking([page(0, ["a", "b", "c", "d"])], {}, lambda media: 2)
-    assert [url for _, url in asking.due(asking.pages)] == ["a", "b", "c"]
+    assert [at.url for _, at in asking.due(asking.pages)] == ["a", "b", "c"]
 
 
 def test_too_few_from_the_beginning_are_not_asked_for():

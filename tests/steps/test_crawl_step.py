@@ -13,7 +13,7 @@ from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
-from gristmill.steps.crawl_engine import distance
+from gristmill.steps.taking import distance
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def crawl(engines, web):
 def sample(row: int, url: str | None, name: str = "image", **facts) -> Sample:
     return Sample(
         key=f"key-{row}",
-        media={name: MediaRef(at=Url(url), **facts)},
+        media={name: MediaRef(at=None if url is None else Url(url), **facts)},
         turns=(Turn(role="caption", parts=(Show(media=name), Text(text="a caption"))),),
         origin=Origin(source="list", file="list.parquet", row=row),
     )

@@ -2,8 +2,9 @@
 
 ===================  ====================================================================================
 over tables          select; rows, with spread and repeats; lines; pickles; sample, with spacing (which rows)
-over samples         crawl, with crawl_engine and asking (which media are asked for); embedded, with
-                     embedded_engine and evenly; facts and loop_thread, of both; instruct; hygiene; marks
+over samples         crawl, embedded (evenly), media, instruct, hygiene, marks
+their media          taking: the one way of all; asking: which are asked for; facts; loop_thread; acquirers/, a
+                     file for each kind of locator; transcoders/, a file for each kind of medium
 over the dataset     same_picture, with same_tally and near; pack; shuffle, with permutation
 of several           spill and ordered (more than memory holds, by a number)
 ===================  ====================================================================================

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gristmill.spec.fate import Fate
+from gristmill.spec.locator import Locator, Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import MediaRef, Sample
 
-__all__ = ["Asking", "Page", "Wanted", "row_of"]
+_NOWHERE = Url("")
+
+__all__ = ["Asking", "Page", "Sought", "row_of"]
 
 
 def row_of(sample: Sample) -> int:
@@ -30,11 +33,15 @@ class Page:
         sample: Whose media these are.
         known: Reasons (None: kept) of media that are finished.
         least: Media without which the sample is not kept.
+        takes_all: Ask for all of them at once, be the sample lost or not.
     """
 
-    __slots__ = ("_failed", "_known", "_names", "_next", "_pending", "_spare", "counted", "sample")
+    __slots__ = ("_all", "_failed", "_known", "_names", "_next", "_pending", "_spare", "counted", "sample")
 
-    def __init__(self, sample: Sample, known: dict[str, Reason | None], least: int) -> None:
+    def __init__(
+        self, sample: Sample, known: dict[str, Reason | None], least: int, *, takes_all: bool = False
+    ) -> None:
+        self._all = takes_all
         self.sample = sample
         self.counted = False
         self._names = tuple(sample.media)
@@ -46,7 +53,9 @@ class Page:
     def due(self) -> list[str]:
         """Media to be asked for now, that were not before."""
         due = []
-        while self._next < len(self._names) and self._failed + len(self._pending) <= self._spare:
+        while self._next < len(self._names) and (
+            self._all or self._failed + len(self._pending) <= self._spare
+        ):
             name = self._names[self._next]
             self._next += 1
             if name in self._known:
@@ -82,7 +91,7 @@ class Page:
 
     def wants(self, name: str) -> bool:
         """Whether this medium is still of use."""
-        return not self.lost and name not in self._known
+        return (self._all or not self.lost) and name not in self._known
 
     def not_needed(self) -> Sequence[str]:
         """Media of a lost sample that its own loss left behind."""
@@ -90,7 +99,7 @@ class Page:
 
 
 @dataclass(slots=True)
-class Wanted:
+class Sought:
     """One medium to ask for."""
 
     page: Page
@@ -99,12 +108,13 @@ class Wanted:
 
 
 class Asking:
-    """All media of a task, by URL: one that several samples want is asked for once.
+    """All media of a task, by where they are: one that several samples want is asked for once.
 
     Args:
         samples: In order.
         done: Fates that are known already, by row and part name; what was not needed then may be now.
         least: Media that a sample with so many must have.
+        takes_all: Ask for all media at once.
     """
 
     def __init__(
@@ -112,35 +122,37 @@ class Asking:
         samples: Sequence[Sample],
         done: Mapping[tuple[int, str], Fate],
         least: Callable[[int], int],
+        *,
+        takes_all: bool = False,
     ) -> None:
-        self.pages = [Page(s, _known(s, done), least(len(s.media))) for s in samples]
-        self._groups: list[list[Wanted]] = []
-        self._urls: list[str] = []
-        self._places: dict[str, int] = {}
+        self.pages = [Page(s, _known(s, done), least(len(s.media)), takes_all=takes_all) for s in samples]
+        self._groups: list[list[Sought]] = []
+        self._locators: list[Locator] = []
+        self._places: dict[Locator, int] = {}
         for page in self.pages:
             for name, ref in page.sample.media.items():
                 if page.wants(name):
-                    self._group(ref.url or "").append(Wanted(page, name, ref))
+                    self._group(ref.at or _NOWHERE).append(Sought(page, name, ref))
         self._asked = bytearray(len(self._groups))
 
-    def _group(self, url: str) -> list[Wanted]:
-        place = self._places.setdefault(url, len(self._groups))
+    def _group(self, at: Locator) -> list[Sought]:
+        place = self._places.setdefault(at, len(self._groups))
         if place == len(self._groups):
             self._groups.append([])
-            self._urls.append(url)
+            self._locators.append(at)
         return self._groups[place]
 
-    def due(self, pages: Iterable[Page]) -> Iterator[tuple[int, str]]:
-        """Number and URL of what is to be asked for on account of these samples, and was not before."""
+    def due(self, pages: Iterable[Page]) -> Iterator[tuple[int, Locator]]:
+        """Number and locator of what is to be asked for on account of these samples, and was not before."""
         for page in pages:
             for name in page.due():
-                place = self._places[page.sample.media[name].url or ""]
+                place = self._places[page.sample.media[name].at or _NOWHERE]
                 if not self._asked[place]:
                     self._asked[place] = 1
-                    yield place, self._urls[place]
+                    yield place, self._locators[place]
 
-    def wanting(self, number: int) -> list[Wanted]:
-        """What the URL of this number is still wanted for."""
+    def wanting(self, number: int) -> list[Sought]:
+        """What the locator of this number is still wanted for."""
         return [one for one in self._groups[number] if one.page.wants(one.name)]
 
 

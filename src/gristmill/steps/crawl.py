@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeAlias
 
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.media.settings import Format, ImageSettings, Quality, ResizeMode, check_decoders
 from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
-from gristmill.spec.sample import Drop, Outcome, Sample, Show, Turn
+from gristmill.spec.sample import Drop, Outcome, Sample
 from gristmill.spec.step import MediaContext, Needs, ShardStep, permission, runtime_option
 from gristmill.steps.asking import row_of
 from gristmill.steps.facts import with_facts
+from gristmill.steps.taking import Taking, part_of, shown
 
 __all__ = ["Crawl"]
 
 OnMissing: TypeAlias = Literal["drop_document", "drop_image"]
-
-_EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +90,7 @@ class Crawl(ShardStep):
 
     name = "crawl"
     revision = 7
+    takes_all = False
     writes = frozenset({"media.sha256", "media.size", "media.phash_distance"})
     needs = Needs(cpus=1, memory_gib=0.5, network=True)
 
@@ -114,52 +114,11 @@ class Crawl(ShardStep):
 
     def image_settings(self) -> ImageSettings:
         """The picture's part of the settings."""
-        return ImageSettings(
-            resize_mode=self.resize_mode,
-            size_px=self.size_px,
-            enlarge=self.enlarge,
-            format=self.format,
-            encode_quality=self.encode_quality,
-            keep_original=self.keep_original,
-            min_side_px=self.min_side_px,
-            max_aspect=self.max_aspect,
-            quality=self.quality,
-            alpha="drop" if self.alpha == "drop" else "white",
-            orientation="ignore" if self.orientation == "ignore" else "apply",
-            max_pixels=self.max_pixels,
-            phash=self.phash,
-        )
+        return ImageSettings(**_same_fields(ImageSettings, self))
 
     def crawl_settings(self) -> CrawlSettings:
         """The exchange's part of the settings."""
-        return CrawlSettings(
-            in_flight=self.in_flight,
-            in_flight_slow=self.in_flight_slow,
-            per_host=self.per_host,
-            bytes_in_memory=self.bytes_in_memory,
-            total_s=self.total_s,
-            connect_s=self.connect_s,
-            stall_s=self.stall_s,
-            tries=self.tries,
-            host_failures=self.host_failures,
-            host_patience_s=self.host_patience_s,
-            host_stalls=self.host_stalls,
-            robots=self.robots,
-            tdmrep=self.tdmrep,
-            ai_txt=self.ai_txt,
-            mirror=self.mirror,
-            mirror_per_host=self.mirror_per_host,
-            mirror_per_second=self.mirror_per_second,
-            breaker_hosts=self.breaker_hosts,
-            breaker_patience_s=self.breaker_patience_s,
-            breaker_name=self.breaker_name,
-            contact=self.contact,
-            max_body_bytes=self.max_body_bytes,
-            respect_opt_out=self.respect_opt_out,
-            proxy=self.proxy,
-            verify_tls=self.verify_tls,
-            allow_private_addresses=self.allow_private_addresses,
-        )
+        return CrawlSettings(**_same_fields(CrawlSettings, self))
 
     def apply(self, samples: Sequence[Sample], box: MediaContext) -> Iterator[Outcome]:
         """See :class:`ShardStep`. Media that an interrupted run finished are not asked for again.
@@ -168,29 +127,17 @@ class Crawl(ShardStep):
             Stopped: The run is to stop; what is finished is in the box.
         """
         named = [self._named(sample) for sample in samples]
-        from gristmill.steps.crawl_engine import Engine  # loads the HTTP client: not for those who only plan
-
-        engine = box.resource(("crawl", self), lambda: Engine(self))
+        taking = box.resource(("crawl", self), lambda: Taking(self))
         for portion in box.portions(named):
-            engine.run(portion, box)
+            taking.run(portion, box)
         fates = box.done()
         for sample in named:
             yield self._outcome(sample, fates)
 
     def _named(self, sample: Sample) -> Sample:
         """Media under the names of the parts they will be: ``image`` becomes ``jpg``, ``000`` ``000.jpg``."""
-        extension = _EXTENSIONS[self.format]
-        names = {name: extension if name == "image" else f"{name}.{extension}" for name in sample.media}
-        turns = tuple(
-            Turn(
-                role=turn.role,
-                parts=tuple(
-                    replace(part, media=names[part.media]) if isinstance(part, Show) else part
-                    for part in turn.parts
-                ),
-            )
-            for turn in sample.turns
-        )
+        names = {name: part_of(name, self.format) for name in sample.media}
+        turns = tuple(shown(turn, names) for turn in sample.turns)
         media = {names[name]: ref for name, ref in sample.media.items()}
         return replace(sample, media=media, turns=turns)
 
@@ -216,6 +163,11 @@ class Crawl(ShardStep):
         return _without_missing(replace(sample, media=left), missing)
 
 
+def _same_fields(settings: Any, step: Crawl) -> dict[str, Any]:
+    """The step's values of those settings that it offers."""
+    return {f.name: getattr(step, f.name) for f in fields(settings) if hasattr(step, f.name)}
+
+
 def _why(failed: Sequence[Fate], too_few: str) -> Drop:
     """The reason of the first medium that failed; or, if none was asked for, that there were too few."""
     first = failed[0] if failed else None
@@ -226,8 +178,5 @@ def _why(failed: Sequence[Fate], too_few: str) -> Drop:
 
 def _without_missing(sample: Sample, missing: Sequence[str]) -> Sample:
     """The sample without mention of media that could not be had, but for the column ``missing_media``."""
-    turns = tuple(
-        replace(turn, parts=tuple(p for p in turn.parts if not isinstance(p, Show) or p.media not in missing))
-        for turn in sample.turns
-    )
+    turns = tuple(shown(turn, {name: name for name in sample.media}) for turn in sample.turns)
     return replace(sample, turns=turns, columns={**sample.columns, "missing_media": sorted(missing)})

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gristmill.media.settings import Format, ImageSettings, check_decoders
-from gristmill.spec.errors import Stopped, UsageError
+from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import NO_PICTURE, Reason
-from gristmill.spec.sample import Drop, MediaRef, Outcome, Part, Sample, Show, Turn
+from gristmill.spec.sample import Drop, MediaRef, Outcome, Sample
 from gristmill.spec.step import MediaContext, Needs, ShardStep, runtime_option
-from gristmill.steps.embedded_engine import Engine, Wanted, medium_of
 from gristmill.steps.evenly import evenly
 from gristmill.steps.facts import with_facts
+from gristmill.steps.taking import Taking, known, shown
 
 __all__ = ["Embedded"]
 
@@ -45,6 +44,9 @@ class Embedded(ShardStep):
 
     name = "embedded"
     revision = 5
+    md5 = False
+    max_phash_distance = None
+    takes_all = True
     reads = frozenset({"media.embedded"})
     writes = frozenset({"media.sha256", "media.size"})
     needs = Needs(cpus=1, memory_gib=0.3)
@@ -57,6 +59,10 @@ class Embedded(ShardStep):
             raise UsageError("embedded: max_images is 0 or more, max_body_bytes at least 1")
         self.image_settings()
         check_decoders(self)
+
+    def least(self, media: int) -> int:
+        """How many of so many media a sample must have to be kept: all."""
+        return media
 
     def image_settings(self) -> ImageSettings:
         """What the decoders are to do."""
@@ -77,25 +83,8 @@ class Embedded(ShardStep):
             Stopped: The run is to stop; what is finished is in the box.
         """
         chosen = [self._fewer(sample) for sample in samples]
-        engine = box.resource(("embedded", self), lambda: Engine(self))
-        done = {(row, medium_of(name)): fate for (row, name), fate in box.done().items()}
-        tally = Counter(str(fate.reason) for fate in done.values() if fate.reason is not None)
-        rows = {row for row, _ in done}
-        box.progress(len(rows), tally, 0)
-        wanted = (Wanted(sample, name, ref) for sample in chosen for name, ref in sample.media.items())
-        left = (one for one in wanted if (one.row, one.name) not in done)
-        received = 0
-        for body in engine.bodies(left):
-            box.store(body.fate, body.stored)
-            done[body.fate.row, medium_of(body.fate.medium)] = body.fate
-            rows.add(body.fate.row)
-            received += body.fate.raw_bytes or 0
-            if body.fate.reason is not None:
-                tally[str(body.fate.reason)] += 1
-            if len(done) % 16 == 0:
-                box.progress(len(rows), tally, received)
-                if box.stop.is_set():
-                    raise Stopped("the run was asked to stop")
+        box.resource(("embedded", self), lambda: Taking(self)).run(chosen, box)
+        done = known(box)
         for sample in chosen:
             yield _outcome(sample, done)
 
@@ -106,7 +95,7 @@ class Embedded(ShardStep):
             return sample
         kept = {names[i]: f"{n:03d}" for n, i in enumerate(evenly(len(names), self.max_images))}
         media = {new: sample.media[old] for old, new in kept.items()}
-        turns = tuple(_shown(turn, kept) for turn in sample.turns)
+        turns = tuple(shown(turn, kept) for turn in sample.turns)
         columns = {**sample.columns, "images_upstream": len(names)}
         return replace(sample, media=media, turns=turns, columns=columns)
 
@@ -124,15 +113,4 @@ def _outcome(sample: Sample, done: Mapping[tuple[int, str], Fate]) -> Outcome:
             return Drop(reason=fate.reason, detail=f"{name}: {fate.detail}" if fate.detail else name)
         names[name] = fate.medium
         media[fate.medium] = replace(with_facts(ref, fate), at=ref.at and ref.at.kept())
-    return replace(sample, media=media, turns=tuple(_shown(turn, names) for turn in sample.turns))
-
-
-def _shown(turn: Turn, names: Mapping[str, str]) -> Turn:
-    """The turn with media by their new names; those without one are left out."""
-    parts: list[Part] = []
-    for part in turn.parts:
-        if not isinstance(part, Show):
-            parts.append(part)
-        elif part.media in names:
-            parts.append(replace(part, media=names[part.media]))
-    return Turn(role=turn.role, parts=tuple(parts))
+    return replace(sample, media=media, turns=tuple(shown(turn, names) for turn in sample.turns))

@@ -1,0 +1,75 @@
+"""Acquirers bring the bodies of media: a file for each kind of locator, found by its name.
+
+A file ``KIND.py`` has ``async def acquirer(step)``, which gives an :class:`Acquirer` for the locators of that kind.
+Settings that it needs and the step does not have are its own affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol, TypeAlias
+
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.locator import Locator
+from gristmill.spec.reasons import Reason
+from gristmill.spec.step import MediaContext
+
+__all__ = ["Acquired", "Acquirer", "Deliver", "Wanted", "acquirer_of"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Acquired:
+    """What came of one locator: a body, or the reason why there is none.
+
+    Attributes:
+        told: Further columns of the medium's fate.
+    """
+
+    body: bytes | None = None
+    reason: Reason | None = None
+    detail: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+Wanted: TypeAlias = Sequence[tuple[int, Locator]]
+"""Locators, each with the number under which it is delivered."""
+
+Deliver: TypeAlias = Callable[[int, Acquired], Awaitable[Wanted]]
+"""Takes what came of a number, and returns what is wanted in consequence."""
+
+
+class Acquirer(Protocol):
+    """Brings bodies for any number of tasks of its process at once, on one event loop."""
+
+    async def acquire(self, wanted: Wanted, deliver: Deliver, box: MediaContext) -> None:
+        """Deliver each of the locators, and each that comes to be wanted, exactly once and in any order.
+
+        Few bodies are in memory at a time: one counts until ``deliver`` returns.
+
+        Raises:
+            Stopped: ``box.stop`` was set before the last was delivered.
+        """
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+
+
+async def acquirer_of(kind: str, step: Any) -> Acquirer:
+    """The acquirer of a kind of locator, with a step's settings.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    name = f"{__name__}.{kind}"
+    try:
+        module = import_module(name)
+    except ModuleNotFoundError as err:
+        if err.name != name:
+            raise
+        raise RecipeError(
+            f"no acquirer brings media by {kind!r}: there is no steps/acquirers/{kind}.py"
+        ) from err
+    made: Acquirer = await module.acquirer(step)
+    return made

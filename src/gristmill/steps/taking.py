@@ -1,0 +1,284 @@
+"""One way for all media: acquired, checked, kept or transcoded, judged, stored; each with one fate."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from gristmill.crawl.answer import without_userinfo
+from gristmill.media.hamming import hamming
+from gristmill.media.settings import Decoding
+from gristmill.spec.fate import Fate
+from gristmill.spec.locator import Locator
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Drop, MediaRef, Part, Sample, Show, Turn
+from gristmill.spec.step import MediaContext
+from gristmill.steps.acquirers import Acquired, Acquirer, Wanted, acquirer_of
+from gristmill.steps.asking import Asking, Page, Sought, row_of
+from gristmill.steps.loop_thread import LoopThread
+from gristmill.steps.transcoders import Made, Transcoder, transcoder_of
+
+__all__ = ["Taking", "distance", "medium_of", "part_of", "shown"]
+
+_ONLY = "image"
+_EXTENSIONS = {"jpeg": "jpg"}
+"""Of formats whose usual extension is not their name."""
+_PARTS = frozenset({"jpg", "png", "webp", "gif", "bmp", "tiff", "avif"})
+"""What the only medium of a sample may be stored as."""
+
+
+class Settings(Decoding, Protocol):
+    """What is to be known of the step; acquirers and transcoders ask for more."""
+
+    @property
+    def name(self) -> str:
+        """Of the step."""
+
+    @property
+    def md5(self) -> bool:
+        """Whether to take it of each body."""
+
+    @property
+    def max_phash_distance(self) -> int | None:
+        """Bits, or None for any."""
+
+    @property
+    def takes_all(self) -> bool:
+        """Media of samples that are lost are taken too: they cost nobody anything."""
+
+    def least(self, media: int) -> int:
+        """How many of so many media a sample must have."""
+
+
+class Taking:
+    """What a worker keeps from task to task: an event loop, acquirers, transcoders."""
+
+    def __init__(self, step: Settings) -> None:
+        self._step = step
+        self._loop = LoopThread(step.name)
+        self._acquirers: dict[str, Acquirer] = {}
+        self._transcoders: dict[str, Transcoder] = {}
+
+    @property
+    def fill(self) -> float:
+        """How full the crawler is, if there is one; see :attr:`gristmill.crawl.crawler.Crawler.fill`."""
+        return float(self._of_crawler("fill", 1.0))
+
+    @property
+    def asking(self) -> bool:
+        """See :attr:`gristmill.crawl.crawler.Crawler.asking`."""
+        return bool(self._of_crawler("asking", False))
+
+    @property
+    def silent(self) -> int:
+        """See :attr:`gristmill.crawl.crawler.Crawler.silent`."""
+        return int(self._of_crawler("silent", 0))
+
+    def _of_crawler(self, name: str, otherwise: float) -> float:
+        crawlers = (getattr(one, "crawler", None) for one in list(self._acquirers.values()))
+        return next((getattr(one, name) for one in crawlers if one is not None), otherwise)
+
+    def run(self, samples: Sequence[Sample], box: MediaContext) -> None:
+        """Take the media that the samples need and the box does not hold yet; each place is asked for once."""
+        asking = Asking(samples, known(box), self._step.least, takes_all=self._step.takes_all)
+        first = list(asking.due(asking.pages))
+        tally = Tally(box, asking.pages)
+        if first:
+            self._loop.wait_for(self._take(asking, first, box, tally))
+        _account_for_the_rest(asking.pages, box)
+
+    async def _take(self, asking: Asking, first: Wanted, box: MediaContext, tally: Tally) -> None:
+        """Have each kind of place asked by its acquirer, until nothing is due."""
+        due: dict[str, list[tuple[int, Locator]]] = {}
+        _sort(first, due)
+
+        async def deliver(number: int, acquired: Acquired) -> Wanted:
+            more = await self._settle(asking, number, acquired, box, tally)
+            own = [one for one in more if one[1].kind == kind]
+            if len(own) < len(more):
+                _sort([one for one in more if one[1].kind != kind], due)
+            return own
+
+        while due:
+            kind, wanted = due.popitem()
+            if kind not in self._acquirers:
+                made = await acquirer_of(kind, self._step)
+                if kind in self._acquirers:  # another task was quicker
+                    await made.close()
+                else:
+                    self._acquirers[kind] = made
+            await self._acquirers[kind].acquire(wanted, deliver, box)
+
+    async def _settle(
+        self, asking: Asking, number: int, acquired: Acquired, box: MediaContext, tally: Tally
+    ) -> Wanted:
+        """Store what came; returns what is to be asked for in consequence."""
+        wanting, checked = asking.wanting(number), None
+        if acquired.body is not None:
+            kind = wanting[0].ref.kind if wanting else "image"
+            checked = await self._checked(acquired.body, kind)
+            wanting = asking.wanting(number)
+        for one in wanting:
+            fate, body = self._judged(one, acquired, checked)
+            box.store(fate, body)
+            one.page.settle(one.name, fate.reason)
+            tally.received(fate)
+        pages = [one.page for one in wanting]
+        more = list(asking.due(pages))
+        tally.settled(pages)
+        return more
+
+    async def _checked(self, body: bytes, kind: str) -> Checked:
+        """Hash a body, and have it decoded; waits for a decoder."""
+        if kind not in self._transcoders:
+            self._transcoders[kind] = transcoder_of(kind, self._step)
+        sha256 = hashlib.sha256(body).hexdigest()
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest() if self._step.md5 else None
+        return Checked(body, sha256, md5, await self._transcoders[kind].take(body, sha256))
+
+    def _judged(self, one: Sought, acquired: Acquired, checked: Checked | None) -> tuple[Fate, bytes | None]:
+        """The fate of a medium, and the bytes to be stored if it is kept."""
+        fate = _fate(one.page.sample, one.name, acquired.told)
+        if checked is None:
+            fate.reason, fate.detail = acquired.reason, acquired.detail
+            return fate, None
+        fate.raw_bytes, fate.sha256, fate.md5 = len(checked.body), checked.sha256, checked.md5
+        made = checked.made
+        drop = made if isinstance(made, Drop) else None
+        if isinstance(made, Made):
+            stored = checked.body if made.body is None else made.body
+            for name, value in made.facts.items():
+                setattr(fate, name, value)
+            fate.size_bytes = len(stored)
+            if fate.phash and one.ref.expected_phash:
+                fate.phash_distance = distance(fate.phash, one.ref.expected_phash)
+            drop = self._mismatch(one.ref, fate, checked)
+            if drop is None:
+                fate.medium = part_of(one.name, made.format)
+                return fate, stored
+        assert drop is not None
+        fate.reason, fate.detail = drop.reason, drop.detail
+        return fate, None
+
+    def _mismatch(self, ref: MediaRef, fate: Fate, checked: Checked) -> Drop | None:
+        if ref.expected_hash:
+            kind, _, digest = ref.expected_hash.lower().partition(":")
+            found = {"sha256": checked.sha256, "md5": checked.md5}.get(kind)
+            if found is None:
+                found = hashlib.new(kind, checked.body).hexdigest()
+            if found != digest:
+                return Drop(reason=Reason.HASH_MISMATCH, detail=f"{kind} is {found}")
+        limit = self._step.max_phash_distance
+        if limit is not None and fate.phash_distance is not None and fate.phash_distance > limit:
+            return Drop(reason=Reason.PHASH_MISMATCH, detail=f"{fate.phash_distance} bits")
+        return None
+
+    def close(self) -> None:
+        """Close connections and decoders."""
+        for close in [one.close for one in self._acquirers.values()] + [
+            one.close for one in self._transcoders.values()
+        ]:
+            self._loop.wait_for(close())
+        self._loop.close()
+
+
+@dataclass(slots=True)
+class Checked:
+    """A body, hashed and decoded."""
+
+    body: bytes
+    sha256: str
+    md5: str | None
+    made: Made | Drop
+
+
+class Tally:
+    """Counts the samples that are finished, for progress."""
+
+    def __init__(self, box: MediaContext, pages: Sequence[Page]) -> None:
+        self._box = box
+        self._done = 0
+        self._bytes_in = sum(fate.raw_bytes or 0 for fate in box.done().values())
+        self._reasons: Counter[str] = Counter()
+        self.settled(pages)
+
+    def received(self, fate: Fate) -> None:
+        """One more medium is finished."""
+        self._bytes_in += fate.raw_bytes or 0
+
+    def settled(self, pages: Sequence[Page]) -> None:
+        """Something became of media of these samples."""
+        self._count(pages)
+        self._box.progress(self._done, self._reasons, self._bytes_in)
+
+    def _count(self, pages: Sequence[Page]) -> None:
+        for page in pages:
+            if page.over and not page.counted:
+                page.counted = True
+                self._done += 1
+                if page.reason is not None:
+                    self._reasons[str(page.reason)] += 1
+
+
+def _sort(wanted: Wanted, by_kind: dict[str, list[tuple[int, Locator]]]) -> None:
+    for number, at in wanted:
+        by_kind.setdefault(at.kind, []).append((number, at))
+
+
+def known(box: MediaContext) -> Mapping[tuple[int, str], Fate]:
+    """What the box holds, by row and by the medium's name before it was stored or after."""
+    done = box.done()
+    return {**done, **{(row, medium_of(part)): fate for (row, part), fate in done.items()}}
+
+
+def part_of(medium: str, form: str) -> str:
+    """The name of the part that a medium becomes: ``image`` becomes ``jpg``, ``000`` ``000.jpg``."""
+    if "." in medium or medium in _PARTS:
+        return medium  # the step has named it so already
+    extension = _EXTENSIONS.get(form, form)
+    return extension if medium == _ONLY else f"{medium}.{extension}"
+
+
+def medium_of(part: str) -> str:
+    """The medium behind the name of a part, or behind its own name."""
+    return _ONLY if part in _PARTS else part.partition(".")[0]
+
+
+def shown(turn: Turn, names: Mapping[str, str]) -> Turn:
+    """The turn with media by their new names; those without one are left out."""
+    parts: list[Part] = []
+    for part in turn.parts:
+        if not isinstance(part, Show):
+            parts.append(part)
+        elif part.media in names:
+            parts.append(replace(part, media=names[part.media]))
+    return Turn(role=turn.role, parts=tuple(parts))
+
+
+def distance(measured: str, expected: str) -> int | None:
+    """Bits in which two perceptual hashes differ; None where the expected one is not 16 hex digits."""
+    try:
+        return hamming(measured, expected) if len(expected) == len(measured) else None
+    except ValueError:
+        return None
+
+
+def _account_for_the_rest(pages: Sequence[Page], box: MediaContext) -> None:
+    """Give what was not needed its fate; also where another sample's request brought it just in time, or did not."""
+    done = box.done()
+    for page in pages:
+        for name in page.not_needed():
+            fate = done.get((row_of(page.sample), name))
+            if fate is None or (fate.attempt == box.attempt and fate.reason is not Reason.NOT_NEEDED):
+                url = page.sample.media[name].url
+                told = {} if url is None else {"url": without_userinfo(url)}
+                fate = _fate(page.sample, name, told)
+                fate.reason = Reason.NOT_NEEDED
+                box.store(fate, None)
+
+
+def _fate(sample: Sample, medium: str, told: Mapping[str, Any]) -> Fate:
+    return Fate(row=row_of(sample), key=sample.key, medium=medium, **told)

@@ -1,0 +1,57 @@
+"""Transcoders see that a body is what it should be, and store it anew or keep it: a file for each kind of medium."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.sample import Drop
+
+__all__ = ["Made", "Transcoder", "transcoder_of"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Made:
+    """A medium as it is stored.
+
+    Attributes:
+        body: Its bytes; None where they are those that came.
+        format: Such as ``jpeg``.
+        facts: Columns of its fate.
+    """
+
+    body: bytes | None
+    format: str
+    facts: Mapping[str, Any]
+
+
+class Transcoder(Protocol):
+    """For any number of tasks at once, on one event loop."""
+
+    async def take(self, body: bytes, sha256: str) -> Made | Drop:
+        """What becomes of a body; ``sha256`` is its own."""
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+
+
+def transcoder_of(kind: str, step: Any) -> Transcoder:
+    """The transcoder of a kind of medium, with a step's settings.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    name = f"{__name__}.{kind}"
+    try:
+        module = import_module(name)
+    except ModuleNotFoundError as err:
+        if err.name != name:
+            raise
+        raise RecipeError(
+            f"media of the kind {kind!r} cannot be stored: no steps/transcoders/{kind}.py"
+        ) from err
+    made: Transcoder = module.transcoder(step)
+    return made
