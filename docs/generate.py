@@ -329,7 +329,8 @@ def _users(step: type[Step]) -> list[str]:
 
 def meaning_of(step: type[Step], name: str) -> str:
     """The sentence about a setting: the step's own, or of the settings that it passes on."""
-    for said in (_attributes(step), _attributes(ImageSettings), _field_docs(CrawlSettings), UNDOCUMENTED):
+    own = [_attributes(cls) for cls in step.__mro__ if is_dataclass(cls)]
+    for said in (*own, _attributes(ImageSettings), _field_docs(CrawlSettings), UNDOCUMENTED):
         if name in said:
             return said[name]
     raise KeyError(f"{step.name}.{name} has no sentence: document it where it is declared")

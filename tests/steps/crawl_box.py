@@ -13,6 +13,7 @@ class Box:
     def __init__(self, engines: dict, done: dict[tuple[int, str], Fate] | None = None) -> None:
         self.stop, self.attempt = Event(), 0
         self.engines = engines
+        self.sources: dict[str, object] = {}
         self.fates = dict(done or {})
         self.bodies: dict[tuple[int, str], bytes | None] = {}
         self.progressed: list[tuple[int, dict[str, int], int]] = []
@@ -30,6 +31,9 @@ class Box:
 
     def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
         self.progressed.append((done, dict(reasons), bytes_in))
+
+    def source(self, key: str):
+        return self.sources[key]
 
     def resource(self, key, make):
         if key not in self.engines:

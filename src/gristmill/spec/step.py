@@ -230,6 +230,13 @@ class MediaContext(Protocol):
     def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
         """Samples finished so far in this task; first of all those that an earlier, interrupted run finished."""
 
+    def source(self, key: str) -> Any:
+        """A media source, as :mod:`gristmill.spec.media_source` has it.
+
+        Raises:
+            RecipeError: The recipe declares none of that key.
+        """
+
     def resource(self, key: Any, make: Callable[[], R]) -> R:
         """Something dear (sockets, decoders) that this process keeps from task to task."""
 

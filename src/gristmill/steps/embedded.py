@@ -83,7 +83,7 @@ class Embedded(ShardStep):
             Stopped: The run is to stop; what is finished is in the box.
         """
         chosen = [self._fewer(sample) for sample in samples]
-        box.resource(("embedded", self), lambda: Taking(self)).run(chosen, box)
+        box.resource((self.name, self), lambda: Taking(self)).run(chosen, box)
         done = known(box)
         for sample in chosen:
             yield _outcome(sample, done)

@@ -324,6 +324,12 @@ class MediaWriter:
         """See :class:`gristmill.spec.step.MediaContext`."""
         self._context.report(self._task, done, self._task.inputs[0].samples, reasons, bytes_in)
 
+    def source(self, key: str) -> Any:
+        """See :class:`gristmill.spec.step.MediaContext`."""
+        if key not in self._context.media_sources:
+            raise RecipeError(f"the recipe has no media source {key!r}, which its samples name")
+        return self._context.media_sources[key]
+
     def resource(self, key: Any, make: Callable[[], R]) -> R:
         """See :class:`gristmill.spec.step.MediaContext`."""
         return self._context.resource(key, make)

@@ -50,6 +50,7 @@ class Context:
     Attributes:
         hubs: Source key to ``REPO@REVISION`` or a URL, for sources that are fetched.
         sides: Files of side sources, which steps are given whole.
+        media_sources: What acquirers read from, by source key.
         only: Rows per annotation file of a small run.
         first: Position of the first annotation file that this run works on.
         fetched: Annotation files that this process has fetched, or found to be there and whole.
@@ -61,6 +62,7 @@ class Context:
     inputs: tuple[InputFile, ...]
     remotes: Mapping[str, str]
     aux: tuple[InputFile, ...] = ()
+    media_sources: Mapping[str, Any] = field(default_factory=dict)
     only: int | None = None
     first: int = 0
     stop: Event = field(default_factory=Event)

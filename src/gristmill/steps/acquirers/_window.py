@@ -1,43 +1,72 @@
-"""Bodies that are at hand: a few are in work at once, in the order in which they are wanted."""
+"""Bodies that are at hand: read one after another, and a few are in work at once."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from gristmill.spec.errors import Stopped
 from gristmill.spec.locator import Locator
 from gristmill.spec.step import MediaContext
-from gristmill.steps.acquirers import Acquired, Deliver
+from gristmill.steps.acquirers import Acquired, Deliver, Wanted
 
-__all__ = ["deliver_in_window"]
+__all__ = ["Settings", "Windowed"]
+
+_WINDOW_PER_CODEC = 6
 
 
-async def deliver_in_window(
-    bodies: AsyncIterator[tuple[int, Acquired]], deliver: Deliver, box: MediaContext, most: int
-) -> list[tuple[int, Locator]]:
-    """Deliver what an iterator brings, at most so many at once; what that makes wanted is returned.
+class Settings(Protocol):
+    """What such an acquirer wants to know of the step."""
 
-    Raises:
-        Stopped: ``box.stop`` was set.
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest body, in bytes."""
+
+    @property
+    def codecs(self) -> int:
+        """Decoding processes."""
+
+
+class Windowed(ABC):
+    """An acquirer that says no more than how bodies are read.
+
+    Attributes:
+        most_bytes: A larger body is refused.
     """
-    more: list[tuple[int, Locator]] = []
-    waiting: deque[asyncio.Future[object]] = deque()
 
-    async def one(number: int, acquired: Acquired) -> None:
-        more.extend(await deliver(number, acquired))
+    def __init__(self, step: Settings) -> None:
+        self.most_bytes = step.max_body_bytes
+        self._window = _WINDOW_PER_CODEC * step.codecs
 
-    try:
-        async for number, acquired in bodies:
-            if box.stop.is_set():
-                raise Stopped("the run was asked to stop")
-            waiting.append(asyncio.ensure_future(one(number, acquired)))
-            if len(waiting) > most:
-                await waiting.popleft()
-        while waiting:
-            await waiting.popleft()
-    finally:
-        for future in waiting:
-            future.cancel()
-    return more
+    @abstractmethod
+    def bodies(self, wanted: Wanted, box: MediaContext) -> AsyncIterator[tuple[int, Acquired]]:
+        """What comes of each locator, in any order."""
+
+    async def acquire(self, wanted: Wanted, deliver: Deliver, box: MediaContext) -> None:
+        """See :class:`gristmill.steps.acquirers.Acquirer`."""
+        more: list[tuple[int, Locator]] = []
+        waiting: deque[asyncio.Future[None]] = deque()
+
+        async def one(number: int, acquired: Acquired) -> None:
+            more.extend(await deliver(number, acquired))
+
+        try:
+            while wanted:
+                async for number, acquired in self.bodies(wanted, box):
+                    if box.stop.is_set():
+                        raise Stopped("the run was asked to stop")
+                    waiting.append(asyncio.ensure_future(one(number, acquired)))
+                    if len(waiting) > self._window:
+                        await waiting.popleft()
+                while waiting:
+                    await waiting.popleft()
+                wanted, more = more, []
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    async def close(self) -> None:  # noqa: B027 - most hold nothing
+        """See :class:`gristmill.steps.acquirers.Acquirer`: it holds nothing."""

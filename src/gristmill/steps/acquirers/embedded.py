@@ -5,66 +5,41 @@ from __future__ import annotations
 import asyncio
 import binascii
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 import pybase64
 
 from gristmill.spec.locator import Embedded
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import MediaContext
-from gristmill.steps.acquirers import Acquired, Deliver, Wanted
-from gristmill.steps.acquirers._window import deliver_in_window
+from gristmill.steps.acquirers import Acquired, Wanted
+from gristmill.steps.acquirers._window import Settings, Windowed
 
 __all__ = ["acquirer"]
 
 _DATA_URL = "data:"
-_WINDOW_PER_CODEC = 6
 
 
-class Settings(Protocol):
-    """What it wants to know of the step."""
+class EmbeddedAcquirer(Windowed):
+    """Turns Base64 into bytes."""
 
-    @property
-    def max_body_bytes(self) -> int:
-        """Largest body, in bytes."""
-
-    @property
-    def codecs(self) -> int:
-        """Decoding processes."""
-
-
-class EmbeddedAcquirer:
-    """Turns Base64 into bytes, a few bodies at a time."""
-
-    def __init__(self, step: Settings) -> None:
-        self._most_bytes = step.max_body_bytes
-        self._window = _WINDOW_PER_CODEC * step.codecs
-
-    async def acquire(self, wanted: Wanted, deliver: Deliver, box: MediaContext) -> None:
-        """See :class:`gristmill.steps.acquirers.Acquirer`."""
-        while wanted:
-            wanted = await deliver_in_window(self._bodies(wanted), deliver, box, self._window)
-
-    async def _bodies(self, wanted: Wanted) -> AsyncIterator[tuple[int, Acquired]]:
+    async def bodies(self, wanted: Wanted, box: MediaContext) -> AsyncIterator[tuple[int, Acquired]]:
+        """See :class:`Windowed`."""
         for number, at in wanted:
             if isinstance(at, Embedded):
                 yield number, self._unpacked(at.text)
-                await asyncio.sleep(0)  # decoders may be spoken to before the next text is unpacked
+                await asyncio.sleep(0)  # decoders are spoken to before the next text is unpacked
 
     def _unpacked(self, text: str) -> Acquired:
         """The bytes behind a Base64 text, which may wear the head of a ``data:`` URL and be broken into lines."""
         if text.startswith(_DATA_URL):
             text = text.partition(",")[2]
-        if len(text) // 4 * 3 > self._most_bytes + 2:
+        if len(text) // 4 * 3 > self.most_bytes + 2:
             return Acquired(reason=Reason.TOO_LARGE, detail=f"about {len(text) // 4 * 3:,} bytes")
         try:
             body = _decoded(text)
         except (binascii.Error, ValueError) as err:
             return Acquired(reason=Reason.BAD_BASE64, detail=str(err))
         return Acquired(body=body) if body else Acquired(reason=Reason.EMPTY)
-
-    async def close(self) -> None:
-        """See :class:`gristmill.steps.acquirers.Acquirer`: it holds nothing."""
 
 
 async def acquirer(step: Settings) -> EmbeddedAcquirer:
