@@ -15,6 +15,7 @@ from typing import Any
 
 from gristmill.cli.options import recipe_loader
 from gristmill.crawl.answer import without_userinfo
+from gristmill.ledger.ledger import STATE
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.maintenance.reopen import Dataset, reads_sources
 from gristmill.spec.command import to_type
@@ -51,9 +52,17 @@ def loader_of(opened: Dataset, settings: Mapping[str, str], named: str | None = 
             f"{opened.folder} was begun with a recipe of somebody's own, {reference}, and nothing that a folder "
             f"names is run. If you know the file, name it: {_again('--recipe')} PATH"
         )
-    return recipe_loader(
-        reference, opened.arguments if reference in {"crawl", "import"} else None, dict(settings)
-    )
+    if reference not in {"crawl", "import"}:
+        return recipe_loader(reference, None, dict(settings))
+    try:
+        load = recipe_loader(reference, opened.arguments, dict(settings))
+        load()
+    except (AttributeError, LookupError, TypeError, ValueError) as err:
+        raise UsageError(
+            f"{opened.folder} was begun with words that no command takes ({err}). Restore {STATE}/run.json from a "
+            "copy, or begin in another folder."
+        ) from err
+    return load
 
 
 def settings_of(opened: Dataset, recipe: Recipe) -> dict[str, str]:

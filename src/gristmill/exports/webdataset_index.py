@@ -17,7 +17,10 @@ import orjson
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards
 from gristmill.shards.shape import Shape
+from gristmill.spec.command import to_type
+from gristmill.spec.errors import DamagedOutput
 from gristmill.storage.files import write_whole
+from gristmill.storage.inside import open_regular
 
 __all__ = ["EXPORTER", "WIDS_NAME", "unfit_for_coyo_wds", "wids_index"]
 
@@ -73,7 +76,11 @@ class WebdatasetIndex(Exporter):
         done, entries = Exported(), []
         for shard in dataset.shards:
             path = dataset.folder / shard.path
-            with path.open("rb") as stream:
+            with open_regular(path) as stream:
+                if os.fstat(stream.fileno()).st_size != shard.size_bytes:
+                    raise DamagedOutput(
+                        f"{path} has another size than its record says. See: {to_type('verify', dataset.folder)}"
+                    )
                 md5 = hashlib.file_digest(stream, "md5").hexdigest()
             url = os.path.relpath(path.resolve(), out.resolve())
             entries.append((url, shard.samples, shard.size_bytes, md5))

@@ -49,6 +49,16 @@ _MOST = 2.0**53
 _LINE_BYTES = 256 << 20
 """More than that no record has: a census of the worst list has some kilobytes."""
 _NOT_A_RECORD = (b'{"released"', b'{"void"')
+_NO_RECORD = (
+    msgspec.DecodeError,
+    RecursionError,
+    LostSamples,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+"""What a line raises that no run wrote."""
 
 
 @contextmanager
@@ -78,7 +88,7 @@ def _check_format(number: object, path: str) -> None:
 
 def _format_of(line: bytes) -> object:
     """The format of a line that could not be read as a record, as far as it says one."""
-    with suppress(msgspec.DecodeError):
+    with suppress(msgspec.DecodeError, RecursionError):
         value = msgspec.json.decode(line)
         return value.get("format", RECORD_FORMAT) if isinstance(value, dict) else RECORD_FORMAT
     return RECORD_FORMAT
@@ -101,12 +111,49 @@ def _check_places(record: TaskRecord, path: str) -> None:
     )
     right = min(numbers) >= 0 and max(numbers) < _MOST and 0 <= record.finished_at < _LATEST_S
     right = right and all(abs(number) < _MOST for number in (record.seconds, *record.facts.values()))
-    if strange is not None or not right:
-        what = "numbers that cannot be" if strange is None else f"an output {strange[:200]!r}"
+    if strange is not None or not right or not _is_found(record):
+        what = "numbers that cannot be" if not right else "a finding that cannot be"
+        what = what if strange is None else f"an output {strange[:200]!r}"
         raise DamagedOutput(
             f"{path}: the record of task {record.task_id[:40]!r} has {what}, which no run writes. Nothing in this "
             "folder was changed; if it came from somebody else, do not trust it."
         )
+
+
+def _is_found(record: TaskRecord) -> bool:
+    """Whether ``found`` is what tasks of the stage find."""
+    try:
+        if record.stage == "pack" and record.found is not None:
+            msgspec.convert(record.found, list[tuple[str, int]])
+        elif record.stage == "statistics" and record.found:
+            msgspec.convert(record.found, _SamePictures)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+class _Host(msgspec.Struct):
+    host: str
+    media: int
+    pictures: int
+
+
+class _Picture(msgspec.Struct):
+    example_url: str
+    urls: int
+    files: int
+    hosts: int
+
+
+class _SamePictures(msgspec.Struct):
+    """What a count over all media finds; see ``gristmill.steps.same_tally``."""
+
+    pictures: int
+    media: int
+    urls: int
+    hosts: list[_Host]
+    more_hosts: int
+    largest: list[_Picture]
 
 
 class Ledger:
@@ -174,8 +221,9 @@ class Ledger:
             if "void" in value:
                 self._forget(str(value["void"]), float(value["finished_at"]))
             self._released.update(value.get("released", {}))
-        except (msgspec.DecodeError, LostSamples, AttributeError, KeyError, TypeError, ValueError) as err:
+        except _NO_RECORD as err:
             _check_format(_format_of(line), path)
+            err = ValueError("its numbers do not add up") if isinstance(err, LostSamples) else err
             raise DamagedOutput(
                 f"{path}: the line {line[:60]!r}... is not a record ({err}). Remove that line and give the command "
                 "again: its task alone is done anew."

@@ -121,7 +121,7 @@ class RunConfig:
             raise DamagedOutput(
                 f"{path} is not what a run writes ({err}). Restore it, or start in another folder."
             ) from err
-        except msgspec.DecodeError as err:
+        except (msgspec.DecodeError, RecursionError) as err:
             raise DamagedOutput(
                 f"{path} is damaged ({err}). Restore it, or start in another folder."
             ) from err
@@ -140,6 +140,10 @@ class RunConfig:
             return "its identity names no steps"
         if not all(isinstance(self.identity.get(key), str) for key in ("recipe", "version")):
             return "its identity names no recipe"
+        for name, value in self.arguments.items():
+            words = value if isinstance(value, list) else [value]
+            if not all(word is None or isinstance(word, str) for word in words):
+                return f"its argument {name[:200]!r} is no text"
         for file in (*self.inputs, *self.aux):
             for name in (file.source, file.digest):
                 if not name or "/" in name or "\0" in name or name in (".", ".."):

@@ -62,7 +62,7 @@ def broken(folder: Path, papers: Sequence[str]) -> Iterator[tuple[str, str]]:
         found = msgspec.json.decode(read_regular(_path(folder)), type=_Seal)
     except FileNotFoundError:
         return
-    except (msgspec.DecodeError, DamagedOutput):
+    except (msgspec.DecodeError, RecursionError, DamagedOutput):
         yield f"{STATE}/seal.json", "is not what was written: what else was altered cannot be known"
         return
     for name in papers:

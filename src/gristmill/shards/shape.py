@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import orjson
 
+from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
 
 __all__ = ["BY_POSITION", "POSITION", "Node", "Shape"]
@@ -201,13 +202,18 @@ class Shape:
         """What :meth:`text` wrote.
 
         Raises:
-            ValueError: It was not written by it.
+            DamagedOutput: It was not written by it.
         """
         shape = cls()
-        parts, shape.positions, sets, json = orjson.loads(text)
-        shape.parts = dict.fromkeys(parts)
-        shape.sets = None if sets is None else dict.fromkeys(map(frozenset, sets))
-        shape.json = Node.read(json)
+        try:
+            parts, shape.positions, sets, json = orjson.loads(text)
+            shape.parts = dict.fromkeys(parts)
+            shape.sets = None if sets is None else dict.fromkeys(map(frozenset, sets))
+            shape.json = Node.read(json)
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as err:
+            raise DamagedOutput(
+                f"a record says of its samples {text[:60]!r}, which no run writes. Restore the records from a copy."
+            ) from err
         return shape
 
     def everywhere(self) -> Iterator[str]:

@@ -144,6 +144,10 @@ def _content(folder: Path, config: RunConfig, ledger: Ledger) -> dict[str, Any]:
     }
 
 
+_NO_SOURCE = {"hub": None, "revision": None, "files": 0, "local_copy": False}
+"""Of a source that a folder names and its recipe does not."""
+
+
 def _card(folder: Path, config: RunConfig) -> dict[str, Any]:
     """What the manifest says about the recipe; without one, what the folder was begun with."""
     card: dict[str, Any] = {
@@ -161,8 +165,9 @@ def _card(folder: Path, config: RunConfig) -> dict[str, Any]:
     if path.is_file():
         said = orjson.loads(read_regular(path))
         card |= {key: said[key] for key in card if key in said and key != "steps"}
-    for source in card["sources"]:
-        source["size"] = size_text(source["size_bytes"])
+    card["sources"] = [
+        {**_NO_SOURCE, **source, "size": size_text(source["size_bytes"])} for source in card["sources"]
+    ]
     return card
 
 
