@@ -16,6 +16,7 @@ from pickled import all_rows, listed, read
 
 from gristmill.exports._pickled_list import PickledList
 from gristmill.shards import pickle_machine, pickle_stack
+from gristmill.shards.far_texts import BeyondFolder, filled
 from gristmill.shards.pickle_bytes import CutOffPickle, DamagedPickle
 from gristmill.shards.pickle_items import pickled_rows
 from gristmill.spec.errors import SourceError
@@ -416,3 +417,22 @@ def test_extensions_are_refused_even_if_registered(place):
             all_rows(place)
     finally:
         copyreg.remove_extension("os", "system", 77)
+
+
+def test_a_pointer_leads_into_the_named_folder_alone(place, tmp_path):
+    """A part, and so its pointers, may be a stranger's."""
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "secret").write_bytes(b"canary")
+    (tmp_path / "pictures" / "a").write_bytes(b"canary")
+    (tmp_path / "pictures" / "link").symlink_to(tmp_path / "secret")
+
+    def read_by(file, folder):
+        pointer = {"path": '["x"]', "offset": 0, "size": 6, "text": True, "file": str(tmp_path / file)}
+        return filled({"x": None}, [pointer], -1, place, folder)
+
+    assert read_by("pictures/a", tmp_path / "pictures") == {"x": "canary"}
+    for file in ("secret", "pictures/../secret", "pictures/link"):
+        with pytest.raises(BeyondFolder):
+            read_by(file, tmp_path / "pictures")
+    with pytest.raises(BeyondFolder):
+        read_by("pictures/a", None)

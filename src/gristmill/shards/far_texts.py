@@ -22,7 +22,7 @@ from gristmill.spec.errors import SourceError
 from gristmill.spec.sample import Json
 from gristmill.spec.step import ADDED
 
-__all__ = ["FAR_COLUMN", "FarText", "Step", "far_column", "filled"]
+__all__ = ["FAR_COLUMN", "BeyondFolder", "FarText", "Step", "far_column", "filled"]
 
 Step: TypeAlias = str | int
 
@@ -40,6 +40,10 @@ _FAR_TYPE = pa.list_(
         ]
     )
 )
+
+
+class BeyondFolder(ValueError):
+    """A pointer at a file that does not lie in the folder which a person named: a part may be a stranger's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,11 @@ def far_column(rows: Iterable[Sequence[FarText]]) -> pa.Array:
 
 
 def filled(
-    row: dict[str, Json], pointers: Iterable[Mapping[str, Any]], fd: int, path: Path
+    row: dict[str, Json],
+    pointers: Iterable[Mapping[str, Any]],
+    fd: int,
+    path: Path,
+    folder: Path | None = None,
 ) -> dict[str, Json]:
     """A row with its long texts read and put in; bytes as Base64 text.
 
@@ -86,12 +94,14 @@ def filled(
         row: Changed in place.
         pointers: A cell of :data:`FAR_COLUMN`.
         fd, path: The annotation file.
+        folder: In which other files may lie; None for nowhere.
 
     Raises:
         SourceError: A file has changed.
+        BeyondFolder: A pointer leads elsewhere.
     """
     for pointer in pointers:
-        body = _read(pointer, fd, path)
+        body = _read(pointer, fd, path, folder)
         target: Any = row
         *way, last = json.loads(pointer["path"])
         for step in way:
@@ -100,10 +110,12 @@ def filled(
     return row
 
 
-def _read(pointer: Mapping[str, Any], fd: int, path: Path) -> bytes:
+def _read(pointer: Mapping[str, Any], fd: int, path: Path, folder: Path | None) -> bytes:
     if pointer["file"] is None:
         return _bytes_at(fd, path, pointer["offset"], pointer["size"])
     other = Path(pointer["file"])
+    if folder is None or not other.resolve().is_relative_to(folder.resolve()):
+        raise BeyondFolder(f"{other} does not lie in the folder of pictures that was named")
     try:
         with other.open("rb") as stream:
             return _bytes_at(stream.fileno(), other, pointer["offset"], pointer["size"])

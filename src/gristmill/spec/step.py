@@ -133,6 +133,11 @@ class TableStep(Step):
     keeps_source: ClassVar[bool] = False
     """What it hands on points into the annotation file, which must then stay until the samples are made."""
 
+    @property
+    def media_folder(self) -> Path | None:
+        """A folder, named by a person, in which files lie that rows point at."""
+        return None
+
     def expected_rows(self, rows: int) -> int | None:
         """How many of so many rows will be kept, for ``plan``; None where that depends on what they hold."""
         return None

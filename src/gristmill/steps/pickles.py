@@ -72,6 +72,11 @@ class TakePickles(TableStep):
         if min(self.max_item_bytes, self.part_rows, self.part_bytes) < 1:
             raise UsageError("pickles: max_item_bytes, part_rows and part_bytes must be at least 1")
 
+    @property
+    def media_folder(self) -> Path | None:
+        """See :class:`TableStep`."""
+        return None if self.images is None else Path(self.images)
+
     def apply(self, table: Path, box: TableContext) -> None:
         """See :class:`TableStep`.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages._rows import fetch_input
 from gristmill.run.state.context import Context
-from gristmill.shards.far_texts import FAR_COLUMN, filled
+from gristmill.shards.far_texts import FAR_COLUMN, BeyondFolder, filled
 from gristmill.shards.json_row import json_row
 from gristmill.shards.rows import readable_rows
 from gristmill.spec.errors import SourceError
@@ -21,14 +22,22 @@ from gristmill.spec.step import LINE_BYTES, LINE_NUMBER, LINE_OFFSET
 __all__ = ["rows_in"]
 
 
-def rows_in(table: Any, source: InputFile, context: Context) -> Iterator[dict[str, Json] | Drop]:
+def rows_in(
+    table: Any, source: InputFile, context: Context, folder: Path | None = None
+) -> Iterator[dict[str, Json] | Drop]:
     """The rows of a part's table, in order; of a line that is no row, why not.
+
+    Args:
+        table: The part.
+        source: The annotation file.
+        context: Where that is.
+        folder: In which files may lie that rows point at.
 
     Raises:
         SourceError: The annotation file cannot be had any more, or is shorter than it was.
     """
     if FAR_COLUMN in table.column_names:
-        yield from _with_far_texts(table, source, context)
+        yield from _with_far_texts(table, source, context, folder)
         return
     if LINE_OFFSET not in table.column_names:
         for row in readable_rows(table):
@@ -45,7 +54,9 @@ def rows_in(table: Any, source: InputFile, context: Context) -> Iterator[dict[st
                 yield row
 
 
-def _with_far_texts(table: Any, source: InputFile, context: Context) -> Iterator[dict[str, Json] | Drop]:
+def _with_far_texts(
+    table: Any, source: InputFile, context: Context, folder: Path | None
+) -> Iterator[dict[str, Json] | Drop]:
     """Rows whose long texts are read from where they lie, one row at a time."""
     path = fetch_input(source, context)
     with path.open("rb") as stream:
@@ -53,7 +64,10 @@ def _with_far_texts(table: Any, source: InputFile, context: Context) -> Iterator
             if isinstance(row, str):
                 yield Drop(reason=Reason.BAD_ROW, detail=row)
                 continue
-            yield filled(row, row.pop(FAR_COLUMN), stream.fileno(), path)
+            try:
+                yield filled(row, row.pop(FAR_COLUMN), stream.fileno(), path, folder)
+            except BeyondFolder as err:
+                yield Drop(reason=Reason.NO_FILE, detail=str(err)[:200])
 
 
 class _Lines:

@@ -37,7 +37,7 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Parse, Recipe
 from gristmill.spec.sample import Drop, Origin, Outcome, Sample
 from gristmill.spec.soundness import fault_of
-from gristmill.spec.step import ADDED, SampleStep, ShardStep
+from gristmill.spec.step import ADDED, SampleStep, ShardStep, TableStep
 from gristmill.spec.task import ShardInfo, Task, decided
 from gristmill.storage.files import whole_file
 
@@ -105,7 +105,9 @@ def run_samples(
     def place(row: int) -> str:
         return recipe.key.format(file=number, row=row)
 
-    for one, row in zip(states, rows_in(table, source, context), strict=True):
+    first = recipe.steps[0]
+    folder = first.media_folder if isinstance(first, TableStep) else None
+    for one, row in zip(states, rows_in(table, source, context, folder), strict=True):
         context.check_stop()
         if isinstance(row, Drop):
             one.take(row)
