@@ -171,7 +171,7 @@ def test_import_told_wrongly(pickles: Path, tmp_path: Path) -> None:
             ("import", pickles, "--from", "vila", "--out", tmp_path / "o", "--set", "pickles.forms=x"),
             "'form'?",
         ),
-        (("run", "import", "--out", tmp_path / "o"), "gristmill import DIR --from vila --out OUT"),
+        (("run", "import", "--out", tmp_path / "o"), "gristmill import PICKLES --from vila --out DIR"),
     ):
         assert text in said(gristmill(*words, code=2))
     assert not (tmp_path / "o").exists()

@@ -13,7 +13,7 @@ from gristmill.cli.progress import Tally
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.remedies import commonest
 from gristmill.ledger.run_config import RunConfig
-from gristmill.recipes._url_list import url_list
+from gristmill.recipes._command_crawl import build as url_list
 from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Progress
 from gristmill.spec.errors import UsageError
@@ -50,7 +50,12 @@ def row_record(kept):
 
 def test_it_is_said_once_when_it_is_certain(tmp_path):
     config = RunConfig(
-        recipe="crawl", name="crawl", version="1", identity={"steps": [{"step": "crawl"}]}, inputs=(None,)
+        recipe="crawl",
+        name="crawl",
+        version="1",
+        identity={"steps": [{"step": "crawl"}]},
+        inputs=(None,),
+        asks=True,
     )
     tally = Tally()
     tally.config(config, Ledger(tmp_path), 0.5)

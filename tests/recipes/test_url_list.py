@@ -2,7 +2,7 @@
 
 import pytest
 
-from gristmill.recipes._url_list import url_list
+from gristmill.recipes._command_crawl import build as url_list
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop
 from gristmill.steps.spread import ELEMENT, LIST_ROW

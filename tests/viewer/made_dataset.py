@@ -30,7 +30,7 @@ from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import MediaRef, Origin, Sample, Show, Text, Turn
-from gristmill.spec.step import MediaContext, ShardStep, TableContext, TableStep
+from gristmill.spec.step import MediaContext, Needs, ShardStep, TableContext, TableStep
 from gristmill.spec.task import ShardInfo, TaskRecord
 
 BEGAN_AT = 1_767_225_600.0  # 2026-01-01 00:00 UTC
@@ -85,6 +85,7 @@ class MadeCrawl(ShardStep):
     size_px: int = 336
     allow: frozenset[str] = frozenset({"png", "jpeg"})
     name = "crawl"
+    needs = Needs(network=True)
 
     def apply(self, samples: Sequence[Sample], box: MediaContext) -> Any:
         raise NotImplementedError
@@ -152,6 +153,7 @@ def make_dataset(
         sources={"annotations": "example/made-up@0123456789abcdef0123456789abcdef01234567"},
         settings={"crawl.size_px": "200"},
         rounds=(("http_5xx",),),
+        asks=recipe.asks,
     )
     replace(config, identity=_plain(config.identity)).write(folder)
     ledger = Ledger(folder)

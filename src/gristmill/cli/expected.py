@@ -71,7 +71,7 @@ def shortfall(folder: Path) -> str | None:
 def _advice(ended: Ended, levels: Funnel) -> str:
     """What may help: asking again for what may come back, a mirror for what is gone, other annotations."""
     found = retry_advice(levels)
-    crawls = [step for step in ended.recipe.steps if step.name == "crawl"]
+    crawls = [step for step in ended.recipe.steps if step.needs.network]
     if crawls or found.may:
         options = options_of(ended.recipe)
         mirrored = all(getattr(step, "mirror", None) for step in crawls)

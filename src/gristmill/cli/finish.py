@@ -58,7 +58,7 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
 def _tell_proxies(job: Job) -> None:
     """Say that a crawl does not go through what the environment names, before it asks."""
     named = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
-    if named and any(step.name == "crawl" and not getattr(step, "proxy", None) for step in job.load().steps):
+    if named and any(step.needs.network and not getattr(step, "proxy", None) for step in job.load().steps):
         click.echo(
             f"{' and '.join(named)} set: the hub and annotation files are asked through the proxy, the hosts of "
             "pictures directly, since addresses are checked where they are connected to. Where nothing but the "

@@ -85,7 +85,7 @@ def local_list(urls: str) -> ListPlace | None:
 
 
 def _patterns(within: str | None) -> tuple[str, ...] | None:
-    from gristmill.recipes._url_list import PATTERNS
+    from gristmill.recipes._command_crawl import PATTERNS
 
     return None if within is None else (within, *(f"{within}/{pattern}" for pattern in PATTERNS))
 

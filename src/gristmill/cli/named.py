@@ -46,13 +46,13 @@ def loader_of(opened: Dataset, settings: Mapping[str, str], named: str | None = 
     from gristmill import mixtures, recipes
 
     reference = opened.reference if named is None else named
-    known = {"crawl", "import", *recipes.names(), *mixtures.names()}
+    known = {*recipes.commands(), *recipes.names(), *mixtures.names()}
     if named is None and reference not in known:
         raise UsageError(
             f"{opened.folder} was begun with a recipe of somebody's own, {reference}, and nothing that a folder "
             f"names is run. If you know the file, name it: {_again('--recipe')} PATH"
         )
-    if reference not in {"crawl", "import"}:
+    if reference not in recipes.commands():
         return recipe_loader(reference, None, dict(settings))
     try:
         load = recipe_loader(reference, opened.arguments, dict(settings))

@@ -73,7 +73,7 @@ class Tally:
         self._least, self._unread = least, len(config.inputs) - totals.stage(Rows.name).tasks
         self.mixes = bool(config.parts)
         self.prescanned = totals.stage(Prescan.name).tasks
-        if not any(step["step"] == "crawl" for step in config.identity["steps"]):
+        if not config.asks:
             self.verb, self.none = "read", "none read yet"
         for stage in _VERBS:
             self.done[stage] = totals.stage(stage).samples_in

@@ -67,16 +67,15 @@ def command(
 
     Several commands with different --tasks, on one machine or many, may share one DIR.
     """
-    from gristmill import mixtures
+    from gristmill import mixtures, recipes
     from gristmill.cli.finish import run_and_tell
     from gristmill.cli.jobs import recipe_job
     from gristmill.cli.many import for_each
     from gristmill.run.planning.pipeline import Pipeline
 
-    if name == "crawl":
-        raise UsageError("a list of URLs is crawled with: gristmill crawl URLS --out DIR")
-    if name == "import":
-        raise UsageError("pickles are imported with: gristmill import DIR --from vila --out OUT")
+    if name in recipes.commands():
+        typed = to_type(*recipes.built_by(name).command, "--out", "DIR")
+        raise UsageError(f"{name} is a command of its own: {typed}")
     given = pairs("--set", settings)
     runtime = runtime_options(
         contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept, proxy

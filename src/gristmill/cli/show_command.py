@@ -13,9 +13,6 @@ from gristmill.ledger.words import count_text, size_text
 from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe
 
-_BY_COMMAND = {"crawl": {"path": "URLS"}, "import": {"path": "DIR"}}
-"""Recipes that a command of that name builds from its words, as these would be typed."""
-
 
 @click.command("show")
 @click.argument("name")
@@ -41,8 +38,8 @@ def command(name: str, as_json: bool) -> None:
             click.echo(mixture_cards.card(mixture))
         return
     found = (
-        [recipes.load(name, _BY_COMMAND[name])]
-        if name in _BY_COMMAND
+        [recipes.load(name, {"path": recipes.built_by(name).place})]
+        if name in recipes.commands()
         else [recipes.find(member) for member in recipes_of(name)]
     )
     if as_json:

@@ -94,14 +94,10 @@ def card(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> str
     return _front_matter(recipe, levels, schema, shards) + "\n\n".join(s for s in sections if s) + "\n"
 
 
-_COMMANDS = {"crawl": ("crawl", "URLS"), "import": ("import", "PICKLES", "--from", "vila")}
-"""Commands of their own for recipes that are built from arguments."""
-
-
 def command(config: RunConfig) -> str:
     """The command that makes this dataset, as far as it bears on what comes out."""
     plain = ("mix", Path(config.recipe).name) if config.parts else ("run", config.name)
-    words = ["gristmill", *_COMMANDS.get(config.recipe, plain), "--out", "DIR"]
+    words = ["gristmill", *(config.built.command if config.built else plain), "--out", "DIR"]
     if config.only is not None:
         words += ["--only", str(config.only)]
     words += [f"--{name.replace('_', '-')}={value}" for name, value in config.arguments.items() if value]

@@ -27,23 +27,12 @@ _DOCUMENTS = {
     "fetched": "whose images arrived",
     "kept": "kept, with good pictures",
 }
-_LIST = {
-    **_ROWS,
-    "annotated": "rows in the list",
-    "selected": "taken of them",
-    "asked": "with a URL that is asked for",
-}
 _READ = {
     **_ROWS,
     "read": "read as samples",
     "kept": "kept as good samples",
 }
 """Where no step asks for anything: the annotation files hold the samples themselves."""
-_IMPORTED = {
-    **_READ,
-    "annotated": "items in the pickles",
-    "selected": "taken of them",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +138,16 @@ def funnel(totals: Totals, config: RunConfig) -> Funnel:
     read = asked + lost[Phase.READING].total()
     selected = max(rows.kept, read)
     annotated = selected + lost[Phase.SELECTING].total()
-    asks = any(step["step"] == "crawl" for step in config.identity["steps"])
-    read_as = _IMPORTED if config.recipe == "import" else _READ
-    titles = read_as if not asks else _DOCUMENTS if samples.media else _ROWS
-    if asks and config.recipe == "crawl":  # a folder of strangers may say the one without the other
-        titles = _LIST | ({"annotated": "rows in the lists"} if len(config.inputs) > 1 else {})
+    asks = config.asks
+    titles = _READ if not asks else _DOCUMENTS if samples.media else _ROWS
+    if config.built:
+        several = "s" if len(config.inputs) > 1 else ""
+        head = f"{config.built.item}s in the {config.input_noun}{several}"
+        titles = titles | {
+            "annotated": head,
+            "selected": "taken of them",
+            "asked": "with a URL that is asked for",
+        }
 
     def level(name: str, count: int, phase: Phase | None = None, waiting: int = 0) -> Level:
         reasons = dict(lost[phase].most_common()) if phase else {}

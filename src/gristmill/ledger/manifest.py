@@ -155,9 +155,7 @@ def _source(key: str, recipe: Recipe, config: RunConfig) -> dict[str, Json]:
             "access": pinned.access,
         }
     place = config.sources.get(key, "")
-    if (
-        config.recipe == "crawl" and not Path(place).is_absolute()
-    ):  # somebody's own folders are nobody's business
+    if config.built and not Path(place).is_absolute():  # somebody's own folders are nobody's business
         said["place"] = place
     said |= {
         "local_copy": any(i.path is not None for i in inputs),

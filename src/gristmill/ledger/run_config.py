@@ -13,7 +13,7 @@ import orjson
 
 from gristmill.ledger.ledger import STATE
 from gristmill.spec.errors import DamagedOutput, DriftError, UsageError
-from gristmill.spec.recipe import Source
+from gristmill.spec.recipe import Built, Source
 from gristmill.spec.sample import Json
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import is_below, read_regular
@@ -69,6 +69,8 @@ class RunConfig:
         runtime: Settings that say how, not what, as first given: what ``retry`` goes on with.
         permitted: Settings that were allowed for the command that began it, by name alone: the values are stored
             nowhere, and whoever needs one gives it again.
+        asks: A step asks the network for media.
+        built: How the recipe is built, where it is not a file of its own.
         published_as: Name, without ending, of the one file that VILA's own scripts make of it.
         parts: For a mixture: part to its version, weight, prefix, samples and the checksum of its shards.
     """
@@ -86,15 +88,15 @@ class RunConfig:
     rounds: tuple[tuple[str, ...], ...] = ()
     runtime: Mapping[str, str] = field(default_factory=dict)
     permitted: tuple[str, ...] = ()
+    asks: bool = False
+    built: Built | None = None
     published_as: str = ""
     parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     @property
     def input_noun(self) -> str:
         """What one of its inputs is called."""
-        if self.parts:
-            return "input shard"
-        return {"crawl": "list", "import": "pickle"}.get(self.recipe, "annotation file")
+        return "input shard" if self.parts else self.built.input if self.built else "annotation file"
 
     @staticmethod
     def path(folder: Path) -> Path:
@@ -140,6 +142,8 @@ class RunConfig:
             return "its identity names no steps"
         if not all(isinstance(self.identity.get(key), str) for key in ("recipe", "version")):
             return "its identity names no recipe"
+        if self.built and (self.built.source not in self.sources or len(self.built.command) < 2):
+            return "it does not say what its recipe was built from"
         for name, value in self.arguments.items():
             words = value if isinstance(value, list) else [value]
             if not all(word is None or isinstance(word, str) for word in words):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import sys
 from collections.abc import Mapping
+from types import ModuleType
 
 from gristmill.spec.errors import UnknownName
-from gristmill.spec.recipe import Recipe
+from gristmill.spec.recipe import Built, Recipe
 from gristmill.spec.registry import find_in, names_in
 from gristmill.spec.sample import Json
 
-__all__ = ["find", "groups", "load", "members", "names"]
+__all__ = ["built_by", "commands", "find", "groups", "load", "members", "names"]
+
+_COMMAND = "_command_"
 
 
 def names() -> list[str]:
@@ -57,21 +62,35 @@ def load(
     """A recipe with its settings; made to be called again in a worker process.
 
     Args:
-        reference: Name or path; ``crawl`` is the recipe of any list of URLs, ``import`` that of VILA's pickles.
-        arguments: What that recipe is built from.
+        reference: Name or path, or one of :func:`commands`.
+        arguments: What the recipe of a command is built from.
         settings: ``STEP.FIELD`` to value, as typed.
 
     Raises:
         UnknownName, RecipeError, UsageError: See :func:`find` and ``Recipe.with_settings``.
     """
-    if reference == "crawl":
-        from gristmill.recipes._url_list import url_list
-
-        recipe = url_list(**(arguments or {}))
-    elif reference == "import":
-        from gristmill.recipes._vila_pickles import vila_pickles
-
-        recipe = vila_pickles(**(arguments or {}))
+    if reference in commands():
+        recipe: Recipe = _command(reference).build(**(arguments or {}))
     else:
         recipe = find(reference)
     return recipe.with_settings(settings or {})
+
+
+def commands() -> list[str]:
+    """Recipes that a command builds from its arguments, by the command's name: files called ``_command_NAME``."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name.removeprefix(_COMMAND) for name in found if name.startswith(_COMMAND))
+
+
+def built_by(command: str) -> Built:
+    """How a command builds its recipe.
+
+    Args:
+        command: One of :func:`commands`.
+    """
+    built: Built = _command(command).BUILT
+    return built
+
+
+def _command(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{_COMMAND}{name}")

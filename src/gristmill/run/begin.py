@@ -77,7 +77,7 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     if job.span is not None:
         first, end = job.span
         if not 0 <= first < end <= len(resolved.inputs):
-            what = "input shard" if job.parts else "list" if job.reference == "crawl" else "annotation file"
+            what = "input shard" if job.parts else recipe.input_noun
             files = len(resolved.inputs)
             raise UsageError(
                 f"--tasks {first}:{end}: {recipe.public_name} has {files} {what}{'s' * (files != 1)}; "
@@ -109,6 +109,8 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
         aux=resolved.aux,
         runtime=_without(job.runtime, permitted),
         permitted=tuple(sorted(permitted)),
+        asks=recipe.asks,
+        built=recipe.built,
         published_as=recipe.published_as or recipe.name,
         parts=job.parts,
     )

@@ -175,7 +175,7 @@ def _run(
         planner = Planner(recipe, config, ledger, span, job.last)
     watcher.config(recipe, config, ledger, planner)
     state = Running(planner, ledger, leases, watcher, when_settled)
-    crawls = any(step.needs.network for step in recipe.steps)
+    crawls = recipe.asks
     if crawls:
         check_open_files()
     start = WorkerStart(

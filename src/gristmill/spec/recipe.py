@@ -12,7 +12,7 @@ from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.sample import Json, Outcome
 from gristmill.spec.step import Step
 
-__all__ = ["Access", "Column", "ColumnKind", "Expect", "Parse", "Recipe", "Source", "Variant"]
+__all__ = ["Access", "Built", "Column", "ColumnKind", "Expect", "Parse", "Recipe", "Source", "Variant"]
 
 Access: TypeAlias = Literal["open", "terms", "form", "login", "withdrawn"]
 ColumnKind: TypeAlias = Literal["string", "string or binary", "string or list of strings", "integer", "float"]
@@ -157,6 +157,28 @@ class Expect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """Says that a recipe is built from the arguments of a command of its own.
+
+    Attributes:
+        command: How that command is typed, its options left out.
+        source: Key of the source that a person gives: its place is the argument ``path``.
+        input: What one of its files is called.
+        item: What one of the things in such a file is called.
+    """
+
+    command: tuple[str, ...]
+    source: str
+    input: str = "annotation file"
+    item: str = "row"
+
+    @property
+    def place(self) -> str:
+        """The word that stands for the place in the command."""
+        return self.command[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One dataset: its card, its pinned sources, its steps.
 
@@ -176,6 +198,7 @@ class Recipe:
             file's position or the number in its name.
         groups: Names under which it is run together with others.
         published_as: Name, without ending, of the one file that VILA's own scripts make of it, if they do.
+        built: How it is built, where it is not a file of its own.
     """
 
     name: str
@@ -196,6 +219,7 @@ class Recipe:
     groups: tuple[str, ...] = ()
     expect: Expect = field(default_factory=Expect)
     published_as: str = ""
+    built: Built | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
@@ -232,6 +256,16 @@ class Recipe:
             if source.key == key:
                 return source
         raise UnknownName("source", key, tuple(s.key for s in self.sources))
+
+    @property
+    def input_noun(self) -> str:
+        """What one of its annotation files is called."""
+        return self.built.input if self.built else "annotation file"
+
+    @property
+    def asks(self) -> bool:
+        """A step asks the network for media."""
+        return any(step.needs.network for step in self.steps)
 
     def identity(self) -> dict[str, Json]:
         """All that decides what comes out, for comparison field by field."""

@@ -36,9 +36,6 @@ __all__ = [
     "under_way",
 ]
 
-_SOURCE_OF = {"crawl": "list", "import": "pickles"}
-"""Recipes built from arguments, and the source that a person gave."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
@@ -57,9 +54,8 @@ class Dataset:
     def arguments(self) -> dict[str, object]:
         """What its recipe is built from."""
         arguments = dict(self.config.arguments)
-        source = _SOURCE_OF.get(self.reference)
-        if source is not None:
-            arguments["path"] = self.config.sources[source]
+        if self.config.built:
+            arguments["path"] = self.config.sources[self.config.built.source]
         return arguments
 
     def resolved(self) -> Resolved:

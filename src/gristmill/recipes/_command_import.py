@@ -7,7 +7,7 @@ from typing import Any
 
 from gristmill.spec import locator
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Recipe, Source
+from gristmill.spec.recipe import Built, Recipe, Source
 from gristmill.spec.sample import CHANGES, Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
 from gristmill.steps.embedded import Embedded
 from gristmill.steps.hygiene import TextHygiene
@@ -15,7 +15,9 @@ from gristmill.steps.instruct import dialogue
 from gristmill.steps.pack import Pack
 from gristmill.steps.pickles import TakePickles
 
-__all__ = ["PATTERNS", "parse_item", "vila_pickles"]
+__all__ = ["BUILT", "PATTERNS", "build", "parse_item"]
+
+BUILT = Built(command=("import", "PICKLES", "--from", "vila"), source="pickles", input="pickle", item="item")
 
 PATTERNS = ("*.pkl", "*.pickle")
 """Files of a folder that are taken for pickles."""
@@ -113,7 +115,7 @@ def _without_places(question: str) -> str:
     return question
 
 
-def vila_pickles(path: str, patterns: Sequence[str] = PATTERNS) -> Recipe:
+def build(path: str, patterns: Sequence[str] = PATTERNS) -> Recipe:
     """The recipe of a pickle, or of a folder of them.
 
     Args:
@@ -130,6 +132,7 @@ def vila_pickles(path: str, patterns: Sequence[str] = PATTERNS) -> Recipe:
         redistribution="nothing",
         sources=(Source(key="pickles", path=path, patterns=tuple(patterns), format="pickle"),),
         parse=parse_item,
+        built=BUILT,
         writes=frozenset({"media.embedded"}),
         steps=(TakePickles(), TextHygiene(), Embedded(), Pack(shard_samples=10_000)),
     )

@@ -13,7 +13,7 @@ from gristmill.spec.columns import value_at
 from gristmill.spec.errors import UsageError
 from gristmill.spec.locator import Url
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Column, Expect, Recipe, Source
+from gristmill.spec.recipe import Built, Column, Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
@@ -21,7 +21,9 @@ from gristmill.steps.rows import TakeRows
 from gristmill.steps.same_picture import SamePicture
 from gristmill.steps.spread import ELEMENT, LIST_ROW
 
-__all__ = ["NO_LISTS", "PATTERNS", "Captions", "url_list"]
+__all__ = ["BUILT", "NO_LISTS", "PATTERNS", "Captions", "build"]
+
+BUILT = Built(command=("crawl", "URLS"), source="list", input="list")
 
 Captions: TypeAlias = Literal["first", "joined", "each"]
 """What may become of several captions of one picture."""
@@ -123,7 +125,7 @@ def _text(value: Json) -> Json:
     return value
 
 
-def url_list(
+def build(
     path: str,
     url_column: str = "url",
     caption_column: str | None = None,
@@ -185,6 +187,7 @@ def url_list(
             hash_kind=hash_kind,
             captions=captions,
         ),
+        built=BUILT,
         writes=frozenset({"media.url"}),
         steps=(
             TakeRows(
