@@ -66,7 +66,7 @@ def _incomplete(opened: Dataset, totals: Totals, recipe: Recipe) -> list[str]:
 
 
 def _thing(totals: Totals) -> str:
-    return "document" if totals.stage(Samples.name).media else "sample"
+    return "document" if totals.several else "sample"
 
 
 def _things(totals: Totals, number: int) -> str:

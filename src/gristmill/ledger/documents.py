@@ -1,4 +1,4 @@
-"""The account of a dataset whose samples are documents with several images: documents, and images by fate."""
+"""The account of a dataset of documents, which are samples with several images: documents, and images by fate."""
 
 from __future__ import annotations
 
@@ -52,19 +52,17 @@ class Documents:
 
 
 def documents(totals: Totals, levels: Funnel) -> Documents | None:
-    """The account, or None for a dataset whose samples are not documents."""
-    samples = totals.stage("samples")
-    if not samples.media:
+    """The account, or None for a dataset none of whose samples has several images."""
+    if not totals.several:
         return None
-    media = Counter(samples.media)
-    complete = samples.facts["complete"]
-    for later in (totals.stage("screen"), totals.stage("unique")):
-        media.update(later.media)
-        complete += later.facts["complete"]
+    samples, media, incomplete = totals.stage("samples"), Counter[str](), 0
+    for stage in (samples, totals.stage("screen"), totals.stage("unique")):
+        media.update(stage.media)
+        incomplete += int(stage.facts["incomplete"])
     return Documents(
         annotated=levels.count("annotated"),
         with_images=samples.samples_in - sum(samples.dropped[reason] for reason in _UNUSABLE),
-        complete=int(complete),
+        complete=levels.count("kept") - incomplete,
         kept=levels.count("kept"),
         images={fate: n for fate, n in media.most_common() if n > 0},
     )

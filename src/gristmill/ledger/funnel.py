@@ -139,7 +139,7 @@ def funnel(totals: Totals, config: RunConfig) -> Funnel:
     selected = max(rows.kept, read)
     annotated = selected + lost[Phase.SELECTING].total()
     asks = config.asks
-    titles = _READ if not asks else _DOCUMENTS if samples.media else _ROWS
+    titles = _READ if not asks else _DOCUMENTS if totals.several else _ROWS
     if config.built:
         several = "s" if len(config.inputs) > 1 else ""
         head = f"{config.built.item}s in the {config.input_noun}{several}"

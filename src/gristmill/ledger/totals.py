@@ -60,6 +60,11 @@ class Totals:
     """Seconds in which some task was under way: without the time between two runs."""
 
     @property
+    def several(self) -> bool:
+        """Some samples have several media, which are counted apart from samples."""
+        return self.stage("samples").facts["several"] > 0
+
+    @property
     def changes(self) -> dict[str, int]:
         """What steps changed in samples or let pass in spite of a finding, the most frequent first."""
         facts = self.stage("samples").facts

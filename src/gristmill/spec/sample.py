@@ -21,6 +21,7 @@ __all__ = [
     "Show",
     "Text",
     "Turn",
+    "is_numbered",
 ]
 
 CHANGES = "changes"
@@ -68,6 +69,11 @@ class MediaRef:
     def url(self) -> str | None:
         """Its address, where it is on the web."""
         return self.at.url if isinstance(self.at, Url) else None
+
+
+def is_numbered(medium: str) -> bool:
+    """A medium's name is a number, with or without an ending: ``000``, ``000.jpg``."""
+    return medium[:1].isdecimal()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +153,11 @@ class Sample:
     columns: Mapping[str, Json] = field(default_factory=dict)
     upstream: Mapping[str, Json] = field(default_factory=dict)
     origin: Origin | None = None
+
+    @property
+    def may_have_several(self) -> bool:
+        """Its media are named by number, as are those of samples that may have several."""
+        return any(is_numbered(name) for name in self.media)
 
     def text(self) -> str:
         """All text parts of all turns, joined by newlines: a caption where there is only one."""

@@ -23,6 +23,7 @@ from gristmill.shards.spool import read_spool
 from gristmill.spec.errors import Busy, DamagedOutput, UnknownName, UsageError
 from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Recipe
+from gristmill.spec.sample import is_numbered
 from gristmill.storage.leases import Leases
 
 __all__ = [
@@ -100,12 +101,12 @@ def under_way(opened: Dataset) -> tuple[int, int]:
 def interrupted(ledger: Ledger) -> Iterator[Progress]:
     """How far each crawl task that was begun and is not done came, by the heads of its spool.
 
-    Documents, whose media are numbered, are left out: the heads do not tell which of them are finished.
+    Samples that may have several media are left out: the heads do not tell which of them are finished.
     """
     for path in _unfinished(ledger):
         entries = read_spool(path, finished=False, check_bodies=False)
         fates = (orjson.loads(entry.header) for entry in entries)
-        reasons = {fate["row"]: fate["reason"] for fate in fates if not fate["medium"][:1].isdecimal()}
+        reasons = {fate["row"]: fate["reason"] for fate in fates if not is_numbered(fate["medium"])}
         if reasons:
             yield Progress(
                 task_id=path.stem.rpartition("-")[2],

@@ -64,10 +64,10 @@ class RowState:
 def account(
     states: Sequence[RowState], fates: Sequence[Fate], attempt: int, before: Fates, work: Work
 ) -> None:
-    """Sum up a task. Media of documents are also counted by fate, less what earlier rounds counted.
+    """Sum up a task. Media of samples that may have several are counted too, less what earlier rounds counted.
 
     Args:
-        tried: Its rows, at their end.
+        states: Its rows, at their end.
         fates: Of its media; those taken over from an earlier round have a lower ``attempt``.
         attempt: This round.
         before: What earlier rounds said of them.
@@ -87,9 +87,12 @@ def account(
     work.facts.update(f"{CHANGES}.{word}" for sample in kept for word in sample.columns.get(CHANGES, ()))
     work.hosts = _failures(own, attempt, before)
     work.facts.update(_sizes(kept))
-    if any(turn.role == "document" for one in states if one.sample for turn in one.sample.turns):
+    if any(one.sample and one.sample.may_have_several for one in states):
         lacking = {fate.row for fate in fates if fate.reason is not None}
-        work.facts["complete"] = sum(one.drop is None and one.row not in lacking for one in states)
+        media = Counter(fate.row for fate in fates)
+        incomplete = sum(one.drop is None and one.row in lacking for one in states)
+        several = sum(number > 1 for number in media.values())
+        work.facts.update(+Counter(incomplete=incomplete, several=several))
         dropped = {one.row for one in states if one.drop}
         work.media.update(_word(fate, dropped=fate.row in dropped) for fate in fates)
         # what is asked for again was dropped before

@@ -120,7 +120,7 @@ def run_samples(
     box = MediaWriter(layout.spool(task), task, context)
     before: Fates = {}
     try:
-        if task.number[0] and any(one.sample and not {"image"} >= set(one.sample.media) for one in states):
+        if task.number[0] and any(one.sample and one.sample.may_have_several for one in states):
             before = known_before(layout, task, [one.row for one in states])
             take_over(before, layout, task, box, work)
         for step in steps:

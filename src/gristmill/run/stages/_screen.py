@@ -124,8 +124,9 @@ def _change(
         body = encode_sample(outcome)
         left = [medium for medium in line["media"] if medium["name"] in outcome.media]
         line.update(sample=body, media=left, size_bytes=len(body) + sum(medium["size"] for medium in left))
-    if any("." in name for name in names):  # media of a document, which are counted too
-        work.facts["complete"] -= not sample.columns.get("missing_media")
+    if sample.may_have_several:  # whose media are counted too
+        lacked = bool(sample.columns.get("missing_media"))
+        work.facts["incomplete"] += (not isinstance(outcome, Drop)) - lacked
         work.media.update(media)
 
 

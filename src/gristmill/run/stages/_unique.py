@@ -76,10 +76,10 @@ def _drop(positions: Sequence[int], task: Task, context: Context, work: Work) ->
     fates = []
     for position in positions:
         line = lines[position]
-        columns, names = decode_sample(line["sample"]).columns, [medium["name"] for medium in line["media"]]
-        if any("." in name for name in names):  # media of a document, which are counted too
-            work.facts["complete"] -= not columns.get("missing_media")
-            work.media.update({DOCUMENT_LOST: len(names), KEPT: -len(names)})
+        sample = decode_sample(line["sample"])
+        if sample.may_have_several:  # whose media are counted too
+            work.facts["incomplete"] -= bool(sample.columns.get("missing_media"))
+            work.media.update({DOCUMENT_LOST: len(sample.media), KEPT: -len(sample.media)})
         line.update(reason=str(Reason.DUPLICATE_KEY), media=[])
         fates.append(
             Fate(
