@@ -11,7 +11,7 @@ from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.run.begin import Job
 from gristmill.run.driver import run
-from gristmill.run.maintenance.reopen import add_round, open_dataset, schedule_of
+from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.spec.locator import Url
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
@@ -98,9 +98,9 @@ def test_dialogues_of_three_pictures(web, tmp_path, on_missing, kept_first):
     web.hits.clear()
     opened = open_dataset(made.folder)
     if on_missing == "drop_image":  # kept without it, so no dialogue was lost for it
-        assert not add_round(opened, schedule_of(opened, made.load()), ("http_5xx",))
+        assert not add_round(opened, planner_of(opened, made.load()), ("http_5xx",))
     else:
-        assert add_round(opened, schedule_of(opened, made.load()), ("http_5xx",))
+        assert add_round(opened, planner_of(opened, made.load()), ("http_5xx",))
         assert run(made, Watcher()).complete
         assert web.hits["/ill/talk"] == 1
         assert "/photo/4.jpg?w=64&of=talks" not in web.hits

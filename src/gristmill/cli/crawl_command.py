@@ -28,7 +28,11 @@ from gristmill.spec.errors import SourceError, UsageError
 if TYPE_CHECKING:
     from gristmill.run.executors.launch import Launched
 
-_AHEAD = ("gristmill.recipes._command_crawl", "gristmill.run.stages._samples", "gristmill.steps.acquirers.url")
+_AHEAD = (
+    "gristmill.recipes._command_crawl",
+    "gristmill.run.stages._samples",
+    "gristmill.steps.acquirers.url",
+)
 """What a worker of a crawl loads, whatever the list."""
 CAPTIONS = ("first", "joined", "each")
 _MODES = ("no", "keep_ratio", "keep_ratio_largest", "center_crop", "border")

@@ -181,6 +181,8 @@ def setting_lines(step: Step) -> list[str]:
     """What a step does, in a sentence, and its settings: a line each."""
     sentence, stop, _ = " ".join((step.__doc__ or "").split()).partition(". ")
     lines = [f"  {step.name}: {sentence}{stop.rstrip()}"]
+    if step.drops:
+        lines.append(f"    drops for: {', '.join(sorted(step.drops))}")
     for f in (f for f in fields(step) if not f.name.startswith("_")):
         mark = "" if f.metadata.get("identity", True) else "   (how, not what: may change between runs)"
         lines.append(f"    {f.name} = {getattr(step, f.name)}{mark}")

@@ -79,7 +79,13 @@ class Needs:
 
 
 class Step(ABC):
-    """What all shapes share. Subclasses are frozen, keyword-only dataclasses of plain data."""
+    """What all shapes share. Subclasses are frozen, keyword-only dataclasses of plain data.
+
+    Attributes:
+        drops: The reasons for which it drops rows or samples: ``gristmill show`` lists them, and
+            :mod:`gristmill.testing.check_recipe` refuses others. Empty for a crawl: its reasons are the web's.
+        needs: What one task of it occupies; ``network`` says that it asks for media.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     name: ClassVar[str]

@@ -16,7 +16,7 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from gristmill.spec.locator import Embedded
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Drop, Json, Outcome
-from gristmill.spec.step import LINE_OFFSET, SampleStep, TableStep
+from gristmill.spec.step import LINE_OFFSET, SampleStep, Step, TableStep
 
 __all__ = ["GOLDEN", "check_recipe", "difference", "golden_rows", "write_expected"]
 
@@ -106,7 +106,8 @@ def check_recipe(
 
     Raises:
         GristmillError: As in a run.
-        RecipeError: The recipe does not begin with a step over the table.
+        RecipeError: The recipe does not begin with a step over the table, or a step drops for a reason that it
+            does not declare.
     """
     step = recipe.steps[0]
     if not isinstance(step, TableStep):
@@ -115,6 +116,7 @@ def check_recipe(
         table = _table_file(Path(scratch), recipe.sources[0].format, rows)
         decisions = _Decisions()
         step.apply(table, decisions)
+        _check_declared(step, decisions.dropped.values())
         upstream = [row for batch in read_rows(table) for row in rows_of(batch.table)]
         outcomes = [recipe.parse(decisions.given.get(n, row)) for n, row in enumerate(upstream)]
     head = {"recipe": recipe.public_name, "version": recipe.version, "notes": decisions.notes}
@@ -147,7 +149,18 @@ def _through(steps: Sequence[SampleStep], outcome: Outcome) -> Outcome:
         if isinstance(outcome, Drop):
             break
         outcome = step.apply(outcome)
+        if isinstance(outcome, Drop):
+            _check_declared(step, [outcome.reason])
     return outcome
+
+
+def _check_declared(step: Step, reasons: Iterable[Reason]) -> None:
+    """Refuse drops for reasons that the step does not declare."""
+    if undeclared := sorted(set(reasons) - step.drops):
+        raise RecipeError(
+            f"the step {step.name} drops for {', '.join(undeclared)}, which it does not declare: add it to "
+            f"{type(step).__name__}.drops"
+        )
 
 
 def _named(outcome: Outcome, recipe: Recipe, row: int) -> Outcome:
