@@ -1,4 +1,4 @@
-"""What ``gristmill retry`` says before it asks: what is asked for again, what is not, and what cannot change."""
+"""Tells, before ``gristmill retry`` asks, what is asked for again, what is not, and what cannot change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["asked_again", "nothing_to_ask"]
 
 
 def asked_again(opened: Dataset, recipe: Recipe, reasons: Sequence[str]) -> str:
-    """What a round for ``reasons`` asks for, said before it begins or goes on."""
+    """Say what a round for ``reasons`` asks for, before it begins or goes on."""
     totals = total(opened.ledger.records.values())
     left = failing(opened.ledger.stage(Samples.name))
     lost = {reason: n for reason, n in left.items() if reason in reasons}

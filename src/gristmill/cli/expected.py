@@ -1,4 +1,4 @@
-"""Whether a finished dataset holds what its recipe expects, and what may help where it does not."""
+"""Checks that a finished dataset holds what its recipe expects, and says what may help where it does not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def shortfall(folder: Path) -> str | None:
 
 
 def _advice(ended: Ended, levels: Funnel) -> str:
-    """What may help: asking again for what may come back, a mirror for what is gone, other annotations."""
+    """Say what may help: asking again for what may come back, a mirror for what is gone, other annotations."""
     found = retry_advice(levels)
     crawls = [step for step in ended.recipe.steps if step.needs.network]
     if crawls or found.may:

@@ -294,7 +294,7 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
 def next_steps(
     totals: Totals, config: RunConfig, *, where: str = "DIR", options: Sequence[str] = ()
 ) -> Iterator[Text]:
-    """What is still to do, a line each, and with which commands, in the dataset's folder ``where``."""
+    """Say what is still to do, a line each, and with which commands, in the dataset's folder ``where``."""
     levels = funnel(totals, config)
     waiting: Mapping[str, int] = {level.name: level.waiting for level in levels.levels if level.waiting}
     if levels.files_read < levels.files:

@@ -1,4 +1,4 @@
-"""What a person asked for, as the job of one recipe."""
+"""Makes of what a person typed the job of one recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen of a list before anything is asked: its columns, and whether its first rows hold what options say."""
+"""Looks at a list before anything is asked: its columns, and whether its first rows hold what options say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a list of URLs is: on this machine, on the hub, at an address of the web, or in a pipe."""
+"""Finds a list of URLs: on this machine, on the hub, at an address of the web, or in a pipe."""
 
 from __future__ import annotations
 

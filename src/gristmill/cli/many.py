@@ -17,7 +17,7 @@ _WORST_FIRST = (1, 2, 75, 3)
 
 
 class SomeFailed(GristmillError):
-    """What went wrong with some of the recipes of a group; its exit code is the worst of theirs."""
+    """Something went wrong with some of the recipes of a group; its exit code is the worst of theirs."""
 
     def __init__(self, sentences: tuple[str, ...], of: int, exit_code: int) -> None:
         super().__init__(sentences, of, exit_code)

@@ -1,4 +1,4 @@
-"""What ``list`` and ``show`` say of mixtures."""
+"""Describes mixtures for ``list`` and ``show``."""
 
 from __future__ import annotations
 

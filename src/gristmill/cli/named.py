@@ -33,7 +33,7 @@ _OPTIONS = {
 
 
 def loader_of(opened: Dataset, settings: Mapping[str, str], named: str | None = None) -> Callable[[], Recipe]:
-    """What builds the recipe of a dataset's folder.
+    """Make the function that builds the recipe of a dataset's folder.
 
     Args:
         opened: The folder.

@@ -95,7 +95,7 @@ def workers_option(function: F) -> F:
 
 
 def run_options(function: F) -> F:
-    """Where, how much and with what."""
+    """Add the options that say where, how much and with what."""
     for option in reversed(
         [
             click.option(
@@ -118,7 +118,7 @@ def run_options(function: F) -> F:
 
 
 def politeness_options(function: F) -> F:
-    """How a crawl behaves; none of it changes what a dataset is."""
+    """Add the options for how a crawl behaves; none of them changes what a dataset is."""
     for option in reversed(
         [
             click.option("--contact", help="A mail address or page for those we ask, in the user agent."),
@@ -178,7 +178,7 @@ def circumstances_of(recipe: Recipe, runtime: Mapping[str, str]) -> dict[str, st
 
 
 def setting_lines(step: Step) -> list[str]:
-    """What a step does, in a sentence, and its settings: a line each."""
+    """Describe a step: what it does, in a sentence, and its settings, a line each."""
     sentence, stop, _ = " ".join((step.__doc__ or "").split()).partition(". ")
     lines = [f"  {step.name}: {sentence}{stop.rstrip()}"]
     if step.drops:

@@ -107,7 +107,7 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None, *, anew: bool = Fals
 
 
 def _behind(opened: Dataset, recipe: Recipe | None, layout: Layout) -> bool:
-    """Whether the metadata files say something else than the records, or not all of them were written."""
+    """True if the metadata files say something else than the records, or not all of them were written."""
     path, known = opened.folder / MANIFEST, of_records(opened.config, opened.ledger)
     if not path.is_file():
         return bool(known["complete"])
@@ -123,7 +123,7 @@ def _behind(opened: Dataset, recipe: Recipe | None, layout: Layout) -> bool:
 
 
 def _bytes_of(path: Path) -> bytes | None:
-    """What a file holds that may be altered; None of one that is not there, or is no file."""
+    """Read a file that may be altered; None of one that is not there, or is no file."""
     with suppress(OSError, DamagedOutput):
         return read_regular(path)
     return None
@@ -141,7 +141,7 @@ def _digest(body: bytes) -> bytes:
 
 
 def _under_way(layout: Layout) -> bool:
-    """Whether a run works on the folder; also where that cannot be known."""
+    """True if a run works on the folder; also where that cannot be known."""
     try:
         with Leases(layout.leases) as leases:
             return not leases.take("run")

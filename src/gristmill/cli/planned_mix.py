@@ -1,4 +1,4 @@
-"""What ``plan`` says of a mixture: its parts as they lie on disk, and what those would take that are not there."""
+"""Plans a mixture: its parts as they lie on disk, and what those would take that are not there."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def plan_mixture(
     settings: Mapping[str, str],
     only: int | None,
 ) -> PlannedMix:
-    """What a run of the mixture would fetch and write, by the manifests of the parts that are there.
+    """Work out what a run of the mixture would fetch and write, by the manifests of the parts that are there.
 
     Args:
         mixture: Names its parts.

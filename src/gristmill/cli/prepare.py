@@ -107,7 +107,7 @@ def _check_patterns(mixture: Mixture, option: str, patterns: list[str]) -> None:
 
 
 def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], typed: str) -> None:
-    """What is given as a finished part is one; said before the others are prepared, which takes long."""
+    """Check that what is given as a finished part is one, before the others are prepared, which takes long."""
     from gristmill.run.inputs.mixture_parts import find_parts
 
     names = [part.name for part in mixture.parts]

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: bars on a terminal, a line now and then in a log."""
+"""Shows how a run goes on: bars on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _VERBS = {
 
 
 class Tally:
-    """How far all stages are: records that are committed, and tasks under way."""
+    """Counts how far all stages are: records that are committed, and tasks under way."""
 
     def __init__(self) -> None:
         self.total = dict.fromkeys(_VERBS, 0)
@@ -137,11 +137,11 @@ class Tally:
         return [(reason, n) for reason, n in self._lost().most_common(3) if n > 0]
 
     def _lost(self) -> Counter[str]:
-        """What is lost so far, by reason."""
+        """Losses so far, by reason."""
         return sum((Counter(p.reasons) for p in self.running.values()), self.reasons.copy())
 
     def share_kept(self) -> str:
-        """What part of all that is finished was kept."""
+        """The share of what is finished that was kept."""
         done = self.now(Samples.name)
         return f"{(done - self._lost().total()) / done:.0%} kept" if done else self.none
 
@@ -161,13 +161,13 @@ class Tally:
         )
 
     def counting(self) -> str:
-        """How far a census is, if one is under way."""
+        """Say how far statistics are, if they are under way."""
         global_filter = next((p for p in self.running.values() if p.stage == Statistics.name), None)
         said = "looking for the same picture in the fates of {:,} of {:,} crawl tasks"
         return said.format(global_filter.done, global_filter.total or 0) if global_filter else ""
 
     def fetched(self) -> str:
-        """How much of the annotation files that are being fetched is there, if any are."""
+        """Say how much of the annotation files that are being fetched is there, if any are."""
         fetches = [(p.bytes_in, p.bytes_total) for p in self.running.values() if p.bytes_total]
         have, size = (sum(column) for column in zip(*fetches, strict=True)) if fetches else (0, 0)
         return f"{size_text(have)} of {size_text(size)} fetched" if fetches else ""
@@ -193,7 +193,7 @@ class Tally:
 
 
 def _asked_again(records: Sequence[TaskRecord], rounds: Sequence[Sequence[str]]) -> Counter[str]:
-    """What the last round has still to ask for, by the reasons of its losses."""
+    """Count what the last round has still to ask for, by the reasons of its losses."""
     failed = failing(records)
     for record in records:
         if record.number[0] == len(rounds):
@@ -234,14 +234,14 @@ class Lines:
         self._said_at = time.monotonic()
 
     def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
-        """See :class:`gristmill.run.driver.Watcher`."""
+        """Begin with what earlier runs did."""
         self._tally.config(config, ledger, recipe.expect.kept_share)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(config)}{again}")
 
     def progress(self, progress: Progress) -> None:
-        """See :class:`gristmill.run.driver.Watcher`."""
+        """Take in how far a task is."""
         self._tally.under_way(progress)
         if short := self._tally.short():
             self.say(short)
@@ -249,19 +249,19 @@ class Lines:
             self.say(self._tally.sentence())
 
     def committed(self, record: TaskRecord) -> None:
-        """See :class:`gristmill.run.driver.Watcher`."""
+        """Take in a task that is done."""
         self._tally.committed(record)
         for note in record.notes:
             self.say(note)
 
     def say(self, text: str) -> None:
-        """See :class:`gristmill.run.driver.Watcher`."""
+        """Print a sentence."""
         self._said_at = time.monotonic()
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {printable(for_part(text, self._part))}\n")
         sys.stderr.flush()
 
     def last_words(self, text: str) -> None:
-        """See :class:`gristmill.run.driver.Watcher`."""
+        """Print within a signal's handler, without locks."""
         _write_at_once(f"gristmill: {text}\n")
 
     def __enter__(self) -> Self:
@@ -287,7 +287,7 @@ class Bars:
         self._ids: dict[str, Any] = {}
 
     def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
-        """See :class:`gristmill.run.driver.Watcher`."""
+        """Begin with what earlier runs did."""
         self._tally.config(config, ledger, recipe.expect.kept_share)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
@@ -297,14 +297,14 @@ class Bars:
         self._show()
 
     def progress(self, progress: Progress) -> None:
-        """See :class:`gristmill.run.driver.Watcher`."""
+        """Take in how far a task is."""
         self._tally.under_way(progress)
         if short := self._tally.short():
             self.say(short)
         self._show()
 
     def committed(self, record: TaskRecord) -> None:
-        """See :class:`gristmill.run.driver.Watcher`."""
+        """Take in a task that is done."""
         self._tally.committed(record)
         for note in record.notes:
             self.say(note)
@@ -340,11 +340,11 @@ class Bars:
         return "  ".join(f"{reason} {n:,}" for reason, n in self._tally.failing())
 
     def say(self, text: str) -> None:
-        """See :class:`gristmill.run.driver.Watcher`."""
+        """Print a sentence."""
         self._console.print(printable(for_part(text, self._part)), markup=False, highlight=False)
 
     def last_words(self, text: str) -> None:
-        """See :class:`gristmill.run.driver.Watcher`; the bars have hidden the cursor."""
+        """Print within a signal's handler, without locks; the bars have hidden the cursor."""
         _write_at_once(f"\n{_SHOW_CURSOR}gristmill: {text}\n")
 
     def __enter__(self) -> Self:

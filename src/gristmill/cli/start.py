@@ -1,4 +1,4 @@
-"""Where the process begins: what may go wrong before anything is loaded is said in a sentence, too."""
+"""Says in a sentence what goes wrong before anything is loaded."""
 
 from __future__ import annotations
 

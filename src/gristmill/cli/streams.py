@@ -68,7 +68,7 @@ def _refused(stream: object) -> OSError | None:
 
 
 def nobody_reads() -> bool:
-    """Whether whoever read our output has gone, as ``| head`` does."""
+    """True if whoever read our output has gone, as ``| head`` does."""
     found = _refused(sys.stdout)
     return found is not None and found.errno == errno.EPIPE
 

@@ -48,7 +48,7 @@ class FinishedShards:
 
 @dataclass(slots=True)
 class Exported:
-    """What an export wrote or found written.
+    """The account of an export: what it wrote or found written.
 
     Attributes:
         form: Which of a trainer's forms it is.

@@ -1,4 +1,4 @@
-"""What a trainer's loader would stumble over in a sample, and the pictures among a sample's parts."""
+"""Says why a trainer's loader would stumble over a sample, and finds the pictures among its parts."""
 
 from __future__ import annotations
 

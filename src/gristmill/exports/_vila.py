@@ -1,4 +1,4 @@
-"""What VILA's two pickle formats share: their options, and how the samples of a shard become items."""
+"""Holds what VILA's two pickle formats share: options, and how samples of a shard become items."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class VilaPickles(FittingExporter):
         return ItemMaker(form=loader_of(dataset), spread=self.spread_images)
 
     def stamp(self, maker: ItemMaker, shards: Sequence[ShardInfo]) -> str:
-        """What a pickle was made of and how, to be told from others when an export goes on."""
+        """Say what a pickle was made of and how, to be told from others when an export goes on."""
         return json.dumps(
             {
                 "gristmill": 1,

@@ -69,7 +69,7 @@ def _verbatim(key: str, upstream: Mapping[str, Json], names: Sequence[str]) -> d
 
 
 def _positions(key: str, names: Sequence[str], infos: int) -> list[int]:
-    """Which of the document's pictures each part is: parts are named by position, ``000.jpg``."""
+    """Find which of the document's pictures each part is: parts are named by position, ``000.jpg``."""
     if len(names) == infos:
         return list(range(infos))
     stems = [name.partition(".")[0] for name in names]

@@ -1,4 +1,4 @@
-"""What VILA's loaders want of one sample: plain dicts, in three forms told apart by who speaks in the turns.
+"""Makes of a sample what VILA's loaders want: plain dicts, in three forms told apart by who speaks in the turns.
 
 ========  ====================  =============================================================
 form      roles                 keys of an item
@@ -66,7 +66,7 @@ class ItemMaker:
     spread: bool = False
 
     def item(self, key: str, parts: Mapping[str, bytes]) -> tuple[dict[str, Json], int]:
-        """What the loader wants of one sample, and how many of its pictures were left out.
+        """Make what the loader wants of one sample, and count how many of its pictures were left out.
 
         Args:
             key: Of the sample.
@@ -167,7 +167,7 @@ def _as_one_turn(key: str, record: Mapping[str, Json]) -> tuple[str, str]:
 
 
 def _check_text(key: str, question: str, answer: str, pictures: int) -> None:
-    """What the loader's own parsing would stumble over."""
+    """Refuse what the loader's own parsing would stumble over."""
     if _TOKEN in answer:
         raise Unfit(
             "token_in_answer", f"sample {key} has the text {_TOKEN} in its answer, a slot without a picture"

@@ -1,4 +1,4 @@
-"""What exporters share: the shards they read, and the folder they write into.
+"""Reads shards for exporters, and checks the folder that they write into.
 
 Each file is whole or absent; nothing else lies beside them.
 """
@@ -25,7 +25,7 @@ _TEMPORARY = ".tmp-"
 
 
 def finished_shards(folder: Path, config: RunConfig, ledger: Ledger) -> FinishedShards:
-    """What an exporter reads of a dataset: its shards, in order, and its names.
+    """Collect what an exporter reads of a dataset: its shards, in order, and its names.
 
     Raises:
         Incomplete: None is finished.

@@ -204,7 +204,7 @@ class _Writer:
 
 
 def _made_of(path: Path) -> tuple[str | None, int]:
-    """What a file of :class:`_Writer` was made of, and its rows; None of any other file.
+    """Read what a file of :class:`_Writer` was made of, and its rows; None of any other file.
 
     Raises:
         OSError: As the system says.

@@ -218,7 +218,7 @@ _MOST_NAMED = 20
 
 
 def _differing(shape: Shape) -> str:
-    """Which samples have other parts than the rest, and which columns have values of several types."""
+    """Say which samples have other parts than the rest, and which columns have values of several types."""
     said = ""
     if shape.sets is None:
         said += "\n\nSamples differ in their parts: ask each for what it has."
@@ -264,7 +264,7 @@ def _pinned(source: Source, config: RunConfig) -> str:
 
 
 def _parts(accounts: Sequence[PartAccount]) -> str:
-    """What each part of a mixture gave, and by which shards."""
+    """List what each part of a mixture gave, and by which shards."""
     if not accounts:
         return ""
     rows = [

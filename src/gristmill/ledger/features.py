@@ -1,4 +1,4 @@
-"""What the shards hold, as a schema in the form of Hugging Face's ``datasets``.
+"""Describes what the shards hold, as a schema in the form of Hugging Face's ``datasets``.
 
 Without a declared schema that library looks at the first five samples and silently leaves out what only later
 ones have. Form: https://huggingface.co/docs/datasets/about_dataset_features (``Features`` as in a card's YAML:
@@ -61,7 +61,7 @@ IMAGE_PARTS = frozenset({"jpg", "jpeg", "png", "webp", "gif"})
 
 
 def shape_of(folder: Path, ledger: Ledger) -> Shape:
-    """What all samples of a dataset are made of: from the records of its shards, or else from the shards.
+    """Sum up what all samples of a dataset are made of: from the records of its shards, or else from the shards.
 
     Raises:
         DamagedOutput: A shard that its record says nothing of is damaged.

@@ -47,7 +47,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
 _LATEST_S = 2.5e11
 _MOST = 2.0**53
 _LINE_BYTES = 256 << 20
-"""More than that no record has: a census of the worst list has some kilobytes."""
+"""More than that no record has: statistics of the worst list has some kilobytes."""
 _NOT_A_RECORD = (b'{"released"', b'{"void"')
 _NO_RECORD = (
     msgspec.DecodeError,

@@ -1,4 +1,4 @@
-"""What each reason means to a person: where on the way it stands, whether asking again helps, in plain words."""
+"""Says in plain words what each reason means: where on the way it stands, and whether asking again helps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ADVICE", "Group", "Phase", "explained", "group_of", "grouped", "phas
 
 
 class Phase(StrEnum):
-    """Where a row was lost; a level of the funnel loses to exactly one of them."""
+    """The place where a row was lost; a level of the funnel loses to exactly one of them."""
 
     SELECTING = "selecting"
     READING = "reading"
@@ -22,7 +22,7 @@ class Phase(StrEnum):
 
 
 class Group(StrEnum):
-    """What can be done about a loss."""
+    """Kinds of losses, by what can be done about them."""
 
     LATER = "later"
     OURS = "ours"
@@ -163,7 +163,7 @@ _EXPLAINED: Mapping[str, str] = {
 
 
 def phase_of(reason: str) -> Phase:
-    """Where on the way between a chosen row and a shard ``reason`` stands; SELECTING is told by its stage."""
+    """The place of ``reason`` on the way between a chosen row and a shard; SELECTING is told by its stage."""
     if reason in _READING:
         return Phase.READING
     if reason in _CHECKING:
@@ -172,7 +172,7 @@ def phase_of(reason: str) -> Phase:
 
 
 def group_of(reason: str) -> Group:
-    """What can be done about ``reason``; a reason of a newer version counts as one that stays."""
+    """The kind of ``reason``, by what can be done about it; a reason of a newer version counts as one that stays."""
     if reason in OURS:
         return Group.OURS
     if reason in TRANSIENT:

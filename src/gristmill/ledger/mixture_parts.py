@@ -1,4 +1,4 @@
-"""What each part gave to a mixture: an account that adds up."""
+"""Counts what each part gave to a mixture, so that it adds up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What helps against the commonest loss of a run, where something does."""
+"""Names what helps against the commonest loss of a run, where something does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What asking again may bring back: the one rule behind every advice to ``gristmill retry``."""
+"""Tells losses that may come back from those that stay: the one rule behind every advice to ``gristmill retry``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALLOWED_BY = {
 
 
 def may_heal(reason: str) -> bool:
-    """Whether a loss may come back when it is asked for again: a passing failure, or one of our own."""
+    """True if a loss may come back when it is asked for again: a passing failure, or one of our own."""
     return group_of(reason) in {Group.LATER, Group.OURS}
 
 
@@ -63,7 +63,7 @@ class RetryAdvice:
 
     @property
     def gone(self) -> int:
-        """How many a mirror may have."""
+        """Number of losses that a mirror may have."""
         return sum(self.stays.get(reason, 0) for reason in GONE)
 
     def sentences(self, where: str, *, mirrored: bool, options: Sequence[str] = ()) -> list[str]:

@@ -66,7 +66,7 @@ class Totals:
 
     @property
     def changes(self) -> dict[str, int]:
-        """What steps changed in samples or let pass in spite of a finding, the most frequent first."""
+        """Counts what steps changed in samples or let pass in spite of a finding, the most frequent first."""
         facts = self.stage("samples").facts
         found = {w.partition(".")[2]: int(n) for w, n in facts.items() if w.startswith(f"{CHANGES}.")}
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
@@ -113,7 +113,7 @@ def total(records: Iterable[TaskRecord]) -> Totals:
 
 
 def _covered(spans: list[tuple[float, float]]) -> float:
-    """How much time some of these spans cover, however many at once."""
+    """Seconds that at least one of these spans covers."""
     covered, until = 0.0, float("-inf")
     for config, ended in sorted(spans):
         covered += max(0.0, ended - max(config, until))
@@ -122,7 +122,7 @@ def _covered(spans: list[tuple[float, float]]) -> float:
 
 
 def failing(records: Sequence[TaskRecord]) -> Counter[str]:
-    """What still fails after the rounds so far, by reason."""
+    """Counts what still fails after the rounds so far, by reason."""
     left: Counter[str] = Counter()
     for record in records:
         left.update(record.dropped)

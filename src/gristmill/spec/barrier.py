@@ -31,8 +31,8 @@ __all__ = [
 class GlobalFilter(Step):
     """Counts over the fates of all media of the dataset, and names media that no sample shall keep.
 
-    Fates come as ``pyarrow.RecordBatch`` with ``columns``, the verdict is a ``pyarrow.Table``. The same fates give
-    the same verdict, in whichever process. Memory must not grow with their number.
+    Fates come as ``pyarrow.RecordBatch`` with ``columns``, the blocklist is a ``pyarrow.Table``. The same fates give
+    the same blocklist, in whichever process. Memory must not grow with their number.
     """
 
     columns: ClassVar[tuple[str, ...]]
@@ -40,7 +40,7 @@ class GlobalFilter(Step):
     @property
     @abstractmethod
     def decisive(self) -> bool:
-        """Samples lose the media that the verdict names, and packing waits for it; else it is only reported."""
+        """Samples lose the media on the blocklist, and packing waits for it; else it is only reported."""
 
     @abstractmethod
     def tally(self, fates: Callable[[], Iterator[Any]], scratch: Path) -> tuple[Any, Json]:
@@ -51,12 +51,12 @@ class GlobalFilter(Step):
             scratch: An empty folder for what does not fit into memory.
 
         Returns:
-            The verdict, and a small summary for the record: ``{}`` if there is nothing to say.
+            The blocklist, and a small summary for the record: ``{}`` if there is nothing to say.
         """
 
     @abstractmethod
     def flagged(self, fates: Any, blocklist: Any) -> Any:
-        """Which of one task's fates the verdict names: a mask of bool."""
+        """Marks those of one task's fates that are on the blocklist: a mask of bool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,20 +188,20 @@ class LocalFile:
         return self.path.stat().st_size
 
     def read(self, start: int, stop: int) -> bytes:
-        """See :class:`TableFile`."""
+        """Read from the file itself."""
         with self.path.open("rb") as stream:
             stream.seek(start)
             return stream.read(stop - start)
 
     def hold(self, ranges: Sequence[tuple[int, int]]) -> Path:
-        """See :class:`TableFile`."""
+        """The file itself, which holds all ranges."""
         return self.path
 
 
 class PrescanStep(TableStep):
     """A TableStep whose choice in one file depends on all: look at each, decide once, choose in each.
 
-    What :meth:`survey` returns is kept in a record, so it must be small. :meth:`decide` is pure: the same surveys
+    What :meth:`prescan` returns is kept in a record, so it must be small. :meth:`decide` is pure: the same prescans
     give the same decisions, in whichever process.
     """
 
@@ -211,7 +211,7 @@ class PrescanStep(TableStep):
 
     @abstractmethod
     def decide(self, prescans: Sequence[Json]) -> Sequence[Any]:
-        """From the surveys of all files, in the dataset's order, what holds for each: a frozen dataclass."""
+        """From the prescans of all files, in the dataset's order, what holds for each: a frozen dataclass."""
 
     @abstractmethod
     def choose(self, file: TableFile, decision: Any, box: TableContext) -> None:

@@ -105,11 +105,12 @@ class TaskRecord:
         hosts: Failures by host, the largest twenty; in a later round less those that an earlier one counted.
         media: Media of documents by fate (``kept``, or a reason), as a change: what an earlier round counted for a
             medium that was asked for again is subtracted.
-        facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``complete``, documents that lack no image;
+        facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``several``, samples with several media, and
+            ``incomplete``, those kept without some;
             ``named``, kept samples of which the recipe gave the key;
             ``repeated``, further copies; ``changes.WORD``, samples changed so.
-        found: What a survey of an annotation file, or a census, found; of one that packs, how many samples of which
-            index it took, by the digests of these; None for other tasks.
+        found: What a prescan of an annotation file, or the statistics, found; of one that packs, how many samples
+            of which index it took, by the digests of these; None for other tasks.
         shape: Of a task that makes a shard, the text of its samples' :class:`gristmill.shards.shape.Shape`.
         format: Of the record itself.
     """

@@ -1,4 +1,4 @@
-"""What the fates say in numbers: statuses, sizes, times. Summed batch by batch, so memory stays constant."""
+"""Counts statuses, sizes and times over the fates. They are summed batch by batch, so memory stays constant."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Histogram:
         return int(self.counts.sum())
 
     def median(self) -> float | None:
-        """Where half of the values lie below, interpolated within its interval; None without values."""
+        """The value below which half of all lie, interpolated within its interval; None without values."""
         if not self.total:
             return None
         below = np.cumsum(self.counts)

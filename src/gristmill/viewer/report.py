@@ -149,7 +149,7 @@ _NO_SOURCE = {"hub": None, "revision": None, "files": 0, "local_copy": False}
 
 
 def _card(folder: Path, config: RunConfig) -> dict[str, Any]:
-    """What the manifest says about the recipe; without one, what the folder was begun with."""
+    """Read what the manifest says about the recipe; without one, what the folder was begun with."""
     card: dict[str, Any] = {
         "title": config.name,
         "description": "",
@@ -337,7 +337,7 @@ def _histogram(title: str, note: str, histogram: Histogram, label: Any) -> Chart
 
 
 def _heights(top: float, unit: str = "") -> tuple[str, str]:
-    """What the whole height of a chart stands for, and half of it."""
+    """The labels of a chart's whole height, and of half of it."""
     whole, half = (f"{v:,.1f}" if v < 10 and v != int(v) else f"{v:,.0f}" for v in (top, top / 2))
     return f"{whole}{unit}", f"{half}{unit}"
 
