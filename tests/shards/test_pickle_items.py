@@ -46,6 +46,14 @@ def test_the_same_as_pickle(place, value, way):
 
 
 @pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("inner", [({}, {}), ({"a": 1}, {}, {}), [({}, {"b": ({}, {})})]])
+def test_dicts_side_by_side_within_an_item(place, inner, protocol):
+    value = [{}, {"": inner}, {"k": "v", "": inner}, {}]
+    place.write_bytes(pickle.dumps(value, protocol))
+    assert read(place) == listed(value)
+
+
+@pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("dumps", [pickle.dumps, pickle._dumps])
 @pytest.mark.parametrize(
     "count", [0, 1, 2, 1000, 2001]

@@ -134,8 +134,16 @@ class StackMachine(ABC):
             raise self._refused(at, f"one item has more than {_MOST_VALUES:,} values")
 
     def _push_dict(self, at: int, value: dict[str, Any], start: int, memos: int) -> None:
-        """A dict right behind a dict, both items of the list: the first one is whole, and all before it."""
-        if len(self._outer) == 1 and self._stack and type(self._stack[-1]) is dict and self._in_batch():
+        """A dict right behind a dict, both items of the list: the first one is whole.
+
+        Where more stands between it and the mark, it may belong to a value of an item that is not finished.
+        """
+        if (
+            len(self._outer) == 1
+            and len(self._stack) == 1
+            and type(self._stack[0]) is dict
+            and self._in_batch()
+        ):
             self._give(self._stack, start, memos)
             self._stack = []
             self._given_early = True
