@@ -428,3 +428,16 @@ def test_other_papers_are_told_and_made_anew(what, name, folder, tmp_path):
     gristmill("verify", folder, "--repair", code=0 if is_card else 1)
     assert (path.read_bytes(), path.is_symlink()) == (was, False)
     assert f"{name}: was" not in gristmill("verify", folder).stdout
+
+
+@pytest.mark.parametrize("what", ["spool", "seal"])
+def test_intermediate_files_and_a_seal_that_are_gone_are_remarked_on(what, folder):
+    (path,) = (
+        (folder / ".gristmill").rglob(f"*{what}*")
+        if what == "seal"
+        else (sorted((folder / ".gristmill").rglob("*.spool"))[:1])
+    )
+    path.unlink()
+    said = gristmill("verify", folder).stdout
+    assert "as recorded, but for what follows" in said
+    assert path.name in said

@@ -138,7 +138,7 @@ def tried(
     assert CANARY not in said, (what, words)
     assert not {"\x1b", "\x9b"} & {*said}, (what, words)
     assert (place / "victim").read_text() == CANARY, (what, words)
-    expected = {"victim", "own.py", "urls.txt", "out", "vila", "index", "mixed"}
+    expected = {"victim", "own.py", "__pycache__", "urls.txt", "out", "vila", "index", "mixed"}
     assert {path.name for path in place.iterdir()} <= expected, (what, words)
     for made in place.iterdir():
         if made.is_dir():

@@ -75,7 +75,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
             click.echo(
                 f"{dataset}: {count_text(result.shards, 'shard')}, {count_text(result.samples, 'sample')}, "
                 f"{count_text(result.pictures, 'picture')}, {size_text(result.size_bytes)}: "
-                f"{'all as recorded' if not result.problems else 'DAMAGED'}"
+                f"{_verdict(result)}"
             )
             for place, problem in [*result.problems[:20], *result.remarks[:20]]:
                 click.echo(f"  {place}: {problem}")
@@ -87,6 +87,13 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
                 anew = "give the run's command again"
             then = f"To make it anew, {anew}."
         raise DamagedOutput(f"something is not as recorded. {then}")
+
+
+def _verdict(result: Verified) -> str:
+    if result.problems:
+        return "DAMAGED"
+    noticed = any(place != "." for place, _ in result.remarks)
+    return "as recorded, but for what follows" if noticed else "all as recorded"
 
 
 def _plain(dataset: Path, result: Verified) -> dict[str, object]:

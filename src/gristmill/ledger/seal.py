@@ -18,7 +18,10 @@ from gristmill.spec.errors import DamagedOutput
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import open_regular, read_regular
 
-__all__ = ["broken", "seal"]
+__all__ = ["SEAL", "broken", "seal"]
+
+SEAL = f"{STATE}/seal.json"
+"""Where it lies in a dataset's folder."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -61,9 +64,11 @@ def broken(folder: Path, papers: Sequence[str]) -> Iterator[tuple[str, str]]:
     try:
         found = msgspec.json.decode(read_regular(_path(folder)), type=_Seal)
     except FileNotFoundError:
+        if any((folder / name).exists() for name in papers):
+            yield SEAL, "is not there: what was altered since it was written cannot be known"
         return
     except (msgspec.DecodeError, RecursionError, DamagedOutput):
-        yield f"{STATE}/seal.json", "is not what was written: what else was altered cannot be known"
+        yield SEAL, "is not what was written: what else was altered cannot be known"
         return
     for name in papers:
         if name in found.papers and (what := _changed(folder / name, found.papers[name])):
@@ -97,7 +102,7 @@ def _changed(path: Path, digests: Sequence[str]) -> str | None:
 
 
 def _path(folder: Path) -> Path:
-    return folder / STATE / "seal.json"
+    return folder / SEAL
 
 
 def _digest(path: Path, size: int) -> str:

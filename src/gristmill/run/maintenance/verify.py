@@ -14,9 +14,9 @@ from typing import Self
 import numpy as np
 import orjson
 
-from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.ledger.manifest import MANIFEST
-from gristmill.ledger.seal import broken
+from gristmill.ledger.seal import SEAL, broken
 from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import CHECKING
@@ -230,6 +230,9 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified, complete: bool
             _check_file(folder, fates, result)
             if len(result.problems) > before:
                 result.damaged.append(record.task_id)
+        for shard in record.outputs:
+            if shard.path.startswith(f"{STATE}/") and not ledger.is_released(record, shard):
+                _check_intermediate(folder, shard, result)
     known = {shard.path for record in ledger.records.values() for shard in record.outputs}
     strange = dict(irregular(folder, *MADE))
     for place, kind in sorted(strange.items()):
@@ -258,6 +261,17 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified, complete: bool
         )
 
 
+def _check_intermediate(folder: Path, shard: ShardInfo, result: Verified) -> None:
+    """A file that only Gristmill reads is there, in its size; what it holds is checked when it is read."""
+    try:
+        size = os.lstat(folder / shard.path).st_size
+    except OSError:
+        size = -1
+    if size != shard.size_bytes:
+        said = "is gone or has another size than its record says; the run's command makes it anew if it is needed"
+        result.remarks.append((shard.path, said))
+
+
 def _check_manifest(folder: Path, ledger: Ledger, result: Verified) -> None:
     """The manifest can be read, and of the shards that it names it says what their records say.
 
@@ -267,6 +281,7 @@ def _check_manifest(folder: Path, ledger: Ledger, result: Verified) -> None:
     for place, said in broken(folder, METADATA_FILES):
         # people add to a card; what it says of the data is in the others too
         own = place == CARD and irregularity(folder, place) is None
+        own = own or (place == SEAL and not (folder / SEAL).exists())
         (result.remarks if own else result.problems).append((place, said))
     try:
         found = read_manifest(folder)
