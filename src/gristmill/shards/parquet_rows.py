@@ -29,7 +29,7 @@ _PIECE_BYTES = 4 << 20
 _BUFFER_BYTES = 1 << 20
 _LARGE_GROUP_BYTES = 64 << 20
 _FEW_ROWS = 64
-"""Rows read at a time of a large row group: what is short on average may be long where they lie."""
+"""Rows of a large row group are read fewer at a time, down to these: what is short on average may be long there."""
 _DECODED_BYTES = 128 << 20
 """Of rows that are read at a time, if all had the longest value of a dictionary: with less they need no care."""
 
@@ -163,7 +163,9 @@ def rows_at_once(group: pq.RowGroupMetaData, columns: Sequence[str], most: int) 
     chunks = [chunk for chunk in _chunks(group) if _top(chunk, columns) is not None]
     size = sum(int(chunk.total_uncompressed_size) for chunk in chunks)
     rows = min(most, max(1, _PIECE_BYTES * int(group.num_rows) // max(1, size)))
-    return min(rows, _FEW_ROWS) if size > _LARGE_GROUP_BYTES else rows
+    if size > _LARGE_GROUP_BYTES:
+        rows = max(min(rows, _FEW_ROWS), rows * _LARGE_GROUP_BYTES // size)
+    return rows
 
 
 def _open(
