@@ -43,7 +43,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "shard": ("shards",),
     "sidecar": ("shards",),
 }
-"""Where outputs of a role lie, below the dataset's folder."""
+"""Folders below the dataset's, by the role of the outputs that lie in them."""
 _LATEST_S = 2.5e11
 _MOST = 2.0**53
 _LINE_BYTES = 256 << 20

@@ -21,7 +21,7 @@ from gristmill.storage.inside import open_regular, read_regular
 __all__ = ["SEAL", "broken", "seal"]
 
 SEAL = f"{STATE}/seal.json"
-"""Where it lies in a dataset's folder."""
+"""Path of the seal below the dataset's folder."""
 
 _CHUNK_BYTES = 1 << 20
 

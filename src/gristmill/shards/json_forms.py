@@ -1,4 +1,4 @@
-"""Where a ``.json`` file has its rows: an array of them, lines, an object of columns, an array within an object."""
+"""Find the rows of a ``.json`` file: an array of them, lines, an object of columns, or an array within an object."""
 
 from __future__ import annotations
 

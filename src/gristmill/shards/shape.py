@@ -1,4 +1,4 @@
-"""What the samples of a shard are made of: which parts they have, and what stands in their ``json`` parts.
+"""Note the shape of a shard's samples: which parts they have, and which columns and types their ``json`` parts.
 
 Whoever declares a type for a reader must know of every sample: a picture or a column that was not declared does not
 load, and a value of another type than its column's ends the loading. So it is noted for each sample while a shard is

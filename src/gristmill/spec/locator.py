@@ -1,4 +1,4 @@
-"""Where one medium is. ``parse`` gives each medium a locator; the acquirer of the locator's kind brings the bytes."""
+"""Locators say where one medium is. ``parse`` gives each medium one, and the acquirer of its kind fetches it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what ``parse`` or a step returns can go on: of the right types, and under names that a shard can hold.
+"""Check what ``parse`` or a step returns: it has the right types, and names that a shard can hold.
 
 It is checked where it returns, row by row. What shows only when shards are packed would cost the crawl.
 """

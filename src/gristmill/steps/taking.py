@@ -27,7 +27,7 @@ _ONLY = "image"
 _EXTENSIONS = {"jpeg": "jpg"}
 """Of formats whose usual extension is not their name."""
 _PARTS = frozenset({"jpg", "png", "webp", "gif", "bmp", "tiff", "avif"})
-"""What the only medium of a sample may be stored as."""
+"""Part names that the only medium of a sample may have in a shard."""
 
 
 class Settings(Decoding, Protocol):

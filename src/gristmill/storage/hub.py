@@ -117,7 +117,7 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
 
 
 _SHAPES = (ValueError, LookupError, TypeError, AttributeError)
-"""What the client raises where an answer is no JSON, or another than the hub's."""
+"""Exceptions that the client raises where an answer is no JSON, or is not the hub's."""
 
 
 class _Bounds(threading.local):

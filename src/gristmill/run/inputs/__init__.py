@@ -1,1 +1,1 @@
-"""Where annotation files are: ``resolve`` finds them, ``numbering`` orders them, ``mixture_parts`` finds datasets."""
+"""Annotation files: ``resolve`` finds them, ``numbering`` orders them, ``mixture_parts`` finds datasets."""

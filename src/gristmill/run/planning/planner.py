@@ -1,4 +1,4 @@
-"""Which tasks there are, and which is next. It knows no stage by name: the files in ``run/stages`` say what follows.
+"""The planner keeps the tasks that are known and gives out the next one. Files in ``run/stages`` say what follows.
 
 Annotation files are worked on in order and one after another, so that disk need not hold all of them: a task
 nearer to a finished shard always goes before one that opens another file.
