@@ -46,7 +46,6 @@ class Proxy:
         return f"http://{self.login}{'@' * bool(self.login)}127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.append(writer)
         with suppress(OSError, asyncio.IncompleteReadError):
             await self._serve(reader, writer)
         writer.close()
@@ -93,6 +92,8 @@ async def proxying(**more):
     tasks = set()
 
     def connected(reader, writer):
+        # here, not in the task: one that is cancelled before its first step would leave it open
+        proxy.writers.append(writer)
         task = asyncio.ensure_future(proxy.serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -103,6 +104,7 @@ async def proxying(**more):
         yield proxy
     finally:
         listening.close()
+        await asyncio.sleep(0.01)  # what was accepted just now reaches connected
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
