@@ -24,6 +24,7 @@ __all__ = [
     "check_regular",
     "fingerprint_file",
     "machine_error",
+    "new_temporary",
     "sha256_file",
     "sweep_temporaries",
     "sync_folder",
@@ -138,7 +139,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         OSError: As the system says; the temporary file is then removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, fd = _new_temporary(path)
+    temporary, fd = new_temporary(path)
     try:
         with os.fdopen(fd, "wb", buffering=_CHUNK_BYTES) as stream:
             yield stream
@@ -152,7 +153,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
-def _new_temporary(path: Path) -> tuple[Path, int]:
+def new_temporary(path: Path) -> tuple[Path, int]:
     """A new file beside ``path``, and a descriptor of it that holds its lock for as long as this process lives."""
     while True:
         temporary = path.with_name(f".{path.name}{_TEMPORARY}{_host()}-{secrets.token_hex(4)}")

@@ -1,0 +1,338 @@
+"""A store: where the files of one dataset lie. A folder is one; an object store is another.
+
+A store knows files by names, which have ``/`` between their words, and gives and takes them whole. It need not
+rename, append or lock. What those are good for, a store that can do more offers as facilities of its own: journals
+that grow, and leases. Everywhere else records are small files of their own, and one command at a time works.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from gristmill.spec.errors import DamagedOutput, UsageError
+from gristmill.storage.files import new_temporary, sweep_temporaries, sync_folder, whole_file, write_whole
+from gristmill.storage.inside import STATE_BYTES, irregular, irregularity, is_below, open_regular
+from gristmill.storage.leases import Leases, NoLeases
+
+__all__ = ["Journal", "LocalStore", "Place", "Segments", "Store", "Stored", "store_at"]
+
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One file of a store, as a listing tells of it."""
+
+    name: str
+    size_bytes: int
+
+
+class Store(ABC):
+    """The files of one dataset. ``str()`` of it is what a person calls the place.
+
+    A file that is not there raises FileNotFoundError. What else goes wrong raises an OSError, or an error of
+    ``gristmill.spec.errors`` with its sentence. A file is there whole or not at all, whatever is interrupted.
+    """
+
+    @abstractmethod
+    def fetch(self, name: str) -> Path:
+        """A file's bytes as a file on this machine, to be read and not to be changed."""
+
+    @abstractmethod
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        """So many bytes of a file from ``start`` on, or all; fewer where it ends before.
+
+        Raises:
+            DamagedOutput: All were asked for, and they are more than memory should hold.
+        """
+
+    @abstractmethod
+    def put(self, name: str, body: bytes | Path) -> None:
+        """Put a file there, in the place of any of that name; of a path, its bytes."""
+
+    @abstractmethod
+    def put_if_absent(self, name: str, body: bytes) -> bool:
+        """Put a file there unless one of that name is; False if one is, whoever was first."""
+
+    @abstractmethod
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        """All files below a folder, by their names; none where there is no such folder."""
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Remove a file; harmless if it is not there."""
+
+    @abstractmethod
+    def work(self, name: str) -> Path:
+        """Where on this machine a file of that name is in the making, and survives a kill; its folder may be missing.
+
+        Of a store that is a folder it is the file's own place, so that nothing is to be moved when it is done.
+        """
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None if it is not there."""
+        return next((one.size_bytes for one in self.list(name) if one.name == name), None)
+
+    def open(self, name: str, start: int = 0) -> BinaryIO:
+        """A stream of a file from ``start`` on, which the caller closes."""
+        stream = self.fetch(name).open("rb")
+        stream.seek(start)
+        return stream
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A stream whose bytes are put there if the block ends well."""
+        path = self.work(f"{name}.{secrets.token_hex(4)}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("wb") as stream:
+                yield stream
+            self.put(name, path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def journal(self, folder: str) -> Journal:
+        """A journal of this process's own in a folder of the store; nothing is there before the first line."""
+        return Segments(self, folder)
+
+    def leases(self, name: str) -> Leases | NoLeases:
+        """What several commands on one store divide their work by, in the file of that name where it takes one."""
+        return NoLeases()
+
+    def irregular(self, *folders: str) -> Iterator[tuple[str, str]]:
+        """What lies there and is neither file nor folder: its name, and what it is. An object store has none."""
+        return iter(())
+
+    def irregularity(self, name: str) -> str | None:
+        """What a name stands for, if for no file of the store; None of one that is, or is not there."""
+        return None if is_below(name) else "no path in this folder"
+
+    def sweep(self, *folders: str) -> None:  # noqa: B027 - where files are put whole, nothing is left
+        """Remove what interrupted commands left half-written in folders of the store."""
+
+
+class Journal(ABC):
+    """Lines that one process adds, each durable when it is added."""
+
+    @abstractmethod
+    def append(self, line: bytes) -> tuple[str, int]:
+        """Add a line, which ends with a line feed.
+
+        Returns:
+            The file that now ends with it, and that file's size.
+
+        Raises:
+            OSError: As the system says; nothing of the line is there then.
+        """
+
+    def close(self) -> None:  # noqa: B027 - a file of one line is closed
+        """Add no more."""
+
+
+class Segments(Journal):
+    """A journal in a store that cannot append: a file for each line."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self._store, self._stem, self._lines = store, f"{folder}/{_own_name()}", 0
+
+    def append(self, line: bytes) -> tuple[str, int]:
+        """See :class:`Journal`."""
+        name = f"{self._stem}-{self._lines:06d}.jsonl"
+        self._store.put_if_absent(
+            name, line
+        )  # nobody else has that name: what is there is this, from an earlier try
+        self._lines += 1
+        return name, len(line)
+
+
+@dataclass(frozen=True)
+class LocalStore(Store):
+    """A folder on this machine, or on a file system that several machines share."""
+
+    folder: Path
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def fetch(self, name: str) -> Path:
+        """See :class:`Store`: the file itself."""
+        return self.folder / name
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        """See :class:`Store`."""
+        with self.open(name, start) as stream:
+            if size is not None:
+                return stream.read(size)
+            body = stream.read(STATE_BYTES + 1)
+        if len(body) > STATE_BYTES:
+            said = f"is larger than the {STATE_BYTES:,} bytes that such a file may have."
+            raise DamagedOutput(f"{self.folder / name} {said}")
+        return body
+
+    def put(self, name: str, body: bytes | Path) -> None:
+        """See :class:`Store`: what is there already, under :meth:`work`, stays as it is."""
+        path = self.folder / name
+        if isinstance(body, bytes):
+            write_whole(path, body)
+        elif body != path:
+            with body.open("rb") as source, whole_file(path) as stream:
+                shutil.copyfileobj(source, stream, _COPY_BYTES)
+
+    def put_if_absent(self, name: str, body: bytes) -> bool:
+        """See :class:`Store`."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary, fd = new_temporary(path)
+        try:
+            with os.fdopen(fd, "wb") as stream:
+                stream.write(body)
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+        sync_folder(path.parent)
+        return True
+
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        """See :class:`Store`; links and the like are left out."""
+        top = self.folder / folder if folder else self.folder
+        if top.is_file() and not top.is_symlink():
+            yield Stored(folder, top.stat().st_size)
+            return
+        try:
+            entries = sorted(os.scandir(top), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            with suppress(FileNotFoundError):  # removed meanwhile
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self.list(name)
+                elif entry.is_file(follow_symlinks=False):
+                    yield Stored(name, entry.stat(follow_symlinks=False).st_size)
+
+    def delete(self, name: str) -> None:
+        """See :class:`Store`."""
+        with suppress(NotADirectoryError):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def work(self, name: str) -> Path:
+        """See :class:`Store`."""
+        return self.folder / name
+
+    def size(self, name: str) -> int | None:
+        """See :class:`Store`."""
+        try:
+            return os.stat(self.folder / name).st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def open(self, name: str, start: int = 0) -> BinaryIO:
+        """See :class:`Store`.
+
+        Raises:
+            DamagedOutput: It is no regular file: a link, a FIFO.
+        """
+        stream = open_regular(self.folder / name)
+        stream.seek(start)
+        return stream
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """See :class:`Store`."""
+        with whole_file(self.folder / name) as stream:
+            yield stream
+
+    def journal(self, folder: str) -> Journal:
+        """See :class:`Store`."""
+        return _Appended(self.folder, folder)
+
+    def leases(self, name: str) -> Leases:
+        """See :class:`Store`.
+
+        Raises:
+            OSError: Nothing can be written there.
+        """
+        return Leases(self.folder / name)
+
+    def irregular(self, *folders: str) -> Iterator[tuple[str, str]]:
+        """See :class:`Store`."""
+        return irregular(self.folder, *folders)
+
+    def irregularity(self, name: str) -> str | None:
+        """See :class:`Store`."""
+        return irregularity(self.folder, name)
+
+    def sweep(self, *folders: str) -> None:
+        """See :class:`Store`."""
+        for folder in folders:
+            sweep_temporaries(self.folder / folder)
+
+
+class _Appended(Journal):
+    """A file that grows by whole lines, each synced."""
+
+    def __init__(self, top: Path, folder: str) -> None:
+        self._top, self._name = top, f"{folder}/{_own_name()}.jsonl"
+        self._fd: int | None = None
+
+    def append(self, line: bytes) -> tuple[str, int]:
+        """See :class:`Journal`."""
+        if self._fd is None:
+            path = self._top / self._name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+            self._fd = os.open(path, flags, 0o644)
+            sync_folder(path.parent)
+        start = os.fstat(self._fd).st_size
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._fd, line[written:])
+            os.fsync(self._fd)
+        except OSError:
+            os.ftruncate(self._fd, start)  # a half-written line must not precede the next one
+            raise
+        return self._name, start + len(line)
+
+    def close(self) -> None:
+        """See :class:`Journal`."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _own_name() -> str:
+    """A name that no other process takes."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+Place: TypeAlias = Path | Store
+"""A store, or the folder that is one."""
+
+
+def store_at(place: Place) -> Store:
+    """The store that a place is.
+
+    Raises:
+        UsageError: It is an address of something that no store is made for.
+    """
+    if isinstance(place, Store):
+        return place
+    scheme, separator, _ = str(place).partition(":/")
+    if separator and scheme.isalnum() and not place.exists():
+        raise UsageError(f"{place}: there is no store for {scheme}: addresses. Name a folder.")
+    return LocalStore(place)
