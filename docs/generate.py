@@ -27,6 +27,7 @@ from gristmill.media.settings import ImageSettings
 from gristmill.spec import reasons
 from gristmill.spec.barrier import Barrier, GlobalShuffle
 from gristmill.spec.locator import Cell, Embedded, File, Member, Url
+from gristmill.spec.media_source import Download, MemberLayout
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Column, Expect, Recipe, Source, Variant
@@ -37,6 +38,8 @@ REFERENCE = Path(__file__).parent / "reference"
 SPEC = (
     Recipe,
     Source,
+    Download,
+    MemberLayout,
     Column,
     Variant,
     Expect,

@@ -87,7 +87,7 @@ def test_sources_are_pinned_or_by_hand(recipe):
         if not source.by_hand:
             assert source.files
             assert source.size_bytes
-            assert source.rows or source.side
+            assert source.rows or source.role != "rows"
 
 
 def test_the_module_says_what_is_odd_about_the_dataset(recipe):

@@ -73,7 +73,7 @@ def _group(name: str, found: list[Recipe]) -> str:
     ]
     for recipe in found:
         lines.append(f"{recipe.public_name:<32}{recipe.title}")
-        for source in (source for source in recipe.sources if not source.side):
+        for source in recipe.of_role("rows"):
             size = f", {size_text(source.size_bytes)}" if source.size_bytes else ""
             lines.append(f"{'':<32}{source.key}: {' or '.join(source.patterns)}{size}")
     lines += ["", f"The card of one of them: {to_type('show', found[0].public_name)}"]

@@ -64,7 +64,7 @@ class RunConfig:
         only: Rows per annotation file of a small run, or None.
         sources: Source key to where it was read from.
         inputs: All annotation files, in the dataset's order.
-        sides: Files of side sources: given whole to steps, no rows in them.
+        aux: Files of aux sources: given whole to steps, no rows in them.
         rounds: Reasons asked for again, one tuple for each ``retry``.
         runtime: Settings that say how, not what, as first given: what ``retry`` goes on with.
         permitted: Settings that were allowed for the command that began it, by name alone: the values are stored

@@ -172,7 +172,7 @@ def m3it(
                 files=1,
                 size_bytes=1_000,
                 in_place=True,
-                side=True,
+                role="aux",
                 beside="annotations",
             ),
         ),

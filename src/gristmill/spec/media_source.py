@@ -1,12 +1,72 @@
-"""What acquirers are handed of a media source, by its key: members found by name, Parquet files, or a folder."""
+"""Media sources: how they are packed, where they are fetched, and what acquirers are handed of one, by its key."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-__all__ = ["FileSource", "MediaSource", "ParquetSource", "SourceEntry"]
+from gristmill.spec.errors import RecipeError
+
+__all__ = ["Download", "FileSource", "MediaSource", "MemberLayout", "ParquetSource", "SourceEntry"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """One file of a media source that lies at an address of its own.
+
+    Attributes:
+        url: ``http`` or ``https``; its end names the file.
+        size_bytes: As published.
+        sha256: Hex. None where nobody publishes one: then the address and the size are all that it is known by.
+    """
+
+    url: str
+    size_bytes: int
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.match(r"https?://[^/]+/.*[^/]$", self.url) or self.size_bytes <= 0:
+            raise RecipeError(
+                f"{self.url!r}: a download has an http address that ends in a file's name, and a size"
+            )
+        if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise RecipeError(f"{self.url}: {self.sha256!r} is no SHA-256 in hex")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberLayout:
+    r"""One way in which the members of a media source are named, as archives of it, or people's own trees, have them.
+
+    It leads from a member's name to the path that records use, whatever stands in front of it in the archive::
+
+        MemberLayout(name="archive", member=r"train2017/\d{12}\.jpg")
+        MemberLayout(name="tree", member=r"(?:.*/)?coco/(train2017/\d{12}\.jpg)", path=r"\1")
+
+    Attributes:
+        name: By which records and messages name it.
+        member: Regular expression of a member's whole name, without regard to case. Members that are like none of
+            a source's layouts are passed over and counted.
+        path: The path that records use, with the groups of ``member``: ``\1``, ``\g<name>``.
+    """
+
+    name: str
+    member: str
+    path: str = r"\g<0>"
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.member).match("")
+            re.sub(self.member, self.path, "")
+        except (re.error, IndexError) as err:
+            raise RecipeError(f"layout {self.name!r}: {self.member!r} to {self.path!r}: {err}") from err
+
+    def path_of(self, member: str) -> str | None:
+        """The path that records use for a member of this name; None if it is not of this layout."""
+        found = re.compile(self.member, re.IGNORECASE).fullmatch(member)
+        return found and found.expand(self.path)
 
 
 class SourceEntry(Protocol):

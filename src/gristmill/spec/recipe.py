@@ -9,12 +9,25 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Literal, TypeAlias
 
 from gristmill.spec.errors import RecipeError, UnknownName, UsageError
+from gristmill.spec.media_source import Download, MemberLayout
 from gristmill.spec.sample import Json, Outcome
 from gristmill.spec.step import Step
 
-__all__ = ["Access", "Built", "Column", "ColumnKind", "Expect", "Parse", "Recipe", "Source", "Variant"]
+__all__ = [
+    "Access",
+    "Built",
+    "Column",
+    "ColumnKind",
+    "Expect",
+    "Parse",
+    "Recipe",
+    "Source",
+    "SourceRole",
+    "Variant",
+]
 
 Access: TypeAlias = Literal["open", "terms", "form", "login", "withdrawn"]
+SourceRole: TypeAlias = Literal["rows", "aux", "media"]
 ColumnKind: TypeAlias = Literal["string", "string or binary", "string or list of strings", "integer", "float"]
 Parse: TypeAlias = Callable[[Mapping[str, Json]], Outcome]
 
@@ -48,12 +61,18 @@ class Variant:
     rows: int | None = None
 
 
+MEDIA_FORMATS = ("archives", "folder", "parquet")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where annotations come from.
+    """Where files come from.
 
     Attributes:
-        key: What ``--source KEY=PATH`` replaces.
+        key: What ``--source KEY=PATH`` replaces; of a media source also what :class:`gristmill.spec.locator.Member`
+            names, and the name of its folder in ``DIR/sources``.
+        role: What its files are: ``rows``, annotations whose rows become samples; ``aux``, something small that
+            steps are given whole and that need not be there; ``media``, pictures or videos that samples name.
         hub: Dataset repository on the Hugging Face hub.
         revision: Commit of that repository. A source is pinned or it is a person's own copy.
         patterns: Which files.
@@ -68,15 +87,24 @@ class Source:
         gaps: Numbers that upstream does not have.
         in_place: In a folder of one's own, ``patterns`` are whole paths below it, at most without their first
             folders; else a file's name is enough, wherever it lies.
-        side: Not rows, but something small that steps are given whole; it need not be there.
-        beside: The source whose copy a side source is looked for in, unless it is given itself.
+        beside: The source whose copy an ``aux`` source is looked for in, unless it is given itself.
         variants: Files that upstream has in several versions, by name; ``variant`` is the one that is read.
         columns: What ``parse`` reads of Parquet files: one where they are otherwise is refused before any of its rows
             is worked on.
+        format: Of rows, that of their files. Of media ``archives`` (zip, tar, tar.gz, parts of one, or a folder of
+            files), ``folder`` (the files of a hub repository are the members), or ``parquet`` (bytes in a column).
         files, size_bytes, rows: As published, for ``plan`` before anything is asked.
+        title: Of a media source, what it holds, in a few words.
+        downloads: Files of a media source at addresses of their own.
+        layouts: Of a media source, the ways in which its members may be named, of which one holds for all of them.
+            Without any, records name members as the archive does.
+        stems: A medium that is not found under its own extension is found under another: ``1.jpg`` as ``1.gif``.
+        address: Page on which a person finds what only a person can fetch.
+        terms: What somebody who takes it agrees to, in a sentence or as an address.
     """
 
     key: str
+    role: SourceRole = "rows"
     hub: str | None = None
     revision: str | None = None
     patterns: tuple[str, ...] = ("*",)
@@ -86,7 +114,6 @@ class Source:
     path: str | None = None
     by_hand: str | None = None
     in_place: bool = False
-    side: bool = False
     beside: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
     variant: str | None = None
@@ -100,8 +127,18 @@ class Source:
     files: int | None = None
     size_bytes: int | None = None
     rows: int | None = None
+    title: str = ""
+    downloads: tuple[Download, ...] = ()
+    layouts: tuple[MemberLayout, ...] = ()
+    stems: bool = False
+    address: str = ""
+    terms: str = ""
 
     def __post_init__(self) -> None:
+        if self.role == "media":
+            self._check_media()
+        elif self.downloads or self.layouts or self.stems:
+            raise RecipeError(f"source {self.key!r}: only a media source has downloads, layouts or stems")
         if self.hub and not self.revision:
             raise RecipeError(f"source {self.key!r}: {self.hub} has no pinned revision")
         if self.url and not re.fullmatch(r"[0-9a-f]{64}", self.sha256 or ""):
@@ -110,6 +147,20 @@ class Source:
             raise UsageError(f"{self.key}.order={self.order}: expected published or numeric")
         if self.order == "numeric" and self.number is None:
             raise UsageError(f"{self.key}.order=numeric: the names of its files have no number")
+
+    def _check_media(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*", self.key):
+            raise RecipeError(
+                f"source {self.key!r}: the key of a media source is a folder's name: a-z, 0-9, _, -"
+            )
+        if self.format not in MEDIA_FORMATS:
+            raise RecipeError(f"source {self.key!r}: a media source's format is {' or '.join(MEDIA_FORMATS)}")
+        if self.url or not (self.hub or self.downloads or self.by_hand or self.path):
+            raise RecipeError(
+                f"source {self.key!r}: a media source has a hub, downloads, or a sentence in by_hand"
+            )
+        if len({layout.name for layout in self.layouts}) < len(self.layouts):
+            raise RecipeError(f"source {self.key!r}: two of its layouts have one name")
 
     @property
     def settable(self) -> tuple[str, ...]:
@@ -132,7 +183,13 @@ class Source:
     @property
     def home(self) -> str | None:
         """Where it is fetched from, in a word: ``REPO@REVISION`` or a URL; None where nothing fetches it."""
-        return f"{self.hub}@{self.revision}" if self.hub else self.url
+        one = self.downloads[0].url if self.downloads else self.url
+        return f"{self.hub}@{self.revision}" if self.hub else one
+
+    def identity(self) -> Json:
+        """Of a media source, what decides which bytes stand behind a path, beside the files themselves."""
+        layouts = [[layout.name, layout.member, layout.path] for layout in self.layouts]
+        return {"format": self.format, "layouts": layouts, "stems": self.stems}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +246,7 @@ class Recipe:
         redistribution: What may be passed on: the pictures, their URLs, or nothing.
         stages: Of training, that it is usually used in.
         traps: What is odd about it, a sentence each, for the card and ``gristmill show``.
-        sources: Where its annotations come from.
+        sources: Where its annotations and media come from.
         parse: From a row to a sample, or to a drop.
         writes: What ``parse`` provides for steps, such as ``media.url``.
         steps: In order: one over the table, any over samples, one that packs or shuffles.
@@ -257,6 +314,10 @@ class Recipe:
                 return source
         raise UnknownName("source", key, tuple(s.key for s in self.sources))
 
+    def of_role(self, role: SourceRole) -> tuple[Source, ...]:
+        """Its sources of one role."""
+        return tuple(source for source in self.sources if source.role == role)
+
     @property
     def input_noun(self) -> str:
         """What one of its annotation files is called."""
@@ -275,6 +336,7 @@ class Recipe:
             "steps": [step.identity() for step in self.steps],
             **({"order": orders} if (orders := {s.key: s.order for s in self.sources if s.number}) else {}),
             **({"variant": chosen} if (chosen := self._variants()) else {}),
+            **({"media": media} if (media := {s.key: s.identity() for s in self.of_role("media")}) else {}),
         }
 
     def permissions(self, settings: Mapping[str, str]) -> frozenset[str]:

@@ -256,7 +256,7 @@ class SampleStep(Step):
     """Sample in, sample or drop out; neighbours are fused."""
 
     def with_aux(self, aux: Mapping[str, tuple[Path, ...]]) -> Self:
-        """The step as it works with the files of side sources, by the source's key; most need none.
+        """The step as it works with the files of aux sources, by the source's key; most need none.
 
         Raises:
             SourceError: One that is not as it should be.

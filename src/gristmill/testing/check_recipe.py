@@ -5,7 +5,7 @@
 
 ``tests/recipes/NAME/rows.jsonl`` holds up to ten rows in the upstream's exact schema (``NaN`` may stand for a
 number), ``expected.jsonl`` first the recipe's version, then a line for each row: what its table step decided and
-what ``parse`` makes of the row, and the steps over samples right behind it. Nothing is fetched. The files of side
+what ``parse`` makes of the row, and the steps over samples right behind it. Nothing is fetched. The files of aux
 sources lie beside them, under their own names.
 """
 
@@ -97,7 +97,7 @@ def check_recipe(
     Args:
         recipe: Its first step is run, its ``parse``, and the steps over samples that follow it directly.
         rows: In the upstream's schema.
-        folder: Where the files of its side sources lie, under their own names.
+        folder: Where the files of its aux sources lie, under their own names.
 
     Returns:
         First the recipe's name, version and what its table step had to say; then for each row ``table``, its
@@ -120,7 +120,7 @@ def check_recipe(
         upstream = [row for batch in read_rows(table) for row in rows_of(batch.table)]
         outcomes = [recipe.parse(decisions.given.get(n, row)) for n, row in enumerate(upstream)]
     head = {"recipe": recipe.public_name, "version": recipe.version, "notes": decisions.notes}
-    steps = [step.with_aux(_sides(recipe, folder)) for step in _leading(recipe)]
+    steps = [step.with_aux(_aux_files(recipe, folder)) for step in _leading(recipe)]
     made = [_through(steps, _named(outcome, recipe, row)) for row, outcome in enumerate(outcomes)]
     return [head, *({"row": n, "table": decisions.of(n), **_plain(o)} for n, o in enumerate(made))]
 
@@ -135,10 +135,10 @@ def _leading(recipe: Recipe) -> list[SampleStep]:
     return leading
 
 
-def _sides(recipe: Recipe, folder: Path | None) -> dict[str, tuple[Path, ...]]:
+def _aux_files(recipe: Recipe, folder: Path | None) -> dict[str, tuple[Path, ...]]:
     found: dict[str, tuple[Path, ...]] = {}
     for source in recipe.sources:
-        if source.side and folder is not None:
+        if source.role == "aux" and folder is not None:
             paths = (folder / pattern.rpartition("/")[2] for pattern in source.patterns)
             found[source.key] = tuple(path for path in paths if path.is_file())
     return found

@@ -32,7 +32,7 @@ class Resolved:
 
     Attributes:
         hubs: Source key to ``REPO@REVISION`` or a file's URL, for sources to be fetched.
-        sides: Files of side sources.
+        aux: Files of aux sources.
         sources: Source key to where it is read from, in words.
     """
 
@@ -69,11 +69,11 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = N
         if place is None and source.beside:
             place = _beside(replaced.get(source.beside))
         hub = _hub_of(source, place)
-        found = aux if source.side else inputs
+        found = aux if source.role == "aux" else inputs
         if hub is not None:
             with naming_source(source.key):
                 repo, revision = hub[0], _pinned(source.key, *hub, folder)
-                listed = list_files(repo, revision, source.patterns, needed=not source.side)
+                listed = list_files(repo, revision, source.patterns, needed=source.role != "aux")
             chosen, passed = _left_out(source, [file.name for file in listed])
             listed = [file for file in listed if file.name in set(chosen)]
             remotes[source.key] = sources[source.key] = f"{repo}@{revision}"
@@ -112,7 +112,7 @@ def _pinned(key: str, repo: str, revision: str, folder: Path | None) -> str:
 
 
 def _beside(place: str | None) -> str | None:
-    """Where the side of a source is looked for whose copy lies at ``place``."""
+    """Where the aux files of a source are looked for whose copy lies at ``place``."""
     return str(Path(place).parent) if place and Path(place).is_file() else place
 
 
@@ -189,7 +189,7 @@ def _matching(source: Source, place: Path, named: bool) -> tuple[list[tuple[str,
     else:
         chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
     chosen, passed = _left_out(source, chosen)
-    if not chosen and not source.side:
+    if not chosen and source.role != "aux":
         others = ", ".join(name for name, of in source.variants.items() if of.patterns != source.patterns)
         raise UsageError(
             f"{_typed(source, place)}: no file there is like {', '.join(source.patterns)} "

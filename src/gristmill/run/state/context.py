@@ -49,7 +49,7 @@ class Context:
 
     Attributes:
         hubs: Source key to ``REPO@REVISION`` or a URL, for sources that are fetched.
-        sides: Files of side sources, which steps are given whole.
+        aux: Files of aux sources, which steps are given whole.
         media_sources: What acquirers read from, by source key.
         only: Rows per annotation file of a small run.
         first: Position of the first annotation file that this run works on.
