@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from gristmill.cli.options import recipe_loader
-from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.ledger import STATE
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.maintenance.reopen import Dataset, reads_sources
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
+from gristmill.spec.locator import without_userinfo
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.url import is_url
 

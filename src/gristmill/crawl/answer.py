@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from gristmill.spec.reasons import Reason
 
-__all__ = ["Answer", "clean", "without_userinfo"]
+__all__ = ["Answer", "clean"]
 
 MAX_DETAIL_CHARS = 200
-_USERINFO = re.compile(r"//[^/?#\\]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +57,3 @@ def clean(text: str, limit: int = MAX_DETAIL_CHARS) -> str:
             c if c.isprintable() else c.encode("unicode_escape", "replace").decode("ascii") for c in text
         )
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def without_userinfo(url: str) -> str:
-    """The URL with any ``user:password@`` removed; works on malformed URLs too."""
-    return _USERINFO.sub("//", url) if "@" in url else url

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from gristmill.crawl.answer import Answer, clean, without_userinfo
+from gristmill.crawl.answer import Answer, clean
 from gristmill.crawl.budget import Hold
 from gristmill.crawl.client import Exchange, Ours
 from gristmill.crawl.guard import Refused, Target
 from gristmill.crawl.schedule import Host
+from gristmill.spec.locator import without_userinfo
 
 __all__ = ["Batch", "Consume", "Item", "Place"]
 

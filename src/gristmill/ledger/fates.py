@@ -29,6 +29,9 @@ _TYPES: dict[str, pa.DataType] = {
     "original_height_px": pa.int32(),
     "width_px": pa.int32(),
     "height_px": pa.int32(),
+    "duration_s": pa.float64(),
+    "fps": pa.float64(),
+    "frames": pa.int64(),
     "phash_distance": pa.int16(),
     "attempt": pa.int16(),
 }

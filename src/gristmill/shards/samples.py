@@ -29,6 +29,7 @@ _SAID = (
     ("phash_distance", "phash_distance"),
 )
 """Names in a ``json`` part, and the fields of :class:`MediaRef` behind them."""
+_SAID_IF_KNOWN = ("duration_s", "fps", "frames", "via")
 
 
 def sample_parts(sample: Sample, bodies: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
@@ -192,9 +193,7 @@ def _media_ref(facts: dict[str, Any]) -> MediaRef:
 def _facts(known: Mapping[str, Json]) -> dict[str, Json]:
     """What is said of a medium in a ``json`` part."""
     facts = {name: known.get(field) for name, field in _SAID}
-    if via := known.get("via"):
-        facts["via"] = via
-    return facts
+    return facts | {name: value for name in _SAID_IF_KNOWN if (value := known.get(name)) is not None}
 
 
 def _caption(turns: Sequence[Mapping[str, Any]]) -> str:

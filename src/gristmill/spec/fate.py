@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
+from gristmill.spec.locator import without_userinfo
 from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import MediaRef, Sample
 
-__all__ = ["DOCUMENT_LOST", "KEPT", "Fate"]
+__all__ = ["DOCUMENT_LOST", "FACTS", "KEPT", "Fate", "fate_of"]
 
 KEPT = "kept"
 DOCUMENT_LOST = "document_lost"
@@ -24,6 +27,7 @@ class Fate:
         detail: What was seen, at most 200 characters, control characters escaped.
         elapsed_s: From the first request to the last byte, all tries together.
         finished_at: Unix time, seconds.
+        duration_s, fps, frames: Of a video: its length in seconds, frames a second, frames in all.
         via: The mirror that it came from, where it is not from the URL's own host.
         attempt: 0 for the run, n for the n-th retry round.
     """
@@ -48,9 +52,30 @@ class Fate:
     size_bytes: int | None = None
     width_px: int | None = None
     height_px: int | None = None
+    duration_s: float | None = None
+    fps: float | None = None
+    frames: int | None = None
     phash: str | None = None
     phash_distance: int | None = None
     final_url: str | None = None
     opt_out: str | None = None
     via: str | None = None
     attempt: int = 0
+
+
+FACTS = tuple(field.name for field in fields(Fate) if field.name in MediaRef.__dataclass_fields__)
+"""What is measured of a medium: its fate and the sample have it under the same names."""
+
+
+def fate_of(sample: Sample, medium: str, **told: Any) -> Fate:
+    """A fate for one of a sample's media, with what the sample knows of it.
+
+    Args:
+        sample: Whose medium it is.
+        medium: Its name there.
+        told: Columns to be added, or said otherwise.
+    """
+    ref = sample.media[medium]
+    known = {name: getattr(ref, name) for name in FACTS}
+    known["url"] = ref.url and without_userinfo(ref.url)
+    return Fate(row=sample.row, key=sample.key, medium=medium, **{**known, **told})

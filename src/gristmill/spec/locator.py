@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-__all__ = ["Cell", "Embedded", "File", "Locator", "Member", "Url"]
+__all__ = ["Cell", "Embedded", "File", "Locator", "Member", "Url", "without_userinfo"]
+
+_USERINFO = re.compile(r"//[^/?#\\]*@")
 
 
 class Locator:
@@ -103,3 +106,8 @@ class File(Locator):
     source: str
     path: str
     kind = "file"
+
+
+def without_userinfo(url: str) -> str:
+    """The URL with any ``user:password@`` removed; works on malformed URLs too."""
+    return _USERINFO.sub("//", url) if "@" in url else url

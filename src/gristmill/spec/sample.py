@@ -36,12 +36,13 @@ class MediaRef:
     """One picture or video of a sample: where it comes from and, once measured, what it is.
 
     Facts are None until measured. ``sha256``, ``md5`` and ``raw_bytes`` are of the bytes as they came from
-    upstream; ``size_bytes``, ``width_px``, ``height_px`` and ``mime`` are of what is stored.
+    upstream; the others are of what is stored.
 
     Attributes:
         at: Where it is.
         expected_width_px, expected_height_px, expected_phash: As the list says, to be compared with what comes.
         expected_hash: ``sha256:HEX`` or ``md5:HEX`` as the list promises it; other bytes are dropped.
+        duration_s, fps, frames: Of a video: its length in seconds, frames a second, frames in all.
         via: The mirror that it came from, where it is not from the URL's own host.
     """
 
@@ -61,6 +62,9 @@ class MediaRef:
     size_bytes: int | None = None
     width_px: int | None = None
     height_px: int | None = None
+    duration_s: float | None = None
+    fps: float | None = None
+    frames: int | None = None
     phash: str | None = None
     phash_distance: int | None = None
     via: str | None = None  # the mirror that it came from, where it is not from the URL's own host
@@ -153,6 +157,11 @@ class Sample:
     columns: Mapping[str, Json] = field(default_factory=dict)
     upstream: Mapping[str, Json] = field(default_factory=dict)
     origin: Origin | None = None
+
+    @property
+    def row(self) -> int:
+        """Where its row stands in its annotation file; 0 where it comes from none."""
+        return self.origin.row if self.origin else 0
 
     @property
     def may_have_several(self) -> bool:

@@ -18,12 +18,7 @@ from gristmill.spec.sample import MediaRef, Sample
 
 _NOWHERE = Url("")
 
-__all__ = ["Asking", "Page", "Sought", "row_of"]
-
-
-def row_of(sample: Sample) -> int:
-    """Where the sample's row stands in its annotation file."""
-    return sample.origin.row if sample.origin else 0
+__all__ = ["Asking", "Page", "Sought"]
 
 
 class Page:
@@ -157,6 +152,5 @@ class Asking:
 
 
 def _known(sample: Sample, done: Mapping[tuple[int, str], Fate]) -> dict[str, Reason | None]:
-    row = row_of(sample)
-    fates = {name: done[row, name] for name in sample.media if (row, name) in done}
+    fates = {name: done[sample.row, name] for name in sample.media if (sample.row, name) in done}
     return {name: fate.reason for name, fate in fates.items() if fate.reason is not Reason.NOT_NEEDED}

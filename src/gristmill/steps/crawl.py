@@ -13,7 +13,6 @@ from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Outcome, Sample
 from gristmill.spec.step import MediaContext, Needs, ShardStep, permission, runtime_option
-from gristmill.steps.asking import row_of
 from gristmill.steps.facts import with_facts
 from gristmill.steps.taking import Taking, part_of, shown
 
@@ -142,7 +141,7 @@ class Crawl(ShardStep):
         return replace(sample, media=media, turns=turns)
 
     def _outcome(self, sample: Sample, fates: Mapping[tuple[int, str], Fate]) -> Outcome:
-        own = {name: fates[row_of(sample), name] for name in sample.media}
+        own = {name: fates[sample.row, name] for name in sample.media}
         failed = [fate for fate in own.values() if fate.reason is not None]
         if len(own) - len(failed) < self.least(len(own)):
             return _why(failed, f"{len(own)} images, at least {self.min_images} wanted")

@@ -104,11 +104,10 @@ def _outcome(sample: Sample, done: Mapping[tuple[int, str], Fate]) -> Outcome:
     """The sample with its media as they are stored, or why one of them is not."""
     if not sample.media:
         return sample
-    row = sample.origin.row if sample.origin else 0
     names: dict[str, str] = {}
     media: dict[str, MediaRef] = {}
     for name, ref in sample.media.items():
-        fate = done[row, name]
+        fate = done[sample.row, name]
         if fate.reason is not None:
             return Drop(reason=fate.reason, detail=f"{name}: {fate.detail}" if fate.detail else name)
         names[name] = fate.medium

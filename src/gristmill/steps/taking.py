@@ -6,18 +6,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
-from gristmill.crawl.answer import without_userinfo
 from gristmill.media.hamming import hamming
 from gristmill.media.settings import Decoding
-from gristmill.spec.fate import Fate
+from gristmill.spec.fate import Fate, fate_of
 from gristmill.spec.locator import Locator
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Part, Sample, Show, Turn
 from gristmill.spec.step import MediaContext
 from gristmill.steps.acquirers import Acquired, Acquirer, Wanted, acquirer_of
-from gristmill.steps.asking import Asking, Page, Sought, row_of
+from gristmill.steps.asking import Asking, Page, Sought
 from gristmill.steps.loop_thread import LoopThread
 from gristmill.steps.transcoders import Made, Transcoder, transcoder_of
 
@@ -141,7 +140,7 @@ class Taking:
 
     def _judged(self, one: Sought, acquired: Acquired, checked: Checked | None) -> tuple[Fate, bytes | None]:
         """The fate of a medium, and the bytes to be stored if it is kept."""
-        fate = _fate(one.page.sample, one.name, acquired.told)
+        fate = fate_of(one.page.sample, one.name, **acquired.told)
         if checked is None:
             fate.reason, fate.detail = acquired.reason, acquired.detail
             return fate, None
@@ -271,14 +270,6 @@ def _account_for_the_rest(pages: Sequence[Page], box: MediaContext) -> None:
     done = box.done()
     for page in pages:
         for name in page.not_needed():
-            fate = done.get((row_of(page.sample), name))
+            fate = done.get((page.sample.row, name))
             if fate is None or (fate.attempt == box.attempt and fate.reason is not Reason.NOT_NEEDED):
-                url = page.sample.media[name].url
-                told = {} if url is None else {"url": without_userinfo(url)}
-                fate = _fate(page.sample, name, told)
-                fate.reason = Reason.NOT_NEEDED
-                box.store(fate, None)
-
-
-def _fate(sample: Sample, medium: str, told: Mapping[str, Any]) -> Fate:
-    return Fate(row=row_of(sample), key=sample.key, medium=medium, **told)
+                box.store(fate_of(page.sample, name, reason=Reason.NOT_NEEDED), None)

@@ -22,7 +22,7 @@ from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo, Task, decided
 
-__all__ = ["Fates", "fate_of", "known_before", "take_over"]
+__all__ = ["Fates", "known_before", "spooled_fate", "take_over"]
 
 Fates = Mapping[tuple[int, str], Fate]
 _FIELDS = tuple(field.name for field in fields(Fate))
@@ -78,12 +78,12 @@ def _bodies(layout: Layout, task: Task, wanted: set[tuple[int, str]]) -> Iterato
             continue
         with suppress(DamagedOutput), SpoolReader(path) as spool:
             for entry in read_spool(path, check_bodies=False):
-                fate = fate_of(entry)
+                fate = spooled_fate(entry)
                 if (fate.row, fate.medium) in wanted and fate.reason is None:
                     yield fate, spool.body(entry.offset, entry.size, entry.crc32)
 
 
-def fate_of(entry: SpoolEntry) -> Fate:
+def spooled_fate(entry: SpoolEntry) -> Fate:
     """The account of a medium that stands before it in a spool."""
     return _fate(orjson.loads(entry.header))
 

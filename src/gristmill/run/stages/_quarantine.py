@@ -48,18 +48,13 @@ class Suspects:
     def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """The samples in portions, those that the last worker was at first and in smaller ones."""
         suspected = set(self._rows) if self.culprit is None else set()
-        first = [sample for sample in samples if row_of(sample) in suspected]
-        rest = [sample for sample in samples if row_of(sample) not in suspected]
+        first = [sample for sample in samples if sample.row in suspected]
+        rest = [sample for sample in samples if sample.row not in suspected]
         for group, size in ((first, max(1, len(first) // _SMALLER)), (rest, PORTION)):
             for start in range(0, len(group), size):
                 portion = group[start : start + size]
-                rows = tuple(row_of(sample) for sample in portion)
+                rows = tuple(sample.row for sample in portion)
                 deaths = self._deaths + 1 if rows == self._rows else 1
                 write_whole(self._path, json.dumps([rows, deaths]).encode())
                 yield portion
         self._path.unlink(missing_ok=True)
-
-
-def row_of(sample: Sample) -> int:
-    """Where the sample's row stands upstream."""
-    return sample.origin.row if sample.origin else 0

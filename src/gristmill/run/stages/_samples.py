@@ -17,11 +17,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.run.stages._lines import rows_in
-from gristmill.run.stages._previous_rounds import Fates, fate_of, known_before, take_over
-from gristmill.run.stages._quarantine import BELIEVED, Suspects, row_of
+from gristmill.run.stages._previous_rounds import Fates, known_before, spooled_fate, take_over
+from gristmill.run.stages._quarantine import BELIEVED, Suspects
 from gristmill.run.stages._row_states import Faulty, RowState, account, fates_in_order
 from gristmill.run.stages._rows import ROW_COLUMN, fetch_input
 from gristmill.run.stages.samples import RetryDecision
@@ -31,7 +30,7 @@ from gristmill.shards.lossless import utf8
 from gristmill.shards.samples import encode_sample
 from gristmill.shards.spool import SpoolEntry, SpoolWriter
 from gristmill.spec.errors import RecipeError
-from gristmill.spec.fate import Fate
+from gristmill.spec.fate import Fate, fate_of
 from gristmill.spec.locator import Embedded
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Parse, Recipe
@@ -279,7 +278,7 @@ class MediaWriter:
         self.fates: dict[tuple[int, str], Fate] = {}
         self.entries: dict[tuple[int, str], SpoolEntry] = {}
         for entry in self._spool.entries:
-            self._take(fate_of(entry), entry)
+            self._take(spooled_fate(entry), entry)
 
     def _take(self, fate: Fate, entry: SpoolEntry) -> None:
         self.fates[fate.row, fate.medium] = fate
@@ -304,19 +303,17 @@ class MediaWriter:
             return
         suspects = Suspects(self._path.with_suffix(".suspects"))
         for sample in samples:
-            if row_of(sample) == suspects.culprit:
+            if sample.row == suspects.culprit:
                 self._give_up(sample)
         yield from suspects.portions(samples)
 
     def _give_up(self, sample: Sample) -> None:
-        for name, ref in sample.media.items():
-            if (row_of(sample), name) not in self.fates:
-                said = f"{BELIEVED} worker processes in a row died over it alone"
-                url = without_userinfo(ref.url or "")
-                fate = Fate(row=row_of(sample), key=sample.key, medium=name, url=url, detail=said)
-                killed = self._context.careful[self._task.id]
-                fate.reason = Reason.KILLED if killed else Reason.INTERNAL_ERROR
-                self.store(fate, None)
+        killed = self._context.careful[self._task.id]
+        reason = Reason.KILLED if killed else Reason.INTERNAL_ERROR
+        said = f"{BELIEVED} worker processes in a row died over it alone"
+        for name in sample.media:
+            if (sample.row, name) not in self.fates:
+                self.store(fate_of(sample, name, reason=reason, detail=said), None)
 
     def take_over(self, fate: Fate, body: bytes | None) -> None:
         """Keep a medium of an earlier round, as that round accounted for it."""

@@ -13,13 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.crawl.answer import without_userinfo
 from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.run.stages._samples import INDEX_SCHEMA, content_digest
 from gristmill.run.state.context import Context, Work, file_info
 from gristmill.shards.samples import decode_sample, encode_sample
 from gristmill.spec.barrier import GlobalFilter
-from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate
+from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate, fate_of
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Sample
 from gristmill.spec.step import SampleStep, ShardStep
@@ -76,7 +75,7 @@ def _condemned(
 ) -> Iterator[tuple[Line, Sample, list[Fate]]]:
     """Kept samples with condemned media, and the new fates of these."""
     kept = [(line, decode_sample(line["sample"])) for line in lines if line["reason"] is None]
-    fates = [_fate(line["row"], sample, name, attempt) for line, sample in kept for name in sample.media]
+    fates = [fate_of(sample, name, attempt=attempt) for _, sample in kept for name in sample.media]
     mask = step.flagged(fates_table(fates, source="", file=""), blocklist)
     of_row: dict[int, list[Fate]] = {}
     for place in np.flatnonzero(mask).tolist():
@@ -85,26 +84,6 @@ def _condemned(
     for line, sample in kept:
         if line["row"] in of_row:
             yield line, sample, of_row[line["row"]]
-
-
-def _fate(row: int, sample: Sample, name: str, attempt: int) -> Fate:
-    """A kept medium's fate, as far as the sample knows it."""
-    ref = sample.media[name]
-    return Fate(
-        row=row,
-        key=sample.key,
-        medium=name,
-        url=ref.url and without_userinfo(ref.url),
-        raw_bytes=ref.raw_bytes,
-        sha256=ref.sha256,
-        md5=ref.md5,
-        original_mime=ref.original_mime,
-        original_width_px=ref.original_width_px,
-        original_height_px=ref.original_height_px,
-        phash=ref.phash,
-        phash_distance=ref.phash_distance,
-        attempt=attempt,
-    )
 
 
 def _change(
