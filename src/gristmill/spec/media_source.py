@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -58,15 +59,23 @@ class MemberLayout:
 
     def __post_init__(self) -> None:
         try:
-            re.compile(self.member).match("")
-            re.sub(self.member, self.path, "")
+            _whole(self.member).sub(self.path, "")
         except (re.error, IndexError) as err:
             raise RecipeError(f"layout {self.name!r}: {self.member!r} to {self.path!r}: {err}") from err
 
+    def fits(self, member: str) -> bool:
+        """Whether a member's name is of this layout."""
+        return _whole(self.member).match(member) is not None
+
     def path_of(self, member: str) -> str | None:
         """The path that records use for a member of this name; None if it is not of this layout."""
-        found = re.compile(self.member, re.IGNORECASE).fullmatch(member)
-        return found and found.expand(self.path)
+        pattern = _whole(self.member)
+        return pattern.sub(self.path, member) if pattern.match(member) else None
+
+
+@lru_cache(maxsize=256)
+def _whole(member: str) -> re.Pattern[str]:
+    return re.compile(rf"\A(?:{member})\Z", re.IGNORECASE)
 
 
 class SourceEntry(Protocol):

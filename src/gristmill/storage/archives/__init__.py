@@ -13,22 +13,25 @@
 entries        a member, why it is refused, what a pass saw, an index in numbers
 source         write_index, MediaSource (find, open, read, extent), in_order (one pass, without an index)
 index          the table of members: written in sorted runs, merged; found by name
+catalog        one such table over all archives of a source, by the paths that records use; which layout holds
 parts          an archive as one row of bytes over its files; the files that a process keeps open
 bodies         a member's bytes in pieces: ranged, inflated, checked; as a stream
-names          a name as it is compared, and why it is refused
+names          a name as it is compared and searched by, and why it is refused
 kind, kinds/   what a kind does, which one an archive is; a file for each kind
 tar_walk       the pass over a tar's headers
 =============  =============================================================================================
 """
 
+from gristmill.storage.archives.catalog import Catalogued, write_catalog
 from gristmill.storage.archives.entries import Entry, Extent, MemberRefused, Refusal, Scan, Summary
 from gristmill.storage.archives.index import Index
-from gristmill.storage.archives.parts import Archive, archives_of
+from gristmill.storage.archives.parts import Archive, archives_of, joined
 from gristmill.storage.archives.source import LARGE_BYTES, Indexed, MediaSource, in_order, write_index
 
 __all__ = [
     "LARGE_BYTES",
     "Archive",
+    "Catalogued",
     "Entry",
     "Extent",
     "Index",
@@ -40,5 +43,7 @@ __all__ = [
     "Summary",
     "archives_of",
     "in_order",
+    "joined",
+    "write_catalog",
     "write_index",
 ]

@@ -24,7 +24,7 @@ class Refusal(StrEnum):
     NO_NAME = "no_name"
     LONG_NAME = "long_name"
     DUPLICATE = "duplicate"  # a later good member has the same name
-    AMBIGUOUS = "ambiguous"  # several names differ from the one looked for by case or Unicode form alone
+    AMBIGUOUS = "ambiguous"  # several names differ from the one looked for only in how they were written down
 
     # its kind
     LINK = "link"
@@ -54,7 +54,7 @@ _WORDS = {
     Refusal.NO_NAME: "it has no name",
     Refusal.LONG_NAME: "its name or its header is too long",
     Refusal.DUPLICATE: "a later member has the same name",
-    Refusal.AMBIGUOUS: "several members have this name but for upper and lower case or Unicode form",
+    Refusal.AMBIGUOUS: "several members have this name but for case, Unicode form, or the like",
     Refusal.LINK: "it is a link",
     Refusal.DEVICE: "it is a device, FIFO or socket",
     Refusal.SPARSE: "it is a sparse file, which is not supported",
@@ -160,6 +160,7 @@ class Summary:
         refused: How many cannot, by reason.
         cut: See :class:`Scan`.
         notes: See :class:`Scan`.
+        stems: Names are also found under another extension.
     """
 
     kind: str
@@ -169,3 +170,4 @@ class Summary:
     refused: Mapping[str, int]
     cut: str | None
     notes: tuple[str, ...]
+    stems: bool = False

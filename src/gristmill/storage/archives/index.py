@@ -1,8 +1,9 @@
 """The index of an archive: a Parquet table of its members, sorted, so that names are found without reading all.
 
-It is sorted by ``key``, the name in lower case and Unicode form NFC, then by name: names that differ only in case or
-form stand together, and one search finds the exact one and those like it. Members are sorted in runs of bounded size,
-which are then merged, so that memory does not depend on their number. Refused members stand in it, too, with why.
+It is sorted by ``key``, the name as it is searched by (see ``names.folded``), then by name: names that differ only in
+how they were written down stand together, and one search finds the exact one and those like it. Members are sorted in
+runs of bounded size, which are then merged, so that memory does not depend on their number. Refused members stand in
+it, too, with why.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import pyarrow.parquet as pq
 
 from gristmill.spec.errors import DamagedSource
 from gristmill.storage.archives.entries import Entry, Refusal, Scan, Summary
-from gristmill.storage.archives.names import member_name
+from gristmill.storage.archives.names import ODD, folded, member_name, stem_of
 from gristmill.storage.files import machine_error, whole_file
 
 __all__ = ["SCHEMA", "Index", "IndexWriter"]
@@ -40,6 +41,7 @@ SCHEMA = pa.schema(
         ("method", pa.string()),
         ("crc32", pa.uint32()),
         ("refused", pa.string()),
+        ("archive", pa.int32()),
     ]
 )
 """Columns of an index; see :class:`gristmill.storage.archives.entries.Entry`."""
@@ -52,9 +54,20 @@ _SUMMARY = b"gristmill.archive"
 _ORDER = [("key", "ascending"), ("name", "ascending"), ("order", "ascending")]
 
 
-def keys_of(names: pa.Array) -> pa.Array:
-    """Names as they are sorted: in lower case, in Unicode form NFC."""
-    return pc.utf8_lower(pc.utf8_normalize(names, "NFC"))
+def keys_of(names: pa.Array, *, stems: bool = False) -> pa.Array:
+    """Names as they are sorted and searched by.
+
+    Args:
+        names: Texts.
+        stems: Without their extensions.
+    """
+    odd = pc.match_substring_regex(names, ODD)
+    keys = pc.if_else(odd, pa.scalar(None, pa.string()), pc.ascii_lower(names))
+    if keys.null_count:
+        keys = pc.replace_with_mask(
+            keys, odd, pa.array(map(folded, names.filter(odd).to_pylist()), pa.string())
+        )
+    return pa.array(map(stem_of, keys.to_pylist()), pa.string()) if stems else keys
 
 
 class IndexWriter:
@@ -63,10 +76,13 @@ class IndexWriter:
     Args:
         path: Of the index. Nothing is there before :meth:`finish` has written it whole.
         tell: Called with the number of members so far, now and then; what it raises ends the pass.
+        stems: A name is also found by one that differs in its extension.
     """
 
-    def __init__(self, path: Path, tell: Callable[[int], None] = lambda members: None) -> None:
-        self._path, self._tell = path, tell
+    def __init__(
+        self, path: Path, tell: Callable[[int], None] = lambda members: None, *, stems: bool = False
+    ) -> None:
+        self._path, self._tell, self._stems = path, tell, stems
         self._files = ExitStack()
         self._runs: list[Iterator[pa.Table]] = []
         self._rows: list[Entry] = []
@@ -102,7 +118,7 @@ class IndexWriter:
         order = pa.array(np.arange(self._found, self._found + len(self._rows)))
         self._found += len(self._rows)
         self._rows = []
-        table = pa.Table.from_arrays([keys_of(arrays[0]), *arrays, order], schema=_RUN)
+        table = pa.Table.from_arrays([keys_of(arrays[0], stems=self._stems), *arrays, order], schema=_RUN)
         return table.sort_by(_ORDER)
 
     def finish(self, kind: str, revision: int, files: tuple[tuple[str, int], ...], scan: Scan) -> Summary:
@@ -130,6 +146,7 @@ class IndexWriter:
                 refused=dict(sorted(refused.items())),
                 cut=scan.cut,
                 notes=tuple(scan.notes),
+                stems=self._stems,
             )
             writer.add_key_value_metadata({_SUMMARY: orjson.dumps(asdict(summary))})
         return summary
@@ -240,11 +257,12 @@ class Index:
         """What is known of each name; None where nothing is. Many at once cost little more than one.
 
         The member of exactly that name comes first. If there is none, and ``loosely``, the only good one whose name
-        differs by case or Unicode form alone stands for it (:attr:`Entry.name` tells); of several of them, one
-        comes that is refused as ambiguous. A refused member is only given for its own name.
+        differs in how it was written down (see :func:`gristmill.storage.archives.names.folded`) stands for it
+        (:attr:`Entry.name` tells), then, in an index of stems, the only one that differs in its extension; of
+        several of them, one comes that is refused as ambiguous. A refused member is only given for its own name.
         """
         asked = [member_name(name.encode("utf-8", "surrogatepass"))[0] for name in names]
-        keys = keys_of(pa.array([_text(name) for name in asked], pa.string()))
+        keys = keys_of(pa.array([_text(name) for name in asked], pa.string()), stems=self.summary.stems)
         found: dict[str, list[Entry]] = {}
         wanted = pc.unique(keys)
         for table in self._groups_with(wanted):
@@ -334,4 +352,6 @@ def _chosen(name: str, like: list[Entry], loosely: bool) -> Entry | None:
     good = [entry for entry in like if entry.refused is None]
     if not loosely or not good:
         return None
+    key = folded(name)
+    good = [entry for entry in good if folded(entry.name) == key] or good  # all, unless keys are stems
     return good[0] if len(good) == 1 else good[0]._replace(refused=Refusal.AMBIGUOUS)

@@ -21,7 +21,7 @@ from gristmill.storage.files import machine_error
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["Archive", "archives_of", "close_files"]
+__all__ = ["Archive", "archives_of", "close_files", "joined"]
 
 MAX_OPEN_FILES = 32
 """Files that a process keeps open to read from, over all archives."""
@@ -157,8 +157,17 @@ def archives_of(paths: Sequence[Path]) -> list[Archive]:
         SourceError: A part is missing, or a file is a volume of a zip split by ``zip -s``.
         UsageError: A path is not there.
     """
+    return [Archive.at(*files) for files in joined(paths)]
+
+
+def joined(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """Which files are one archive together, by their names, as :func:`archives_of`; none of them need be there.
+
+    Raises:
+        SourceError: A part is missing, or a file is a volume of a zip split by ``zip -s``.
+    """
     split: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
-    found: list[Archive | list[tuple[int, Path]]] = []
+    found: list[Path | list[tuple[int, Path]]] = []
     for path in paths:
         if _ZIP_VOLUME.fullmatch(path.suffix):
             whole = path.with_suffix(".zip")
@@ -168,13 +177,13 @@ def archives_of(paths: Sequence[Path]) -> list[Archive]:
             )
         place = None if path.is_dir() else _part_of(path)
         if place is None:
-            found.append(Archive.at(path))
+            found.append(path)
             continue
         key, number = place
         if key not in split:
             found.append(split.setdefault(key, []))
         split[key].append((number, path))
-    return [one if isinstance(one, Archive) else _joined(one) for one in found]
+    return [(one,) if isinstance(one, Path) else _in_order(one) for one in found]
 
 
 def _part_of(path: Path) -> tuple[tuple[Path, str], int] | None:
@@ -192,7 +201,7 @@ def _part_of(path: Path) -> tuple[tuple[Path, str], int] | None:
     return (path.parent, match["stem"] + how), number
 
 
-def _joined(parts: list[tuple[int, Path]]) -> Archive:
+def _in_order(parts: list[tuple[int, Path]]) -> tuple[Path, ...]:
     parts.sort()
     numbers = [number for number, _ in parts]
     first = parts[0][1]
@@ -206,7 +215,7 @@ def _joined(parts: list[tuple[int, Path]]) -> Archive:
             raise SourceError(
                 f"{path} {wrong}: put all parts of the archive, and each once, in the same place."
             )
-    return Archive.at(*(path for _, path in parts))
+    return tuple(path for _, path in parts)
 
 
 def _size_of(path: Path) -> int:

@@ -106,20 +106,28 @@ class MediaSource:
 
     Args:
         archives: Where a name is in several of them, the first that has it counts.
+        catalog: Path of the index over all of them, see :mod:`gristmill.storage.archives.catalog`; without one each
+            is asked for its own names.
     """
 
-    def __init__(self, archives: Sequence[Indexed]) -> None:
-        self._archives = tuple(archives)
+    def __init__(self, archives: Sequence[Indexed], catalog: Path | None = None) -> None:
+        self._archives, self._catalog = tuple(archives), catalog
+
+    @cached_property
+    def _paths(self) -> Index | None:
+        return None if self._catalog is None else Index(self._catalog)
 
     def find(self, names: Sequence[str], *, loosely: bool = True) -> list[Entry | None]:
         """What is known of each name; None where nothing is.
 
         A good member of exactly that name comes first, of any archive; then, if ``loosely``, a good one whose name
-        differs by case or Unicode form alone; then a refused one. See :meth:`Index.find`.
+        differs only in how it was written down; then a refused one. See :meth:`Index.find`.
 
         Raises:
             DamagedSource: An index cannot be used.
         """
+        if self._paths is not None:
+            return self._paths.find(names, loosely=loosely)
         best: list[Entry | None] = [None] * len(names)
         for number, indexed in enumerate(self._archives):
             for place, found in enumerate(indexed.index.find(names, loosely=loosely)):
