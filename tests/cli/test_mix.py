@@ -149,6 +149,35 @@ def test_parts_of_another_folder(world, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_an_index_over_the_parts_is_exported_as_the_shuffled_mixture_is(world, tmp_path):
+    base, _ = world
+    data, folder = base / "data", tmp_path / "mine"
+    done = gristmill(
+        "mix", base / "mine.py", "--out", tmp_path, "--parts", data, "--index-only", "--workers", "0"
+    )
+    assert f"{TEXTS + SUMS:,}" in done.stdout
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *(".gristmill", "README.md", "croissant.json", "dataset.json", "references", "report.html")
+    ]
+    assert not list(folder.glob(".gristmill/scattered/*"))
+    assert "all as recorded" in gristmill("verify", folder).stdout
+    assert json.loads(gristmill("status", folder, "--json").stdout)["complete"]
+    assert "references/*.parquet" in (folder / "README.md").read_text()
+    assert "--set shuffle.index_only=true" in (folder / "README.md").read_text()
+    for name, place in (("index", folder), ("shuffled", data / "mine")):
+        gristmill("export", place, "--to", "vila", "--out", tmp_path / name)
+    read = [
+        [pickle.loads(path.read_bytes()) for path in sorted((tmp_path / name).glob("*.pkl"))]
+        for name in ("index", "shuffled")
+    ]
+    assert read[0] == read[1]
+    assert sum(map(len, read[0])) == TEXTS + SUMS
+    gristmill("export", folder, "--to", "webdataset-index", "--out", tmp_path / "wids")
+    index = json.loads((tmp_path / "wids" / "wids-meta.json").read_text())
+    assert sum(shard["nsamples"] for shard in index["shardlist"]) == TEXTS + SUMS
+    assert all((tmp_path / "wids" / shard["url"]).is_file() for shard in index["shardlist"])
+
+
 def test_another_order_in_the_same_folder_is_refused_with_the_way_out(world):
     base, _ = world
     done = gristmill(
@@ -281,6 +310,19 @@ def test_list_show_and_plan(world):
     assert whole["samples"] - fewer["samples"] == 949_050
     assert "no part is called so" in gristmill("plan", "vflan", "--set", "flan.sample.size=1", code=2).stderr
     assert "no setting of shuffle" in gristmill("plan", "vflan", "--set", "shuffle.x=1", code=2).stderr
+
+
+def test_a_mixture_that_comes_with_gristmill_is_a_part_like_any_other(tmp_path):
+    parts = r"    parts=\(.*?\n    \),"
+    outer = tmp_path / "outer.py"
+    outer.write_text(re.sub(parts, '    parts=(Part(name="vflan", weight=0.5),),', MIXTURE, flags=re.DOTALL))
+    planned = json.loads(gristmill("plan", outer, "--json").stdout)
+    alone = json.loads(gristmill("plan", "vflan", "--json").stdout)
+    assert planned["samples"] == (alone["samples"] + 1) // 2
+    assert planned["fetch_bytes"] == alone["fetch_bytes"]
+    given = ("--set", "vflan.text-flan.sample.size=1000")
+    fewer = json.loads(gristmill("plan", outer, "--json", *given).stdout)
+    assert fewer["samples"] < planned["samples"]
 
 
 def test_wrong_words(world, tmp_path):

@@ -46,6 +46,11 @@ __all__ = ["command", "mix"]
 @click.option(
     "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="For example shuffle.shards=64."
 )
+@click.option(
+    "--index-only",
+    is_flag=True,
+    help="Write where each sample lies in the parts, and copy none: the parts stay what is read.",
+)
 @json_option
 def command(
     name: str,
@@ -55,6 +60,7 @@ def command(
     tasks: str | None,
     workers: int | None,
     settings: tuple[str, ...],
+    index_only: bool,
     as_json: bool,
 ) -> None:
     """Shuffle the finished datasets that mixture NAME names into one, DIR/NAME.
@@ -67,13 +73,14 @@ def command(
       gristmill mix vflan --out data
       gristmill mix vflan --out data --source text-flan=/mnt/text-flan
       gristmill mix vflan --out published --parts data --set shuffle.order=published
+      gristmill mix vflan --out index --parts data --index-only
     """
     mix(
         name,
         out,
         parts_in=parts,
         replaced=pairs("--source", sources),
-        settings=pairs("--set", settings),
+        settings={**pairs("--set", settings), **({"shuffle.index_only": "true"} if index_only else {})},
         span=parse_span(tasks),
         workers=workers,
         as_json=as_json,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gristmill import mixtures
 from gristmill.cli.options import of_part, recipe_loader
 from gristmill.ledger.words import count_text, size_text
 from gristmill.run.planning.plan import Planned, plan
@@ -111,17 +112,13 @@ def plan_mixture(
     Raises:
         GristmillError: As for a run: a wrong setting, a copy that cannot be read.
     """
-    parts, plans = [], []
+    parts: list[dict[str, Any]] = []
+    plans: list[Planned | PlannedMix] = []
     for part in mixture.parts:
         found = _finished(part, out, sources)
         if not found["finished"]:
-            recipe = recipe_loader(part.name, None, of_part(part.name, settings))()
-            planned = plan(recipe, of_part(part.name, sources), only=only, folder=None, offline=True)
-            kept = (
-                None
-                if planned.samples is None
-                else int(planned.samples * (recipe.expect.usual_share or recipe.expect.kept_share or 1.0))
-            )
+            own = of_part(part.name, sources), of_part(part.name, settings)
+            planned, kept = _planned(part, out, *own, only)
             found |= {"samples": kept, "bytes": planned.shard_bytes, "plan": planned.as_dict()}
             plans.append(planned)
         parts.append(found)
@@ -139,7 +136,7 @@ def plan_mixture(
             for part, found in zip(mixture.parts, parts, strict=True)
         ),
         counted=not plans,
-        access=sorted({needed for planned in plans for needed in planned.access.values()}),
+        access=sorted({needed for planned in plans for needed in _access(planned)}),
         fetch_bytes=sum(planned.fetch_bytes for planned in plans),
         fetch_requests=sum(planned.fetch_requests for planned in plans),
         requests=_sum(planned.requests for planned in plans),
@@ -147,6 +144,23 @@ def plan_mixture(
         shard_bytes=shard_bytes,
         disk_bytes=_sum([shard_bytes, _disk(plans)]),
     )
+
+
+def _planned(
+    part: Part, out: Path | None, sources: Mapping[str, str], settings: Mapping[str, str], only: int | None
+) -> tuple[Planned | PlannedMix, int | None]:
+    """What preparing a part takes, and how many samples will be in it."""
+    if mixtures.is_mixture(part.name):
+        mix = plan_mixture(mixtures.find(part.name), part.name, out, sources, settings, only)
+        return mix, mix.samples
+    recipe = recipe_loader(part.name, None, dict(settings))()
+    planned = plan(recipe, sources, only=only, folder=None, offline=True)
+    share = recipe.expect.usual_share or recipe.expect.kept_share or 1.0
+    return planned, None if planned.samples is None else int(planned.samples * share)
+
+
+def _access(planned: Planned | PlannedMix) -> Sequence[str]:
+    return planned.access if isinstance(planned, PlannedMix) else [*planned.access.values()]
 
 
 def _finished(part: Part, out: Path | None, sources: Mapping[str, str]) -> dict[str, Any]:
@@ -171,7 +185,7 @@ def _finished(part: Part, out: Path | None, sources: Mapping[str, str]) -> dict[
     }
 
 
-def _disk(plans: Sequence[Planned]) -> int | None:
+def _disk(plans: Sequence[Planned | PlannedMix]) -> int | None:
     """Parts are prepared one after another: of their annotation files only one part's lie on disk."""
     if any(planned.disk_bytes is None or planned.shard_bytes is None for planned in plans):
         return None

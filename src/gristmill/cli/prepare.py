@@ -86,7 +86,7 @@ def own_settings(
     Raises:
         UsageError: A setting that it has not, or something for a part that it has not.
     """
-    own = {key: value for key, value in settings.items() if key.count(".") != 2}
+    own = {key: value for key, value in settings.items() if key.count(".") < 2}
     for key in own:
         if key.partition(".")[0] != mixture.shuffle.name:
             raise UsageError(
@@ -137,11 +137,24 @@ def _prepare(
     only: int | None,
     workers: int | None,
 ) -> None:
-    """Run one recipe, unless its dataset is finished and was made by the same recipe and settings."""
+    """Run one recipe, unless its dataset is finished and was made by the same recipe and settings; or one mixture."""
+    from gristmill import mixtures
     from gristmill.cli.finish import run_and_tell
     from gristmill.cli.jobs import recipe_job
     from gristmill.run.inputs.mixture_parts import read_part
 
+    if mixtures.is_mixture(part.name):
+        prepare_and_mix(
+            part.name,
+            out,
+            sources=sources,
+            settings=settings,
+            runtime=runtime,
+            only=only,
+            workers=workers,
+            as_json=False,
+        )
+        return
     job = recipe_job(
         part.name, out, sources=sources, settings=settings, runtime=runtime, only=only, workers=workers
     )

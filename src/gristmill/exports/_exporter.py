@@ -9,6 +9,7 @@ from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from gristmill.shards.references import is_references
 from gristmill.shards.shape import Shape
 from gristmill.spec.task import ShardInfo
 
@@ -39,6 +40,11 @@ class FinishedShards:
     published_as: str = ""
     mixture: bool = False
     shape: Callable[[], Shape] = Shape
+
+    @property
+    def refers(self) -> bool:
+        """The shards are lists of references to samples in other datasets' shards."""
+        return any(is_references(shard.path) for shard in self.shards)
 
     @property
     def samples(self) -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 from gristmill.exports._exporter import FinishedShards
 from gristmill.ledger.features import shape_of
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.reading import samples_in
 from gristmill.ledger.run_config import RunConfig
-from gristmill.shards.webdataset import ShardSample, read_samples
+from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
@@ -44,7 +45,7 @@ def finished_shards(folder: Path, config: RunConfig, ledger: Ledger) -> Finished
 
 
 def shard_samples(folder: Path, shard: ShardInfo, *, check: bool = True) -> Iterator[ShardSample]:
-    """The samples of a dataset's shard.
+    """The samples of a dataset's shard; of an index-only mixture they are read from the shards of its parts.
 
     Args:
         folder: The dataset's.
@@ -59,7 +60,7 @@ def shard_samples(folder: Path, shard: ShardInfo, *, check: bool = True) -> Iter
     try:
         if check and sha256_file(path) != shard.digest:
             raise DamagedOutput(f"{path} is not what was written: its SHA-256 differs from its record's.")
-        yield from read_samples(path)
+        yield from samples_in(folder, shard)
     except FileNotFoundError as err:
         raise DamagedOutput(f"{path} is gone. {then}") from err
     except DamagedOutput as err:

@@ -16,9 +16,11 @@ from pathlib import Path
 import orjson
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards
+from gristmill.ledger.reading import whole_parts
 from gristmill.shards.shape import Shape
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import open_regular
 
@@ -74,12 +76,12 @@ class WebdatasetIndex(Exporter):
         if out.resolve() != (dataset.folder / "shards").resolve():
             out.mkdir(parents=True, exist_ok=True)
         done, entries = Exported(), []
-        for shard in dataset.shards:
-            path = dataset.folder / shard.path
+        for folder, shard in _whole_shards(dataset):
+            path = folder / shard.path
             with open_regular(path) as stream:
                 if os.fstat(stream.fileno()).st_size != shard.size_bytes:
                     raise DamagedOutput(
-                        f"{path} has another size than its record says. See: {to_type('verify', dataset.folder)}"
+                        f"{path} has another size than its record says. See: {to_type('verify', folder)}"
                     )
                 md5 = hashlib.file_digest(stream, "md5").hexdigest()
             url = os.path.relpath(path.resolve(), out.resolve())
@@ -90,6 +92,20 @@ class WebdatasetIndex(Exporter):
         if why := unfit_for_coyo_wds(dataset.shape()):
             done.notes.append(f"wids reads these samples; VILA's loader type coyo-wds stops at them: {why}.")
         yield done
+
+
+def _whole_shards(dataset: FinishedShards) -> Iterator[tuple[Path, ShardInfo]]:
+    """The tar files that hold all samples and no others, each with the folder of its dataset.
+
+    Raises:
+        UsageError: The dataset refers to some samples of a shard, or to one twice, or under another key.
+    """
+    if not dataset.refers:
+        yield from ((dataset.folder, shard) for shard in dataset.shards)
+        return
+    for path, samples, size_bytes in whole_parts(dataset.folder):
+        folder, name = path.parent.parent, f"{path.parent.name}/{path.name}"
+        yield folder, ShardInfo(path=name, role="shard", samples=samples, size_bytes=size_bytes, digest="")
 
 
 EXPORTER = WebdatasetIndex()

@@ -23,6 +23,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
 from gristmill.shards.lossless import readable, utf8
+from gristmill.shards.references import is_references
 from gristmill.shards.shape import Shape
 from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe, Source
@@ -81,12 +82,12 @@ def card(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> str
     schema = features(shape)
     sections = (
         _opening(recipe, levels, shards),
-        _contents(schema, shape, mixed=bool(config.parts)),
+        _contents(schema, shape, mixed=bool(config.parts), refers=_refers(shards)),
         _making(recipe, config),
         _parts(parts_account(config, ledger)),
         _funnel_table(levels),
         _loss_tables(levels),
-        _loading(folder.resolve().name, shape, shards),
+        (_reading if _refers(shards) else _loading)(folder.resolve().name, shape, shards),
         _licence(recipe, schema),
         _traps(recipe),
         _citation(recipe),
@@ -128,16 +129,25 @@ def _front_matter(recipe: Recipe, levels: Funnel, schema: Sequence[Json], shards
         "configs": [
             {
                 "config_name": "default",
-                "data_files": [{"split": "train", "path": "shards/*.tar"}],
+                "data_files": [{"split": "train", "path": _PATTERNS[_refers(shards)]}],
                 "description": f"Shards of checksum {listing_digest((s.path, s.digest) for s in shards)}",
             },
         ],
     }
     lines = [f"{key}: {_json(value)}" for key, value in keys.items() if value]
-    lines += ["dataset_info:", "  features:", *(f"  - {_json(field)}" for field in schema)]
+    lines += ["dataset_info:"]
+    if not _refers(shards):  # of references the library finds the columns in the files
+        lines += ["  features:", *(f"  - {_json(field)}" for field in schema)]
     lines += ["  splits:", f"  - {_json(split)}"] if shards else []
     lines += [f"  {name}: {split['num_bytes']}" for name in ("download_size", "dataset_size")]
     return "---\n" + "\n".join(lines) + "\n---\n\n"
+
+
+_PATTERNS = ("shards/*.tar", "references/*.parquet")
+
+
+def _refers(shards: Sequence[ShardInfo]) -> bool:
+    return any(is_references(shard.path) for shard in shards)
 
 
 _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -179,7 +189,7 @@ def _waiting(levels: Funnel) -> str:
     )
 
 
-def _contents(schema: Sequence[Json], shape: Shape, *, mixed: bool) -> str:
+def _contents(schema: Sequence[Json], shape: Shape, *, mixed: bool, refers: bool) -> str:
     parts = [field["name"] for field in schema if not field["name"].startswith("__")]
     media = [part for part in parts if part not in ("txt", "json")]
     numbered = [part for part in media if part[0].isdigit()]
@@ -200,7 +210,8 @@ def _contents(schema: Sequence[Json], shape: Shape, *, mixed: bool) -> str:
     lines.append(f"- `<key>.json`: {facts}; `origin` (file and row); `upstream`, the row verbatim")
     return (
         "## What is in it\n\n"
-        "`shards/*.tar` in WebDataset form. Keys are unique and the same on every run.\n\n"
+        + (_REFERRING if refers else "`shards/*.tar` in WebDataset form.")
+        + " Keys are unique and the same on every run.\n\n"
         + "\n".join(lines)
         + _differing(shape)
         + "\n\nThe fate of every "
@@ -354,6 +365,24 @@ dataset = load_dataset("DIR/{name}", split="train", streaming=True)
 
 The features are declared above on purpose: without them `datasets` looks at the first five samples only and
 silently leaves out what later ones have."""
+
+
+_REFERRING = (
+    "An index, and no samples: `references/*.parquet` say in order which sample of which part's shard stands where "
+    "(`part`, `shard`, `offset`, `size`, `crc32`; `prefix` and `suffix` go around its key). The samples are read "
+    "from the parts, which must stay where they are, or beside this folder. There they have:"
+)
+
+
+def _reading(name: str, shape: Shape, shards: Sequence[ShardInfo]) -> str:
+    return f"""## How to read it
+
+```sh
+{to_type("verify", f"DIR/{name}")}
+{to_type("export", f"DIR/{name}", "--to", "vila", "--out", "X")}
+```
+
+The `size` bytes at `offset` of a shard are one sample: the members of a tar file, headers and all."""
 
 
 def _of_every_sample(shape: Shape) -> list[str]:

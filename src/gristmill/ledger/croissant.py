@@ -18,6 +18,7 @@ from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals, total
 from gristmill.shards.lossless import readable
+from gristmill.shards.references import is_references
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
@@ -28,6 +29,7 @@ __all__ = ["croissant", "write_croissant"]
 _SPELLED_DIGITS = 10
 _ATTEMPTS = "attempts"
 _PICTURES = "pictures"
+_TAR, _PARQUET = "application/x-tar", "application/x-parquet"
 _MIME = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -101,7 +103,8 @@ def write_croissant(folder: Path, recipe: Recipe, config: RunConfig, ledger: Led
 def croissant(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Json]:
     """The description, as plain data."""
     totals = total(ledger.records.values())
-    shards = shards_of(ledger)
+    files = shards_of(ledger)
+    shards = [shard for shard in files if not is_references(shard.path)]
     shape = shape_of(folder, ledger)
     schema = features(shape)
     attempts = [
@@ -126,7 +129,7 @@ def croissant(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -
             "@type": "prov:Activity",
             "name": f"gristmill {__version__}, recipe {recipe.public_name} {recipe.version}",
         },
-        "distribution": [*_files(shards, attempts), *_sets(schema, shards, joined=joined)],
+        "distribution": [*_files(files, attempts), *_sets(schema, shards, joined=joined)],
         "recordSet": [*_samples(joined=joined), *_record_sets(schema)] if shards else [],
     }
     return {key: value for key, value in described.items() if value not in (None, [])}
@@ -152,7 +155,10 @@ def _origins(recipe: Recipe) -> list[str]:
 
 def _files(shards: Sequence[ShardInfo], attempts: Sequence[ShardInfo]) -> list[Json]:
     """Each shard with its checksum, and the rows attempted as one set."""
-    files = [_file(s.path, _spelled(s), s.size_bytes, "application/x-tar", s.digest) for s in shards]
+    files = [
+        _file(s.path, _spelled(s), s.size_bytes, _PARQUET if is_references(s.path) else _TAR, s.digest)
+        for s in shards
+    ]
     if attempts:
         files.append(
             {
@@ -160,7 +166,7 @@ def _files(shards: Sequence[ShardInfo], attempts: Sequence[ShardInfo]) -> list[J
                 "@id": _ATTEMPTS,
                 "name": _ATTEMPTS,
                 "description": "What is beside each shard: the rows attempted, those that failed too.",
-                "encodingFormat": "application/x-parquet",
+                "encodingFormat": _PARQUET,
                 "includes": "shards/*.parquet",
             }
         )

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.reading import PartShards
 from gristmill.shards.not_finite import NOT_FINITE
+from gristmill.shards.references import is_references
 from gristmill.shards.shape import (
     BOOL,
     BY_POSITION,
@@ -63,6 +65,8 @@ IMAGE_PARTS = frozenset({"jpg", "jpeg", "png", "webp", "gif"})
 def shape_of(folder: Path, ledger: Ledger) -> Shape:
     """Sum up what all samples of a dataset are made of: from the records of its shards, or else from the shards.
 
+    Of an index-only mixture it is what its parts are made of, as far as these are there.
+
     Raises:
         DamagedOutput: A shard that its record says nothing of is damaged.
         OSError: As the system says.
@@ -73,6 +77,8 @@ def shape_of(folder: Path, ledger: Ledger) -> Shape:
         for shard in record.outputs:
             if shard.role != "shard":
                 continue
+            if is_references(shard.path):
+                return _shape_of_parts(folder)
             if record.shape:
                 if record.shape not in seen:  # most shards of a dataset are alike
                     seen.add(record.shape)
@@ -80,6 +86,13 @@ def shape_of(folder: Path, ledger: Ledger) -> Shape:
             else:
                 for sample in read_samples(folder / shard.path):
                     whole.take(sample.parts.items())
+    return whole
+
+
+def _shape_of_parts(folder: Path) -> Shape:
+    whole = Shape()
+    for part in PartShards(folder).folders().values():
+        whole.add(shape_of(part, Ledger(part)))
     return whole
 
 

@@ -40,7 +40,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "blocklist": (f"{STATE}/decisions",),
     "keys": (f"{STATE}/decisions",),
     "fates": ("fates",),
-    "shard": ("shards",),
+    "shard": ("shards", "references"),
     "sidecar": ("shards",),
 }
 """Folders below the dataset's, by the role of the outputs that lie in them."""

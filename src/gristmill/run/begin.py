@@ -160,14 +160,14 @@ def _nothing_made(layout: Layout, leases: Leases) -> bool:
     if not leases.only_holder("run"):
         return False
     leases.share("run")  # nobody makes anything before it has begun, which waits for us
-    places = (layout.shards, layout.fates, layout.state / "crawled")
+    places = (*layout.made, layout.state / "crawled")
     made = any(path.is_dir() and any(path.iterdir()) for path in places)
     return not made and not Ledger(layout.folder).records
 
 
 def _check_free(layout: Layout, name: str) -> None:
     """Refuse a folder in which something else lies where a dataset's files would be written over it."""
-    taken = [path for path in (layout.shards, layout.fates) if path.is_dir() and any(path.iterdir())]
+    taken = [path for path in layout.made if path.is_dir() and any(path.iterdir())]
     taken += [path for name in METADATA_FILES if os.path.lexists(path := layout.folder / name)]
     within = sorted(path.parent.parent.name for path in layout.folder.glob(f"*/{STATE}/run.json"))
     # looked at last: what another run makes meanwhile, it makes after this
@@ -224,7 +224,7 @@ def restore(layout: Layout, ledger: Ledger) -> list[str]:
 
 def sweep(layout: Layout) -> None:
     """Remove what processes that are gone left half-written."""
-    for folder in (layout.folder, layout.shards, layout.fates, layout.state, *_folders(layout.state)):
+    for folder in (layout.folder, *layout.made, layout.state, *_folders(layout.state)):
         sweep_temporaries(folder)
 
 
@@ -269,7 +269,7 @@ def _folders(state: Path) -> list[Path]:
 def _sizes(layout: Layout) -> dict[str, int]:
     """Sizes of all files that records speak of, by path."""
     found: dict[str, int] = {}
-    for folder in (layout.shards, layout.fates, *_folders(layout.state)):
+    for folder in (*layout.made, *_folders(layout.state)):
         if folder.is_dir():
             prefix = folder.relative_to(layout.folder).as_posix()
             with os.scandir(folder) as entries:

@@ -21,7 +21,7 @@ from gristmill.shards.lossless import dumps, loads
 from gristmill.shards.webdataset import MAX_NAME_BYTES, TarWriter, read_stream
 from gristmill.spec.errors import DamagedOutput
 
-__all__ = ["EXTENT", "find_extents", "key_at", "key_hash", "parts_of", "renamed"]
+__all__ = ["EXTENT", "find_extents", "key_at", "key_hash", "key_of", "parts_of", "renamed"]
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 4 << 20
@@ -45,8 +45,13 @@ def key_at(path: Path, offset: int) -> str:
     """The key of the sample whose bytes begin at ``offset``."""
     with path.open("rb") as stream:
         stream.seek(offset)
-        name = stream.read(MAX_NAME_BYTES).partition(b"\0")[0]
-    return name[: name.find(b".", name.rfind(b"/") + 1)].decode("ascii", "replace")
+        return key_of(stream.read(MAX_NAME_BYTES)).decode("ascii", "replace")
+
+
+def key_of(extent: bytes) -> bytes:
+    """The key of a sample by its bytes in a shard."""
+    name = extent[:MAX_NAME_BYTES].partition(b"\0")[0]
+    return name[: name.find(b".", name.rfind(b"/") + 1)]
 
 
 def find_extents(

@@ -5,7 +5,7 @@
     magic 8 | head bytes u32 | shards u32 | head (JSON) | starts u64 x (shards + 1) | rows
 
 little-endian. ``starts[s]`` to ``starts[s + 1]`` are the rows of output shard ``s``, so that a reader of one shard
-reads no others. The bytes of the samples lie in the file that the head names: a finished shard of a part, or a
+reads no others. The bytes of the samples lie in the files that the head names: finished shards of parts, or a
 file beside this one into which they were copied.
 """
 
@@ -26,14 +26,23 @@ from gristmill.storage.files import whole_file
 
 __all__ = ["ROW", "Rows", "read_rows", "read_scattered", "write_scattered"]
 
-_MAGIC = b"GSCATTR1"
+_MAGIC = b"GSCATTR2"
 _HEAD = struct.Struct("<8sII")
 
 ROW = np.dtype(
-    [("place", "<i8"), ("offset", "<i8"), ("size", "<i8"), ("crc32", "<u4"), ("copy", "<u4"), ("key", "<u8")]
+    [
+        ("place", "<i8"),
+        ("offset", "<i8"),
+        ("size", "<i8"),
+        ("key", "<u8"),
+        ("crc32", "<u4"),
+        ("copy", "<u4"),
+        ("file", "<u4"),
+        ("sample", "<u4"),
+    ]
 )
-"""One sample: its place among all, where its bytes begin in the body file, how many, their CRC-32, its number among
-its copies (0 the first), and a hash of its key."""
+"""One sample: its place among all, where its bytes begin, how many, a hash of its key, their CRC-32, its number among
+its copies (0 the first), the number of the file they lie in, and its own number within the input."""
 
 Rows = np.ndarray[tuple[int], np.dtype[np.void]]
 

@@ -173,6 +173,11 @@ class GlobalShuffle(Step):
     """A barrier at which samples of every input go to every output: scattered, then gathered."""
 
     @property
+    def refers(self) -> bool:
+        """Whether gathering writes where samples lie, instead of the samples; only of finished datasets."""
+        return False
+
+    @property
     def copies(self) -> bool:
         """Whether scattering also copies finished samples, so that gathering reads them in sequence."""
         return False

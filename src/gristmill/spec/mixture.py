@@ -72,6 +72,8 @@ class Mixture:
         names = [part.name for part in self.parts]
         if not names or len(set(names)) < len(names):
             raise RecipeError(f"{self.name}: a mixture has at least one part, and each once; it has {names}")
+        if self.public_name in names:
+            raise RecipeError(f"{self.name}: a mixture is no part of itself")
         published = [part.published for part in self.parts if part.published is not None]
         if published and (len(published) < len(names) or published != sorted(published)):
             raise RecipeError(

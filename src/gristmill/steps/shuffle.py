@@ -29,6 +29,7 @@ class Shuffle(GlobalShuffle):
             ``random.Random(seed).shuffle`` over all samples, cut as VILA's ``split_vflan.py`` does: shards of
             ``samples // shards``, as many as that gives (of few samples more than ``shards``), the last few samples
             left out (reason ``tail``). ``none`` keeps the order and only cuts.
+        index_only: Of a mixture: write where each sample lies in the shards of the parts, and leave it there.
         copy: Write what is scattered together for each shard, so that a disk which seeks slowly reads in
             sequence; it takes the dataset's size on disk once more. Else samples stay where they are until they are
             gathered. Samples that are not packed yet are always copied.
@@ -38,6 +39,7 @@ class Shuffle(GlobalShuffle):
     shards: int = 128
     shard_samples: int | None = None
     order: str = "seeded"
+    index_only: bool = False
     copy: bool = runtime_option(False, "for disks that seek slowly")
 
     name = "shuffle"
@@ -54,7 +56,12 @@ class Shuffle(GlobalShuffle):
     @property
     def copies(self) -> bool:
         """See :class:`GlobalShuffle`."""
-        return self.copy
+        return self.copy and not self.index_only
+
+    @property
+    def refers(self) -> bool:
+        """See :class:`GlobalShuffle`."""
+        return self.index_only
 
     def places(self, samples: int, earlier: int | None = None) -> Places:
         """See :class:`GlobalShuffle`.

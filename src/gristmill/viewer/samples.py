@@ -14,10 +14,11 @@ import numpy as np
 import orjson
 
 from gristmill.ledger.features import IMAGE_PARTS, evenly
+from gristmill.ledger.reading import samples_in
 from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import thumbnails
-from gristmill.shards.webdataset import ShardSample, read_samples
+from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.errors import DamagedOutput, MachineError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
@@ -121,7 +122,7 @@ def examples(folder: Path, shards: Sequence[ShardInfo], wanted: int) -> Examples
         for number, path in enumerate(chosen):
             share = (number + 1) * wanted // len(chosen) - number * wanted // len(chosen)
             try:
-                made += reader.of_shard(folder / path, by_path[path].samples, share)
+                made += reader.of_shard(folder, by_path[path], share)
             except (DamagedOutput, MachineError) as err:
                 trouble.append(str(err))
             except FileNotFoundError:
@@ -176,12 +177,12 @@ class _Reader:
         self.lengths = Histogram.empty(_TEXT_LENGTHS)
         self._pictures = 0
 
-    def of_shard(self, path: Path, samples: int, wanted: int) -> Iterator[Example]:
-        within = min(samples, _LOOKED_AT)
+    def of_shard(self, folder: Path, shard: ShardInfo, wanted: int) -> Iterator[Example]:
+        within = min(shard.samples, _LOOKED_AT)
         places = {i * within // wanted for i in range(wanted)}
         found: list[int] = []
         try:
-            for place, sample in enumerate(read_samples(path)):
+            for place, sample in enumerate(samples_in(folder, shard)):
                 turns = _turns(sample)
                 found.append(sum(len(piece.get("text", "")) for turn in turns for piece in turn["parts"]))
                 if place in places and (example := self._example(sample, turns)) is not None:

@@ -159,10 +159,10 @@ def _shards(part: Part, folder: Path, manifest: Mapping[str, Any]) -> Iterator[I
     for shard in manifest["shards"]:
         path = folder / shard["path"]
         kind = irregularity(folder, shard["path"])
-        if kind is not None or not shard["path"].startswith("shards/"):
+        if kind is not None or not shard["path"].startswith(("shards/", "references/")):
             raise DamagedOutput(
                 f"{folder} names {shard['path']!r} as a shard, which is {kind or 'none'}. Nothing else than files in "
-                "its own folder shards is mixed; if it came from somebody else, do not trust it."
+                "its own folders of shards is mixed; if it came from somebody else, do not trust it."
             )
         again = (
             f"Make it anew: {to_type('verify', folder, '--repair')}, then "

@@ -16,6 +16,7 @@ import orjson
 
 from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.ledger.manifest import MANIFEST
+from gristmill.ledger.reading import samples_in
 from gristmill.ledger.seal import SEAL, broken
 from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
@@ -24,7 +25,7 @@ from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.stages.gather import Gather
 from gristmill.run.stages.pack import Pack
 from gristmill.run.state.layout import CARD, MADE, METADATA_FILES
-from gristmill.shards.webdataset import ShardSample, read_samples
+from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, TaskRecord
 from gristmill.storage.inside import irregular, irregularity, open_regular
@@ -120,7 +121,7 @@ def _check_shard(
     """One shard's samples; returns 64-bit hashes of its keys, shape (samples,)."""
     keys: list[int] = []
     try:
-        for window in _windows(read_samples(folder / shard.path)):
+        for window in _windows(samples_in(folder, shard)):
             for sample, problem in zip(window, judge.problems(window), strict=True):
                 keys.append(int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big"))
                 result.pictures += sum(part.rpartition(".")[2] in _PICTURES for part in sample.parts)

@@ -1,36 +1,31 @@
-"""The second half of a shuffle: one output shard, out of what every input gives to it."""
+"""The second half of a shuffle: one output shard, or where its samples lie, out of what every input gives to it."""
 
 from __future__ import annotations
 
 import os
-import zlib
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from gristmill.ledger.reading import PartShards
 from gristmill.run.stages._hashing import HashingStream
 from gristmill.run.stages._scatter import bodies_of
 from gristmill.run.stages.gather import GatherDecision
 from gristmill.run.state.context import Context, Work, file_info
-from gristmill.shards.extents import parts_of, renamed
+from gristmill.shards.extents import parts_of
+from gristmill.shards.placed import Holder, read_placed
+from gristmill.shards.references import Origin, write_references
 from gristmill.shards.scattered import read_scattered
 from gristmill.shards.shape import Shape
-from gristmill.shards.spool import SpoolReader
 from gristmill.shards.webdataset import TarWriter
-from gristmill.spec.errors import DamagedOutput, UsageError
+from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import Task
 from gristmill.storage.files import whole_file
 
-__all__ = ["run_gather"]
+__all__ = ["run_gather", "run_refer"]
 
-_WINDOW_BYTES = 16 << 20
-_WINDOW_SAMPLES = 4096
-_OPEN_FILES = 128
 Array = Any
 
 
@@ -38,128 +33,78 @@ def run_gather(task: Task, decision: GatherDecision, context: Context, work: Wor
     """Read the samples that go to one shard, in the order of their places, and write it.
 
     Bodies are read a window at a time, and within a window in the order in which they lie: memory is that of the
-    rows, 40 bytes a sample of one shard, and of a window.
+    rows, 48 bytes a sample of one shard, and of a window.
     """
-    first, last = decision.places
-    work.samples_in = work.kept = last - first
-    gathered = _Gathered(task, decision, context)
-    if not np.array_equal(gathered.rows["place"], np.arange(first, last)):
-        raise DamagedOutput(
-            f"shard {task.number[2]}: what was scattered for it has gaps. Remove {context.layout.scattered_folder} "
-            "and give the same command again."
-        )
+    gathered = _Gathered(task, decision, context, work)
     path, shape = context.layout.shard(task.number[2], ".tar"), Shape()
+
+    def tell(samples: int) -> None:
+        context.check_stop()
+        context.report(task, samples, work.samples_in, {}, 0)
+
     with whole_file(path) as stream, HashingStream(stream) as hashing:
         tar = TarWriter(cast(BinaryIO, hashing))
-        with _Bodies(gathered.paths) as bodies:
-            for window in _windows(gathered.rows["size"]):
-                context.check_stop()
-                extents = gathered.extents(window, bodies)
-                for extent in extents:
-                    shape.take(parts_of(extent))
-                tar.extend(b"".join(extents))
-                context.report(task, window.stop, work.samples_in, {}, 0)
+        for extents in read_placed(gathered.holders(), gathered.rows, gathered.files, tell):
+            for extent in extents:
+                shape.take(parts_of(extent))
+            tar.extend(b"".join(extents))
         tar.close()
     work.outputs.append(file_info(context.layout, path, "shard", work.kept, hashing.hexdigest()))
     work.facts["bytes_out"] += hashing.size
     work.shape = shape.text()
 
 
-class _Gathered:
-    """The rows of one output shard, by place, and where their bodies lie."""
+def run_refer(task: Task, decision: GatherDecision, context: Context, work: Work) -> None:
+    """Write where the samples lie that would go to one shard, in the order of their places; none of them is read."""
+    gathered = _Gathered(task, decision, context, work)
+    path = context.layout.references(task.number[2])
+    with whole_file(path) as stream:
+        write_references(stream, gathered.origins, gathered.rows, gathered.files)
+    work.outputs.append(file_info(context.layout, path, "shard", work.kept))
+    work.facts["bytes_out"] += path.stat().st_size
 
-    def __init__(self, task: Task, decision: GatherDecision, context: Context) -> None:
-        self.paths: list[Path | str] = []
-        self._prefixes: list[str] = []
-        tables, counts = [], []
+
+class _Gathered:
+    """The rows of one output shard, by place, and in which files their bodies lie.
+
+    Attributes:
+        origins: For each file the part's shard that it is, with what keys get; of copied bodies the file's place.
+    """
+
+    def __init__(self, task: Task, decision: GatherDecision, context: Context, work: Work) -> None:
+        first, last = decision.places
+        work.samples_in = work.kept = last - first
+        self._context = context
+        self.origins: list[Origin] = []
+        self._copied: dict[int, Path] = {}
+        tables, files = [], []
         for scattered in task.inputs:
             path = os.path.join(context.folder, scattered.path)
             head, rows = read_scattered(path, decision.shard)
-            source = head["source"]
-            self.paths.append(bodies_of(Path(path)) if source is None else context.inputs[source].path or "")
-            self._prefixes.append(head["prefix"])
             tables.append(rows)
-            counts.append(len(rows))
+            files.append(rows["file"].astype(np.int32) + len(self.origins))
+            if head["files"] is None:
+                self._copied[len(self.origins)] = bodies_of(Path(path))
+            for origin in head["files"] or [{"part": "", "shard": ""}]:
+                found = Origin(**origin)
+                self.origins.append(replace(found, prefix=head["prefix"] + found.prefix))
         rows = np.concatenate(tables)
         order = np.argsort(rows["place"])
-        self.rows = rows[order]
-        self._files = np.repeat(np.arange(len(counts), dtype=np.int32), counts)[order]
-        self._as_they_are = not any(self._prefixes) and not rows["copy"].any()
+        self.rows, self.files = rows[order], np.concatenate(files)[order]
+        if not np.array_equal(self.rows["place"], np.arange(first, last)):
+            raise DamagedOutput(
+                f"shard {task.number[2]}: what was scattered for it has gaps. Remove "
+                f"{context.layout.scattered_folder} and give the same command again."
+            )
 
-    def extents(self, window: slice, bodies: _Bodies) -> list[bytes]:
-        """The samples of a window, in order."""
-        rows, files = self.rows[window], self._files[window]
-        by_file = np.lexsort((rows["offset"], files))
-        sizes, offsets, crcs = (rows[name][by_file].tolist() for name in ("size", "offset", "crc32"))
-        read: list[bytes] = []
-        bounds = np.flatnonzero(np.diff(files[by_file], prepend=-1, append=-1)).tolist()
-        for first, last in pairwise(bounds):
-            file = int(files[by_file[first]])
-            read += bodies.read(file, sizes[first:last], offsets[first:last], crcs[first:last])
-        found: list[bytes] = [b""] * len(rows)
-        for i, body in zip(by_file.tolist(), read, strict=True):
-            found[i] = body
-        return found if self._as_they_are else self._renamed(found, rows["copy"].tolist(), files.tolist())
-
-    def _renamed(self, extents: list[bytes], copies: Sequence[int], files: Sequence[int]) -> list[bytes]:
+    def holders(self) -> list[Holder]:
+        """The files."""
+        parts = PartShards(self._context.folder, self._context.inputs)
         return [
-            extent if not (copy or self._prefixes[file]) else _renamed(extent, self._prefixes[file], copy)
-            for extent, copy, file in zip(extents, copies, files, strict=True)
+            Holder(
+                path=self._copied.get(number) or parts.place(origin.part, origin.shard),
+                prefix=origin.prefix,
+                suffix=origin.suffix,
+            )
+            for number, origin in enumerate(self.origins)
         ]
-
-
-def _renamed(extent: bytes, prefix: str, copy: int) -> bytes:
-    """A sample under its part's prefix, the second copy as ``KEY-2``."""
-    suffix = f"-{copy + 1}" if copy else ""
-    try:
-        return renamed(extent, lambda key: f"{prefix}{key}{suffix}")
-    except ValueError as err:
-        raise UsageError(f"{err}. Give that part a shorter prefix, or a weight of at most 1.") from err
-
-
-def _windows(sizes: Array) -> Iterator[slice]:
-    """Runs of samples that are read together: at least one, else at most so many and so many bytes."""
-    ends = np.cumsum(sizes)
-    start = 0
-    while start < len(ends):
-        before = int(ends[start - 1]) if start else 0
-        stop = int(np.searchsorted(ends, before + _WINDOW_BYTES, side="right"))
-        stop = max(start + 1, min(stop, start + _WINDOW_SAMPLES, len(ends)))
-        yield slice(start, stop)
-        start = stop
-
-
-class _Bodies:
-    """Open files by number, not too many at once."""
-
-    def __init__(self, paths: Sequence[Path | str]) -> None:
-        self._paths = paths
-        self._open: OrderedDict[int, SpoolReader] = OrderedDict()
-
-    def read(self, file: int, sizes: list[int], offsets: list[int], crcs: list[int]) -> list[bytes]:
-        """The bytes of some samples of one file.
-
-        Raises:
-            DamagedOutput: They are not those that were there when they were scattered.
-        """
-        reader = self._open.get(file)
-        if reader is None:
-            if len(self._open) >= _OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-            reader = self._open[file] = SpoolReader(self._paths[file])
-        fd, pread = reader.fileno(), os.pread
-        read = [pread(fd, size, offset) for size, offset in zip(sizes, offsets, strict=True)]
-        if list(map(len, read)) == sizes and list(map(zlib.crc32, read)) == crcs:
-            return read
-        # the kernel gave less than it was asked for, and more is to be read; or the file says what is wrong
-        return [reader.body(*one) for one in zip(offsets, sizes, crcs, strict=True)]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for reader in self._open.values():
-            reader.close()
-        self._open.clear()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gristmill.ledger.reading import PartShards
 from gristmill.run.stages._scatter import bodies_of
 from gristmill.run.state.context import Context
 from gristmill.shards.extents import key_at
+from gristmill.shards.references import Origin
 from gristmill.shards.scattered import read_rows
 from gristmill.spec.errors import UsageError
 from gristmill.spec.task import Task
@@ -61,11 +62,17 @@ def _refuse_repeats(task: Task, context: Context, hashes: Any) -> None:
 
 def _places(task: Task, context: Context, hashes: Any) -> Iterator[tuple[str, str]]:
     """Key and place of the samples whose keys have these hashes."""
+    parts = PartShards(context.folder, context.inputs)
     for number, scattered in enumerate(task.inputs):
         head, rows = _table(task, number, context)
-        source = head["source"]
-        path = bodies_of(context.folder / scattered.path) if source is None else None
         file = context.inputs[head["input"]]
         for row in rows[np.isin(rows["key"], hashes)]:
-            key = key_at(path or Path(file.path or ""), int(row["offset"]))
-            yield head["prefix"] + key, f"{file.source} ({file.name})"
+            prefix, suffix = head["prefix"], ""
+            if head["files"] is None:
+                path = bodies_of(context.folder / scattered.path)
+            else:
+                origin = Origin(**head["files"][int(row["file"])])
+                path = parts.place(origin.part, origin.shard)
+                prefix, suffix = prefix + origin.prefix, origin.suffix
+            key = key_at(path, int(row["offset"]))
+            yield f"{prefix}{key}{suffix}", f"{file.source} ({file.name})"

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import io
-import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 
 from gristmill.ledger.fates import not_kept_table, write_fates
+from gristmill.ledger.reading import PartShards
+from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages.scatter import ScatterDecision, Share
 from gristmill.run.state.context import Context, Work, file_info
 from gristmill.run.state.indexes import kept_attempts
-from gristmill.shards.extents import find_extents
+from gristmill.shards.extents import EXTENT, find_extents, key_hash, key_of
+from gristmill.shards.placed import Holder, read_placed
+from gristmill.shards.references import Origin, is_references, read_referred
 from gristmill.shards.samples import StoredSample
 from gristmill.shards.scattered import ROW, write_scattered
-from gristmill.shards.spool import SpoolReader
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.barrier import GlobalShuffle, PackedRow, Places
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import Task, decided, digest_of
-from gristmill.storage.files import whole_file
+from gristmill.storage.files import sha256_file, whole_file
 
 __all__ = ["bodies_of", "run_scatter"]
 
@@ -72,35 +77,73 @@ def _of_shard(
 ) -> tuple[Array, dict[str, Any]]:
     """A finished shard of a part: its samples stay where they are, or are copied in the order of their places."""
     shard, position = task.inputs[0], task.number[1]
-    source = context.inputs[position]
-    path = Path(source.path or "")
-
-    def tell(samples: int) -> None:
-        context.check_stop()
-        context.report(task, samples, shard.samples, {}, 0)
-
     decision = decided(task, ScatterDecision)
-    extents = find_extents(path, source.digest, tell, decision.prefix)
+    extents, files = _found(task, decision.prefix, context)
     if len(extents) != shard.samples:
         raise DamagedOutput(
-            f"{path} holds {len(extents):,} samples, its dataset's manifest says {shard.samples:,}."
+            f"{context.inputs[position].path} holds {len(extents):,} samples, its dataset's manifest says "
+            f"{shard.samples:,}."
         )
     copies = _copies(decision.share, len(extents))
     taken = np.repeat(np.arange(len(extents)), copies)
     nth = np.arange(len(taken)) - np.repeat(np.cumsum(copies) - copies, copies)
     order, at, beyond = _placed(places, decision.start, len(taken))
     rows = np.empty(len(order), dtype=ROW)
-    rows["place"], rows["copy"] = at, nth[order]
-    for name in ("offset", "size", "crc32", "key"):
+    rows["place"], rows["copy"], rows["sample"] = at, nth[order], taken[order]
+    for name in ("offset", "size", "crc32", "key", "file"):
         rows[name] = extents[name][taken[order]]
     _account(work, copies, len(order), len(beyond), places.drop)
     _write_fates(
         task, context, work, {Reason.NOT_CHOSEN: np.flatnonzero(copies == 0), places.drop: taken[beyond]}
     )
-    head = {"input": position, "source": position, "prefix": decision.prefix}
+    head = {"input": position, "files": list(map(asdict, files)), "prefix": decision.prefix}
     if step.copies:
-        rows, head["source"] = _copied(path, rows, context, task), None
+        rows, head["files"] = _copied(files, rows, context, task), None
     return rows, head
+
+
+def _found(task: Task, prefix: str, context: Context) -> tuple[Array, list[Origin]]:
+    """The samples of an input, in order, each with the number of the file it lies in; and these files."""
+    source = context.inputs[task.number[1]]
+    path = Path(source.path or "")
+
+    def tell(samples: int) -> None:
+        context.check_stop()
+        context.report(task, samples, task.inputs[0].samples, {}, 0)
+
+    if is_references(source.name):
+        return _referred(path, source, prefix, tell)
+    extents = find_extents(path, source.digest, tell, prefix)
+    rows = np.zeros(len(extents), dtype=ROW)
+    for name in EXTENT.fields or ():
+        rows[name] = extents[name]
+    return rows, [Origin(part=source.source, shard=source.name)]
+
+
+def _referred(
+    path: Path, source: InputFile, prefix: str, tell: Callable[[int], None]
+) -> tuple[Array, list[Origin]]:
+    """The samples that an index-only mixture refers to. They are read: their keys and sums must be known."""
+    if sha256_file(path) != source.digest:
+        raise DamagedOutput(f"{path} is not what was written. Make that mixture anew, or restore the file.")
+    files: dict[Origin, int] = {}
+    tables = [np.empty(0, dtype=ROW)]
+    inner = PartShards(path.parent.parent)
+    found = 0
+    for origins, rows, origin, extents in read_referred(path, inner.place):
+        tell(found)
+        number = [
+            files.setdefault(replace(each, part=f"{source.source}/{each.part}"), len(files))
+            for each in origins
+        ]
+        table = np.zeros(len(rows), dtype=ROW)
+        for name in ("offset", "size", "crc32"):
+            table[name] = rows[name]
+        table["file"] = np.array(number)[origin]
+        table["key"] = [key_hash(prefix.encode() + key_of(extent)) for extent in extents]
+        tables.append(table)
+        found += len(rows)
+    return np.concatenate(tables), list(files)
 
 
 def _copies(share: Share | None, samples: int) -> Array:
@@ -139,18 +182,22 @@ def _write_fates(task: Task, context: Context, work: Work, left_out: dict[Reason
         work.outputs.append(file_info(context.layout, path, "fates", count))
 
 
-def _copied(path: Path, rows: Array, context: Context, task: Task) -> Array:
+def _copied(files: Sequence[Origin], rows: Array, context: Context, task: Task) -> Array:
     """The same rows with their bodies in a file of their own, in order."""
-    rows = rows.copy()
-    with whole_file(bodies_of(context.layout.scattered(task))) as stream, SpoolReader(path) as reader:
-        at = 0
-        for i, (offset, size, crc32) in enumerate(
-            zip(rows["offset"].tolist(), rows["size"].tolist(), rows["crc32"].tolist(), strict=True)
-        ):
-            context.check_stop()
-            stream.write(reader.body(offset, size, crc32))
-            rows["offset"][i] = at
-            at += size
+    parts = PartShards(context.folder, context.inputs)
+    holders = [
+        Holder(path=parts.place(each.part, each.shard), prefix=each.prefix, suffix=each.suffix)
+        for each in files
+    ]
+    plain, rows = rows.copy(), rows.copy()
+    plain["copy"], rows["file"] = 0, 0  # copies get their keys when they are gathered
+    at = row = 0
+    with whole_file(bodies_of(context.layout.scattered(task))) as stream:
+        for extents in read_placed(holders, plain, plain["file"], lambda samples: context.check_stop()):
+            for extent in extents:
+                stream.write(extent)
+                rows["offset"][row], rows["size"][row], rows["crc32"][row] = at, len(extent), crc32(extent)
+                at, row = at + len(extent), row + 1
     return rows
 
 
@@ -161,18 +208,18 @@ def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple
     work.samples_in, work.kept = index.samples, len(order)
     if len(beyond):
         work.dropped[str(places.drop)] = len(beyond)
-    rows = np.empty(len(order), dtype=ROW)
-    rows["place"], rows["copy"], rows["key"] = at, 0, 0  # keys of a recipe are unique by its own word
+    rows = np.zeros(len(order), dtype=ROW)  # without keys, which are unique in a recipe by its own word
+    rows["place"], rows["sample"] = at, order
     path, offset = context.folder / index.path, 0
     with whole_file(bodies_of(context.layout.scattered(task))) as stream:
         for i, attempt in enumerate(kept_attempts(path, order)):
             context.check_stop()
             extent = _extent(attempt)
             stream.write(extent)
-            rows["offset"][i], rows["size"][i], rows["crc32"][i] = offset, len(extent), zlib.crc32(extent)
+            rows["offset"][i], rows["size"][i], rows["crc32"][i] = offset, len(extent), crc32(extent)
             offset += len(extent)
             context.report(task, i, index.samples, {}, 0)
-    return rows, {"input": task.number[1], "source": None, "prefix": ""}
+    return rows, {"input": task.number[1], "files": None, "prefix": ""}
 
 
 def _extent(attempt: PackedRow) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gristmill.run.planning.stage import Made, Plan, Stage
 from gristmill.run.stages.scatter import ScatterDecision
 from gristmill.spec.barrier import GlobalShuffle
+from gristmill.spec.errors import RecipeError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
 from gristmill.spec.task import Task, decided
@@ -36,6 +37,10 @@ class Gather(Stage[GlobalShuffle]):
     def __init__(self, steps: Sequence[GlobalShuffle], recipe_steps: Sequence[Step], version: str) -> None:
         super().__init__(steps, recipe_steps, version)
         self._shards = 0
+        if steps[0].refers and len(recipe_steps) > 1:
+            raise RecipeError(
+                f"{steps[0].name} cannot leave samples where they are: only a mixture's lie in shards"
+            )
 
     @classmethod
     def steps_of(cls, steps: Sequence[Step]) -> Sequence[Any] | None:
@@ -71,10 +76,11 @@ class Gather(Stage[GlobalShuffle]):
         return True
 
     def work(self, recipe: Recipe, task: Task, context: Context, work: Work) -> None:
-        """Read the shard's samples by their places, and write it."""
-        from gristmill.run.stages._gather import run_gather
+        """Read the shard's samples by their places and write it; or write where they lie."""
+        from gristmill.run.stages._gather import run_gather, run_refer
 
-        run_gather(task, decided(task, GatherDecision), context, work)
+        gather = run_refer if self.steps[0].refers else run_gather
+        gather(task, decided(task, GatherDecision), context, work)
 
 
 STAGE = Gather

@@ -16,7 +16,7 @@ __all__ = ["CARD", "MADE", "METADATA_FILES", "Layout", "check_folder", "stem"]
 CARD = "README.md"
 METADATA_FILES = (CARD, "croissant.json", "dataset.json", "report.html")
 """Files beside the shards, written anew at the end of each run."""
-MADE = ("shards", "fates")
+MADE = ("shards", "fates", "references")
 """Folders of what a run makes for people and trainers."""
 
 
@@ -103,6 +103,15 @@ class Layout:
     def shard(self, number: int, suffix: str) -> Path:
         """A finished shard or its neighbour."""
         return self.shards / f"{number:05d}{suffix}"
+
+    def references(self, number: int) -> Path:
+        """Where the samples lie that a shard of an index-only mixture would hold."""
+        return self.folder / "references" / f"{number:05d}.parquet"
+
+    @property
+    def made(self) -> list[Path]:
+        """The folders of what a run makes for people and trainers."""
+        return [self.folder / name for name in MADE]
 
     def relative(self, path: Path) -> str:
         """As written in records."""

@@ -1,0 +1,169 @@
+"""Reads samples of many files in the order of their places: a window at a time, and within it as they lie.
+
+Memory is that of one window. Every sample is compared with the CRC-32 that was taken when its place was found.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import add
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from gristmill.shards.extents import renamed
+from gristmill.spec.errors import DamagedOutput, UsageError
+from gristmill.storage.inside import open_regular
+
+__all__ = ["Holder", "read_placed"]
+
+_WINDOW_BYTES = 16 << 20
+_WINDOW_SAMPLES = 4096
+_OPEN_FILES = 128
+Array = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A file that holds samples, and what stands around the keys of those that are read from it."""
+
+    path: Path
+    prefix: str = ""
+    suffix: str = ""
+
+
+def read_placed(
+    holders: Sequence[Holder], rows: Array, holder: Array, tell: Callable[[int], None] = lambda samples: None
+) -> Iterator[list[bytes]]:
+    """Read samples in the order of ``rows``, some at a time: for each its bytes in a shard, under its new key.
+
+    Args:
+        holders: The files.
+        rows: Structured array with ``offset``, ``size``, ``crc32`` and ``copy``; the second copy of a sample (1) gets
+            the key ``KEY-2``.
+        holder: For each row the number of its file.
+        tell: Called with the number of samples read so far.
+
+    Raises:
+        DamagedOutput: A file does not hold what was found in it.
+        UsageError: A key becomes too long.
+        OSError: As the system says.
+    """
+    with _Files(holders) as files:
+        for window in _windows(rows["size"]):
+            tell(window.start)
+            found = _read(files, rows[window], holder[window])
+            yield _renamed(holders, found, rows["copy"][window], holder[window])
+    tell(len(rows))
+
+
+def _read(files: _Files, rows: Array, holder: Array) -> list[bytes]:
+    """The samples of one window, in its order."""
+    by_file = np.lexsort((rows["offset"], holder))
+    sizes, offsets, crcs = (rows[name][by_file].tolist() for name in ("size", "offset", "crc32"))
+    read: list[bytes] = []
+    bounds = np.flatnonzero(np.diff(holder[by_file], prepend=-1, append=-1)).tolist()
+    for first, last in pairwise(bounds):
+        number = int(holder[by_file[first]])
+        read += files.read(number, sizes[first:last], offsets[first:last], crcs[first:last])
+    found: list[bytes] = [b""] * len(rows)
+    for i, body in zip(by_file.tolist(), read, strict=True):
+        found[i] = body
+    return found
+
+
+def _renamed(holders: Sequence[Holder], extents: list[bytes], copies: Array, holder: Array) -> list[bytes]:
+    if not copies.any() and not any(each.prefix or each.suffix for each in holders):
+        return extents
+    return [
+        _under(extent, holders[number], copy)
+        for extent, copy, number in zip(extents, copies.tolist(), holder.tolist(), strict=True)
+    ]
+
+
+def _under(extent: bytes, holder: Holder, copy: int) -> bytes:
+    """A sample under its part's prefix, the second copy as ``KEY-2``."""
+    suffix = holder.suffix + (f"-{copy + 1}" if copy else "")
+    if not (holder.prefix or suffix):
+        return extent
+    try:
+        return renamed(extent, lambda key: f"{holder.prefix}{key}{suffix}")
+    except ValueError as err:
+        raise UsageError(f"{err}. Give that part a shorter prefix, or a weight of at most 1.") from err
+
+
+def _windows(sizes: Array) -> Iterator[slice]:
+    """Runs of samples that are read together: at least one, else at most so many and so many bytes."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(ends):
+        before = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, before + _WINDOW_BYTES, side="right"))
+        stop = max(start + 1, min(stop, start + _WINDOW_SAMPLES, len(ends)))
+        yield slice(start, stop)
+        start = stop
+
+
+class _Files:
+    """Open files by number, not too many at once."""
+
+    def __init__(self, holders: Sequence[Holder]) -> None:
+        self._holders = holders
+        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
+
+    def read(self, number: int, sizes: list[int], offsets: list[int], crcs: list[int]) -> list[bytes]:
+        """The bytes of some samples of one file.
+
+        Raises:
+            DamagedOutput: They are not those that were there when they were found.
+        """
+        fd, pread = self._opened(number).fileno(), os.pread
+        held = os.fstat(fd).st_size
+        if min(*sizes, *offsets) < 0 or max(map(add, sizes, offsets)) > held:
+            raise DamagedOutput(f"{self._holders[number].path} is shorter than when its samples were found.")
+        read = [pread(fd, size, offset) for size, offset in zip(sizes, offsets, strict=True)]
+        if (
+            list(map(len, read)) != sizes
+        ):  # the kernel gave less than it was asked for, and more is to be read
+            read = [_all_of(fd, size, offset) for size, offset in zip(sizes, offsets, strict=True)]
+        if list(map(zlib.crc32, read)) != crcs:
+            at = next(
+                at for at, body, crc in zip(offsets, read, crcs, strict=True) if zlib.crc32(body) != crc
+            )
+            raise DamagedOutput(
+                f"{self._holders[number].path}: the sample at byte {at} is not the one that was found there."
+            )
+        return read
+
+    def _opened(self, number: int) -> BinaryIO:
+        stream = self._open.get(number)
+        if stream is None:
+            if len(self._open) >= _OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+            stream = self._open[number] = open_regular(self._holders[number].path)
+        return stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in self._open.values():
+            stream.close()
+        self._open.clear()
+
+
+def _all_of(fd: int, size: int, offset: int) -> bytes:
+    parts = []
+    while size and (part := os.pread(fd, size, offset)):
+        parts.append(part)
+        offset, size = offset + len(part), size - len(part)
+    return b"".join(parts)
