@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from made_shards import caption, conversation, document, finished
 
-from gristmill.exports import interleaved_parquet
+from gristmill.exports import _row_groups
 from gristmill.exports._exporter import FinishedShards
 from gristmill.exports.interleaved_parquet import InterleavedParquet
 from gristmill.spec.errors import UsageError
@@ -110,7 +110,7 @@ def test_the_same_bytes_again_and_only_what_is_missing(tmp_path):
 
 
 def test_row_groups_are_bounded_by_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(interleaved_parquet, "_GROUP_BYTES", 4000)
+    monkeypatch.setattr(_row_groups, "_GROUP_BYTES", 4000)
     export(tmp_path / "d", finished(tmp_path / "d", [SHARDS[0] * 1]), tmp_path / "out")
     footer = pq.read_metadata(tmp_path / "out" / "00000.parquet")
     assert footer.num_row_groups > 1

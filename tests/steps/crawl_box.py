@@ -1,8 +1,6 @@
 """What a crawl step is given, in memory."""
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from threading import Event
 
 from gristmill.spec.fate import Fate
@@ -18,7 +16,6 @@ class Box:
         self.sources: dict[str, object] = {}
         self.fates = dict(done or {})
         self.bodies: dict[tuple[int, str], bytes | None] = {}
-        self.shared = Path(tempfile.gettempdir())
         self.progressed: list[tuple[int, dict[str, int], int]] = []
 
     def portions(self, samples):

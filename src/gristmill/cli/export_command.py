@@ -230,6 +230,7 @@ def _plain(dataset: Path, done: Exported, format_: str, out: Path) -> dict[str, 
         "left_out": done.left_out,
         "reasons": dict(done.reasons),
         "changed": dict(done.changed),
+        **({"start": done.start} if done.start else {}),
     }
 
 
@@ -244,6 +245,8 @@ def _tell(done: Exported, format_: str, out: Path) -> None:
         click.echo(f"  left out, because they do not fit: {_counted(done.left_out, 'sample')}")
     for reason, count in sorted(done.reasons.items()):
         click.echo(f"    {reason}: {count:,}")
+    if done.start:
+        click.echo(f"Start training:\n{done.start}")
 
 
 def _counted(number: int, noun: str) -> str:

@@ -64,6 +64,7 @@ class Exported:
         reasons: Why, for the shards written this time.
         changed: What was done to samples so that they fit, by a clause each.
         notes: Sentences that the user must see.
+        start: The command that starts training on it.
     """
 
     form: str = ""
@@ -75,6 +76,7 @@ class Exported:
     reasons: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    start: str = ""
 
 
 class Exporter(ABC):

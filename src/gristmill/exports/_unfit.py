@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["Unfit", "pictures_of"]
+__all__ = ["PICTURE_ENDINGS", "Unfit", "pictures_of"]
 
-_EXTENSIONS = frozenset({"avif", "bmp", "gif", "jpeg", "jpg", "png", "tiff", "webp"})
+PICTURE_ENDINGS = frozenset({"avif", "bmp", "gif", "jpeg", "jpg", "png", "tiff", "webp"})
 
 
 class Unfit(Exception):
@@ -26,4 +26,4 @@ class Unfit(Exception):
 
 def pictures_of(parts: Iterable[str]) -> list[str]:
     """Names of the parts that are pictures, in the order in which they lie in the shard."""
-    return [name for name in parts if name.rpartition(".")[2] in _EXTENSIONS]
+    return [name for name in parts if name.rpartition(".")[2] in PICTURE_ENDINGS]

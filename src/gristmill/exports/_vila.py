@@ -15,7 +15,7 @@ from gristmill.shards.not_finite import put_back
 from gristmill.spec.errors import UsageError
 from gristmill.spec.task import ShardInfo, digest_of
 
-__all__ = ["VilaPickles", "account_of", "loader_of"]
+__all__ = ["VilaPickles", "account_of", "holds_conversations", "loader_of"]
 
 _SPREAD = f"with {MOST_PICTURES} of their pictures, spread evenly"
 
@@ -88,6 +88,17 @@ class VilaPickles(FittingExporter):
 def account_of(form: Form, file: str = "") -> Exported:
     """An account of nothing yet, for the loader of this form."""
     return Exported(form=form, reader=f"VILA's {form} loader", file=file)
+
+
+def holds_conversations(dataset: FinishedShards) -> bool:
+    """Whether upstream has its samples as lists of turns, as LLaVA has: the first of them tells."""
+    folder = dataset.folder
+    samples = (sample for shard in dataset.shards for sample in shard_samples(folder, shard, check=False))
+    first = next(samples, None)
+    if first is None:
+        return False
+    upstream = put_back(first.parts["json"]).get("upstream")
+    return isinstance(upstream, dict) and isinstance(upstream.get("conversations"), list)
 
 
 def loader_of(dataset: FinishedShards) -> Form:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter
+from gristmill.exports._row_groups import PICTURE, RowGroups
 from gristmill.exports._unfit import Unfit
 from gristmill.exports._writing import check_folder, shard_samples
 from gristmill.shards.lossless import dumps, utf8
@@ -30,7 +31,6 @@ from gristmill.storage.files import whole_file
 
 __all__ = ["EXPORTER", "InterleavedParquet"]
 
-_GROUP_BYTES = 32 << 20
 _ROLES = frozenset({"caption", "document"})
 _FEATURES = {
     "images": {"feature": {"_type": "Image"}, "_type": "List"},
@@ -40,10 +40,9 @@ _FEATURES = {
 }
 _MADE_OF = b"gristmill.made_of"
 
-_PICTURE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _SCHEMA = pa.schema(
     [
-        pa.field("images", pa.list_(_PICTURE)),
+        pa.field("images", pa.list_(PICTURE)),
         pa.field("metadata", pa.string()),
         pa.field("general_metadata", pa.string()),
         pa.field("texts", pa.list_(pa.string())),
@@ -84,7 +83,7 @@ class InterleavedParquet(FittingExporter):
         with whole_file(path) as stream, _Writer(stream, stamp) as writer:
             for sample in shard_samples(folder, shard):
                 try:
-                    writer.add(_row(sample.key, put_back(sample.parts["json"]), sample.parts))
+                    writer.add_document(_row(sample.key, put_back(sample.parts["json"]), sample.parts))
                 except Unfit as err:
                     if not self.leave_out:
                         raise UsageError(
@@ -149,47 +148,23 @@ def _flat_facts(record: Mapping[str, Json]) -> dict[str, Json]:
     return {name: record[name] for name in names if name in record}
 
 
-class _Writer:
-    """Writes rows to a stream in row groups that close at 32 MiB of pictures and text.
-
-    The footer is written when the block ends.
+class _Writer(RowGroups):
+    """Writes rows of :func:`_row` to a stream; the footer is written when the block ends.
 
     Args:
         stream: Where to write; stays open.
         made_of: Kept in the file's schema; :func:`_made_of` finds it again.
-
-    Attributes:
-        count: Rows so far.
     """
 
     def __init__(self, stream: BinaryIO, made_of: str) -> None:
-        self.count = 0
-        self._rows: list[dict[str, Any]] = []
-        self._bytes = 0
-        features = json.dumps({"info": {"features": _FEATURES}})
-        self._schema = _SCHEMA.with_metadata({"huggingface": features, _MADE_OF: made_of})
-        # pictures do not compress; a dictionary of them would only hold them twice
-        self._writer = pq.ParquetWriter(
-            stream,
-            self._schema,
-            compression={"images.list.element.bytes": "none", "metadata": "zstd", "general_metadata": "zstd"},
-            use_dictionary=False,
-            write_statistics=False,
-        )
+        compression = {"images.list.element.bytes": "none", "metadata": "zstd", "general_metadata": "zstd"}
+        super().__init__(stream, _SCHEMA, _FEATURES, metadata={_MADE_OF: made_of}, compression=compression)
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add_document(self, row: dict[str, Any]) -> None:
         """Append a row of :func:`_row`."""
-        self._rows.append(row)
-        self._bytes += len(row["metadata"]) + len(row["general_metadata"])
-        self._bytes += sum(len(image["bytes"]) for image in row["images"] if image)
-        self._bytes += sum(len(text) for text in row["texts"] if text)
-        self.count += 1
-        if self._bytes >= _GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows, self._bytes = [], 0
+        size = len(row["metadata"]) + len(row["general_metadata"])
+        size += sum(len(image["bytes"]) for image in row["images"] if image)
+        self.add(row, size + sum(len(text) for text in row["texts"] if text))
 
     def __enter__(self) -> _Writer:
         return self
@@ -197,10 +172,8 @@ class _Writer:
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write the last row group, unless something went wrong, and the footer."""
-        if kind is None and (self._rows or not self.count):
-            self._flush()
-        self._writer.close()
+        """Write the end; without the last rows if something went wrong."""
+        self.close(whole=kind is None)
 
 
 def _made_of(path: Path) -> tuple[str | None, int]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from gristmill.exports._exporter import Exported, FinishedShards
 from gristmill.exports._pickled_list import PickledList, part_names, stamp_of
-from gristmill.exports._vila import VilaPickles, account_of
+from gristmill.exports._vila import VilaPickles, account_of, holds_conversations
 from gristmill.exports._writing import check_folder
+from gristmill.exports.vila_conversations import VilaConversations
 from gristmill.spec.errors import UsageError
 from gristmill.storage.files import whole_file, write_whole
 
@@ -20,14 +21,20 @@ __all__ = ["EXPORTER", "Vila"]
 class Vila(VilaPickles):
     """A pickle a shard, for the loader that fits (a pickle runs code when it is loaded: load only your own)."""
 
-    writes = "part-NNNNN.pkl and .count"
+    writes = (
+        "part-NNNNN.pkl and .count (of what upstream has as conversations, what vila-conversations writes)"
+    )
     reads = "captions for the loader coyo, documents for mmc4, or questions and answers for vflan"
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Write a pickle and its count for each shard, in the form that its samples' turns ask for.
 
-        A killed export goes on and ends with the same bytes.
+        A killed export goes on and ends with the same bytes. What upstream had as conversations becomes JSON, as of
+        :class:`VilaConversations`: VILA reads those so.
         """
+        if holds_conversations(dataset):
+            yield from VilaConversations(leave_out=self.leave_out).export(dataset, out)
+            return
         maker = self.maker_for(dataset)
         names = {name for number in range(len(dataset.shards)) for name in part_names(number)}
         check_folder(out, names, "VILA's loader counts what lies in the folder")

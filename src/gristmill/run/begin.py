@@ -73,8 +73,6 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     check_folder(job.folder)
     recipe = job.load()
     Pipeline(recipe)
-    if said := next(filter(None, (step.missing() for step in recipe.steps)), ""):
-        raise UsageError(said)
     resolved = job.resolved or resolve(recipe, job.replaced, job.folder)
     if job.span is not None:
         first, end = job.span

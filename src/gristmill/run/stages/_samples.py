@@ -280,11 +280,6 @@ class MediaWriter:
         for entry in self._spool.entries:
             self._take(spooled_fate(entry), entry)
 
-    @property
-    def shared(self) -> Path:
-        """See :class:`gristmill.spec.step.MediaContext`."""
-        return self._context.layout.hosts
-
     def _take(self, fate: Fate, entry: SpoolEntry) -> None:
         self.fates[fate.row, fate.medium] = fate
         self.entries[fate.row, fate.medium] = entry

@@ -47,11 +47,6 @@ class Layout:
         return self.state / "leases"
 
     @property
-    def hosts(self) -> Path:
-        """Locks on the connections to hosts that allow but a few."""
-        return self.state / "hosts"
-
-    @property
     def described(self) -> Path:
         """Digest of the manifest, written when all metadata files of it are there."""
         return self.state / "described"

@@ -1,0 +1,405 @@
+"""What exporters of conversations share: a folder of rows, media, a registration file, and how to start training.
+
+A dialect is a file that derives from :class:`Dialect` and says how its trainer writes one conversation down, which
+ones it cannot read, and where it looks a dataset up. All else is here, once:
+
+- Rows with the same kinds of media go into a file of their own where ``by_kinds``: readers that look at the first
+  megabytes of a file for its columns (``datasets``) stop later at what they did not see there. So every row of a file
+  has the same columns, and none is ever empty.
+- Ids are the samples' keys, which are texts.
+- What looks like the place of a medium and is text does not fit, or is escaped.
+- The folder appears when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+import orjson
+
+from gristmill.exports._conversation import MARKS, Conversation, Kind, conversation_of, without_marks
+from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter, option
+from gristmill.exports._folder import found_whole, whole_folder
+from gristmill.exports._media_folder import MediaFolder
+from gristmill.exports._unfit import Unfit
+from gristmill.exports._writing import shard_samples
+from gristmill.spec.errors import UsageError
+from gristmill.spec.sample import Json
+from gristmill.spec.task import ShardInfo, digest_of
+
+__all__ = ["Dialect", "JsonRows", "Laid", "RowFile", "RowsWritten", "command", "registered", "yaml_text"]
+
+_REVISION = 1
+_INCOMING = ".incoming"
+_MEDIA = "media"
+_KINDS: tuple[Kind, ...] = ("image", "video")
+_PLURAL: Mapping[Kind, str] = {"image": "images", "video": "videos"}
+
+
+@dataclass(slots=True, kw_only=True)
+class RowsWritten:
+    """One file of rows.
+
+    Attributes:
+        name: Its path in the folder, with ``/``; with a ``*`` where it is one for each shard.
+        kinds: Kinds of media that each of its rows has; of a file for all rows, that some have.
+        rows: In it so far.
+        elsewhere: Rows with a medium elsewhere than before the first words.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    rows: int = 0
+    elsewhere: int = 0
+
+    @property
+    def title(self) -> str:
+        """What tells it from others: its name without folder and ending, or the folder of those for each shard."""
+        path = Path(self.name)
+        return path.parent.name if path.stem == "*" else path.stem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Laid:
+    """The folder, as a trainer will find it.
+
+    Attributes:
+        name: By which the trainer is to know the dataset: small letters, digits, underscores.
+        root: Absolute path of the folder.
+        media: That of the media, in the folder.
+        files: Of rows, in the order of their names.
+    """
+
+    name: str
+    root: str
+    media: str
+    files: Sequence[RowsWritten]
+
+    def at(self, name: str) -> str:
+        """Absolute path of something in the folder."""
+        return f"{self.root}/{name}"
+
+    @property
+    def names(self) -> dict[str, RowsWritten]:
+        """A name for each file of rows: the dataset's, and what tells it from the first."""
+        return {
+            self.name if n == 0 else f"{self.name}_{file.title.replace('-', '_')}": file
+            for n, file in enumerate(self.files)
+        }
+
+
+class RowFile:
+    """A file of rows that is being written."""
+
+    def add(self, row: Mapping[str, Json]) -> None:
+        """Append a row."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write the end."""
+        raise NotImplementedError
+
+
+class JsonRows(RowFile):
+    """A JSON array with a row a line, or JSON Lines.
+
+    Args:
+        stream: Where to write; closed at the end.
+        array: It is an array.
+    """
+
+    def __init__(self, stream: BinaryIO, *, array: bool) -> None:
+        self._stream, self._array, self._rows = stream, array, 0
+
+    def add(self, row: Mapping[str, Json]) -> None:
+        """See :class:`RowFile`."""
+        if self._array:
+            self._stream.write(b",\n" if self._rows else b"[\n")
+        self._stream.write(orjson.dumps(row))
+        if not self._array:
+            self._stream.write(b"\n")
+        self._rows += 1
+
+    def close(self) -> None:
+        """See :class:`RowFile`."""
+        if self._array:
+            self._stream.write(b"\n]\n" if self._rows else b"[]\n")
+        self._stream.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect(FittingExporter):
+    """A format of conversations.
+
+    Attributes:
+        trainer: Whose reader it is for.
+        by_kinds: Each kind of media has a file of rows of its own.
+        array: Files of rows are JSON arrays; else JSON Lines.
+        takes_system, takes_video: Whether a system's turn, or a video, fits.
+        any_case: The reader takes a tag in capitals for one too.
+    """
+
+    reads = "conversations; captions with --question"
+    loses = "columns, the facts of media and the upstream row"
+    needs_all = "One file for all of it can be written when it is."
+
+    trainer: ClassVar[str]
+    by_kinds: ClassVar[bool] = True
+    array: ClassVar[bool] = False
+    takes_system: ClassVar[bool] = True
+    takes_video: ClassVar[bool] = True
+    any_case: ClassVar[bool] = False
+
+    question: str | None = option(None, "What is asked of captions. Otherwise they do not fit.")
+    escape_tags: bool = option(
+        False, "Write <image> and the like within texts as '< image>'. Otherwise such samples do not fit."
+    )
+    names: str = option(
+        "original", "Of media: original, as the annotations have them, or key, as the shards do."
+    )
+    root: str | None = option(None, "Absolute path at which the trainer will see the folder, if not --out.")
+
+    @abstractmethod
+    def row(self, conversation: Conversation, paths: Sequence[str], laid: Laid) -> dict[str, Json]:
+        """Write a conversation down.
+
+        Args:
+            conversation: One that fits.
+            paths: In the folder of media, one for each of its media, in the order in which they are read.
+            laid: The folder; its files are not yet known.
+        """
+
+    @abstractmethod
+    def registration(self, laid: Laid) -> Mapping[str, str]:
+        """Texts by which the trainer finds the files of rows, by their names in the folder."""
+
+    @abstractmethod
+    def start(self, laid: Laid) -> str:
+        """The command that starts training on the folder; ``$MODEL`` stands for what the user has to know."""
+
+    def check(self, conversation: Conversation) -> None:
+        """See whether the trainer reads a conversation as it is meant.
+
+        Raises:
+            Unfit: It does not.
+        """
+
+    def folders(self, dataset: FinishedShards) -> tuple[str, str]:
+        """Where files of rows and media go, in the folder."""
+        return "", _MEDIA
+
+    def file_name(self, dataset: FinishedShards, kinds: Sequence[Kind]) -> str:
+        """Name of the file of rows with these kinds of media, with a ``*`` for the number of the shard, if at all."""
+        ending = "json" if self.array else "jsonl"
+        if not self.by_kinds:
+            return f"train.{ending}"
+        return f"{'-'.join(_PLURAL[kind] for kind in kinds) or 'text'}.{ending}"
+
+    def open_rows(self, path: Path, kinds: Sequence[Kind]) -> RowFile:
+        """Begin a file of rows."""
+        return JsonRows(path.open("wb"), array=path.suffix == ".json")
+
+    def media_paths(
+        self, conversation: Conversation, shard: int, folder: MediaFolder, done: Exported
+    ) -> list[str]:
+        """Write the media of a conversation; returns their paths in the folder of media."""
+        before = folder.apart
+        paths = [folder.put(conversation.key, shard, medium) for medium in conversation.media]
+        if folder.apart > before:
+            done.changed["with media named apart from others of the same name upstream"] += 1
+        return paths
+
+    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+        """Write all of a dataset; a killed export is gone on with."""
+        made_of = {
+            "gristmill": _REVISION,
+            "format": type(self).__name__,
+            "name": dataset.name,
+            "shards": digest_of([shard.digest for shard in dataset.shards]),
+            "options": asdict(self),
+            "root": self._root(out),
+        }
+        if (account := found_whole(out, made_of)) is not None:
+            yield _account_back(account)
+            return
+        with whole_folder(out, made_of) as (work, account):
+            done = Exported(form="conversations", reader=self.trainer)
+            rows, media = self.folders(dataset)
+            laid = Laid(name=registered(dataset.name), root=self._root(out), media=media, files=())
+            (work / rows).mkdir(parents=True, exist_ok=True)
+            files = _Files(self, dataset, work, rows)
+            folder = MediaFolder(work / media, work / _INCOMING, self.names)
+            with files.opened:
+                for number, shard in enumerate(dataset.shards):
+                    self._add_shard(dataset, (number, shard), laid, files, folder, done)
+                    yield done
+                if not self.by_kinds and not files.written:
+                    files.begin(())
+            laid = Laid(name=laid.name, root=laid.root, media=media, files=files.written)
+            self._finish(work, laid, dataset, done)
+            account |= {**asdict(done), "reasons": dict(done.reasons), "changed": dict(done.changed)}
+        yield done
+
+    def _root(self, out: Path) -> str:
+        if self.root is None:
+            return str(out.resolve())
+        if not self.root.startswith("/"):
+            raise UsageError(f"--root {self.root!r}: expected an absolute path")
+        return self.root.rstrip("/")
+
+    def _add_shard(
+        self,
+        dataset: FinishedShards,
+        numbered: tuple[int, ShardInfo],
+        laid: Laid,
+        files: _Files,
+        folder: MediaFolder,
+        done: Exported,
+    ) -> None:
+        number, shard = numbered
+        marks = re.compile("|".join(map(re.escape, MARKS)), re.IGNORECASE if self.any_case else 0)
+        for sample in shard_samples(dataset.folder, shard):
+            try:
+                conversation = conversation_of(sample, question=self.question)
+                self._check_kinds(conversation)
+                self.check(conversation)
+                cleaned = without_marks(conversation, marks, escape=self.escape_tags)
+            except Unfit as err:
+                if not self.leave_out:
+                    raise UsageError(
+                        f"{dataset.folder / shard.path}: {err}. Leave such samples out, counted, with --leave-out."
+                    ) from err
+                done.reasons[err.kind] += 1
+                done.left_out += 1
+                continue
+            if cleaned is not conversation:
+                done.changed["with a tag within a text escaped"] += 1
+            paths = self.media_paths(cleaned, number, folder, done)
+            files.add(cleaned, self.row(cleaned, paths, laid))
+            done.samples += 1
+        done.shards += 1
+        files.end_shard()
+
+    def _check_kinds(self, conversation: Conversation) -> None:
+        if conversation.has_system and not self.takes_system:
+            raise Unfit(
+                "system_turn",
+                f"sample {conversation.key} begins with a system's turn, and {self.trainer} has none",
+            )
+        if not self.takes_video and conversation.of_kind("video"):
+            raise Unfit("video", f"sample {conversation.key} has a video, and {self.trainer} reads none")
+
+    def _finish(self, work: Path, laid: Laid, dataset: FinishedShards, done: Exported) -> None:
+        """Write what lies beside rows and media."""
+        for name, text in self.registration(laid).items():
+            (work / name).write_text(text, encoding="utf-8")
+        done.start = self.start(laid)
+        (work / "README.md").write_text(self._readme(laid, dataset, done), encoding="utf-8")
+
+    def _readme(self, laid: Laid, dataset: FinishedShards, done: Exported) -> str:
+        """What the folder is, and how training on it starts; its head names the files to ``datasets``."""
+        head = yaml_text(
+            {
+                "configs": [
+                    {"config_name": file.title, "data_files": self.data_files(file)} for file in laid.files
+                ]
+            }
+        )
+        lines = [f"---\n{head}---\n" if self.by_kinds and laid.files else "", f"# {dataset.name}\n"]
+        lines.append(f"{done.samples:,} conversations for {self.trainer}.\n")
+        lines += [f"- `{file.name}`: {file.rows:,} rows" for file in laid.files]
+        if done.left_out:
+            lines.append(f"- left out, because they do not fit: {done.left_out:,}")
+            lines += [f"  - `{reason}`: {count:,}" for reason, count in sorted(done.reasons.items())]
+        lines += [f"- {clause}: {count:,}" for clause, count in sorted(done.changed.items())]
+        return "\n".join([*lines, "\nStart training:\n", f"```sh\n{done.start}\n```\n"]).lstrip("\n")
+
+    def data_files(self, file: RowsWritten) -> str:
+        """What ``datasets`` is to open for a file of rows."""
+        return file.name
+
+
+class _Files:
+    """Files of rows, begun when the first row for them comes."""
+
+    def __init__(self, dialect: Dialect, dataset: FinishedShards, work: Path, folder: str) -> None:
+        self.opened = ExitStack()
+        self._dialect, self._dataset, self._work, self._folder = dialect, dataset, work, folder
+        self._written: dict[str, RowsWritten] = {}
+        self._rows: dict[str, RowFile] = {}
+        self._shard = 0
+
+    def add(self, conversation: Conversation, row: dict[str, Json]) -> None:
+        """Append a row to the file of its kinds of media."""
+        kinds = tuple(kind for kind in _KINDS if conversation.of_kind(kind))
+        name = self.begin(kinds)
+        self._rows[name].add(row)
+        written = self._written[name]
+        written.rows += 1
+        written.kinds = tuple(kind for kind in _KINDS if kind in (*written.kinds, *kinds))
+        written.elsewhere += not conversation.media_in_front
+
+    def begin(self, kinds: Sequence[Kind]) -> str:
+        """Begin the file for these kinds of media, unless it is begun; returns its name."""
+        name = self._dialect.file_name(self._dataset, kinds)
+        if name not in self._rows:
+            path = self._work / self._folder / name.replace("*", f"{self._shard:05d}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._rows[name] = rows = self._dialect.open_rows(path, kinds)
+            self.opened.callback(rows.close)
+            place = f"{self._folder}/{name}" if self._folder else name
+            self._written.setdefault(name, RowsWritten(name=place, kinds=tuple(kinds)))
+        return name
+
+    def end_shard(self) -> None:
+        """Close the files that are of one shard."""
+        self._shard += 1
+        if any("*" in name for name in self._rows):
+            self.opened.close()
+            self._rows = {}
+
+    @property
+    def written(self) -> list[RowsWritten]:
+        """All of them, those with media first."""
+        return sorted(self._written.values(), key=lambda one: (not one.kinds, one.name))
+
+
+def _account_back(account: Mapping[str, Json]) -> Exported:
+    counters = {name: Counter[str](account[name]) for name in ("reasons", "changed")}
+    return Exported(**{**account, **counters})
+
+
+def registered(name: str) -> str:
+    """A dataset's name as every trainer's registry takes it: small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_") or "dataset"
+
+
+def yaml_text(value: Mapping[str, Any]) -> str:
+    """YAML of plain data, by its subset that is JSON beyond the first level."""
+    lines = []
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            lines.append(f"{key}:\n" + "".join(f"  {k}: {json.dumps(v)}\n" for k, v in item.items()))
+        elif isinstance(item, list):
+            lines.append(f"{key}:\n" + "".join(f"  - {json.dumps(one)}\n" for one in item))
+        else:
+            lines.append(f"{key}: {json.dumps(item)}\n")
+    return "".join(lines)
+
+
+def command(*words: object) -> str:
+    """A command over several lines, an option each; ``$MODEL`` and the like stay for the shell."""
+    text = [word if (word := str(w)).startswith("$") else shlex.quote(word) for w in words]
+    out = text[0]
+    for word in text[1:]:
+        out += f" \\\n  {word}" if word.startswith("--") else f" {word}"
+    return out
