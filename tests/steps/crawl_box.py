@@ -1,8 +1,11 @@
 """What a crawl step is given, in memory."""
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from threading import Event
 
+from gristmill.spec.body import Body, Pointer, bytes_of
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 
@@ -16,6 +19,8 @@ class Box:
         self.sources: dict[str, object] = {}
         self.fates = dict(done or {})
         self.bodies: dict[tuple[int, str], bytes | None] = {}
+        self.pointers: dict[tuple[int, str], Pointer] = {}
+        self.folder: tempfile.TemporaryDirectory | None = None
         self.progressed: list[tuple[int, dict[str, int], int]] = []
 
     def portions(self, samples):
@@ -24,10 +29,20 @@ class Box:
     def done(self) -> Mapping[tuple[int, str], Fate]:
         return dict(self.fates)
 
-    def store(self, fate: Fate, body: bytes | None) -> None:
+    def store(self, fate: Fate, body: Body | None, pointer: Pointer | None = None) -> None:
         assert (fate.row, fate.medium) not in self.fates or fate.reason is Reason.NOT_NEEDED
         self.fates[fate.row, fate.medium] = fate
-        self.bodies[fate.row, fate.medium] = body
+        if pointer is not None:
+            assert body is None
+            with self.sources[pointer.source].reopen(pointer.member) as stream:
+                body = stream.read()
+            self.pointers[fate.row, fate.medium] = pointer
+        self.bodies[fate.row, fate.medium] = None if body is None else bytes_of(body)
+
+    def scratch(self) -> Path:
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory()
+        return Path(self.folder.name)
 
     def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
         self.progressed.append((done, dict(reasons), bytes_in))

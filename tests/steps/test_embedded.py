@@ -48,7 +48,7 @@ class Box:
     def done(self):
         return dict(self.fates)
 
-    def store(self, fate, body):
+    def store(self, fate, body, pointer=None):
         self.stored += 1
         self.fates[fate.row, fate.medium] = fate
         if body is not None:

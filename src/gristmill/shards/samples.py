@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 
 from gristmill.shards.lossless import dumps, dumps_bare, is_tagged, loads, utf8
 from gristmill.shards.not_finite import NOT_FINITE, set_apart
+from gristmill.spec.body import Body
 from gristmill.spec.locator import Locator, Url
 from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Text, Turn
 
@@ -32,7 +33,7 @@ _SAID = (
 _SAID_IF_KNOWN = ("duration_s", "fps", "frames", "via")
 
 
-def sample_parts(sample: Sample, bodies: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+def sample_parts(sample: Sample, bodies: Mapping[str, Body]) -> list[tuple[str, Body]]:
     """The parts of a sample in the order in which they lie in a shard: media, ``txt``, ``json``.
 
     Args:
@@ -86,9 +87,9 @@ class StoredSample:
         """
         return cls(loads(line), bare=not is_tagged(line))
 
-    def parts(self, bodies: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+    def parts(self, bodies: Mapping[str, Body]) -> list[tuple[str, Body]]:
         """See :func:`sample_parts`."""
-        parts = [(name, bodies[name]) for name in self.media]
+        parts: list[tuple[str, Body]] = [(name, bodies[name]) for name in self.media]
         if all(turn["role"] == "caption" for turn in self._plain["turns"]):
             parts.append(("txt", utf8(self.caption)))
         parts.append(("json", self.json()))

@@ -5,8 +5,9 @@ A frame is a fixed head, a header (small: the caller's account of the medium) an
     magic 4 | header bytes u32 | body bytes u64 | CRC-32 of body u32 | CRC-32 of all before and header u32
 
 little-endian, then the header, then the body. A frame that was cut or damaged ends the log: a writer cuts it
-off and goes on from there. A frame is in the kernel's hands when ``append`` returns, so that a killed process
-loses nothing it has reported; only ``sync`` protects against a power cut.
+off and goes on from there. Of a large body, which is never whole in memory, the head is written last. A frame is in
+the kernel's hands when ``append`` returns, so that a killed process loses nothing it has reported; only ``sync``
+protects against a power cut.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from gristmill.spec.body import Body, pieces_of, size_of
 from gristmill.spec.errors import DamagedOutput
 
-__all__ = ["SpoolEntry", "SpoolReader", "SpoolWriter", "read_spool"]
+__all__ = ["SpoolEntry", "SpoolReader", "SpoolWriter", "SpooledBody", "read_spool"]
 
 _MAGIC = b"GSP1"
 _WAY_ON = "Remove that file and give the run's command again: what lies in it is asked for anew."
@@ -74,28 +76,41 @@ class SpoolWriter:
             os.close(self._fd)
             raise
 
-    def append(self, header: bytes, body: bytes | None = None) -> SpoolEntry:
+    def append(self, header: bytes, body: Body | None = None) -> SpoolEntry:
         """Add one frame; it survives a kill of this process once this returns.
 
         Raises:
             OSError: As the system says; the spool then ends with the frame before, and may be used further.
-            ValueError: The header is larger than 64 MiB.
+            ValueError: The header is larger than 64 MiB, or the body has another size than it says.
+            GristmillError: A large body cannot be read; likewise.
         """
         body = body or b""
         if len(header) > _MAX_HEADER_BYTES:
             raise ValueError(f"spool header of {len(header)} bytes")
-        crc32 = zlib.crc32(body)
-        lengths = _LENGTHS.pack(_MAGIC, len(header), len(body), crc32)
-        head = lengths + _CRC.pack(zlib.crc32(header, zlib.crc32(lengths)))
+        offset = self._end + _HEAD_BYTES + len(header)
         try:
-            _write_at(self._fd, [head, header, body], self._end)
-        except OSError:
+            if isinstance(body, bytes):
+                entry = SpoolEntry(header, offset, len(body), zlib.crc32(body))
+                _write_at(self._fd, [_head_of(entry), header, body], self._end)
+            else:
+                entry = SpoolEntry(header, offset, size_of(body), self._write_pieces(body, offset))
+                _write_at(self._fd, [_head_of(entry), header], self._end)
+        except BaseException:  # whatever it is: half a frame is of no use; and it is raised on
             os.ftruncate(self._fd, self._end)
             raise
-        entry = SpoolEntry(header, self._end + _HEAD_BYTES + len(header), len(body), crc32)
         self._end = entry.offset + entry.size
         self.entries.append(entry)
         return entry
+
+    def _write_pieces(self, body: Body, offset: int) -> int:
+        """Write a large body, a piece at a time; returns its CRC-32."""
+        crc32, at = 0, offset
+        for piece in pieces_of(body):
+            _write_at(self._fd, [piece], at)
+            crc32, at = zlib.crc32(piece, crc32), at + len(piece)
+        if at - offset != size_of(body):
+            raise ValueError(f"a body of {at - offset} bytes that says it has {size_of(body)}")
+        return crc32
 
     def sync(self) -> None:
         """Wait until everything appended is on the disk."""
@@ -133,22 +148,38 @@ class SpoolReader:
         Raises:
             DamagedOutput: The file ends too early, or the bytes are not those that were written.
         """
-        parts: list[bytes] = []
-        at, left = offset, size
+        parts = list(self._parts(offset, size, size))
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if crc32 is not None and zlib.crc32(body) != crc32:
+            raise self._changed(offset)
+        return body
+
+    def pieces(self, offset: int, size: int, crc32: int | None = None) -> Iterator[bytes]:
+        """The same, a piece at a time.
+
+        Raises:
+            DamagedOutput: As :meth:`body`; that the bytes are others after the last of them.
+        """
+        found = 0
+        for part in self._parts(offset, size, _CHUNK_BYTES):
+            found = zlib.crc32(part, found)
+            yield part
+        if crc32 is not None and found != crc32:
+            raise self._changed(offset)
+
+    def _parts(self, offset: int, left: int, most: int) -> Iterator[bytes]:
+        at = offset
         while left:
-            part = os.pread(self._fd, left, at)
+            part = os.pread(self._fd, min(left, most), at)
             if not part:
                 raise DamagedOutput(
                     f"{self.path}: ends {left} bytes short of the medium at byte {offset}. {_WAY_ON}"
                 )
-            parts.append(part)
+            yield part
             at, left = at + len(part), left - len(part)
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        if crc32 is not None and zlib.crc32(body) != crc32:
-            raise DamagedOutput(
-                f"{self.path}: the medium at byte {offset} is not what was written. {_WAY_ON}"
-            )
-        return body
+
+    def _changed(self, offset: int) -> DamagedOutput:
+        return DamagedOutput(f"{self.path}: the medium at byte {offset} is not what was written. {_WAY_ON}")
 
     def fileno(self) -> int:
         """The open file's number."""
@@ -167,6 +198,20 @@ class SpoolReader:
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledBody:
+    """A large body in a spool, read while the reader is open; see :class:`gristmill.spec.body.LargeBody`."""
+
+    spool: SpoolReader
+    offset: int
+    size_bytes: int
+    crc32: int | None
+
+    def pieces(self) -> Iterator[bytes]:
+        """See :meth:`SpoolReader.pieces`."""
+        return self.spool.pieces(self.offset, self.size_bytes, self.crc32)
 
 
 def read_spool(path: Path, *, finished: bool = True, check_bodies: bool = True) -> Iterator[SpoolEntry]:
@@ -225,6 +270,11 @@ def _crc_of_next(stream: BinaryIO, left: int) -> int:
         crc = zlib.crc32(chunk, crc)
         left -= len(chunk)
     return crc
+
+
+def _head_of(entry: SpoolEntry) -> bytes:
+    lengths = _LENGTHS.pack(_MAGIC, len(entry.header), entry.size, entry.crc32)
+    return lengths + _CRC.pack(zlib.crc32(entry.header, zlib.crc32(lengths)))
 
 
 def _write_at(fd: int, parts: list[bytes], offset: int) -> None:

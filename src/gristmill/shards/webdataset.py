@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from gristmill.spec.body import Body, pieces_of, size_of
 from gristmill.spec.errors import DamagedOutput
 
 __all__ = ["MAX_NAME_BYTES", "ShardSample", "TarWriter", "read_samples", "read_stream"]
@@ -52,19 +53,32 @@ class TarWriter:
         self._stream = stream
         self.bytes_written = 0
 
-    def add(self, name: str, body: bytes) -> None:
+    def add(self, name: str, body: Body) -> None:
         """Write one member.
 
         Args:
             name: ``KEY.PART``, printable ASCII, at most 100 bytes.
-            body: Its bytes, at most 8 GiB.
+            body: Its bytes, at most 8 GiB; of a large one few are in memory at a time.
 
         Raises:
-            ValueError: The name is none that every reader of shards understands, or the body is too large.
+            ValueError: The name is none that every reader of shards understands, or the body is too large, or has
+                another size than it says.
+            GristmillError: A large body cannot be read. The shard is then of no use.
         """
-        padding = -len(body) % _BLOCK_BYTES
-        self._stream.writelines((_header(name, len(body)), body, _ZEROS[:padding]))
-        self.bytes_written += _BLOCK_BYTES + len(body) + padding
+        size = size_of(body)
+        padding = _ZEROS[: -size % _BLOCK_BYTES]
+        if isinstance(body, bytes):
+            self._stream.writelines((_header(name, size), body, padding))
+        else:
+            self._stream.write(_header(name, size))
+            left = size
+            for piece in pieces_of(body):
+                self._stream.write(piece)
+                left -= len(piece)
+            if left:
+                raise ValueError(f"member {name!r}: {size - left} bytes, and {size} were to come")
+            self._stream.write(padding)
+        self.bytes_written += _BLOCK_BYTES + size + len(padding)
 
     def extend(self, extents: bytes) -> None:
         """Write whole members as they lie in another shard, headers and padding included."""

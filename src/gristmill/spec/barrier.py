@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol
 
+from gristmill.spec.body import Body
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 from gristmill.spec.step import Step
@@ -108,6 +109,7 @@ class PackedRow:
     """One sample that was attempted: kept, with the bytes of its media, or not, with the reason.
 
     Attributes:
+        bodies: By part name; large ones are to be read before the next row is asked for.
         stored: The sample as :func:`gristmill.shards.samples.encode_sample` wrote it; None where the row did not
             parse.
         asked: When its first medium was asked for and its last was had or given up, in Unix time; None if none was.
@@ -116,7 +118,7 @@ class PackedRow:
     key: str
     stored: bytes | None
     reason: Reason | None
-    bodies: Mapping[str, bytes]
+    bodies: Mapping[str, Body]
     asked: tuple[float, float] | None = None
 
 

@@ -90,6 +90,10 @@ class SourceEntry(Protocol):
         """Its size."""
 
     @property
+    def crc32(self) -> int | None:
+        """What its bytes are promised to have."""
+
+    @property
     def archive(self) -> int:
         """Which of the source's archives it lies in."""
 
@@ -109,6 +113,28 @@ class MediaSource(Protocol):
 
         Raises:
             MemberRefused: It is not read, or its bytes are not what they should be: here, or while it is read.
+        """
+
+    def extent(self, entry: Any) -> Any | None:
+        """Where a member's bytes stand as they are: ``path``, ``offset``, ``size_bytes``; None where they do not.
+
+        Raises:
+            MemberRefused: As :meth:`open`.
+        """
+
+    def pointer(self, entry: Any) -> str | None:
+        """A text by which :meth:`reopen` finds the member again; None where reading it at random is dear.
+
+        Raises:
+            MemberRefused: As :meth:`open`.
+        """
+
+    def reopen(self, pointer: str) -> BinaryIO:
+        """The same bytes as :meth:`open`.
+
+        Raises:
+            MemberRefused: As :meth:`open`.
+            ValueError: It is no pointer of this source.
         """
 
 

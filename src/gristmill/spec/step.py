@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+from gristmill.spec.body import Body, Pointer
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Json, Outcome, Sample
@@ -235,8 +236,17 @@ class MediaContext(Protocol):
     def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """The samples as they are to be taken: all at once, or a few at a time where they killed a worker."""
 
-    def store(self, fate: Fate, body: bytes | None) -> None:
-        """Keep one finished medium, or the fate of one that could not be had; survives a kill."""
+    def store(self, fate: Fate, body: Body | None, pointer: Pointer | None = None) -> None:
+        """Keep one finished medium, or the fate of one that could not be had; survives a kill.
+
+        Args:
+            fate: Of the medium.
+            body: What is to lie in the shard; None of one that is not kept, or that is only pointed to.
+            pointer: Where in a media source the very bytes stand; packing takes them from there.
+        """
+
+    def scratch(self) -> Path:
+        """A folder of this task's own on a disk of this machine; it goes with the task."""
 
     def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
         """Samples finished so far in this task; first of all those that an earlier, interrupted run finished."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gristmill.media.hamming import hamming
 from gristmill.media.settings import Decoding
+from gristmill.spec.body import Body, Pointer, pieces_of, release, size_of
 from gristmill.spec.fate import Fate, fate_of
 from gristmill.spec.locator import Locator
 from gristmill.spec.reasons import Reason
@@ -117,59 +120,66 @@ class Taking:
         """Store what came; returns what is to be asked for in consequence."""
         wanting, checked = asking.wanting(number), None
         if acquired.body is not None:
-            kind = wanting[0].ref.kind if wanting else "image"
-            checked = await self._checked(acquired.body, kind)
+            checked = await self._checked(acquired, [one.ref for one in wanting], box)
             wanting = asking.wanting(number)
         for one in wanting:
-            fate, body = self._judged(one, acquired, checked)
-            box.store(fate, body)
+            fate = self._judged(one, acquired, checked)
+            if checked and fate.reason is None:
+                box.store(fate, checked.body, checked.pointer)
+            else:
+                box.store(fate, None)
             one.page.settle(one.name, fate.reason)
             tally.received(fate)
+        if checked and isinstance(checked.made, Made):
+            release(checked.made.body)
         pages = [one.page for one in wanting]
         more = list(asking.due(pages))
         tally.settled(pages)
         return more
 
-    async def _checked(self, body: bytes, kind: str) -> Checked:
+    async def _checked(self, acquired: Acquired, refs: Sequence[MediaRef], box: MediaContext) -> Checked:
         """Hash a body, and have it decoded; waits for a decoder."""
+        body, promised = acquired.body, acquired.pointer and acquired.pointer.crc32
+        assert body is not None
+        kind = refs[0].kind if refs else "image"
         if kind not in self._transcoders:
             self._transcoders[kind] = transcoder_of(kind, self._step)
-        sha256 = hashlib.sha256(body).hexdigest()
-        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest() if self._step.md5 else None
-        return Checked(body, sha256, md5, await self._transcoders[kind].take(body, sha256))
+        kinds = {"sha256", *(["md5"] if self._step.md5 else ()), *(_expected(ref)[0] for ref in refs)} - {""}
+        large = not isinstance(body, bytes)
+        read = await asyncio.to_thread(_digests, body, kinds) if large else _digests(body, kinds)
+        made: Made | Drop = Drop(reason=Reason.NO_FILE, detail="its checksum is not the one that is promised")
+        if promised is None or promised == read.crc32:
+            made = await self._transcoders[kind].take(body, read.of["sha256"], box)
+        return Checked(acquired, read, made)
 
-    def _judged(self, one: Sought, acquired: Acquired, checked: Checked | None) -> tuple[Fate, bytes | None]:
-        """The fate of a medium, and the bytes to be stored if it is kept."""
+    def _judged(self, one: Sought, acquired: Acquired, checked: Checked | None) -> Fate:
+        """The fate of a medium: whether it is kept, and what is known of it."""
         fate = fate_of(one.page.sample, one.name, **acquired.told)
         if checked is None:
             fate.reason, fate.detail = acquired.reason, acquired.detail
-            return fate, None
-        fate.raw_bytes, fate.sha256, fate.md5 = len(checked.body), checked.sha256, checked.md5
-        made = checked.made
+            return fate
+        digests, made = checked.read.of, checked.made
+        fate.raw_bytes, fate.sha256 = checked.raw_bytes, digests["sha256"]
+        fate.md5 = digests["md5"] if self._step.md5 else None
         drop = made if isinstance(made, Drop) else None
         if isinstance(made, Made):
-            stored = checked.body if made.body is None else made.body
             for name, value in made.facts.items():
                 setattr(fate, name, value)
-            fate.size_bytes = len(stored)
+            fate.size_bytes = checked.raw_bytes if made.body is None else size_of(made.body)
             if fate.phash and one.ref.expected_phash:
                 fate.phash_distance = distance(fate.phash, one.ref.expected_phash)
-            drop = self._mismatch(one.ref, fate, checked)
+            drop = self._mismatch(one.ref, fate, digests)
             if drop is None:
                 fate.medium = part_of(one.name, made.format)
-                return fate, stored
+                return fate
         assert drop is not None
         fate.reason, fate.detail = drop.reason, drop.detail
-        return fate, None
+        return fate
 
-    def _mismatch(self, ref: MediaRef, fate: Fate, checked: Checked) -> Drop | None:
-        if ref.expected_hash:
-            kind, _, digest = ref.expected_hash.lower().partition(":")
-            found = {"sha256": checked.sha256, "md5": checked.md5}.get(kind)
-            if found is None:
-                found = hashlib.new(kind, checked.body).hexdigest()
-            if found != digest:
-                return Drop(reason=Reason.HASH_MISMATCH, detail=f"{kind} is {found}")
+    def _mismatch(self, ref: MediaRef, fate: Fate, digests: Mapping[str, str]) -> Drop | None:
+        kind, digest = _expected(ref)
+        if kind and digests[kind] != digest:
+            return Drop(reason=Reason.HASH_MISMATCH, detail=f"{kind} is {digests[kind]}")
         limit = self._step.max_phash_distance
         if limit is not None and fate.phash_distance is not None and fate.phash_distance > limit:
             return Drop(reason=Reason.PHASH_MISMATCH, detail=f"{fate.phash_distance} bits")
@@ -184,14 +194,61 @@ class Taking:
         self._loop.close()
 
 
-@dataclass(slots=True)
-class Checked:
-    """A body, hashed and decoded."""
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What reading all of a body tells: hashes in hex by their kinds, and its CRC-32."""
 
-    body: bytes
-    sha256: str
-    md5: str | None
+    of: Mapping[str, str]
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came, hashed and decoded."""
+
+    acquired: Acquired
+    read: Digests
     made: Made | Drop
+
+    @property
+    def raw_bytes(self) -> int:
+        """Of the bytes that came."""
+        return size_of(self.acquired.body or b"")
+
+    @property
+    def body(self) -> Body | None:
+        """What is to be stored; None where a pointer to it is."""
+        if isinstance(self.made, Made) and self.made.body is not None:
+            return self.made.body
+        return None if self.pointer else self.acquired.body
+
+    @property
+    def pointer(self) -> Pointer | None:
+        """Where it stands, if the bytes that came are kept and stand in a media source."""
+        if isinstance(self.made, Drop) or self.made.body is not None or self.acquired.pointer is None:
+            return None
+        return replace(self.acquired.pointer, crc32=self.read.crc32)
+
+
+def _digests(body: Body, kinds: Collection[str]) -> Digests:
+    """Read a body once.
+
+    Raises:
+        DamagedSource, OSError: It cannot be read any more.
+    """
+    hashes = {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
+    crc32 = 0
+    for piece in pieces_of(body):
+        crc32 = zlib.crc32(piece, crc32)
+        for one in hashes.values():
+            one.update(piece)
+    return Digests({kind: one.hexdigest() for kind, one in hashes.items()}, crc32)
+
+
+def _expected(ref: MediaRef) -> tuple[str, str]:
+    """Kind and digest that upstream promises; empty texts where it does not."""
+    kind, _, digest = (ref.expected_hash or "").lower().partition(":")
+    return kind, digest
 
 
 class Tally:

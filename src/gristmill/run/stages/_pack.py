@@ -51,7 +51,7 @@ class ShardWriter:
         with SpoolReader(spool_of(path)) as spool:
             for line in lines_of(table.slice(start, stop - start)):
                 self._context.check_stop()
-                yield attempt_of(line, spool)
+                yield attempt_of(line, spool, self._context.media_source)
                 self._done += 1
                 self._context.report(self._task, self._done, self._work.samples_in, {}, 0)
 

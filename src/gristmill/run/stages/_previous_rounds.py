@@ -15,14 +15,16 @@ import pyarrow.parquet as pq
 
 from gristmill.run.stages.samples import RetryDecision
 from gristmill.run.state.context import Work
+from gristmill.run.state.indexes import body_at
 from gristmill.run.state.layout import Layout
-from gristmill.shards.spool import SpoolEntry, SpoolReader, read_spool
+from gristmill.shards.spool import SpoolReader, read_spool
+from gristmill.spec.body import Body, Pointer
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo, Task, decided
 
-__all__ = ["Fates", "known_before", "spooled_fate", "take_over"]
+__all__ = ["Fates", "known_before", "spooled", "take_over"]
 
 Fates = Mapping[tuple[int, str], Fate]
 _FIELDS = tuple(field.name for field in fields(Fate))
@@ -33,7 +35,7 @@ class Box(Protocol):
 
     fates: dict[tuple[int, str], Fate]
 
-    def take_over(self, fate: Fate, body: bytes | None) -> None:
+    def take_over(self, fate: Fate, body: Body | None) -> None:
         """Keep a medium of an earlier round."""
 
 
@@ -54,12 +56,14 @@ def take_over(before: Fates, layout: Layout, task: Task, box: Box, work: Work) -
     """Put what is known and is not to be asked for again into the task's own box.
 
     That is: media that were had, with their bytes, and media that failed for reasons which this round does not ask
-    about. Bytes that ``clean`` has removed are asked for again, with a note.
+    about. Bytes that ``clean`` has removed are asked for again, with a note. So are those that only a pointer was
+    kept to: the media source may have more files by now.
     """
     again = {*decided(task, RetryDecision).reasons, str(Reason.NOT_NEEDED)}
     had = {key for key, fate in before.items() if fate.reason is None and key not in box.fates}
     for fate, body in _bodies(layout, task, had):
-        box.take_over(fate, body)
+        if body is not None:
+            box.take_over(fate, body)
         had.discard((fate.row, fate.medium))
     if had:
         work.notes.append(
@@ -70,22 +74,24 @@ def take_over(before: Fates, layout: Layout, task: Task, box: Box, work: Work) -
             box.take_over(fate, None)
 
 
-def _bodies(layout: Layout, task: Task, wanted: set[tuple[int, str]]) -> Iterator[tuple[Fate, bytes]]:
-    """Kept media out of the spools of earlier rounds, as far as those are still there and whole."""
+def _bodies(layout: Layout, task: Task, wanted: set[tuple[int, str]]) -> Iterator[tuple[Fate, Body | None]]:
+    """Kept media out of the spools of earlier rounds, as far as those are whole; None if only pointed to."""
     for index in reversed(task.inputs[1:]):
         path = _beside(layout, index, ".spool")
         if not path.is_file():
             continue
         with suppress(DamagedOutput), SpoolReader(path) as spool:
             for entry in read_spool(path, check_bodies=False):
-                fate = spooled_fate(entry)
+                fate, pointer = spooled(entry.header)
                 if (fate.row, fate.medium) in wanted and fate.reason is None:
-                    yield fate, spool.body(entry.offset, entry.size, entry.crc32)
+                    yield fate, None if pointer else body_at(spool, entry.offset, entry.size, entry.crc32)
 
 
-def spooled_fate(entry: SpoolEntry) -> Fate:
-    """The account of a medium that stands before it in a spool."""
-    return _fate(orjson.loads(entry.header))
+def spooled(header: bytes) -> tuple[Fate, Pointer | None]:
+    """The account of a medium that stands before it in a spool, and where it stands if not there."""
+    values = orjson.loads(header)
+    pointer = values.pop("pointer", None)
+    return _fate(values), pointer and Pointer(**pointer)
 
 
 def _fate(values: dict[str, Any]) -> Fate:

@@ -8,6 +8,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -19,16 +20,17 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.run.stages._lines import rows_in
-from gristmill.run.stages._previous_rounds import Fates, known_before, spooled_fate, take_over
+from gristmill.run.stages._previous_rounds import Fates, known_before, spooled, take_over
 from gristmill.run.stages._quarantine import BELIEVED, Suspects
 from gristmill.run.stages._row_states import Faulty, RowState, account, fates_in_order
 from gristmill.run.stages._rows import ROW_COLUMN, fetch_input
 from gristmill.run.stages.samples import RetryDecision
-from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state.context import Context, Work, file_info, scratch_folder
 from gristmill.run.state.indexes import lines_of
 from gristmill.shards.lossless import utf8
 from gristmill.shards.samples import encode_sample
 from gristmill.shards.spool import SpoolEntry, SpoolWriter
+from gristmill.spec.body import Body, Pointer
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.fate import Fate, fate_of
 from gristmill.spec.locator import Embedded
@@ -78,16 +80,23 @@ INDEX_SCHEMA = pa.schema(
                 pa.struct(
                     [
                         pa.field("name", pa.string()),
-                        pa.field("offset", pa.int64()),
+                        pa.field(
+                            "offset", pa.int64()
+                        ),  # in the spool; null where it stands in a media source
                         pa.field("size", pa.int64()),
                         pa.field("crc32", pa.int64()),
+                        pa.field("source", pa.string()),  # that media source,
+                        pa.field("member", pa.string()),  # where in it,
+                        pa.field(
+                            "sha256", pa.string()
+                        ),  # and what must be there; null where it lies in the spool
                     ]
                 )
             ),
         ),
     ]
 )
-"""One row for each sample attempted: what it is and where its media lie in the spool."""
+"""One row for each sample attempted: what it is and where its media lie, in the spool or in a media source."""
 
 
 def run_samples(
@@ -276,25 +285,40 @@ class MediaWriter:
         self._task, self._context, self._path = task, context, path
         self._spool = SpoolWriter(path)
         self.fates: dict[tuple[int, str], Fate] = {}
-        self.entries: dict[tuple[int, str], SpoolEntry] = {}
+        self._entries: dict[tuple[int, str], SpoolEntry] = {}
+        self._pointers: dict[tuple[int, str], Pointer] = {}
+        self._scratch = ExitStack()
+        self._scratch_path: Path | None = None
         for entry in self._spool.entries:
-            self._take(spooled_fate(entry), entry)
+            self._take(*spooled(entry.header), entry)
 
-    def _take(self, fate: Fate, entry: SpoolEntry) -> None:
-        self.fates[fate.row, fate.medium] = fate
-        self.entries[fate.row, fate.medium] = entry
+    def _take(self, fate: Fate, pointer: Pointer | None, entry: SpoolEntry) -> None:
+        place = (fate.row, fate.medium)
+        self.fates[place], self._entries[place] = fate, entry
+        self._pointers.pop(place, None)
+        if pointer is not None:
+            self._pointers[place] = pointer
+
+    def place_of(self, row: int, medium: str) -> dict[str, Any]:
+        """Where a kept medium lies, as the index has it."""
+        fate, entry = self.fates[row, medium], self._entries[row, medium]
+        pointer = self._pointers.get((row, medium))
+        if pointer is None:
+            return {"name": medium, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32}
+        stands = {"source": pointer.source, "member": pointer.member, "sha256": fate.sha256}
+        return {"name": medium, "size": fate.size_bytes, "crc32": pointer.crc32, **stands}
 
     def done(self) -> Mapping[tuple[int, str], Fate]:
         """See :class:`gristmill.spec.step.MediaContext`."""
         return dict(self.fates)
 
-    def store(self, fate: Fate, body: bytes | None) -> None:
+    def store(self, fate: Fate, body: Body | None, pointer: Pointer | None = None) -> None:
         """See :class:`gristmill.spec.step.MediaContext`."""
         fate.attempt = self.attempt
         fate.url = fate.url and _utf8(fate.url)  # an address may hold half a surrogate pair
         fate.detail = _utf8(fate.detail)
         fate.finished_at = round(time.time(), 3)
-        self._take(fate, self._spool.append(orjson.dumps(fate), body))
+        self._append(fate, body, pointer)
 
     def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """See :class:`gristmill.spec.step.MediaContext`: all at once, unless they killed a worker before."""
@@ -315,9 +339,22 @@ class MediaWriter:
             if (sample.row, name) not in self.fates:
                 self.store(fate_of(sample, name, reason=reason, detail=said), None)
 
-    def take_over(self, fate: Fate, body: bytes | None) -> None:
+    def take_over(self, fate: Fate, body: Body | None) -> None:
         """Keep a medium of an earlier round, as that round accounted for it."""
-        self._take(fate, self._spool.append(orjson.dumps(fate), body))
+        self._append(fate, body, None)
+
+    def _append(self, fate: Fate, body: Body | None, pointer: Pointer | None) -> None:
+        header = orjson.dumps(fate)
+        if pointer is not None:
+            header = header[:-1] + b',"pointer":' + orjson.dumps(pointer) + b"}"
+        self._take(fate, pointer, self._spool.append(header, body))
+
+    def scratch(self) -> Path:
+        """See :class:`gristmill.spec.step.MediaContext`."""
+        if self._scratch_path is None:
+            folder = scratch_folder(self._context.layout, self._task)
+            self._scratch_path = self._scratch.enter_context(folder)
+        return self._scratch_path
 
     def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:
         """See :class:`gristmill.spec.step.MediaContext`."""
@@ -325,9 +362,7 @@ class MediaWriter:
 
     def source(self, key: str) -> Any:
         """See :class:`gristmill.spec.step.MediaContext`."""
-        if key not in self._context.media_sources:
-            raise RecipeError(f"the recipe has no media source {key!r}, which its samples name")
-        return self._context.media_sources[key]
+        return self._context.media_source(key)
 
     def resource(self, key: Any, make: Callable[[], R]) -> R:
         """See :class:`gristmill.spec.step.MediaContext`."""
@@ -338,8 +373,9 @@ class MediaWriter:
         self._spool.sync()
 
     def close(self) -> None:
-        """Close the spool."""
+        """Close the spool; scratch goes."""
         self._spool.close()
+        self._scratch.close()
 
 
 def _utf8(text: str) -> str:
@@ -360,11 +396,8 @@ def _index_line(one: RowState, box: MediaWriter) -> dict[str, Any]:
     names = [(one.row, name) for name in one.sample.media] if one.sample else []
     fates = [box.fates[name] for name in names if name in box.fates]
     asked = [(f.finished_at - (f.elapsed_s or 0), f.finished_at) for f in fates if f.finished_at is not None]
-    media: list[dict[str, Any]] = []
-    if one.sample and not one.drop:
-        for name in one.sample.media:
-            entry = box.entries[one.row, name]
-            media.append({"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32})
+    kept = one.sample.media if one.sample and not one.drop else ()
+    media = [box.place_of(one.row, name) for name in kept]
     return {
         "position": one.position,
         "row": one.row,

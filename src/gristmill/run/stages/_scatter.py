@@ -212,7 +212,7 @@ def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple
     rows["place"], rows["sample"] = at, order
     path, offset = context.folder / index.path, 0
     with whole_file(bodies_of(context.layout.scattered(task))) as stream:
-        for i, attempt in enumerate(kept_attempts(path, order)):
+        for i, attempt in enumerate(kept_attempts(path, order, context.media_source)):
             context.check_stop()
             extent = _extent(attempt)
             stream.write(extent)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from gristmill.ledger.run_config import InputFile
 from gristmill.run.state.layout import Layout
-from gristmill.spec.errors import Stopped
+from gristmill.spec.errors import RecipeError, Stopped
 from gristmill.spec.sample import Json
 from gristmill.spec.task import Role, ShardInfo, Task
 from gristmill.storage.files import sha256_file
@@ -78,6 +78,16 @@ class Context:
     def layout(self) -> Layout:
         """Paths in the dataset's folder."""
         return Layout(self.folder)
+
+    def media_source(self, key: str) -> Any:
+        """A media source, as :mod:`gristmill.spec.media_source` has it.
+
+        Raises:
+            RecipeError: The recipe declares none of that key.
+        """
+        if key not in self.media_sources:
+            raise RecipeError(f"the recipe has no media source {key!r}, which its samples name")
+        return self.media_sources[key]
 
     def resource(self, key: Any, make: Callable[[], R]) -> R:
         """Something dear that lives as long as this process."""

@@ -1,24 +1,41 @@
-"""Indexes of crawl tasks: which samples were kept, their sizes, and where in the spool their media lie."""
+"""Indexes of tasks that make samples: which were kept, their sizes, and where their media lie."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.run.state.layout import stem
-from gristmill.shards.spool import SpoolReader
+from gristmill.shards.spool import SpooledBody, SpoolReader
 from gristmill.spec.barrier import PackedRow
+from gristmill.spec.body import LARGE_BYTES, PIECE_BYTES, Body, bytes_of
+from gristmill.spec.errors import DamagedSource, SourceError
+from gristmill.spec.media_source import MediaSource
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
 
-__all__ = ["attempt_of", "index_at", "kept_attempts", "lines_of", "sizes_of", "spool_of"]
+__all__ = [
+    "Sources",
+    "attempt_of",
+    "body_at",
+    "index_at",
+    "kept_attempts",
+    "lines_of",
+    "sizes_of",
+    "spool_of",
+]
 
 _LINES_AT_ONCE = 256
+
+Sources: TypeAlias = Callable[[str], Any]
+"""Gives a media source by its key."""
 
 
 def sizes_of(folder: Path, index: ShardInfo) -> list[int]:
@@ -28,18 +45,19 @@ def sizes_of(folder: Path, index: ShardInfo) -> list[int]:
     return sizes
 
 
-def kept_attempts(index: Path, positions: Any) -> Iterator[PackedRow]:
+def kept_attempts(index: Path, positions: Any, sources: Sources) -> Iterator[PackedRow]:
     """Samples of a crawl task by their positions among those kept, in any order.
 
     Args:
         index: Its index; the spool stands beside it.
         positions: Integers, shape (samples,).
+        sources: For media that stand in media sources.
     """
     table = index_at(index)
     table = table.filter(pa.compute.is_null(table["reason"])).take(pa.array(positions))
     with SpoolReader(spool_of(index)) as spool:
         for line in lines_of(table):
-            yield attempt_of(line, spool)
+            yield attempt_of(line, spool, sources)
 
 
 def lines_of(table: Any) -> Iterator[dict[str, Any]]:
@@ -77,9 +95,67 @@ def _with_places(screened: Any, crawled: Any) -> Any:
     return screened.set_column(at, screened.schema.field(at), pa.array(media, screened.schema.field(at).type))
 
 
-def attempt_of(line: dict[str, Any], spool: SpoolReader) -> PackedRow:
-    """A line of an index, with its media."""
+def attempt_of(line: dict[str, Any], spool: SpoolReader, sources: Sources) -> PackedRow:
+    """A line of an index, with its media; large ones are read as long as the spool is open.
+
+    Raises:
+        DamagedOutput: The spool does not hold them any more.
+        DamagedSource: A media source does not.
+    """
     reason = Reason(line["reason"]) if line["reason"] else None
-    bodies = {m["name"]: spool.body(m["offset"], m["size"], m["crc32"]) for m in line["media"]}
+    bodies = {medium["name"]: _body_of(medium, spool, sources) for medium in line["media"]}
     asked = None if line["began_at"] is None else (line["began_at"], line["ended_at"])
     return PackedRow(key=line["key"] or "", stored=line["sample"], reason=reason, bodies=bodies, asked=asked)
+
+
+def _body_of(medium: dict[str, Any], spool: SpoolReader, sources: Sources) -> Body:
+    size = medium["size"]
+    if medium["source"] is None:
+        return body_at(spool, medium["offset"], size, medium["crc32"])
+    key = medium["source"]
+    body = _Standing(key, sources(key), medium["member"], size, medium["sha256"])
+    return body if size > LARGE_BYTES else bytes_of(body)
+
+
+def body_at(spool: SpoolReader, offset: int, size: int, crc32: int) -> Body:
+    """A body in a spool; a large one is read as long as the spool is open.
+
+    Raises:
+        DamagedOutput: It is not there any more; of a large one as it is read.
+    """
+    large = size > LARGE_BYTES
+    return SpooledBody(spool, offset, size, crc32) if large else spool.body(offset, size, crc32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A body that stands in a media source; see :class:`gristmill.spec.body.LargeBody`."""
+
+    key: str
+    source: MediaSource
+    member: str
+    size_bytes: int
+    sha256: str
+
+    def pieces(self) -> Iterator[bytes]:
+        """See :class:`gristmill.spec.body.LargeBody`; that they are others is said after the last of them.
+
+        Raises:
+            DamagedSource: The media source was changed since the medium was looked at.
+        """
+        found = hashlib.sha256()
+        try:
+            with self.source.reopen(self.member) as stream:
+                while piece := stream.read(PIECE_BYTES):
+                    found.update(piece)
+                    yield piece
+        except (SourceError, ValueError) as err:
+            raise self._changed(str(err)) from err
+        if found.hexdigest() != self.sha256:
+            raise self._changed(f"{self.member} has another SHA-256.")
+
+    def _changed(self, what: str) -> DamagedSource:
+        return DamagedSource(
+            f"media source {self.key!r} is not what it was when its media were looked at: {what}\n"
+            "Put back the files that the run began with, then give the same command again: no shard was touched."
+        )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol, TypeAlias
 
+from gristmill.spec.body import Body, Pointer
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.locator import Locator
 from gristmill.spec.reasons import Reason
@@ -24,10 +25,13 @@ class Acquired:
     """What came of one locator: a body, or the reason why there is none.
 
     Attributes:
+        body: A large one is a file, or a range of one; a temporary file is removed by whoever acquired it.
+        pointer: By which the same bytes are found again; its ``crc32`` is what they are promised to have.
         told: Further columns of the medium's fate.
     """
 
-    body: bytes | None = None
+    body: Body | None = None
+    pointer: Pointer | None = None
     reason: Reason | None = None
     detail: str = ""
     told: Mapping[str, Any] = field(default_factory=dict)

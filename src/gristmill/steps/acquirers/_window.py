@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from typing import Protocol
 
+from gristmill.spec.body import FileBody, release
 from gristmill.spec.errors import Stopped
 from gristmill.spec.locator import Locator
 from gristmill.spec.step import MediaContext
 from gristmill.steps.acquirers import Acquired, Deliver, Wanted
 
-__all__ = ["Settings", "Windowed"]
+__all__ = ["Settings", "Windowed", "written"]
 
 _WINDOW_PER_CODEC = 6
 
@@ -51,7 +55,10 @@ class Windowed(ABC):
         waiting: deque[asyncio.Future[None]] = deque()
 
         async def one(number: int, acquired: Acquired) -> None:
-            more.extend(await deliver(number, acquired))
+            try:
+                more.extend(await deliver(number, acquired))
+            finally:
+                release(acquired.body)
 
         try:
             while wanted:
@@ -70,3 +77,19 @@ class Windowed(ABC):
 
     async def close(self) -> None:  # noqa: B027 - most hold nothing
         """See :class:`gristmill.steps.acquirers.Acquirer`: it holds nothing."""
+
+
+def written(pieces: Iterable[bytes], folder: Path) -> FileBody:
+    """A large body in a file of its own, which is removed once it is delivered.
+
+    Raises:
+        OSError: As the system says, or whatever ``pieces`` raises; nothing is left behind.
+    """
+    fd, name = tempfile.mkstemp(dir=folder)
+    try:
+        with os.fdopen(fd, "wb", buffering=0) as stream:
+            size = sum(map(stream.write, pieces))
+    except BaseException:  # whatever it is: half a file is of no use; and it is raised on
+        os.unlink(name)
+        raise
+    return FileBody(path=Path(name), size_bytes=size, temporary=True)

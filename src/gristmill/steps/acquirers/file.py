@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from gristmill.spec.body import LARGE_BYTES, Body, FileBody, size_of
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.locator import File
 from gristmill.spec.media_source import FileSource
@@ -34,12 +36,16 @@ class FileAcquirer(Windowed):
             return Acquired(reason=Reason.NO_FILE, detail=f"{path!a} is {why}"[:200])
         try:
             with open_regular(root / path) as stream:
-                body = stream.read(self.most_bytes + 1)
+                size = os.fstat(stream.fileno()).st_size
+                large = LARGE_BYTES < size <= self.most_bytes
+                body: Body = (
+                    FileBody(path=root / path, size_bytes=size) if large else stream.read(self.most_bytes + 1)
+                )
         except (FileNotFoundError, PermissionError, DamagedOutput) as err:
             return Acquired(reason=Reason.NO_FILE, detail=f"{path!a}: {type(err).__name__}"[:200])
-        if len(body) > self.most_bytes:
+        if size_of(body) > self.most_bytes:
             return Acquired(reason=Reason.TOO_LARGE, detail=f"more than {self.most_bytes:,} bytes")
-        return Acquired(body=body) if body else Acquired(reason=Reason.EMPTY)
+        return Acquired(body=body) if size_of(body) else Acquired(reason=Reason.EMPTY)
 
 
 async def acquirer(step: Settings) -> FileAcquirer:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from gristmill.spec.body import LARGE_BYTES, PIECE_BYTES, Body, FileBody, Pointer
 from gristmill.spec.locator import Member
 from gristmill.spec.media_source import MediaSource, SourceEntry
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import MediaContext
 from gristmill.steps.acquirers import Acquired, Wanted
-from gristmill.steps.acquirers._window import Settings, Windowed
+from gristmill.steps.acquirers._window import Settings, Windowed, written
 from gristmill.storage.archives import MemberRefused, Refusal
 
 __all__ = ["acquirer"]
@@ -38,17 +39,35 @@ class MemberAcquirer(Windowed):
                 else:
                     found.append((number, entry))
             for number, entry in sorted(found, key=lambda one: (one[1].archive, one[1].offset)):
-                yield number, await asyncio.to_thread(self._read, source, entry)
+                yield number, await asyncio.to_thread(self._read, key, source, entry, box)
 
-    def _read(self, source: MediaSource, entry: SourceEntry) -> Acquired:
+    def _read(self, key: str, source: MediaSource, entry: SourceEntry, box: MediaContext) -> Acquired:
         if entry.size_bytes > self.most_bytes:
             return Acquired(reason=Reason.TOO_LARGE, detail=f"{entry.size_bytes:,} bytes")
         try:
-            with source.open(entry) as stream:
-                body = stream.read()
+            member = source.pointer(entry)
+            if not entry.size_bytes:
+                return Acquired(reason=Reason.EMPTY)
+            pointer = member and Pointer(source=key, member=member, crc32=entry.crc32)
+            return Acquired(body=_body(source, entry, box), pointer=pointer or None)
         except MemberRefused as err:
             return Acquired(reason=_REASONS.get(err.refusal, Reason.NO_FILE), detail=str(err)[:200])
-        return Acquired(body=body) if body else Acquired(reason=Reason.EMPTY)
+
+
+def _body(source: MediaSource, entry: SourceEntry, box: MediaContext) -> Body:
+    """A member's bytes; of a large one where they stand, or a file to which they are unpacked.
+
+    Raises:
+        MemberRefused: They are not what they should be; of a range that stands somewhere this is not looked at.
+    """
+    if entry.size_bytes <= LARGE_BYTES:
+        with source.open(entry) as stream:
+            return stream.read()
+    extent = source.extent(entry)
+    if extent is not None:
+        return FileBody(path=extent.path, offset=extent.offset, size_bytes=extent.size_bytes)
+    with source.open(entry) as stream:
+        return written(iter(lambda: stream.read(PIECE_BYTES), b""), box.scratch())
 
 
 async def acquirer(step: Settings) -> MemberAcquirer:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
+from gristmill.spec.body import Body
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.sample import Drop
+from gristmill.spec.step import MediaContext
 
 __all__ = ["Made", "Transcoder", "transcoder_of"]
 
@@ -18,12 +20,12 @@ class Made:
     """A medium as it is stored.
 
     Attributes:
-        body: Its bytes; None where they are those that came.
+        body: Its bytes; None where they are those that came. A temporary file is removed once it is stored.
         format: Such as ``jpeg``.
         facts: Columns of its fate.
     """
 
-    body: bytes | None
+    body: Body | None
     format: str
     facts: Mapping[str, Any]
 
@@ -31,8 +33,11 @@ class Made:
 class Transcoder(Protocol):
     """For any number of tasks at once, on one event loop."""
 
-    async def take(self, body: bytes, sha256: str) -> Made | Drop:
-        """What becomes of a body; ``sha256`` is its own."""
+    async def take(self, body: Body, sha256: str, box: MediaContext) -> Made | Drop:
+        """What becomes of a body; ``sha256`` is its own.
+
+        A large body is a :class:`gristmill.spec.body.FileBody`; one that is made lies in ``box.scratch()``.
+        """
 
     async def close(self) -> None:
         """Give back what it holds."""

@@ -9,8 +9,10 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import Decoding
 from gristmill.media.transcoded import Transcoded
+from gristmill.spec.body import Body, bytes_of
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop
+from gristmill.spec.step import MediaContext
 from gristmill.steps.transcoders import Made
 
 __all__ = ["transcoder"]
@@ -29,20 +31,25 @@ class ImageTranscoder:
         settings = step.image_settings()
         self._checks = settings.only_check
         self._known: OrderedDict[str, asyncio.Future[Made | Drop]] = OrderedDict()
+        self._one_large = asyncio.Lock()  # is in memory at a time
         self._pool = CodecPool(settings, processes=step.codecs, deadline_s=step.codec_deadline_s)
 
-    async def take(self, body: bytes, sha256: str) -> Made | Drop:
+    async def take(self, body: Body, sha256: str, box: MediaContext) -> Made | Drop:
         """See :class:`gristmill.steps.transcoders.Transcoder`."""
         return await (self._checked(body, sha256) if self._checks else self._asked(body))
 
-    async def _asked(self, body: bytes) -> Made | Drop:
+    async def _asked(self, body: Body) -> Made | Drop:
         try:
-            picture = await self._pool.transcode(body)
+            if isinstance(body, bytes):
+                picture = await self._pool.transcode(body)
+            else:
+                async with self._one_large:
+                    picture = await self._pool.transcode(await asyncio.to_thread(bytes_of, body))
         except Undecodable as err:
             return Drop(reason=err.reason, detail=err.detail)
         return _made(picture, None if self._checks else picture.body)
 
-    async def _checked(self, body: bytes, sha256: str) -> Made | Drop:
+    async def _checked(self, body: Body, sha256: str) -> Made | Drop:
         """What the decoder said of these bytes: many rows of a file are about the same picture."""
         known = self._known.get(sha256)
         if known is not None:

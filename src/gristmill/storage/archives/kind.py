@@ -18,7 +18,13 @@ __all__ = ["Kind", "Reader", "kind_of", "kinds_by_name"]
 
 
 class Reader(Protocol):
-    """One archive, open to be read; for any number of threads, and for the children of its process."""
+    """One archive, open to be read; for any number of threads, and for the children of its process.
+
+    Attributes:
+        at_random: To read one member costs no more than its own bytes, wherever it lies.
+    """
+
+    at_random: bool
 
     def pieces(self, entry: Entry) -> Iterator[bytes]:
         """A good member's bytes, checked.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -173,6 +174,44 @@ class MediaSource:
             return indexed.reader.extent(entry)
         except OSError as err:
             raise machine_error(err, indexed.archive.paths[0]) from err
+
+    def pointer(self, entry: Entry) -> str | None:
+        """A text by which :meth:`reopen` finds a good member again, without its name being looked up.
+
+        None where members are dear to read at random: in a tar.gz, which is unpacked from some point before each.
+
+        Raises:
+            MemberRefused: It is refused.
+        """
+        indexed = self._good(entry)
+        if not indexed.reader.at_random:
+            return None
+        raw = None if entry.raw is None else entry.raw.hex()
+        found = [indexed.archive.paths[0].name, entry.name, raw, *entry[2:7], entry.archive]
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+
+    def reopen(self, pointer: str) -> io.BufferedReader:
+        """What :meth:`open` gives of the member that a pointer stands for.
+
+        Raises:
+            MemberRefused, MachineError: As :meth:`open`.
+            ValueError: It is no pointer into this source.
+        """
+        try:
+            file, name, raw, *numbers, archive = json.loads(pointer)
+            entry = Entry(name, None if raw is None else bytes.fromhex(raw), *numbers)
+            return self.open(entry._replace(archive=self._numbered(file, archive)))
+        except TypeError as err:
+            raise ValueError(f"no pointer into this source: {pointer[:200]}") from err
+
+    def _numbered(self, file: str, number: int) -> int:
+        """The number that an archive has now: others may have come since."""
+        files = [indexed.archive.paths[0].name for indexed in self._archives]
+        if 0 <= number < len(files) and files[number] == file:
+            return number
+        if files.count(file) != 1:
+            raise ValueError(f"{file} is not there any more, or there are several")
+        return files.index(file)
 
     def _good(self, entry: Entry) -> Indexed:
         indexed = self._archives[entry.archive]

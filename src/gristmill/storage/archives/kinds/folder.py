@@ -98,6 +98,8 @@ def _below(root: str, path: str) -> str | None:
 class FolderReader:
     """See :class:`gristmill.storage.archives.kind.Reader`."""
 
+    at_random = True
+
     def __init__(self, archive: Archive) -> None:
         self._archive, self._root = archive, os.path.realpath(archive.paths[0])
 

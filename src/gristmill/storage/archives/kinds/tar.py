@@ -70,6 +70,8 @@ class Tar:
 class TarReader:
     """See :class:`gristmill.storage.archives.kind.Reader`."""
 
+    at_random = True
+
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
 

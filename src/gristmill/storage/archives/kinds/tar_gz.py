@@ -169,6 +169,8 @@ def _indexed(archive: Archive, spacing: int = _LEAST_SPACING) -> Any:
 class TarGzReader:
     """See :class:`gristmill.storage.archives.kind.Reader`."""
 
+    at_random = False
+
     def __init__(self, archive: Archive, points: Path) -> None:
         self._archive, self._points = archive, points
         self.forked()

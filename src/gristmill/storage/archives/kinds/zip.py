@@ -274,6 +274,8 @@ def _overlapping(places: array[int], starts: array[int], ends: array[int]) -> li
 class ZipReader:
     """See :class:`gristmill.storage.archives.kind.Reader`."""
 
+    at_random = True
+
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
 
