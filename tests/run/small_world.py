@@ -202,8 +202,8 @@ def temporaries(folder: Path) -> list[Path]:
 
 def main() -> int:
     given = json.loads(sys.argv[1])
-    if "span" in given:
-        given["span"] = tuple(given["span"])
+    for name in given.keys() & {"span", "share"}:
+        given[name] = tuple(given[name])
     watcher = Watcher()
     try:
         ended = run(job(Path(given.pop("place")), Path(given.pop("folder")), **given), watcher)

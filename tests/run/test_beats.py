@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gristmill.run.executors import worker
 from gristmill.run.state.context import Context
+from gristmill.run.workers import worker
 
 
 def test_freed_memory_goes_back_to_the_system_now_and_then(monkeypatch):

@@ -11,8 +11,8 @@ import pytest
 from small_world import run_here, tree_of, wait_for, write_list
 
 from gristmill.run import driver as drive
-from gristmill.run.executors import local
-from gristmill.run.executors.worker import WorkerStart
+from gristmill.run.executors import _placement
+from gristmill.run.workers.messages import WorkerStart
 
 MANY = 240
 OTHERS = 60
@@ -39,7 +39,7 @@ def slow_web(web, monkeypatch):
     """One host gives a worker 40 pictures a second."""
     web.latency_s = 0.05
     monkeypatch.setattr(drive, "WorkerStart", partial(WorkerStart, beat_s=0.1))
-    monkeypatch.setattr(local, "_LOW_WATER", 10)
+    monkeypatch.setattr(_placement, "_LOW_WATER", 10)
     return web
 
 
@@ -93,7 +93,7 @@ def test_a_worker_that_dies_with_many_crawls_aboard_costs_none_of_them(undisturb
     def kill() -> None:
         wait_for(lambda: set(asked(held_web)) - {"127.0.0.1"})
         for child in psutil.Process().children():
-            if "gristmill.run.executors.worker" in " ".join(child.cmdline()):
+            if "gristmill.run.workers.worker" in " ".join(child.cmdline()):
                 os.kill(child.pid, signal.SIGKILL)
                 killed.append(child)
 
@@ -110,14 +110,14 @@ def test_a_worker_that_dies_with_many_crawls_aboard_costs_none_of_them(undisturb
 @pytest.mark.slow
 def test_no_worker_has_more_crawls_than_its_bound(undisturbed, slow_web, tmp_path, monkeypatch):
     aboard = []
-    give = local._Worker.give
+    put = _placement.Place.put
 
-    def counted(worker, *given):
-        give(worker, *given)
-        aboard.append(len(worker.tasks))
+    def counted(place, *given, **more):
+        put(place, *given, **more)
+        aboard.append(len(place))
 
-    monkeypatch.setattr(local, "MOST_AT_ONCE", 3)
-    monkeypatch.setattr(local._Worker, "give", counted)
+    monkeypatch.setattr(_placement, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(_placement.Place, "put", counted)
     ended, _ = run_here(tmp_path / "list.parquet", tmp_path / "out", settings=SETTINGS, workers=1)
     assert ended.complete
     assert max(aboard) == 3

@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_costs_its_task_only(small, web, tmp_path):
     def kill() -> None:
         wait_for(lambda: web.hits.total() >= 30)
         for child in psutil.Process().children():
-            if "gristmill.run.executors.worker" in " ".join(child.cmdline()):
+            if "gristmill.run.workers.worker" in " ".join(child.cmdline()):
                 child.kill()
                 killed.append(child.pid)
 

@@ -11,11 +11,11 @@ from small_world import Watcher, job, url, write_list
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.driver import run
-from gristmill.run.executors.launch import launch, launched
-from gristmill.run.executors.worker import Beat, Hello, WorkerStart
 from gristmill.run.stages.pack import Pack
 from gristmill.run.stages.rows import Rows
 from gristmill.run.stages.samples import Samples
+from gristmill.run.workers.launch import launch, launched
+from gristmill.run.workers.messages import Beat, Hello, WorkerStart
 
 
 def ignores(number: int, pid: int) -> bool:
@@ -28,7 +28,7 @@ def running() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children()
-        if "gristmill.run.executors.worker" in " ".join(child.cmdline())
+        if "gristmill.run.workers.worker" in " ".join(child.cmdline())
     ]
 
 
@@ -72,7 +72,7 @@ def test_a_worker_says_hello_once_it_is_told_what_to_do_and_ends_when_told_so(tm
 
 def test_one_that_is_told_nothing_ends_without_a_word():
     code = (
-        "from gristmill.run.executors.launch import launch; worker = launch(arrow_pool='system'); "
+        "from gristmill.run.workers.launch import launch; worker = launch(arrow_pool='system'); "
         "worker.ours.close(); raise SystemExit(worker.process.wait(30))"
     )
     done = subprocess.run(

@@ -100,7 +100,7 @@ def test_a_machine_without_further_threads_is_no_bug_of_ours(small, tmp_path, mo
     def no_thread(*_):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("gristmill.run.executors.worker.run_task", no_thread)
+    monkeypatch.setattr("gristmill.run.workers.task.run_task", no_thread)
     with pytest.raises(MachineError, match=r"no further thread.*ulimit"):
         run_here(small.place, tmp_path / "out")
     monkeypatch.undo()

@@ -1,19 +1,10 @@
 """Hosts that never answer cost a run about one time-out, and hold up nobody meanwhile."""
 
-import os
 from collections import Counter
-from types import SimpleNamespace
 
-import pytest
 from small_world import run_here, write_list
 
 from gristmill.ledger.fates import read_fates
-from gristmill.run.executors import launch, local
-from gristmill.run.executors.worker import Beat, WorkerStart
-from gristmill.run.stages.pack import Pack
-from gristmill.run.stages.samples import Samples
-from gristmill.run.state.context import Progress
-from gristmill.spec.task import ShardInfo, Task
 
 MANY = 100
 SETTINGS = {
@@ -51,33 +42,3 @@ def test_what_a_silent_host_is_not_asked_for_has_its_fate(web, tmp_path):
         row for row in fates if (row["detail"] or "").startswith("not asked: the host has answered nothing")
     ]
     assert len(unasked) == 3 * MANY // 10 - 9
-
-
-def task(stage: str, number: int = 0, rows: int = 1000) -> Task:
-    part = ShardInfo(
-        path=f"parts/{number}", role="part", samples=rows, size_bytes=1, digest=f"sha256:{number}"
-    )
-    return Task(stage=stage, number=(0, 0, number), inputs=(part,), identity="i")
-
-
-@pytest.fixture
-def worker(monkeypatch, tmp_path):
-    """One with a crawl of which 600 media are left; its process is played."""
-    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: SimpleNamespace(pid=os.getpid()))
-    launched = launch.launch(arrow_pool="system")
-    worker = local._Worker(
-        launched, WorkerStart(load=dict, folder=tmp_path, inputs=(), remotes={}, only=None), 60
-    )
-    worker.give(task(Samples.name), {})
-    only = task(Samples.name)
-    worker.heard(Progress(task_id=only.id, stage=Samples.name, done=400, total=1000, reasons={}, bytes_in=0))
-    yield worker
-    worker.connection.close()
-    worker.stacks.close()
-
-
-@pytest.mark.parametrize(("silent", "more"), [(0, False), (50, False), (300, True), (700, True)])
-def test_media_of_silent_hosts_do_not_count_as_work_that_is_left(worker, silent, more):
-    worker.heard(Beat(1.0, True, silent))
-    assert worker.room(task(Samples.name, 1), {}) is more
-    assert worker.room(task(Pack.name, 2), {}) is more

@@ -26,7 +26,7 @@ from gristmill.cli.options import (
 from gristmill.spec.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
-    from gristmill.run.executors.launch import Launched
+    from gristmill.run.workers.launch import Launched
 
 _AHEAD = (
     "gristmill.recipes._command_crawl",
@@ -106,7 +106,7 @@ def command(urls: str, out: Path, **given: Any) -> None:
     All columns are carried but those of --drop-column, as for pictures beside their
     URLs. The same command continues what was interrupted.
     """
-    from gristmill.run.executors.launch import launched
+    from gristmill.run.workers.launch import launched
 
     local_list(urls)
     workers = given["workers"]
@@ -163,7 +163,9 @@ def _crawl(place: ListPlace, out: Path, given: dict[str, Any], workers: int, rea
         settings=settings,
         runtime=runtime,
         only=given["only"],
-        span=parse_span(given["tasks"]),
+        span=parse_span(given["tasks"], given["share"]),
+        share=given["share"],
+        on=given["on"],
         workers=workers,
         resolved=resolved,
     )

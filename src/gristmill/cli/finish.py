@@ -19,10 +19,10 @@ from gristmill.ledger.totals import total
 from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job
 from gristmill.run.driver import Ended, run
-from gristmill.run.executors.launch import Launched
 from gristmill.run.stages.rows import Rows
 from gristmill.run.stages.samples import Samples
 from gristmill.run.stages.scatter import Scatter
+from gristmill.run.workers.launch import Launched
 from gristmill.spec.reasons import Reason
 from gristmill.storage.arrow import without_pandas
 
@@ -50,7 +50,7 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
         ended = run(job, watcher, ready, _load_papers)
     write_papers(ended.folder, ended.recipe)
     ledger = Ledger(job.folder)
-    _tell(ended, ledger, as_json=as_json)
+    _tell(ended, ledger, as_json=as_json, share=job.share)
     _tell_judged(job, ledger)
     check_expected(ended, ledger)
 
@@ -81,12 +81,12 @@ def _papers() -> None:
     report.template()
 
 
-def _tell(ended: Ended, ledger: Ledger, *, as_json: bool) -> None:
+def _tell(ended: Ended, ledger: Ledger, *, as_json: bool, share: tuple[int, int] | None) -> None:
     from gristmill.cli.funnel import print_status
 
     print_status(ended.folder, ended.config, ledger, as_json=as_json, options=options_of(ended.recipe))
     if not ended.complete and not as_json:
-        click.echo(_waiting(ended.config, ledger), err=True)
+        click.echo(_share_done(*share) if share else _waiting(ended.config, ledger), err=True)
 
 
 def _tell_judged(job: Job, ledger: Ledger) -> None:
@@ -102,6 +102,13 @@ def _tell_judged(job: Job, ledger: Ledger) -> None:
             "--allow-private-addresses",
             err=True,
         )
+
+
+def _share_done(number: int, of: int) -> str:
+    return (
+        f"Share {number} of {of} is done. The command whose share is done last packs what is left; if none of them "
+        "says that all is complete, the same command without --share, and without --to, does the rest."
+    )
 
 
 def _waiting(config: RunConfig, ledger: Ledger) -> str:

@@ -75,7 +75,9 @@ def command(place: Path, **given: Any) -> None:
         settings=settings,
         runtime=runtime,
         only=given["only"],
-        span=parse_span(given["tasks"]),
+        span=parse_span(given["tasks"], given["share"]),
+        share=given["share"],
+        on=given["on"],
         workers=default_workers() if workers is None else workers,
     )
     run_and_tell(job, as_json=given["as_json"])

@@ -21,6 +21,8 @@ def recipe_job(
     only: int | None = None,
     workers: int | None = None,
     span: tuple[int, int] | None = None,
+    share: tuple[int, int] | None = None,
+    on: str = "",
 ) -> Job:
     """The job of preparing one recipe under ``out``.
 
@@ -33,6 +35,8 @@ def recipe_job(
         only: So many rows of each file.
         workers: Processes; one per core if None.
         span: Positions of annotation files.
+        share: Which of how many commands this is.
+        on: The executor.
 
     Raises:
         UnknownName: No such recipe, step or setting.
@@ -49,5 +53,7 @@ def recipe_job(
         replaced=sources,
         only=only,
         span=span,
+        share=share,
+        on=on,
         workers=default_workers() if workers is None else workers,
     )

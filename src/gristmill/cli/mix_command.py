@@ -17,6 +17,7 @@ from gristmill.cli.options import (
     pairs,
     parse_span,
     recipe_loader,
+    share_option,
     workers_option,
 )
 from gristmill.spec.errors import Busy, DriftError, Incomplete
@@ -42,6 +43,7 @@ __all__ = ["command", "mix"]
     "--source", "sources", multiple=True, metavar="PART=FOLDER", help="A part that lies somewhere else."
 )
 @click.option("--tasks", metavar="A:B", help="Scatter only the parts' shards A to B-1, by position.")
+@share_option
 @workers_option
 @click.option(
     "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="For example shuffle.shards=64."
@@ -58,6 +60,7 @@ def command(
     parts: Path | None,
     sources: tuple[str, ...],
     tasks: str | None,
+    share: tuple[int, int] | None,
     workers: int | None,
     settings: tuple[str, ...],
     index_only: bool,
@@ -81,7 +84,8 @@ def command(
         parts_in=parts,
         replaced=pairs("--source", sources),
         settings={**pairs("--set", settings), **({"shuffle.index_only": "true"} if index_only else {})},
-        span=parse_span(tasks),
+        span=parse_span(tasks, share),
+        share=share,
         workers=workers,
         as_json=as_json,
     )
@@ -95,6 +99,7 @@ def mix(
     replaced: Mapping[str, str],
     settings: Mapping[str, str],
     span: tuple[int, int] | None = None,
+    share: tuple[int, int] | None = None,
     workers: int | None = None,
     as_json: bool = False,
     among: Collection[str] | None = None,
@@ -108,6 +113,7 @@ def mix(
         replaced: Part to folder, where one lies elsewhere.
         settings: ``STEP.FIELD`` to value, as typed.
         span: Positions of the parts' shards to scatter.
+        share: Which of how many commands this is.
         workers: Processes; one per core if None.
         as_json: Print the result as JSON.
         among: Only these of the mixture's parts, for a demonstration.
@@ -141,6 +147,7 @@ def mix(
         folder=folder,
         settings=settings,
         span=span,
+        share=share,
         workers=default_workers() if workers is None else workers,
         resolved=parts.resolved,
         parts=parts.said,

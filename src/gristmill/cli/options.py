@@ -26,6 +26,7 @@ __all__ = [
     "default_workers",
     "json_option",
     "of_part",
+    "on_option",
     "pairs",
     "parse_span",
     "politeness_options",
@@ -34,6 +35,7 @@ __all__ = [
     "run_options",
     "runtime_options",
     "setting_lines",
+    "share_option",
     "workers_option",
 ]
 
@@ -91,7 +93,58 @@ class _Workers(click.IntRange):
 
 def workers_option(function: F) -> F:
     """``--workers``."""
-    return click.option("--workers", type=_Workers(), help="Processes. Default: one per core.")(function)
+    said = "Worker processes. Default: one per core. 0: all in this process."
+    return click.option("--workers", type=_Workers(), help=said)(function)
+
+
+def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """``I/N``, or what Slurm says of a job in an array, as a pair of numbers, from 1 on."""
+    if value is None:
+        return None
+    text = _slurm_share() if value == "slurm" else value
+    if text is None:
+        raise click.BadParameter(
+            "slurm: the variables SLURM_ARRAY_TASK_... do not say which of an array without gaps this job is. Submit "
+            "the whole array, `sbatch --array=1-N`, or name the share yourself, as 3/16."
+        )
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise click.BadParameter(
+            f"{value}: expected I/N, this command's number and of how many, as 1/16 to 16/16."
+        )
+    return int(number), int(of)
+
+
+def _slurm_share() -> str | None:
+    """The share of a job in an array of Slurm's (sbatch(1), output environment variables).
+
+    None outside of one, and in one with gaps, as ``--array=1,7``: nobody would do the shares between.
+    """
+    given = [os.environ.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "MAX", "COUNT")]
+    step = os.environ.get("SLURM_ARRAY_TASK_STEP", "1")
+    if not all(text.isdecimal() for text in (*given, step)) or step == "0":
+        return None
+    task, least, most, count = map(int, given)
+    if (most - least) // int(step) + 1 != count:
+        return None
+    return f"{(task - least) // int(step) + 1}/{count}"
+
+
+def share_option(function: F) -> F:
+    """``--share``."""
+    said = "Of N commands on one DIR this is the Ith: it does its share. `slurm`: as the job array says."
+    return click.option("--share", callback=_share, metavar="I/N", help=said)(function)
+
+
+def on_option(function: F) -> F:
+    """``--on``."""
+    return click.option(
+        "--on",
+        default="local",
+        show_default=True,
+        metavar="EXECUTOR",
+        help="Where tasks run: local (worker processes here), in-process (in this one).",
+    )(function)
 
 
 def run_options(function: F) -> F:
@@ -102,8 +155,9 @@ def run_options(function: F) -> F:
                 "--only", type=click.IntRange(1, MOST_ROWS), help="A small run: so many rows of each file."
             ),
             click.option("--tasks", metavar="A:B", help="Only annotation files A to B-1, by position."),
+            share_option,
             workers_option,
-            click.option("--on", "engine", type=click.Choice(["local"]), default="local", hidden=True),
+            on_option,
             click.option(
                 "--set",
                 "settings",
@@ -210,12 +264,16 @@ def of_part(part: str, given: Mapping[str, str]) -> dict[str, str]:
     return {rest: value for pattern, _, rest, value in split if rest and fnmatch.fnmatch(part, pattern)}
 
 
-def parse_span(text: str | None) -> tuple[int, int] | None:
+def parse_span(text: str | None, share: tuple[int, int] | None = None) -> tuple[int, int] | None:
     """``A:B``.
 
     Raises:
-        UsageError: Not two whole numbers.
+        UsageError: Not two whole numbers; or the work is divided by ``--share`` already.
     """
+    if text is not None and share is not None:
+        raise UsageError(
+            "--tasks and --share both say what part of the work this command does: give one of them."
+        )
     if text is None:
         return None
     first, _, end = text.partition(":")

@@ -39,8 +39,9 @@ def command(
     to_step: str | None,
     only: int | None,
     tasks: str | None,
+    share: tuple[int, int] | None,
     workers: int | None,
-    engine: str,
+    on: str,
     settings: tuple[str, ...],
     contact: str | None,
     allow_private_addresses: bool,
@@ -65,7 +66,7 @@ def command(
     NAME may be a group of recipes (`gristmill list` names them): each is prepared under DIR in turn, and one
     that cannot be does not stop the others.
 
-    Several commands with different --tasks, on one machine or many, may share one DIR.
+    Several commands with different --share or --tasks, on one machine or many, may work on one DIR.
     """
     from gristmill import mixtures, recipes
     from gristmill.cli.finish import run_and_tell
@@ -82,7 +83,7 @@ def command(
     )
     replaced = pairs("--source", sources)
     if mixtures.is_mixture(name):
-        _run_mixture(name, out, replaced, given, runtime, only, workers, tasks or to_step, as_json)
+        _run_mixture(name, out, replaced, given, runtime, only, workers, tasks or share or to_step, as_json)
         return
 
     def run_one(name: str) -> None:
@@ -94,7 +95,9 @@ def command(
             runtime=runtime,
             only=only,
             workers=workers,
-            span=parse_span(tasks),
+            span=parse_span(tasks, share),
+            share=share,
+            on=on,
         )
         if to_step is not None:
             job = replace(job, last=Pipeline(job.load()).ending_with(to_step).name)
@@ -127,14 +130,15 @@ def _run_mixture(
     runtime: dict[str, str],
     only: int | None,
     workers: int | None,
-    divides: str | None,
+    divides: object,
     as_json: bool,
 ) -> None:
     from gristmill.cli.prepare import prepare_and_mix
 
     if divides:
         raise UsageError(
-            f"--tasks and --to are for one dataset: give them with each part of {name}, then: {to_type('mix', name)}"
+            f"--tasks, --share and --to are for one dataset: give them with each part of {name}, then: "
+            f"{to_type('mix', name)}"
         )
     prepare_and_mix(
         name,

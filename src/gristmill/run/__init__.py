@@ -3,7 +3,8 @@
 =====================  =============================================================================================
 driver                 the main loop: gives tasks to an executor and commits their records
 begin                  begins a dataset's folder, or finds that it was begun with the same
-executors/             where tasks run: in this process, or in worker processes
+executors/             where tasks run, a file for each way
+workers/               worker processes, and how one task is done
 stages/                what is done within one task, a file for each stage
 planning/              which tasks there are, and which is next
 inputs/                where annotation files are, and in which order

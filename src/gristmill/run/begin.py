@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig, refuse_older
-from gristmill.run.executors.task import run_task
+from gristmill.run.executors import find
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
@@ -20,6 +20,7 @@ from gristmill.run.stages.prescan import Prescan
 from gristmill.run.state.context import Context
 from gristmill.run.state.layout import METADATA_FILES, Layout, check_folder, stem
 from gristmill.run.state.reclaimed import note_set_aside
+from gristmill.run.workers.task import run_task
 from gristmill.spec.errors import Busy, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
@@ -43,7 +44,10 @@ class Job:
         replaced: ``--source`` values.
         runtime: Settings that say how, not what; kept for a later ``retry``.
         span: ``--tasks A:B``, positions of annotation files, or None for all.
+        share: ``--share I/N``: which of how many commands this is, from 1 on; None where it does all.
         last: Stage to stop after; all if None.
+        workers: Processes that do tasks; 0 for this one alone.
+        on: The executor; worker processes of this machine if empty.
         resolved: The annotation files, where they are known and need not be looked for.
         parts: For a mixture: what its parts are, see :class:`RunConfig`.
     """
@@ -56,8 +60,10 @@ class Job:
     replaced: Mapping[str, str] = field(default_factory=dict)
     only: int | None = None
     span: tuple[int, int] | None = None
+    share: tuple[int, int] | None = None
     last: str | None = None
     workers: int = 0
+    on: str = ""
     runtime: Mapping[str, str] = field(default_factory=dict)
     resolved: Resolved | None = None
     parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
@@ -67,10 +73,12 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     """Find the recipe and its inputs, and refuse what cannot be begun. Writes nothing: a refusal leaves no folder.
 
     Raises:
+        UnknownName: There is no such executor.
         UsageError: Nothing to work on, the span does not fit, or something else lies in the folder.
         AccessError, SourceError, ByHandSource: As :func:`gristmill.run.inputs.resolve.resolve`.
     """
     check_folder(job.folder)
+    find(job.on, job.workers)
     recipe = job.load()
     Pipeline(recipe)
     resolved = job.resolved or resolve(recipe, job.replaced, job.folder)

@@ -19,21 +19,13 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job, begin, drop_stale, look_up, restore, sweep, void_without_media
-from gristmill.run.executors.launch import Launched
-from gristmill.run.executors.local import (
-    Executor,
-    InProcess,
-    LocalProcesses,
-    NeighbourDied,
-    WorkerDied,
-    WorkerStood,
-)
-from gristmill.run.executors.worker import TASKS_AT_ONCE, Failed, Finished, WorkerStart
+from gristmill.run.executors import Executor, NeighbourDied, Setup, WorkerDied, WorkerStood, find
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.planning.planner import Planner
-from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Progress
 from gristmill.run.state.layout import Layout
+from gristmill.run.workers.launch import Launched
+from gristmill.run.workers.messages import Failed, Finished, WorkerStart
 from gristmill.spec.errors import (
     Busy,
     GristmillError,
@@ -58,11 +50,13 @@ _POLL_S = 0.5
 _STOP_S = 10.0
 _TRIES = 3
 _DEATHS = 24
-"""Workers that one crawl may kill: each item that does so is found by a few deaths, and then left out."""
-_SURVEY_WAIT_S = 300.0
+"""Workers that a task may kill which is searched by portions: each item that does so is found by a few deaths, and
+then left out."""
+_WAIT_S = 3600.0
 _STOPPING = (
     f"stopping: what is under way has up to {_STOP_S:g} s to end. The same signal once more ends it at once."
 )
+_WAITING = "waiting for other runs on this folder: what is to be done here follows from what they are at."
 _CUT_OFF = "Ended at once. Everything finished is kept; the same command continues."
 
 
@@ -115,7 +109,7 @@ class Running:
     told: set[str] = field(default_factory=set)
     fatal: GristmillError | None = None
     waiting_since: tuple[float, int] | None = None
-    """When a wait for other runs' surveys last saw something happen, and how many records there were."""
+    """When a wait for other runs last saw something happen, and how many records there were."""
 
 
 def run(
@@ -169,10 +163,10 @@ def _run(
             watcher.say(sentence)
         leases.release("restore")
     span = range(*job.span) if job.span else range(len(config.inputs))
-    planner = Planner(recipe, config, ledger, span, job.last)
+    planner = Planner(recipe, config, ledger, span, job.last, job.share)
     while void_without_media(planner, ledger):
         watcher.say("a shard is lost and what it was made of was cleaned away: that is made anew first.")
-        planner = Planner(recipe, config, ledger, span, job.last)
+        planner = Planner(recipe, config, ledger, span, job.last, job.share)
     watcher.config(recipe, config, ledger, planner)
     state = Running(planner, ledger, leases, watcher, when_settled)
     crawls = recipe.asks
@@ -186,19 +180,24 @@ def _run(
         aux=resolved.aux,
         only=config.only,
         first=span.start,
-        at_once=TASKS_AT_ONCE if crawls else 2,
         arrow_pool="system" if crawls else pool_for_columns(),
     )
     try:
         if not planner.complete:
-            executor: Executor = (
-                LocalProcesses(start, job.workers, ready) if job.workers else InProcess(start, stop)
+            executor = find(job.on, job.workers)(
+                Setup(
+                    start=start,
+                    workers=job.workers,
+                    needs=lambda task: planner.stage(task).needs,
+                    stop=stop,
+                    ready=[] if ready is None else ready,
+                )
             )
             try:
                 _loop(state, executor, layout, signalled)
             finally:
                 executor.close()
-        _raise_if_unfinished(state, signalled, alone=job.span is None)
+        _raise_if_unfinished(state, signalled, alone=job.span is None and job.share is None)
         if planner.complete:
             drop_stale(planner, ledger, layout)
             sweep(layout)  # once more: a killed run's workers may have outlived it by a moment
@@ -257,7 +256,7 @@ def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[in
                 state.when_settled()
                 state.when_settled = None
         if not state.tasks:
-            if stopping_since is not None or not _prescan_elsewhere(state):
+            if stopping_since is not None or not _waits_for_others(state):
                 return
             time.sleep(_POLL_S)
             continue
@@ -302,18 +301,21 @@ def _look_around(state: Running) -> None:
             state.planner.push(task)
 
 
-def _prescan_elsewhere(state: Running) -> bool:
-    """Whether to wait: other runs survey files, and without their surveys there is nothing to do here.
+def _waits_for_others(state: Running) -> bool:
+    """Whether to wait: there is nothing to do here before other runs have done what they are at.
 
-    Each of theirs ends, or its lease does; a run that makes no progress at all is not waited for.
+    Each of theirs ends, or its lease does; runs in which nothing is done at all are not waited for.
     """
-    if not (state.planner.waits_for_all and state.elsewhere):
+    if not state.planner.hangs_on(state.elsewhere.values()):
         state.waiting_since = None
         return False
     known = len(state.ledger.records)
+    if state.waiting_since is None and _WAITING not in state.told:
+        state.told.add(_WAITING)
+        state.watcher.say(_WAITING)
     if state.waiting_since is None or state.waiting_since[1] != known:
         state.waiting_since = (time.monotonic(), known)
-    return time.monotonic() - state.waiting_since[0] < _SURVEY_WAIT_S
+    return time.monotonic() - state.waiting_since[0] < _WAIT_S
 
 
 def _commit(state: Running, event: Finished, layout: Layout) -> None:
@@ -347,8 +349,8 @@ def _fail(state: Running, event: Failed) -> None:
         return
     if isinstance(error, WorkerDied):
         state.died[task.id] += not isinstance(error, NeighbourDied)
-        killed_by_an_item = task.stage == Samples.name and not isinstance(error, WorkerStood)
-        if state.died[task.id] < (_DEATHS if killed_by_an_item else _TRIES):
+        searched = state.planner.stage(task).by_portions and not isinstance(error, WorkerStood)
+        if state.died[task.id] < (_DEATHS if searched else _TRIES):
             state.watcher.say(f"{error}; it is tried again.")
             state.planner.push(task)
             return
@@ -375,7 +377,7 @@ def _raise_if_unfinished(state: Running, signalled: list[int], *, alone: bool) -
         failed = TaskFailed(f"{many} The first: {state.failures[0]}\n{then}")
         failed.told = f"{many} Why is said above. {then}"
         raise failed
-    if state.elsewhere and alone:
+    if state.elsewhere and (alone or state.planner.hangs_on(state.elsewhere.values())):
         raise Busy(
             f"another run on this folder holds {count_text(len(state.elsewhere), 'task')} still to be done; "
             "everything else is done. It will finish that; or give the same command again when it has ended."

@@ -72,7 +72,14 @@ def permission(default: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What one task of a step occupies."""
+    """What one task of a step occupies; tasks are placed by it.
+
+    Attributes:
+        cpus: Processors' worth of work, on average over the task: of a worker's one, two tasks of a half fit.
+        memory_gib: What it holds at most. All tasks under way together stay within the machine's memory.
+        network: It waits for others' answers for the most part. How many more of its kind fit beside is told by
+            how full the crawler says it is.
+    """
 
     cpus: float = 1
     memory_gib: float = 0.5
@@ -85,7 +92,7 @@ class Step(ABC):
     Attributes:
         drops: The reasons for which it drops rows or samples: ``gristmill show`` lists them, and
             :mod:`gristmill.testing.check_recipe` refuses others. Empty for a crawl: its reasons are the web's.
-        needs: What one task of it occupies; ``network`` says that it asks for media.
+        needs: What one task of it occupies, and whether it asks the network.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
@@ -206,6 +213,8 @@ class PrescanStep(TableStep):
     give the same decisions, in whichever process.
     """
 
+    needs = Needs(cpus=0.5)  # it reads here and there, and waits for it
+
     @abstractmethod
     def prescan(self, file: TableFile) -> Json:
         """What must be known of one file before anything is chosen in any, as a JSON value."""
@@ -264,6 +273,8 @@ class MediaContext(Protocol):
 
 class SampleStep(Step):
     """Sample in, sample or drop out; neighbours are fused."""
+
+    needs = Needs(cpus=0.5)  # half of a task's time goes into reading and writing
 
     def with_aux(self, aux: Mapping[str, tuple[Path, ...]]) -> Self:
         """The step as it works with the files of aux sources, by the source's key; most need none.

@@ -91,7 +91,7 @@ class Crawl(ShardStep):
     revision = 7
     takes_all = False
     writes = frozenset({"media.sha256", "media.size", "media.phash_distance"})
-    needs = Needs(cpus=1, memory_gib=0.5, network=True)
+    needs = Needs(cpus=0.16, memory_gib=0.02, network=True)  # six keep a worker busy
 
     def __post_init__(self) -> None:
         try:

@@ -49,7 +49,7 @@ class Embedded(ShardStep):
     takes_all = True
     reads = frozenset({"media.embedded"})
     writes = frozenset({"media.sha256", "media.size"})
-    needs = Needs(cpus=1, memory_gib=0.3)
+    needs = Needs(cpus=0.5, memory_gib=0.3)
     drops = NO_PICTURE | {Reason.BAD_BASE64, Reason.EMPTY, Reason.TOO_LARGE}
 
     def __post_init__(self) -> None:

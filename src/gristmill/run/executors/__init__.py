@@ -1,5 +1,48 @@
-"""Executors run tasks, in this process or in worker processes.
+"""Executors run tasks, in this process, in worker processes or elsewhere: a file each, found by its name.
 
-``local`` holds the executors of this machine, ``launch`` starts worker processes, and ``worker`` is such a process;
-``task`` does one task. ``vitals`` and ``standstill`` tell whether a worker gets anywhere.
+A file holds a class ``EXECUTOR``, made of a :class:`Setup`. Which worker gets a task is decided in ``_placement``,
+whether a worker still lives in ``_liveness``.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from gristmill.run.executors._executor import (
+    Event,
+    Executor,
+    NeighbourDied,
+    Setup,
+    WorkerDied,
+    WorkerStood,
+)
+from gristmill.spec.errors import UnknownName
+from gristmill.spec.registry import names_in
+
+__all__ = ["Event", "Executor", "NeighbourDied", "Setup", "WorkerDied", "WorkerStood", "find", "names"]
+
+LOCAL, IN_PROCESS = "local", "in-process"
+
+
+def names() -> list[str]:
+    """Executors that there are, as typed: dashes for underscores."""
+    return names_in(__path__)
+
+
+def find(name: str, workers: int) -> type[Executor]:
+    """The class of an executor.
+
+    Args:
+        name: As typed; empty for worker processes on this machine.
+        workers: How many there are to be: with none, tasks run in this process.
+
+    Raises:
+        UnknownName: There is no such executor.
+    """
+    name = name or LOCAL
+    if name == LOCAL and not workers:
+        name = IN_PROCESS
+    if name not in names():
+        raise UnknownName("executor", name, tuple(names()))
+    found: type[Executor] = import_module(f"{__name__}.{name.replace('-', '_')}").EXECUTOR
+    return found

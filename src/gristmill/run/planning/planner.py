@@ -7,12 +7,13 @@ nearer to a finished shard always goes before one that opens another file.
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterable
+from typing import Any
 
 from gristmill.ledger.ledger import Ledger, uncollected
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.planning.pipeline import Pipeline
-from gristmill.run.planning.stage import Made
+from gristmill.run.planning.stage import Made, Stage
 from gristmill.run.state.layout import Layout
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
@@ -32,6 +33,7 @@ class Planner:
         ledger: What is done.
         span: Positions of the inputs that this process works on; all if None. Every process walks through all.
         last: The last stage to work on; all if None.
+        share: This process's of so many, from 1 on: see :attr:`Stage.divided`. It does all if None.
 
     Attributes:
         tasks: All that are known, by id.
@@ -45,12 +47,14 @@ class Planner:
         ledger: Ledger,
         span: range | None = None,
         last: str | None = None,
+        share: tuple[int, int] | None = None,
     ) -> None:
         self.config, self.layout = config, Layout(ledger.folder)
         self.span = range(len(config.inputs)) if span is None else span
         self.tasks: dict[str, Task] = {}
         self.settled = False
         self._stages, self._ledger = Pipeline(recipe), ledger
+        self._share = share
         self._least_rank = 0 if last is None else self._stages[last].rank
         self._heap: list[tuple[int, bool, tuple[int, int, int], str, Task]] = []
         self._wanted: set[str] = set()
@@ -97,8 +101,15 @@ class Planner:
         record = self._ledger.records.get(task.id)
         if record is not None:
             self._follow(record)
-        elif self._stages[task.stage].rank >= self._least_rank:
+        elif self._stages[task.stage].rank >= self._least_rank and self._is_ours(task):
             self.push(task)
+
+    def _is_ours(self, task: Task) -> bool:
+        """Whether this process may do a task: by its id, which depends on neither time nor place."""
+        if self._share is None or not self._stages[task.stage].divided:
+            return True
+        number, of = self._share
+        return int(task.id, 16) % of == number - 1
 
     async def done(self, task: Task) -> TaskRecord:
         """See :class:`gristmill.run.planning.stage.Plan`."""
@@ -134,19 +145,26 @@ class Planner:
         rank, others = self._stages[task.stage].rank, task.number[1] not in self.span
         heapq.heappush(self._heap, (rank, others, task.number, task.id, task))
 
+    def stage(self, task: Task) -> Stage[Any]:
+        """The stage that a task is of."""
+        return self._stages[task.stage]
+
     @property
     def waiting(self) -> int:
         """Tasks known and not given out."""
         return len(self._heap)
 
-    @property
-    def waits_for_all(self) -> bool:
-        """What follows is known only when tasks of every input are done, here or elsewhere."""
-        return (
-            not self.settled
-            and self._awaited is not None
-            and self._stages[self._awaited.stage].awaited_by_all
-        )
+    def hangs_on(self, elsewhere: Iterable[Task]) -> bool:
+        """Whether tasks that other processes do are to be waited for, as work for this one follows from them.
+
+        Either nobody knows what follows before tasks of every input are done, or tasks of our share come after them.
+        """
+        if self.settled or self._awaited is None:
+            return False
+        if self._stages[self._awaited.stage].awaited_by_all:
+            return any(True for _ in elsewhere)
+        divided = [stage.rank for stage in self._stages if stage.divided] if self._share else []
+        return any(self.stage(task).rank > min(divided) for task in elsewhere) if divided else False
 
     @property
     def complete(self) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.state.layout import Layout
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.step import Step
+from gristmill.spec.step import Needs, Step
 from gristmill.spec.task import ShardInfo, Task, TaskRecord, digest_of
 
 if TYPE_CHECKING:  # whoever plans does no task
@@ -80,11 +80,14 @@ class Stage(ABC, Generic[S]):
         name: In records and ids.
         rank: The nearer to a finished shard, the smaller; also the order in which its tasks are given out.
         awaited_by_all: No process can go on before all of its tasks are done, by whomever.
+        by_portions: Its work takes samples in portions where a task killed a worker, so that the one that did is
+            found by a few deaths more.
     """
 
     name: ClassVar[str]
     rank: ClassVar[int]
     awaited_by_all: ClassVar[bool] = False
+    by_portions: ClassVar[bool] = False
 
     def __init__(self, steps: Sequence[S], recipe_steps: Sequence[Step], version: str) -> None:
         self.steps, self.recipe_steps, self._version = tuple(steps), tuple(recipe_steps), version
@@ -95,6 +98,14 @@ class Stage(ABC, Generic[S]):
         """Its own among a recipe's steps; None where such a recipe has no task of this stage."""
 
     @property
+    def divided(self) -> bool:
+        """Where several commands share a dataset (``--share``), each does those of its tasks that fall to it alone.
+
+        Tasks of other stages are done by whichever command comes first.
+        """
+        return False
+
+    @property
     def deciding(self) -> Sequence[Step]:
         """The steps whose settings decide what comes out of its tasks."""
         return self.steps
@@ -103,6 +114,13 @@ class Stage(ABC, Generic[S]):
     def identity(self) -> str:
         """Hash of what decides its outcome: those steps, and the recipe's version for ``parse``."""
         return digest_of([self._version, [step.identity() for step in self.deciding]])
+
+    @property
+    def needs(self) -> Needs:
+        """What a task occupies: as its step that asks the network, else as the one that computes most."""
+        needs = [step.needs for step in self.steps]
+        asks = (one for one in needs if one.network)
+        return next(asks, max(needs, key=lambda one: one.cpus, default=Needs()))
 
     @abstractmethod
     def flow(self, upstream: AsyncIterator[Made], round_: int, plan: Plan) -> AsyncIterator[Made]:

@@ -32,6 +32,7 @@ class Samples(Stage[SampleStep | ShardStep]):
 
     name = "samples"
     rank = 6
+    by_portions = True
 
     def __init__(
         self, steps: Sequence[SampleStep | ShardStep], recipe_steps: Sequence[Step], version: str
@@ -47,6 +48,11 @@ class Samples(Stage[SampleStep | ShardStep]):
         """All over samples, perhaps none, where a table is read."""
         reads = steps and isinstance(steps[0], TableStep)
         return [step for step in steps if isinstance(step, SampleStep | ShardStep)] if reads else None
+
+    @property
+    def divided(self) -> bool:
+        """All the time and the network go into these."""
+        return True
 
     async def flow(self, upstream: AsyncIterator[Made], round_: int, plan: Plan) -> AsyncIterator[Made]:
         """Hand on the index of each part; in a retry round of those that lost something for its reasons."""

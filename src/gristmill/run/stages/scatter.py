@@ -81,6 +81,11 @@ class Scatter(Stage[GlobalShuffle]):
         """The last, if it shuffles."""
         return steps[-1:] if steps and isinstance(steps[-1], GlobalShuffle) else None
 
+    @property
+    def divided(self) -> bool:
+        """Of a mixture, where nothing comes before; else it is the samples that are."""
+        return len(self.recipe_steps) == 1
+
     async def flow(self, upstream: AsyncIterator[Made], round_: int, plan: Plan) -> AsyncIterator[Made]:
         """Hand on what was scattered of each input, with the decision that it was scattered by."""
         inputs = [made async for made in upstream]

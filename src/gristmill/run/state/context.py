@@ -56,6 +56,7 @@ class Context:
         fetched: Annotation files that this process has fetched, or found to be there and whole.
         tell: Where progress goes.
         careful: Tasks that were aboard a worker that died; true where it was killed by others.
+        steps: Grows whenever a task gets further; what else it says does not matter.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Context:
     fetched: set[str] = field(default_factory=set)
     told_at: dict[str, float] = field(default_factory=dict)
     careful: dict[str, bool] = field(default_factory=dict)
+    steps: int = 0
 
     @property
     def layout(self) -> Layout:
@@ -118,6 +120,7 @@ class Context:
         self, task: Task, done: int, total: int | None, reasons: Mapping[str, int], bytes_in: int
     ) -> None:
         """Tell how far a task is; cheap to call for each sample."""
+        self.steps += 1
         now = time.monotonic()
         if now - self.told_at.get(task.id, 0.0) >= _REPORT_EVERY_S or done == total:
             self.told_at[task.id] = now
@@ -137,6 +140,7 @@ class Context:
         Args:
             size_bytes: Of the file, or None once the task fetches no more.
         """
+        self.steps += 1
         now = time.monotonic()
         if size_bytes is None or now - self.told_at.get(task.id, 0.0) >= _REPORT_EVERY_S:
             self.told_at[task.id] = now
@@ -153,11 +157,12 @@ class Context:
             )
 
     def check_stop(self) -> None:
-        """Raise if the run is to stop.
+        """Raise if the run is to stop. Called wherever a task gets further: one that does not for long is ended.
 
         Raises:
             Stopped: It is.
         """
+        self.steps += 1
         if self.stop.is_set():
             raise Stopped("the run was asked to stop")
 

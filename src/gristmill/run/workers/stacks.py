@@ -1,9 +1,4 @@
-"""Whether a worker that neither computes nor says anything still gets anywhere, and where it stands if not.
-
-A thread that waits for good, as in a read from a dead network file system or for a lock that nobody gives back, is
-never woken. One to which bytes come, whose disk takes what it syncs, or that looks now and then whether another
-process is done, is: the kernel counts that for each thread (``voluntary_ctxt_switches``, proc(5)).
-"""
+"""Where a worker process stands, asked of itself: the stacks of its threads, in a clause."""
 
 from __future__ import annotations
 
@@ -12,20 +7,13 @@ import os
 import re
 import signal
 import tempfile
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from gristmill.spec.errors import UsageError
+__all__ = ["asked_stack", "new_stack_file", "stacks_into"]
 
-__all__ = ["Stirring", "asked_stack", "new_stack_file", "stacks_into", "standstill_s"]
-
-_VARIABLE = "GRISTMILL_STANDSTILL_S"
-_STANDSTILL_S = 1800.0
-_POLLING = ("MainThread", "beat", "crawl", "lookup", "tqdm")
-"""Threads that are woken whether or not a task gets further, or that are none of a task's."""
 _DUMP_S = 1.0
 _FRAME = re.compile(r'  File "([^"]*)", line (\d+) in (.*)')
 _WAITS = {"threading.py", "queue.py", "connection.py"}
@@ -39,51 +27,6 @@ _FOR_WORK = {
 }
 _FRAMES_TOLD = 4
 _STACKS_TOLD = 2
-
-
-def standstill_s() -> float:
-    """Seconds after which a worker in which nothing moves is given up: ``GRISTMILL_STANDSTILL_S``, or half an hour.
-
-    Longer than a host may make a crawl wait (``crawl.max_host_pause_s``).
-
-    Raises:
-        UsageError: The variable holds no number above 0.
-    """
-    text = os.environ.get(_VARIABLE) or str(_STANDSTILL_S)
-    try:
-        limit_s = float(text)
-    except ValueError:
-        limit_s = 0.0
-    if not limit_s > 0:
-        raise UsageError(
-            f"{_VARIABLE}={text}: expected a number of seconds above 0, for example {_STANDSTILL_S:g}"
-        )
-    return limit_s
-
-
-class Stirring:
-    """Tells, within a worker, whether any thread that works on a task was woken since the last question."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, str] = {}
-
-    def __call__(self) -> bool:
-        """Whether one was; False too where the system does not say (not Linux)."""
-        seen = {
-            thread.native_id: _switches(thread.native_id)
-            for thread in threading.enumerate()
-            if thread.native_id is not None and not thread.name.startswith(_POLLING)
-        }
-        before, self._seen = self._seen, seen
-        return any(count != before.get(thread, "") for thread, count in seen.items())
-
-
-def _switches(thread: int) -> str:
-    with suppress(OSError):
-        for line in Path(f"/proc/self/task/{thread}/status").read_text().splitlines():
-            if line.startswith("voluntary_ctxt_switches"):
-                return line
-    return ""
 
 
 def new_stack_file() -> IO[bytes]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
-from gristmill.run.executors.standstill import new_stack_file
+from gristmill.run.workers.stacks import new_stack_file
 
 __all__ = ["Launched", "launch", "launched"]
 
@@ -27,7 +27,7 @@ _ENVIRONMENT = {
 # Ctrl-C is the parent's to answer. Without the garbage collector until all is loaded: none of that is garbage.
 _MAIN = (
     "import gc; gc.disable(); import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); import sys; "
-    "from gristmill.run.executors.worker import main; main(*sys.argv[1:])"
+    "from gristmill.run.workers.worker import main; main(*sys.argv[1:])"
 )
 _END_S = 5.0
 

@@ -1,0 +1,82 @@
+"""What an executor is, what it is made of, and how workers end that it loses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import Event as Flag
+from typing import TypeAlias
+
+from gristmill.run.state.context import Progress
+from gristmill.run.workers.launch import Launched
+from gristmill.run.workers.messages import Failed, Finished, WorkerStart
+from gristmill.spec.errors import TaskFailed
+from gristmill.spec.step import Needs
+from gristmill.spec.task import Task
+
+__all__ = ["Event", "Executor", "NeighbourDied", "Setup", "WorkerDied", "WorkerStood"]
+
+Event: TypeAlias = Finished | Failed | Progress
+
+
+class WorkerDied(TaskFailed):
+    """A worker process ended in the middle of a task."""
+
+
+class NeighbourDied(WorkerDied):
+    """A worker process ended with several tasks aboard; which of them was the cause is not known."""
+
+
+class WorkerStood(WorkerDied):
+    """A worker process in which nothing moved: whatever it waits for, no item of the task is to blame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What an executor is made of.
+
+    Attributes:
+        start: What all tasks share.
+        workers: How many processes may work at once.
+        needs: What a task occupies.
+        stop: Set once the run is to stop, by a signal's handler.
+        ready: Worker processes that are launched already; those that are used are taken out of it.
+    """
+
+    start: WorkerStart
+    workers: int
+    needs: Callable[[Task], Needs]
+    stop: Flag = field(default_factory=Flag)
+    ready: list[Launched] = field(default_factory=list)
+
+
+class Executor(ABC):
+    """Where tasks run. It moves descriptions, never media; tasks may finish in any order."""
+
+    @abstractmethod
+    def __init__(self, setup: Setup) -> None:
+        """Be ready for tasks."""
+
+    @abstractmethod
+    def room(self, task: Task) -> bool:
+        """Whether this task may be submitted now."""
+
+    @abstractmethod
+    def submit(self, task: Task) -> None:
+        """Begin a task for which there is room."""
+
+    @abstractmethod
+    def events(self, timeout_s: float) -> Iterator[Event]:
+        """What happened; waits at most ``timeout_s`` for it.
+
+        A task that is lost with whatever ran it is :class:`Failed` with a :class:`WorkerDied`, and may come again.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ask all tasks to end early; each still gives an event."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End at once."""

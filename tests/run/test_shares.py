@@ -1,0 +1,136 @@
+"""Shares of a dataset: each of several commands does its own, whichever comes first or last."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from small_world import (
+    Process,
+    Watcher,
+    check_final_names,
+    job,
+    run_here,
+    totals,
+    tree_of,
+    wait_for,
+)
+
+from gristmill.ledger.ledger import Ledger
+from gristmill.run.driver import run
+from gristmill.spec.errors import Busy
+
+
+def done(folder, stage: str) -> set[str]:
+    ledger = Ledger(folder)
+    found = {record.task_id for record in ledger.stage(stage)}
+    ledger.close()
+    return found
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_one_after_another_each_does_its_own_and_the_last_packs(small, web, tmp_path, order):
+    folder = tmp_path / "out"
+    known: set[str] = set()
+    for number in order:
+        ended, _ = run_here(small.place, folder, share=(number, 3))
+        new = done(folder, "samples") - known
+        assert {int(task, 16) % 3 for task in new} <= {number - 1}
+        known |= new
+        assert ended.complete is (number == order[-1])
+        assert len(done(folder, "rows")) == 1
+    assert len(known) == 6
+    assert tree_of(folder) == small.shards
+    assert set(web.hits.values()) == {1}
+
+
+def test_at_once_they_divide_a_single_file_and_the_last_to_end_is_complete(small, web, tmp_path):
+    web.latency_s = 0.02
+    folder = tmp_path / "out"
+    with (
+        Process(small.place, folder, share=[1, 2]) as one,
+        Process(small.place, folder, share=[2, 2]) as two,
+    ):
+        ends = [one.end(), two.end()]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert sum(said.endswith("\ncomplete") or said == "complete" for _, said in ends) >= 1
+    assert tree_of(folder) == small.shards
+    assert set(web.hits.values()) == {1}
+    ledger = Ledger(folder)
+    by_share: dict[int, Counter[str]] = {0: Counter(), 1: Counter()}
+    for record in ledger.stage("samples"):
+        by_share[int(record.task_id, 16) % 2][record.host] += 1
+    ledger.close()
+    assert [len(hosts) for hosts in by_share.values()] == [1, 1]
+    assert by_share[0].keys() != by_share[1].keys()
+
+
+def test_a_share_that_is_killed_is_gone_on_with_and_a_missing_one_done_by_a_command_for_all(
+    small, web, tmp_path
+):
+    web.latency_s = 0.02
+    folder = tmp_path / "out"
+    with Process(small.place, folder, share=[1, 2], settings={"crawl.in_flight": "1"}) as process:
+        wait_for(lambda: web.hits.total() >= 10)
+        process.kill_all()
+    check_final_names(folder)
+    web.latency_s = 0
+    assert not run_here(small.place, folder, share=(1, 2))[0].complete
+    assert {int(task, 16) % 2 for task in done(folder, "samples")} == {0}
+    assert run_here(small.place, folder)[0].complete
+    assert tree_of(folder) == small.shards
+    assert totals(folder).stage("samples").samples_in == 110
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Tasks by stage that another process seems to hold, until they are taken from the set."""
+    stages: set[str] = set()
+    from gristmill.run import driver
+
+    take = driver.Leases.take
+    tasks: dict[str, str] = {}
+    push = driver.Planner.push
+
+    def known(planner, task):
+        tasks[task.id] = task.stage
+        push(planner, task)
+
+    monkeypatch.setattr(driver.Planner, "push", known)
+    monkeypatch.setattr(
+        driver.Leases,
+        "take",
+        lambda leases, name, **more: tasks.get(name) not in stages and take(leases, name, **more),
+    )
+    monkeypatch.setattr(driver, "_POLL_S", 0.01)
+    return stages
+
+
+def test_what_another_command_reads_is_waited_for(small, web, tmp_path, held, monkeypatch):
+    held.add("rows")
+    watcher = Watcher()
+
+    def say(text: str) -> None:
+        watcher.said.append(text)
+        held.clear()  # it is gone
+
+    monkeypatch.setattr(watcher, "say", say)
+    ended = run(replace(job(small.place, tmp_path / "out"), share=(1, 1)), watcher)
+    assert ended.complete
+    assert [said for said in watcher.said if said.startswith("waiting for other runs")]
+
+
+def test_one_that_never_ends_is_told(small, web, tmp_path, held, monkeypatch):
+    held.add("rows")
+    monkeypatch.setattr("gristmill.run.driver._WAIT_S", 0.1)
+    with pytest.raises(Busy, match="holds 1 task still to be done"):
+        run_here(small.place, tmp_path / "out", share=(1, 2))
+
+
+def test_what_another_command_packs_is_not_waited_for(small, web, tmp_path, held):
+    held.add("pack")
+    ended, watcher = run_here(small.place, tmp_path / "out", share=(1, 1))
+    assert not ended.complete
+    assert not watcher.said
+    held.clear()
+    assert run_here(small.place, tmp_path / "out", share=(1, 1))[0].complete
+    assert tree_of(tmp_path / "out") == small.shards
