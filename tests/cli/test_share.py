@@ -5,7 +5,7 @@ from typed import gristmill
 
 from gristmill.testing.web import FakeWeb
 
-QUICK = ("--allow-private-addresses", "--workers", "0", "--set", "rows.part_rows=3")
+QUICK = ("--allow-private-addresses", "--workers", "0", "--set", "rows.part_rows=1")
 
 
 def slurm(
