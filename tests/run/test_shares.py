@@ -24,6 +24,14 @@ SMALL_PARTS = {"rows.part_rows": "4"}
 """Ids, and so shares, depend on the web's port: of many tasks each share has some."""
 
 
+@pytest.fixture(scope="module")
+def shards(small, tmp_path_factory) -> dict[str, str]:
+    """What one command makes of it all."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    assert run_here(small.place, folder, settings=SMALL_PARTS)[0].complete
+    return tree_of(folder)
+
+
 def done(folder, stage: str) -> set[str]:
     ledger = Ledger(folder)
     found = {record.task_id for record in ledger.stage(stage)}
@@ -32,7 +40,7 @@ def done(folder, stage: str) -> set[str]:
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
-def test_one_after_another_each_does_its_own_and_the_last_packs(small, web, tmp_path, order):
+def test_one_after_another_each_does_its_own_and_the_last_packs(small, shards, web, tmp_path, order):
     folder = tmp_path / "out"
     known: set[str] = set()
     for number in order:
@@ -43,11 +51,11 @@ def test_one_after_another_each_does_its_own_and_the_last_packs(small, web, tmp_
         assert ended.complete is (number == order[-1])
         assert len(done(folder, "rows")) == 1
     assert len(known) == PARTS
-    assert tree_of(folder) == small.shards
+    assert tree_of(folder) == shards
     assert set(web.hits.values()) == {1}
 
 
-def test_at_once_they_divide_a_single_file_and_the_last_to_end_is_complete(small, web, tmp_path):
+def test_at_once_they_divide_a_single_file_and_the_last_to_end_is_complete(small, shards, web, tmp_path):
     web.latency_s = 0.02
     folder = tmp_path / "out"
     with (
@@ -57,7 +65,7 @@ def test_at_once_they_divide_a_single_file_and_the_last_to_end_is_complete(small
         ends = [one.end(), two.end()]
     assert [code for code, _ in ends] == [0, 0], ends
     assert sum(said.endswith("\ncomplete") or said == "complete" for _, said in ends) >= 1
-    assert tree_of(folder) == small.shards
+    assert tree_of(folder) == shards
     assert set(web.hits.values()) == {1}
     ledger = Ledger(folder)
     by_share: dict[int, Counter[str]] = {0: Counter(), 1: Counter()}
@@ -69,7 +77,7 @@ def test_at_once_they_divide_a_single_file_and_the_last_to_end_is_complete(small
 
 
 def test_a_share_that_is_killed_is_gone_on_with_and_a_missing_one_done_by_a_command_for_all(
-    small, web, tmp_path
+    small, shards, web, tmp_path
 ):
     web.latency_s = 0.02
     folder = tmp_path / "out"
@@ -83,7 +91,7 @@ def test_a_share_that_is_killed_is_gone_on_with_and_a_missing_one_done_by_a_comm
     assert not run_here(small.place, folder, share=(1, 2), settings=SMALL_PARTS)[0].complete
     assert {int(task, 16) % 2 for task in done(folder, "samples")} == {0}
     assert run_here(small.place, folder, settings=SMALL_PARTS)[0].complete
-    assert tree_of(folder) == small.shards
+    assert tree_of(folder) == shards
     assert totals(folder).stage("samples").samples_in == 110
 
 
