@@ -23,6 +23,7 @@ from gristmill.spec.sample import Json
 
 __all__ = ["EXPORTER", "Trl"]
 
+_CONFIG = "trl.yaml"
 _TEXT = {"dtype": "string", "_type": "Value"}
 _MESSAGES = {"role": _TEXT, "content": {"feature": {"type": _TEXT, "text": _TEXT}, "_type": "List"}}
 _FEATURES: Mapping[str, Json] = {
@@ -41,7 +42,7 @@ _TYPES = {"id": pa.string(), "images": pa.list_(PICTURE)}
 class Trl(Dialect):
     """Parquet with declared features for TRL, pictures within."""
 
-    writes = "images/NNNNN.parquet and text/NNNNN.parquet"
+    writes = "images/NNNNN.parquet, text/NNNNN.parquet, trl.yaml"
     trainer: ClassVar[str] = "TRL"
     takes_video: ClassVar[bool] = False
 
@@ -94,14 +95,15 @@ class Trl(Dialect):
         return {**row, "messages": messages}
 
     def registration(self, laid: Laid) -> Mapping[str, str]:
-        """None: ``README.md`` names the files."""
-        return {}
+        """What the command cannot say: no text is cut, as that would part pictures from their places."""
+        return {_CONFIG: "max_length: null\n"}
 
     def start(self, laid: Laid) -> str:
         """See :class:`Dialect`."""
         return "\n".join(
             command(
-                *("trl", "sft", "--model_name_or_path", "$MODEL", "--dataset_name", laid.root),
+                *("trl", "sft", "--config", laid.at(_CONFIG), "--model_name_or_path", "$MODEL"),
+                *("--dataset_name", laid.root),
                 *("--dataset_config", file.title, "--output_dir", f"output/{name}"),
             )
             for name, file in laid.names.items()
