@@ -73,7 +73,7 @@ def write_references(stream: BinaryIO, origins: Sequence[Origin], rows: Array, o
             *((name, pa.dictionary(pa.int32(), pa.string())) for name in _WORDS[2:]),
         ]
     )
-    with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(stream, schema, compression="zstd", use_dictionary=[*_WORDS]) as writer:
         for start in range(0, max(1, len(rows)), _ROWS_AT_ONCE):
             some, which = rows[start : start + _ROWS_AT_ONCE], origin[start : start + _ROWS_AT_ONCE]
             columns = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -17,7 +16,7 @@ from gristmill.run.state.context import Context, Work, file_info
 from gristmill.shards.extents import parts_of
 from gristmill.shards.placed import Holder, read_placed
 from gristmill.shards.references import Origin, write_references
-from gristmill.shards.scattered import read_scattered
+from gristmill.shards.scattered import joined, read_scattered
 from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.errors import DamagedOutput
@@ -85,10 +84,10 @@ class _Gathered:
             files.append(rows["file"].astype(np.int32) + len(self.origins))
             if head["files"] is None:
                 self._copied[len(self.origins)] = bodies_of(Path(path))
-            for origin in head["files"] or [{"part": "", "shard": ""}]:
-                found = Origin(**origin)
-                self.origins.append(replace(found, prefix=head["prefix"] + found.prefix))
-        rows = np.concatenate(tables)
+                self.origins.append(Origin(part="", shard="", prefix=head["prefix"]))
+            for file in head["files"] or ():
+                self.origins.append(Origin(**{**file, "prefix": head["prefix"] + file["prefix"]}))
+        rows = joined(tables)
         order = np.argsort(rows["place"])
         self.rows, self.files = rows[order], np.concatenate(files)[order]
         if not np.array_equal(self.rows["place"], np.arange(first, last)):
