@@ -615,6 +615,45 @@ def test_objects_of_columns_that_cannot_be_read(tmp_path, text, said):
         read(made(tmp_path, "a.json", text))
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.dictionaries(
+        st.text(max_size=3), st.dictionaries(st.text("abc", min_size=1), json_values), max_size=5
+    ),
+    st.none() | st.integers(0, 4),
+    st.integers(2, 9),
+)
+def test_one_object_of_rows_by_their_names(tmp_path, members, indent, chunk_bytes):
+    first = {"question": "a, {b}", "image": None}
+    members = {str(n): first for n in range(7)} | {f"-{name}": row for name, row in members.items()}
+    expected = [{"__key__": name, **row} for name, row in members.items()]
+    path = made(tmp_path, "a.json", json.dumps(members, indent=indent))
+    within = made(
+        tmp_path, "b.json", json.dumps({"info": {"of": {}}, "database": members, "n": 1}, indent=indent)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_array, "_CHUNK_BYTES", chunk_bytes)
+        for rows, bad in (read(path, batch_rows=2), read(within, framing=Framing(array="database"))):
+            assert list(rows.values()) == expected
+            assert bad == []
+    assert f"one object of {len(members)} rows, their names as column __key__" in notes_of(path)[0]
+    assert column_names(path)[:3] == ["__key__", "question", "image"]
+
+
+def test_a_row_by_its_name_that_cannot_be_read_costs_itself(tmp_path):
+    path = made(tmp_path, "a.json", '{"1": {"q": 1},\n "2": {"q": nope},\n "3": {},\n "4": {"q": 4}}')
+    rows, bad = read(path)
+    assert list(rows.values()) == [{"__key__": "1", "q": 1}, {"__key__": "3"}, {"__key__": "4", "q": 4}]
+    assert len(bad) == 1
+    assert "line 2" in str(bad[0])
+    whole = '{"1": {"q": 1},\n"2": {"q": 2}'
+    for cut in (f'{whole},\n"3": {{"q": "half', whole, f"{whole}}} more"):
+        with pytest.raises(
+            SourceError, match=r"cut off: .*, after the row '[23]' that begins at byte \d+, line \d"
+        ):
+            read(made(tmp_path, "b.json", cut))
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 def test_rows_in_an_array_within_an_object(tmp_path, indent):
     rows = [{"id": n, "url": f"http://a/{n}"} for n in range(3)]

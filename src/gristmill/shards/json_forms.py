@@ -1,8 +1,9 @@
-"""Find the rows of a ``.json`` file: an array of them, lines, an object of columns, or an array within an object."""
+"""Find the rows of a ``.json`` file: an array, lines, an object of columns or of rows, or an array in an object."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,14 +19,17 @@ from gristmill.shards.json_row import json_object, json_row
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, lines
 from gristmill.spec.errors import SourceError
 
-__all__ = ["JsonForm", "check_lines", "column_pieces", "form_of", "skip"]
+__all__ = ["ROW_KEY", "JsonForm", "check_lines", "column_pieces", "form_of", "keyed_piece", "skip"]
 
+ROW_KEY = "__key__"
+"""The column that holds the name of a row which is a member of an object."""
 MOST_COLUMNS = 64
 """Of an object of columns: each is read by itself, beside the others."""
 
 _SKIP_BYTES = 1 << 20
 _SHOWN = 20
 _ADDRESS = re.compile(rb'"[A-Za-z][A-Za-z0-9+.-]*:(?:/|\\/){2}')
+_FIRST_NAME = re.compile(rb'\{\s*("(?:[^"\\]|\\.)*")\s*:', re.DOTALL)
 _PAIR = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*', re.DOTALL)
 
 
@@ -34,8 +38,9 @@ class JsonForm:
     """How a ``.json`` file holds its rows.
 
     Attributes:
-        kind: ``lines``, ``array``, or ``columns``: one array, or one object, of values for each column.
-        offset, line: Where the array begins.
+        kind: ``lines``, ``array``, ``columns``: one array, or one object, of values for each column; or ``keyed``: an
+            object of rows by their names.
+        offset, line: Where the array, or the object of rows, begins.
         strings: The array's elements are strings, each a row of its own.
         columns: Those of an object of columns.
         note: What was recognised, if that is not plain.
@@ -63,14 +68,21 @@ def form_of(path: Path, dialect: Dialect) -> JsonForm:
         return _array(path, dialect, 0, 1)
     if _holds_lines(path, dialect):
         return JsonForm(kind="lines")
+    found: list[Member] = []
     try:
-        found = _members(path, dialect)
+        _members(path, dialect, into=found)
     except ValueError as err:
+        if _keyed(found):
+            last = found[-1]
+            raise SourceError(
+                f"{path} is one JSON object of rows, and damaged or cut off: {err}, after the row {last.key!r} that "
+                f"begins at byte {last.offset:,}, line {last.line:,}. Fetch it again."
+            ) from err
         with open_rows(path, dialect) as stream:
             if next(lines(stream), Piece(1, b"")).text is None:
                 raise SourceError(f"{path} is one JSON object, and damaged: {err}. Fetch it again.") from err
         return JsonForm(kind="lines")
-    if form := _columns(path, found):
+    if form := _columns(path, found) or _keyed(found):
         return form
     rows = [m.key for m in found if re.match(rb"\[\s*\{", m.head)]
     if rows and not any(_ADDRESS.match(m.head) for m in found):
@@ -125,15 +137,24 @@ def _holds_lines(path: Path, dialect: Dialect) -> bool:
         return next(some, None) is not None
 
 
-def _members(path: Path, dialect: Dialect, offset: int = 0, line: int = 1) -> list[Member]:
+def _members(
+    path: Path, dialect: Dialect, offset: int = 0, line: int = 1, into: list[Member] | None = None
+) -> list[Member]:
     """Those of the one object at ``offset``; of an object that is the whole file, nothing may follow.
+
+    Args:
+        path, dialect: The file.
+        offset, line: Where the object begins.
+        into: Where they go one by one, so that those before a fault are there.
 
     Raises:
         ValueError: It is not one object.
     """
     with open_rows(path, dialect) as stream:
         skip(stream, offset)
-        return list(members(stream, offset, line, alone=not offset))
+        found = [] if into is None else into
+        found.extend(members(stream, offset, line, alone=not offset))
+        return found
 
 
 def skip(stream: BinaryIO, size: int) -> None:
@@ -169,10 +190,10 @@ def _below(path: Path, dialect: Dialect, keys: Sequence[str], first: bytes) -> J
     if head.startswith(b"["):
         return _array(path, dialect, offset, line)
     inner = _members(path, dialect, offset, line) if head.startswith(b"{") else []
-    if form := _columns(path, inner):
+    if form := _columns(path, inner) or _keyed(inner, offset, line):
         return form
     raise SourceError(
-        f"{path}: --rows leads to no array, and to no object of columns"
+        f"{path}: --rows leads to no array, and to no object of columns or rows"
         + (f", but to {_named(inner)}." if inner else ".")
     )
 
@@ -209,6 +230,30 @@ def _columns(path: Path, found: Sequence[Member]) -> JsonForm | None:
             f"{path.name}').to_json('{path.name}l', orient='records', lines=True)\""
         )
     return JsonForm(kind="columns", columns=tuple(found), note=f"one object of columns: {_named(found)}")
+
+
+def _keyed(found: Sequence[Member], offset: int = 0, line: int = 1) -> JsonForm | None:
+    """An object of rows: its members are objects, and most of them begin with the same name, as one row's do not."""
+    first = Counter(match.group(1) for m in found if (match := _FIRST_NAME.match(m.head)))
+    if not all(m.head.startswith(b"{") for m in found) or max(first.values(), default=0) < max(
+        2, len(found) // 2
+    ):
+        return None
+    note = f"one object of {len(found):,} rows, their names as column {ROW_KEY}"
+    return JsonForm(kind="keyed", offset=offset, line=line, note=note)
+
+
+def keyed_piece(member: Piece) -> Piece:
+    """A row of an object of rows: what stands under a name, and the name."""
+    text = member.text
+    pair = None if text is None else _PAIR.match(text)
+    if text is None or pair is None:
+        return member
+    value = text[pair.end() :]
+    rest = value[1:].lstrip() if value[:1] == b"{" else b"!"
+    comma = b"" if rest[:1] == b"}" else b", "
+    row = b"{" + orjson.dumps(ROW_KEY) + b": " + pair.group(1) + comma + rest
+    return Piece(member.line, row if rest != b"!" else value, member.size_bytes)
 
 
 def _named(found: Sequence[Member]) -> str:

@@ -5,7 +5,7 @@ txt          one URL a line, column ``url``; the line is taken as it is, commas 
 csv          RFC 4180, the first line names the columns, every value is text
 tsv          as csv with tabs; where the file's beginning contradicts that, quotes stand for themselves
 jsonl        one object a line; each row is carried as its JSON text, see :data:`JSON_ROW`
-json         one array of objects or texts, one object of columns, or in truth JSON lines; carried likewise
+json         one array of objects or texts, one object of columns or of rows, or in truth JSON lines
 parquet      of any types, see :mod:`gristmill.shards.arrow_values`; pieces of bounded bytes
 ===========  =========================================================================================
 
@@ -33,7 +33,7 @@ from gristmill.shards.delimited import ADDRESS, Record, delimited_records
 from gristmill.shards.dialects import dialect_of, open_rows
 from gristmill.shards.framing import Dialect, Framing
 from gristmill.shards.json_array import Elements
-from gristmill.shards.json_forms import JsonForm, check_lines, column_pieces, form_of, skip
+from gristmill.shards.json_forms import JsonForm, check_lines, column_pieces, form_of, keyed_piece, skip
 from gristmill.shards.json_row import json_object, json_row
 from gristmill.shards.parquet_rows import parquet_columns, parquet_pieces
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, lines
@@ -382,12 +382,14 @@ def _json_rows(path: Path, dialect: Dialect) -> Iterator[tuple[Piece, str]]:
                 yield piece, _fault(piece)
             return
         skip(stream, form.offset)
-        elements = Elements(stream, line=form.line, alone=not form.offset)
+        keyed = form.kind == "keyed"
+        pair = b"{}" if keyed else b"[]"
+        elements = Elements(stream, line=form.line, pair=pair, alone=not form.offset)
         try:
             for element in elements:
-                piece = _as_row(element) if form.strings else element
+                piece = keyed_piece(element) if keyed else _as_row(element) if form.strings else element
                 fault = _fault(piece)
-                if fault and (again := elements.go_back()):
+                if fault and not keyed and (again := elements.go_back()):
                     fault = f"{fault[:120]}; {again:,} bytes behind it read again"
                 yield piece, fault
         except SourceError as err:
