@@ -74,6 +74,7 @@ def run_select(path: Path, out: Path) -> None:
     from gristmill.spec.task import ShardInfo, Task
     from gristmill.steps.select import SelectTop
     from gristmill.storage.arrow import without_pandas
+    from gristmill.storage.store import store_at
 
     without_pandas()  # as a worker does
     step = SelectTop(score=("clip_similarity_vitb32", "clip_similarity_vitl14"), floor=0.6, share=0.2)
@@ -84,7 +85,9 @@ def run_select(path: Path, out: Path) -> None:
     shard = ShardInfo(path=path.name, role="source", samples=0, size_bytes=size_bytes, digest=digest)
     task = Task(stage=Rows.name, number=(0, 0, 0), inputs=(shard,), identity="bench")
     work = Work()
-    run_rows(step, coyo_700m.RECIPE, task, None, Context(folder=out, inputs=(source,), remotes={}), work)
+    run_rows(
+        step, coyo_700m.RECIPE, task, None, Context(store=store_at(out), inputs=(source,), remotes={}), work
+    )
     if work.kept != int(0.2 * ROWS) or work.samples_in != ROWS:
         raise RuntimeError(f"select: {work.samples_in:,} rows in and {work.kept:,} kept of {ROWS:,}")
 

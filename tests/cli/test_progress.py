@@ -23,6 +23,7 @@ from gristmill.run.state.context import Context, Progress
 from gristmill.shards.spool import SpoolWriter, read_spool
 from gristmill.spec.fate import Fate
 from gristmill.spec.task import Task
+from gristmill.storage.store import store_at
 from gristmill.testing.web import FakeWeb
 
 
@@ -140,7 +141,7 @@ def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
 
 
 def test_how_much_of_the_annotation_files_is_fetched():
-    tally, context = Tally(), Context(folder=Path("nowhere"), inputs=(), remotes={})
+    tally, context = Tally(), Context(store=store_at(Path("nowhere")), inputs=(), remotes={})
     context.tell = tally.under_way
     tasks = [Task(stage=Rows.name, number=(0, n, 0), inputs=(), identity="") for n in range(2)]
     context.report_fetch(tasks[0], 300_000_000, 1_050_000_000)

@@ -10,6 +10,7 @@ from gristmill.ledger import fates as fates_module
 from gristmill.ledger.fates import FATES_SCHEMA, fates_table, not_kept_table, write_fates
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
+from gristmill.storage.files import whole_file
 
 
 def test_all_files_have_one_schema_so_that_a_folder_reads_as_a_table(tmp_path: Path, monkeypatch) -> None:
@@ -18,9 +19,11 @@ def test_all_files_have_one_schema_so_that_a_folder_reads_as_a_table(tmp_path: P
         not_kept_table(pa.array(np.arange(7)), Reason.BELOW_FLOOR, "", source="s", file="a.parquet"),
         not_kept_table(pa.array([9]), Reason.NO_SCORE, "null", source="s", file="a.parquet"),
     ]
-    write_fates(tmp_path / "rows-0.parquet", unasked)
+    with whole_file(tmp_path / "rows-0.parquet") as stream:
+        write_fates(stream, unasked)
     asked = Fate(row=8, key="k", medium="jpg", url="http://a.test/8", status=404, reason=Reason.HTTP_404)
-    write_fates(tmp_path / "samples-0.parquet", [fates_table([asked], source="s", file="a.parquet")])
+    with whole_file(tmp_path / "samples-0.parquet") as stream:
+        write_fates(stream, [fates_table([asked], source="s", file="a.parquet")])
     assert {pq.read_schema(path) for path in tmp_path.iterdir()} == {FATES_SCHEMA}
     table = pq.read_table(tmp_path)  # the first file's columns are those of all
     assert table.column_names == FATES_SCHEMA.names

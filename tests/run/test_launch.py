@@ -16,6 +16,7 @@ from gristmill.run.stages.rows import Rows
 from gristmill.run.stages.samples import Samples
 from gristmill.run.workers.launch import launch, launched
 from gristmill.run.workers.messages import Beat, Hello, WorkerStart
+from gristmill.storage.store import store_at
 
 
 def ignores(number: int, pid: int) -> bool:
@@ -60,7 +61,7 @@ def test_a_worker_says_hello_once_it_is_told_what_to_do_and_ends_when_told_so(tm
         signal.SIGINT
     )  # Ctrl-C goes to all processes of a terminal: ours alone answers
     connection = Connection(worker.ours.detach())
-    connection.send(WorkerStart(load=dict, folder=tmp_path, inputs=(), remotes={}, only=None))
+    connection.send(WorkerStart(load=dict, store=store_at(tmp_path), inputs=(), remotes={}, only=None))
     while isinstance(message := connection.recv(), Beat):
         pass
     assert isinstance(message, Hello)

@@ -8,6 +8,7 @@ from gristmill.run.state.context import Context
 from gristmill.run.workers.messages import Beat
 from gristmill.run.workers.worker import Moving
 from gristmill.spec.errors import Stopped, UsageError
+from gristmill.storage.store import store_at
 
 
 class Played:
@@ -93,7 +94,7 @@ def test_a_limit_that_is_none_is_said(text, monkeypatch):
 @pytest.fixture
 def quiet(tmp_path):
     """What is asked whether anything moved, once nothing does any more."""
-    context = Context(folder=tmp_path, inputs=(), remotes={})
+    context = Context(store=store_at(tmp_path), inputs=(), remotes={})
     moving = Moving(context)
     wait_for(lambda: not moving())
     return context, moving

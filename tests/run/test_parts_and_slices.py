@@ -26,6 +26,7 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Sample
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.steps.rows import TakeRows
+from gristmill.storage.store import store_at
 
 SOURCE = InputFile(source="list", name="a.parquet", size_bytes=1, digest="0" * 64)
 
@@ -33,7 +34,7 @@ SOURCE = InputFile(source="list", name="a.parquet", size_bytes=1, digest="0" * 6
 def box_in(folder, part_rows: int) -> tuple[PartWriter, Work, Context]:
     shard = ShardInfo(path="a.parquet", role="source", samples=0, size_bytes=1, digest="0" * 64)
     task = Task(stage="rows", number=(0, 0, 0), inputs=(shard,), identity="i")
-    work, context = Work(), Context(folder=folder, inputs=(SOURCE,), remotes={})
+    work, context = Work(), Context(store=store_at(folder), inputs=(SOURCE,), remotes={})
     return PartWriter(TakeRows(part_rows=part_rows), task, context, work, SOURCE), work, context
 
 
@@ -212,7 +213,12 @@ def test_an_index_is_made_and_read_some_lines_at_a_time_and_is_the_same(monkeypa
         drop = Drop(reason=Reason.HTTP_404) if n % 5 == 2 else None
         states.append(RowState(n, 2 * n, sample, drop))
         entries[2 * n, "jpg"] = SpoolEntry(b"", 100 * n, n, n)
-    box = SimpleNamespace(entries=entries, fates={})
+
+    def place_of(row: int, name: str) -> dict[str, object]:
+        entry = entries[row, name]
+        return {"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32}
+
+    box = SimpleNamespace(place_of=place_of, fates={})
     whole = _index_table(states, box)
     assert whole.num_rows == count
     assert [line["reason"] for line in lines_of(whole)] == [t.drop and str(t.drop.reason) for t in states]

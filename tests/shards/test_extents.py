@@ -134,7 +134,8 @@ def test_scattered_rows_come_back_by_shard(tmp_path):
     rows = np.zeros(10, ROW)
     rows["place"] = np.arange(10) * 2
     path = tmp_path / "r.rows"
-    write_scattered(path, rows, [0, 4, 4, 10], {"source": 3})
+    with path.open("wb") as stream:
+        write_scattered(stream, rows, [0, 4, 4, 10], {"source": 3})
     assert read_scattered(path, 0)[1]["place"].tolist() == [0, 2, 4, 6]
     assert read_scattered(path, 1)[1]["place"].tolist() == []
     assert read_scattered(path, 2)[0] == {"source": 3}

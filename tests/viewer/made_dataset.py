@@ -32,6 +32,7 @@ from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import MediaRef, Origin, Sample, Show, Text, Turn
 from gristmill.spec.step import MediaContext, Needs, ShardStep, TableContext, TableStep
 from gristmill.spec.task import ShardInfo, TaskRecord
+from gristmill.storage.files import whole_file
 
 BEGAN_AT = 1_767_225_600.0  # 2026-01-01 00:00 UTC
 EVIL = '<script>alert("x")</script> & a very long caption ' + "with many words " * 20
@@ -193,7 +194,8 @@ def _rows(folder: Path, ledger: Ledger, position: int, source: InputFile, rows: 
         not_kept_table(pa.array(some), reason, "", source=source.source, file=source.name)
         for some, reason in ((floor, Reason.BELOW_FLOOR), (beyond, Reason.BEYOND_SHARE))
     ]
-    write_fates(folder / name, tables)
+    with whole_file(folder / name) as stream:
+        write_fates(stream, tables)
     upstream = [_upstream(position, int(row), i) for i, row in enumerate(chosen)]
     part = f".gristmill/parts/{position:05d}-00000-{position:016x}.parquet"
     (folder / part).parent.mkdir(parents=True, exist_ok=True)
@@ -249,7 +251,8 @@ def _samples(
             hosts[row["url"].split("/")[2]] += 1
     name = f"fates/samples-{position:05d}-00000-{position:016x}.parquet"
     table = fates_table(fates, source=source.source, file=source.name)
-    write_fates(folder / name, [table])
+    with whole_file(folder / name) as stream:
+        write_fates(stream, [table])
     ledger.commit(
         TaskRecord(
             task_id=f"samp{position:012x}",

@@ -11,6 +11,7 @@ from made_dataset import Made
 from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
+from gristmill.storage.files import whole_file
 from gristmill.viewer.charts import Column, columns, widths
 from gristmill.viewer.measures import Histogram, Rate, measure
 
@@ -40,7 +41,8 @@ def test_sums_are_those_of_all_fates(made: Made) -> None:
 def test_fates_without_any_measure(tmp_path: Path) -> None:
     path = tmp_path / "samples.parquet"
     fates = [Fate(row=0, reason=Reason.BAD_URL), Fate(row=1, reason=Reason.BAD_URL)]
-    write_fates(path, [fates_table(fates, source="s", file="f")])
+    with whole_file(path) as stream:
+        write_fates(stream, [fates_table(fates, source="s", file="f")])
     found = measure([[path], [tmp_path / "gone.parquet"]])
     assert (found.media, found.files, found.files_read, found.rate) == (2, 2, 1, None)
     assert found.short_side_px.median() is None
@@ -60,7 +62,8 @@ def test_what_was_asked_again_counts_once_by_its_last_answer(tmp_path: Path) -> 
             for row, status in statuses.items()
         ]
         paths.insert(0, tmp_path / f"samples-r{attempt}.parquet")
-        write_fates(paths[0], [fates_table(fates, source="s", file="f")])
+        with whole_file(paths[0]) as stream:
+            write_fates(stream, [fates_table(fates, source="s", file="f")])
     found = measure([paths])
     assert found.statuses == {200: 2, 404: 2}
     assert (found.media, found.files_read) == (4, 3)

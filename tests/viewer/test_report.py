@@ -24,6 +24,7 @@ from gristmill.spec.errors import MachineError, UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
+from gristmill.storage.files import whole_file
 from gristmill.viewer import measures as measures_module
 from gristmill.viewer.charts import funnel_rows
 from gristmill.viewer.lost import examples_of_loss, link_to, visible
@@ -255,7 +256,8 @@ def test_what_was_lost_is_shown_and_hostile_addresses_are_never_links(tmp_path: 
         for n in range(10, 15)
     ]
     fates.append(Fate(row=20, key="k", medium="jpg", url="http://a.test/kept"))
-    write_fates(tmp_path / "0.parquet", [fates_table(fates, source="s", file="list.csv")])
+    with whole_file(tmp_path / "0.parquet") as stream:
+        write_fates(stream, [fates_table(fates, source="s", file="list.csv")])
     found = examples_of_loss([[tmp_path / "0.parquet"]])
     assert [lost.reason for lost in found] == ["bad_scheme"] * 3 + ["not_an_image"] * 3
     assert [lost.link for lost in found] == [""] * 3 + ["http://a.test/"] * 3
@@ -277,7 +279,8 @@ def test_a_hostile_address_is_text_on_the_page(tmp_path: Path) -> None:
         Fate(row=1, key="k", medium="jpg", url=evil, reason=Reason.BAD_URL, detail="<img src=x onerror=y>"),
         Fate(row=2, key="k", medium="jpg", url=quoted, reason=Reason.HTTP_451, status=451),
     ]
-    write_fates(path, [fates_table(fates, source="s", file="f")])
+    with whole_file(path) as stream:
+        write_fates(stream, [fates_table(fates, source="s", file="f")])
     page = page_of(made)  # it checks the attributes of all tags
     for said in ("javascript:alert(1)", evil, quoted, "<img src=x onerror=y>"):
         assert said in page.text

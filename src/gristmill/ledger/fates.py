@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from gristmill.shards.lossless import utf8
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
-from gristmill.storage.files import whole_file
 
 __all__ = ["FATES_SCHEMA", "fates_table", "not_kept_table", "read_fates", "write_fates"]
 
@@ -79,24 +78,21 @@ def not_kept_table(rows: pa.Array, reason: Reason, detail: str, *, source: str, 
     return pa.table({"row": rows, **texts})
 
 
-def write_fates(path: Path, tables: Sequence[pa.Table]) -> None:
-    """Write one fates file of :data:`FATES_SCHEMA`, whole or not at all.
+def write_fates(stream: BinaryIO, tables: Sequence[pa.Table]) -> None:
+    """Write one fates file of :data:`FATES_SCHEMA`.
 
     Rows are delta-encoded: positions of rows not chosen take almost no space. All files have all columns: a reader of
     the folder takes those of the first file for those of all.
     """
     dictionary = [name for name in FATES_SCHEMA.names if name != "row"]
-    with (
-        whole_file(path) as stream,
-        pq.ParquetWriter(
-            stream,
-            FATES_SCHEMA,
-            compression="zstd",
-            use_dictionary=dictionary,
-            column_encoding={"row": "DELTA_BINARY_PACKED"},
-            store_schema=False,
-        ) as writer,
-    ):
+    with pq.ParquetWriter(
+        stream,
+        FATES_SCHEMA,
+        compression="zstd",
+        use_dictionary=dictionary,
+        column_encoding={"row": "DELTA_BINARY_PACKED"},
+        store_schema=False,
+    ) as writer:
         for table in tables:
             for start in range(0, table.num_rows, _GROUP_ROWS):
                 writer.write_table(_whole(table.slice(start, _GROUP_ROWS)))

@@ -26,10 +26,12 @@ from gristmill.spec.task import RECORD_FORMAT, LostSamples, ShardInfo, TaskRecor
 from gristmill.storage.files import sync_folder
 from gristmill.storage.inside import open_regular
 
-__all__ = ["STATE", "Ledger", "uncollected"]
+__all__ = ["RECORDS", "STATE", "Ledger", "uncollected"]
 
 STATE = ".gristmill"
 """The folder within a dataset's folder for what a trainer never reads."""
+RECORDS = f"{STATE}/records"
+"""Its folder of journals."""
 
 _DECODER = msgspec.json.Decoder(TaskRecord)
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -27,6 +27,7 @@ from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 from gristmill.storage.files import sweep_temporaries
 from gristmill.storage.leases import Leases
+from gristmill.storage.store import store_at
 
 __all__ = ["Job", "begin", "drop_stale", "look_up", "restore", "sweep", "void_without_media"]
 
@@ -159,7 +160,7 @@ def _prescan(recipe: Recipe, folder: Path, resolved: Resolved, file: InputFile) 
         path=file.name, role="source", samples=0, size_bytes=file.size_bytes, digest=file.digest
     )
     task = Task(stage=Prescan.name, number=(0, 0, 0), inputs=(source,), identity="")
-    context = Context(folder=folder, inputs=(file,), remotes=resolved.remotes)
+    context = Context(store=store_at(folder), inputs=(file,), remotes=resolved.remotes)
     return run_task(recipe, task, context).found
 
 

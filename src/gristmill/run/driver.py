@@ -41,6 +41,7 @@ from gristmill.spec.task import Task, TaskRecord
 from gristmill.storage.arrow import pool_for_columns
 from gristmill.storage.files import machine_error
 from gristmill.storage.leases import Leases
+from gristmill.storage.store import store_at
 
 __all__ = ["Ended", "Watcher", "run"]
 
@@ -174,7 +175,7 @@ def _run(
         check_open_files()
     start = WorkerStart(
         load=job.load,
-        folder=job.folder,
+        store=store_at(job.folder),
         inputs=resolved.inputs,
         remotes=resolved.remotes,
         aux=resolved.aux,

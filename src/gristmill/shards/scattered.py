@@ -15,14 +15,13 @@ import os
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
 
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
-from gristmill.storage.files import whole_file
 
 __all__ = ["ROW", "Rows", "joined", "read_rows", "read_scattered", "write_scattered"]
 
@@ -47,21 +46,20 @@ its copies (0 the first), the number of the file they lie in, and its own number
 Rows = np.ndarray[tuple[int], np.dtype[np.void]]
 
 
-def write_scattered(path: Path, rows: Rows, starts: Any, head: Mapping[str, Json]) -> None:
-    """Write one such file, whole or not at all.
+def write_scattered(stream: BinaryIO, rows: Rows, starts: Any, head: Mapping[str, Json]) -> None:
+    """Write one such file.
 
     Args:
-        path: Where to.
+        stream: Where to.
         rows: :data:`ROW`, by ``place``.
         starts: First row of each output shard, and the number of rows; integers, shape (shards + 1,).
         head: Where the bodies lie, for :func:`read_scattered`.
     """
     said = orjson.dumps(head)
-    with whole_file(path) as stream:
-        stream.write(_HEAD.pack(_MAGIC, len(said), len(starts) - 1))
-        stream.write(said)
-        stream.write(np.asarray(starts, dtype="<u8").tobytes())
-        stream.write(rows.tobytes())
+    stream.write(_HEAD.pack(_MAGIC, len(said), len(starts) - 1))
+    stream.write(said)
+    stream.write(np.asarray(starts, dtype="<u8").tobytes())
+    stream.write(rows.tobytes())
 
 
 def read_scattered(path: Path | str, shard: int) -> tuple[dict[str, Json], Rows]:

@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from gristmill.ledger.run_config import RunConfig
-from gristmill.run.state.layout import Layout
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Needs, Step
 from gristmill.spec.task import ShardInfo, Task, TaskRecord, digest_of
+from gristmill.storage.store import Store
 
 if TYPE_CHECKING:  # whoever plans does no task
     from gristmill.run.state.context import Context, Work
@@ -50,12 +50,12 @@ class Plan(Protocol):
 
     Attributes:
         config: What the dataset's folder was begun with.
-        layout: Where its files lie.
+        store: Where its files lie.
         span: Positions of the inputs that this process works on.
     """
 
     config: RunConfig
-    layout: Layout
+    store: Store
     span: range
 
     def want(self, task: Task) -> None:

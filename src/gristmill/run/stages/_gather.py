@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
 from gristmill.ledger.reading import PartShards
-from gristmill.run.stages._hashing import HashingStream
 from gristmill.run.stages._scatter import bodies_of
 from gristmill.run.stages.gather import GatherDecision
-from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state import layout
+from gristmill.run.state.context import Context, Work
 from gristmill.shards.extents import parts_of
 from gristmill.shards.placed import Holder, read_placed
 from gristmill.shards.references import Origin, write_references
@@ -21,7 +20,6 @@ from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import Task
-from gristmill.storage.files import whole_file
 
 __all__ = ["run_gather", "run_refer"]
 
@@ -35,32 +33,31 @@ def run_gather(task: Task, decision: GatherDecision, context: Context, work: Wor
     rows, 48 bytes a sample of one shard, and of a window.
     """
     gathered = _Gathered(task, decision, context, work)
-    path, shape = context.layout.shard(task.number[2], ".tar"), Shape()
+    shape = Shape()
 
     def tell(samples: int) -> None:
         context.check_stop()
         context.report(task, samples, work.samples_in, {}, 0)
 
-    with whole_file(path) as stream, HashingStream(stream) as hashing:
-        tar = TarWriter(cast(BinaryIO, hashing))
+    with context.output("shard", layout.shard(task.number[2], ".tar"), samples=work.kept) as out:
+        tar = TarWriter(out.stream)
         for extents in read_placed(gathered.holders(), gathered.rows, gathered.files, tell):
             for extent in extents:
                 shape.take(parts_of(extent))
             tar.extend(b"".join(extents))
         tar.close()
-    work.outputs.append(file_info(context.layout, path, "shard", work.kept, hashing.hexdigest()))
-    work.facts["bytes_out"] += hashing.size
+    work.outputs.append(out.info)
+    work.facts["bytes_out"] += out.info.size_bytes
     work.shape = shape.text()
 
 
 def run_refer(task: Task, decision: GatherDecision, context: Context, work: Work) -> None:
     """Write where the samples lie that would go to one shard, in the order of their places; none of them is read."""
     gathered = _Gathered(task, decision, context, work)
-    path = context.layout.references(task.number[2])
-    with whole_file(path) as stream:
-        write_references(stream, gathered.origins, gathered.rows, gathered.files)
-    work.outputs.append(file_info(context.layout, path, "shard", work.kept))
-    work.facts["bytes_out"] += path.stat().st_size
+    with context.output("shard", layout.references(task.number[2]), samples=work.kept) as out:
+        write_references(out.stream, gathered.origins, gathered.rows, gathered.files)
+    work.outputs.append(out.info)
+    work.facts["bytes_out"] += out.info.size_bytes
 
 
 class _Gathered:
@@ -78,12 +75,11 @@ class _Gathered:
         self._copied: dict[int, Path] = {}
         tables, files = [], []
         for scattered in task.inputs:
-            path = os.path.join(context.folder, scattered.path)
-            head, rows = read_scattered(path, decision.shard)
+            head, rows = read_scattered(context.input(scattered), decision.shard)
             tables.append(rows)
             files.append(rows["file"].astype(np.int32) + len(self.origins))
             if head["files"] is None:
-                self._copied[len(self.origins)] = bodies_of(Path(path))
+                self._copied[len(self.origins)] = bodies_of(scattered, context)
                 self.origins.append(Origin(part="", shard="", prefix=head["prefix"]))
             for file in head["files"] or ():
                 self.origins.append(Origin(**{**file, "prefix": head["prefix"] + file["prefix"]}))
@@ -93,12 +89,12 @@ class _Gathered:
         if not np.array_equal(self.rows["place"], np.arange(first, last)):
             raise DamagedOutput(
                 f"shard {task.number[2]}: what was scattered for it has gaps. Remove "
-                f"{context.layout.scattered_folder} and give the same command again."
+                f"{layout.SCATTERED} in {context.store} and give the same command again."
             )
 
     def holders(self) -> list[Holder]:
         """The files."""
-        parts = PartShards(self._context.folder, self._context.inputs)
+        parts = PartShards(Path(str(self._context.store)), self._context.inputs)
         return [
             Holder(
                 path=self._copied.get(number) or parts.place(origin.part, origin.shard),

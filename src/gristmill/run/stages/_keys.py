@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def run_keys(task: Task, context: Context) -> None:
 
 def _table(task: Task, number: int, context: Context) -> tuple[dict[str, Any], Any]:
     """Rows of one input; further copies get keys of their own."""
-    head, rows = read_rows(context.folder / task.inputs[number].path)
+    head, rows = read_rows(context.input(task.inputs[number]))
     return head, rows[rows["copy"] == 0]
 
 
@@ -62,14 +63,14 @@ def _refuse_repeats(task: Task, context: Context, hashes: Any) -> None:
 
 def _places(task: Task, context: Context, hashes: Any) -> Iterator[tuple[str, str]]:
     """Key and place of the samples whose keys have these hashes."""
-    parts = PartShards(context.folder, context.inputs)
+    parts = PartShards(Path(str(context.store)), context.inputs)
     for number, scattered in enumerate(task.inputs):
         head, rows = _table(task, number, context)
         file = context.inputs[head["input"]]
         for row in rows[np.isin(rows["key"], hashes)]:
             prefix, suffix = head["prefix"], ""
             if head["files"] is None:
-                path = bodies_of(context.folder / scattered.path)
+                path = bodies_of(scattered, context)
             else:
                 origin = Origin(**head["files"][int(row["file"])])
                 path = parts.place(origin.part, origin.shard)

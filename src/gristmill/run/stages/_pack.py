@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from gristmill.run.stages._hashing import HashingStream
 from gristmill.run.stages.pack import PackDecision
-from gristmill.run.state.context import Context, Work, file_info
-from gristmill.run.state.indexes import attempt_of, index_at, lines_of, spool_of
-from gristmill.shards.spool import SpoolReader
+from gristmill.run.state import layout
+from gristmill.run.state.context import Context, Work
+from gristmill.run.state.indexes import attempt_of, index_at, lines_of, open_spool
 from gristmill.spec.barrier import Barrier, PackedRow, Slice
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import Role, Task
-from gristmill.storage.files import whole_file
 
 __all__ = ["run_pack"]
 
@@ -45,10 +43,10 @@ class ShardWriter:
 
     def attempts(self, piece: Slice) -> Iterator[PackedRow]:
         """See :class:`gristmill.spec.step.PackContext`."""
-        path = self._context.folder / piece.shard.path
-        table = index_at(path)
+        store = self._context.store
+        table = index_at(store, piece.shard)
         start, stop = _bounds(table, piece)
-        with SpoolReader(spool_of(path)) as spool:
+        with open_spool(store, piece.shard) as spool:
             for line in lines_of(table.slice(start, stop - start)):
                 self._context.check_stop()
                 yield attempt_of(line, spool, self._context.media_source)
@@ -58,13 +56,12 @@ class ShardWriter:
     @contextmanager
     def write(self, suffix: str, role: Role) -> Iterator[BinaryIO]:
         """See :class:`gristmill.spec.step.PackContext`."""
-        path = self._context.layout.shard(self._task.number[2], suffix)
-        with whole_file(path) as stream, HashingStream(stream) as hashing:
-            yield cast(BinaryIO, hashing)
-        digest = hashing.hexdigest()
+        name = layout.shard(self._task.number[2], suffix)
         samples = self._work.kept if role == "shard" else 0
-        self._work.outputs.append(file_info(self._context.layout, path, role, samples, digest))
-        self._work.facts["bytes_out"] += hashing.size
+        with self._context.output(role, name, samples=samples) as out:
+            yield out.stream
+        self._work.outputs.append(out.info)
+        self._work.facts["bytes_out"] += out.info.size_bytes
 
     def note(self, shape: str) -> None:
         """See :class:`gristmill.spec.step.PackContext`."""

@@ -14,15 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.run.stages.samples import RetryDecision
+from gristmill.run.state import layout
 from gristmill.run.state.context import Work
-from gristmill.run.state.indexes import body_at
-from gristmill.run.state.layout import Layout
-from gristmill.shards.spool import SpoolReader, read_spool
+from gristmill.run.state.indexes import body_at, open_spool
+from gristmill.shards.spool import read_spool
 from gristmill.spec.body import Body, Pointer
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
-from gristmill.spec.task import ShardInfo, Task, decided
+from gristmill.spec.task import Task, decided
+from gristmill.storage.store import Store
 
 __all__ = ["Fates", "known_before", "spooled", "take_over"]
 
@@ -39,11 +40,11 @@ class Box(Protocol):
         """Keep a medium of an earlier round."""
 
 
-def known_before(layout: Layout, task: Task, rows: Sequence[int]) -> Fates:
+def known_before(store: Store, task: Task, rows: Sequence[int]) -> Fates:
     """The last fates, over the rounds before, of all media of some rows."""
     found: dict[tuple[int, str], Fate] = {}
     for index in task.inputs[1:]:
-        table = pq.read_table(_fates_path(layout, index), columns=list(_FIELDS))
+        table = pq.read_table(store.fetch(layout.fates_beside(index)), columns=list(_FIELDS))
         wanted = pa.array(np.isin(table["row"].to_numpy(), rows))
         for values in table.filter(wanted).to_pylist():
             fate = _fate(values)
@@ -52,7 +53,7 @@ def known_before(layout: Layout, task: Task, rows: Sequence[int]) -> Fates:
     return found
 
 
-def take_over(before: Fates, layout: Layout, task: Task, box: Box, work: Work) -> None:
+def take_over(before: Fates, store: Store, task: Task, box: Box, work: Work) -> None:
     """Put what is known and is not to be asked for again into the task's own box.
 
     That is: media that were had, with their bytes, and media that failed for reasons which this round does not ask
@@ -61,7 +62,7 @@ def take_over(before: Fates, layout: Layout, task: Task, box: Box, work: Work) -
     """
     again = {*decided(task, RetryDecision).reasons, str(Reason.NOT_NEEDED)}
     had = {key for key, fate in before.items() if fate.reason is None and key not in box.fates}
-    for fate, body in _bodies(layout, task, had):
+    for fate, body in _bodies(store, task, had):
         if body is not None:
             box.take_over(fate, body)
         had.discard((fate.row, fate.medium))
@@ -74,14 +75,11 @@ def take_over(before: Fates, layout: Layout, task: Task, box: Box, work: Work) -
             box.take_over(fate, None)
 
 
-def _bodies(layout: Layout, task: Task, wanted: set[tuple[int, str]]) -> Iterator[tuple[Fate, Body | None]]:
+def _bodies(store: Store, task: Task, wanted: set[tuple[int, str]]) -> Iterator[tuple[Fate, Body | None]]:
     """Kept media out of the spools of earlier rounds, as far as those are whole; None if only pointed to."""
     for index in reversed(task.inputs[1:]):
-        path = _beside(layout, index, ".spool")
-        if not path.is_file():
-            continue
-        with suppress(DamagedOutput), SpoolReader(path) as spool:
-            for entry in read_spool(path, check_bodies=False):
+        with suppress(DamagedOutput, FileNotFoundError), open_spool(store, index) as spool:
+            for entry in read_spool(Path(spool.path), check_bodies=False):
                 fate, pointer = spooled(entry.header)
                 if (fate.row, fate.medium) in wanted and fate.reason is None:
                     yield fate, None if pointer else body_at(spool, entry.offset, entry.size, entry.crc32)
@@ -97,12 +95,3 @@ def spooled(header: bytes) -> tuple[Fate, Pointer | None]:
 def _fate(values: dict[str, Any]) -> Fate:
     reason = values.pop("reason")
     return Fate(**values, reason=Reason(reason) if reason else None)
-
-
-def _beside(layout: Layout, index: ShardInfo, suffix: str) -> Path:
-    path = layout.folder / index.path
-    return path.with_name(path.name.replace(".index.parquet", suffix))
-
-
-def _fates_path(layout: Layout, index: ShardInfo) -> Path:
-    return layout.fates / f"samples-{_beside(layout, index, '.parquet').name}"

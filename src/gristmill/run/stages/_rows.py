@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -18,8 +17,8 @@ import pyarrow.parquet as pq
 from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages._tables import InputTable, fetch_input
-from gristmill.run.state.context import Context, Work, file_info, scratch_folder
-from gristmill.run.state.layout import Layout
+from gristmill.run.state import layout
+from gristmill.run.state.context import Context, Work
 from gristmill.shards.arrow_values import row_bytes
 from gristmill.shards.column_kinds import check_columns
 from gristmill.shards.far_texts import FAR_COLUMN
@@ -28,7 +27,6 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import LINE_OFFSET, PrescanStep, TableStep
 from gristmill.spec.task import ShardInfo, Task
-from gristmill.storage.files import whole_file
 
 __all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
 
@@ -143,7 +141,7 @@ class PartWriter:
 
     def scratch(self) -> AbstractContextManager[Path]:
         """See :class:`gristmill.spec.step.TableContext`."""
-        return scratch_folder(self._context.layout, self._task)
+        return self._context.scratch(self._task)
 
     def finish(self) -> None:
         """Write what is left, and the fates."""
@@ -158,9 +156,10 @@ class PartWriter:
         self._work.samples_in = self._work.kept + sum(self._work.dropped.values())
 
     def _write_fates(self) -> ShardInfo:
-        path = self._context.layout.fates_of(self._task)
-        write_fates(path, self._fates)
-        return file_info(self._context.layout, path, "fates", sum(table.num_rows for table in self._fates))
+        rows = sum(table.num_rows for table in self._fates)
+        with self._context.output("fates", layout.fates_of(self._task), samples=rows) as out:
+            write_fates(out.stream, self._fates)
+        return out.info
 
     def close(self) -> None:
         """Let go of the writers."""
@@ -178,9 +177,9 @@ class PartWriter:
         part, rest = whole.slice(0, size).drop_columns([_GROUP_COLUMN]), whole.slice(size)
         self._waiting, self._sizes = ([rest], [sizes[size:]]) if rest.num_rows else ([], [])
         self._rows, self._bytes = rest.num_rows, int(sizes[size:].sum())
-        path = self._context.layout.part(self._task, self._parts)
+        name = layout.part(self._task, self._parts)
         self._parts += 1
-        self._written.append(self._writers.submit(_write_part, self._context.layout, path, part))
+        self._written.append(self._writers.submit(_write_part, self._context, name, part))
         self._collect(2 * _WRITERS if part.nbytes < _PART_BYTES // _WRITERS else 1)
         return True
 
@@ -232,12 +231,11 @@ def _int64(rows: Any) -> Any:
     return rows if rows.type == pa.int64() else rows.cast(pa.int64())
 
 
-def _write_part(layout: Layout, path: Path, part: pa.Table) -> ShardInfo:
+def _write_part(context: Context, name: str, part: pa.Table) -> ShardInfo:
     # read once, soon, and in full: neither statistics nor dictionaries are worth their time
     # and in memory first: Arrow writes piece by piece, each time waiting for Python
     sink = pa.BufferOutputStream()
     pq.write_table(part, sink, compression="lz4", use_dictionary=False, write_statistics=False)
-    body = sink.getvalue()
-    with whole_file(path) as stream:
-        stream.write(body)
-    return file_info(layout, path, "part", part.num_rows, hashlib.sha256(body).hexdigest())
+    with context.output("part", name, samples=part.num_rows) as out:
+        out.stream.write(sink.getvalue())
+    return out.info

@@ -25,7 +25,8 @@ from gristmill.run.stages._quarantine import BELIEVED, Suspects
 from gristmill.run.stages._row_states import Faulty, RowState, account, fates_in_order
 from gristmill.run.stages._rows import ROW_COLUMN, fetch_input
 from gristmill.run.stages.samples import RetryDecision
-from gristmill.run.state.context import Context, Work, file_info, scratch_folder
+from gristmill.run.state import layout
+from gristmill.run.state.context import Context, Work
 from gristmill.run.state.indexes import lines_of
 from gristmill.shards.lossless import utf8
 from gristmill.shards.samples import encode_sample
@@ -40,7 +41,7 @@ from gristmill.spec.sample import Drop, Origin, Outcome, Sample
 from gristmill.spec.soundness import fault_of
 from gristmill.spec.step import ADDED, SampleStep, ShardStep, TableStep
 from gristmill.spec.task import ShardInfo, Task, decided
-from gristmill.storage.files import whole_file
+from gristmill.storage.store import Store
 
 __all__ = ["INDEX_SCHEMA", "content_digest", "run_samples"]
 
@@ -103,10 +104,9 @@ def run_samples(
     steps: Sequence[SampleStep | ShardStep], recipe: Recipe, task: Task, context: Context, work: Work
 ) -> None:
     """Parse a part's rows, take them through the steps, write the index, the spool and the fates."""
-    layout = context.layout
     source = context.inputs[task.number[1]]
     steps = _equipped(steps, context)
-    rows, table = _read_part(layout.folder / task.inputs[0].path, task, layout.folder)
+    rows, table = _read_part(task, context)
     states = [RowState(position, row) for position, row in rows.items()]
     number = task.number[1] if source.number is None else source.number
 
@@ -124,13 +124,12 @@ def run_samples(
         one.take(_parsed(recipe.parse, row, origin, place=place(one.row)))
     _check_first(states, source.name, task, context)
     _drop_repeated_keys(states)
-    layout.spool(task).parent.mkdir(parents=True, exist_ok=True)
-    box = MediaWriter(layout.spool(task), task, context)
+    box = MediaWriter(task, context)
     before: Fates = {}
     try:
         if task.number[0] and any(one.sample and one.sample.may_have_several for one in states):
-            before = known_before(layout, task, [one.row for one in states])
-            take_over(before, layout, task, box, work)
+            before = known_before(context.store, task, [one.row for one in states])
+            take_over(before, context.store, task, box, work)
         for step in steps:
             _apply(step, states, box)
         box.sync()
@@ -144,35 +143,32 @@ def run_samples(
     if task.number[0]:
         work.retried.update(decided(task, RetryDecision).retried)
     fates = list(fates_in_order(states, media, box.attempt))
-    layout.fates_of(task).parent.mkdir(parents=True, exist_ok=True)
-    write_fates(layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)])
-    index = _index_table(states, box)
-    with whole_file(layout.index(task)) as stream:
-        pq.write_table(index, stream, compression="zstd")
-    digest = content_digest(index)
-    work.outputs += [
-        file_info(layout, layout.index(task), "index", work.kept, digest),
-        file_info(layout, layout.spool(task), "spool", work.kept, digest),
-        file_info(layout, layout.fates_of(task), "fates", len(fates)),
-    ]
+    with context.output("fates", layout.fates_of(task), samples=len(fates)) as told:
+        write_fates(told.stream, [fates_table(fates, source=source.source, file=source.name)])
+    table = _index_table(states, box)
+    digest = content_digest(table)
+    with context.output("index", layout.index(task), samples=work.kept, digest=digest) as index:
+        pq.write_table(table, index.stream, compression="zstd")
+    spool = context.finished("spool", layout.spool(task), samples=work.kept, digest=digest)
+    work.outputs += [index.info, spool, told.info]
 
 
-def _read_part(path: Path, task: Task, folder: Path) -> tuple[dict[int, int], pa.Table]:
+def _read_part(task: Task, context: Context) -> tuple[dict[int, int], pa.Table]:
     """Position in the part to row upstream, and the rows themselves: all, or those a retry asks for."""
-    table = pq.read_table(path)
+    table = pq.read_table(context.input(task.inputs[0]))
     rows = dict(enumerate(table[ROW_COLUMN].to_pylist()))
     table = table.drop_columns([ROW_COLUMN])
     if task.number[0] == 0:
         return rows, table
-    wanted = failed_positions(folder, task.inputs[1:], decided(task, RetryDecision).reasons)
+    wanted = failed_positions(context.store, task.inputs[1:], decided(task, RetryDecision).reasons)
     return {position: rows[position] for position in wanted}, table.take(pa.array(wanted, pa.int64()))
 
 
-def failed_positions(folder: Path, indexes: Sequence[ShardInfo], reasons: Sequence[str]) -> list[int]:
+def failed_positions(store: Store, indexes: Sequence[ShardInfo], reasons: Sequence[str]) -> list[int]:
     """Positions in a part whose last fate, over the rounds so far, is one of ``reasons``."""
     last: dict[int, str | None] = {}
     for index in indexes:
-        table = pq.read_table(folder / index.path, columns=["position", "reason"])
+        table = pq.read_table(store.fetch(index.path), columns=["position", "reason"])
         last.update(zip(table["position"].to_pylist(), table["reason"].to_pylist(), strict=True))
     return sorted(position for position, reason in last.items() if reason in set(reasons))
 
@@ -279,7 +275,9 @@ def _stepped(step: SampleStep, sample: Sample) -> Outcome | Faulty:
 class MediaWriter:
     """A :class:`gristmill.spec.step.MediaContext` over the spool of one task."""
 
-    def __init__(self, path: Path, task: Task, context: Context) -> None:
+    def __init__(self, task: Task, context: Context) -> None:
+        path = context.store.work(layout.spool(task))
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.stop: Event = context.stop
         self.attempt = task.number[0]
         self._task, self._context, self._path = task, context, path
@@ -291,6 +289,11 @@ class MediaWriter:
         self._scratch_path: Path | None = None
         for entry in self._spool.entries:
             self._take(*spooled(entry.header), entry)
+
+    @property
+    def shared(self) -> Path:
+        """See :class:`gristmill.spec.step.MediaContext`."""
+        return self._context.store.work(layout.HOSTS)
 
     def _take(self, fate: Fate, pointer: Pointer | None, entry: SpoolEntry) -> None:
         place = (fate.row, fate.medium)
@@ -352,8 +355,7 @@ class MediaWriter:
     def scratch(self) -> Path:
         """See :class:`gristmill.spec.step.MediaContext`."""
         if self._scratch_path is None:
-            folder = scratch_folder(self._context.layout, self._task)
-            self._scratch_path = self._scratch.enter_context(folder)
+            self._scratch_path = self._scratch.enter_context(self._context.scratch(self._task))
         return self._scratch_path
 
     def progress(self, done: int, reasons: Mapping[str, int], bytes_in: int) -> None:

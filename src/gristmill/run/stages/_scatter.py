@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.ledger.reading import PartShards
 from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages.scatter import ScatterDecision, Share
-from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state import layout
+from gristmill.run.state.context import Context, Output, Work
 from gristmill.run.state.indexes import kept_attempts
 from gristmill.shards.extents import EXTENT, find_extents, key_hash, key_of
 from gristmill.shards.placed import Holder, read_placed
@@ -27,17 +29,17 @@ from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.barrier import GlobalShuffle, PackedRow, Places
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
-from gristmill.spec.task import Task, decided, digest_of
-from gristmill.storage.files import sha256_file, whole_file
+from gristmill.spec.task import ShardInfo, Task, decided, digest_of
+from gristmill.storage.files import sha256_file
 
 __all__ = ["bodies_of", "run_scatter"]
 
 Array = Any
 
 
-def bodies_of(rows: Path) -> Path:
-    """Where the bodies lie that were copied for a file of rows."""
-    return rows.with_suffix(".bodies")
+def bodies_of(rows: ShardInfo, context: Context) -> Path:
+    """Where the bodies can be read that were copied for a file of rows."""
+    return context.store.fetch(layout.bodies_beside(rows.path))
 
 
 def run_scatter(
@@ -51,17 +53,22 @@ def run_scatter(
         rows, head = _of_shard(step, places, task, context, work)
     else:
         rows, head = _of_crawl(places, task, context, work)
-    path = context.layout.scattered(task)
     bounds = [places.bounds(shard)[0] for shard in range(places.shards)]
-    write_scattered(path, rows, np.searchsorted(rows["place"], [*bounds, places.kept]), head)
-    work.outputs.append(file_info(context.layout, path, "index", work.kept, _digest(task)))
-    if bodies_of(path).exists():
-        work.outputs.append(file_info(context.layout, bodies_of(path), "spool", work.kept, _digest(task)))
+    starts = np.searchsorted(rows["place"], [*bounds, places.kept])
+    with context.output("index", layout.scattered(task), samples=work.kept, digest=_digest(task)) as out:
+        write_scattered(out.stream, rows, starts, head)
+    work.outputs.append(out.info)
 
 
 def _digest(task: Task) -> str:
     """Of what was scattered, not of where its bytes happen to lie: the same on every run."""
     return digest_of([task.identity, task.inputs[0].digest, task.decision])
+
+
+def _bodies(task: Task, context: Context, work: Work) -> AbstractContextManager[Output]:
+    """The file that bodies are copied into, in the order of their places."""
+    name = layout.bodies_beside(layout.scattered(task))
+    return context.output("spool", name, samples=work.kept, digest=_digest(task))
 
 
 def _placed(places: Places, start: int, samples: int) -> tuple[Array, Array, Array]:
@@ -98,7 +105,7 @@ def _of_shard(
     )
     head = {"input": position, "files": list(map(asdict, files)), "prefix": decision.prefix}
     if step.copies:
-        rows, head["files"] = _copied(files, rows, context, task), None
+        rows, head["files"] = _copied(files, rows, task, context, work), None
     return rows, head
 
 
@@ -175,16 +182,15 @@ def _write_fates(task: Task, context: Context, work: Work, left_out: dict[Reason
         if len(rows)
     ]
     if tables:
-        path = context.layout.fates_of(task)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_fates(path, tables)
         count = sum(table.num_rows for table in tables)
-        work.outputs.append(file_info(context.layout, path, "fates", count))
+        with context.output("fates", layout.fates_of(task), samples=count) as out:
+            write_fates(out.stream, tables)
+        work.outputs.append(out.info)
 
 
-def _copied(files: Sequence[Origin], rows: Array, context: Context, task: Task) -> Array:
+def _copied(files: Sequence[Origin], rows: Array, task: Task, context: Context, work: Work) -> Array:
     """The same rows with their bodies in a file of their own, in order."""
-    parts = PartShards(context.folder, context.inputs)
+    parts = PartShards(Path(str(context.store)), context.inputs)
     holders = [
         Holder(path=parts.place(each.part, each.shard), prefix=each.prefix, suffix=each.suffix)
         for each in files
@@ -192,12 +198,13 @@ def _copied(files: Sequence[Origin], rows: Array, context: Context, task: Task) 
     plain, rows = rows.copy(), rows.copy()
     plain["copy"], rows["file"] = 0, 0  # copies get their keys when they are gathered
     at = row = 0
-    with whole_file(bodies_of(context.layout.scattered(task))) as stream:
+    with _bodies(task, context, work) as out:
         for extents in read_placed(holders, plain, plain["file"], lambda samples: context.check_stop()):
             for extent in extents:
-                stream.write(extent)
+                out.stream.write(extent)
                 rows["offset"][row], rows["size"][row], rows["crc32"][row] = at, len(extent), crc32(extent)
                 at, row = at + len(extent), row + 1
+    work.outputs.append(out.info)
     return rows
 
 
@@ -210,15 +217,16 @@ def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple
         work.dropped[str(places.drop)] = len(beyond)
     rows = np.zeros(len(order), dtype=ROW)  # without keys, which are unique in a recipe by its own word
     rows["place"], rows["sample"] = at, order
-    path, offset = context.folder / index.path, 0
-    with whole_file(bodies_of(context.layout.scattered(task))) as stream:
-        for i, attempt in enumerate(kept_attempts(path, order, context.media_source)):
+    offset = 0
+    with _bodies(task, context, work) as out:
+        for i, attempt in enumerate(kept_attempts(context.store, index, order, context.media_source)):
             context.check_stop()
             extent = _extent(attempt)
-            stream.write(extent)
+            out.stream.write(extent)
             rows["offset"][i], rows["size"][i], rows["crc32"][i] = offset, len(extent), crc32(extent)
             offset += len(extent)
             context.report(task, i, index.samples, {}, 0)
+    work.outputs.append(out.info)
     return rows, {"input": task.number[1], "files": None, "prefix": ""}
 
 

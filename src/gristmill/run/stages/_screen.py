@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.run.stages._samples import INDEX_SCHEMA, content_digest
-from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state import layout
+from gristmill.run.state.context import Context, Work
 from gristmill.shards.samples import decode_sample, encode_sample
 from gristmill.spec.barrier import GlobalFilter
 from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate, fate_of
@@ -23,7 +24,6 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Sample
 from gristmill.spec.step import SampleStep, ShardStep
 from gristmill.spec.task import Task
-from gristmill.storage.files import whole_file
 
 __all__ = ["run_screen"]
 
@@ -41,14 +41,15 @@ def run_screen(
 
     Media stay in the spool. Fates that change are written once more; the later fate of a medium holds.
     """
-    layout, index = context.layout, task.inputs[0]
+    index = task.inputs[0]
     work.samples_in = work.kept = index.samples
-    blocklist = _blocklist(layout.folder / task.inputs[1].path)
+    blocklist = _blocklist(context.input(task.inputs[1]))
     if task.number[0] == 0:  # a retry's samples have media of earlier rounds too
-        fates = pq.read_table(layout.fates_beside(index), columns=list(step.columns))
+        beside = context.store.fetch(layout.fates_beside(index))
+        fates = pq.read_table(beside, columns=list(step.columns))
         if not step.flagged(fates, blocklist).any():
             return
-    lines = pq.read_table(layout.folder / index.path).to_pylist()
+    lines = pq.read_table(context.input(index)).to_pylist()
     drop = Drop(reason=Reason(min(step.drops)), detail="many addresses answered with this picture")
     told: list[Fate] = []
     for line, sample, lost in _condemned(lines, step, blocklist, drop, attempt=task.number[0]):
@@ -110,14 +111,11 @@ def _change(
 
 
 def _write(lines: Sequence[Line], told: Sequence[Fate], task: Task, context: Context, work: Work) -> None:
-    layout, source = context.layout, context.inputs[task.number[1]]
+    source = context.inputs[task.number[1]]
     table = pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
-    path = layout.screened(task.inputs[0], task)
-    with whole_file(path) as stream:
-        pq.write_table(table, stream, compression="zstd")
-    fates = fates_table(told, source=source.source, file=source.name)
-    write_fates(layout.fates_of(task), [fates])
-    work.outputs += [
-        file_info(layout, path, "index", work.kept, content_digest(table)),
-        file_info(layout, layout.fates_of(task), "fates", len(told)),
-    ]
+    name, digest = layout.screened(task.inputs[0], task), content_digest(table)
+    with context.output("index", name, samples=work.kept, digest=digest) as out:
+        pq.write_table(table, out.stream, compression="zstd")
+    with context.output("fates", layout.fates_of(task), samples=len(told)) as fates:
+        write_fates(fates.stream, [fates_table(told, source=source.source, file=source.name)])
+    work.outputs += [out.info, fates.info]

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gristmill.ledger.run_config import InputFile
+from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.spec.step import LocalFile
 from gristmill.spec.task import Task
-from gristmill.storage.files import write_whole
 from gristmill.storage.hub import HubFile, download, read_range
 from gristmill.storage.url import fetch, is_url
 
@@ -64,7 +64,7 @@ class InputTable:
         wanted = sum(stop - start for start, stop in merged)
         if not self._in_ranges or wanted > _WHOLE_SHARE * self.size_bytes:
             return self.fetch()
-        path = self._context.layout.source(self._source.source) / f"{self.name}.ranges"
+        path = self._context.sources(self._source.source) / f"{self.name}.ranges"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = path
         with path.open("wb") as stream:
@@ -133,9 +133,8 @@ class InputTable:
             raise DamagedSource(f"{said}{stop} {self._way_on(prescanned)}") from err
 
     def _mark(self, err: Exception) -> None:
-        mark = self._context.layout.unreadable(self._source.digest)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(mark, str(err).encode("utf-8", "replace"))
+        mark = layout.unreadable(self._source.digest)
+        self._context.store.put(mark, str(err).encode("utf-8", "replace"))
 
     def _way_on(self, prescanned: bool) -> str:
         key, size = self._source.source, f"{self.size_bytes:,} bytes"
@@ -179,7 +178,7 @@ def fetch_input(source: InputFile, context: Context, tell: Callable[[int], None]
     """
     if source.path is not None:
         return Path(source.path)
-    folder = context.layout.source(source.source)
+    folder = context.sources(source.source)
     known = f"{source.source}/{source.name}"
     with context.fetching:  # among the tasks of this process; the clients look after other processes
         if known not in context.fetched or not _is_whole(folder / source.name, source):

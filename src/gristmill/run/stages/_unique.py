@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.run.stages._samples import INDEX_SCHEMA, content_digest
 from gristmill.run.stages.unique import UniqueDecision
-from gristmill.run.state.context import Context, Work, file_info
+from gristmill.run.state import layout
+from gristmill.run.state.context import Context, Work
 from gristmill.shards.samples import decode_sample
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import Task
-from gristmill.storage.files import whole_file
 
 __all__ = ["run_unique"]
 
@@ -34,12 +34,12 @@ def run_unique(task: Task, decision: UniqueDecision, context: Context, work: Wor
 
     The first input is the crawl task's index, the others are runs: the keys of all tasks before it.
     """
-    layout, index = context.layout, task.inputs[0]
-    lines = pq.read_table(layout.folder / index.path, columns=["key", "reason"])
+    index = task.inputs[0]
+    lines = pq.read_table(context.input(index), columns=["key", "reason"])
     kept = np.flatnonzero(lines["reason"].is_null().to_numpy())
     keys = lines["key"].take(pa.array(kept)).to_pylist()
     own = np.array([_digest(key) for key in keys], dtype=_DIGEST)
-    runs = [_read(layout.folder / run.path, run.samples) for run in task.inputs[1:]]
+    runs = [_read(context.input(run), run.samples) for run in task.inputs[1:]]
     again = np.zeros(len(own), dtype=bool)
     for run in runs:
         context.check_stop()
@@ -50,10 +50,9 @@ def run_unique(task: Task, decision: UniqueDecision, context: Context, work: Wor
         _drop(kept[again].tolist(), task, context, work)
     merged = [own[~again], *runs[len(runs) - decision.merge :]]
     new = np.sort(np.concatenate(merged))
-    path = layout.decision(task, ".keys")
-    with whole_file(path) as stream:
-        stream.write(new.tobytes())
-    work.outputs.append(file_info(layout, path, "keys", len(new)))
+    with context.output("keys", layout.decision(task, ".keys"), samples=len(new)) as out:
+        out.stream.write(new.tobytes())
+    work.outputs.append(out.info)
 
 
 def _digest(key: str) -> bytes:
@@ -71,8 +70,8 @@ def _read(path: Path, keys: int) -> Digests:
 
 def _drop(positions: Sequence[int], task: Task, context: Context, work: Work) -> None:
     """Write the index without these lines' samples, and their fates."""
-    layout, source = context.layout, context.inputs[task.number[1]]
-    lines = pq.read_table(layout.folder / task.inputs[0].path).to_pylist()
+    source = context.inputs[task.number[1]]
+    lines = pq.read_table(context.input(task.inputs[0])).to_pylist()
     fates = []
     for position in positions:
         line = lines[position]
@@ -91,11 +90,9 @@ def _drop(positions: Sequence[int], task: Task, context: Context, work: Work) ->
             )
         )
     table = pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
-    path = layout.screened(task.inputs[0], task)
-    with whole_file(path) as stream:
-        pq.write_table(table, stream, compression="zstd")
-    write_fates(layout.fates_of(task), [fates_table(fates, source=source.source, file=source.name)])
-    work.outputs += [
-        file_info(layout, path, "index", work.kept, content_digest(table)),
-        file_info(layout, layout.fates_of(task), "fates", len(fates)),
-    ]
+    name, digest = layout.screened(task.inputs[0], task), content_digest(table)
+    with context.output("index", name, samples=work.kept, digest=digest) as out:
+        pq.write_table(table, out.stream, compression="zstd")
+    with context.output("fates", layout.fates_of(task), samples=len(fates)) as told:
+        write_fates(told.stream, [fates_table(fates, source=source.source, file=source.name)])
+    work.outputs += [out.info, told.info]

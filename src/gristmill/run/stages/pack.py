@@ -80,7 +80,7 @@ def _sizes(plan: Plan, index: ShardInfo) -> Callable[[], Sequence[int]]:
     def read() -> Sequence[int]:
         from gristmill.run.state.indexes import sizes_of
 
-        return sizes_of(plan.layout.folder, index)
+        return sizes_of(plan.store, index)
 
     return read
 

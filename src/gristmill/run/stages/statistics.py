@@ -69,26 +69,27 @@ class Statistics(Stage[GlobalFilter]):
         """Count over all fates; write the blocklist."""
         import pyarrow.parquet as pq
 
-        from gristmill.run.state.context import file_info, scratch_folder
-        from gristmill.storage.files import whole_file
+        from gristmill.run.state import layout
 
-        step, layout = self.steps[0], context.layout
-        with scratch_folder(layout, task) as scratch:
+        step = self.steps[0]
+        with context.scratch(task) as scratch:
             blocklist, work.found = step.tally(lambda: _fates(step.columns, task, context), scratch)
-        path = layout.decision(task, ".parquet")
-        with whole_file(path) as stream:
-            pq.write_table(blocklist, stream, compression="zstd")
-        work.outputs.append(file_info(layout, path, "blocklist", blocklist.num_rows))
+        name = layout.decision(task, ".parquet")
+        with context.output("blocklist", name, samples=blocklist.num_rows) as out:
+            pq.write_table(blocklist, out.stream, compression="zstd")
+        work.outputs.append(out.info)
 
 
 def _fates(columns: Sequence[str], task: Task, context: Context) -> Iterator[Any]:
     """The fates beside the indexes, a batch at a time."""
     import pyarrow.parquet as pq
 
+    from gristmill.run.state import layout
+
     for done, index in enumerate(task.inputs):
         context.check_stop()
         context.report(task, done, len(task.inputs), {}, 0)
-        with pq.ParquetFile(context.layout.fates_beside(index)) as file:
+        with pq.ParquetFile(context.store.fetch(layout.fates_beside(index))) as file:
             yield from file.iter_batches(columns=list(columns))
 
 

@@ -10,16 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from gristmill.ledger.run_config import InputFile
-from gristmill.run.state.layout import Layout
+from gristmill.run.state import layout
 from gristmill.spec.errors import RecipeError, Stopped
 from gristmill.spec.sample import Json
 from gristmill.spec.task import Role, ShardInfo, Task
-from gristmill.storage.files import sha256_file
+from gristmill.storage.hashing import HashingStream
+from gristmill.storage.store import Store
 
-__all__ = ["Context", "Progress", "Work", "file_info", "scratch_folder"]
+__all__ = ["Context", "Output", "Progress", "Work"]
 
 R = TypeVar("R")
 _REPORT_EVERY_S = 0.25
@@ -43,11 +44,25 @@ class Progress:
     bytes_total: int | None = None
 
 
+@dataclass(slots=True)
+class Output:
+    """A file that a task gives out.
+
+    Attributes:
+        stream: What is written to it becomes the file.
+        info: The file as it stands in a record; once it is whole.
+    """
+
+    stream: BinaryIO
+    info: ShardInfo = field(init=False)
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """The circumstances of a worker process: none of it bears on what comes out.
 
     Attributes:
+        store: Where the dataset's files lie.
         hubs: Source key to ``REPO@REVISION`` or a URL, for sources that are fetched.
         aux: Files of aux sources, which steps are given whole.
         media_sources: What acquirers read from, by source key.
@@ -59,7 +74,7 @@ class Context:
         steps: Grows whenever a task gets further; what else it says does not matter.
     """
 
-    folder: Path
+    store: Store
     inputs: tuple[InputFile, ...]
     remotes: Mapping[str, str]
     aux: tuple[InputFile, ...] = ()
@@ -76,10 +91,62 @@ class Context:
     careful: dict[str, bool] = field(default_factory=dict)
     steps: int = 0
 
-    @property
-    def layout(self) -> Layout:
-        """Paths in the dataset's folder."""
-        return Layout(self.folder)
+    def input(self, shard: ShardInfo) -> Path:
+        """Where a file that an earlier task gave out can be read on this machine."""
+        return self.store.fetch(shard.path)
+
+    @contextmanager
+    def output(self, role: Role, name: str, *, samples: int, digest: str | None = None) -> Iterator[Output]:
+        """A file to give out: it is there when the block ends well, and nothing of it if not.
+
+        Args:
+            role: What it is.
+            name: Its name in the store.
+            samples: How many it holds.
+            digest: Of what it holds, where that is not of its bytes.
+        """
+        with (
+            self.store.writing(name) as stream,
+            HashingStream(stream, hashed=digest is None) as hashing,
+        ):
+            output = Output(cast(BinaryIO, hashing))
+            yield output
+        output.info = ShardInfo(
+            path=name,
+            role=role,
+            samples=samples,
+            size_bytes=hashing.size,
+            digest=hashing.hexdigest() if digest is None else digest,
+        )
+
+    def finished(self, role: Role, name: str, *, samples: int, digest: str) -> ShardInfo:
+        """Give out a file that was made, over as many tries as it took, where :meth:`Store.work` says.
+
+        Args:
+            role: What it is.
+            name: Its name in the store.
+            samples: How many it holds.
+            digest: Of what it holds.
+        """
+        path = self.store.work(name)
+        size_bytes = path.stat().st_size
+        self.store.put(name, path)
+        return ShardInfo(path=name, role=role, samples=samples, size_bytes=size_bytes, digest=digest)
+
+    @contextmanager
+    def scratch(self, task: Task) -> Iterator[Path]:
+        """An empty folder of a task's own; gone at the end, and what an attempt that was killed left in it."""
+        folder = self.store.work(layout.scratch(task))
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sources(self, key: str) -> Path:
+        """The folder of this machine for annotation files that are fetched from upstream."""
+        return self.store.work(f"{layout.SOURCES}/{key}")
 
     def media_source(self, key: str) -> Any:
         """A media source, as :mod:`gristmill.spec.media_source` has it.
@@ -188,26 +255,3 @@ class Work:
     notes: list[str] = field(default_factory=list)
     found: Json = None
     shape: str = ""
-
-
-def file_info(layout: Layout, path: Path, role: Role, samples: int, digest: str | None = None) -> ShardInfo:
-    """A finished file as it stands in a record."""
-    return ShardInfo(
-        path=layout.relative(path),
-        role=role,
-        samples=samples,
-        size_bytes=path.stat().st_size,
-        digest=digest or sha256_file(path),
-    )
-
-
-@contextmanager
-def scratch_folder(layout: Layout, task: Task) -> Iterator[Path]:
-    """An empty folder of a task's own; gone at the end, and what an attempt that was killed left in it."""
-    folder = layout.scratch(task)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.run.state.layout import stem
+from gristmill.run.state import layout
 from gristmill.shards.spool import SpooledBody, SpoolReader
 from gristmill.spec.barrier import PackedRow
 from gristmill.spec.body import LARGE_BYTES, PIECE_BYTES, Body, bytes_of
@@ -20,6 +20,7 @@ from gristmill.spec.errors import DamagedSource, SourceError
 from gristmill.spec.media_source import MediaSource
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
+from gristmill.storage.store import Store
 
 __all__ = [
     "Sources",
@@ -28,8 +29,8 @@ __all__ = [
     "index_at",
     "kept_attempts",
     "lines_of",
+    "open_spool",
     "sizes_of",
-    "spool_of",
 ]
 
 _LINES_AT_ONCE = 256
@@ -38,24 +39,25 @@ Sources: TypeAlias = Callable[[str], Any]
 """Gives a media source by its key."""
 
 
-def sizes_of(folder: Path, index: ShardInfo) -> list[int]:
+def sizes_of(store: Store, index: ShardInfo) -> list[int]:
     """Stored bytes of each kept sample of an index, in order."""
-    table = index_at(folder / index.path)
+    table = index_at(store, index)
     sizes: list[int] = table.filter(pa.compute.is_null(table["reason"]))["size_bytes"].to_pylist()
     return sizes
 
 
-def kept_attempts(index: Path, positions: Any, sources: Sources) -> Iterator[PackedRow]:
+def kept_attempts(store: Store, index: ShardInfo, positions: Any, sources: Sources) -> Iterator[PackedRow]:
     """Samples of a crawl task by their positions among those kept, in any order.
 
     Args:
-        index: Its index; the spool stands beside it.
+        store: Where its files lie.
+        index: Its index; the spool lies beside it.
         positions: Integers, shape (samples,).
         sources: For media that stand in media sources.
     """
-    table = index_at(index)
+    table = index_at(store, index)
     table = table.filter(pa.compute.is_null(table["reason"])).take(pa.array(positions))
-    with SpoolReader(spool_of(index)) as spool:
+    with open_spool(store, index) as spool:
         for line in lines_of(table):
             yield attempt_of(line, spool, sources)
 
@@ -66,14 +68,14 @@ def lines_of(table: Any) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def spool_of(index: Path) -> Path:
-    """Where the samples' media lie: beside the index."""
-    return index.with_name(f"{stem(index)}.spool")
+def open_spool(store: Store, index: ShardInfo) -> SpoolReader:
+    """The samples' media, which lie beside the index."""
+    return SpoolReader(store.fetch(layout.spool_beside(index)))
 
 
-def index_at(path: Path) -> Any:
+def index_at(store: Store, index: ShardInfo) -> Any:
     """A crawl task's index, as it is now: where its spool was lost, both were written anew."""
-    crawled = path.with_name(f"{stem(path)}.index.parquet")
+    path, crawled = store.fetch(index.path), store.fetch(layout.first_index(index))
     found = (path.stat(), crawled.stat())
     return _read_index(path, crawled, tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found))
 

@@ -1,28 +1,161 @@
-"""Where things lie in a dataset's folder."""
+"""What the files of a dataset are called. Names of intermediate ones carry the task's id: nothing is written over."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gristmill.ledger.ledger import STATE
+from gristmill.ledger.ledger import RECORDS, STATE
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, Task
 from gristmill.storage.inside import irregular
 
-__all__ = ["CARD", "MADE", "METADATA_FILES", "Layout", "check_folder", "stem"]
+__all__ = [
+    "CARD",
+    "CRAWLED",
+    "DECISIONS",
+    "DESCRIBED",
+    "FATES",
+    "HOSTS",
+    "INTERMEDIATE",
+    "LEASES",
+    "MADE",
+    "METADATA_FILES",
+    "PARTS",
+    "REFERENCES",
+    "SCATTERED",
+    "SHARDS",
+    "SOURCES",
+    "UNREADABLE",
+    "Layout",
+    "bodies_beside",
+    "check_folder",
+    "decision",
+    "fates_beside",
+    "fates_of",
+    "first_index",
+    "index",
+    "part",
+    "references",
+    "scattered",
+    "scratch",
+    "screened",
+    "shard",
+    "spool",
+    "spool_beside",
+    "stem",
+    "unreadable",
+]
 
 CARD = "README.md"
 METADATA_FILES = (CARD, "croissant.json", "dataset.json", "report.html")
 """Files beside the shards, written anew at the end of each run."""
-MADE = ("shards", "fates", "references")
+
+
+SHARDS = "shards"
+"""Finished shards."""
+FATES = "fates"
+"""One row for each upstream row and medium."""
+PARTS = f"{STATE}/parts"
+CRAWLED = f"{STATE}/crawled"
+SCATTERED = f"{STATE}/scattered"
+"""What each input of a shuffle gives to each shard."""
+DECISIONS = f"{STATE}/decisions"
+UNREADABLE = f"{STATE}/unreadable"
+SOURCES = f"{STATE}/sources"
+"""Annotation files fetched from upstream."""
+LEASES = f"{STATE}/leases"
+"""Byte-range locks, one for each task."""
+HOSTS = f"{STATE}/hosts"
+"""Locks on the connections to hosts that allow but a few."""
+DESCRIBED = f"{STATE}/described"
+"""Digest of the manifest, written when all metadata files of it are there."""
+REFERENCES = "references"
+"""Where the samples lie that a shard of an index-only mixture would hold."""
+MADE = (SHARDS, FATES, REFERENCES)
 """Folders of what a run makes for people and trainers."""
+INTERMEDIATE = (PARTS, CRAWLED, SCATTERED, DECISIONS, RECORDS, UNREADABLE)
+"""Folders that only Gristmill reads."""
+
+
+def unreadable(digest: str) -> str:
+    """Says that the annotation file of this digest is there and cannot be read."""
+    return f"{UNREADABLE}/{digest}"
+
+
+def part(task: Task, number: int) -> str:
+    """Chosen rows, for one crawl task."""
+    return f"{PARTS}/{task.number[1]:05d}-{number:05d}-{task.id}.parquet"
+
+
+def index(task: Task) -> str:
+    """Samples of one crawl task, in order."""
+    return f"{CRAWLED}/{_place(task)}.index.parquet"
+
+
+def first_index(index: ShardInfo) -> str:
+    """The index that the crawl task itself wrote, of one that was screened."""
+    return f"{CRAWLED}/{stem(index.path)}.index.parquet"
+
+
+def screened(index: ShardInfo, task: Task) -> str:
+    """Samples of one crawl task after a screen; their media lie in the same spool."""
+    return f"{CRAWLED}/{stem(index.path)}.{task.id}.index.parquet"
+
+
+def decision(task: Task, suffix: str) -> str:
+    """What statistics decided; the keys that tasks were compared by."""
+    return f"{DECISIONS}/{task.stage}-{_place(task)}{suffix}"
+
+
+def scratch(task: Task) -> str:
+    """A folder that lasts no longer than a task."""
+    return f"{STATE}/scratch/{task.id}"
+
+
+def fates_beside(index: ShardInfo) -> str:
+    """The fates of the crawl task that wrote an index."""
+    return f"{FATES}/samples-{stem(index.path)}.parquet"
+
+
+def spool(task: Task) -> str:
+    """Media of one crawl task, in the order they came."""
+    return f"{CRAWLED}/{_place(task)}.spool"
+
+
+def spool_beside(index: ShardInfo) -> str:
+    """Where the media of an index lie, also of one that was screened."""
+    return f"{CRAWLED}/{stem(index.path)}.spool"
+
+
+def scattered(task: Task) -> str:
+    """The rows that one input of a shuffle gives to each shard, by their places."""
+    return f"{SCATTERED}/{_place(task)}.rows"
+
+
+def bodies_beside(rows: str) -> str:
+    """Where the bodies lie that were copied for a file of rows."""
+    return f"{rows.removesuffix('.rows')}.bodies"
+
+
+def fates_of(task: Task) -> str:
+    """The fates that one task gave."""
+    return f"{FATES}/{task.stage}-{_place(task)}.parquet"
+
+
+def shard(number: int, suffix: str) -> str:
+    """A finished shard or its neighbour."""
+    return f"{SHARDS}/{number:05d}{suffix}"
+
+
+def references(number: int) -> str:
+    """Where the samples lie that a shard of an index-only mixture would hold."""
+    return f"{REFERENCES}/{number:05d}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Paths below ``DIR/NAME``. Names of intermediate files carry the task's id: nothing is written over."""
+    """Paths below ``DIR/NAME``."""
 
     folder: Path
 
@@ -51,62 +184,14 @@ class Layout:
         """Digest of the manifest, written when all metadata files of it are there."""
         return self.state / "described"
 
-    def source(self, key: str) -> Path:
-        """Annotation files fetched from upstream."""
-        return self.state / "sources" / key
-
     def unreadable(self, digest: str) -> Path:
         """Says that the annotation file of this digest is there and cannot be read."""
         return self.state / "unreadable" / digest
-
-    def part(self, task: Task, number: int) -> Path:
-        """Chosen rows, for one crawl task."""
-        return self.state / "parts" / f"{task.number[1]:05d}-{number:05d}-{task.id}.parquet"
-
-    def index(self, task: Task) -> Path:
-        """Samples of one crawl task, in order."""
-        return self.state / "crawled" / f"{_place(task)}.index.parquet"
-
-    def screened(self, index: ShardInfo, task: Task) -> Path:
-        """Samples of one crawl task after a census; their media lie in the same spool."""
-        return self.state / "crawled" / f"{stem(index.path)}.{task.id}.index.parquet"
-
-    def decision(self, task: Task, suffix: str) -> Path:
-        """What a census decided; the keys that tasks were compared by."""
-        return self.state / "decisions" / f"{task.stage}-{_place(task)}{suffix}"
-
-    def scratch(self, task: Task) -> Path:
-        """A folder that lasts no longer than a task."""
-        return self.state / "scratch" / task.id
-
-    def fates_beside(self, index: ShardInfo) -> Path:
-        """The fates of the crawl task that wrote an index."""
-        return self.fates / f"samples-{stem(index.path)}.parquet"
-
-    def spool(self, task: Task) -> Path:
-        """Media of one crawl task, in the order they came."""
-        return self.state / "crawled" / f"{_place(task)}.spool"
 
     @property
     def scattered_folder(self) -> Path:
         """What each input of a shuffle gives to each shard."""
         return self.state / "scattered"
-
-    def scattered(self, task: Task) -> Path:
-        """The rows that one input of a shuffle gives to each shard, by their places."""
-        return self.scattered_folder / f"{_place(task)}.rows"
-
-    def fates_of(self, task: Task) -> Path:
-        """The fates that one task gave."""
-        return self.fates / f"{task.stage}-{_place(task)}.parquet"
-
-    def shard(self, number: int, suffix: str) -> Path:
-        """A finished shard or its neighbour."""
-        return self.shards / f"{number:05d}{suffix}"
-
-    def references(self, number: int) -> Path:
-        """Where the samples lie that a shard of an index-only mixture would hold."""
-        return self.folder / "references" / f"{number:05d}.parquet"
 
     @property
     def made(self) -> list[Path]:
@@ -116,13 +201,6 @@ class Layout:
     def relative(self, path: Path) -> str:
         """As written in records."""
         return path.relative_to(self.folder).as_posix()
-
-    def whole(self, shard: ShardInfo) -> bool:
-        """True if the file is there with the size that its record says."""
-        try:
-            return os.stat(self.folder / shard.path).st_size == shard.size_bytes
-        except OSError:
-            return False
 
 
 def check_folder(folder: Path, *, made: bool = True) -> None:

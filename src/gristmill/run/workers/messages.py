@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event
 
 from gristmill.ledger.run_config import InputFile
@@ -12,6 +11,7 @@ from gristmill.run.state.context import Context, Progress
 from gristmill.spec.errors import GristmillError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
+from gristmill.storage.store import Store
 
 __all__ = ["Beat", "Careful", "Failed", "Finished", "Hello", "WorkerStart"]
 
@@ -24,13 +24,13 @@ class WorkerStart:
 
     Attributes:
         load: Finds and builds the recipe.
-        remotes, aux, only, first: See :class:`Context`.
+        store, remotes, aux, only, first: See :class:`Context`.
         beat_s: Seconds from one sign of life to the next.
         arrow_pool: Where Arrow takes its memory from.
     """
 
     load: Callable[[], Recipe]
-    folder: Path
+    store: Store
     inputs: tuple[InputFile, ...]
     remotes: dict[str, str]
     only: int | None
@@ -47,7 +47,7 @@ class WorkerStart:
             stop: Ends tasks early once it is set; one of the process's own if None.
         """
         return Context(
-            folder=self.folder,
+            store=self.store,
             inputs=self.inputs,
             remotes=self.remotes,
             aux=self.aux,

@@ -71,7 +71,7 @@ def outcome_of(recipe: Recipe, task: Task, context: Context) -> Finished | Faile
     except GristmillError as err:
         return Failed(task, _portable(err))
     except OSError as err:
-        return Failed(task, machine_error(err, context.folder))
+        return Failed(task, machine_error(err, str(context.store)))
     except MemoryError:
         return Failed(task, TaskFailed(f"{task.stage} task {task.id}: memory is used up"))
     except Exception as err:  # noqa: BLE001 - a bug must cost one task and name itself, not hang the run

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from gristmill.run.stages._hashing import HashingStream
 from gristmill.storage.files import whole_file
+from gristmill.storage.hashing import HashingStream
 
 
 class Full(io.BytesIO):
@@ -37,7 +37,7 @@ def test_a_large_file_is_synced_on_the_way(tmp_path, monkeypatch):
         sizes.append(os.fstat(fd).st_size)
         fsync(fd)
 
-    monkeypatch.setattr("gristmill.run.stages._hashing._SYNCED_BYTES", 4 << 20)
+    monkeypatch.setattr("gristmill.storage.hashing._SYNCED_BYTES", 4 << 20)
     monkeypatch.setattr(os, "fsync", noted)
     with (tmp_path / "00000.tar").open("wb") as file, HashingStream(file) as stream:
         for _ in range(10):

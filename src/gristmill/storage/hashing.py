@@ -24,14 +24,15 @@ class HashingStream:
 
     Args:
         stream: A file to write to; stays open.
+        hashed: Hash it too; else it is only written.
 
     Attributes:
         size: Bytes written.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, hashed: bool = True) -> None:
         self._stream = stream
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if hashed else None
         self._chunk: list[bytes] = []
         self._chunk_bytes = self._unsynced_bytes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hash")  # begun with the first chunk
@@ -64,7 +65,8 @@ class HashingStream:
             self._on_its_way.result()
 
     def _pass_on(self, chunk: bytes) -> None:
-        self._digest.update(chunk)
+        if self._digest is not None:
+            self._digest.update(chunk)
         self._stream.write(chunk)
         self._unsynced_bytes += len(chunk)
         if self._unsynced_bytes >= _SYNCED_BYTES:
@@ -73,8 +75,8 @@ class HashingStream:
             self._unsynced_bytes = 0
 
     def hexdigest(self) -> str:
-        """SHA-256 of all that was written, in hex; once the block has ended."""
-        return self._digest.hexdigest()
+        """SHA-256 of all that was written, in hex; once the block has ended. Empty if it is not hashed."""
+        return "" if self._digest is None else self._digest.hexdigest()
 
     def __enter__(self) -> Self:
         return self
