@@ -33,6 +33,7 @@ from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Column, Expect, Recipe, Source, Variant
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
 from gristmill.spec.step import Step, TableStep
+from gristmill.steps.conversations.findings import families
 
 REFERENCE = Path(__file__).parent / "reference"
 SPEC = (
@@ -94,6 +95,7 @@ def main() -> int:
 def pages() -> dict[Path, str]:
     """Each generated page and its text."""
     made = {
+        "checks.md": checks_page(),
         "cli.md": cli_page(),
         "reasons.md": reasons_page(),
         "settings.md": settings_page(),
@@ -160,6 +162,33 @@ def _option_row(param: click.Parameter) -> str | None:
     shown = isinstance(param.default, (str, int)) and not isinstance(param.default, bool)
     default = f"`{param.default}`" if shown else "required" if param.required else ""
     return f"| {names} | {_cell(param.help or '')} | {default} |"
+
+
+# checks
+
+
+def checks_page() -> str:
+    """The codes of ``gristmill check``, from the families of checks."""
+    lines = [
+        "# Checks of conversations\n",
+        "What [`gristmill check FILE`](cli.md#gristmill-check) and the step `check` look for in each record, and "
+        "what they do unless told otherwise: `keep` counts it, `fix` mends the record, `drop` leaves it out. "
+        "`gristmill check --set CODE=keep|fix|drop` decides for a file, `--set check.keep=CODE,...` (`check.fix`, "
+        "`check.drop`) for a recipe that has the step. A record that is to be mended and cannot be is dropped.\n",
+        "What a trainer does is as read in or run with their releases of 2024 to 2026.\n",
+    ]
+    for family in families():
+        title, _, rest = (family.__doc__ or "").strip().partition(": ")
+        lines += [f"## {title.rstrip('.')}\n"] + ([f"{rest[0].upper()}{rest[1:]}\n"] if rest else [])
+        lines += ["| code | what it finds | what comes of it | done | `fix` |", "|---|---|---|---|---|"]
+        for check in family.CHECKS:
+            mend = _cell(check.mend) if check.mend else "cannot be mended"
+            where = f"reason `{check.reason}`" if not check.of_file else "in files alone"
+            lines.append(
+                f"| `{check.code}` | {_cell(check.says)} ({where}) | {_cell(check.why)} | {check.action} | {mend} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
 
 
 # reasons

@@ -28,6 +28,7 @@ _COMMANDS = {
     "mix": "Shuffle finished datasets into one mixture.",
     "retry": "Ask again for what failed, for these reasons alone.",
     "verify": "Read everything back as a trainer would.",
+    "check": "Any file of conversations: each record, its tags, its media.",
     "export": "Write a trainer's own format.",
     "import": "A trainer's own format to shards.",
     "crawl": "Any list of image URLs to shards.",

@@ -103,6 +103,9 @@ class Elements:
         pair: ``{}`` for the members of an object.
         alone: Text behind it is a fault.
 
+    Attributes:
+        end: Bytes of the stream up to the latest element's end, the mark behind it included.
+
     Raises:
         SourceError: While it is read: the stream does not hold one array from beginning to end; elements before the
             fault were given out.
@@ -112,6 +115,7 @@ class Elements:
         self._source = _Source(stream)
         self._marks = _marks(self._source, pair=pair)
         self._line, self._pair, self._alone = line, pair, alone
+        self.end = self._read = 0
         self._state = "before"
         self._last: tuple[int, bytes, bytes] | None = None
         self._row: re.Pattern[bytes] | None = None
@@ -133,6 +137,7 @@ class Elements:
             elif not too_long:
                 kept += text
             self._line += text.count(b"\n")
+            self._read += len(text) + len(mark)
             size += len(text)
             if not mark and looked_at < len(kept):
                 looked_at = 2 * len(kept)
@@ -166,6 +171,7 @@ class Elements:
 
     def _given(self, line: int, text: bytes | None, mark: bytes, size: int = 0) -> Piece:
         self._last = None if text is None else (line, text, mark)
+        self.end = self._read
         if self._state == "after" and not self._alone:
             self._marks = iter(())
         return Piece(line, None if text is None else text.rstrip(), size)
@@ -180,6 +186,8 @@ class Elements:
         if place is None:
             return None
         self._source.give_back(text[place:] + mark)
+        self._read -= len(text) - place + len(mark)
+        self.end = self._read
         self._marks = _marks(self._source, 1, self._pair)
         self._line, self._state = line + text[:place].count(b"\n"), "within"
         return len(text) - place

@@ -28,6 +28,17 @@ class Reason(StrEnum):
     TEXT_TOO_LONG = "text_too_long"  # a question or an answer beyond the step's limit
     BAD_CHARACTERS = "bad_characters"  # NUL or a lone surrogate
     MEDIA_TOKEN = "media_token"  # a literal <image> or <video> in a text
+    BAD_TURNS = (
+        "bad_turns"  # roles that no trainer takes in this order, or nothing asked, or nothing answered
+    )
+    TAG_MISMATCH = "tag_mismatch"  # tags or parts that show media against the media themselves
+    CONTROL_TEXT = "control_text"  # a control string of a trainer's template in a text
+    MOJIBAKE = "mojibake"  # UTF-8 that was read as another encoding
+    FILE_ID = "file_id"  # the name of the record's own file in a text
+    TEXT_REPEATS = "text_repeats"  # an answer that says the same again and again
+    TEXT_CUT_OFF = "text_cut_off"  # an answer that ends within a sentence
+    BAD_PATH = "bad_path"  # of a medium: it leads out of its folder, or is no path
+    BAD_BOX = "bad_box"  # outside the picture, or its sides in the wrong order
     FEW_IMAGES = "few_images"  # a document without images, or with fewer than it must have
     DUPLICATE_KEY = "duplicate_key"
 

@@ -1,0 +1,331 @@
+"""What is behind the paths of a file of records: each medium is looked at once, however many records have it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from gristmill.media.settings import ImageSettings
+from gristmill.media.sniff import sniff
+from gristmill.spec.errors import UsageError
+from gristmill.spec.reasons import Reason
+from gristmill.spec.sample import Drop
+from gristmill.steps.conversations.conversation import MediumFact, key_of
+from gristmill.steps.loop_thread import LoopThread
+from gristmill.steps.transcoders import Transcoder, transcoder_of
+from gristmill.storage.archives import (
+    Archive,
+    Entry,
+    Indexed,
+    MediaSource,
+    MemberRefused,
+    archives_of,
+    write_index,
+)
+from gristmill.storage.archives.names import member_name
+
+__all__ = ["PLACEHOLDER_NAMES", "Pictures"]
+
+PLACEHOLDER_NAMES = 10
+"""The same bytes under so many names are a placeholder."""
+_MOST_BYTES = 256 << 20
+_HEAD_BYTES = 4096
+_NO_VIDEO = frozenset({"html", "json", "xml", "svg", "empty", "zip", "gzip", "pdf", "executable"})
+_CODES = {
+    Reason.EMPTY: "media_empty",
+    Reason.NOT_AN_IMAGE: "media_other",
+    Reason.UNSUPPORTED: "media_other",
+}
+_BOX = re.compile(r"###\s*\[[^\]]*\]\s*$")
+_FOLDERS_KEPT = 256
+_FOLDER_NAMES = 100_000
+
+
+class _Found(NamedTuple):
+    """A medium in a root.
+
+    Attributes:
+        name: Its name there, in truth.
+        size_bytes: Its size; -1 of a folder of frames.
+        order: Where it lies among those of its root.
+        refused: Why it cannot be read.
+        entry: Of an archive.
+    """
+
+    name: str
+    size_bytes: int
+    order: tuple[int, int] = (0, 0)
+    refused: str = ""
+    entry: Entry | None = None
+
+
+class _Root(Protocol):
+    """A folder, or some archives."""
+
+    def find(self, names: Sequence[str]) -> list[_Found | None]:
+        """What is there under each name."""
+
+    def read(self, found: _Found, most_bytes: int) -> bytes:
+        """Its bytes, or the first of them.
+
+        Raises:
+            MemberRefused, OSError: They cannot be had.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoding:
+    """How pictures are looked at: decoded, and not measured further."""
+
+    codecs: int
+    codec_deadline_s: float = 30
+
+    def image_settings(self) -> ImageSettings:
+        """See :class:`gristmill.media.settings.Decoding`."""
+        return ImageSettings(only_check=True, phash=False, max_pixels=1_000_000_000)
+
+
+class Pictures:
+    """Media in folders and archives, and what was found of each.
+
+    Args:
+        roots: Folders, to which paths are relative; archives, whose members they name. The first that has one counts.
+        min_side_px: A picture with a shorter side fails ``media_tiny``.
+        processes: Decoders.
+
+    Attributes:
+        facts: By :func:`key_of` the path.
+
+    Raises:
+        UsageError: A root is not there.
+        SourceError: An archive cannot be read.
+    """
+
+    def __init__(self, roots: Sequence[Path], *, min_side_px: int, processes: int) -> None:
+        self.facts: dict[int, MediumFact] = {}
+        self._min_side_px, self._processes = min_side_px, processes
+        self._names_of: Counter[int] = Counter()
+        self._files = ExitStack()
+        self._loop: LoopThread | None = None
+        self._decoders: Transcoder | None = None
+        scratch = Path(self._files.enter_context(TemporaryDirectory(prefix="gristmill-check-")))
+        self._folders = [str(root.absolute()) for root in roots if root.is_dir()]
+        self._roots = [_root(archive, scratch / f"{n}.index") for n, archive in enumerate(archives_of(roots))]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._loop is not None and self._decoders is not None:
+            self._loop.wait_for(self._decoders.close())
+            self._loop.close()
+        self._files.close()
+
+    def look(self, media: Iterable[tuple[str, str]]) -> None:
+        """Look at those of some media, each a kind and a path, that were not looked at yet."""
+        new = {path: kind for kind, path in media if key_of(path) not in self.facts}
+        pictures: list[tuple[int, str, _Found]] = []
+        for path, (number, found) in zip(new, self._find(list(new)), strict=True):
+            if found is None:
+                self.facts[key_of(path)] = MediumFact("media_missing")
+            elif found.refused:
+                self.facts[key_of(path)] = MediumFact("media_undecodable", found.refused)
+            elif not found.size_bytes:
+                self.facts[key_of(path)] = MediumFact("media_empty")
+            elif new[path] == "image":
+                pictures.append((number, path, found))
+            else:
+                self.facts[key_of(path)] = self._other(number, found)._replace(
+                    name=self._own_name(path, found)
+                )
+        if pictures:
+            pictures.sort(key=lambda one: (one[0], one[2].order))
+            if self._loop is None:
+                self._loop = LoopThread("check")
+                self._decoders = transcoder_of("image", _Decoding(self._processes))
+            self._loop.wait_for(self._decode(iter(pictures)))
+
+    def finish(self) -> None:
+        """All media were looked at: mark those that have the bytes of many others."""
+        for key, fact in self.facts.items():
+            names = self._names_of[fact.digest]
+            if not fact.code and names >= PLACEHOLDER_NAMES:
+                self.facts[key] = fact._replace(code="media_placeholder", detail=f"{names:,} names")
+
+    def _find(self, paths: list[str]) -> Iterator[tuple[int, _Found | None]]:
+        """For each path the number of the root that has it, and what is there; nothing outside is looked for."""
+        names = [self._name(path) for path in paths]
+        in_roots = [root.find(names) for root in self._roots]
+        for place in range(len(names)):
+            there = [(number, found[place]) for number, found in enumerate(in_roots) if found[place]]
+            good = [one for one in there if one[1] is not None and not one[1].refused]
+            yield (good or there or [(0, None)])[0]
+
+    def _name(self, path: str) -> str:
+        """A path as a name within the roots; empty where it leads elsewhere."""
+        path = _BOX.sub("", path).replace("\\", "/")
+        for folder in self._folders:
+            path = path.removeprefix(f"{folder}/")
+        name, refusal = member_name(path.encode("utf-8", "replace"))
+        return "" if refusal else name
+
+    def _own_name(self, path: str, found: _Found) -> str:
+        """The medium's own name, where the path says another."""
+        return "" if found.name == self._name(path) else found.name
+
+    async def _decode(self, pictures: Iterator[tuple[int, str, _Found]]) -> None:
+        async def some() -> None:
+            for number, path, found in pictures:
+                fact = await self._picture(number, found)
+                self.facts[key_of(path)] = fact._replace(name=self._own_name(path, found))
+
+        await asyncio.gather(*(some() for _ in range(2 * self._processes)))
+
+    async def _picture(self, number: int, found: _Found) -> MediumFact:
+        if found.size_bytes < 0:
+            return MediumFact("media_other", "it is a folder")
+        try:
+            body = self._roots[number].read(found, _MOST_BYTES)
+        except (MemberRefused, OSError) as err:
+            return MediumFact("media_undecodable", str(err))
+        sha256 = hashlib.sha256(body).hexdigest()
+        assert self._decoders is not None
+        made = await self._decoders.take(body, sha256)
+        digest = int(sha256[:16], 16)
+        if isinstance(made, Drop):
+            said = f"{made.reason}: {made.detail}" if made.detail else str(made.reason)
+            return MediumFact(_CODES.get(made.reason, "media_undecodable"), said, digest=digest)
+        self._names_of[digest] += 1
+        width, height = made.facts["original_width_px"], made.facts["original_height_px"]
+        if min(width, height) < self._min_side_px:
+            return MediumFact("media_tiny", f"{width} x {height} px", width, height, digest)
+        return MediumFact("", "", width, height, digest)
+
+    def _other(self, number: int, found: _Found) -> MediumFact:
+        """A video or a sound: not decoded, but no page, and not empty."""
+        if found.size_bytes < 0:
+            return MediumFact()
+        try:
+            form = sniff(self._roots[number].read(found, _HEAD_BYTES))
+        except (MemberRefused, OSError) as err:
+            return MediumFact("media_undecodable", str(err))
+        return MediumFact("media_other", form) if form in _NO_VIDEO else MediumFact()
+
+
+def _root(archive: Archive, index: Path) -> _Root:
+    if archive.is_folder:
+        return _FolderRoot(archive.paths[0])
+    write_index(archive, index)
+    return _ArchiveRoot(MediaSource([Indexed(archive, index)]))
+
+
+class _ArchiveRoot:
+    """See :class:`_Root`."""
+
+    def __init__(self, source: MediaSource) -> None:
+        self._source = source
+
+    def find(self, names: Sequence[str]) -> list[_Found | None]:
+        """See :class:`_Root`."""
+        return [
+            entry
+            and _Found(
+                entry.name,
+                entry.size_bytes,
+                (entry.archive, entry.offset),
+                "" if entry.refused is None else str(entry.refused),
+                entry,
+            )
+            for entry in self._source.find(names)
+        ]
+
+    def read(self, found: _Found, most_bytes: int) -> bytes:
+        """See :class:`_Root`."""
+        assert found.entry is not None
+        with self._source.open(found.entry) as stream:
+            return stream.read(most_bytes)
+
+
+class _FolderRoot:
+    """See :class:`_Root`. Links are followed, as a trainer does: they are the owner's."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise UsageError(f"{root} is no folder.")
+        self._root = root
+        self._listed: dict[str, dict[str, str]] = {}
+
+    def find(self, names: Sequence[str]) -> list[_Found | None]:
+        """See :class:`_Root`."""
+        return [self._one(name) if name else None for name in names]
+
+    def _one(self, name: str) -> _Found | None:
+        found = self._at(name)
+        if found is None and (other := self._loosely(name)):
+            found = self._at(other)
+        return found
+
+    def _at(self, name: str) -> _Found | None:
+        path = os.path.join(self._root, name)
+        try:
+            size = os.stat(path).st_size
+            is_file, is_folder = os.path.isfile(path), os.path.isdir(path)
+        except (OSError, ValueError):
+            return None
+        if is_folder:
+            return _Found(name, -1 if os.listdir(path) else 0)
+        return _Found(name, size, refused="" if is_file else "it is no regular file")
+
+    def _loosely(self, name: str) -> str:
+        """The name of a file that differs by case or Unicode form alone; empty where there is none."""
+        found = ""
+        for part in name.split("/"):
+            names = self._names_in(found)
+            own = (
+                part
+                if os.path.lexists(os.path.join(self._root, found, part))
+                else names.get(_folded(part), "")
+            )
+            if not own:
+                return ""
+            found = f"{found}/{own}" if found else own
+        return found
+
+    def _names_in(self, folder: str) -> dict[str, str]:
+        if folder not in self._listed:
+            if len(self._listed) >= _FOLDERS_KEPT:
+                self._listed.clear()
+            names: dict[str, str] = {}
+            try:
+                with os.scandir(os.path.join(self._root, folder)) as entries:
+                    for entry in entries:
+                        names[_folded(entry.name)] = entry.name
+                        if len(names) > _FOLDER_NAMES:
+                            names = {}  # a folder that large is looked into by exact names alone
+                            break
+            except OSError:
+                pass
+            self._listed[folder] = names
+        return self._listed[folder]
+
+    def read(self, found: _Found, most_bytes: int) -> bytes:
+        """See :class:`_Root`."""
+        with open(os.path.join(self._root, found.name), "rb") as stream:
+            return stream.read(most_bytes)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).lower()
