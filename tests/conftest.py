@@ -41,6 +41,11 @@ class DecodesHere:
 def decoding_here() -> Iterator[None]:
     """For runs in this process; commands and workers in processes of their own have decoders as ever."""
     with pytest.MonkeyPatch.context() as patch:
-        for user in "steps.transcoders.image", "run.maintenance.verify", "viewer.samples":
+        for user in (
+            "steps.transcoders.image",
+            "steps.conversations.pictures",
+            "run.maintenance.verify",
+            "viewer.samples",
+        ):
             patch.setattr(f"gristmill.{user}.CodecPool", DecodesHere)
         yield

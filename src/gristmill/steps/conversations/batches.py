@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 
 from gristmill.shards.json_row import json_object
 from gristmill.spec.sample import Json
-from gristmill.steps.conversations.conversation import Conversation, MediumFact, key_of
+from gristmill.steps.conversations.conversation import ConversationRecord, MediumFact, key_of
 from gristmill.steps.conversations.findings import DROP, FIX, Actions, Finding, found_in
 from gristmill.steps.conversations.records import RawRecord
 from gristmill.steps.conversations.shapes import conversation_of, row_of
 
-__all__ = ["DROPPED", "FIXED", "GOOD", "Batch", "Looked", "Looker", "line_of"]
+__all__ = ["DROPPED", "FIXED", "GOOD", "Looked", "Looker", "RecordBatch", "line_of"]
 
 GOOD, FIXED, DROPPED = 0, 1, 2
 
 
 @dataclass(slots=True)
-class Batch:
+class RecordBatch:
     """Records in a row.
 
     Attributes:
@@ -72,7 +72,7 @@ class Looker:
         self._actions = Actions(settings)
         self._facts, self._writing = facts, writing
 
-    def look(self, batch: Batch) -> Looked:
+    def look(self, batch: RecordBatch) -> Looked:
         """What is found of a batch."""
         looked = Looked(batch.first)
         shapes: Counter[str] = Counter()
@@ -103,12 +103,14 @@ class Looker:
             looked.shapes[shape] = (count, looked.shapes[shape][1])
         return looked
 
-    def _line(self, outcome: int, row: dict[str, Json] | None, record: Conversation | None) -> bytes | None:
+    def _line(
+        self, outcome: int, row: dict[str, Json] | None, record: ConversationRecord | None
+    ) -> bytes | None:
         if outcome == DROPPED or row is None:
             return None
         return line_of(row_of(record) if record is not None and outcome == FIXED else row)
 
-    def _note(self, looked: Looked, number: int, record: Conversation, found: list[Finding]) -> None:
+    def _note(self, looked: Looked, number: int, record: ConversationRecord, found: list[Finding]) -> None:
         """Take down what concerns several records."""
         if record.id is not None and record.id != "":
             looked.ids.append((number, key_of(str(record.id))))

@@ -17,7 +17,7 @@ __all__ = [
     "TAGS",
     "TOOL",
     "USER",
-    "Conversation",
+    "ConversationRecord",
     "MediumFact",
     "MediumPath",
     "Utterance",
@@ -116,7 +116,7 @@ class MediumFact(NamedTuple):
 
 
 @dataclass(slots=True)
-class Conversation:
+class ConversationRecord:
     """One record, which checks may change.
 
     Attributes:

@@ -22,10 +22,10 @@ from typing import BinaryIO, TypeAlias
 from gristmill.shards.json_row import json_object
 from gristmill.spec.errors import MachineError, SourceError, UsageError
 from gristmill.spec.sample import Json
-from gristmill.steps.conversations.batches import DROPPED, FIXED, GOOD, Batch, Looked, Looker, line_of
-from gristmill.steps.conversations.conversation import Conversation, MediumFact, key_of
+from gristmill.steps.conversations.batches import DROPPED, FIXED, GOOD, Looked, Looker, RecordBatch, line_of
+from gristmill.steps.conversations.conversation import ConversationRecord, MediumFact, key_of
 from gristmill.steps.conversations.findings import DROP, FIX, Actions, Finding
-from gristmill.steps.conversations.pictures import Pictures
+from gristmill.steps.conversations.pictures import MediaFacts
 from gristmill.steps.conversations.records import RecordFile
 from gristmill.steps.conversations.shapes import conversation_of
 from gristmill.storage.files import machine_error, whole_file
@@ -182,7 +182,7 @@ def _facts(
     tell: Callable[[str, int], None],
 ) -> Mapping[int, MediumFact]:
     """What is behind the paths of all records."""
-    with Pictures(roots, min_side_px=min_side_px, processes=processes) as pictures:
+    with MediaFacts(roots, min_side_px=min_side_px, processes=processes) as pictures:
         for batch in _batches(file):
             pictures.look(_media_of(batch))
             tell("media", len(pictures.facts))
@@ -191,25 +191,25 @@ def _facts(
         return pictures.facts
 
 
-def _media_of(batch: Batch) -> Iterator[tuple[str, str]]:
+def _media_of(batch: RecordBatch) -> Iterator[tuple[str, str]]:
     """Kinds and paths of the media of some records."""
     for raw in batch.records:
         record = None if raw.text is None else conversation_of(json_object(raw.text))
-        if isinstance(record, Conversation):
+        if isinstance(record, ConversationRecord):
             for medium in record.media:
                 if medium.path and not medium.embedded and "://" not in medium.path:
                     yield "image" if medium.frames else medium.kind, medium.path
                     yield from (("image", frame) for frame in medium.frames)
 
 
-def _batches(file: RecordFile) -> Iterator[Batch]:
-    batch, size, number = Batch(0, []), 0, 0
+def _batches(file: RecordFile) -> Iterator[RecordBatch]:
+    batch, size, number = RecordBatch(0, []), 0, 0
     for number, raw in enumerate(file, 1):
         batch.records.append(raw)
         size += len(raw.text or b"")
         if size >= _BATCH_BYTES or len(batch.records) == _BATCH_RECORDS:
             yield batch
-            batch, size = Batch(number, []), 0
+            batch, size = RecordBatch(number, []), 0
     if batch.records:
         yield batch
 
@@ -252,12 +252,12 @@ def _begin(settings: Mapping[str, str], facts: Mapping[int, MediumFact] | None, 
     _looker = Looker(settings, facts, writing=writing)
 
 
-def _look(batch: Batch) -> Looked:
+def _look(batch: RecordBatch) -> Looked:
     assert _looker is not None
     return _looker.look(batch)
 
 
-def _in_order(pool: ProcessPoolExecutor, batches: Iterable[Batch], most: int) -> Iterator[Looked]:
+def _in_order(pool: ProcessPoolExecutor, batches: Iterable[RecordBatch], most: int) -> Iterator[Looked]:
     waiting: deque[Future[Looked]] = deque()
     for batch in batches:
         waiting.append(pool.submit(_look, batch))

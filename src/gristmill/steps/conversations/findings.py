@@ -11,9 +11,20 @@ from typing import NamedTuple, Protocol
 
 from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.steps.conversations.conversation import Conversation
+from gristmill.steps.conversations.conversation import ConversationRecord
 
-__all__ = ["DROP", "FIX", "KEEP", "Actions", "Check", "Family", "Finding", "checks", "families", "found_in"]
+__all__ = [
+    "DROP",
+    "FIX",
+    "KEEP",
+    "Actions",
+    "Check",
+    "CheckFamily",
+    "Finding",
+    "checks",
+    "families",
+    "found_in",
+]
 
 KEEP, FIX, DROP = "keep", "fix", "drop"
 
@@ -55,7 +66,7 @@ class Finding(NamedTuple):
     detail: str
 
 
-class Family(Protocol):
+class CheckFamily(Protocol):
     """A module in ``checks``; families look at a record in the order of their ``ORDER``."""
 
     @property
@@ -66,17 +77,17 @@ class Family(Protocol):
     def CHECKS(self) -> tuple[Check, ...]:
         """Its checks."""
 
-    def look(self, record: Conversation, actions: Actions) -> Iterable[Finding]:
+    def look(self, record: ConversationRecord, actions: Actions) -> Iterable[Finding]:
         """What is wrong with a record; what is to be mended is mended in it."""
 
 
 @lru_cache(maxsize=1)
-def families() -> tuple[Family, ...]:
+def families() -> tuple[CheckFamily, ...]:
     """All modules of ``checks``, in their order."""
     from gristmill.steps.conversations import checks as package
 
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    found: list[Family] = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
+    found: list[CheckFamily] = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
     return tuple(sorted(found, key=lambda family: family.ORDER))
 
 
@@ -114,7 +125,7 @@ class Actions:
         return Finding(code, DROP if action == FIX and not mendable else action, detail[:200])
 
 
-def found_in(record: Conversation, actions: Actions) -> Iterator[Finding]:
+def found_in(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     """All that is wrong with a record, which is mended on the way."""
     for family in families():
         yield from family.look(record, actions)

@@ -10,20 +10,19 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
+from gristmill.media.errors import Undecodable
+from gristmill.media.pool import CodecPool
 from gristmill.media.settings import ImageSettings
 from gristmill.media.sniff import sniff
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
-from gristmill.spec.sample import Drop
 from gristmill.steps.conversations.conversation import MediumFact, key_of
 from gristmill.steps.loop_thread import LoopThread
-from gristmill.steps.transcoders import Transcoder, transcoder_of
 from gristmill.storage.archives import (
     Archive,
     Entry,
@@ -35,10 +34,11 @@ from gristmill.storage.archives import (
 )
 from gristmill.storage.archives.names import member_name
 
-__all__ = ["PLACEHOLDER_NAMES", "Pictures"]
+__all__ = ["PLACEHOLDER_NAMES", "MediaFacts"]
 
 PLACEHOLDER_NAMES = 10
 """The same bytes under so many names are a placeholder."""
+_SETTINGS = ImageSettings(only_check=True, phash=False, max_pixels=1_000_000_000)
 _MOST_BYTES = 256 << 20
 _HEAD_BYTES = 4096
 _NO_VIDEO = frozenset({"html", "json", "xml", "svg", "empty", "zip", "gzip", "pdf", "executable"})
@@ -70,7 +70,7 @@ class _Found(NamedTuple):
     entry: Entry | None = None
 
 
-class _Root(Protocol):
+class _MediaRoot(Protocol):
     """A folder, or some archives."""
 
     def find(self, names: Sequence[str]) -> list[_Found | None]:
@@ -84,19 +84,7 @@ class _Root(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoding:
-    """How pictures are looked at: decoded, and not measured further."""
-
-    codecs: int
-    codec_deadline_s: float = 30
-
-    def image_settings(self) -> ImageSettings:
-        """See :class:`gristmill.media.settings.Decoding`."""
-        return ImageSettings(only_check=True, phash=False, max_pixels=1_000_000_000)
-
-
-class Pictures:
+class MediaFacts:
     """Media in folders and archives, and what was found of each.
 
     Args:
@@ -118,7 +106,7 @@ class Pictures:
         self._names_of: Counter[int] = Counter()
         self._files = ExitStack()
         self._loop: LoopThread | None = None
-        self._decoders: Transcoder | None = None
+        self._decoders: CodecPool | None = None
         scratch = Path(self._files.enter_context(TemporaryDirectory(prefix="gristmill-check-")))
         self._folders = [str(root.absolute()) for root in roots if root.is_dir()]
         self._roots = [_root(archive, scratch / f"{n}.index") for n, archive in enumerate(archives_of(roots))]
@@ -155,7 +143,7 @@ class Pictures:
             pictures.sort(key=lambda one: (one[0], one[2].order))
             if self._loop is None:
                 self._loop = LoopThread("check")
-                self._decoders = transcoder_of("image", _Decoding(self._processes))
+                self._decoders = CodecPool(_SETTINGS, processes=self._processes)
             self._loop.wait_for(self._decode(iter(pictures)))
 
     def finish(self) -> None:
@@ -201,15 +189,14 @@ class Pictures:
             body = self._roots[number].read(found, _MOST_BYTES)
         except (MemberRefused, OSError) as err:
             return MediumFact("media_undecodable", str(err))
-        sha256 = hashlib.sha256(body).hexdigest()
+        digest = int.from_bytes(hashlib.sha256(body).digest()[:8], "big")
         assert self._decoders is not None
-        made = await self._decoders.take(body, sha256)
-        digest = int(sha256[:16], 16)
-        if isinstance(made, Drop):
-            said = f"{made.reason}: {made.detail}" if made.detail else str(made.reason)
-            return MediumFact(_CODES.get(made.reason, "media_undecodable"), said, digest=digest)
+        try:
+            picture = await self._decoders.transcode(body)
+        except Undecodable as err:
+            return MediumFact(_CODES.get(err.reason, "media_undecodable"), str(err), digest=digest)
         self._names_of[digest] += 1
-        width, height = made.facts["original_width_px"], made.facts["original_height_px"]
+        width, height = picture.original_width_px, picture.original_height_px
         if min(width, height) < self._min_side_px:
             return MediumFact("media_tiny", f"{width} x {height} px", width, height, digest)
         return MediumFact("", "", width, height, digest)
@@ -225,7 +212,7 @@ class Pictures:
         return MediumFact("media_other", form) if form in _NO_VIDEO else MediumFact()
 
 
-def _root(archive: Archive, index: Path) -> _Root:
+def _root(archive: Archive, index: Path) -> _MediaRoot:
     if archive.is_folder:
         return _FolderRoot(archive.paths[0])
     write_index(archive, index)
@@ -233,13 +220,13 @@ def _root(archive: Archive, index: Path) -> _Root:
 
 
 class _ArchiveRoot:
-    """See :class:`_Root`."""
+    """See :class:`_MediaRoot`."""
 
     def __init__(self, source: MediaSource) -> None:
         self._source = source
 
     def find(self, names: Sequence[str]) -> list[_Found | None]:
-        """See :class:`_Root`."""
+        """See :class:`_MediaRoot`."""
         return [
             entry
             and _Found(
@@ -253,14 +240,14 @@ class _ArchiveRoot:
         ]
 
     def read(self, found: _Found, most_bytes: int) -> bytes:
-        """See :class:`_Root`."""
+        """See :class:`_MediaRoot`."""
         assert found.entry is not None
         with self._source.open(found.entry) as stream:
             return stream.read(most_bytes)
 
 
 class _FolderRoot:
-    """See :class:`_Root`. Links are followed, as a trainer does: they are the owner's."""
+    """See :class:`_MediaRoot`. Links are followed, as a trainer does: they are the owner's."""
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
@@ -269,7 +256,7 @@ class _FolderRoot:
         self._listed: dict[str, dict[str, str]] = {}
 
     def find(self, names: Sequence[str]) -> list[_Found | None]:
-        """See :class:`_Root`."""
+        """See :class:`_MediaRoot`."""
         return [self._one(name) if name else None for name in names]
 
     def _one(self, name: str) -> _Found | None:
@@ -322,7 +309,7 @@ class _FolderRoot:
         return self._listed[folder]
 
     def read(self, found: _Found, most_bytes: int) -> bytes:
-        """See :class:`_Root`."""
+        """See :class:`_MediaRoot`."""
         with open(os.path.join(self._root, found.name), "rb") as stream:
             return stream.read(most_bytes)
 

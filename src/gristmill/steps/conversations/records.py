@@ -197,7 +197,9 @@ class RecordFile:
             return RawRecord(text)
         if text.endswith(b"}"):
             return RawRecord(None, code="bad_json", fault=fault)
-        return RawRecord(None, code="file_cut", fault=f"the only record ends at byte {len(text):,}, and is not whole")
+        return RawRecord(
+            None, code="file_cut", fault=f"the only record ends at byte {len(text):,}, and is not whole"
+        )
 
     def _lines(self, stream: BinaryIO) -> Iterator[RawRecord]:
         offset = stream.tell()

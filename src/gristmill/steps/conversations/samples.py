@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from gristmill.spec.locator import File, Member
 from gristmill.spec.sample import MediaRef, Part, Sample, Show, Text, Turn
-from gristmill.steps.conversations.conversation import Conversation, MediumPath, Utterance
+from gristmill.steps.conversations.conversation import ConversationRecord, MediumPath, Utterance
 from gristmill.steps.conversations.shapes import role_of
 
 __all__ = ["conversation_in", "with_conversation"]
 
 
-def conversation_in(sample: Sample) -> Conversation:
+def conversation_in(sample: Sample) -> ConversationRecord:
     """A sample's turns and media, to be looked at and mended."""
-    record = Conversation([], tagged=False)
+    record = ConversationRecord([], tagged=False)
     for turn in sample.turns:
         shows = [part for part in turn.parts if isinstance(part, Show)]
         record.media += [_medium(sample.media[show.media], own=True) for show in shows]
@@ -38,7 +38,7 @@ def _medium(ref: MediaRef, *, own: bool) -> MediumPath:
     return MediumPath(ref.kind, path, embedded=not path, own=own)
 
 
-def with_conversation(sample: Sample, record: Conversation) -> Sample:
+def with_conversation(sample: Sample, record: ConversationRecord) -> Sample:
     """The sample with what was mended in its turns; media that are no longer shown are left out."""
     turns = tuple(map(_turn, record.turns))
     shown = {part.media for turn in turns for part in turn.parts if isinstance(part, Show)}

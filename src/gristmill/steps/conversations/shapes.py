@@ -26,7 +26,7 @@ from gristmill.steps.conversations.conversation import (
     SYSTEM,
     TOOL,
     USER,
-    Conversation,
+    ConversationRecord,
     MediumPath,
     Utterance,
 )
@@ -64,7 +64,7 @@ _MEDIA = tuple((kind, key) for kind in KINDS for key in (kind, f"{kind}s"))
 _PATHS = ("path", "url", "image", "video", "audio")
 
 
-def conversation_of(row: dict[str, Json]) -> Conversation | str:
+def conversation_of(row: dict[str, Json]) -> ConversationRecord | str:
     """A record as checks see it, or why it is no conversation."""
     for key in TURNS_KEYS:
         listed = row.get(key)
@@ -83,17 +83,17 @@ def role_of(said: Json) -> str:
     return _ROLES.get(said, str(said)) if isinstance(said, str) else repr(said)
 
 
-def _of_list(row: dict[str, Json], key: str, listed: Json) -> Conversation | str:
+def _of_list(row: dict[str, Json], key: str, listed: Json) -> ConversationRecord | str:
     if not isinstance(listed, list):
         return f"{key} is no list"
-    record = Conversation([], id=row.get("id"), raw=row, turns_key=key)
+    record = ConversationRecord([], id=row.get("id"), raw=row, turns_key=key)
     if fault := _add_turns(record, listed, key):
         return fault
     _add_media(record, row)
     return record
 
 
-def _of_pairs(row: dict[str, Json], pairs: list[Json]) -> Conversation | str:
+def _of_pairs(row: dict[str, Json], pairs: list[Json]) -> ConversationRecord | str:
     turns = []
     for number, pair in enumerate(pairs):
         if (
@@ -106,13 +106,13 @@ def _of_pairs(row: dict[str, Json], pairs: list[Json]) -> Conversation | str:
             Utterance(USER, [pair["q"]], raw=pair, text_key="q"),
             Utterance(ASSISTANT, [pair["a"]], raw=pair, text_key="a"),
         ]
-    record = Conversation(turns, id=row.get("id"), raw=row, shape="QA: q/a", fixed_turns=True)
+    record = ConversationRecord(turns, id=row.get("id"), raw=row, shape="QA: q/a", fixed_turns=True)
     _add_media(record, row)
     return record
 
 
-def _of_columns(row: dict[str, Json], first: str, second: str) -> Conversation | str:
-    record = Conversation([], id=row.get("id"), raw=row, shape=f"{first}/{second}", fixed_turns=True)
+def _of_columns(row: dict[str, Json], first: str, second: str) -> ConversationRecord | str:
+    record = ConversationRecord([], id=row.get("id"), raw=row, shape=f"{first}/{second}", fixed_turns=True)
     for key, role in ((first, USER), (second, ASSISTANT)):
         value = row[key]
         if isinstance(value, list) and first == "prompt":
@@ -128,7 +128,7 @@ def _of_columns(row: dict[str, Json], first: str, second: str) -> Conversation |
     return record
 
 
-def _add_turns(record: Conversation, listed: list[Json], name: str) -> str:
+def _add_turns(record: ConversationRecord, listed: list[Json], name: str) -> str:
     """Add the turns of a list; returns what is wrong with it, if anything is."""
     for number, raw in enumerate(listed):
         if type(raw) is not dict:
@@ -160,7 +160,7 @@ def _add_turns(record: Conversation, listed: list[Json], name: str) -> str:
     return ""
 
 
-def _add_parts(record: Conversation, turn: Utterance, parts: list[Json]) -> str:
+def _add_parts(record: ConversationRecord, turn: Utterance, parts: list[Json]) -> str:
     """Add the parts of a turn: texts, and media with or without a path of their own."""
     for number, part in enumerate(parts):
         of = part.get("type") if isinstance(part, dict) else None
@@ -195,7 +195,7 @@ def _own_path(kind: str, of: str, part: dict[str, Json]) -> MediumPath | None:
     return MediumPath(kind, "", embedded=True, own=True) if "bytes" in part or "base64" in part else None
 
 
-def _add_media(record: Conversation, row: dict[str, Json]) -> None:
+def _add_media(record: ConversationRecord, row: dict[str, Json]) -> None:
     for kind, key in _MEDIA:
         if key in row:
             for medium in _media_in(record, kind, key, row):
@@ -211,7 +211,7 @@ def _add_media(record: Conversation, row: dict[str, Json]) -> None:
                 record.boxes += _boxes_in([boxes] if boxes and not isinstance(boxes[0], list) else boxes)
 
 
-def _media_in(record: Conversation, kind: str, key: str, row: dict[str, Json]) -> Iterator[MediumPath]:
+def _media_in(record: ConversationRecord, kind: str, key: str, row: dict[str, Json]) -> Iterator[MediumPath]:
     value = row[key]
     if value == [] and key.endswith("s"):
         return
@@ -242,7 +242,7 @@ def _boxes_in(boxes: list[Json]) -> Iterator[tuple[float, float, float, float]]:
             yield (box[0], box[1], box[2], box[3])
 
 
-def row_of(record: Conversation) -> dict[str, Json]:
+def row_of(record: ConversationRecord) -> dict[str, Json]:
     """The record's JSON object with all that was mended in it."""
     row: dict[str, Json] = record.raw
     for turn in record.turns:

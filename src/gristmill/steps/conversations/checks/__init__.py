@@ -1,1 +1,1 @@
-"""Families of checks, found by name: a module with ``ORDER``, ``CHECKS`` and ``look``. See ``findings.Family``."""
+"""Families of checks, found by name: a module with ``ORDER``, ``CHECKS`` and ``look``; see ``findings``."""

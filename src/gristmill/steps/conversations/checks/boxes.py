@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from gristmill.spec.reasons import Reason
-from gristmill.steps.conversations.conversation import Conversation
+from gristmill.steps.conversations.conversation import ConversationRecord
 from gristmill.steps.conversations.findings import DROP, KEEP, Actions, Check, Finding
 
 ORDER = 40
@@ -39,8 +39,8 @@ _FOUR = re.compile(rf"\[{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}\]")
 _MARKED = ("<box>", "<bbox>", "<|box_start|>", "<loc_")
 
 
-def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
-    """See :class:`Family`."""
+def look(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
+    """See :class:`CheckFamily`."""
     if not record.media:
         return
     whole = record.whole()

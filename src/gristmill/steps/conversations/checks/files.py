@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gristmill.steps.conversations.conversation import Conversation
+from gristmill.steps.conversations.conversation import ConversationRecord
 from gristmill.steps.conversations.findings import DROP, FIX, KEEP, Actions, Check, Finding
 
 ORDER = 60
@@ -70,6 +70,6 @@ CHECKS = (
 )
 
 
-def look(record: Conversation, actions: Actions) -> tuple[Finding, ...]:
-    """See :class:`Family`: nothing of these is in a record."""
+def look(record: ConversationRecord, actions: Actions) -> tuple[Finding, ...]:
+    """See :class:`CheckFamily`: nothing of these is in a record."""
     return ()

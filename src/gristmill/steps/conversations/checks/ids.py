@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gristmill.steps.conversations.conversation import Conversation
+from gristmill.steps.conversations.conversation import ConversationRecord
 from gristmill.steps.conversations.findings import FIX, KEEP, Actions, Check, Finding
 
 ORDER = 50
@@ -43,8 +43,8 @@ CHECKS = (
 )
 
 
-def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
-    """See :class:`Family`. What concerns several records is found where all of them are known."""
+def look(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
+    """See :class:`CheckFamily`. What concerns several records is found where all of them are known."""
     if record.raw is None:
         return
     if record.id is None or record.id == "":

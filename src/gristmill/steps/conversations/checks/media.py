@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from gristmill.spec.reasons import Reason
-from gristmill.steps.conversations.conversation import TAGS, Conversation, key_of
+from gristmill.steps.conversations.conversation import TAGS, ConversationRecord, key_of
 from gristmill.steps.conversations.findings import DROP, FIX, KEEP, Actions, Check, Finding
 
 ORDER = 15
@@ -120,8 +120,8 @@ _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BOX = re.compile(r"###\s*\[[^\]]*\]\s*$")
 
 
-def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
-    """See :class:`Family`."""
+def look(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
+    """See :class:`CheckFamily`."""
     if record.odd_media:
         yield from _odd(record, actions)
     for number, medium in enumerate(record.media):
@@ -139,7 +139,7 @@ def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
                 yield from _fact(record, number, name, actions)
 
 
-def _odd(record: Conversation, actions: Actions) -> Iterator[Finding]:
+def _odd(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     """A key without a medium: a record of text alone may do without it."""
     key, value = record.odd_media[0]
     whole = record.whole()
@@ -153,7 +153,7 @@ def _odd(record: Conversation, actions: Actions) -> Iterator[Finding]:
         record.odd_media = []
 
 
-def _path(record: Conversation, number: int, actions: Actions) -> Iterator[Finding]:
+def _path(record: ConversationRecord, number: int, actions: Actions) -> Iterator[Finding]:
     medium = record.media[number]
     path = medium.path
     if _BOX.search(path):
@@ -170,13 +170,13 @@ def _path(record: Conversation, number: int, actions: Actions) -> Iterator[Findi
         yield actions.on("path_absolute", path)
 
 
-def _rename(record: Conversation, number: int, path: str) -> None:
+def _rename(record: ConversationRecord, number: int, path: str) -> None:
     medium = record.media[number]
     medium.holder[medium.place] = path
     record.media[number] = medium._replace(path=path)
 
 
-def _fact(record: Conversation, number: int, path: str, actions: Actions) -> Iterator[Finding]:
+def _fact(record: ConversationRecord, number: int, path: str, actions: Actions) -> Iterator[Finding]:
     """What was found behind a path."""
     assert record.facts is not None
     fact = record.facts.get(key_of(path))

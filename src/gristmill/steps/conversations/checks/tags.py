@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gristmill.spec.reasons import Reason
-from gristmill.steps.conversations.conversation import ASSISTANT, SYSTEM, TAGS, USER, Conversation
+from gristmill.steps.conversations.conversation import ASSISTANT, SYSTEM, TAGS, USER, ConversationRecord
 from gristmill.steps.conversations.findings import DROP, FIX, KEEP, Actions, Check, Finding
 
 ORDER = 20
@@ -86,8 +86,8 @@ _TAG = re.compile("|".join(map(re.escape, TAGS.values())))
 _FOREIGN = re.compile(r"<(?:IMG_CONTEXT|VIDEO_CONTEXT|ImageHere|image_?\d+|Img|img)>")
 
 
-def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
-    """See :class:`Family`."""
+def look(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
+    """See :class:`CheckFamily`."""
     if not record.turns:
         return
     whole = record.whole()
@@ -114,7 +114,7 @@ def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
         yield from _tags(record, by_role, actions)
 
 
-def _is_plain(record: Conversation, whole: str) -> bool:
+def _is_plain(record: ConversationRecord, whole: str) -> bool:
     """One picture, and its tag at the beginning or end of the first question: so it is in most records."""
     if len(record.media) != 1 or record.turns[0].role != USER or whole.count("<image>") != 1:
         return False
@@ -123,7 +123,9 @@ def _is_plain(record: Conversation, whole: str) -> bool:
     return at_an_end and record.media[0].kind == "image" and "<video>" not in whole and "<audio>" not in whole
 
 
-def _tags(record: Conversation, by_role: dict[str, Counter[str]], actions: Actions) -> Iterator[Finding]:
+def _tags(
+    record: ConversationRecord, by_role: dict[str, Counter[str]], actions: Actions
+) -> Iterator[Finding]:
     """Tags against media, where there are media."""
     wanted = Counter(medium.kind for medium in record.media)
     if not by_role:
@@ -157,7 +159,7 @@ def _tags(record: Conversation, by_role: dict[str, Counter[str]], actions: Actio
 
 
 def _compared(
-    record: Conversation, asked: Counter[str], wanted: Counter[str], actions: Actions
+    record: ConversationRecord, asked: Counter[str], wanted: Counter[str], actions: Actions
 ) -> Iterator[Finding]:
     if asked == wanted:
         if asked.total() == 1 and _is_inside(record):
@@ -175,7 +177,7 @@ def _compared(
         yield actions.on(code, f"{_counted(asked)} for {_named(wanted)}")
 
 
-def _parts(record: Conversation, actions: Actions) -> Iterator[Finding]:
+def _parts(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     """Parts that show media against the media beside the turns, which fill them in order."""
     shown = sum(len(turn.shown) for turn in record.turns)
     own = sum(medium.own for medium in record.media)
@@ -191,7 +193,7 @@ def _parts(record: Conversation, actions: Actions) -> Iterator[Finding]:
         yield actions.on("tag_in_answer", f"{answers} parts", mendable=False)
 
 
-def _is_inside(record: Conversation) -> bool:
+def _is_inside(record: ConversationRecord) -> bool:
     """Whether words stand on the tag's line both before and behind it."""
     for _, _, text in record.places():
         if found := _TAG.search(text):
@@ -200,11 +202,11 @@ def _is_inside(record: Conversation) -> bool:
     return False
 
 
-def _line(record: Conversation) -> str:
+def _line(record: ConversationRecord) -> str:
     return "".join(f"{TAGS[medium.kind]}\n" for medium in record.media)
 
 
-def _out_of_system(record: Conversation) -> None:
+def _out_of_system(record: ConversationRecord) -> None:
     first = next((turn for turn in record.turns if turn.role == USER), None)
     moved = ""
     for turn, number, text in record.places():
@@ -215,7 +217,7 @@ def _out_of_system(record: Conversation) -> None:
         first.texts[0] = moved + first.texts[0]
 
 
-def _neutralise(record: Conversation, role: str = "") -> None:
+def _neutralise(record: ConversationRecord, role: str = "") -> None:
     for turn, number, text in record.places():
         if not role or turn.role == role:
             turn.texts[number] = _TAG.sub(lambda found: found[0].upper(), text)

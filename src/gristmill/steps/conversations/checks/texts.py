@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gristmill.spec.reasons import Reason
-from gristmill.steps.conversations.conversation import ASSISTANT, Conversation, Utterance
+from gristmill.steps.conversations.conversation import ASSISTANT, ConversationRecord, Utterance
 from gristmill.steps.conversations.findings import DROP, FIX, KEEP, Actions, Check, Finding
 
 ORDER = 30
@@ -96,8 +96,8 @@ _MARKS = ("<|", "<｜", "s>", "INST]", "SYS>>", "_turn>", "<pad>", "USER: ", "AS
 """One of them is in whatever ``_CONTROL`` finds, which takes long to look."""
 
 
-def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
-    """See :class:`Family`."""
+def look(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
+    """See :class:`CheckFamily`."""
     whole = record.whole()
     if any([mark in whole for mark in _MARKS]) and _CONTROL.search(whole):
         yield from _control(record, actions)
@@ -111,7 +111,7 @@ def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
                 yield from _answer(turn, actions)
 
 
-def _control(record: Conversation, actions: Actions) -> Iterator[Finding]:
+def _control(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     seen = [found[0] for _, _, text in record.places() for found in _CONTROL.finditer(text)]
     if not seen:
         return  # it goes over two texts
@@ -131,7 +131,7 @@ def _without_control(text: str) -> str:
     return _CONTROL.sub(lambda one: f"{one[0][0]} {one[0][1:]}", text)
 
 
-def _characters(record: Conversation, whole: str, actions: Actions) -> Iterator[Finding]:
+def _characters(record: ConversationRecord, whole: str, actions: Actions) -> Iterator[Finding]:
     if _BAD.search(whole):
         found = actions.on("bad_characters", repr(_BAD.search(whole)[0]))  # type: ignore[index]  # it was found
         yield found
@@ -170,7 +170,7 @@ def _around(text: str, place: int) -> str:
     return text[max(0, place - 20) : place + 20].replace("\n", " ")
 
 
-def _file_id(record: Conversation, whole: str) -> str:
+def _file_id(record: ConversationRecord, whole: str) -> str:
     for medium in record.media:
         if not medium.embedded:
             stem = medium.path.rpartition("/")[2].partition(".")[0]

@@ -12,7 +12,7 @@ from gristmill.steps.conversations.conversation import (
     TAGS,
     TOOL,
     USER,
-    Conversation,
+    ConversationRecord,
     Utterance,
 )
 from gristmill.steps.conversations.findings import DROP, FIX, KEEP, Actions, Check, Finding
@@ -97,8 +97,8 @@ _ALTERNATING = [USER, ASSISTANT] * 1000
 _KNOWN = frozenset({USER, ASSISTANT, SYSTEM, TOOL, DOCUMENT})
 
 
-def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
-    """See :class:`Family`."""
+def look(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
+    """See :class:`CheckFamily`."""
     turns = record.turns
     roles = [turn.role for turn in turns]
     empty = [turn for turn in turns if turn.empty and turn.role != TOOL]
@@ -135,7 +135,7 @@ def look(record: Conversation, actions: Actions) -> Iterator[Finding]:
         yield actions.on("no_turns", said)
 
 
-def _unknown(record: Conversation, actions: Actions) -> Iterator[Finding]:
+def _unknown(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     others = [turn for turn in record.turns if turn.role not in _KNOWN]
     mendable = all(turn.role.lower() in _MODELS | _PEOPLE for turn in others)
     found = actions.on(
@@ -147,7 +147,7 @@ def _unknown(record: Conversation, actions: Actions) -> Iterator[Finding]:
             turn.role = ASSISTANT if turn.role.lower() in _MODELS else USER
 
 
-def _system(record: Conversation, actions: Actions) -> Iterator[Finding]:
+def _system(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     turns, movable = record.turns, not record.fixed_turns
     late = [turn for turn in turns[1:] if turn.role == SYSTEM]
     if late:
@@ -162,7 +162,7 @@ def _system(record: Conversation, actions: Actions) -> Iterator[Finding]:
             del turns[0]
 
 
-def _empty(record: Conversation, actions: Actions) -> Iterator[Finding]:
+def _empty(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     """Empty turns go with what they answer, or what answers them."""
     turns = record.turns
     empty = [place for place, turn in enumerate(turns) if turn.empty and turn.role != TOOL]
@@ -182,7 +182,7 @@ def _shows(turn: Utterance) -> bool:
     return bool(turn.shown) or any(tag in text for text in turn.texts for tag in TAGS.values())
 
 
-def _doubled(record: Conversation, actions: Actions) -> Iterator[Finding]:
+def _doubled(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     turns = record.turns
     places = [n for n in range(1, len(turns)) if turns[n].role == turns[n - 1].role != SYSTEM]
     mendable = not record.fixed_turns and all(turns[n - 1].joins(turns[n]) for n in places)
