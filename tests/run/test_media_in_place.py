@@ -3,9 +3,12 @@
 import io
 import json
 import random
+import sys
+import tracemalloc
 import zipfile
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.run.state.context import Context
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DamagedSource
+from gristmill.steps import transcoders
 from gristmill.storage.archives import MediaSource
 
 RECIPE = """
@@ -189,3 +193,49 @@ def test_a_retry_takes_again_what_an_earlier_round_only_pointed_to(world, tmp_pa
     (late,) = [s for path in sorted((out / "shards").glob("*.tar"))[3:] for s in read_samples(path)]
     assert late.parts["000.png"] == picture(99)
     assert late.parts["001.png"] in BODIES.values()
+
+
+VIDEO = """
+from gristmill.spec.body import size_of
+from gristmill.steps.transcoders import Made
+
+
+class Videos:
+    async def take(self, body, sha256, box):
+        assert not isinstance(body, bytes)
+        assert box.scratch().is_dir()
+        return Made(body=None, format="mp4", facts={"duration_s": 2.0, "fps": 25.0, "frames": 50})
+
+    async def close(self):
+        pass
+
+
+def transcoder(step):
+    return Videos()
+"""
+
+
+def test_large_media_are_never_whole_in_memory(world, tmp_path, monkeypatch):
+    clip = random.Random(5).randbytes(1 << 20) * 40
+    videos = ModuleType(f"{transcoders.__name__}.video")
+    exec(VIDEO, videos.__dict__)
+    monkeypatch.setitem(sys.modules, videos.__name__, videos)
+    world.write([{"media": ["a.mp4"], "text": "a", "kind": "video"}])
+    trees = []
+    for kind, make in {
+        "folder": lambda folder: foldered(folder / "tree", {"a.mp4": clip}),
+        "deflated": lambda folder: zipped(folder / "a.zip", {"a.mp4": clip}),
+        "tar.gz": lambda folder: tar_gzipped(folder / "a.tar.gz", {"a.mp4": clip}),
+    }.items():
+        world.put(make(tmp_path))
+        tracemalloc.start()
+        assert world.run(tmp_path / kind).complete
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < len(clip) / 2
+        assert not list((tmp_path / kind).rglob("scratch/*"))
+        trees.append(tree_of(tmp_path / kind))
+    assert trees[1:] == trees[:1] * 2
+    (shard,) = read_samples(tmp_path / "tar.gz" / "shards" / "00000.tar")
+    assert shard.parts["000.mp4"] == clip
+    assert json.loads(shard.parts["json"])["media"]["000.mp4"]["duration_s"] == 2.0
