@@ -265,7 +265,10 @@ def test_an_endless_manifest_of_a_part_is_not_read(finished, tmp_path):
         shard = {"path": path, "sha256": "0" * 64, "size_bytes": size, "samples": 2}
         said = {"name": "coyo", "complete": True, "version": "1", "checksum": "0", "shards": [shard]}
         (part / "dataset.json").write_bytes(orjson.dumps(said))
-        assert "Nothing else than files in its own folder shards is mixed" in gristmill(*words, code=1).stderr
+        assert (
+            "Nothing else than files in its own folders of shards is mixed"
+            in gristmill(*words, code=1).stderr
+        )
     (part / "dataset.json").write_bytes(orjson.dumps({**said, "shards": [{"path": 1}]}))
     assert "is not what a run writes" in gristmill(*words, code=1).stderr
 
@@ -414,7 +417,7 @@ def test_a_proxy_holds_for_one_command_and_its_password_is_written_nowhere(tmp_p
 
 @pytest.mark.parametrize("name", ["README.md", "croissant.json", "report.html", "dataset.json"])
 @pytest.mark.parametrize("what", ["altered", "removed", "replaced"])
-def test_other_papers_are_told_and_made_anew(what, name, folder, tmp_path):
+def test_other_metadata_files_are_told_and_made_anew(what, name, folder, tmp_path):
     path = folder / name
     was = path.read_bytes()
     path.unlink()

@@ -133,9 +133,9 @@ def test_a_mixture_takes_what_the_records_of_a_part_say(tmp_path, monkeypatch):
         def refused(*_):
             raise PermissionError(13, "Permission denied", str(part))
 
-        patched.setattr("gristmill.cli.papers.write_whole", refused)
+        patched.setattr("gristmill.cli.metadata_files.write_whole", refused)
         patched.setattr("gristmill.ledger.manifest.write_whole", refused)
-        patched.setattr("gristmill.cli.finish.write_papers", lambda folder, recipe: None)
+        patched.setattr("gristmill.cli.finish.write_metadata_files", lambda folder, recipe: None)
         done = gristmill("mix", tmp_path / "mine.py", "--out", tmp_path / "data", *QUICK)
     assert "cannot be written here" in done.stderr
     assert sum(record.kept for record in Ledger(tmp_path / "data" / "mine").stage("scatter")) == 7

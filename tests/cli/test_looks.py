@@ -53,7 +53,7 @@ def test_commands_as_they_can_be_typed(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("plain")
-def test_papers_name_the_command_alone(tmp_path):
+def test_metadata_files_name_the_command_alone(tmp_path):
     (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/a.jpg")
     command._program.set("/opt/x/gristmill")
     done = gristmill("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", "--workers", "0", code=3)

@@ -1,4 +1,4 @@
-"""Crawls with names of their own: what their papers say, and a mixture of them."""
+"""Crawls with names of their own: what their metadata files say, and a mixture of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIXTURE = Mixture(
 """
 
 
-def test_words_stand_in_the_papers_and_two_crawls_are_mixed(tmp_path):
+def test_words_stand_in_the_metadata_files_and_two_crawls_are_mixed(tmp_path):
     with FakeWeb() as web:
         for n, name in enumerate(("cats", "dogs")):
             (tmp_path / f"{name}.txt").write_text(web.url(f"/photo/{n}.jpg?w=64"))

@@ -7,7 +7,7 @@ import pytest
 from document_world import document, run_here, samples, write
 from PIL import Image
 
-from gristmill.cli.papers import write_papers
+from gristmill.cli.metadata_files import write_metadata_files
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def made(shared_web, tmp_path_factory):
     place = write(base / "src", {3: pages, 20: [page(2, 200_000), document(["http://127.0.0.1:1/a.jpg"], 7)]})
     ended, _ = run_here(place, base / "out", settings={"pack.shard_samples": "60"})
     assert ended.complete
-    write_papers(ended.folder, ended.recipe)
+    write_metadata_files(ended.folder, ended.recipe)
     return base / "out"
 
 

@@ -69,9 +69,9 @@ def test_signalled_at_a_random_instant(small, web, tmp_path, seed, number):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_killed_around_a_census(web, tmp_path, seed):
-    """Counting, sifting and packing, interrupted after a random number of finished tasks."""
-    rng, folder = random.Random(f"census {seed}"), tmp_path / "out"
+def test_killed_around_statistics(web, tmp_path, seed):
+    """Counting, screening and packing, interrupted after a random number of finished tasks."""
+    rng, folder = random.Random(f"statistics {seed}"), tmp_path / "out"
     urls = [
         web.url(f"/fault/placeholder/{n}", n) if n % 4 == 1 else web.url(f"/photo/{n}.jpg?w=64", n)
         for n in range(60)

@@ -9,7 +9,7 @@ import pytest
 from small_world import Watcher
 
 from gristmill import recipes
-from gristmill.cli.papers import write_papers
+from gristmill.cli.metadata_files import write_metadata_files
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.totals import total
 from gristmill.run.begin import Job
@@ -125,7 +125,7 @@ def test_nothing_that_parse_returns_ends_a_crawl_or_its_packing(web, tmp_path):
     assert ended.complete
     assert samples_of(tmp_path / "out") == [(2, {"bad_row": 7, "bad_url": 1, "empty_text": 1})]
     assert web.hits.total() == 2
-    write_papers(ended.folder, ended.recipe)
+    write_metadata_files(ended.folder, ended.recipe)
 
 
 def test_a_recipe_that_reads_no_row_is_told_before_anything_is_asked(web, tmp_path):

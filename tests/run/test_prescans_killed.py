@@ -1,4 +1,4 @@
-"""kill -9 while files are surveyed, rows chosen and shards packed; ``make test-kill``."""
+"""kill -9 while files are prescanned, rows chosen and shards packed; ``make test-kill``."""
 
 import os
 import random

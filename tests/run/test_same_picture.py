@@ -1,4 +1,4 @@
-"""The census over a whole dataset: counted or dropped, in whatever order and however often interrupted."""
+"""Statistics over a whole dataset: counted or dropped, in whatever order and however often interrupted."""
 
 import shutil
 import urllib.request
@@ -134,7 +134,7 @@ def test_lost_files_of_it_are_made_anew(web, place, dropped, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_while_it_counts_and_sifts(web, place, dropped, tmp_path):
+def test_killed_while_it_counts_and_screens(web, place, dropped, tmp_path):
     folder = tmp_path / "out"
     for stage in ("samples", "statistics", "screen"):
         with Process(place, folder, settings=DROP, workers=1) as process:
@@ -183,7 +183,7 @@ def test_a_retry_counts_over_all_rounds_and_leaves_old_shards_alone(web, tmp_pat
     assert global_filter(folder)["urls"] == len(GONE) + 2
 
 
-def test_cleaning_knows_what_was_sifted(web, place, dropped, tmp_path):
+def test_cleaning_knows_what_was_screened(web, place, dropped, tmp_path):
     folder = tmp_path / "out"
     shutil.copytree(dropped, folder)
     opened = open_dataset(folder)
@@ -261,7 +261,7 @@ RECIPE = replace(plain, name="shuffled", steps=(*plain.steps[:-1], Shuffle(seed=
 """
 
 
-def test_a_shuffle_takes_what_the_census_left(web, place, dropped, tmp_path):
+def test_a_shuffle_takes_what_the_blocklist_left(web, place, dropped, tmp_path):
     settings = {key: value for key, value in {**SETTINGS, **DROP}.items() if not key.startswith("pack.")}
     arguments = {"path": str(place), "url_column": "url", "caption_column": "text"}
     path = tmp_path / "shuffled.py"
@@ -283,7 +283,7 @@ def test_a_shuffle_takes_what_the_census_left(web, place, dropped, tmp_path):
     assert not list((folder / ".gristmill/crawled").glob("*.spool"))
 
 
-def test_a_document_that_a_retry_completes_is_sifted_with_all_its_images(web, tmp_path):
+def test_a_document_that_a_retry_completes_is_screened_with_all_its_images(web, tmp_path):
     """Its placeholder came in the first round, when the document was lost for another reason."""
     made = pages(web)
     made.append(document([web.url("/fault/placeholder/99", 3), web.url("/late/document", 2)], 12))

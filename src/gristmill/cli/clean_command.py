@@ -22,7 +22,7 @@ def command(folder: Path, dry_run: bool) -> None:
       gristmill clean data --dry-run
       gristmill clean data/coyo-700m
     """
-    from gristmill.cli.papers import bring_up
+    from gristmill.cli.metadata_files import bring_up
     from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.words import count_text, size_text
     from gristmill.run.maintenance.clean import clean

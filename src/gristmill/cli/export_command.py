@@ -117,7 +117,7 @@ def command(
     ctx: click.Context, /, folder: Path, format_: str, out: Path | None, as_json: bool, **given: Any
 ) -> None:
     """Write a finished dataset in a trainer's own format."""
-    from gristmill.cli.papers import bring_up
+    from gristmill.cli.metadata_files import bring_up
     from gristmill.exports._writing import finished_shards, or_nothing
     from gristmill.ledger.run_config import datasets_in
     from gristmill.run.maintenance.reopen import open_dataset

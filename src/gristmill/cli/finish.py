@@ -9,8 +9,8 @@ from contextlib import suppress
 import click
 
 from gristmill.cli.expected import check_expected
+from gristmill.cli.metadata_files import write_metadata_files
 from gristmill.cli.named import options_of
-from gristmill.cli.papers import write_papers
 from gristmill.cli.progress import watcher_for
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.retry_advice import retry_command
@@ -47,8 +47,8 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
     without_pandas()
     _tell_proxies(job)
     with watcher_for(job.folder, part) as watcher:
-        ended = run(job, watcher, ready, _load_papers)
-    write_papers(ended.folder, ended.recipe)
+        ended = run(job, watcher, ready, _load_writers)
+    write_metadata_files(ended.folder, ended.recipe)
     ledger = Ledger(job.folder)
     _tell(ended, ledger, as_json=as_json, share=job.share)
     _tell_judged(job, ledger)
@@ -67,13 +67,13 @@ def _tell_proxies(job: Job) -> None:
         )
 
 
-def _load_papers() -> None:
-    """Load what the papers are written with, while the last shards are packed."""
+def _load_writers() -> None:
+    """Load what the metadata files are written with, while the last shards are packed."""
     with suppress(RuntimeError):  # the machine has no thread for it: it is loaded when it is needed
-        threading.Thread(target=_papers, name="papers").start()
+        threading.Thread(target=_import_writers, name="writers").start()
 
 
-def _papers() -> None:
+def _import_writers() -> None:
     from gristmill.cli import funnel  # noqa: F401 - to have it loaded
     from gristmill.ledger import card, croissant, manifest  # noqa: F401 - likewise
     from gristmill.viewer import report

@@ -124,7 +124,7 @@ def mix(
     """
     from gristmill import mixtures
     from gristmill.cli.finish import run_and_tell
-    from gristmill.cli.papers import bring_up
+    from gristmill.cli.metadata_files import bring_up
     from gristmill.ledger.run_config import RunConfig
     from gristmill.run.begin import Job
     from gristmill.run.inputs.mixture_parts import find_parts, place_of

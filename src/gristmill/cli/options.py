@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, TypeVar
 
 import click
@@ -236,7 +237,8 @@ def setting_lines(step: Step) -> list[str]:
     sentence, stop, _ = " ".join((step.__doc__ or "").split()).partition(". ")
     lines = [f"  {step.name}: {sentence}{stop.rstrip()}"]
     if step.drops:
-        lines.append(f"    drops for: {', '.join(sorted(step.drops))}")
+        said = f"drops for: {', '.join(sorted(step.drops))}"
+        lines += wrap(said, 110, initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False)
     for f in (f for f in fields(step) if not f.name.startswith("_")):
         mark = "" if f.metadata.get("identity", True) else "   (how, not what: may change between runs)"
         lines.append(f"    {f.name} = {getattr(step, f.name)}{mark}")

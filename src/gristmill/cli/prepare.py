@@ -40,7 +40,7 @@ def prepare_and_mix(
         sources: ``PART`` to the folder of a finished dataset; ``PART.KEY`` to a copy of one of its sources.
             ``PART`` may be a pattern, as ``m3it-*``.
         settings: ``STEP.FIELD`` of the mixture, ``PART.STEP.FIELD`` of a part.
-        manners: Settings of the step ``crawl``, for those parts that have one.
+        runtime: Settings of the step ``crawl`` that change nothing in the dataset, for those parts that have one.
 
     Raises:
         Incomplete: All is mixed, and a part kept less than its recipe expects.

@@ -184,7 +184,7 @@ class Tally:
         if not known and fetched:
             return fetched
         if not known and self.prescanned:
-            return f"{self.prescanned:,} annotation files surveyed"
+            return f"{self.prescanned:,} annotation files prescanned"
         why = ", ".join(f"{reason} {n:,}" for reason, n in self.failing())
         left = self.left_s()
         until = f", {_duration(left)} left" if left is not None and known > crawled else ""
@@ -323,7 +323,11 @@ class Bars:
         looked = ", ".join(
             filter(
                 None,
-                ["rows", f"{tally.prescanned:,} files surveyed" if tally.prescanned else "", tally.fetched()],
+                [
+                    "rows",
+                    f"{tally.prescanned:,} files prescanned" if tally.prescanned else "",
+                    tally.fetched(),
+                ],
             )
         )
         texts = {

@@ -71,8 +71,8 @@ def command(
     """
     from gristmill.cli.again import asked_again, nothing_to_ask
     from gristmill.cli.finish import run_and_tell
+    from gristmill.cli.metadata_files import bring_up
     from gristmill.cli.named import check_permissions, loader_of, settings_of, sources_of
-    from gristmill.cli.papers import bring_up
     from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.totals import failing
     from gristmill.run.begin import Job

@@ -23,7 +23,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
       gristmill status data/coyo-700m --json
     """
     from gristmill.cli.funnel import print_status
-    from gristmill.cli.papers import bring_up
+    from gristmill.cli.metadata_files import bring_up
     from gristmill.cli.streams import nobody_reads
     from gristmill.cli.terminal import Terminal
     from gristmill.ledger.run_config import datasets_in

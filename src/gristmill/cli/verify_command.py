@@ -29,7 +29,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
       gristmill verify data/coyo-700m
       gristmill verify data --repair
     """
-    from gristmill.cli.papers import bring_up
+    from gristmill.cli.metadata_files import bring_up
     from gristmill.ledger.ledger import STATE
     from gristmill.ledger.manifest import MANIFEST
     from gristmill.ledger.run_config import datasets_in
@@ -60,8 +60,8 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
             click.echo(err=True)
         unknown = any(place.partition("/")[0] in {*MADE, STATE} for place, _ in result.problems)
         if not unknown and (repair or all(place != MANIFEST for place, _ in result.problems)):
-            papers = {place for place, _ in [*result.problems, *result.remarks]} & {*METADATA_FILES}
-            bring_up(opened, anew=repair and bool(papers))  # else a person must know of it first
+            behind = {place for place, _ in [*result.problems, *result.remarks]} & {*METADATA_FILES}
+            bring_up(opened, anew=repair and bool(behind))  # else a person must know of it first
         if not complete:
             result.remarks.insert(0, (".", "not complete yet; this is what is finished"))
         results.append((dataset, result))
@@ -75,7 +75,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
             click.echo(
                 f"{dataset}: {count_text(result.shards, 'shard')}, {count_text(result.samples, 'sample')}, "
                 f"{count_text(result.pictures, 'picture')}, {size_text(result.size_bytes)}: "
-                f"{_verdict(result)}"
+                f"{_said_of(result)}"
             )
             for place, problem in [*result.problems[:20], *result.remarks[:20]]:
                 click.echo(f"  {place}: {problem}")
@@ -89,7 +89,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
         raise DamagedOutput(f"something is not as recorded. {then}")
 
 
-def _verdict(result: Verified) -> str:
+def _said_of(result: Verified) -> str:
     if result.problems:
         return "DAMAGED"
     noticed = any(place != "." for place, _ in result.remarks)

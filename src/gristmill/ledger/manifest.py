@@ -86,6 +86,7 @@ def manifest(recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Jso
         "funnel": levels.to_json(),
         **({"documents": pages.to_json()} if pages else {}),
         "recipe": config.recipe,
+        "by_command": config.built is not None,
         "arguments": dict(config.arguments),
         "settings": dict(config.settings),
         "only": config.only,
@@ -108,6 +109,8 @@ def of_records(config: RunConfig, ledger: Ledger) -> dict[str, Json]:
     levels, shards = funnel(total(ledger.records.values()), config), shards_of(ledger)
     return {
         "name": config.name,
+        "recipe": config.recipe,
+        "by_command": config.built is not None,
         "version": config.version,
         "complete": levels.complete and levels.adds_up,
         "counts": {"packed": levels.count("packed")},

@@ -30,48 +30,48 @@ class _Seal(msgspec.Struct, frozen=True):
     """What was written.
 
     Attributes:
-        papers: Metadata file to its SHA-256: one, or while it is replaced of both; ``none`` for no file.
+        files: Metadata file to its SHA-256: one, or while it is replaced of both; ``none`` for no file.
         journals: Name to how many bytes of it hold, and their SHA-256.
     """
 
-    papers: dict[str, tuple[str, ...]]
+    files: dict[str, tuple[str, ...]]
     journals: dict[str, tuple[int, str]]
 
 
-def seal(ledger: Ledger, papers: Mapping[str, Sequence[bytes | None]]) -> None:
+def seal(ledger: Ledger, files: Mapping[str, Sequence[bytes | None]]) -> None:
     """Take down what the records say, and what metadata files may hold.
 
     Args:
         ledger: The records.
-        papers: Metadata file to its contents: what it has, and before that what it had; None for no file.
+        files: Metadata file to its contents: what it has, and before that what it had; None for no file.
     """
     digests = {
         name: tuple("none" if body is None else hashlib.sha256(body).hexdigest() for body in bodies)
-        for name, bodies in papers.items()
+        for name, bodies in files.items()
     }
     folder = ledger.folder / STATE / "records"
     journals = {name: (size, _digest(folder / name, size)) for name, size in ledger.read_to.items()}
     write_whole(_path(ledger.folder), msgspec.json.encode(_Seal(digests, journals)))
 
 
-def broken(folder: Path, papers: Sequence[str]) -> Iterator[tuple[str, str]]:
+def broken(folder: Path, files: Sequence[str]) -> Iterator[tuple[str, str]]:
     """What is not as it was sealed: its place and a sentence.
 
     Args:
         folder: The dataset's.
-        papers: Names of its metadata files.
+        files: Names of its metadata files.
     """
     try:
         found = msgspec.json.decode(read_regular(_path(folder)), type=_Seal)
     except FileNotFoundError:
-        if any((folder / name).exists() for name in papers):
+        if any((folder / name).exists() for name in files):
             yield SEAL, "is not there: what was altered since it was written cannot be known"
         return
     except (msgspec.DecodeError, RecursionError, DamagedOutput):
         yield SEAL, "is not what was written: what else was altered cannot be known"
         return
-    for name in papers:
-        if name in found.papers and (what := _changed(folder / name, found.papers[name])):
+    for name in files:
+        if name in found.files and (what := _changed(folder / name, found.files[name])):
             yield name, f"{what} since it was written; the run's command, or --repair, writes it anew"
     for name, (size, digest) in sorted(found.journals.items()):
         place = f"{STATE}/records/{name}"

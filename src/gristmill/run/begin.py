@@ -101,7 +101,7 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
 
     Raises:
         DriftError: It was begun with something else.
-        UsageError: A mended file is another than what was surveyed.
+        UsageError: A mended file is another than what was prescanned.
         Busy: Another process is beginning it and does not get done.
     """
     permitted = recipe.permissions({**job.settings, **job.runtime})
@@ -151,7 +151,7 @@ def _without(settings: Mapping[str, str], permitted: Collection[str]) -> dict[st
 
 
 def _prescan(recipe: Recipe, folder: Path, resolved: Resolved, file: InputFile) -> Json:
-    """What a survey finds in one annotation file.
+    """What a prescan finds in one annotation file.
 
     Raises:
         SourceError: It cannot be read.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["GONE", "NO_PICTURE", "OURS", "PERMANENT", "TRANSIENT", "Reason"]
+__all__ = ["GONE", "NO_PICTURE", "OURS", "PERMANENT", "TRANSIENT", "WEB", "Reason"]
 
 
 class Reason(StrEnum):
@@ -149,3 +149,39 @@ got round by way of a mirror."""
 
 OURS: frozenset[Reason] = frozenset({Reason.DNS_FAILED, Reason.CONNECT_FAILED, Reason.INTERNAL_ERROR})
 """Reasons that may be our own network's or machine's fault when they come in a row."""
+
+WEB: frozenset[Reason] = frozenset(
+    {
+        Reason.BAD_URL,
+        Reason.BAD_SCHEME,
+        Reason.BAD_PORT,
+        Reason.PRIVATE_ADDRESS,
+        Reason.DNS_NOT_FOUND,
+        Reason.DNS_FAILED,
+        Reason.CONNECT_FAILED,
+        Reason.CONNECT_TIMEOUT,
+        Reason.TLS,
+        Reason.DEADLINE,
+        Reason.STALLED,
+        Reason.RESET,
+        Reason.SHORT_BODY,
+        Reason.TOO_LARGE,
+        Reason.BOMB,
+        Reason.BAD_HTTP,
+        Reason.COSTLY,
+        Reason.REDIRECTS,
+        Reason.HTTP_404,
+        Reason.HTTP_410,
+        Reason.HTTP_403,
+        Reason.HTTP_451,
+        Reason.HTTP_429,
+        Reason.HTTP_4XX,
+        Reason.HTTP_5XX,
+        Reason.HTTP_OTHER,
+        Reason.OPTED_OUT,
+        Reason.ROBOTS,
+        Reason.EMPTY,
+        Reason.INTERNAL_ERROR,
+    }
+)
+"""Why a URL brings no body: its address, the way to it, the exchange, or its owner's wish."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from gristmill.spec.errors import RecipeError, UnknownName
 
-__all__ = ["find_in", "names_in"]
+__all__ = ["find_in", "module_in", "names_in"]
 
 Found = TypeVar("Found")
 
@@ -44,6 +44,18 @@ def names_in(folders: Iterable[str]) -> list[str]:
     return sorted(name.replace("_", "-") for name in found)
 
 
+def module_in(package: str, name: str) -> ModuleType | None:
+    """Import a public module of a package by its name as typed; None if the package has none of that name.
+
+    Args:
+        package: Its full name.
+        name: With dashes or underscores.
+    """
+    known = names_in(importlib.import_module(package).__path__)
+    name = name.replace("_", "-")
+    return importlib.import_module(f"{package}.{name.replace('-', '_')}") if name in known else None
+
+
 def find_in(package: ModuleType, reference: str, kind: type[Found]) -> Found:
     """What a module of a package holds under the name of its kind in capitals, or somebody's own file does.
 
@@ -57,13 +69,10 @@ def find_in(package: ModuleType, reference: str, kind: type[Found]) -> Found:
         RecipeError: There is no such thing in the file, or the file is wrong or contradicts itself.
     """
     noun, name = kind.__name__.lower(), kind.__name__.upper()
-    known = names_in(package.__path__)
-    if reference.endswith(".py"):
-        module = _from_file(Path(reference), noun)
-    elif reference in known:
-        module = importlib.import_module(f"{package.__name__}.{reference.replace('-', '_')}")
-    else:
-        raise UnknownName(noun, reference, tuple(known))
+    own = reference.endswith(".py")
+    module = _from_file(Path(reference), noun) if own else module_in(package.__name__, reference)
+    if module is None:
+        raise UnknownName(noun, reference, tuple(names_in(package.__path__)))
     found = getattr(module, name, None)
     if not isinstance(found, kind):
         article = "an" if noun[0] in "aeiou" else "a"

@@ -10,10 +10,11 @@ from gristmill.crawl.settings import CrawlSettings
 from gristmill.media.settings import Format, ImageSettings, Quality, ResizeMode, check_decoders
 from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
-from gristmill.spec.reasons import Reason
+from gristmill.spec.reasons import WEB, Reason
 from gristmill.spec.sample import Drop, Outcome, Sample
 from gristmill.spec.step import MediaContext, Needs, ShardStep, permission, runtime_option
 from gristmill.steps.facts import with_facts
+from gristmill.steps.media import Media
 from gristmill.steps.taking import Taking, part_of, shown
 
 __all__ = ["Crawl"]
@@ -91,6 +92,7 @@ class Crawl(ShardStep):
     revision = 7
     takes_all = False
     writes = frozenset({"media.sha256", "media.size", "media.phash_distance"})
+    drops = WEB | Media.drops | {Reason.FEW_IMAGES, Reason.PHASH_MISMATCH, Reason.TOO_SMALL, Reason.ASPECT}
     needs = Needs(cpus=0.16, memory_gib=0.02, network=True)  # six keep a worker busy
 
     def __post_init__(self) -> None:

@@ -50,7 +50,7 @@ class Embedded(ShardStep):
     reads = frozenset({"media.embedded"})
     writes = frozenset({"media.sha256", "media.size"})
     needs = Needs(cpus=0.5, memory_gib=0.3)
-    drops = NO_PICTURE | {Reason.BAD_BASE64, Reason.EMPTY, Reason.TOO_LARGE}
+    drops = NO_PICTURE | {Reason.BAD_BASE64, Reason.EMPTY, Reason.TOO_LARGE, Reason.KILLED}
 
     def __post_init__(self) -> None:
         if self.encode not in ("no", "jpeg", "png", "webp"):

@@ -95,7 +95,7 @@ class Picture:
 def tally(
     fates: Callable[[], Iterator[Any]], scratch: Path, *, min_urls: int, max_distance: int | None
 ) -> tuple[pa.Table, Json]:
-    """See :class:`gristmill.spec.step.Census`; ``max_distance`` in bits, None for identical bytes alone."""
+    """See :class:`gristmill.spec.barrier.GlobalFilter`; ``max_distance`` in bits, None for identical bytes alone."""
     suspects = _suspects(fates(), scratch, min_urls, max_distance)
     if not len(suspects.sha) and not len(suspects.phash):
         return VERDICT_SCHEMA.empty_table(), {}
@@ -112,7 +112,7 @@ def tally(
 
 
 def flagged(fates: pa.Table, blocklist: pa.Table, max_distance: int | None) -> Bools:
-    """Which kept media of one task are pictures of the verdict."""
+    """Mark the kept media of one task that are on the blocklist."""
     kept = pc.is_null(fates["reason"]).to_numpy(zero_copy_only=False)
     named = pc.is_in(fates["sha256"], blocklist["sha256"].combine_chunks(), skip_nulls=True)
     found: Bools = np.asarray(named.to_numpy(zero_copy_only=False), bool)
@@ -253,7 +253,7 @@ class _Witnesses:
                 yield number, Picture(media=len(own), urls=urls, files=files, hosts=len(hosts), host=most)
 
     def rows(self, rank: int, number: int, picture: Picture) -> Iterator[dict[str, Json]]:
-        """The verdict's rows of one picture: one for each of its hashes."""
+        """The blocklist's rows of one picture: one for each of its hashes."""
         common = {
             "picture": rank,
             "media": picture.media,

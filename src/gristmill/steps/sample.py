@@ -93,7 +93,7 @@ class SampleRows(PrescanStep):
         """See :class:`PrescanStep`.
 
         Raises:
-            SourceError: The file is not what was surveyed, or damaged.
+            SourceError: The file is not what was prescanned, or damaged.
             UsageError: A column is missing.
         """
         place: Place = decision

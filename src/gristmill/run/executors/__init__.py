@@ -6,8 +6,6 @@ whether a worker still lives in ``_liveness``.
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from gristmill.run.executors._executor import (
     Event,
     Executor,
@@ -17,7 +15,7 @@ from gristmill.run.executors._executor import (
     WorkerStood,
 )
 from gristmill.spec.errors import UnknownName
-from gristmill.spec.registry import names_in
+from gristmill.spec.registry import module_in, names_in
 
 __all__ = ["Event", "Executor", "NeighbourDied", "Setup", "WorkerDied", "WorkerStood", "find", "names"]
 
@@ -42,7 +40,8 @@ def find(name: str, workers: int) -> type[Executor]:
     name = name or LOCAL
     if name == LOCAL and not workers:
         name = IN_PROCESS
-    if name not in names():
+    module = module_in(__name__, name)
+    if module is None:
         raise UnknownName("executor", name, tuple(names()))
-    found: type[Executor] = import_module(f"{__name__}.{name.replace('-', '_')}").EXECUTOR
+    found: type[Executor] = module.EXECUTOR
     return found

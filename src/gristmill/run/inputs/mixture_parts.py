@@ -22,8 +22,6 @@ from gristmill.storage.inside import irregularity, read_regular
 
 __all__ = ["Parts", "find_parts", "place_of", "read_manifest", "read_part"]
 
-_NAMELESS = ("crawl", "import")
-"""What datasets are called that nobody named: one of those may be any part."""
 _MOST = 1 << 62
 """Products of sample counts stay below that, so that they fit into 64 bits."""
 
@@ -128,7 +126,7 @@ def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
             f"All parts at once, if each is a recipe: {to_type('run', mixture, '--out', folder.parent)}. "
             f"If it lies elsewhere: --source {part.name}=FOLDER"
         )
-    if manifest.get("name") not in {part.name, *_NAMELESS}:
+    if manifest.get("name") != part.name and not _is_nameless(manifest):
         raise UsageError(f"{mixture}: {folder} holds {manifest.get('name')!r}, not {part.name!r}.")
     if not _is_whole(manifest):
         raise DamagedOutput(
@@ -137,6 +135,11 @@ def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
     if not manifest.get("complete"):
         raise ByHandSource(f"{mixture}: part {part.name} in {folder} is not finished. Finish it: {make}")
     return manifest
+
+
+def _is_nameless(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether nobody named it: what a command made is called after the command, and may be any part."""
+    return bool(manifest.get("by_command")) and manifest["name"] == manifest.get("recipe")
 
 
 def _is_whole(manifest: Mapping[str, Any]) -> bool:

@@ -184,7 +184,7 @@ def _chosen(recipe: Recipe, rows: int) -> int:
 def _fetching(recipe: Recipe, files: int, size_bytes: int, chosen: int | None) -> tuple[int, int]:
     """Bytes and requests for annotation files that lie elsewhere.
 
-    A file costs two requests. Where files are surveyed, each costs one for its footer; then those that hold chosen
+    A file costs two requests. Where files are prescanned, each costs one for its footer; then those that hold chosen
     rows (no more of them than there are rows) cost their footer again and, at most, all of their bytes.
     """
     if not isinstance(Pipeline(recipe).table, PrescanStep) or not files:

@@ -28,18 +28,18 @@ def with_mended(
 ) -> RunConfig:
     """What a folder was begun with, with those files of ``wanted`` that stand for unreadable ones.
 
-    Only files of which no rows were chosen are taken. Where a survey had looked at the unreadable one, rows of all
+    Only files of which no rows were chosen are taken. Where a prescan had looked at the unreadable one, rows of all
     files are chosen by what it found: the mended one must give the same.
 
     Args:
         found: What the folder was begun with.
         wanted: What it would be begun with now.
         folder: The dataset's.
-        survey: What a survey finds in an annotation file.
+        prescan: What a prescan finds in an annotation file.
 
     Raises:
-        UsageError: A mended file of which a survey finds something else.
-        SourceError: It cannot be surveyed.
+        UsageError: A mended file of which a prescan finds something else.
+        SourceError: It cannot be prescanned.
     """
     layout = Layout(folder)
     given = {(file.source, file.name): file for file in wanted.inputs}
@@ -55,8 +55,8 @@ def with_mended(
     changed = {position: file for position, file in changed.items() if position not in used}
     for record in ledger.stage(Prescan.name):
         if (file := changed.get(record.number[1])) is not None:
-            _check_survey(found.inputs[record.number[1]], record.found, prescan(file))
-            ledger.void(record.task_id)  # the mended file has a survey of its own
+            _check_prescan(found.inputs[record.number[1]], record.found, prescan(file))
+            ledger.void(record.task_id)  # the mended file has a prescan of its own
     ledger.close()
     inputs = tuple(changed.get(n, file) for n, file in enumerate(found.inputs))
     return replace(found, inputs=inputs, sources={**found.sources, **wanted.sources})
@@ -70,7 +70,7 @@ def _told(found: Json) -> str:
     )
 
 
-def _check_survey(was: InputFile, before: Json, now: Json) -> None:
+def _check_prescan(was: InputFile, before: Json, now: Json) -> None:
     if orjson.loads(orjson.dumps(now)) != before:
         raise UsageError(
             f"{was.name} could not be read, and the file in its place is not the same mended: {_told(now)} where the "

@@ -1,4 +1,4 @@
-"""Sifting: the samples of one crawl task without the media that a census condemned."""
+"""Screening: the samples of one task without the media on the blocklist."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_screen(
     context: Context,
     work: Work,
 ) -> None:
-    """Take condemned media from the samples of one crawl task; where there are any, write a new index.
+    """Take media on the blocklist from the samples of one task; where there are any, write a new index.
 
     Media stay in the spool. Fates that change are written once more; the later fate of a medium holds.
     """
@@ -62,7 +62,7 @@ def run_screen(
 
 @lru_cache(maxsize=2)
 def _blocklist(path: Path) -> pa.Table:
-    """One verdict serves all tasks of its round."""
+    """One blocklist serves all tasks of its round."""
     return pq.read_table(path)
 
 
@@ -74,7 +74,7 @@ def _keeper(steps: Sequence[SampleStep | ShardStep]) -> ShardStep | None:
 def _condemned(
     lines: Sequence[Line], step: GlobalFilter, blocklist: pa.Table, drop: Drop, *, attempt: int
 ) -> Iterator[tuple[Line, Sample, list[Fate]]]:
-    """Kept samples with condemned media, and the new fates of these."""
+    """Kept samples with media on the blocklist, and the new fates of these."""
     kept = [(line, decode_sample(line["sample"])) for line in lines if line["reason"] is None]
     fates = [fate_of(sample, name, attempt=attempt) for _, sample in kept for name in sample.media]
     mask = step.flagged(fates_table(fates, source="", file=""), blocklist)

@@ -112,7 +112,7 @@ class InputTable:
         """Say of a file that a step cannot read how to go on, and mark it: a mended one may take its place.
 
         Args:
-            surveyed: Rows of all files were chosen by what was found in this one, so that only a file of which the
+            prescanned: Rows of all files were chosen by what was found in this one, so that only a file of which the
                 same is found may take its place.
 
         Raises:

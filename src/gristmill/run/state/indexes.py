@@ -88,7 +88,7 @@ def _read_index(path: Path, crawled: Path, _versions: tuple[tuple[int, int, int]
 
 
 def _with_places(screened: Any, crawled: Any) -> Any:
-    """A sifted index with the places of media in the spool as they are now: it may have been written anew since."""
+    """A screened index with the places of media in the spool as they are now: it may have been written anew since."""
     media = [
         [place for place in places if place["name"] in {kept["name"] for kept in own}] if own else []
         for own, places in zip(screened["media"].to_pylist(), crawled["media"].to_pylist(), strict=True)

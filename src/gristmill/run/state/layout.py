@@ -222,7 +222,7 @@ def check_folder(folder: Path, *, made: bool = True) -> None:
 
 
 def stem(path: str | Path) -> str:
-    """What an index, the spool beside it and a sifted index have in common."""
+    """What an index, the spool beside it and a screened index have in common."""
     return Path(path).name.partition(".")[0]
 
 

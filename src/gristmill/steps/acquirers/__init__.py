@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Protocol, TypeAlias
 
 from gristmill.spec.body import Body, Pointer
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.locator import Locator
 from gristmill.spec.reasons import Reason
+from gristmill.spec.registry import module_in
 from gristmill.spec.step import MediaContext
 
 __all__ = ["Acquired", "Acquirer", "Deliver", "Wanted", "acquirer_of"]
@@ -66,14 +66,8 @@ async def acquirer_of(kind: str, step: Any) -> Acquirer:
     Raises:
         RecipeError: There is none.
     """
-    name = f"{__name__}.{kind}"
-    try:
-        module = import_module(name)
-    except ModuleNotFoundError as err:
-        if err.name != name:
-            raise
-        raise RecipeError(
-            f"no acquirer brings media by {kind!r}: there is no steps/acquirers/{kind}.py"
-        ) from err
+    module = module_in(__name__, kind)
+    if module is None:
+        raise RecipeError(f"no acquirer brings media by {kind!r}: there is no steps/acquirers/{kind}.py")
     made: Acquirer = await module.acquirer(step)
     return made

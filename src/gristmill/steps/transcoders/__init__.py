@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Protocol
 
 from gristmill.spec.body import Body
 from gristmill.spec.errors import RecipeError
+from gristmill.spec.registry import module_in
 from gristmill.spec.sample import Drop
 from gristmill.spec.step import MediaContext
 
@@ -49,14 +49,8 @@ def transcoder_of(kind: str, step: Any) -> Transcoder:
     Raises:
         RecipeError: There is none.
     """
-    name = f"{__name__}.{kind}"
-    try:
-        module = import_module(name)
-    except ModuleNotFoundError as err:
-        if err.name != name:
-            raise
-        raise RecipeError(
-            f"media of the kind {kind!r} cannot be stored: no steps/transcoders/{kind}.py"
-        ) from err
+    module = module_in(__name__, kind)
+    if module is None:
+        raise RecipeError(f"media of the kind {kind!r} cannot be stored: no steps/transcoders/{kind}.py")
     made: Transcoder = module.transcoder(step)
     return made

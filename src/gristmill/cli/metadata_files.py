@@ -24,13 +24,13 @@ from gristmill.storage.files import write_whole
 from gristmill.storage.inside import read_regular
 from gristmill.storage.leases import Leases
 
-__all__ = ["bring_up", "write_papers"]
+__all__ = ["bring_up", "write_metadata_files"]
 
 _WAIT_S = 60.0
 _POLL_S = 0.05
 
 
-def write_papers(folder: Path, recipe: Recipe) -> None:
+def write_metadata_files(folder: Path, recipe: Recipe) -> None:
     """Write dataset.json, README.md, croissant.json and report.html, of what the records say at this moment.
 
     One process at a time does so, or the last to write might be the first to have read. What was written last is
@@ -49,7 +49,7 @@ def write_papers(folder: Path, recipe: Recipe) -> None:
     layout = Layout(folder)
     with Leases(layout.leases) as leases, for_readers():
         deadline = time.monotonic() + _WAIT_S
-        while not leases.take("papers"):
+        while not leases.take("metadata"):
             if time.monotonic() > deadline:
                 raise Busy(
                     f"another command is writing {folder / MANIFEST}; give the same command again later."
@@ -98,7 +98,7 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None, *, anew: bool = Fals
         told += ": the command that made the dataset writes them anew."
     else:
         try:
-            write_papers(opened.folder, recipe)
+            write_metadata_files(opened.folder, recipe)
         except (OSError, Busy) as err:
             told += f", and cannot be written here ({err})."
         else:
