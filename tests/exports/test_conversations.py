@@ -13,7 +13,9 @@ import yaml
 from made_shards import caption, conversation, document, finished, picture
 
 from gristmill import exports
-from gristmill.exports._exporter import FinishedShards
+from gristmill.exports import FinishedShards, _dialect
+from gristmill.exports._conversation import Medium
+from gristmill.exports._media_folder import MediaFolder
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
 
@@ -397,6 +399,45 @@ def test_one_name_for_other_bytes_is_told_apart(tmp_path):
     assert done.changed == {"with media named apart from others of the same name upstream": 3}
     export("llava", shards_of(tmp_path / "e", shards), tmp_path / "keys", names="key")
     assert _json(tmp_path / "keys")[0]["image"] == "00000/t_00000.000.jpg"
+
+
+def test_files_that_lie_there_are_linked(tmp_path):
+    tree_of_ours = tmp_path / "playground"
+    for name, body in (("coco/train2017/1.jpg", picture(10)), ("a/0.jpg", b"x" * len(picture(50)))):
+        (tree_of_ours / name).parent.mkdir(parents=True)
+        (tree_of_ours / name).write_bytes(body)
+    (tree_of_ours / "b").mkdir()
+    (tree_of_ours / "b" / "0.jpg").mkdir()  # a folder, where a file is looked for
+    dataset = shards_of(tmp_path / "d", SEVERAL)
+    done = export("qwen-vl", dataset, tmp_path / "out", link=str(tree_of_ours))
+    assert done.samples == 6
+    assert sorted(_qwen(tmp_path / "out")) == sorted([picture(50), picture(51), picture(10), picture(10)])
+    media = tmp_path / "out" / "media"
+    assert (media / "coco/train2017/1.jpg").samefile(tree_of_ours / "coco/train2017/1.jpg")
+    assert not (media / "a/0.jpg").samefile(tree_of_ours / "a/0.jpg")
+    with pytest.raises(UsageError, match="no such folder"):
+        export("qwen-vl", dataset, tmp_path / "other", link=str(tmp_path / "none"))
+
+
+def test_a_link_that_a_kill_left_is_not_written_through(tmp_path):
+    theirs = tmp_path / "theirs.jpg"
+    theirs.write_bytes(b"theirs")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / ".incoming").hardlink_to(theirs)
+    medium = Medium(kind="image", part="000.jpg", body=b"ours", original="x.jpg", as_upstream=True)
+    assert MediaFolder(work / "media", work / ".incoming", "original").put("k", 0, medium) == "x.jpg"
+    assert theirs.read_bytes() == b"theirs"
+    assert (work / "media" / "x.jpg").read_bytes() == b"ours"
+
+
+@pytest.mark.parametrize("to", ["swift", "trl", "vila-conversations"])
+def test_large_media_are_copied_from_where_they_lie(tmp_path, monkeypatch, to):
+    monkeypatch.setattr(_dialect, "LARGE_BYTES", 100)
+    export(to, shards_of(tmp_path / "d", SEVERAL), tmp_path / "out")
+    assert sorted(READERS[to](tmp_path / "out")) == sorted(
+        [picture(50), picture(51), picture(10), picture(10)]
+    )
 
 
 def test_a_picture_made_anew_has_the_ending_of_what_it_is(tmp_path):

@@ -14,6 +14,7 @@ from gristmill.exports._unfit import PICTURE_ENDINGS, Unfit
 from gristmill.shards.lossless import utf8
 from gristmill.shards.not_finite import put_back
 from gristmill.shards.webdataset import ShardSample
+from gristmill.spec.body import Body
 from gristmill.spec.sample import Json
 
 __all__ = ["MARKS", "Conversation", "Kind", "Medium", "Turn", "conversation_of", "tagged", "without_marks"]
@@ -53,7 +54,7 @@ class Medium:
 
     kind: Kind
     part: str
-    body: bytes
+    body: Body
     original: str
     as_upstream: bool
 
@@ -135,7 +136,7 @@ def conversation_of(sample: ShardSample, *, question: str | None = None) -> Conv
         Unfit: It is none, or something in it has no place in one.
     """
     key, record = sample.key, put_back(sample.parts["json"])
-    media = _media_of(key, record, sample.parts)
+    media = _media_of(key, record, {**sample.parts, **sample.large})
     plain = record.get("turns")
     if plain is None or {turn["role"] for turn in plain} == {"caption"}:
         turns = _of_caption(key, record, media, question)
@@ -146,9 +147,10 @@ def conversation_of(sample: ShardSample, *, question: str | None = None) -> Conv
     return Conversation(key=key, turns=turns)
 
 
-def _media_of(key: str, record: Mapping[str, Json], parts: Mapping[str, bytes]) -> dict[str, Medium]:
+def _media_of(key: str, record: Mapping[str, Json], parts: Mapping[str, Body]) -> dict[str, Medium]:
     names = [name for name in parts if name not in {"json", "txt"}]
     known = record.get("media") or dict.fromkeys(names, record)
+    names.sort(key=[*known].index if set(names) <= set(known) else names.index)  # as they lie in the shard
     originals = _originals(record, names)
     found = {}
     for name in names:

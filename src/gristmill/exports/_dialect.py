@@ -32,6 +32,7 @@ from gristmill.exports._folder import found_whole, whole_folder
 from gristmill.exports._media_folder import MediaFolder
 from gristmill.exports._unfit import Unfit
 from gristmill.exports._writing import shard_samples
+from gristmill.spec.body import LARGE_BYTES
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, digest_of
@@ -166,6 +167,10 @@ class Dialect(FittingExporter):
     names: str = option(
         "original", "Of media: original, as the annotations have them, or key, as the shards do."
     )
+    link: str | None = option(
+        None,
+        "A folder in which media lie under these names: those with the same bytes are linked, not copied.",
+    )
     root: str | None = option(None, "Absolute path at which the trainer will see the folder, if not --out.")
 
     @abstractmethod
@@ -237,7 +242,8 @@ class Dialect(FittingExporter):
             laid = Laid(name=registered(dataset.name), root=self._root(out), media=media, files=())
             (work / rows).mkdir(parents=True, exist_ok=True)
             files = _Files(self, dataset, work, rows)
-            folder = MediaFolder(work / media, work / _INCOMING, self.names)
+            link = None if self.link is None else Path(self.link)
+            folder = MediaFolder(work / media, work / _INCOMING, self.names, link)
             with files.opened:
                 for number, shard in enumerate(dataset.shards):
                     self._add_shard(dataset, (number, shard), laid, files, folder, done)
@@ -267,7 +273,7 @@ class Dialect(FittingExporter):
     ) -> None:
         number, shard = numbered
         marks = re.compile("|".join(map(re.escape, MARKS)), re.IGNORECASE if self.any_case else 0)
-        for sample in shard_samples(dataset.folder, shard):
+        for sample in shard_samples(dataset.folder, shard, large_bytes=LARGE_BYTES):
             try:
                 conversation = conversation_of(sample, question=self.question)
                 self._check_kinds(conversation)

@@ -44,13 +44,16 @@ def finished_shards(folder: Path, config: RunConfig, ledger: Ledger) -> Finished
     )
 
 
-def shard_samples(folder: Path, shard: ShardInfo, *, check: bool = True) -> Iterator[ShardSample]:
+def shard_samples(
+    folder: Path, shard: ShardInfo, *, check: bool = True, large_bytes: int | None = None
+) -> Iterator[ShardSample]:
     """The samples of a dataset's shard; of an index-only mixture they are read from the shards of its parts.
 
     Args:
         folder: The dataset's.
         shard: As its record says.
         check: First compare its checksum, so that what goes on to a trainer is what was packed.
+        large_bytes: Parts that are larger are left where they lie, see :class:`ShardSample`; else all are read.
 
     Raises:
         DamagedOutput: It is not what its record says, or gone; with what to do.
@@ -60,7 +63,7 @@ def shard_samples(folder: Path, shard: ShardInfo, *, check: bool = True) -> Iter
     try:
         if check and sha256_file(path) != shard.digest:
             raise DamagedOutput(f"{path} is not what was written: its SHA-256 differs from its record's.")
-        yield from samples_in(folder, shard)
+        yield from samples_in(folder, shard, large_bytes)
     except FileNotFoundError as err:
         raise DamagedOutput(f"{path} is gone. {then}") from err
     except DamagedOutput as err:

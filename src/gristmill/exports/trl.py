@@ -19,6 +19,7 @@ from gristmill.exports._dialect import Dialect, Laid, RowFile, command
 from gristmill.exports._exporter import Exported, option
 from gristmill.exports._media_folder import MediaFolder, is_safe
 from gristmill.exports._row_groups import PICTURE, RowGroups
+from gristmill.spec.body import bytes_of
 from gristmill.spec.sample import Json
 
 __all__ = ["EXPORTER", "Trl"]
@@ -87,7 +88,7 @@ class Trl(Dialect):
         row: dict[str, Json] = {"id": conversation.key}
         if conversation.media:
             row["images"] = [
-                {"bytes": medium.body, "path": path}
+                {"bytes": bytes_of(medium.body), "path": path}
                 for medium, path in zip(conversation.media, paths, strict=True)
             ]
         if self.last_answer_only:

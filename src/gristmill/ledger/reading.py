@@ -16,12 +16,13 @@ from gristmill.storage.inside import irregularity, is_below
 __all__ = ["PartShards", "samples_in", "whole_parts"]
 
 
-def samples_in(folder: Path, shard: ShardInfo) -> Iterator[ShardSample]:
+def samples_in(folder: Path, shard: ShardInfo, large_bytes: int | None = None) -> Iterator[ShardSample]:
     """Read the samples of one of a dataset's shards, in order, wherever their bytes lie.
 
     Args:
         folder: The dataset's.
         shard: As its record says: a tar file, or references to samples of a mixture's parts.
+        large_bytes: See :func:`read_samples`; samples that are referred to are read whole.
 
     Raises:
         DamagedOutput: It is not what was written, or a part is gone or has changed.
@@ -30,7 +31,7 @@ def samples_in(folder: Path, shard: ShardInfo) -> Iterator[ShardSample]:
     """
     path = folder / shard.path
     if not is_references(shard.path):
-        yield from read_samples(path)
+        yield from read_samples(path, large_bytes=large_bytes)
         return
     parts = PartShards(folder)
     for *_, extents in read_referred(path, parts.place):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-from gristmill.spec.body import Body, pieces_of, size_of
+from gristmill.spec.body import Body, FileBody, pieces_of, size_of
 from gristmill.spec.errors import DamagedOutput
 
 __all__ = ["MAX_NAME_BYTES", "ShardSample", "TarWriter", "read_samples", "read_stream"]
@@ -27,6 +27,9 @@ _MAX_MEMBER_BYTES = 8**11 - 1  # eleven octal digits
 _READ_BUFFER_BYTES = 1 << 20
 _MEMBER_CAP_BYTES = 4 << 30
 _ZEROS = bytes(_BLOCK_BYTES)
+
+_Taken = TypeVar("_Taken")
+_TEXTS = frozenset({"txt", "json"})
 
 _NAME = re.compile(rb"((?:[^/]+/)*[^./]+)\.([^/]+)")
 """Key and part; a subset of what webdataset's ``base_plus_ext`` accepts."""
@@ -121,14 +124,18 @@ class ShardSample:
 
     Attributes:
         offset: Where its first header begins, bytes.
+        large: Parts that were left where they lie; they are not among ``parts``.
     """
 
     key: str
     offset: int
     parts: dict[str, bytes] = field(default_factory=dict)
+    large: dict[str, FileBody] = field(default_factory=dict)
 
 
-def read_samples(path: Path, *, max_member_bytes: int = _MEMBER_CAP_BYTES) -> Iterator[ShardSample]:
+def read_samples(
+    path: Path, *, max_member_bytes: int = _MEMBER_CAP_BYTES, large_bytes: int | None = None
+) -> Iterator[ShardSample]:
     """The samples of a shard, in order; nothing is ever extracted by name.
 
     Stricter than tar(1): a shard that ends without its end mark was cut, and anything but regular members
@@ -137,27 +144,39 @@ def read_samples(path: Path, *, max_member_bytes: int = _MEMBER_CAP_BYTES) -> It
     Args:
         path: The shard.
         max_member_bytes: A larger member is refused before it is read.
+        large_bytes: A larger member is not read, unless it is text; where it lies is in the sample's ``large``.
 
     Raises:
         DamagedOutput: With the offset, at the first byte that does not fit; samples before it were given out.
         OSError: As the system says.
     """
     sample: ShardSample | None = None
-    for offset, key, part, body in _members(path, max_member_bytes):
+    for offset, key, part, body in _members(path, max_member_bytes, large_bytes):
         if sample is None or sample.key != key:
             if sample is not None:
                 yield sample
             sample = ShardSample(key, offset)
-        if part in sample.parts:
+        if part in sample.parts or part in sample.large:
             raise DamagedOutput(f"{path}: byte {offset}: sample {key!r} has part {part!r} twice.")
-        sample.parts[part] = body
+        if isinstance(body, FileBody):
+            sample.large[part] = body
+        else:
+            sample.parts[part] = body
     if sample is not None:
         yield sample
 
 
-def _members(path: Path, max_member_bytes: int) -> Iterator[tuple[int, str, str, bytes]]:
+def _members(
+    path: Path, max_member_bytes: int, large_bytes: int | None
+) -> Iterator[tuple[int, str, str, bytes | FileBody]]:
+    def take(stream: BinaryIO, part: str, offset: int, size: int) -> bytes | FileBody:
+        if large_bytes is None or size <= large_bytes or part in _TEXTS:
+            return stream.read(size)
+        stream.seek(size, os.SEEK_CUR)
+        return FileBody(path=path, offset=offset, size_bytes=size)
+
     with path.open("rb", buffering=_READ_BUFFER_BYTES) as stream:
-        yield from read_stream(stream, os.fstat(stream.fileno()).st_size, path, max_member_bytes)
+        yield from _walk(stream, os.fstat(stream.fileno()).st_size, path, max_member_bytes, take)
 
 
 def read_stream(
@@ -168,6 +187,19 @@ def read_stream(
     Raises:
         DamagedOutput, OSError: As for :func:`read_samples`.
     """
+    return _walk(
+        stream, file_bytes, path, max_member_bytes, lambda stream, _part, _at, size: stream.read(size)
+    )
+
+
+def _walk(
+    stream: BinaryIO,
+    file_bytes: int,
+    path: Path | str,
+    max_member_bytes: int,
+    take: Callable[[BinaryIO, str, int, int], _Taken],
+) -> Iterator[tuple[int, str, str, _Taken]]:
+    """Offset, key, part of each member, and what ``take`` makes of its bytes, by stream, part, offset and size."""
     offset = 0
     while True:
         header = stream.read(_BLOCK_BYTES)
@@ -182,7 +214,7 @@ def read_stream(
             raise DamagedOutput(f"{path}: byte {offset}: a member of {size} bytes is too large.")
         if offset + _BLOCK_BYTES + padded > file_bytes:
             raise DamagedOutput(f"{path}: byte {offset}: cut off within {key}.{part}.")
-        body = stream.read(size)
+        body = take(stream, part, offset + _BLOCK_BYTES, size)
         if any(stream.read(padded - size)):
             raise DamagedOutput(f"{path}: byte {offset + _BLOCK_BYTES + size}: padding is not zero.")
         yield offset, key, part, body
