@@ -42,6 +42,7 @@ _READING = frozenset(
     {
         Reason.BAD_ROW,
         Reason.ROW_TOO_LONG,
+        Reason.OTHER_SPLIT,
         Reason.EMPTY_TEXT,
         Reason.EMPTY_QUESTION,
         Reason.EMPTY_ANSWER,
@@ -84,6 +85,7 @@ _RULES = frozenset(
         Reason.BEYOND_SHARE,
         Reason.NOT_SAMPLED,
         Reason.NOT_CHOSEN,
+        Reason.OTHER_SPLIT,
         Reason.EMPTY_TEXT,
         Reason.EMPTY_QUESTION,
         Reason.EMPTY_ANSWER,
@@ -121,6 +123,7 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.BEYOND_SHARE: "passes the floor, but not among the best share",
     Reason.NOT_SAMPLED: "not among the evenly spaced rows that were taken",
     Reason.NOT_CHOSEN: "left out by --only",
+    Reason.OTHER_SPLIT: "of a split that is kept for evaluation",
     Reason.EMPTY_TEXT: "there is no text",
     Reason.EMPTY_QUESTION: "the question is empty",
     Reason.EMPTY_ANSWER: "the answer is empty",

@@ -11,11 +11,11 @@ record                                   becomes
 =======================================  ===========================================================================
 pictures, and no token in a question      all pictures before the first question; ``changes`` says ``token_added``
 as many tokens in questions as pictures   each picture in its place
-another number of tokens                  dropped, ``media_token``: the loader stops at such a record
+another number of tokens                  dropped, ``tag_mismatch``: the loader stops at such a record
 no picture, a token where one would be    dropped, ``no_image``
-a token within other text, or an answer   left in the text, for :class:`gristmill.steps.hygiene.TextHygiene`
-roles out of order, or unknown           dropped, ``bad_row``
-a path that is absolute or leads out     dropped, ``no_file``
+a token within other text, or an answer   left in the text, for :class:`gristmill.steps.check.CheckConversations`
+roles out of order, or unknown           dropped, ``bad_turns``
+a path that is absolute or leads out     dropped, ``bad_path``
 =======================================  ===========================================================================
 """
 
@@ -106,7 +106,7 @@ class LlavaRecords:
         for path in paths:
             plain = path.replace("\\", "/").removeprefix("./")
             if _OUTSIDE.match(plain) or "\0" in plain:
-                return Drop(reason=Reason.NO_FILE, detail=f"{path!r} is no path within a dataset"[:200])
+                return Drop(reason=Reason.BAD_PATH, detail=f"{path!r} is no path within a dataset"[:200])
             at = self.place(plain)
             if isinstance(at, Drop):
                 return at
@@ -130,7 +130,7 @@ def dialogue(conversations: Json, media: Sequence[MediaRef]) -> Outcome:
     if not media and (fault := _wants_picture(turns)):
         return fault
     if media and tokens not in (0, len(media)):
-        return Drop(reason=Reason.MEDIA_TOKEN, detail=f"{tokens} {token} for {len(media)} media")
+        return Drop(reason=Reason.TAG_MISMATCH, detail=f"{tokens} {token} for {len(media)} media")
     left = iter(names)
     shown = [
         (role, list(_parts(text, token, left) if media and role == "user" else [Text(text=text)]))
@@ -159,7 +159,7 @@ def _turns(conversations: Json) -> list[tuple[str, str]] | Drop:
         role = "system" if who == "system" and not number else _ROLES.get(who)
         due = "assistant" if turns and turns[-1][0] == "user" else "user"
         if role not in (due, "system"):
-            return Drop(reason=Reason.BAD_ROW, detail=f"turn {number} is of {who!r}, due is {due}"[:200])
+            return Drop(reason=Reason.BAD_TURNS, detail=f"turn {number} is of {who!r}, due is {due}"[:200])
         turns.append((role, text))
     if turns[-1][0] != "assistant":
         return Drop(reason=Reason.EMPTY_ANSWER, detail="the last question has no answer")

@@ -22,7 +22,7 @@ from gristmill.spec.locator import Locator, Member
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
-from gristmill.steps.hygiene import TextHygiene
+from gristmill.steps.check import CheckConversations
 from gristmill.steps.media import Media
 from gristmill.steps.pack import Pack
 from gristmill.steps.rows import TakeRows
@@ -131,9 +131,9 @@ RECIPE = Recipe(
         vcr.SOURCE,
     ),
     parse=parse,
-    writes=frozenset({"media.at"}),
+    writes=frozenset({"media.at", "turns"}),
     key="sherlock_{row:08d}",
-    steps=(TakeRows(), TextHygiene(), Media(), Pack(shard_samples=5_000)),
+    steps=(TakeRows(), CheckConversations(), Media(), Pack(shard_samples=5_000)),
     expect=Expect(kept_share=0.95, stored_bytes=110_000),
     traps=(
         "The revision is the main branch of mit-han-lab/vila-dataset: no commit of it is known in full. The file's "
