@@ -215,11 +215,14 @@ def transcoder(step):
 """
 
 
-def test_large_media_are_never_whole_in_memory(world, tmp_path, monkeypatch):
+@pytest.mark.parametrize("how", ["packed", "shuffled"])
+def test_large_media_are_never_whole_in_memory(world, tmp_path, monkeypatch, how):
     clip = random.Random(5).randbytes(1 << 20) * 40
     videos = ModuleType(f"{transcoders.__name__}.video")
     exec(VIDEO, videos.__dict__)
     monkeypatch.setitem(sys.modules, videos.__name__, videos)
+    if how == "shuffled":
+        world = World(tmp_path, monkeypatch, last="Shuffle(seed=3, shards=1)")
     world.write([{"media": ["a.mp4"], "text": "a", "kind": "video"}])
     trees = []
     for kind, make in {

@@ -11,9 +11,10 @@ import orjson
 import pytest
 
 from gristmill.shards import extents
-from gristmill.shards.extents import find_extents, key_at, key_hash, renamed
+from gristmill.shards.extents import LargeExtent, find_extents, key_at, key_hash, parts_of, renamed
 from gristmill.shards.scattered import ROW, read_rows, read_scattered, write_scattered
 from gristmill.shards.webdataset import TarWriter, read_samples
+from gristmill.spec.body import bytes_of, size_of
 from gristmill.spec.errors import DamagedOutput
 
 
@@ -148,3 +149,21 @@ def test_scattered_rows_come_back_by_shard(tmp_path):
     path.write_bytes(b"x" * 100)
     with pytest.raises(DamagedOutput, match="no file of"):
         read_rows(path)
+
+
+def test_a_large_sample_is_the_same_left_where_it_lies(tmp_path):
+    path, rng = tmp_path / "s.tar", random.Random(3)
+    with path.open("wb") as stream:
+        tar = TarWriter(stream)
+        for n in range(3):
+            tar.add(f"a/k{n}.000.mp4", rng.randbytes(10_000 * n))
+            tar.add(f"a/k{n}.json", orjson.dumps({"key": f"a/k{n}", "n": n}))
+        tar.close()
+    for row in find_extents(path, hashlib.sha256(path.read_bytes()).hexdigest()):
+        extent = path.read_bytes()[row["offset"] : row["offset"] + row["size"]]
+        large = LargeExtent.at(path, int(row["offset"]), int(row["size"]))
+        assert (bytes_of(large), size_of(large)) == (extent, len(extent))
+        assert [part for part, _ in parts_of(large)] == ["000.mp4", "json"]
+        other = large.renamed(lambda key: f"p/{key}-2")
+        assert bytes_of(other) == renamed(extent, lambda key: f"p/{key}-2")
+        assert size_of(other) == len(bytes_of(other))

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gristmill.shards.spool import SpoolReader, SpoolWriter, read_spool
-from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.body import FileBody
+from gristmill.spec.errors import DamagedOutput, DamagedSource
 
 FRAMES = [(b"one", b"body of one"), (b"", b""), (b"three", None), (b"four" * 9, bytes(range(256)))]
 
@@ -145,3 +146,28 @@ def test_appended_is_with_the_kernel_when_append_returns(tmp_path):
         os._exit(9)  # nothing is flushed or closed, as after kill -9
     os.waitpid(pid, 0)
     assert contents(path) == [(b"h", b"kept")]
+
+
+def test_a_large_body_is_written_by_pieces_and_half_of_it_is_no_frame(tmp_path):
+    path, source = tmp_path / "spool", tmp_path / "source"
+    body = random.Random(1).randbytes(3_000_000)
+    source.write_bytes(b"before" + body)
+    write(path, [(b"first", b"small")])
+    with SpoolWriter(path) as spool:
+        with pytest.raises(DamagedSource, match="ends 1,000 bytes short"):
+            spool.append(b"cut", FileBody(path=source, offset=6, size_bytes=len(body) + 1000))
+        assert path.stat().st_size == spool.entries[0].offset + spool.entries[0].size
+        entry = spool.append(b"large", FileBody(path=source, offset=6, size_bytes=len(body)))
+        spool.append(b"last", b"one")
+    assert contents(path) == [(b"first", b"small"), (b"large", body), (b"last", b"one")]
+    whole = path.read_bytes()
+    with SpoolReader(path) as reader:
+        assert b"".join(reader.pieces(entry.offset, entry.size, entry.crc32)) == body
+        path.write_bytes(whole[: entry.offset + 9] + b"x" + whole[entry.offset + 10 :])
+        with pytest.raises(DamagedOutput, match="is not what was written"):
+            list(reader.pieces(entry.offset, entry.size, entry.crc32))
+    # killed while the body was written: its head is not there yet
+    head = entry.offset - 5 - 24
+    path.write_bytes(whole[:head] + bytes(entry.offset - head) + whole[entry.offset : entry.offset + 1000])
+    with SpoolWriter(path) as spool:
+        assert [e.header for e in spool.entries] == [b"first"]

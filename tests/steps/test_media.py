@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import random
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from crawl_box import Box
 from made import foldered, indexed, tar_gzipped, tarred, zipped
 from PIL import Image
 
+from gristmill.spec.body import LARGE_BYTES
 from gristmill.spec.errors import DamagedSource, RecipeError, Stopped
 from gristmill.spec.locator import Cell, Embedded, File, Locator, Member, Url
 from gristmill.spec.reasons import Reason
@@ -31,6 +33,10 @@ def picture(seed: int, form: str = "PNG") -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, form)
     return out.getvalue()
+
+
+def md5(body: bytes) -> str:
+    return hashlib.md5(body).hexdigest()
 
 
 BODIES = {f"train/{n}.png": picture(n) for n in range(5)}
@@ -52,6 +58,8 @@ def box():
     yield made
     for one in made.engines.values():
         one.close()
+    if made.folder is not None:
+        made.folder.cleanup()
 
 
 def take(box: Box, *samples: Sample, **settings):
@@ -184,6 +192,40 @@ def test_one_sample_may_have_media_of_several_kinds(tmp_path, box):
     )
     assert [box.bodies[0, name] for name in one.media] == [BODIES[f"train/{n}.png"] for n in (1, 0, 2)]
     assert one.media["002.png"].at == Url("http://a.test")
+
+
+def test_large_media_from_everywhere(tmp_path, box):
+    """Above a few MiB bodies are files; what was written for them alone goes when it is delivered."""
+    large = picture(5) + random.Random(1).randbytes(
+        LARGE_BYTES
+    )  # what stands behind a picture is its own affair
+    box.sources["deflated"] = opened([zipped(tmp_path / "a.zip", {"a.png": large})])
+    box.sources["packed"] = opened([tar_gzipped(tmp_path / "a.tar.gz", {"a.png": large})])
+    box.sources["mine"] = SimpleNamespace(root=foldered(tmp_path / "root", {"a.png": large}))
+    box.sources["hub"] = SimpleNamespace(files=parquet(tmp_path, [large, BODIES["train/1.png"]]))
+    places = [
+        Member("deflated", "a.png"),
+        Member("packed", "a.png"),
+        File("mine", "a.png"),
+        Cell("hub", "image.bytes", 0),
+    ]
+    made = take(box, *(sample(n, at, expected_hash=f"md5:{md5(large)}") for n, at in enumerate(places)))
+    assert [isinstance(one, Sample) for one in made] == [True] * 4
+    assert all(box.bodies[n, "000.png"] == large for n in range(4))
+    assert list(box.pointers) == [(0, "000.png")]
+    assert not list(box.scratch().iterdir())
+
+
+def test_a_flipped_bit_in_a_large_member_is_seen(tmp_path, box):
+    large = picture(5) + bytes(LARGE_BYTES)
+    path = zipped(tmp_path / "a.zip", {"a.png": large}, zipfile.ZIP_STORED)
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    box.sources["coco"] = opened([path])
+    (lost,) = take(box, sample(0, Member("coco", "a.png")))
+    assert (lost.reason, box.bodies[0, "000"]) == (Reason.NO_FILE, None)
+    assert "checksum" in lost.detail
 
 
 def test_it_stops_when_asked(tmp_path, box):

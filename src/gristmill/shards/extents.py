@@ -11,17 +11,19 @@ import hashlib
 import io
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from gristmill.shards.lossless import dumps, loads
-from gristmill.shards.webdataset import MAX_NAME_BYTES, TarWriter, read_stream
+from gristmill.shards.webdataset import MAX_NAME_BYTES, TarWriter, member_bytes, member_pieces, read_stream
+from gristmill.spec.body import Body, FileBody, bytes_of
 from gristmill.spec.errors import DamagedOutput
 
-__all__ = ["EXTENT", "find_extents", "key_at", "key_hash", "key_of", "parts_of", "renamed"]
+__all__ = ["EXTENT", "LargeExtent", "find_extents", "key_at", "key_hash", "key_of", "parts_of", "renamed"]
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 4 << 20
@@ -253,17 +255,74 @@ def renamed(extent: bytes, rename: Callable[[str], str]) -> bytes:
     return out.getvalue()
 
 
-def parts_of(extent: bytes) -> Iterator[tuple[str, bytes]]:
+@dataclass(frozen=True, slots=True)
+class LargeExtent:
+    """A sample of which large bodies are left where they lie; a :class:`gristmill.spec.body.LargeBody`.
+
+    Attributes:
+        members: Name and body of each member, in order.
+    """
+
+    members: tuple[tuple[str, Body], ...]
+
+    @classmethod
+    def at(cls, path: Path, offset: int, size: int) -> Self:
+        """The sample in a range of a file, which :func:`find_extents` found; ``json`` alone is read.
+
+        Raises:
+            OSError: As the system says.
+        """
+        members: list[tuple[str, Body]] = []
+        end = offset + size
+        with path.open("rb", buffering=0) as stream:
+            while offset < end:
+                stream.seek(offset)
+                head = stream.read(_BLOCK_BYTES)
+                name = head[:_NAME_BYTES].partition(b"\0")[0].decode("ascii", "replace")
+                body = FileBody(path=path, offset=offset + _BLOCK_BYTES, size_bytes=int(head[124:135], 8))
+                members.append((name, bytes_of(body) if _part_of(name) == "json" else body))
+                offset += member_bytes(body)
+        return cls(tuple(members))
+
+    @property
+    def size_bytes(self) -> int:
+        """See :class:`gristmill.spec.body.LargeBody`."""
+        return sum(member_bytes(body) for _, body in self.members)
+
+    def pieces(self) -> Iterator[bytes]:
+        """See :class:`gristmill.spec.body.LargeBody`."""
+        for name, body in self.members:
+            yield from member_pieces(name, body)
+
+    def renamed(self, rename: Callable[[str], str]) -> LargeExtent:
+        """See :func:`renamed`."""
+        members: list[tuple[str, Body]] = []
+        for name, body in self.members:
+            key, part = name.removesuffix(f".{_part_of(name)}"), _part_of(name)
+            new = rename(key)
+            changed = part == "json" and isinstance(body, bytes)
+            members.append((f"{new}.{part}", _with_key(bytes_of(body), key, new) if changed else body))
+        return LargeExtent(tuple(members))
+
+
+def _part_of(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[2]
+
+
+def parts_of(extent: bytes | LargeExtent) -> Iterator[tuple[str, Body]]:
     """Part names of a sample's members, and the body of its ``json``; that of another is not copied out.
 
     Its headers were looked at when it was found, and its bytes are those that were found.
     """
+    if isinstance(extent, LargeExtent):
+        yield from ((_part_of(name), body) for name, body in extent.members)
+        return
     at = 0
     while at < len(extent):
         name = extent[at : at + _NAME_BYTES].partition(b"\0")[0].decode("ascii", "replace")
         start = at + _BLOCK_BYTES
         size = int(extent[at + 124 : at + 135], 8)
-        part = name.rpartition("/")[2].partition(".")[2]
+        part = _part_of(name)
         yield part, extent[start : start + size] if part == "json" else b""
         at = start + size + -size % _BLOCK_BYTES
 

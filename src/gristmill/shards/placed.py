@@ -1,6 +1,7 @@
 """Reads samples of many files in the order of their places: a window at a time, and within it as they lie.
 
-Memory is that of one window. Every sample is compared with the CRC-32 that was taken when its place was found.
+Memory is that of one window; a sample larger than that is a window of its own, and left where it lies. Each is
+compared with the CRC-32 that was taken when its place was found.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from itertools import pairwise
 from operator import add
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeVar
 
 import numpy as np
 
-from gristmill.shards.extents import renamed
+from gristmill.shards.extents import LargeExtent, renamed
+from gristmill.spec.body import FileBody
 from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.storage.inside import open_regular
 
@@ -28,6 +30,7 @@ _WINDOW_BYTES = 16 << 20
 _WINDOW_SAMPLES = 4096
 _OPEN_FILES = 128
 Array = Any
+Extent = TypeVar("Extent", bytes, LargeExtent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +44,10 @@ class Holder:
 
 def read_placed(
     holders: Sequence[Holder], rows: Array, holder: Array, tell: Callable[[int], None] = lambda samples: None
-) -> Iterator[list[bytes]]:
+) -> Iterator[list[bytes] | list[LargeExtent]]:
     """Read samples in the order of ``rows``, some at a time: for each its bytes in a shard, under its new key.
+
+    A sample larger than a window comes by itself, and is read piece by piece by whoever takes it.
 
     Args:
         holders: The files.
@@ -59,6 +64,11 @@ def read_placed(
     with _Files(holders) as files:
         for window in _windows(rows["size"]):
             tell(window.start)
+            if rows["size"][window.start] > _WINDOW_BYTES:
+                number, copy = int(holder[window.start]), int(rows["copy"][window.start])
+                place = (int(rows[name][window.start]) for name in ("offset", "size", "crc32"))
+                yield [_under(files.large(number, *place), holders[number], copy)]
+                continue
             found = _read(files, rows[window], holder[window])
             yield _renamed(holders, found, rows["copy"][window], holder[window])
     tell(len(rows))
@@ -88,13 +98,17 @@ def _renamed(holders: Sequence[Holder], extents: list[bytes], copies: Array, hol
     ]
 
 
-def _under(extent: bytes, holder: Holder, copy: int) -> bytes:
+def _under(extent: Extent, holder: Holder, copy: int) -> Extent:
     """A sample under its part's prefix, the second copy as ``KEY-2``."""
     suffix = holder.suffix + (f"-{copy + 1}" if copy else "")
     if not (holder.prefix or suffix):
         return extent
+
+    def rename(key: str) -> str:
+        return f"{holder.prefix}{key}{suffix}"
+
     try:
-        return renamed(extent, lambda key: f"{holder.prefix}{key}{suffix}")
+        return renamed(extent, rename) if isinstance(extent, bytes) else extent.renamed(rename)
     except ValueError as err:
         raise UsageError(f"{err}. Give that part a shorter prefix, or a weight of at most 1.") from err
 
@@ -141,6 +155,23 @@ class _Files:
                 f"{self._holders[number].path}: the sample at byte {at} is not the one that was found there."
             )
         return read
+
+    def large(self, number: int, offset: int, size: int, crc: int) -> LargeExtent:
+        """One sample that is left where it lies, once its bytes were compared.
+
+        Raises:
+            DamagedOutput: As :meth:`read`.
+        """
+        path = self._holders[number].path
+        with open_regular(path) as stream:
+            if offset < 0 or offset + size > os.fstat(stream.fileno()).st_size:
+                raise DamagedOutput(f"{path} is shorter than when its samples were found.")
+        seen = 0
+        for piece in FileBody(path=path, offset=offset, size_bytes=size).pieces():
+            seen = zlib.crc32(piece, seen)
+        if seen != crc:
+            raise DamagedOutput(f"{path}: the sample at byte {offset} is not the one that was found there.")
+        return LargeExtent.at(path, offset, size)
 
     def _opened(self, number: int) -> BinaryIO:
         stream = self._open.get(number)

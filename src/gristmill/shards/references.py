@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from gristmill.shards.placed import Holder, read_placed
 from gristmill.shards.webdataset import ShardSample, read_stream
+from gristmill.spec.body import bytes_of
 from gristmill.spec.errors import DamagedOutput
 
 __all__ = ["Origin", "is_references", "read_references", "read_referred", "sample_of", "write_references"]
@@ -171,7 +172,7 @@ def read_referred(
         at = 0
         for extents in read_placed(holders, rows, origin):
             window = slice(at, at + len(extents))
-            yield origins, rows[window], origin[window], extents
+            yield origins, rows[window], origin[window], list(map(bytes_of, extents))
             at += len(extents)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -16,7 +16,15 @@ from typing import BinaryIO, TypeVar
 from gristmill.spec.body import Body, FileBody, pieces_of, size_of
 from gristmill.spec.errors import DamagedOutput
 
-__all__ = ["MAX_NAME_BYTES", "ShardSample", "TarWriter", "read_samples", "read_stream"]
+__all__ = [
+    "MAX_NAME_BYTES",
+    "ShardSample",
+    "TarWriter",
+    "member_bytes",
+    "member_pieces",
+    "read_samples",
+    "read_stream",
+]
 
 MAX_NAME_BYTES = 100
 """Longer names need the prefix field or an extension, which memory-mapping readers of shards ignore."""
@@ -68,25 +76,19 @@ class TarWriter:
                 another size than it says.
             GristmillError: A large body cannot be read. The shard is then of no use.
         """
-        size = size_of(body)
-        padding = _ZEROS[: -size % _BLOCK_BYTES]
         if isinstance(body, bytes):
-            self._stream.writelines((_header(name, size), body, padding))
+            self._stream.writelines(tuple(member_pieces(name, body)))
         else:
-            self._stream.write(_header(name, size))
-            left = size
-            for piece in pieces_of(body):
+            for piece in member_pieces(name, body):
                 self._stream.write(piece)
-                left -= len(piece)
-            if left:
-                raise ValueError(f"member {name!r}: {size - left} bytes, and {size} were to come")
-            self._stream.write(padding)
-        self.bytes_written += _BLOCK_BYTES + size + len(padding)
+        self.bytes_written += member_bytes(body)
 
-    def extend(self, extents: bytes) -> None:
+    def extend(self, extents: Iterable[Body]) -> None:
         """Write whole members as they lie in another shard, headers and padding included."""
-        self._stream.write(extents)
-        self.bytes_written += len(extents)
+        for extent in extents:
+            for piece in pieces_of(extent):
+                self._stream.write(piece)
+            self.bytes_written += size_of(extent)
 
     def close(self) -> None:
         """Write the end mark, two zero blocks, and zeros up to a whole record of 10,240 bytes."""
@@ -94,6 +96,27 @@ class TarWriter:
         end += -(self.bytes_written + end) % _RECORD_BYTES
         self._stream.write(bytes(end))
         self.bytes_written += end
+
+
+def member_bytes(body: Body) -> int:
+    """Bytes of a member with this body, header and padding included."""
+    return _BLOCK_BYTES + size_of(body) + -size_of(body) % _BLOCK_BYTES
+
+
+def member_pieces(name: str, body: Body) -> Iterator[bytes]:
+    """The bytes of a member; of a large body few are in memory at a time.
+
+    Raises:
+        ValueError, GristmillError: As :meth:`TarWriter.add`.
+    """
+    size = left = size_of(body)
+    yield _header(name, size)
+    for piece in pieces_of(body):
+        yield piece
+        left -= len(piece)
+    if left:
+        raise ValueError(f"member {name!r}: {size - left} bytes, and {size} were to come")
+    yield _ZEROS[: -size % _BLOCK_BYTES]
 
 
 def _header(name: str, size: int) -> bytes:

@@ -44,7 +44,7 @@ def run_gather(task: Task, decision: GatherDecision, context: Context, work: Wor
         for extents in read_placed(gathered.holders(), gathered.rows, gathered.files, tell):
             for extent in extents:
                 shape.take(parts_of(extent))
-            tar.extend(b"".join(extents))
+            tar.extend(extents)
         tar.close()
     work.outputs.append(out.info)
     work.facts["bytes_out"] += out.info.size_bytes

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zlib import crc32
 
 import numpy as np
@@ -20,13 +19,13 @@ from gristmill.run.stages.scatter import ScatterDecision, Share
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Output, Work
 from gristmill.run.state.indexes import kept_attempts
-from gristmill.shards.extents import EXTENT, find_extents, key_hash, key_of
+from gristmill.shards.extents import EXTENT, LargeExtent, find_extents, key_hash, key_of
 from gristmill.shards.placed import Holder, read_placed
 from gristmill.shards.references import Origin, is_references, read_referred
 from gristmill.shards.samples import StoredSample
 from gristmill.shards.scattered import ROW, write_scattered
-from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.barrier import GlobalShuffle, PackedRow, Places
+from gristmill.spec.body import Body, pieces_of
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo, Task, decided, digest_of
@@ -201,9 +200,9 @@ def _copied(files: Sequence[Origin], rows: Array, task: Task, context: Context, 
     with _bodies(task, context, work) as out:
         for extents in read_placed(holders, plain, plain["file"], lambda samples: context.check_stop()):
             for extent in extents:
-                out.stream.write(extent)
-                rows["offset"][row], rows["size"][row], rows["crc32"][row] = at, len(extent), crc32(extent)
-                at, row = at + len(extent), row + 1
+                size, crc = _written(extent, out.stream)
+                rows["offset"][row], rows["size"][row], rows["crc32"][row] = at, size, crc
+                at, row = at + size, row + 1
     work.outputs.append(out.info)
     return rows
 
@@ -221,23 +220,28 @@ def _of_crawl(places: Places, task: Task, context: Context, work: Work) -> tuple
     with _bodies(task, context, work) as out:
         for i, attempt in enumerate(kept_attempts(context.store, index, order, context.media_source)):
             context.check_stop()
-            extent = _extent(attempt)
-            out.stream.write(extent)
-            rows["offset"][i], rows["size"][i], rows["crc32"][i] = offset, len(extent), crc32(extent)
-            offset += len(extent)
+            size, crc = _written(_extent(attempt), out.stream)
+            rows["offset"][i], rows["size"][i], rows["crc32"][i] = offset, size, crc
+            offset += size
             context.report(task, i, index.samples, {}, 0)
     work.outputs.append(out.info)
     return rows, {"input": task.number[1], "files": None, "prefix": ""}
 
 
-def _extent(attempt: PackedRow) -> bytes:
+def _written(extent: Body, stream: BinaryIO) -> tuple[int, int]:
+    """Write a sample; returns its bytes and their CRC-32."""
+    size = crc = 0
+    for piece in pieces_of(extent):
+        stream.write(piece)
+        size, crc = size + len(piece), crc32(piece, crc)
+    return size, crc
+
+
+def _extent(attempt: PackedRow) -> LargeExtent:
     """A sample as its bytes in a shard."""
     if attempt.stored is None:
         raise DamagedOutput(
             f"sample {attempt.key} was kept and is not there. This is a bug; please report it."
         )
-    out = io.BytesIO()
-    tar = TarWriter(out)
-    for part, body in StoredSample.read(attempt.stored).parts(attempt.bodies):
-        tar.add(f"{attempt.key}.{part}", body)
-    return out.getvalue()
+    parts = StoredSample.read(attempt.stored).parts(attempt.bodies)
+    return LargeExtent(tuple((f"{attempt.key}.{part}", body) for part, body in parts))
