@@ -8,13 +8,17 @@ annotation files are read only from within the folder, from where the recipe say
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 from gristmill.cli.options import recipe_loader
 from gristmill.ledger.ledger import STATE
+from gristmill.ledger.run_config import InputFile
+from gristmill.run.inputs.local_media import media_here, put_by_hand
+from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.maintenance.reopen import Dataset, reads_sources
 from gristmill.spec.command import to_type
@@ -128,13 +132,14 @@ def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> 
     for key, place in found.remotes.items():
         source = homes.get(key)
         if source is not None and (
-            place == source.url or (source.hub and place.partition("@")[0] == source.hub)
+            place in (source.url, source.home) or (source.hub and place.partition("@")[0] == source.hub)
         ):
             remotes[key] = place
+    found = replace(found, media=_put_since(opened, recipe, found.media))
     strange = {
         file.source: _as_given(found, file.source)
-        for file in (*found.inputs, *found.aux)
-        if (file.source not in remotes if file.path is None else not _lies_in(opened.folder, file.path))
+        for file in (*found.inputs, *found.aux, *found.media)
+        if (file.source not in remotes if file.path is None else not _is_ours(opened.folder, file.path))
     }
     if strange and reads_sources(opened, recipe):
         raise UsageError(
@@ -144,11 +149,33 @@ def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> 
                 "retry", opened.folder, *(w for k, p in strange.items() for w in ("--source", f"{k}={p}"))
             )
         )
-    inputs, aux = (
+    inputs, aux, media = (
         tuple(replace(file, path=None) if file.source in strange else file for file in files)
-        for files in (found.inputs, found.aux)
+        for files in (found.inputs, found.aux, found.media)
     )
-    return replace(found, inputs=inputs, aux=aux, remotes=remotes)
+    return replace(found, inputs=inputs, aux=aux, media=media, remotes=remotes)
+
+
+def _put_since(opened: Dataset, recipe: Recipe, media: Sequence[InputFile]) -> tuple[InputFile, ...]:
+    """The files of media sources, those that a person put into ``DIR/sources`` as they lie there now."""
+    found: list[InputFile] = []
+    shared = shared_folder(opened.folder)
+    for key, files in groupby(media, lambda file: file.source):
+        own = list(files)
+        source = recipe.source(key)
+        put = put_by_hand(source, shared) if all(_was_put(key, file.path) for file in own) else None
+        found += own if put is None else media_here(source, put)
+    return tuple(found)
+
+
+def _was_put(key: str, path: str | None) -> bool:
+    """Whether a path led into ``DIR/sources/KEY``, wherever DIR is by now."""
+    return path is not None and ("sources", key) in pairwise(Path(path).parts)
+
+
+def _is_ours(folder: Path, path: str) -> bool:
+    """Whether a file lies in a dataset's folder, or where media sources lie beside it."""
+    return _lies_in(folder, path) or _lies_in(shared_folder(folder), path)
 
 
 def _as_given(found: Resolved, key: str) -> str:

@@ -251,12 +251,13 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
     Raises:
         UsageError: A word without ``=``, or a source without a place: a variable of the shell that is not set.
     """
-    found = {}
+    found: dict[str, str] = {}
     for value in values:
         key, equals, text = value.partition("=")
         if not equals or not key or (option == "--source" and not text):
             raise UsageError(f"{option} {value}: expected KEY=VALUE")
-        found[key] = text
+        again = option == "--source" and key in found  # a media source may lie in several places
+        found[key] = f"{found[key]}{os.pathsep}{text}" if again else text
     return found
 
 

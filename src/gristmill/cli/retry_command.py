@@ -94,7 +94,7 @@ def command(
             if not without_permissions:
                 check_permissions(opened, runtime)
             resolved = sources_of(opened, built, pairs("--source", sources))
-        if not add_round(opened, planner, reasons):
+        if not add_round(opened, planner, reasons, resolved.media if resolved else ()):
             bring_up(opened, built)
             click.echo(nothing_to_ask(opened, built, reasons), err=True)
             continue

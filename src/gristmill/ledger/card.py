@@ -251,7 +251,7 @@ def _making(recipe: Recipe, config: RunConfig) -> str:
     lines += ["```sh", command(config), "```", ""]
     for source in () if config.parts else recipe.sources:
         pinned = _pinned(source, config)
-        files = [i for i in (*config.inputs, *config.aux) if i.source == source.key]
+        files = [i for i in config.files if i.source == source.key]
         size = size_text(sum(i.size_bytes for i in files))
         lines.append(
             f"- source `{source.key}`: {pinned}, {len(files):,} file{'s' if len(files) != 1 else ''}, {size}"
@@ -271,6 +271,10 @@ def _making(recipe: Recipe, config: RunConfig) -> str:
 def _pinned(source: Source, config: RunConfig) -> str:
     if source.hub:
         return f"`{source.hub}` at revision `{config.revision_of(source)}`"
+    if source.downloads:
+        return ", ".join(f"<{one.url}>" for one in source.downloads)
+    if source.role == "media":
+        return f"{source.title or source.key}, by hand"
     return f"<{source.url}> of SHA-256 `{source.sha256}`" if source.url else "a local list"
 
 

@@ -94,10 +94,7 @@ def manifest(recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Jso
         "steps": list(config.identity["steps"]),
         "identity": digest_of(config.identity),
         "parts": [account.to_json() for account in parts_account(config, ledger)],
-        "sources": [
-            _source(key, recipe, config)
-            for key in dict.fromkeys(i.source for i in (*config.inputs, *config.aux))
-        ],
+        "sources": [_source(key, recipe, config) for key in dict.fromkeys(i.source for i in config.files)],
         "shards": [_shard(shard) for shard in shards],
         "checksum": listing_digest((shard.path, shard.digest) for shard in shards),
         "notes": totals.notes,
@@ -146,7 +143,7 @@ def _counts(levels: Funnel, totals: Totals, shards: list[ShardInfo]) -> dict[str
 
 def _source(key: str, recipe: Recipe, config: RunConfig) -> dict[str, Json]:
     """A source as it was pinned; beyond a thousand files their number and a digest of their listing."""
-    inputs = [i for i in (*config.inputs, *config.aux) if i.source == key]
+    inputs = [i for i in config.files if i.source == key]
     pinned = next((s for s in recipe.sources if s.key == key), None)
     said: dict[str, Json] = {"key": key}
     if pinned is not None:

@@ -36,6 +36,7 @@ class InputFile:
         number: Its number upstream, where its name has one.
         note: What its user should know, to be recorded when it is read.
         samples: How many it holds, where that is known: a finished shard of a mixture's part.
+        since: Of a media source, the round of asking again from which on it is read; 0 is the first run.
     """
 
     source: str
@@ -46,6 +47,7 @@ class InputFile:
     number: int | None = None
     note: str = ""
     samples: int | None = None
+    since: int = 0
 
 
 _WORDS = {"title", "license", "description"}
@@ -65,6 +67,7 @@ class RunConfig:
         sources: Source key to where it was read from.
         inputs: All annotation files, in the dataset's order.
         aux: Files of aux sources: given whole to steps, no rows in them.
+        media: Files of media sources.
         rounds: Reasons asked for again, one tuple for each ``retry``.
         runtime: Settings that say how, not what, as first given: what ``retry`` goes on with.
         permitted: Settings that were allowed for the command that began it, by name alone: the values are stored
@@ -85,6 +88,7 @@ class RunConfig:
     only: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     aux: tuple[InputFile, ...] = ()
+    media: tuple[InputFile, ...] = ()
     rounds: tuple[tuple[str, ...], ...] = ()
     runtime: Mapping[str, str] = field(default_factory=dict)
     permitted: tuple[str, ...] = ()
@@ -92,6 +96,11 @@ class RunConfig:
     built: Built | None = None
     published_as: str = ""
     parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[InputFile, ...]:
+        """Of all sources."""
+        return (*self.inputs, *self.aux, *self.media)
 
     @property
     def input_noun(self) -> str:
@@ -148,7 +157,7 @@ class RunConfig:
             words = value if isinstance(value, list) else [value]
             if not all(word is None or isinstance(word, str) for word in words):
                 return f"its argument {name[:200]!r} is no text"
-        for file in (*self.inputs, *self.aux):
+        for file in self.files:
             for name in (file.source, file.digest):
                 if not name or "/" in name or "\0" in name or name in (".", ".."):
                     return f"{name[:200]!r} names no source, or no content"
@@ -184,7 +193,7 @@ class RunConfig:
             raise DriftError(self.name, str(folder), differences[:20])
 
     def _defining(self) -> dict[str, Json]:
-        files = {f"{i.source}/{i.name}": i.digest[:16] for i in (*self.inputs, *self.aux)}
+        files = {f"{i.source}/{i.name}": i.digest[:16] for i in self.files}
         return {
             "recipe": self.identity["recipe"],
             "version": self.identity["version"],
@@ -194,13 +203,28 @@ class RunConfig:
             "only": self.only,
             "order": self.identity.get("order", {}),
             "variant": self.identity.get("variant", {}),
+            "media": self.identity.get("media", {}),
             "parts": dict(self.parts),
             "input": files,
         }
 
-    def with_round(self, reasons: tuple[str, ...]) -> RunConfig:
-        """The same with one more round of asking again."""
-        return replace(self, rounds=(*self.rounds, reasons))
+    def with_round(self, reasons: tuple[str, ...], media: Sequence[InputFile] = ()) -> RunConfig:
+        """The same with one more round of asking again.
+
+        Args:
+            reasons: Of the losses that are asked for again.
+            media: Files of media sources as they are now: those that came since are read from this round on.
+        """
+        rounds = (*self.rounds, reasons)
+        known = {(file.source, file.name, file.digest) for file in self.media}
+        new = [file for file in media if (file.source, file.name, file.digest) not in known]
+        return replace(
+            self, rounds=rounds, media=(*self.media, *(replace(f, since=len(rounds)) for f in new))
+        )
+
+    def media_in(self, round_: int) -> tuple[InputFile, ...]:
+        """Files of media sources as they are in a round: of one name the one that came last."""
+        return tuple({(f.source, f.name): f for f in self.media if f.since <= round_}.values())
 
 
 _DECODER = msgspec.json.Decoder(RunConfig)

@@ -12,6 +12,8 @@ from pathlib import Path
 from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig, refuse_older
 from gristmill.run.executors import find
+from gristmill.run.inputs.local_media import to_fetch
+from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
@@ -21,7 +23,7 @@ from gristmill.run.state.context import Context
 from gristmill.run.state.layout import METADATA_FILES, Layout, check_folder, stem
 from gristmill.run.state.reclaimed import note_set_aside
 from gristmill.run.workers.task import run_task
-from gristmill.spec.errors import Busy, DriftError, UsageError
+from gristmill.spec.errors import Busy, ByHandSource, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
@@ -83,6 +85,11 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     recipe = job.load()
     Pipeline(recipe)
     resolved = job.resolved or resolve(recipe, job.replaced, job.folder)
+    if resolved.waiting:
+        told = "\n".join(to_fetch(recipe.source(key), shared_folder(job.folder)) for key in resolved.waiting)
+        raise ByHandSource(
+            f"{recipe.public_name} waits for what only a person can fetch:\n{told}\nThen give the same command again."
+        )
     if job.span is not None:
         first, end = job.span
         if not 0 <= first < end <= len(resolved.inputs):
@@ -116,6 +123,7 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
         only=job.only,
         sources=resolved.sources,
         aux=resolved.aux,
+        media=resolved.media,
         runtime=_without(job.runtime, permitted),
         permitted=tuple(sorted(permitted)),
         asks=recipe.asks,
@@ -138,7 +146,8 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
                 found = replace(found, arguments=wanted.arguments)
             if found is not config:
                 found.write(job.folder)
-            return found, replace(resolved, inputs=_noted(resolved.inputs, found.inputs))
+            inputs = _noted(resolved.inputs, found.inputs)
+            return found, replace(resolved, inputs=inputs, media=_placed(found, resolved.media))
         wanted.write(job.folder)
         return wanted, resolved
     finally:
@@ -199,6 +208,13 @@ def _noted(inputs: Sequence[InputFile], config: Sequence[InputFile]) -> tuple[In
     """The annotation files with what was noted of them when they were taken into the folder."""
     notes = {(file.source, file.name): file.note for file in config}
     return tuple(replace(file, note=notes.get((file.source, file.name), file.note)) for file in inputs)
+
+
+def _placed(config: RunConfig, media: Sequence[InputFile]) -> tuple[InputFile, ...]:
+    """The files of media sources in the order in which they came, each where it lies now."""
+    paths = {(file.source, file.name): file.path for file in media}
+    now = config.media_in(len(config.rounds))
+    return tuple(replace(file, path=paths.get((file.source, file.name), file.path)) for file in now)
 
 
 def _await(leases: Leases, name: str) -> None:

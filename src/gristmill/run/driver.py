@@ -20,6 +20,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job, begin, drop_stale, look_up, restore, sweep, void_without_media
 from gristmill.run.executors import Executor, NeighbourDied, Setup, WorkerDied, WorkerStood, find
+from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.planning.planner import Planner
 from gristmill.run.state.context import Progress
@@ -179,6 +180,8 @@ def _run(
         inputs=resolved.inputs,
         remotes=resolved.remotes,
         aux=resolved.aux,
+        media=resolved.media,
+        shared=shared_folder(job.folder),
         only=config.only,
         first=span.start,
         arrow_pool="system" if crawls else pool_for_columns(),

@@ -182,9 +182,10 @@ class Source:
 
     @property
     def home(self) -> str | None:
-        """Where it is fetched from, in a word: ``REPO@REVISION`` or a URL; None where nothing fetches it."""
-        one = self.downloads[0].url if self.downloads else self.url
-        return f"{self.hub}@{self.revision}" if self.hub else one
+        """Where it is fetched from: ``REPO@REVISION``, a URL or several; None where nothing fetches it."""
+        if self.hub:
+            return f"{self.hub}@{self.revision}"
+        return " ".join(one.url for one in self.downloads) or self.url
 
     def identity(self) -> Json:
         """Of a media source, what decides which bytes stand behind a path, beside the files themselves."""

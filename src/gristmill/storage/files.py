@@ -228,15 +228,19 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def fingerprint_file(path: Path) -> str:
+def fingerprint_file(path: Path, pieces: int | None = None) -> str:
     """A fingerprint of a file's content, in hex: SHA-256, of Parquet and pickles over their size and some of it.
 
     That tells a changed annotation file apart without reading hundreds of gigabytes. Of Parquet it is the first
     and last 64 KiB: the footer, at the end, holds offsets and statistics of all that stands before it. Of a pickle,
     which holds pictures, it is 64 such pieces, evenly spread. A list of lines is read whole. None of it depends on
     time or place.
+
+    Args:
+        path: The file.
+        pieces: So many, whatever its name.
     """
-    pieces = _PIECES_HASHED.get(path.suffix)
+    pieces = pieces or _PIECES_HASHED.get(path.suffix)
     size = path.stat().st_size
     if pieces is None or size <= pieces * _PIECE_BYTES:
         return sha256_file(path) if pieces is None else _digest_of(path, size, [(0, size)])

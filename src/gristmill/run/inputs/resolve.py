@@ -12,11 +12,15 @@ from pathlib import Path
 
 from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.ledger.words import count_text
+from gristmill.run.inputs.local_media import Seen, media_here, put_by_hand
+from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.numbering import arranged
 from gristmill.run.state.layout import MADE, METADATA_FILES
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import ByHandSource, UsageError
-from gristmill.spec.recipe import Recipe, Source
+from gristmill.spec.media_source import Download
+from gristmill.spec.recipe import Recipe, Source, SourceRole
+from gristmill.spec.task import digest_of
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.hub import HubFile, commit_of, list_files
 from gristmill.storage.url import is_url, name_of
@@ -33,11 +37,15 @@ class Resolved:
     Attributes:
         hubs: Source key to ``REPO@REVISION`` or a file's URL, for sources to be fetched.
         aux: Files of aux sources.
+        media: Files of media sources.
+        waiting: Key of each media source that a person must fetch first.
         sources: Source key to where it is read from, in words.
     """
 
     inputs: tuple[InputFile, ...]
     aux: tuple[InputFile, ...] = ()
+    media: tuple[InputFile, ...] = ()
+    waiting: tuple[str, ...] = ()
     remotes: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
@@ -60,16 +68,19 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = N
     """
     for key in replaced:
         recipe.source(key)  # raises UnknownName
-    inputs: list[InputFile] = []
-    aux: list[InputFile] = []
+    files: dict[SourceRole, list[InputFile]] = {"rows": [], "aux": [], "media": []}
+    waiting: list[str] = []
+    seen: Seen = {}
     remotes: dict[str, str] = {}
     sources: dict[str, str] = {}
     for source in recipe.sources:
         place = replaced.get(source.key) or source.path or source.url
         if place is None and source.beside:
             place = _beside(replaced.get(source.beside))
+        if place is None and source.role == "media" and folder is not None:
+            place = put_by_hand(source, shared_folder(folder))
         hub = _hub_of(source, place)
-        found = aux if source.role == "aux" else inputs
+        found = files[source.role]
         if hub is not None:
             with naming_source(source.key):
                 repo, revision = hub[0], _pinned(source.key, *hub, folder)
@@ -80,6 +91,10 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = N
             found += arranged(
                 source, _with_note(source, [_from_hub(source.key, file) for file in listed], passed)
             )
+        elif source.downloads and (place is None or is_url(place)):
+            downloads = _mirrored(source, place)
+            remotes[source.key] = sources[source.key] = " ".join(one.url for one in downloads)
+            found += [_from_download(source.key, one) for one in downloads]
         elif place is not None and is_url(place):
             remotes[source.key] = sources[source.key] = place
             found.append(_from_url(source, place))
@@ -88,16 +103,28 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = N
                 f"--source {source.key}={place}: a folder or a file on this machine is expected, or "
                 "hf://datasets/OWNER/NAME@REVISION. Mount it, or copy it."
             )
+        elif place is not None and source.role == "media":
+            sources[source.key] = place
+            found += media_here(source, place, seen)
         elif place is not None:
             sources[source.key] = place
             named = place != (replaced.get(source.beside, place) if source.beside else place)
             found += arranged(source, _from_disk(source, Path(place), named=named))
+        elif source.role == "media":
+            waiting.append(source.key)
         else:
             raise ByHandSource(
                 f"{recipe.public_name}: {source.by_hand or 'this source cannot be fetched'}\n"
                 f"Then give the same command with --source {source.key}=FOLDER."
             )
-    return Resolved(inputs=tuple(inputs), aux=tuple(aux), remotes=remotes, sources=sources)
+    return Resolved(
+        inputs=tuple(files["rows"]),
+        aux=tuple(files["aux"]),
+        media=tuple(files["media"]),
+        waiting=tuple(waiting),
+        remotes=remotes,
+        sources=sources,
+    )
 
 
 def _pinned(key: str, repo: str, revision: str, folder: Path | None) -> str:
@@ -129,6 +156,29 @@ def _hub_of(source: Source, place: str | None) -> tuple[str, str] | None:
 
 def _from_hub(key: str, file: HubFile) -> InputFile:
     return InputFile(source=key, name=file.name, size_bytes=file.size_bytes, digest=file.digest)
+
+
+def _mirrored(source: Source, place: str | None) -> Sequence[Download]:
+    """The files of a media source at their own addresses, or at a mirror's.
+
+    Raises:
+        UsageError: A mirror has a file of another name.
+    """
+    if place is None:
+        return source.downloads
+    known = {name_of(one.url): one for one in source.downloads}
+    if (name := name_of(place)) not in known or len(known) > 1:
+        raise UsageError(
+            f"--source {source.key}={place}: {source.key} is {', '.join(known)}. Give a file or a folder, or a URL "
+            "that ends so where it is one file."
+        )
+    return [replace(known[name], url=place)]
+
+
+def _from_download(key: str, one: Download) -> InputFile:
+    """What is published of it; without a checksum it is known by its address and size."""
+    digest = one.sha256 or digest_of([name_of(one.url), one.size_bytes])
+    return InputFile(source=key, name=name_of(one.url), size_bytes=one.size_bytes, digest=digest)
 
 
 def _from_url(source: Source, place: str) -> InputFile:

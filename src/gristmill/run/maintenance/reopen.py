@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
 
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.run_config import RunConfig
+from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.ledger.totals import failing
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.planning.pipeline import Pipeline
@@ -61,10 +61,14 @@ class Dataset:
 
     def resolved(self) -> Resolved:
         """Its annotation files, as they were found at the beginning."""
-        fetched = {f.source for f in (*self.config.inputs, *self.config.aux) if f.path is None}
+        fetched = {f.source for f in self.config.files if f.path is None}
         remotes = {key: place for key, place in self.config.sources.items() if key in fetched}
         return Resolved(
-            inputs=self.config.inputs, remotes=remotes, sources=dict(self.config.sources), aux=self.config.aux
+            inputs=self.config.inputs,
+            remotes=remotes,
+            sources=dict(self.config.sources),
+            aux=self.config.aux,
+            media=self.config.media,
         )
 
 
@@ -146,10 +150,18 @@ def reasons_from(text: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def add_round(opened: Dataset, planner: Planner, reasons: tuple[str, ...]) -> bool:
+def add_round(
+    opened: Dataset, planner: Planner, reasons: tuple[str, ...], media: Sequence[InputFile] = ()
+) -> bool:
     """Begin a round of asking again; True if there is something to do.
 
     A round that was begun for the same reasons and is not finished is gone on with instead.
+
+    Args:
+        opened: The dataset.
+        planner: What is done.
+        reasons: Of the losses that are asked for again.
+        media: Files of media sources as they are now.
     """
     if not planner.complete and opened.config.rounds[-1:] == (reasons,):
         return True
@@ -159,7 +171,7 @@ def add_round(opened: Dataset, planner: Planner, reasons: tuple[str, ...]) -> bo
     with Leases(Layout(opened.folder).leases) as leases:
         if not leases.take("begin"):
             raise Busy(f"another run is beginning {opened.folder}; give the same command again.")
-        opened.config.with_round(reasons).write(opened.folder)
+        opened.config.with_round(reasons, media).write(opened.folder)
     return True
 
 
@@ -169,7 +181,7 @@ def reads_sources(opened: Dataset, recipe: Recipe) -> bool:
     if table is None:
         return False
     unread = len(opened.ledger.stage(Rows.name)) < len(opened.config.inputs)
-    return unread or table.keeps_source or bool(opened.config.aux)
+    return unread or table.keeps_source or bool(opened.config.aux or opened.config.media)
 
 
 def planner_of(opened: Dataset, recipe: Recipe) -> Planner:

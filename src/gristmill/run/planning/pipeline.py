@@ -38,7 +38,7 @@ class Pipeline:
         self._stages: dict[str, Stage[Any]] = {}
         for kind in _kinds(tuple(import_module(_FOLDER).__path__)):
             own = kind.steps_of(recipe.steps)
-            if own is not None:
+            if own is not None and kind.concerns(recipe):
                 self._stages[kind.name] = kind(own, recipe.steps, version)
         _check(recipe, list(self))
 

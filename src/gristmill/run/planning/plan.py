@@ -246,6 +246,7 @@ def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -
         identity=recipe.identity(),
         inputs=resolved.inputs,
         aux=resolved.aux,
+        media=resolved.media,
         arguments=config.arguments,
         only=only,
     )

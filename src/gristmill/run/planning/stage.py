@@ -105,6 +105,11 @@ class Stage(ABC, Generic[S]):
         """
         return False
 
+    @classmethod
+    def concerns(cls, recipe: Recipe) -> bool:
+        """Whether a recipe with such steps has tasks of this stage: that may depend on its sources."""
+        return True
+
     @property
     def deciding(self) -> Sequence[Step]:
         """The steps whose settings decide what comes out of its tasks."""

@@ -62,6 +62,9 @@ class Rows(Stage[TableStep]):
                 )
             for position in plan.span:
                 plan.want(self._tasks[position])
+        else:
+            async for _ in upstream:  # media may have come that are indexed first
+                pass
         for task in self._tasks:
             for n, part in enumerate(parts_of(await plan.done(task))):
                 yield Made(number=(round_, task.number[1], n), shard=part)

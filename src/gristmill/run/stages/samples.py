@@ -38,7 +38,7 @@ class Samples(Stage[SampleStep | ShardStep]):
         self, steps: Sequence[SampleStep | ShardStep], recipe_steps: Sequence[Step], version: str
     ) -> None:
         super().__init__(steps, recipe_steps, version)
-        self._identity = ""
+        self._identities: dict[int, str] = {}  # by round: media may have come since
         self._first: dict[tuple[int, int, str], Task] = {}  # of the first round: each is asked for twice
         self._parts: dict[tuple[int, int], tuple[Made, list[TaskRecord]]] = {}
         self._unread: dict[int, list[Task]] = {}
@@ -84,11 +84,16 @@ class Samples(Stage[SampleStep | ShardStep]):
         place = (*number[1:], part.digest)
         task = self._first.get(place)
         if task is None:
-            aux = sorted(file.digest for file in plan.config.aux)
-            self._identity = self._identity or self.identity + ("".join(["+", *aux]) if aux else "")
-            task = Task(stage=self.name, number=number, inputs=(part,), identity=self._identity)
+            task = Task(stage=self.name, number=number, inputs=(part,), identity=self._identity_in(0, plan))
             self._first[place] = task
         return task
+
+    def _identity_in(self, round_: int, plan: Plan) -> str:
+        """With what the tasks of a round read besides their rows."""
+        if round_ not in self._identities:
+            files = sorted(file.digest for file in (*plan.config.aux, *plan.config.media_in(round_)))
+            self._identities[round_] = self.identity + ("".join(["+", *files]) if files else "")
+        return self._identities[round_]
 
     def _task(self, number: tuple[int, int, int], part: ShardInfo, plan: Plan) -> Task | None:
         """The task over one part; in a retry round None if none of its media failed for those reasons."""
@@ -104,7 +109,7 @@ class Samples(Stage[SampleStep | ShardStep]):
             stage=self.name,
             number=number,
             inputs=(part, *indexes),
-            identity=self._identity,
+            identity=self._identity_in(number[0], plan),
             decision=RetryDecision(reasons=tuple(sorted(reasons)), retried=retried),
         )
 

@@ -65,6 +65,8 @@ class Context:
         store: Where the dataset's files lie.
         hubs: Source key to ``REPO@REVISION`` or a URL, for sources that are fetched.
         aux: Files of aux sources, which steps are given whole.
+        media: Files of media sources.
+        shared: Folder of this machine in which the media sources of all datasets lie.
         media_sources: What acquirers read from, by source key.
         only: Rows per annotation file of a small run.
         first: Position of the first annotation file that this run works on.
@@ -78,6 +80,8 @@ class Context:
     inputs: tuple[InputFile, ...]
     remotes: Mapping[str, str]
     aux: tuple[InputFile, ...] = ()
+    media: tuple[InputFile, ...] = ()
+    shared: Path = field(default_factory=Path)
     media_sources: Mapping[str, Any] = field(default_factory=dict)
     only: int | None = None
     first: int = 0

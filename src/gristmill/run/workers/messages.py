@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 
 from gristmill.ledger.run_config import InputFile
@@ -24,7 +25,7 @@ class WorkerStart:
 
     Attributes:
         load: Finds and builds the recipe.
-        store, remotes, aux, only, first: See :class:`Context`.
+        store, remotes, aux, media, shared, only, first: See :class:`Context`.
         beat_s: Seconds from one sign of life to the next.
         arrow_pool: Where Arrow takes its memory from.
     """
@@ -36,6 +37,8 @@ class WorkerStart:
     only: int | None
     first: int = 0
     aux: tuple[InputFile, ...] = field(default_factory=tuple)
+    media: tuple[InputFile, ...] = field(default_factory=tuple)
+    shared: Path = field(default_factory=Path)
     beat_s: float = _BEAT_S
     arrow_pool: str = "system"
 
@@ -51,6 +54,8 @@ class WorkerStart:
             inputs=self.inputs,
             remotes=self.remotes,
             aux=self.aux,
+            media=self.media,
+            shared=self.shared,
             only=self.only,
             first=self.first,
             tell=tell,

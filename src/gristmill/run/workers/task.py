@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 
 from gristmill import __version__
+from gristmill.run.inputs.media import OpenedMedia, Watch
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.state.context import Context, Work
 from gristmill.run.workers.messages import Failed, Finished
@@ -29,6 +30,21 @@ _NO_MORE_THREADS = (
 )
 
 
+class _Stoppable(Watch):
+    """Ends with the run."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def check(self) -> None:
+        """See :class:`gristmill.run.inputs.media.Watch`.
+
+        Raises:
+            Stopped: The run is to stop.
+        """
+        self._context.check_stop()
+
+
 def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
     """Do a task; its outputs are whole when this returns, and it is done when the record is committed.
 
@@ -39,6 +55,10 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
     """
     started = time.monotonic()
     work = Work()
+    if context.media and not context.media_sources:
+        context.media_sources = OpenedMedia(
+            recipe, context.media, context.remotes, context.shared, _Stoppable(context)
+        )
     Pipeline(recipe)[task.stage].work(recipe, task, context, work)
     return TaskRecord(
         task_id=task.id,

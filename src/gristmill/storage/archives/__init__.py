@@ -22,11 +22,19 @@ tar_walk       the pass over a tar's headers
 =============  =============================================================================================
 """
 
-from gristmill.storage.archives.catalog import Catalogued, write_catalog
+from gristmill.storage.archives.catalog import Catalogued, read_catalog, write_catalog
 from gristmill.storage.archives.entries import Entry, Extent, MemberRefused, Refusal, Scan, Summary
 from gristmill.storage.archives.index import Index
-from gristmill.storage.archives.parts import Archive, archives_of, joined
-from gristmill.storage.archives.source import LARGE_BYTES, Indexed, MediaSource, in_order, write_index
+from gristmill.storage.archives.kind import kind_of
+from gristmill.storage.archives.parts import Archive, archives_of, joined, parts_beside
+from gristmill.storage.archives.source import (
+    LARGE_BYTES,
+    Indexed,
+    MediaSource,
+    in_order,
+    members_in,
+    write_index,
+)
 
 __all__ = [
     "LARGE_BYTES",
@@ -44,6 +52,10 @@ __all__ = [
     "archives_of",
     "in_order",
     "joined",
+    "kind_of",
+    "members_in",
+    "parts_beside",
+    "read_catalog",
     "write_catalog",
     "write_index",
 ]

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gristmill.spec.errors import DamagedSource
+from gristmill.spec.errors import DamagedSource, UsageError
 from gristmill.spec.media_source import MemberLayout
-from gristmill.storage.archives.entries import Entry, Scan
-from gristmill.storage.archives.index import IndexWriter
+from gristmill.storage.archives.entries import Entry, Scan, Summary
+from gristmill.storage.archives.index import Index, IndexWriter
 from gristmill.storage.archives.source import Indexed
 from gristmill.storage.files import machine_error
 
-__all__ = ["CATALOG", "CATALOG_REVISION", "Catalogued", "write_catalog"]
+__all__ = ["CATALOG", "CATALOG_REVISION", "Catalogued", "read_catalog", "write_catalog"]
 
 CATALOG = "catalog"
 """In the place of a kind, in the summary of such an index."""
@@ -93,16 +93,28 @@ def write_catalog(
                 list(enumerate(archives))
             ):  # of one name, the last that is added counts
                 writer.add(_renamed(indexed, layout, number))
-            summary = writer.finish(CATALOG, CATALOG_REVISION, (), Scan())
+            told = {
+                "layout": layout.name if layout else "",
+                "passed_over": others.members,
+                "examples": others.examples,
+            }
+            return _catalogued(writer.finish(CATALOG, CATALOG_REVISION, (), Scan(), told))
     except OSError as err:
         raise machine_error(err, path) from err
-    return Catalogued(
-        layout=layout.name if layout else "",
-        members=summary.members,
-        refused=dict(summary.refused),
-        passed_over=others.members,
-        examples=tuple(others.examples),
-    )
+
+
+def read_catalog(path: Path) -> Catalogued | None:
+    """What a catalog holds; None if it is not there, or no whole one of this version."""
+    try:
+        summary = Index(path).summary
+    except (DamagedSource, UsageError):
+        return None
+    return _catalogued(summary) if (summary.kind, summary.revision) == (CATALOG, CATALOG_REVISION) else None
+
+
+def _catalogued(summary: Summary) -> Catalogued:
+    told = {**summary.told, "examples": tuple(summary.told["examples"])}
+    return Catalogued(members=summary.members, refused=dict(summary.refused), **told)
 
 
 def _renamed(indexed: Indexed, layout: MemberLayout | None, number: int) -> Iterator[Entry]:

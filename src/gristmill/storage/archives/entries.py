@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gristmill.spec.errors import SourceError
 
@@ -161,6 +161,7 @@ class Summary:
         cut: See :class:`Scan`.
         notes: See :class:`Scan`.
         stems: Names are also found under another extension.
+        told: What else whoever wrote it has to say.
     """
 
     kind: str
@@ -171,3 +172,4 @@ class Summary:
     cut: str | None
     notes: tuple[str, ...]
     stems: bool = False
+    told: Mapping[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -121,7 +121,14 @@ class IndexWriter:
         table = pa.Table.from_arrays([keys_of(arrays[0], stems=self._stems), *arrays, order], schema=_RUN)
         return table.sort_by(_ORDER)
 
-    def finish(self, kind: str, revision: int, files: tuple[tuple[str, int], ...], scan: Scan) -> Summary:
+    def finish(
+        self,
+        kind: str,
+        revision: int,
+        files: tuple[tuple[str, int], ...],
+        scan: Scan,
+        told: Mapping[str, Any] | None = None,
+    ) -> Summary:
         """Write the index; returns what is in it.
 
         Raises:
@@ -147,6 +154,7 @@ class IndexWriter:
                 cut=scan.cut,
                 notes=tuple(scan.notes),
                 stems=self._stems,
+                told=told or {},
             )
             writer.add_key_value_metadata({_SUMMARY: orjson.dumps(asdict(summary))})
         return summary

@@ -21,13 +21,14 @@ from gristmill.storage.files import machine_error
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["Archive", "archives_of", "close_files", "joined"]
+__all__ = ["Archive", "archives_of", "close_files", "joined", "parts_beside"]
 
 MAX_OPEN_FILES = 32
 """Files that a process keeps open to read from, over all archives."""
 
 _PART = re.compile(
-    r"(?P<stem>.+\.(?:tar|tgz|tar\.gz|zip))[._-]?(?:part[._-]?(?P<part>\d{1,6})|(?P<number>\d{2,6})|(?P<letters>[a-z]{2,4}))",
+    r"(?P<stem>.+\.(?:tar(?!\.gz\Z)|tgz|tar\.gz|zip))[._-]?"
+    r"(?:part[._-]?(?P<part>\d{1,6})|(?P<number>\d{2,6})|(?!(?:bak|bz|csv|json|md|old|sha|sig|tmp|txt|xz|zst)\Z)(?P<letters>[a-z]{2,4}))",
     re.IGNORECASE,
 )
 _ZIP_VOLUME = re.compile(r"\.z\d{2,}", re.IGNORECASE)
@@ -184,6 +185,22 @@ def joined(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
             found.append(split.setdefault(key, []))
         split[key].append((number, path))
     return [(one,) if isinstance(one, Path) else _in_order(one) for one in found]
+
+
+def parts_beside(path: Path) -> tuple[Path, ...]:
+    """The files of the archive that a file is a part of, in order; itself alone if it is none.
+
+    Raises:
+        SourceError: One is missing.
+        OSError: As the system says.
+    """
+    place = _part_of(path)
+    if place is None:
+        return (path,)
+    others = [
+        (found[1], one) for one in path.parent.iterdir() if (found := _part_of(one)) and found[0] == place[0]
+    ]
+    return _in_order(others)
 
 
 def _part_of(path: Path) -> tuple[tuple[Path, str], int] | None:

@@ -16,7 +16,7 @@ from gristmill.storage.archives.kind import Reader, kind_of, kinds_by_name
 from gristmill.storage.archives.parts import Archive, close_files
 from gristmill.storage.files import machine_error
 
-__all__ = ["LARGE_BYTES", "Indexed", "MediaSource", "in_order", "write_index"]
+__all__ = ["LARGE_BYTES", "Indexed", "MediaSource", "in_order", "members_in", "write_index"]
 
 LARGE_BYTES = 8 << 20
 """A larger member is taken as a stream, unless its reader says otherwise."""
@@ -46,6 +46,16 @@ def write_index(archive: Archive, path: Path, tell: Callable[[int], None] = lamb
             return writer.finish(name, kind.revision, _files(archive), scan)
     except OSError as err:
         raise machine_error(err, archive.paths[0]) from err
+
+
+def members_in(archive: Archive) -> Iterator[Entry]:
+    """All members as a pass over an archive finds them, refused ones, too; none of their bytes are read.
+
+    Raises:
+        DamagedSource: It is no archive, or nothing of it can be read.
+        OSError: As the system says.
+    """
+    yield from kinds_by_name()[kind_of(archive)].scan(archive, Scan())
 
 
 def in_order(archive: Archive, scan: Scan) -> Iterator[tuple[Entry, io.BufferedReader]]:

@@ -1,0 +1,292 @@
+"""Whole runs over pictures in archives, folders, hub repositories and Parquet columns, as commands make them."""
+
+import io
+import json
+import os
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from small_world import tree_of
+from typed import gristmill
+
+from gristmill.ledger.ledger import Ledger
+from gristmill.shards.webdataset import read_samples
+from gristmill.testing import archived
+from gristmill.testing.archives import (
+    foldered,
+    hostile_tar,
+    hostile_zip,
+    split,
+    tar_gzipped,
+    tarred,
+    zipped,
+)
+from gristmill.testing.hub import FakeHub
+
+ROWS, THERE = 24, 22
+
+
+def picture(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (16, 24, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+BODIES = [picture(n) for n in range(THERE)]
+
+
+def members(front: str = "images/", start: int = 0, stop: int = THERE) -> dict[str, bytes]:
+    return {f"{front}{n:05d}.png": BODIES[n] for n in range(start, stop)}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    lines = [{"id": n, "image": f"toy/images/{n:05d}.png", "caption": f"picture {n}"} for n in range(ROWS)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def recipe(name: str) -> Path:
+    return Path(archived.__path__[0]) / f"{name}.py"
+
+
+def run(name: str, out: Path, rows: Path, *places: Path, workers: int = 0, code: int = 0, **more: str):
+    given = [word for place in places for word in ("--source", f"pictures={place}")]
+    return gristmill(
+        "run",
+        recipe(name),
+        "--out",
+        out,
+        "--source",
+        f"annotations={rows}",
+        *given,
+        "--workers",
+        workers,
+        code=code,
+        **more,
+    )
+
+
+def dataset(out: Path) -> Path:
+    (found,) = (path.parent for path in out.glob("*/dataset.json"))
+    return found
+
+
+def check(out: Path, kept: int = THERE) -> dict:
+    """All pictures that are there are in the shards as they are, and every row has its fate; what the index found."""
+    folder = dataset(out)
+    bodies = [
+        one.parts["png"] for shard in sorted((folder / "shards").glob("*.tar")) for one in read_samples(shard)
+    ]
+    assert bodies == BODIES[:kept]
+    fates = pa.concat_tables([pq.read_table(path) for path in sorted((folder / "fates").glob("samples*"))])
+    last = dict(zip(fates["row"].to_pylist(), fates["reason"].to_pylist(), strict=True))
+    assert Counter(last.values()) == Counter({None: kept, "no_file": ROWS - kept})
+    manifest = json.loads((folder / "dataset.json").read_text())
+    assert manifest["counts"]["packed"] == kept
+    assert manifest["complete"]
+    ledger = Ledger(folder)
+    found = max(ledger.stage("index"), key=lambda record: record.number).found
+    ledger.close()
+    return found
+
+
+KINDS = {
+    "folder": lambda at: [foldered(at / "playground", members("data/toy/images/"))],
+    "zip": lambda at: [
+        zipped(at / "a.zip", members()),
+        zipped(at / "b.zip", members(stop=3), zipfile.ZIP_STORED),
+    ],
+    "tar": lambda at: [tarred(at / f"{n}.tar", members(start=n * 11, stop=n * 11 + 11)) for n in (0, 1)],
+    "tar_gz": lambda at: [tar_gzipped(at / "a.tar.gz", members("./images/"))],
+    "split": lambda at: split(
+        tar_gzipped(at / "a.tar.gz", members()), 9000, lambda n: f".{'abcdefgh'[n // 26]}{chr(97 + n % 26)}"
+    )[1:2],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_over_each_kind_that_a_person_has(kind, rows, tmp_path):
+    places = KINDS[kind](tmp_path)
+    before = {path: path.stat().st_mtime_ns for place in places for path in [place, *place.rglob("*")]}
+    run("tar_gz" if kind == "split" else kind, tmp_path / "out", rows, *places)
+    found = check(tmp_path / "out")
+    assert found["layout"] == ("tree" if kind == "folder" else "archive")
+    assert found["members"] == THERE
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    shared = tmp_path / "out/sources"
+    assert [path.name for path in shared.iterdir()] == [".indexes"]  # read where it lies, never copied
+
+
+def hub_files(kind: str, at: Path) -> dict[str, bytes]:
+    if kind == "hub_files":
+        return members()
+    if kind == "parquet_column":
+        files = {}
+        for n, (start, stop) in enumerate([(0, 10), (10, THERE)]):
+            table = pa.table(
+                {"image": [{"bytes": BODIES[i], "path": f"{i}.png"} for i in range(start, stop)]}
+            )
+            sink = pa.BufferOutputStream()
+            pq.write_table(table, sink, row_group_size=4)
+            files[f"data/{n}.parquet"] = sink.getvalue().to_pybytes()
+        return files
+    tar, plain = tarred(at / "0.tar", members(stop=9)), zipped(at / "1.zip", members(start=9))
+    return {"data/0.tar": tar.read_bytes(), "data/1.zip": plain.read_bytes(), "README.md": b"hello"}
+
+
+@pytest.mark.parametrize("kind", ["hub_archives", "hub_files", "parquet_column"])
+def test_a_run_over_each_kind_that_is_fetched_once_for_all_datasets(kind, rows, tmp_path):
+    with FakeHub({"toy/pictures": hub_files(kind, tmp_path)}) as hub:
+        run(kind, tmp_path / "out", rows, HF_ENDPOINT=hub.url)
+        check(tmp_path / "out")
+        fetched = [
+            path
+            for path in (tmp_path / "out/sources/pictures").rglob("*")
+            if path.suffix in {".tar", ".zip", ".png", ".parquet"}
+        ]
+        asked = sum(map(len, hub.log.values())) if isinstance(hub.log, dict) else len(hub.log)
+        other = tmp_path / "other.py"
+        other.write_text(recipe(kind).read_text().replace("toy_", "other_"))
+        words = ("run", other, "--out", tmp_path / "out", "--source", f"annotations={rows}", "--workers", 0)
+        gristmill(*words, HF_ENDPOINT=hub.url)
+        again = (len(hub.log) if not isinstance(hub.log, dict) else sum(map(len, hub.log.values()))) - asked
+    shards = [tree_of(path.parent) for path in (tmp_path / "out").glob("*/dataset.json")]
+    assert len(shards) == 2
+    assert shards[0].keys() == shards[1].keys()
+    assert 0 < again < 4  # its listing, and no file
+    assert len(fetched) == {"hub_archives": 2, "hub_files": THERE, "parquet_column": 2}[kind]
+
+
+def test_workers_make_the_same_bytes(rows, tmp_path):
+    places = KINDS["zip"](tmp_path)
+    for workers in (0, 2):
+        run("zip", tmp_path / f"out{workers}", rows, *places, workers=workers)
+    assert tree_of(dataset(tmp_path / "out0")) == tree_of(dataset(tmp_path / "out2"))
+
+
+def test_an_archive_that_came_later_is_read_by_a_retry(rows, tmp_path):
+    first, second = (zipped(tmp_path / f"{n}.zip", members(start=n * 11, stop=n * 11 + 11)) for n in (0, 1))
+    out = tmp_path / "out"
+    run("zip", out, rows, first)
+    check(out, kept=11)
+    shards = tree_of(dataset(out))
+    said = run("zip", out, rows, first, second, code=2).stderr
+    assert "input.pictures/1.zip" in said
+    retry = ("retry", dataset(out), "--recipe", recipe("zip"), "--reason", "no_file", "--workers", 0)
+    places = ("--source", f"annotations={rows}", "--source", f"pictures={first}{os.pathsep}{second}")
+    gristmill(*retry, *places)
+    found = check(out)
+    assert [one["files"] for one in found["archives"]] == [["0.zip"], ["1.zip"]]
+    assert tree_of(dataset(out)).items() >= shards.items()
+    gristmill("verify", dataset(out))
+
+
+def test_what_was_put_by_hand_is_found_and_added_to(rows, tmp_path):
+    out = tmp_path / "out"
+    said = run("folder", out, rows, code=3).stderr
+    for words in (
+        "Fill in the form",
+        "https://example.org/toy/form",
+        "research only",
+        f"{out}/sources/pictures/",
+    ):
+        assert words in said
+    assert not out.exists()
+    foldered(out / "sources/pictures/images", members("", stop=11))
+    run("folder", out, rows)
+    check(out, kept=11)
+    foldered(out / "sources/pictures/images", members("", start=11))
+    retry = ("retry", dataset(out), "--recipe", recipe("folder"), "--reason", "no_file", "--workers", 0)
+    gristmill(*retry, "--source", f"annotations={rows}")
+    check(out)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "refused"),
+    [
+        (
+            "tar",
+            hostile_tar,
+            {"absolute_name": 1, "device": 2, "duplicate": THERE, "link": 2, "parent_name": 1},
+        ),
+        ("zip", hostile_zip, {"link": 1, "parent_name": 1, "wrong_size": 1}),
+    ],
+)
+def test_a_hostile_archive_costs_its_own_members(name, make, refused, tmp_path, rows):
+    odd = [
+        {"id": 100 + n, "image": f"toy/images/{what}.png", "caption": what}
+        for n, what in enumerate(
+            ("bomb", "lying", "ratio", "link", "up", "device", "pipe", "../../../etc/passwd")
+        )
+    ]
+    place = make(tmp_path / f"evil.{name}", members())
+    run(name, tmp_path / "out", rows, place)
+    found = check(tmp_path / "out")
+    assert found["archives"][0]["refused"] == refused
+    rows.write_text("".join(json.dumps(line) + "\n" for line in odd))
+    run(name, tmp_path / "evil", rows, place, code=3)
+    manifest = json.loads((dataset(tmp_path / "evil") / "dataset.json").read_text())
+    assert sum(manifest["dropped"].values()) == len(odd)
+    assert manifest["dropped"].keys() <= {"no_file", "too_large"}
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("page.zip", b"<!DOCTYPE html><title>Quota exceeded</title>", "a web page"),
+        ("a.zip", b"version https://git-lfs.github.com/spec/v1\noid", "pointer of Git LFS"),
+        ("a.zip", b"", "empty"),
+        ("a.zip.crdownload", b"PK\3\4", "a download that has not ended"),
+    ],
+)
+def test_what_is_no_archive_is_told_as_what_it_is(name, body, said, rows, tmp_path):
+    place = tmp_path / "out/sources/pictures"
+    place.mkdir(parents=True)
+    (place / name).write_bytes(body)
+    told = run("zip", tmp_path / "out", rows, code=1).stderr
+    assert f"{place / name} is" in told
+    assert said in told
+
+
+def test_a_half_of_a_download_and_a_lost_part_are_told(rows, tmp_path):
+    whole = tarred(tmp_path / "a.tar", members())
+    os.truncate(whole, 20_000)
+    assert "It may be a half of a download" in run("tar", tmp_path / "1", rows, whole, code=1).stderr
+    whole = zipped(tmp_path / "a.zip", members())
+    os.truncate(whole, 20_000)
+    assert "is cut off" in run("zip", tmp_path / "2", rows, whole, code=1).stderr
+    parts = split(tar_gzipped(tmp_path / "a.tar.gz", members()), 9000, lambda n: f".{n:02d}")
+    parts[1].unlink()
+    assert "not followed by the next part" in run("tar_gz", tmp_path / "3", rows, tmp_path, code=1).stderr
+
+
+def test_stems_are_found_under_another_extension_where_the_source_says_so(rows, tmp_path):
+    files = {
+        name.replace(".png", ".PnG" if n % 2 else ".gif"): body
+        for n, (name, body) in enumerate(members().items())
+    }
+    run("zip", tmp_path / "out", rows, zipped(tmp_path / "a.zip", files))
+    check(tmp_path / "out")
+
+
+def test_what_was_cleaned_away_is_made_again(rows, tmp_path):
+    out, place = tmp_path / "out", KINDS["tar"](tmp_path)
+    run("tar", out, rows, *place)
+    for path in (out / "sources/.indexes").iterdir():
+        path.unlink()
+    first, second = sorted((dataset(out) / ".gristmill/crawled").glob("*.spool"))[:2]
+    shards = tree_of(dataset(out))
+    first.unlink()
+    (dataset(out) / "shards/00000.tar").unlink()
+    run("tar", out, rows, *place)
+    assert tree_of(dataset(out)) == shards
+    assert second.exists()
