@@ -168,3 +168,32 @@ def test_a_column_that_is_needed_cannot_be_left_out(tmp_path):
     pq.write_table(pa.table({"url": ["u"]}), tmp_path / "l.parquet")
     with pytest.raises(UsageError, match="no column 'img'; it has url"):
         take(tmp_path / "l.parquet", unique="url", drop_columns=("img",))
+
+
+@pytest.mark.parametrize("ending", ["tsv", "jsonl", "parquet"])
+def test_rows_of_other_splits_and_languages_are_left_out(tmp_path, ending):
+    listed = [
+        {"split": split, "lang": lang, "n": str(n)}
+        for n, (split, lang) in enumerate(
+            [("train", "en"), ("val", "en"), ("train", "de"), (None, "en"), ("mini", "fr"), ("train", "en")]
+        )
+    ]
+    path = tmp_path / f"a.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(listed), path)
+    elif ending == "jsonl":
+        path.write_text("".join(json.dumps({k: v for k, v in row.items() if v}) + "\n" for row in listed))
+    else:
+        listed[3]["split"] = "train"
+        lines = ["split\tlang\tn", *("\t".join(row.values()) for row in listed)]
+        path.write_text("\n".join(lines))
+    box = take(path, where=("split=train|mini", "lang=en", "nothing=1"))
+    assert [row for row, _ in box.kept] == [0, 3, 5]
+    assert box.dropped == dict.fromkeys([1, 2, 4], Reason.LEFT_OUT)
+    assert len(take(path, where=("split=train|mini", "lang=en"), only=2).kept) == 2
+
+
+@pytest.mark.parametrize("fields", [{"where": ("split",)}, {"where": ("a=b",), "unique": "a"}])
+def test_conditions_that_cannot_be(fields):
+    with pytest.raises(UsageError, match=r"where"):
+        TakeRows(**fields)

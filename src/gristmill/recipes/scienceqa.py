@@ -25,7 +25,6 @@ from gristmill.steps.check import CheckConversations
 from gristmill.steps.media import Media
 from gristmill.steps.pack import Pack
 from gristmill.steps.rows import TakeRows
-from gristmill.steps.splits import SPLIT, Splits
 
 LETTERS = "ABCDE"
 """Of choices, of which a problem has two to five."""
@@ -68,7 +67,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
             Turn(role="user", parts=(*asked, *(Show(media=name) for name in media))),
             Turn(role="assistant", parts=(Text(text=said.replace("Answer: ", "")),)),
         ),
-        columns={SPLIT: row.get("split"), "id": problem},
+        columns={"id": problem},
     )
 
 
@@ -121,15 +120,15 @@ RECIPE = Recipe(
         scienceqa.SOURCE,
     ),
     parse=parse,
-    writes=frozenset({"media.at", "turns", f"columns.{SPLIT}"}),
+    writes=frozenset({"media.at", "turns"}),
     key="scienceqa_{row:08d}",
-    steps=(TakeRows(), Splits(), CheckConversations(), Media(), Pack(shard_samples=5_000)),
+    steps=(TakeRows(where=("split=train",)), CheckConversations(), Media(), Pack(shard_samples=5_000)),
     expect=Expect(kept_share=0.95, media_per_row=0.49, stored_bytes=45_000),
     traps=(
         "The revision is the main branch of mit-han-lab/vila-dataset: no commit of it is known in full. The file's "
         "checksum at the beginning is recorded, and a run refuses to go on with another.",
         "--source annotations=problems.json reads all problems; those of the splits val and test are left out "
-        "(other_split) unless --set splits.keep=train,val names them. Get it from raw.githubusercontent.com: the "
+        "(left_out) unless --set 'rows.where=split=train|val' names them. Get it from raw.githubusercontent.com: the "
         "link that other guides give is a page of HTML.",
         "Whether VILA's paths have the split in front is not known; ids are unique, so both forms lead to the same "
         "picture.",

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gristmill.shards.arrow_values import exact_values
 from gristmill.shards.delimited import ADDRESS, Record, delimited_records
@@ -48,6 +49,7 @@ __all__ = [
     "RowBatch",
     "check_names",
     "column_names",
+    "held_in",
     "notes_of",
     "read_rows",
     "readable_rows",
@@ -199,6 +201,16 @@ def without_names(table: Any, names: Collection[str]) -> Any:
     rows = (json_object(text) for text in table[JSON_ROW].to_pylist())
     texts = [json.dumps({n: v for n, v in row.items() if n not in names}).encode() for row in rows]
     return table.set_column(table.column_names.index(JSON_ROW), JSON_ROW, pa.array(texts, pa.binary()))
+
+
+def held_in(table: Any, column: str) -> Any | None:
+    """What the rows of a table hold in a column, as texts, null where a row has none; None if no row has it."""
+    if JSON_ROW in table.column_names:
+        values = [row.get(column) for row in rows_of(table)]
+        return pa.array([value if value is None else str(value) for value in values], pa.string())
+    if column not in table.column_names:
+        return None
+    return pc.cast(table[column], pa.string()).combine_chunks()
 
 
 def readable_rows(table: Any) -> Iterator[dict[str, Json] | str]:

@@ -22,7 +22,7 @@ class Reason(StrEnum):
     BEYOND_SHARE = "beyond_share"  # passes the floor, is not among the best share
     NOT_SAMPLED = "not_sampled"  # not among the evenly spaced rows
     NOT_CHOSEN = "not_chosen"  # outside --only N
-    OTHER_SPLIT = "other_split"  # of a split that upstream holds back for evaluation
+    LEFT_OUT = "left_out"  # a column says that it is of a split, or a language, that is not meant
     EMPTY_TEXT = "empty_text"
     EMPTY_QUESTION = "empty_question"
     EMPTY_ANSWER = "empty_answer"

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gristmill.shards.delimited import NOT_UTF8
 from gristmill.shards.framing import DELIMITERS, Framing
-from gristmill.shards.rows import BadRow, RowBatch, column_names, notes_of, read_rows, without_names
+from gristmill.shards.rows import BadRow, RowBatch, column_names, held_in, notes_of, read_rows, without_names
 from gristmill.shards.textlines import passed_over
 from gristmill.spec.columns import column_of
 from gristmill.spec.errors import UsageError
@@ -41,6 +42,8 @@ class TakeRows(TableStep):
             leaves all rows where they stand.
         format: Of the file, or None to tell by its name.
         each: Column of lists of which every element makes a row of its own, see :mod:`gristmill.steps.spread`.
+        where: Which rows are meant, as ``COLUMN=VALUE`` or ``COLUMN=VALUE|VALUE``: those of which one column holds
+            something else are left out. A row without that column stays.
         drop_columns: Columns that are not carried: they go into no sample, and of Parquet they are not even read.
         header: Whether the first line of csv and tsv names the columns. None: it does, and one with an address in it
             is refused.
@@ -61,6 +64,7 @@ class TakeRows(TableStep):
     unique: str | None = None
     format: str | None = None
     each: str | None = None
+    where: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
     header: bool | None = None
     names: tuple[str, ...] = ()
@@ -73,7 +77,7 @@ class TakeRows(TableStep):
 
     name = "rows"
     revision = 2
-    drops = frozenset({Reason.BAD_ROW, Reason.ROW_TOO_LONG, Reason.NOT_CHOSEN})
+    drops = frozenset({Reason.BAD_ROW, Reason.ROW_TOO_LONG, Reason.NOT_CHOSEN, Reason.LEFT_OUT})
 
     def __post_init__(self) -> None:
         if min(self.parts, self.part_rows) < 1:
@@ -81,6 +85,11 @@ class TakeRows(TableStep):
         needed = {*self.columns, *filter(None, [self.unique, self.each])}
         if both := sorted(needed & {*self.drop_columns}):
             raise UsageError(f"rows.drop_columns: {', '.join(both)} is needed. Drop others.")
+        if self.where and self.unique:
+            raise UsageError("rows: where and unique do not go together")
+        for condition in self.where:
+            if not all(condition.partition("=")):
+                raise UsageError(f"rows.where={condition}: expected COLUMN=VALUE or COLUMN=VALUE|VALUE")
         _ = self.framing  # refuses what cannot be
 
     @property
@@ -168,7 +177,7 @@ class TakeRows(TableStep):
             _drop_bad(batch.bad, box, alike=told >= _MOST_DETAILS)
             told += len(batch.bad)
             foreign += sum(NOT_UTF8 in bad.detail for bad in batch.bad)
-            some, rows = batch.table, batch.rows
+            some, rows = self._meant(batch, box)
             if left is not None:
                 box.drop(rows.slice(left), Reason.NOT_CHOSEN)
                 some, rows = some.slice(0, left), rows.slice(0, left)
@@ -179,6 +188,21 @@ class TakeRows(TableStep):
             box.note(
                 f"{foreign:,} {lines} not UTF-8; a file in another encoding is read with --encoding cp1252, say"
             )
+
+    def _meant(self, batch: RowBatch, box: TableContext) -> tuple[Any, Any]:
+        """The rows that ``where`` means, with their positions; the others get their fate."""
+        some, rows = batch.table, batch.rows
+        for condition in self.where:
+            column, _, values = condition.partition("=")
+            held = held_in(some, column)
+            if held is None:
+                continue
+            meant = pc.or_kleene(pc.is_null(held), pc.is_in(held, pa.array(values.split("|"))))
+            for value in pc.unique(held.filter(pc.invert(meant))).to_pylist():
+                there = pc.fill_null(pc.equal(held, value), fill_value=False)
+                box.drop(rows.filter(there), Reason.LEFT_OUT, f"{column} is {value}"[:200])
+            some, rows = some.filter(meant), rows.filter(meant)
+        return some, rows
 
 
 def _drop_bad(bad: Sequence[BadRow], box: TableContext, *, alike: bool) -> None:
