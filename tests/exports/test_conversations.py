@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import trainer_rules as rules
 import yaml
+from made_pickles import captions, take, write
 from made_shards import caption, conversation, document, finished, picture
+from typed import gristmill
 
 from gristmill import exports
 from gristmill.exports import FinishedShards, _dialect
@@ -562,3 +564,19 @@ def test_two_at_once_are_refused(tmp_path):
     with pytest.raises(UsageError, match="Another export is writing"):
         export("llava", dataset, tmp_path / "out")
     assert list(one)[-1].samples == 5
+
+
+def test_typed(tmp_path):
+    take(write(tmp_path / "in", list(captions(0, 5))), tmp_path / "data")
+    words = ("export", tmp_path / "data", "--to", "swift", "--out", tmp_path / "out")
+    refused = gristmill(*words, code=2).stderr
+    assert "--question" in refused
+    assert "--leave-out" in refused
+    told = gristmill(*words, "--question", "Describe it.").stdout
+    assert f"swift sft \\\n  --model $MODEL \\\n  --dataset {tmp_path}/out/images.jsonl" in told
+    plain = json.loads(gristmill(*words, "--question", "Describe it.", "--json").stdout)
+    assert plain["samples"] == 5
+    assert plain["start"].startswith("swift sft")
+    shown = gristmill("export", "--to", "llava", "--help").stdout
+    assert "--lines" in shown
+    assert "--spread-images" not in shown

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from gristmill.exports._unfit import PICTURE_ENDINGS, Unfit
@@ -59,19 +60,19 @@ class Medium:
     as_upstream: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Turn:
     """What ``user``, ``assistant`` or ``system`` says: texts and media in the order in which they are read."""
 
     role: str
     parts: tuple[Part, ...]
 
-    @property
+    @cached_property
     def media(self) -> list[Medium]:
         """Its media, in order."""
         return [part for part in self.parts if isinstance(part, Medium)]
 
-    @property
+    @cached_property
     def text(self) -> str:
         """Its texts, joined."""
         return "".join(part for part in self.parts if isinstance(part, str))
@@ -93,7 +94,7 @@ class Turn:
         return shown != sorted(shown, reverse=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Conversation:
     """Questions of a user and answers of an assistant, in turn; a system's turn may stand before them.
 
@@ -104,7 +105,7 @@ class Conversation:
     key: str
     turns: tuple[Turn, ...]
 
-    @property
+    @cached_property
     def media(self) -> list[Medium]:
         """Media of all turns, in the order in which they are read."""
         return [medium for turn in self.turns for medium in turn.media]
@@ -193,8 +194,8 @@ def _of_caption(
     if question is None:
         raise Unfit(
             "caption",
-            f"sample {key} is a caption, to which nothing is asked. Say what is, for example: "
-            "--question 'Describe the picture.'",
+            f"sample {key} is a caption, and nobody asks for it. Ask with --question, for example "
+            "'Describe the picture.' for all of them",
         )
     texts = [part["text"] for turn in record.get("turns") or () for part in turn["parts"] if "text" in part]
     answer = "\n".join(texts) or record.get("caption") or ""
