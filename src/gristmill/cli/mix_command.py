@@ -14,6 +14,7 @@ from gristmill.cli.options import (
     LocalPath,
     default_workers,
     json_option,
+    on_option,
     pairs,
     parse_span,
     recipe_loader,
@@ -45,6 +46,7 @@ __all__ = ["command", "mix"]
 @click.option("--tasks", metavar="A:B", help="Scatter only the parts' shards A to B-1, by position.")
 @share_option
 @workers_option
+@on_option
 @click.option(
     "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="For example shuffle.shards=64."
 )
@@ -62,6 +64,7 @@ def command(
     tasks: str | None,
     share: tuple[int, int] | None,
     workers: int | None,
+    on: str,
     settings: tuple[str, ...],
     index_only: bool,
     as_json: bool,
@@ -87,6 +90,7 @@ def command(
         span=parse_span(tasks, share),
         share=share,
         workers=workers,
+        on=on,
         as_json=as_json,
     )
 
@@ -101,6 +105,7 @@ def mix(
     span: tuple[int, int] | None = None,
     share: tuple[int, int] | None = None,
     workers: int | None = None,
+    on: str = "",
     as_json: bool = False,
     among: Collection[str] | None = None,
 ) -> None:
@@ -115,6 +120,7 @@ def mix(
         span: Positions of the parts' shards to scatter.
         share: Which of how many commands this is.
         workers: Processes; one per core if None.
+        on: The executor.
         as_json: Print the result as JSON.
         among: Only these of the mixture's parts, for a demonstration.
 
@@ -149,6 +155,7 @@ def mix(
         span=span,
         share=share,
         workers=default_workers() if workers is None else workers,
+        on=on,
         resolved=parts.resolved,
         parts=parts.said,
     )

@@ -137,10 +137,24 @@ def share_option(function: F) -> F:
     return click.option("--share", callback=_share, metavar="I/N", help=said)(function)
 
 
+def _executor(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A name of an executor, looked up before anything else is done.
+
+    Raises:
+        UnknownName: There is no such executor.
+    """
+    if value != "local":
+        from gristmill.run import executors
+
+        executors.find(value, 1)
+    return value
+
+
 def on_option(function: F) -> F:
     """``--on``."""
     return click.option(
         "--on",
+        callback=_executor,
         default="local",
         show_default=True,
         metavar="EXECUTOR",

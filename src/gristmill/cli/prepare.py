@@ -30,6 +30,7 @@ def prepare_and_mix(
     runtime: Mapping[str, str],
     only: int | None,
     workers: int | None,
+    on: str = "",
     as_json: bool,
 ) -> None:
     """Run the recipe of each part that is not finished, then mix.
@@ -40,6 +41,7 @@ def prepare_and_mix(
         sources: ``PART`` to the folder of a finished dataset; ``PART.KEY`` to a copy of one of its sources.
             ``PART`` may be a pattern, as ``m3it-*``.
         settings: ``STEP.FIELD`` of the mixture, ``PART.STEP.FIELD`` of a part.
+        on: The executor.
         runtime: Settings of the step ``crawl`` that change nothing in the dataset, for those parts that have one.
 
     Raises:
@@ -58,7 +60,7 @@ def prepare_and_mix(
     def prepare(name: str) -> None:
         part = parts[name]
         try:
-            _prepare(part, out, of_part(name, sources), of_part(name, settings), runtime, only, workers)
+            _prepare(part, out, of_part(name, sources), of_part(name, settings), runtime, only, workers, on)
         except (SourceError, OursNotTheirs) as err:
             if err.told:
                 raise
@@ -75,7 +77,7 @@ def prepare_and_mix(
         ) as err:  # a part that another run held may be finished by now: the last to end mixes
             if err.exit_code != Busy.exit_code or not all(_is_finished(part, out) for part in parts.values()):
                 raise
-    mix(name, out, replaced=finished, settings=own, workers=workers, as_json=as_json)
+    mix(name, out, replaced=finished, settings=own, workers=workers, on=on, as_json=as_json)
 
 
 def own_settings(
@@ -136,6 +138,7 @@ def _prepare(
     runtime: Mapping[str, str],
     only: int | None,
     workers: int | None,
+    on: str,
 ) -> None:
     """Run one recipe, unless its dataset is finished and was made by the same recipe and settings; or one mixture."""
     from gristmill import mixtures
@@ -152,11 +155,12 @@ def _prepare(
             runtime=runtime,
             only=only,
             workers=workers,
+            on=on,
             as_json=False,
         )
         return
     job = recipe_job(
-        part.name, out, sources=sources, settings=settings, runtime=runtime, only=only, workers=workers
+        part.name, out, sources=sources, settings=settings, runtime=runtime, only=only, workers=workers, on=on
     )
     recipe = job.load()
     done = read_part(job.folder)

@@ -10,6 +10,7 @@ from gristmill.cli.options import (
     LocalPath,
     default_workers,
     json_option,
+    on_option,
     pairs,
     politeness_options,
     runtime_options,
@@ -41,6 +42,7 @@ from gristmill.cli.options import (
     help="Go on without what the folder was begun with: private addresses, any certificate.",
 )
 @workers_option
+@on_option
 @politeness_options
 @json_option
 def command(
@@ -50,6 +52,7 @@ def command(
     sources: tuple[str, ...],
     without_permissions: bool,
     workers: int | None,
+    on: str,
     contact: str | None,
     allow_private_addresses: bool,
     proxy: str | None,
@@ -108,5 +111,6 @@ def command(
             resolved=resolved,
             only=opened.config.only,
             workers=default_workers() if workers is None else workers,
+            on=on,
         )
         run_and_tell(job, as_json=as_json)

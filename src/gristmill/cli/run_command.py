@@ -83,7 +83,9 @@ def command(
     )
     replaced = pairs("--source", sources)
     if mixtures.is_mixture(name):
-        _run_mixture(name, out, replaced, given, runtime, only, workers, tasks or share or to_step, as_json)
+        _run_mixture(
+            name, out, replaced, given, runtime, only, workers, on, tasks or share or to_step, as_json
+        )
         return
 
     def run_one(name: str) -> None:
@@ -130,6 +132,7 @@ def _run_mixture(
     runtime: dict[str, str],
     only: int | None,
     workers: int | None,
+    on: str,
     divides: object,
     as_json: bool,
 ) -> None:
@@ -148,5 +151,6 @@ def _run_mixture(
         runtime=runtime,
         only=only,
         workers=workers,
+        on=on,
         as_json=as_json,
     )

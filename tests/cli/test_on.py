@@ -1,0 +1,22 @@
+"""``--on EXECUTOR``: where tasks run."""
+
+import pytest
+from typed import gristmill
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("crawl", "urls.txt", "--out", "out"),
+        ("import", "pickles", "--from", "vila", "--out", "out"),
+        ("run", "coyo-700m", "--out", "out"),
+        ("run", "vflan", "--out", "out"),
+        ("mix", "vflan", "--out", "out"),
+        ("retry", "."),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_an_executor_that_there_is_none_of_is_refused_before_anything_is_done(tmp_path, words):
+    said = gristmill(*words, "--on", "nowhere", code=2, cwd=tmp_path).stderr
+    assert said == "gristmill: There is no executor 'nowhere'. Known: in-process, local.\n"
+    assert not list(tmp_path.iterdir())
