@@ -26,6 +26,7 @@ from gristmill.ledger.losses import ADVICE, Group, explained, group_of
 from gristmill.media.settings import ImageSettings
 from gristmill.spec import reasons
 from gristmill.spec.barrier import Barrier, GlobalShuffle
+from gristmill.spec.host_rule import HostRule
 from gristmill.spec.locator import Cell, Embedded, File, Member, Url
 from gristmill.spec.media_source import Download, MemberLayout
 from gristmill.spec.mixture import Mixture, Part
@@ -56,6 +57,7 @@ SPEC = (
     Show,
     Origin,
     Drop,
+    HostRule,
     Mixture,
     Part,
 )

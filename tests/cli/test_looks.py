@@ -88,7 +88,7 @@ def test_numbers_are_whole_on_narrow_terminals(tmp_path, columns, monkeypatch):
         gristmill("crawl", tmp_path / "urls.txt", "--out", out, "--workers", "0", "--allow-private-addresses")
     ledger, config = Ledger(out), RunConfig.read(out)
     totals = total(ledger.records.values())
-    rows = totals.stages["rows"]
+    rows = totals.accounts["reading"]
     rows.kept = rows.samples_in = 1_234_567_890
     console = Console(file=io.StringIO(), width=columns)
     console.print(render_funnel(totals, config))
@@ -101,8 +101,9 @@ def test_numbers_are_whole_on_narrow_terminals(tmp_path, columns, monkeypatch):
     bars._console.file = screen = io.StringIO()
     bars._console._force_terminal = True
     with bars:
-        for stage, verb in (("rows", "select"), ("samples", "crawl"), ("pack", "pack")):
-            bars._ids[stage] = bars._bars.add_task(verb, total=None, text="")
+        for account, verb in (("reading", "select"), ("making", "crawl"), ("packing", "pack")):
+            below = account == "making"
+            bars._ids[account] = bars._bars.add_task(verb, total=None, text="", below=below)
         bars._tally.config(config, ledger)
         bars._show()
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n").splitlines()

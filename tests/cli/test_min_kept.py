@@ -41,6 +41,7 @@ def row_record(kept):
     return TaskRecord(
         task_id="r",
         stage="rows",
+        account="reading",
         number=(0, 0, 0),
         outputs=(),
         samples_in=kept,

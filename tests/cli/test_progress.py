@@ -104,7 +104,7 @@ def test_documents_of_an_interrupted_run_are_counted_by_their_task_alone(tmp_pat
         tally.under_way(
             Progress(task_id="x", stage=Samples.name, done=done, total=None, reasons={}, bytes_in=0)
         )
-    assert (tally.now(Samples.name), tally.rate()) == (700, 0)
+    assert (tally.now("making"), tally.rate()) == (700, 0)
 
 
 def _cut_off(folder: Path, *, after: int) -> None:
@@ -125,8 +125,8 @@ def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
     bars = Bars(tmp_path)
-    bars._tally.done[Rows.name] = bars._tally.total[Samples.name] = 5_800_000
-    bars._ids = {stage: bars._bars.add_task(stage, text="") for stage in (Rows.name, Samples.name)}
+    bars._tally.done["reading"] = bars._tally.total["making"] = 5_800_000
+    bars._ids = {stage: bars._bars.add_task(stage, text="") for stage in ("reading", "making")}
     with bars:
         reasons = {"http_404": 113_000, "not_an_image": 21_000, "too_many_pixels": 16_000}
         bars.progress(
@@ -148,7 +148,7 @@ def test_how_much_of_the_annotation_files_is_fetched():
     context.report_fetch(tasks[1], 100_000_000, 1_050_000_000)
     assert tally.sentence() == "annotation files: 400 MB of 2.10 GB fetched"
     context.report_fetch(tasks[0], 0, None)
-    tally.total[Samples.name] = 90
+    tally.total["making"] = 90
     assert (
         tally.sentence()
         == "0 of 90 crawled, 0/s, nothing asked yet; annotation files: 100 MB of 1.05 GB fetched"

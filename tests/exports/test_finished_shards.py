@@ -20,6 +20,7 @@ def test_shards_are_ordered_by_their_numbers(tmp_path):
             TaskRecord(
                 task_id=f"{number:016x}",
                 stage=stage,
+                account="packing",
                 number=(0, 0, number),
                 outputs=(info,),
                 samples_in=1,

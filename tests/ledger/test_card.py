@@ -83,6 +83,7 @@ def test_a_retry_moves_samples_instead_of_counting_them_twice(made: Made) -> Non
     healed = TaskRecord(
         task_id="f" * 16,
         stage="samples",
+        account="making",
         number=(1, 1, 0),
         outputs=(),
         samples_in=3,
@@ -113,7 +114,15 @@ def test_half_a_run_says_what_waits(made: Made) -> None:
 
 
 def test_numbers_that_do_not_add_up_are_noticed(made: Made) -> None:
-    extra = TaskRecord(task_id="e" * 16, stage="samples", number=(0, 9, 0), outputs=(), samples_in=7, kept=7)
+    extra = TaskRecord(
+        task_id="e" * 16,
+        stage="samples",
+        account="making",
+        number=(0, 9, 0),
+        outputs=(),
+        samples_in=7,
+        kept=7,
+    )
     levels = funnel(total([*made.ledger.records.values(), extra]), made.config)
     assert not levels.adds_up
     assert levels.count("annotated") == 1207
@@ -489,6 +498,7 @@ def test_the_real_library_loads_what_came_late_and_what_changed(
             TaskRecord(
                 task_id=f"{len(rows):016x}",
                 stage="pack",
+                account="packing",
                 number=(0, 0, 0),
                 outputs=(shard,),
                 samples_in=len(rows),

@@ -5,6 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.ledger.funnel import funnel
+from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
 from gristmill.spec.task import TaskRecord
 
@@ -38,6 +40,22 @@ def test_a_retry_takes_its_samples_over():
     assert sums.dropped == {"http_404": 1, "reset": 2}
     assert sums.facts["requests"] == 12
     assert sums.tasks == 4
+
+
+def test_whatever_stage_takes_samples_out_is_in_the_funnel():
+    records = [
+        record("rows", (0, 0, 0), 10, {"not_selected": 90}, account="reading"),
+        record("samples", (0, 0, 0), 7, {"http_404": 3}, account="making"),
+        record("screen", (0, 0, 0), 6, {"same_picture": 1}, account="judging"),
+        record("somebody's own", (0, 0, 0), 4, {"same_picture": 1, "too_small": 1}, account="judging"),
+        record("only told", (0, 0, 0), 100, {}),
+    ]
+    totals = total(records)
+    assert totals.of("judging").dropped == {"same_picture": 2, "too_small": 1}
+    levels = funnel(totals, RunConfig(recipe="r", name="r", version="1", identity={}, inputs=(), asks=True))
+    assert [level.count for level in levels.levels] == [100, 10, 10, 7, 4, 0]
+    assert levels.adds_up
+    assert levels.dropped(after_selection=True) == {"http_404": 3, "same_picture": 2, "too_small": 1}
 
 
 def test_what_was_said_is_said_once_and_times_span_all():

@@ -45,6 +45,7 @@ def finished(folder, shards) -> list[ShardInfo]:
             TaskRecord(
                 task_id=f"{number:016x}",
                 stage="pack",
+                account="packing",
                 number=(0, 0, number),
                 outputs=(info,),
                 samples_in=len(samples),

@@ -218,7 +218,9 @@ def transcoder(step):
 @pytest.mark.parametrize("how", ["packed", "shuffled"])
 def test_large_media_are_never_whole_in_memory(world, tmp_path, monkeypatch, how):
     clip = random.Random(5).randbytes(1 << 20) * 40
-    videos = ModuleType(f"{transcoders.__name__}.video")
+    foldered(tmp_path / "more", {"video.py": VIDEO.encode()})
+    monkeypatch.setattr(transcoders, "__path__", [str(tmp_path / "more"), *transcoders.__path__])
+    videos = ModuleType(f"{transcoders.__name__}.video")  # so that no other test finds it imported
     exec(VIDEO, videos.__dict__)
     monkeypatch.setitem(sys.modules, videos.__name__, videos)
     if how == "shuffled":

@@ -21,6 +21,7 @@ class Box:
         self.bodies: dict[tuple[int, str], bytes | None] = {}
         self.pointers: dict[tuple[int, str], Pointer] = {}
         self.folder: tempfile.TemporaryDirectory | None = None
+        self.shared = Path(tempfile.gettempdir())
         self.progressed: list[tuple[int, dict[str, int], int]] = []
 
     def portions(self, samples):

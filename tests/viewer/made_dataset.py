@@ -205,6 +205,7 @@ def _rows(folder: Path, ledger: Ledger, position: int, source: InputFile, rows: 
         TaskRecord(
             task_id=f"rows{position:012x}",
             stage="rows",
+            account="reading",
             number=(0, position, 0),
             outputs=(
                 _info(folder, part, "part", len(chosen)),
@@ -257,6 +258,7 @@ def _samples(
         TaskRecord(
             task_id=f"samp{position:012x}",
             stage="samples",
+            account="making",
             number=(0, position, 0),
             outputs=(_info(folder, name, "fates", len(fates)),),
             samples_in=len(rows),
@@ -335,6 +337,7 @@ def _retry(ledger: Ledger) -> None:
         TaskRecord(
             task_id="retry00000000001",
             stage="samples",
+            account="making",
             number=(1, 0, 0),
             outputs=(),
             samples_in=1,
@@ -374,6 +377,7 @@ def _pack(folder: Path, ledger: Ledger, kept: list[Sample], shards: int) -> None
             TaskRecord(
                 task_id=f"pack{number:012x}",
                 stage="pack",
+                account="packing",
                 number=(0, number, 0),
                 outputs=(
                     _info(folder, path, "shard", len(some)),

@@ -14,8 +14,6 @@ from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text
 from gristmill.run.driver import Ended
 from gristmill.run.maintenance.reopen import open_dataset
-from gristmill.run.stages.rows import Rows
-from gristmill.run.stages.samples import Samples
 from gristmill.spec.errors import Incomplete, UsageError
 from gristmill.spec.reasons import Reason
 
@@ -29,12 +27,12 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
         Incomplete: It holds less, or nothing at all.
     """
     totals = total(ledger.records.values())
-    samples = totals.stage(Samples.name)
+    samples = totals.of("making")
     if not ended.complete:
         return
     levels = funnel(totals, ended.config)
     if not samples.samples_in:
-        _check_any_chosen(ended, totals.stage(Rows.name).samples_in, levels)
+        _check_any_chosen(ended, totals.of("reading").samples_in, levels)
         return
     kept = levels.count("kept")
     if kept < ended.recipe.expect.kept_share * samples.samples_in or not kept:

@@ -19,9 +19,6 @@ from gristmill.ledger.totals import total
 from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job
 from gristmill.run.driver import Ended, run
-from gristmill.run.stages.rows import Rows
-from gristmill.run.stages.samples import Samples
-from gristmill.run.stages.scatter import Scatter
 from gristmill.run.workers.launch import Launched
 from gristmill.spec.reasons import Reason
 from gristmill.storage.arrow import without_pandas
@@ -93,7 +90,7 @@ def _tell_judged(job: Job, ledger: Ledger) -> None:
     """Say of rows that were judged before an option allowed them that the option alone does not bring them back."""
     if job.runtime.get("crawl.allow_private_addresses") != "true":
         return
-    lost = total(ledger.stage(Samples.name)).stage(Samples.name).dropped
+    lost = total(ledger.of("making")).of("making").dropped
     barred = {str(r): lost[r] for r in (Reason.PRIVATE_ADDRESS, Reason.BAD_PORT) if lost[r]}
     if barred:
         click.echo(
@@ -114,11 +111,11 @@ def _share_done(number: int, of: int) -> str:
 def _waiting(config: RunConfig, ledger: Ledger) -> str:
     if config.parts:
         return (
-            f"This part is done. {len(ledger.stage(Scatter.name)):,} of {len(config.inputs):,} shards of the parts "
+            f"This part is done. {len(ledger.of('placing')):,} of {len(config.inputs):,} shards of the parts "
             "are scattered; once all are, the same command without --tasks, or the last of those with it, gathers "
             "them."
         )
-    done = len(ledger.stage(Rows.name))
+    done = len(ledger.of("reading"))
     return (
         f"This part is done. Shards are packed in the dataset's order, as far as all earlier {config.input_noun}s "
         f"are done; {done:,} of {len(config.inputs):,} are begun or done. The same command with the other --tasks, "

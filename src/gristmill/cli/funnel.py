@@ -78,7 +78,7 @@ def print_status(
 def funnel_json(totals: Totals, config: RunConfig) -> dict[str, Json]:
     """The same as plain data."""
     levels = funnel(totals, config)
-    facts = totals.stage("samples").facts
+    facts = totals.of("making").facts
     pages = documents(totals, levels)
     return {
         "name": config.name,
@@ -264,7 +264,7 @@ def _notes(totals: Totals) -> Iterator[RenderableType]:
 
 
 def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> Iterator[RenderableType]:
-    facts = totals.stage("samples").facts
+    facts = totals.of("making").facts
     said = []
     if levels.count(levels.base):
         share = share_text(levels.count("kept"), levels.count(levels.base))

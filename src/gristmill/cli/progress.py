@@ -18,19 +18,12 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import failing, total
 from gristmill.ledger.words import count_text, share_text, size_text
 from gristmill.run.maintenance.reopen import interrupted
+from gristmill.run.planning.pipeline import accounts
 from gristmill.run.planning.planner import Planner
-from gristmill.run.stages.gather import Gather
-from gristmill.run.stages.pack import Pack
-from gristmill.run.stages.prescan import Prescan
-from gristmill.run.stages.rows import Rows
-from gristmill.run.stages.samples import Samples
-from gristmill.run.stages.scatter import Scatter
-from gristmill.run.stages.statistics import Statistics
 from gristmill.run.state.context import Progress
-from gristmill.spec.barrier import GlobalShuffle
 from gristmill.spec.command import for_part, printable
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.task import TaskRecord
+from gristmill.spec.task import Account, TaskRecord
 
 if TYPE_CHECKING:  # what only a terminal needs is loaded for one
     from rich.console import Console, RenderableType
@@ -41,21 +34,16 @@ __all__ = ["Bars", "Lines", "Tally", "watcher_for"]
 _LOG_EVERY_S = 10.0
 _NARROW = 60
 _SHOW_CURSOR = "\x1b[?25h"
-_VERBS = {
-    Rows.name: "select",
-    Samples.name: "crawl",
-    Scatter.name: "scatter",
-    Gather.name: "gather",
-    Pack.name: "pack",
-}
+_SHOWN: tuple[Account, ...] = ("reading", "making", "placing", "packing")
 
 
 class Tally:
     """Counts how far all stages are: records that are committed, and tasks under way."""
 
     def __init__(self) -> None:
-        self.total = dict.fromkeys(_VERBS, 0)
-        self.done = dict.fromkeys(_VERBS, 0)
+        self._accounts = accounts()
+        self.total = dict.fromkeys(_SHOWN, 0)
+        self.done = dict.fromkeys(_SHOWN, 0)
         self.kept = 0
         self.reasons: Counter[str] = Counter()
         self.running: dict[str, Progress] = {}
@@ -70,21 +58,21 @@ class Tally:
     def config(self, config: RunConfig, ledger: Ledger, least: float = 0.0) -> None:
         """Take in what earlier runs did, and what share of all is to be kept at least."""
         totals = total(ledger.records.values())
-        self._least, self._unread = least, len(config.inputs) - totals.stage(Rows.name).tasks
+        self._least, self._unread = least, len(config.inputs) - totals.of("reading").tasks
         self.mixes = bool(config.parts)
-        self.prescanned = totals.stage(Prescan.name).tasks
+        self.prescanned = totals.of("looking").tasks
         if not config.asks:
             self.verb, self.none = "read", "none read yet"
-        for stage in _VERBS:
-            self.done[stage] = totals.stage(stage).samples_in
-        self.total[Scatter.name] = sum(max(part["samples"], part["taken"]) for part in config.parts.values())
-        self.total[Samples.name] = totals.stage(Rows.name).kept
-        self.kept = totals.stage(Samples.name).kept
-        self.reasons.update(totals.stage(Samples.name).dropped)
+        for account in _SHOWN:
+            self.done[account] = totals.of(account).samples_in
+        self.total["placing"] = sum(max(part["samples"], part["taken"]) for part in config.parts.values())
+        self.total["making"] = totals.of("reading").kept
+        self.kept = totals.of("making").kept
+        self.reasons.update(totals.of("making").dropped)
         if config.rounds:
             self._round, self._again = len(config.rounds), frozenset(config.rounds[-1])
-            again = _asked_again(ledger.stage(Samples.name), config.rounds)
-            self.done[Samples.name] -= again.total()
+            again = _asked_again(ledger.of("making"), config.rounds)
+            self.done["making"] -= again.total()
             self.reasons.subtract(again)
         for progress in interrupted(ledger):
             self.under_way(progress)
@@ -98,39 +86,42 @@ class Tally:
         """Take in a task."""
         self.running.pop(record.task_id, None)
         before = self._before.pop(record.task_id, 0)
-        if record.stage not in self.done:
-            self.prescanned += record.stage == Prescan.name
+        if record.account not in self.done:
+            self.prescanned += record.account == "looking"
             return
         taken_off = self._round and record.number[0] == self._round  # when this round began
         retried = Counter() if taken_off else Counter(record.retried)
-        self.done[record.stage] += record.samples_in - retried.total()
-        if record.stage == Rows.name:
-            self.total[Samples.name] += record.kept
+        self.done[record.account] += record.samples_in - retried.total()
+        if record.account == "reading":
+            self.total["making"] += record.kept
             self._unread -= 1
-        elif record.stage == Samples.name:
+        elif record.account == "making":
             self.kept += record.kept
             self.new += record.samples_in - before
             self.reasons.update(record.dropped)
             self.reasons.subtract(retried)
             if record.number[0] < self._round:  # that round was cut off: this one asks for them again
                 again = Counter({r: n for r, n in record.dropped.items() if r in self._again})
-                self.done[Samples.name] -= again.total()
+                self.done["making"] -= again.total()
                 self.reasons.subtract(again)
 
-    def now(self, stage: str) -> int:
+    def now(self, account: Account) -> int:
         """Rows done, those of tasks under way included."""
-        return self.done[stage] + sum(p.done for p in self.running.values() if p.stage == stage)
+        return self.done[account] + sum(p.done for p in self.of(account))
+
+    def of(self, account: Account) -> list[Progress]:
+        """Tasks under way that count for this."""
+        return [p for p in self.running.values() if self._accounts.get(p.stage) == account]
 
     def rate(self) -> float:
         """Media finished a second since this run began."""
-        crawls = [p for p in self.running.values() if p.stage == Samples.name]
-        running = sum(max(0, p.done - self._before[p.task_id]) for p in crawls)
+        running = sum(max(0, p.done - self._before[p.task_id]) for p in self.of("making"))
         return (self.new + running) / max(0.001, time.monotonic() - self._since)
 
     def left_s(self) -> float | None:
         """Seconds left at this rate for what is known to be crawled."""
         rate = self.rate()
-        return (self.total[Samples.name] - self.now(Samples.name)) / rate if rate > 0 else None
+        return (self.total["making"] - self.now("making")) / rate if rate > 0 else None
 
     def failing(self) -> list[tuple[str, int]]:
         """The three most frequent reasons."""
@@ -142,13 +133,13 @@ class Tally:
 
     def share_kept(self) -> str:
         """The share of what is finished that was kept."""
-        done = self.now(Samples.name)
+        done = self.now("making")
         return f"{(done - self._lost().total()) / done:.0%} kept" if done else self.none
 
     def short(self) -> str:
         """Once, when so much is lost that too little will be kept whatever comes: a sentence that says so."""
-        known = self.total[Samples.name]
-        if not self._least or self._unread or self.now(Samples.name) >= known:
+        known = self.total["making"]
+        if not self._least or self._unread or self.now("making") >= known:
             return ""
         lost = self._lost()
         most = known - lost.total()
@@ -162,9 +153,8 @@ class Tally:
 
     def counting(self) -> str:
         """Say how far statistics are, if they are under way."""
-        global_filter = next((p for p in self.running.values() if p.stage == Statistics.name), None)
         said = "looking for the same picture in the fates of {:,} of {:,} crawl tasks"
-        return said.format(global_filter.done, global_filter.total or 0) if global_filter else ""
+        return next((said.format(p.done, p.total or 0) for p in self.of("counting")), "")
 
     def fetched(self) -> str:
         """Say how much of the annotation files that are being fetched is there, if any are."""
@@ -177,9 +167,11 @@ class Tally:
         if counting := self.counting():
             return counting
         if self.mixes:
-            known = self.total[Scatter.name]
-            return f"{self.now(Scatter.name):,} of {known:,} samples scattered, {self.now(Gather.name):,} in shards"
-        crawled, known = self.now(Samples.name), self.total[Samples.name]
+            known = self.total["placing"]
+            return (
+                f"{self.now('placing'):,} of {known:,} samples scattered, {self.now('packing'):,} in shards"
+            )
+        crawled, known = self.now("making"), self.total["making"]
         fetched = f"annotation files: {self.fetched()}" if self.fetched() else ""
         if not known and fetched:
             return fetched
@@ -211,18 +203,6 @@ def _inputs(config: RunConfig) -> str:
     if config.parts:
         return f"{len(config.parts):,} parts in {len(config.inputs):,} shards"
     return count_text(len(config.inputs), config.input_noun)
-
-
-def _stages(recipe: Recipe, config: RunConfig) -> list[str]:
-    """The stages that there are to see."""
-    if config.parts:
-        return [Scatter.name, Gather.name]
-    scatters = any(isinstance(step, GlobalShuffle) for step in recipe.steps)
-    return (
-        [Rows.name, Samples.name, Scatter.name, Gather.name]
-        if scatters
-        else [Rows.name, Samples.name, Pack.name]
-    )
 
 
 class Lines:
@@ -270,7 +250,7 @@ class Lines:
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._tally.now(Samples.name) or self._tally.now(Scatter.name):
+        if self._tally.now("making") or self._tally.now("placing"):
             self.say(self._tally.sentence())
 
 
@@ -284,7 +264,7 @@ class Bars:
         self._tally = Tally()
         self._console = Terminal(stderr=True)
         self._bars = _bars_over(self._console, self._failing)
-        self._ids: dict[str, Any] = {}
+        self._ids: dict[Account, Any] = {}
 
     def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
         """Begin with what earlier runs did."""
@@ -292,8 +272,11 @@ class Bars:
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(config)}{again}")
-        for stage in _stages(recipe, config):
-            self._ids[stage] = self._bars.add_task(_VERBS[stage], total=None, text="")
+        for stage in planner.stages:
+            if stage.verb:
+                below = stage.account == "making"  # what it tells fits nowhere else on a narrow screen
+                bar = self._bars.add_task(stage.verb, total=None, text="", below=below)
+                self._ids[stage.account] = bar
         self._show()
 
     def progress(self, progress: Progress) -> None:
@@ -313,12 +296,10 @@ class Bars:
     def _show(self) -> None:
         tally = self._tally
         totals = {
-            Rows.name: sum(p.total or 0 for p in tally.running.values() if p.stage == Rows.name)
-            + tally.done[Rows.name],
-            Samples.name: tally.total[Samples.name],
-            Scatter.name: tally.total[Scatter.name] if tally.mixes else tally.kept,
-            Gather.name: tally.done[Scatter.name] if tally.mixes else tally.kept,
-            Pack.name: tally.kept,
+            "reading": sum(p.total or 0 for p in tally.of("reading")) + tally.done["reading"],
+            "making": tally.total["making"],
+            "placing": tally.total["placing"] if tally.mixes else tally.kept,
+            "packing": tally.done["placing"] if tally.mixes else tally.kept,
         }
         looked = ", ".join(
             filter(
@@ -331,14 +312,14 @@ class Bars:
             )
         )
         texts = {
-            Rows.name: looked,
-            Samples.name: f"{tally.rate():,.0f}/s, {tally.share_kept()}",
-            Scatter.name: "samples",
-            Gather.name: "samples" if tally.mixes else tally.counting() or "kept",
-            Pack.name: tally.counting() or "kept",
+            "reading": looked,
+            "making": f"{tally.rate():,.0f}/s, {tally.share_kept()}",
+            "placing": "samples",
+            "packing": "samples" if tally.mixes else tally.counting() or "kept",
         }
-        for stage, bar in self._ids.items():
-            self._bars.update(bar, completed=tally.now(stage), total=totals[stage] or None, text=texts[stage])
+        for account, bar in self._ids.items():
+            done = tally.now(account)
+            self._bars.update(bar, completed=done, total=totals[account] or None, text=texts[account])
 
     def _failing(self) -> str:
         return "  ".join(f"{reason} {n:,}" for reason, n in self._tally.failing())
@@ -377,11 +358,7 @@ def _bars_over(console: Console, line: Callable[[], str]) -> Bar:
     class BarsAndLine(Progress):
         def get_renderables(self) -> Iterator[RenderableType]:
             yield self.make_tasks_table(self.tasks)
-            said = [
-                task.fields["text"]
-                for task in self.tasks
-                if narrow and task.description == _VERBS[Samples.name]
-            ]
+            said = [task.fields["text"] for task in self.tasks if narrow and task.fields.get("below")]
             if text := "  ".join(filter(None, [*said, line()])):
                 yield Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 

@@ -80,7 +80,6 @@ def command(
     from gristmill.ledger.totals import failing
     from gristmill.run.begin import Job
     from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of, reasons_from
-    from gristmill.run.stages.samples import Samples
 
     reasons = reasons_from(reason)
     runtime = runtime_options(
@@ -93,7 +92,7 @@ def command(
         built = load()
         planner = planner_of(opened, built)
         resolved = None
-        if not planner.complete or failing(opened.ledger.stage(Samples.name)).keys() & set(reasons):
+        if not planner.complete or failing(opened.ledger.of("making")).keys() & set(reasons):
             if not without_permissions:
                 check_permissions(opened, runtime)
             resolved = sources_of(opened, built, pairs("--source", sources))

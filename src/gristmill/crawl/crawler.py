@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,13 +18,14 @@ from gristmill.crawl.budget import ByteBudget
 from gristmill.crawl.client import Client, Exchange
 from gristmill.crawl.consent import Consent
 from gristmill.crawl.dns import Resolver
-from gristmill.crawl.guard import Refused, parse
+from gristmill.crawl.guard import Refused, Target, parse
 from gristmill.crawl.loop import end_all, room_for_sockets
 from gristmill.crawl.outcome import Outcomes
 from gristmill.crawl.politeness import Politeness
 from gristmill.crawl.probe import Probe
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
+from gristmill.crawl.slots import Slots
 from gristmill.crawl.watch import Watch
 from gristmill.crawl.work import Batch, Consume, Item, Place
 from gristmill.spec.errors import GristmillError
@@ -78,7 +80,9 @@ class Crawler:
         self._resolver = resolver or Resolver(settings)
         self._random = random
         self._wall_clock = wall_clock
-        self._schedule: Schedule[Item] = Schedule(settings.per_host)
+        limits = {rule.host: rule.connections for rule in settings.hosts}
+        self._schedule: Schedule[Item] = Schedule(settings.per_host, limits)
+        self._slots = {rule.host: Slots(rule) for rule in settings.hosts}
         self._budget = ByteBudget(settings.bytes_in_memory)
         self._politeness = Politeness(settings)
         self._flying = 0
@@ -116,11 +120,18 @@ class Crawler:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        for slots in self._slots.values():
+            slots.close()
         await self._breaker.close()
         await self._consent.close()
         self._watch.close()
         await self._client.close()
         await self._resolver.close()
+
+    def share(self, folder: Path) -> None:
+        """Share what the rules of hosts allow with other processes, by files in a folder; before the first crawl."""
+        for slots in self._slots.values():
+            slots.share(folder)
 
     @property
     def fill(self) -> float:
@@ -351,16 +362,32 @@ class Crawler:
 
     async def _exchange(self, place: Place, item: Item) -> Exchange | None:
         """None if the origin wants more time between requests than was known when this one had its turn."""
-        host, now_s = place.host, self._loop.time()
-        if item.began_s is None:
-            item.began_s = now_s
+        host = place.host
         if item.target is None:
             assert item.refusal is not None
             return Exchange(reason=item.refusal.reason, detail=item.refusal.detail)
+        slots = self._slots.get(host.key)
+        if slots is None or host.closed_until_s > self._loop.time():
+            return await self._ask(place, item, item.target, partial(self._outcomes.expects_more, host))
+        slot, received_bytes = await slots.take(), 0
+        try:
+            exchange = await self._ask(place, item, item.target, slots.keep_alive(slot, host.queue))
+            received_bytes = 0 if exchange is None else exchange.received_bytes
+        finally:
+            slots.give(slot, received_bytes)
+        return exchange
+
+    async def _ask(
+        self, place: Place, item: Item, target: Target, keep_alive: Callable[[], bool]
+    ) -> Exchange | None:
+        """See :meth:`_exchange`; ``keep_alive`` as of :meth:`Client.exchange`."""
+        host, now_s = place.host, self._loop.time()
+        if item.began_s is None:
+            item.began_s = now_s
         if host.closed_until_s > now_s and host.closed_because is not None:
             return Exchange(reason=host.closed_because[0], detail=host.closed_because[1])
         gap_s = host.gap_s
-        permission = await self._consent.permission(item.target, partial(self._give_way, place))
+        permission = await self._consent.permission(target, partial(self._give_way, place))
         host.gap_s = max(host.gap_s, permission.delay_s)
         item.opt_out.update(dict.fromkeys(permission.seen))
         if permission.refusal is not None:
@@ -380,10 +407,10 @@ class Crawler:
             item.left_s = self.settings.total_s
         self._outcomes.doubt(host)
         return await self._client.exchange(
-            item.target,
+            target,
             hold=place.hold,
             left_s=item.left_s,
-            keep_alive=partial(self._outcomes.expects_more, host),
+            keep_alive=keep_alive,
             give_way=partial(self._give_way, place),
             patience=partial(self._politeness.patience_s, host, item.tries),
             host=host.key,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote_to_bytes
 
 import idna
@@ -81,11 +81,20 @@ class Target:
 
 
 def parse(url: str, settings: CrawlSettings) -> Target:
-    """Normalise a URL and check everything that can be checked without a lookup.
+    """Normalise a URL and check everything that can be checked without a lookup; its host's rule is kept.
 
     Raises:
         Refused: ``BAD_URL``, ``BAD_SCHEME``, ``BAD_PORT``, or ``PRIVATE_ADDRESS`` for a literal address.
     """
+    target = _parsed(url, settings)
+    rule = settings.rule_of(target.key) if settings.hosts else None
+    if rule is None:
+        return target
+    target = replace(target, path=rule.fitted(target.path))
+    return replace(target, scheme="https", port=443) if rule.https and target.port == 80 else target
+
+
+def _parsed(url: str, settings: CrawlSettings) -> Target:
     plain = _PLAIN.fullmatch(url) if len(url) <= MAX_URL_CHARS else None
     if plain is None or (plain[4] is not None and _DOT_SEGMENT.search(plain[4])):
         target = _normalise(url)

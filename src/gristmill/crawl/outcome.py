@@ -70,6 +70,7 @@ class Outcomes:
         item.opt_out.update(dict.fromkeys(exchange.opt_out))
         item.status = exchange.status or item.status
         item.ours = exchange.ours
+        self._keep_to_rule(place.host, item, exchange)
         if exchange.asked:
             self._learn(place, item, exchange)
         if exchange.reason is None and exchange.location is not None:
@@ -87,6 +88,16 @@ class Outcomes:
             return None
         return item.answer(self._mirror.settle(item, exchange), self._clock())
 
+    def _keep_to_rule(self, host: Host[Item], item: Item, exchange: Exchange) -> None:
+        """Take an answer for final that the host gives again and again, whatever its status says elsewhere."""
+        rule = self._settings.rule_of(host.key) if exchange.reason is not None else None
+        if rule is None or item.target is None or exchange.retry_after is not None:
+            return
+        if rule.is_final(exchange.status, item.target.path):
+            exchange.final = True
+            exchange.reason = Reason.HTTP_4XX if exchange.status == 429 else exchange.reason
+            exchange.detail += "; of this host that is final"
+
     def _learn(self, place: Place, item: Item, exchange: Exchange) -> None:
         """What an exchange says about its host, and about our network."""
         self._saw(item, exchange, place.began_s)
@@ -95,6 +106,9 @@ class Outcomes:
             self._politeness.answered(host, began_s=place.began_s, now_s=now_s, head_s=exchange.head_s)
             return
         if exchange.ours is Ours.SURELY:
+            return
+        if exchange.final:
+            self._politeness.alive(host)
             return
         given_up = self._politeness.failed(
             host,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from gristmill.spec.reasons import Reason
@@ -78,13 +79,14 @@ class Host(Generic[T]):
 
 
 class Schedule(Generic[T]):
-    """Gives out items so that no host has more than its limit (``per_host`` to begin with) and none starves another.
+    """Gives out items so that no host has more than its limit (``per_host``, or less by ``limits``) and none starves
+    another.
 
     The order is a function of the order of :meth:`add` and of when items finish; it involves no chance.
     """
 
-    def __init__(self, per_host: int) -> None:
-        self._per_host = per_host
+    def __init__(self, per_host: int, limits: Mapping[str, int] = MappingProxyType({})) -> None:
+        self._per_host, self._limits = per_host, limits
         self._hosts: dict[str, Host[T]] = {}
         self._line: deque[Host[T]] = deque()
         self._wakeups: list[tuple[float, int, Host[T], T | None]] = []
@@ -94,7 +96,8 @@ class Schedule(Generic[T]):
         """The host of this name, made if need be."""
         host = self._hosts.get(key)
         if host is None:
-            host = self._hosts[key] = Host(key, self._per_host)
+            limit = min(self._per_host, self._limits.get(key, self._per_host))
+            host = self._hosts[key] = Host(key, limit)
         return host
 
     def add(self, key: str, item: T, *, first: bool = False) -> None:

@@ -8,6 +8,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from gristmill.spec.host_rule import HostRule
+
 __all__ = ["GATEWAY", "PROXY_LOGIN", "CrawlSettings", "Proxy"]
 
 MIB = 1 << 20
@@ -77,6 +79,8 @@ class CrawlSettings:
     per_host: int = 6
     """Connections to one host at once. Six is what browsers open over HTTP/1.1, so it is what servers
     and their abuse limits are sized for."""
+    hosts: tuple[HostRule, ...] = ()
+    """What single hosts ask of those who crawl them."""
     bytes_in_memory: int = 64 * MIB
     """Bodies received and not yet consumed, in this process. May be overdrawn by one body at a time."""
 
@@ -208,6 +212,8 @@ class CrawlSettings:
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if not isinstance(self.hosts, tuple) or not all(isinstance(rule, HostRule) for rule in self.hosts):
+            raise ValueError("hosts are rules of the recipe, and are not set")
         if self.mirror_per_second <= 0:
             raise ValueError(f"mirror_per_second must be more than 0, not {self.mirror_per_second}")
         if self.mirror is not None and not _TEMPLATE.fullmatch(self.mirror):
@@ -221,6 +227,10 @@ class CrawlSettings:
     def user_agent(self) -> str:
         """The honest name under which every request is made."""
         return f"{AGENT}/{VERSION} (+{self.contact})" if self.contact else f"{AGENT}/{VERSION}"
+
+    def rule_of(self, key: str) -> HostRule | None:
+        """What is asked of those who crawl a host; ``key`` is its :attr:`gristmill.crawl.guard.Target.key`."""
+        return next((rule for rule in self.hosts if rule.host == key), None)
 
     @property
     def agent_names(self) -> frozenset[str]:

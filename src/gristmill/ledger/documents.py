@@ -55,8 +55,8 @@ def documents(totals: Totals, levels: Funnel) -> Documents | None:
     """The account, or None for a dataset none of whose samples has several images."""
     if not totals.several:
         return None
-    samples, media, incomplete = totals.stage("samples"), Counter[str](), 0
-    for stage in (samples, totals.stage("screen"), totals.stage("unique")):
+    samples, media, incomplete = totals.of("making"), Counter[str](), 0
+    for stage in (samples, totals.of("judging")):
         media.update(stage.media)
         incomplete += int(stage.facts["incomplete"])
     return Documents(

@@ -122,12 +122,12 @@ def funnel(totals: Totals, config: RunConfig) -> Funnel:
     """
     if config.parts:
         return _of_mixture(totals, config)
-    rows, samples, pack = totals.stage("rows"), totals.stage("samples"), totals.packing
-    taken = Counter(totals.stage("screen").dropped) + totals.stage("unique").dropped  # which a crawl had kept
+    rows, samples, pack = totals.of("reading"), totals.of("making"), totals.of("packing")
+    taken = totals.of("judging").dropped  # of what had been made
     lost: dict[Phase, Counter[str]] = {phase: Counter() for phase in Phase}
     lost[Phase.SELECTING].update(rows.dropped)
     lost[Phase.PACKING].update(pack.dropped)
-    lost[Phase.PACKING].update(totals.stage("scatter").dropped)
+    lost[Phase.PACKING].update(totals.of("placing").dropped)
     for reason, number in (*samples.dropped.items(), *taken.items()):
         lost[phase_of(reason)][reason] += number
 
@@ -176,7 +176,7 @@ def funnel(totals: Totals, config: RunConfig) -> Funnel:
 
 def _of_mixture(totals: Totals, config: RunConfig) -> Funnel:
     """Samples of the parts, those that are taken, those that have a place, and those that are there."""
-    scatter, packed = totals.stage("scatter"), totals.packing.kept
+    scatter, packed = totals.of("placing"), totals.of("packing").kept
     lost: dict[Phase, Counter[str]] = {Phase.SELECTING: Counter(), Phase.PACKING: Counter()}
     for reason, number in scatter.dropped.items():
         lost[Phase.PACKING if phase_of(reason) == Phase.PACKING else Phase.SELECTING][reason] += number

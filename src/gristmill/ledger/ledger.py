@@ -22,7 +22,7 @@ import msgspec
 
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
-from gristmill.spec.task import RECORD_FORMAT, LostSamples, ShardInfo, TaskRecord
+from gristmill.spec.task import RECORD_FORMAT, Account, LostSamples, ShardInfo, TaskRecord
 from gristmill.storage.files import sync_folder
 from gristmill.storage.inside import open_regular
 
@@ -125,9 +125,9 @@ def _check_places(record: TaskRecord, path: str) -> None:
 def _is_found(record: TaskRecord) -> bool:
     """Whether ``found`` is what tasks of the stage find."""
     try:
-        if record.stage == "pack" and record.found is not None:
+        if record.account == "packing" and record.found is not None:
             msgspec.convert(record.found, list[tuple[str, int]])
-        elif record.stage == "statistics" and record.found:
+        elif record.account == "counting" and record.found:
             msgspec.convert(record.found, _SamePictures)
     except msgspec.ValidationError:
         return False
@@ -299,9 +299,13 @@ class Ledger:
         """Records of one stage, in the dataset's order."""
         return sorted((r for r in self.records.values() if r.stage == stage), key=lambda r: r.number)
 
+    def of(self, account: Account) -> list[TaskRecord]:
+        """Records that count for this, in the dataset's order."""
+        return sorted((r for r in self.records.values() if r.account == account), key=lambda r: r.number)
+
     def shards(self) -> list[TaskRecord]:
         """Records of the tasks that make shards, by the shards' numbers; their names sort so only up to 99,999."""
-        return sorted((*self.stage("pack"), *self.stage("gather")), key=lambda record: record.number[2])
+        return sorted(self.of("packing"), key=lambda record: record.number[2])
 
     def close(self) -> None:
         """Close this process's journal."""

@@ -124,7 +124,7 @@ def shards_of(ledger: Ledger) -> list[ShardInfo]:
 
 
 def _counts(levels: Funnel, totals: Totals, shards: list[ShardInfo]) -> dict[str, int]:
-    facts = totals.stage("samples").facts
+    facts = totals.of("making").facts
     return {
         **{level.name: level.count for level in levels.levels},
         "waiting": sum(level.waiting for level in levels.levels),

@@ -50,7 +50,7 @@ def parts_account(config: RunConfig, ledger: Ledger) -> list[PartAccount]:
         if file.source in accounts:
             accounts[file.source].shards += 1
             accounts[file.source].size_bytes += file.size_bytes
-    for record in ledger.stage("scatter"):
+    for record in ledger.of("placing"):
         account = accounts.get(config.inputs[record.number[1]].source)
         if account is not None:
             account.kept += record.kept

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gristmill.spec.sample import CHANGES, Json
-from gristmill.spec.task import TaskRecord
+from gristmill.spec.task import Account, TaskRecord
 
 __all__ = ["StageTotals", "Totals", "failing", "total"]
 
@@ -50,6 +50,8 @@ class Totals:
     """All stages of a dataset, by name, and what they say together."""
 
     stages: dict[str, StageTotals] = field(default_factory=dict)
+    accounts: dict[Account, StageTotals] = field(default_factory=dict)
+    """The same by what stages count for."""
     hosts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     global_filter: Json = None
@@ -62,29 +64,28 @@ class Totals:
     @property
     def several(self) -> bool:
         """Some samples have several media, which are counted apart from samples."""
-        return self.stage("samples").facts["several"] > 0
+        return self.of("making").facts["several"] > 0
 
     @property
     def changes(self) -> dict[str, int]:
         """Counts what steps changed in samples or let pass in spite of a finding, the most frequent first."""
-        facts = self.stage("samples").facts
+        facts = self.of("making").facts
         found = {w.partition(".")[2]: int(n) for w, n in facts.items() if w.startswith(f"{CHANGES}.")}
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     @property
     def annotations(self) -> tuple[int, int]:
         """Bytes and requests for the annotation files, as far as they were fetched."""
-        stages = [self.stage(name).facts for name in ("prescan", "rows")]
+        stages = [self.of("looking").facts, self.of("reading").facts]
         return int(sum(f["bytes_in"] for f in stages)), int(sum(f["requests"] for f in stages))
 
     def stage(self, name: str) -> StageTotals:
         """Totals of one stage; zeros if none of its tasks is done."""
         return self.stages.get(name) or StageTotals(stage=name)
 
-    @property
-    def packing(self) -> StageTotals:
-        """Totals of the stage that makes shards: the last half of a shuffle where there is one."""
-        return self.stages.get("gather") or self.stage("pack")
+    def of(self, account: Account) -> StageTotals:
+        """Totals of all stages that count for the same; zeros if none of their tasks is done."""
+        return self.accounts.get(account) or StageTotals(stage=account)
 
 
 def total(records: Iterable[TaskRecord]) -> Totals:
@@ -95,11 +96,12 @@ def total(records: Iterable[TaskRecord]) -> Totals:
     spans: list[tuple[float, float]] = []
     for record in sorted(records, key=lambda r: r.number):
         totals.stages.setdefault(record.stage, StageTotals(stage=record.stage)).add(record)
+        totals.accounts.setdefault(record.account, StageTotals(stage=record.account)).add(record)
         for host, failures in record.hosts.items():
             hosts[host] += failures
         if len(hosts) > _HOSTS_COUNTED:
             hosts = defaultdict(int, Counter(hosts).most_common(_HOSTS_COUNTED // 2))
-        if record.stage == "statistics":
+        if record.account == "counting":
             totals.global_filter = record.found
         notes.update(dict.fromkeys(record.notes))
         config = record.finished_at - record.seconds

@@ -84,6 +84,8 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     find(job.on, job.workers)
     recipe = job.load()
     Pipeline(recipe)
+    if said := next(filter(None, (step.missing() for step in recipe.steps)), ""):
+        raise UsageError(said)
     resolved = job.resolved or resolve(recipe, job.replaced, job.folder)
     if resolved.waiting:
         told = "\n".join(to_fetch(recipe.source(key), shared_folder(job.folder)) for key in resolved.waiting)

@@ -103,6 +103,10 @@ class Step(ABC):
     drops: ClassVar[frozenset[Reason]] = frozenset()
     needs: ClassVar[Needs] = Needs()
 
+    def missing(self) -> str:
+        """What a person must give before it can run, in a sentence that says how; empty where nothing is missing."""
+        return ""
+
     def identity(self) -> dict[str, Json]:
         """Name, revision and every setting that may change what comes out."""
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("identity", True)}
@@ -238,6 +242,10 @@ class MediaContext(Protocol):
 
     stop: Event
     attempt: int
+
+    @property
+    def shared(self) -> Path:
+        """A folder in which all workers of a run see the same locks."""
 
     def done(self) -> Mapping[tuple[int, str], Fate]:
         """Media that an earlier, interrupted run of this task finished, by row and part name."""

@@ -11,12 +11,26 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from gristmill.spec.errors import GristmillError
 from gristmill.spec.sample import Json
 
-__all__ = ["RECORD_FORMAT", "LostSamples", "Role", "ShardInfo", "Task", "TaskRecord", "decided", "digest_of"]
+__all__ = [
+    "RECORD_FORMAT",
+    "Account",
+    "LostSamples",
+    "Role",
+    "ShardInfo",
+    "Task",
+    "TaskRecord",
+    "decided",
+    "digest_of",
+]
 
 Role: TypeAlias = Literal[
     "source", "part", "index", "spool", "fates", "shard", "sidecar", "blocklist", "keys"
 ]
 
+
+Account: TypeAlias = Literal["", "looking", "reading", "making", "counting", "judging", "placing", "packing"]
+"""What a stage's tasks count for in a dataset's account: they look at annotation files before rows are chosen, read
+their rows, make samples of these, count over all, take some out again, give each its place, or pack shards."""
 
 Decision = TypeVar("Decision")
 
@@ -101,6 +115,7 @@ class TaskRecord:
     """What one task did. Exists means done; cannot be built unless its numbers add up.
 
     Attributes:
+        account: What it counts for, as its stage says.
         retried: Samples taken over from an earlier round's drops, by their old reason.
         hosts: Failures by host, the largest twenty; in a later round less those that an earlier one counted.
         media: Media of documents by fate (``kept``, or a reason), as a change: what an earlier round counted for a
@@ -121,6 +136,7 @@ class TaskRecord:
     outputs: tuple[ShardInfo, ...]
     samples_in: int
     kept: int
+    account: Account = ""
     dropped: Mapping[str, int] = field(default_factory=dict)
     retried: Mapping[str, int] = field(default_factory=dict)
     hosts: Mapping[str, int] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from gristmill.crawl.settings import CrawlSettings
 from gristmill.media.settings import Format, ImageSettings, Quality, ResizeMode, check_decoders
 from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
+from gristmill.spec.host_rule import HostRule
 from gristmill.spec.reasons import WEB, Reason
 from gristmill.spec.sample import Drop, Outcome, Sample
 from gristmill.spec.step import MediaContext, Needs, ShardStep, permission, runtime_option
@@ -38,6 +39,7 @@ class Crawl(ShardStep):
         min_images: With ``drop_image``, the least number of media with which a sample is kept.
         max_phash_distance: Drop pictures whose perceptual hash differs from upstream's in more bits (0 to
             64). None only records the distance.
+        hosts: What single hosts ask of those who crawl them; it is the recipe that says so.
         codecs: Decoding processes beside each worker.
     """
 
@@ -68,6 +70,7 @@ class Crawl(ShardStep):
     in_flight: int = permission(256)
     in_flight_slow: int = permission(1024)
     per_host: int = permission(6)
+    hosts: tuple[HostRule, ...] = permission(())
     bytes_in_memory: int = runtime_option(32 << 20)
     total_s: float = runtime_option(30.0)
     connect_s: float = runtime_option(5.0)
@@ -108,6 +111,16 @@ class Crawl(ShardStep):
             raise UsageError(f"crawl.on_missing_image={self.on_missing_image}: drop_document or drop_image")
         if self.min_images < 1:
             raise UsageError("crawl.min_images: expected at least 1")
+
+    def missing(self) -> str:
+        """See :class:`gristmill.spec.step.Step`: a contact, where a host refuses those who give none."""
+        wanting = next((rule.host for rule in self.hosts if rule.needs_contact), None)
+        if wanting is None or self.contact:
+            return ""
+        return (
+            f"{wanting} answers only those who say whom to write to: add --contact with a mail address or a page of "
+            "yours."
+        )
 
     def least(self, media: int) -> int:
         """How many of so many media a sample must have to be kept."""

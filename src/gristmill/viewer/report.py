@@ -27,6 +27,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.shards.lossless import utf8
+from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import read_regular
@@ -106,7 +107,7 @@ def template() -> Template:
 
 def _content(folder: Path, config: RunConfig, ledger: Ledger) -> dict[str, Any]:
     totals = total(ledger.records.values())
-    levels = funnel(totals, config)
+    levels, judged = funnel(totals, config), totals.of("judging")
     shards = shards_of(ledger)
     shown = examples(folder, shards, _EXAMPLES)
     fates = _fates(folder, ledger)
@@ -126,7 +127,7 @@ def _content(folder: Path, config: RunConfig, ledger: Ledger) -> dict[str, Any]:
         "changes": _bars(list(totals.changes.items()), levels.count("kept")),
         "hosts": _hosts(totals),
         "same": totals.global_filter or {},
-        "same_dropped": totals.stage("screen").tasks > 0,
+        "same_dropped": Reason.SAME_PICTURE in {*judged.dropped, *judged.media},
         "same_hosts": _same_hosts(totals.global_filter or {}),
         "statuses": _statuses(measures) if levels.asks else [],
         "lost": examples_of_loss(fates),
@@ -185,7 +186,7 @@ def _said(value: Any) -> str:
 def _fates(folder: Path, ledger: Ledger) -> list[list[Path]]:
     """The fates files of each crawl task, that of the last round first."""
     tasks: dict[tuple[int, ...], list[Path]] = {}
-    for record in sorted(ledger.stage("samples"), key=lambda r: r.number, reverse=True):
+    for record in sorted(ledger.of("making"), key=lambda r: r.number, reverse=True):
         _, *task = record.number  # the round, then which task of it
         found = (folder / shard.path for shard in record.outputs if shard.role == "fates")
         tasks.setdefault(tuple(task), []).extend(found)
@@ -207,7 +208,7 @@ def _tiles(
     levels: Funnel, totals: Totals, config: RunConfig, shards: Sequence[ShardInfo]
 ) -> list[tuple[str, str, str]]:
     """The numbers that are asked for first: value, label, remark."""
-    facts = totals.stage("samples").facts
+    facts = totals.of("making").facts
     asked, kept = levels.count(levels.base), levels.count("kept")
     packed, stored_bytes = levels.count("packed"), sum(shard.size_bytes for shard in shards)
     received, requests = (

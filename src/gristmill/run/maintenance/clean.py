@@ -10,11 +10,6 @@ from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import failing, total
-from gristmill.run.stages.pack import Pack
-from gristmill.run.stages.samples import Samples
-from gristmill.run.stages.scatter import Scatter
-from gristmill.run.stages.screen import Screen
-from gristmill.run.stages.unique import Unique
 from gristmill.run.state.layout import Layout, stem
 from gristmill.run.state.reclaimed import remove_released
 from gristmill.spec.errors import Busy
@@ -55,15 +50,15 @@ def _spent(layout: Layout, config: RunConfig, ledger: Ledger) -> list[Path]:
     from the records: the recipe, which may be somebody's own file, is not needed.
     """
     complete = is_complete(config, ledger)
-    scatters = bool(ledger.stage(Scatter.name))
+    scatters = bool(ledger.of("placing"))
     packed: Counter[str] = Counter()
-    for record in ledger.stage(Pack.name):
+    for record in ledger.of("packing"):
         for digest, samples in record.found or ():
             packed[digest] += samples
     spent, recorded = [], set()
-    later = [*ledger.stage(Screen.name), *ledger.stage(Unique.name)]
+    later = ledger.of("judging")
     screened = {stem(i.path): i for r in later if (i := r.output("index")) is not None}
-    for record in ledger.stage(Samples.name):
+    for record in ledger.of("making"):
         index, spool = record.output("index"), record.output("spool")
         if index is None or spool is None:
             continue
@@ -87,7 +82,7 @@ def is_complete(config: RunConfig, ledger: Ledger) -> bool:
 def _all_asked_again(config: RunConfig, ledger: Ledger) -> bool:
     """Whether every round of asking again is through: what a part lost for its reasons has a record in it."""
     parts: dict[tuple[int, int], dict[int, TaskRecord]] = defaultdict(dict)
-    for record in ledger.stage(Samples.name):
+    for record in ledger.of("making"):
         round_, position, part = record.number
         parts[position, part][round_] = record
     return not any(

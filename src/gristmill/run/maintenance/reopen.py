@@ -15,7 +15,6 @@ from gristmill.ledger.totals import failing
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
-from gristmill.run.stages.rows import Rows
 from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Progress
 from gristmill.run.state.layout import Layout, check_folder
@@ -124,7 +123,7 @@ def interrupted(ledger: Ledger) -> Iterator[Progress]:
 
 def _unfinished(ledger: Ledger) -> list[Path]:
     """Spools of crawl tasks that were begun and are not done."""
-    recorded = {s.path for r in ledger.stage(Samples.name) for s in r.outputs if s.role == "spool"}
+    recorded = {s.path for r in ledger.of("making") for s in r.outputs if s.role == "spool"}
     layout = Layout(ledger.folder)
     spools = sorted((layout.state / "crawled").glob("*.spool"))
     return [path for path in spools if layout.relative(path) not in recorded]
@@ -165,7 +164,7 @@ def add_round(
     """
     if not planner.complete and opened.config.rounds[-1:] == (reasons,):
         return True
-    failed = failing(opened.ledger.stage(Samples.name))
+    failed = failing(opened.ledger.of("making"))
     if not any(reason in reasons for reason in failed):
         return False
     with Leases(Layout(opened.folder).leases) as leases:
@@ -180,7 +179,7 @@ def reads_sources(opened: Dataset, recipe: Recipe) -> bool:
     table = Pipeline(recipe).table
     if table is None:
         return False
-    unread = len(opened.ledger.stage(Rows.name)) < len(opened.config.inputs)
+    unread = len(opened.ledger.of("reading")) < len(opened.config.inputs)
     return unread or table.keeps_source or bool(opened.config.aux or opened.config.media)
 
 

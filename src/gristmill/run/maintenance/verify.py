@@ -22,8 +22,6 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import CHECKING
 from gristmill.run.inputs.mixture_parts import read_manifest
-from gristmill.run.stages.gather import Gather
-from gristmill.run.stages.pack import Pack
 from gristmill.run.state.layout import CARD, MADE, METADATA_FILES
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.errors import DamagedOutput
@@ -226,7 +224,7 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified, complete: bool
     """The fates are whole, and nothing else lies among them and the shards: readers of a folder get all of it."""
     for record in ledger.records.values():
         fates = record.output("fates")
-        if fates is not None and record.stage not in {Gather.name, Pack.name}:
+        if fates is not None and record.account != "packing":
             before = len(result.problems)
             _check_file(folder, fates, result)
             if len(result.problems) > before:

@@ -14,8 +14,9 @@ from gristmill.spec.errors import RecipeError, UnknownName
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.registry import names_in
 from gristmill.spec.step import Step, TableStep
+from gristmill.spec.task import Account
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "accounts"]
 
 _FOLDER = "gristmill.run.stages"
 _SHAPE = "one step over the table, then steps over samples, perhaps a global filter, then one that packs or shuffles"
@@ -67,6 +68,11 @@ def _kinds(folders: tuple[str, ...]) -> Sequence[type[Stage[Any]]]:
     """The class ``STAGE`` of each file, in the order in which a dataset goes through them."""
     kinds = [import_module(f"{_FOLDER}.{name.replace('-', '_')}").STAGE for name in names_in(folders)]
     return sorted(kinds, key=lambda kind: -kind.rank)
+
+
+def accounts() -> dict[str, Account]:
+    """What tasks count for, by the names of all stages that there are."""
+    return {kind.name: kind.account for kind in _kinds(tuple(import_module(_FOLDER).__path__))}
 
 
 def _within(step: Step, steps: Sequence[Step]) -> bool:

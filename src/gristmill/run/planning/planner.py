@@ -7,7 +7,7 @@ nearer to a finished shard always goes before one that opens another file.
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from typing import Any
 
 from gristmill.ledger.ledger import Ledger, uncollected
@@ -144,6 +144,11 @@ class Planner:
         """A task to be done (again); those of other processes' inputs come after all of one's own."""
         rank, others = self._stages[task.stage].rank, task.number[1] not in self.span
         heapq.heappush(self._heap, (rank, others, task.number, task.id, task))
+
+    @property
+    def stages(self) -> Iterator[Stage[Any]]:
+        """Those that the dataset goes through, in order."""
+        return iter(self._stages)
 
     def stage(self, task: Task) -> Stage[Any]:
         """The stage that a task is of."""

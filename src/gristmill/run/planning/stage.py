@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from gristmill.ledger.run_config import RunConfig
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Needs, Step
-from gristmill.spec.task import ShardInfo, Task, TaskRecord, digest_of
+from gristmill.spec.task import Account, ShardInfo, Task, TaskRecord, digest_of
 from gristmill.storage.store import Store
 
 if TYPE_CHECKING:  # whoever plans does no task
@@ -78,6 +78,8 @@ class Stage(ABC, Generic[S]):
 
     Attributes:
         name: In records and ids.
+        account: What its tasks count for; nothing if empty.
+        verb: What they do, for a person who watches; they are not shown if empty.
         rank: The nearer to a finished shard, the smaller; also the order in which its tasks are given out.
         awaited_by_all: No process can go on before all of its tasks are done, by whomever.
         by_portions: Its work takes samples in portions where a task killed a worker, so that the one that did is
@@ -85,6 +87,8 @@ class Stage(ABC, Generic[S]):
     """
 
     name: ClassVar[str]
+    account: ClassVar[Account] = ""
+    verb: ClassVar[str] = ""
     rank: ClassVar[int]
     awaited_by_all: ClassVar[bool] = False
     by_portions: ClassVar[bool] = False

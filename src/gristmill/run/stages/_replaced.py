@@ -14,8 +14,6 @@ import orjson
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig
-from gristmill.run.stages.prescan import Prescan
-from gristmill.run.stages.rows import Rows
 from gristmill.run.state.layout import Layout
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
@@ -51,9 +49,9 @@ def with_mended(
     if not changed:
         return found
     ledger = Ledger(folder)
-    used = {record.number[1] for record in ledger.stage(Rows.name)}
+    used = {record.number[1] for record in ledger.of("reading")}
     changed = {position: file for position, file in changed.items() if position not in used}
-    for record in ledger.stage(Prescan.name):
+    for record in ledger.of("looking"):
         if (file := changed.get(record.number[1])) is not None:
             _check_prescan(found.inputs[record.number[1]], record.found, prescan(file))
             ledger.void(record.task_id)  # the mended file has a prescan of its own

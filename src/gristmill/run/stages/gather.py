@@ -32,6 +32,8 @@ class Gather(Stage[GlobalShuffle]):
     """One shard, gathered."""
 
     name = "gather"
+    account = "packing"
+    verb = "gather"
     rank = 0
 
     def __init__(self, steps: Sequence[GlobalShuffle], recipe_steps: Sequence[Step], version: str) -> None:

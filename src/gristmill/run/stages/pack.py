@@ -31,6 +31,8 @@ class Pack(Stage[Barrier]):
     """One shard, packed."""
 
     name = "pack"
+    account = "packing"
+    verb = "pack"
     rank = 0
 
     def __init__(self, steps: Sequence[Barrier], recipe_steps: Sequence[Step], version: str) -> None:

@@ -25,6 +25,7 @@ class Prescan(Stage[PrescanStep]):
     """One annotation file, looked at."""
 
     name = "prescan"
+    account = "looking"
     rank = 8
     awaited_by_all = True
 

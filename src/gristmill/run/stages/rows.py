@@ -34,6 +34,8 @@ class Rows(Stage[TableStep]):
     """One annotation file, read."""
 
     name = "rows"
+    account = "reading"
+    verb = "select"
     rank = 7
 
     def __init__(self, steps: Sequence[TableStep], recipe_steps: Sequence[Step], version: str) -> None:

@@ -31,6 +31,8 @@ class Samples(Stage[SampleStep | ShardStep]):
     """One part, made into samples."""
 
     name = "samples"
+    account = "making"
+    verb = "crawl"
     rank = 6
     by_portions = True
 

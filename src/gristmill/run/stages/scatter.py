@@ -69,6 +69,8 @@ class Scatter(Stage[GlobalShuffle]):
     """One input, scattered."""
 
     name = "scatter"
+    account = "placing"
+    verb = "scatter"
     rank = 2
     awaited_by_all = True
 

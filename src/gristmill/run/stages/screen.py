@@ -22,6 +22,7 @@ class Screen(Stage[GlobalFilter]):
     """The samples of one part, screened."""
 
     name = "screen"
+    account = "judging"
     rank = 4
 
     @classmethod

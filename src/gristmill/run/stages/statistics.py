@@ -26,6 +26,7 @@ class Statistics(Stage[GlobalFilter]):
     """All fates of a dataset, counted."""
 
     name = "statistics"
+    account = "counting"
     rank = 5
 
     def __init__(self, steps: Sequence[GlobalFilter], recipe_steps: Sequence[Step], version: str) -> None:

@@ -38,6 +38,7 @@ class Unique(Stage[Step]):
     """The keys of one part, compared."""
 
     name = "unique"
+    account = "judging"
     rank = 3
 
     def __init__(self, steps: Sequence[Step], recipe_steps: Sequence[Step], version: str) -> None:

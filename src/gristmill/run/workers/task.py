@@ -59,7 +59,8 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
         context.media_sources = OpenedMedia(
             recipe, context.media, context.remotes, context.shared, _Stoppable(context)
         )
-    Pipeline(recipe)[task.stage].work(recipe, task, context, work)
+    stage = Pipeline(recipe)[task.stage]
+    stage.work(recipe, task, context, work)
     return TaskRecord(
         task_id=task.id,
         stage=task.stage,
@@ -67,6 +68,7 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
         outputs=tuple(work.outputs),
         samples_in=work.samples_in,
         kept=work.kept,
+        account=stage.account,
         dropped=dict(sorted(work.dropped.items())),
         retried=dict(sorted(work.retried.items())),
         hosts=dict(work.hosts),

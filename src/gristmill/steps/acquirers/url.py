@@ -39,6 +39,7 @@ class UrlAcquirer:
         async def consume(number: int, answer: Answer) -> list[tuple[int, str]]:
             return _addresses(await deliver(number, _acquired(answer)))
 
+        self.crawler.share(box.shared)
         try:
             await self.crawler.crawl(_addresses(wanted), consume, stop=box.stop)
         except CrawlStopped as err:
