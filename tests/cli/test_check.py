@@ -4,12 +4,11 @@ import io
 import json
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
 from typed import gristmill
-
-from gristmill.steps.conversations.findings import checks
 
 
 def record(name, *texts, **more):
@@ -259,17 +258,36 @@ def test_several_processes_give_the_same(tmp_path, monkeypatch):
     assert len({row["id"] for row in json.loads(results[0][1])}) == 3000
 
 
-def test_every_check_of_files_has_a_test():
-    ours = {check.code for check in checks().values() if check.of_file}
-    with open(__file__) as stream:
-        text = stream.read()
-    elsewhere = {
-        "bad_json",
-        "record_too_long",
-        "byte_order_mark",
-        "blank_line",
-        "file_name",
-        "id_missing",
-        "size_differs",
-    }
-    assert [code for code in sorted(ours - elsewhere) if f'"{code}' not in text and code not in text] == []
+SHARED = next(
+    (p / "shared/data" for p in Path(__file__).parents if (p / "shared/data").is_dir()), Path("none")
+)
+REAL = {
+    "llava-instruct/llava_complex_reasoning_4k.json": 4000,
+    "llava-instruct/minigpt_caption_3k.json": 3362,
+    "mllm-examples/llamafactory.mllm_demo.json": 6,
+    "mllm-examples/llamafactory.mllm_video_demo.json": 3,
+    "mllm-examples/lmms-finetune.ego4d_video_eval.json": 4,
+    "mllm-examples/lmms-finetune.multi_images.json": 2,
+    "mllm-examples/lmms-finetune.single_image_has_text_only.json": 4,
+    "mllm-examples/lmms-finetune.video.json": 2,
+    "mllm-examples/mantis.chat.train.json": 100,
+    "mllm-examples/xtuner.mllm_pretrain_image_example_data.jsonl": 12,
+    "mllm-examples/xtuner.mllm_sft_multi_image_example_data.jsonl": 11,
+    "mllm-examples/xtuner.mllm_sft_single_image_example_data.jsonl": 22,
+    "mllm-examples/xtuner.mllm_sft_video_example_data.jsonl": 10,
+    "video-chatgpt/qwen3-vl.demo.video.json": 3,
+    "visual-cot/sroie_cot_train.jsonl": 2486,
+    "gqa/testdev_balanced_questions.json": 1944,
+    "gsm8k-screl/train_use.jsonl": 7473,
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_can_be_mended_whole(name, tmp_path):
+    if not (SHARED / name).exists():
+        pytest.skip("real files are not here")
+    out = tmp_path / "out.jsonl"
+    result = json.loads(gristmill("check", SHARED / name, "--json", "--fix", out).stdout)
+    assert result["records"] == REAL[name]
+    again = json.loads(gristmill("check", out, "--json").stdout)
+    assert (again["records"], again["good"]) == (REAL[name], REAL[name])

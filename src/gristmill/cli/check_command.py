@@ -97,7 +97,7 @@ def command(
     else:
         _print(file, result, out, looked=bool(media))
     if any(one.action == "drop" for one in result.found):
-        done = "was dropped" if out else "would be dropped"
+        done = "were left out" if out else "would be dropped"
         raise Incomplete(
             f"{file}: of {result.records:,} records {result.dropped:,} {done}. What each code means, and --set "
             "CODE=keep|fix|drop: docs/reference/checks.md"

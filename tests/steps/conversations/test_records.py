@@ -124,6 +124,15 @@ def test_notes_of_a_file(tmp_path):
     ]
 
 
+def test_lines_that_are_lists_of_records(tmp_path):
+    path = tmp_path / "packed.jsonl"
+    rows = [{"id": str(n), "conversations": []} for n in range(5)]
+    path.write_text(json.dumps(rows[:2]) + "\n" + json.dumps(rows[2:]) + "\n")
+    file = RecordFile(path)
+    assert [json.loads(record.text) for record in file] == rows
+    assert file.notes == [("lines_packed", "2 lines")]
+
+
 @pytest.mark.parametrize(
     ("text", "form"),
     [

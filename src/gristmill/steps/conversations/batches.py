@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +10,10 @@ from gristmill.shards.json_row import json_object
 from gristmill.spec.sample import Json
 from gristmill.steps.conversations.conversation import ConversationRecord, MediumFact, key_of
 from gristmill.steps.conversations.findings import DROP, FIX, Actions, Finding, found_in
-from gristmill.steps.conversations.records import RawRecord
+from gristmill.steps.conversations.records import RawRecord, line_of
 from gristmill.steps.conversations.shapes import conversation_of, row_of
 
-__all__ = ["DROPPED", "FIXED", "GOOD", "Looked", "Looker", "RecordBatch", "line_of"]
+__all__ = ["DROPPED", "FIXED", "GOOD", "Looked", "Looker", "RecordBatch"]
 
 GOOD, FIXED, DROPPED = 0, 1, 2
 
@@ -41,8 +40,8 @@ class Looked:
         outcomes: For each record, whether it is good, mended or dropped.
         findings: By record number.
         shapes: For each shape how many records have it, and the first of them.
-        ids: Record numbers and the hashes of their ids.
-        boxed: Record numbers and the hashes of paths of pictures in which there are boxes.
+        ids: Record numbers, the hashes of their ids, and these.
+        boxed: The same of the paths of pictures in which there are boxes.
         with_media: Number of the first record that has media; None where none has.
         lines: The records as they are to be written, None for one that is dropped; empty where nothing is written.
     """
@@ -51,8 +50,8 @@ class Looked:
     outcomes: bytearray = field(default_factory=bytearray)
     findings: list[tuple[int, Finding]] = field(default_factory=list)
     shapes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    ids: list[tuple[int, int]] = field(default_factory=list)
-    boxed: list[tuple[int, int]] = field(default_factory=list)
+    ids: list[tuple[int, int, str]] = field(default_factory=list)
+    boxed: list[tuple[int, int, str]] = field(default_factory=list)
     with_media: int | None = None
     lines: list[bytes | None] = field(default_factory=list)
 
@@ -113,19 +112,16 @@ class Looker:
     def _note(self, looked: Looked, number: int, record: ConversationRecord, found: list[Finding]) -> None:
         """Take down what concerns several records."""
         if record.id is not None and record.id != "":
-            looked.ids.append((number, key_of(str(record.id))))
+            said = str(record.id)
+            looked.ids.append((number, key_of(said), said[:100]))
         if record.media:
             if looked.with_media is None:
                 looked.with_media = number
             if record.media[0].path and any(one.code == "boxes" for one in found):
-                looked.boxed.append((number, key_of(record.media[0].path)))
+                path = record.media[0].path
+                looked.boxed.append((number, key_of(path), path))
 
 
 def _outcome(found: list[Finding]) -> int:
     actions = {one.action for one in found}
     return DROPPED if DROP in actions else FIXED if FIX in actions else GOOD
-
-
-def line_of(row: dict[str, Json]) -> bytes:
-    """A record as a line of ASCII: some trainers open their files in the encoding of the moment."""
-    return json.dumps(row).encode()

@@ -8,27 +8,29 @@ several processes; what comes out does not depend on their number.
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from gristmill.shards.json_row import json_object
 from gristmill.spec.errors import MachineError, SourceError, UsageError
 from gristmill.spec.sample import Json
-from gristmill.steps.conversations.batches import DROPPED, FIXED, GOOD, Looked, Looker, RecordBatch, line_of
+from gristmill.steps.conversations.batches import DROPPED, FIXED, GOOD, Looked, Looker, RecordBatch
 from gristmill.steps.conversations.conversation import ConversationRecord, MediumFact, key_of
 from gristmill.steps.conversations.findings import DROP, FIX, Actions, Finding
 from gristmill.steps.conversations.pictures import MediaFacts
-from gristmill.steps.conversations.records import RecordFile
+from gristmill.steps.conversations.records import RecordFile, line_of
 from gristmill.steps.conversations.shapes import conversation_of
-from gristmill.storage.files import machine_error, whole_file
+from gristmill.storage.files import machine_error, sweep_temporaries, whole_file
 
 __all__ = ["CHANGES_SUFFIX", "Examination", "Found", "examine"]
 
@@ -247,9 +249,16 @@ def _looked(file: RecordFile, given: _LookerArgs, processes: int) -> Iterator[It
 def _begin(settings: Mapping[str, str], facts: Mapping[int, MediumFact] | None, writing: bool) -> None:
     """Begin a process that looks at batches; the one that sends them decides when it ends."""
     global _looker
+    threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
     gc.set_threshold(200_000, 20, 100)  # of millions of small objects none is garbage in a ring
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _looker = Looker(settings, facts, writing=writing)
+
+
+def _end_with(parent: Any) -> None:
+    """End where the process that sends batches has ended: a killed one tells nobody."""
+    parent.join()
+    os._exit(1)
 
 
 def _look(batch: RecordBatch) -> Looked:
@@ -300,6 +309,7 @@ def _copy(out: Path | None) -> Iterator[_Copy | None]:
     if out is None:
         yield None
         return
+    sweep_temporaries(out.parent)  # of a copy that was killed
     with whole_file(out) as stream, whole_file(out.with_name(out.name + CHANGES_SUFFIX)) as changes:
         copy = _Copy(stream, changes, lines=out.name.endswith("jsonl"))
         yield copy
@@ -322,7 +332,8 @@ class _Tally:
         self._compare(looked)
         for number, finding in looked.findings:
             self._count(number, finding)
-            if copy is not None and finding.action in (FIX, DROP):
+            done = {FIXED: FIX, DROPPED: DROP}.get(looked.outcomes[number - looked.first])
+            if copy is not None and finding.action == done:
                 copy.note(number, finding)
         for shape, (count, first) in looked.shapes.items():
             self._shapes.setdefault(shape, first)
@@ -340,17 +351,17 @@ class _Tally:
 
     def _compare(self, looked: Looked) -> None:
         """Compare the records of a batch with those before them."""
-        for number, key in looked.ids:
+        for number, key, said in looked.ids:
             if key in self._ids:
-                finding = self._actions.on("id_doubled")
+                finding = self._actions.on("id_doubled", said)
                 place = number - looked.first
                 self._settle(looked, number, finding)
                 if finding.action == FIX and looked.lines and (line := looked.lines[place]) is not None:
                     looked.lines[place] = self._with_new_id(line)
             self._ids.add(key)
-        for number, key in looked.boxed:
+        for number, key, said in looked.boxed:
             if key in self._boxed:
-                self._settle(looked, number, self._actions.on("boxes_shared"))
+                self._settle(looked, number, self._actions.on("boxes_shared", said))
             self._boxed.add(key)
 
     def _settle(self, looked: Looked, number: int, finding: Finding) -> None:

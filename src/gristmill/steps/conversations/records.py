@@ -2,7 +2,8 @@
 
 =========  ===========================================================================================
 array      one array of any size, on one line or indented
-lines      JSON Lines, with blank lines, with or without a last line feed
+lines      JSON Lines, with blank lines, with or without a last line feed; a line may be a list of records (Qwen's
+           packed data)
 keyed      one object, the records by their ids
 within     one array, or one object of records, in an object (``database``, ``annotations``)
 one        one record alone
@@ -13,6 +14,7 @@ All may be gzipped or lie in a zip, and begin with a byte order mark.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,9 +29,10 @@ from gristmill.shards.json_forms import skip
 from gristmill.shards.json_row import json_object
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, lines, open_text
 from gristmill.spec.errors import SourceError, UsageError
+from gristmill.spec.sample import Json
 from gristmill.steps.conversations.shapes import TURNS_KEYS, conversation_of
 
-__all__ = ["RawRecord", "RecordFile"]
+__all__ = ["RawRecord", "RecordFile", "line_of"]
 
 _BOM = b"\xef\xbb\xbf"
 _PAIR = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*', re.DOTALL)
@@ -90,7 +93,7 @@ class RecordFile:
         if self.rows:
             self._go_to(first)
         elif first == b"[":
-            self.form = "array"
+            self.form = "lines" if self._holds_packed_lines() else "array"
         elif first == b"{":
             self._decide()
         elif first:
@@ -201,9 +204,16 @@ class RecordFile:
             None, code="file_cut", fault=f"the only record ends at byte {len(text):,}, and is not whole"
         )
 
+    def _holds_packed_lines(self) -> bool:
+        """Each of the first lines is a list of records by itself, and there are several."""
+        with open_text(self.path) as stream:
+            some = list(islice(lines(stream), 2))
+        return len(some) == 2 and all(_packed(piece.text or b"") for piece in some)
+
     def _lines(self, stream: BinaryIO) -> Iterator[RawRecord]:
         offset = stream.tell()
         blank: list[int] = []
+        packed = 0
         for piece in lines(stream, verbatim=True):
             if piece.text is None:
                 offset += piece.size_bytes
@@ -216,6 +226,10 @@ class RecordFile:
             if not text:
                 blank.append(piece.line)
                 continue
+            if text[:1] == b"[" and (rows := _packed(text)):
+                packed += 1
+                yield from (RawRecord(line_of(row)) for row in rows)
+                continue
             fault = _fault(text)
             if fault and not piece.text.endswith(b"\n") and text[:1] == b"{" and not text.endswith(b"}"):
                 said = f"ends within line {piece.line}, which begins at byte {at:,}"
@@ -224,6 +238,8 @@ class RecordFile:
                 yield RawRecord(None, code="bad_json", fault=f"line {piece.line}: {fault}")
             else:
                 yield RawRecord(text)
+        if packed:
+            self.notes.append(("lines_packed", f"{packed:,} lines"))
         if blank:
             self.notes.append(("blank_line", f"{len(blank):,} blank, the first is line {blank[0]}"))
 
@@ -278,6 +294,20 @@ def _first(stream: BinaryIO) -> bytes:
     while (first := stream.read(1)).isspace():
         pass
     return first
+
+
+def _packed(text: bytes) -> list[dict[str, Json]]:
+    """The records of a line that is a list of them; empty where it is none."""
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else []
+
+
+def line_of(row: dict[str, Json]) -> bytes:
+    """A record as a line of ASCII: some trainers open their files in the encoding of the moment."""
+    return json.dumps(row).encode()
 
 
 def _fault(text: bytes) -> str:

@@ -46,6 +46,13 @@ CHECKS = (
         of_file=True,
     ),
     Check(
+        code="lines_packed",
+        action=KEEP,
+        says="lines that are lists of records",
+        why="Qwen's finetuning reads them as packed data, others stop. In a mended copy each record has a line.",
+        of_file=True,
+    ),
+    Check(
         code="file_name",
         action=KEEP,
         says="JSON lines under a name that does not end in `jsonl`, or an array under one that does",
