@@ -22,7 +22,7 @@ from bench.paths import WORK, say
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.run.planning.planner import Planner
-from gristmill.run.stages.pack import Pack, PackDecision
+from gristmill.run.stages.pack import PackDecision, PackStage
 from gristmill.run.stages.rows import Rows
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import ShardInfo, Task, TaskRecord, decided, digest_of
@@ -127,7 +127,7 @@ def _records(planner: Planner) -> Iterator[TaskRecord]:
 
 def _record(task: Task, rng: random.Random, hosts: list[str]) -> TaskRecord:
     samples_in, kept, dropped, outputs = _outcome(task)
-    failing = rng.sample(hosts, FAILING_HOSTS) if task.stage not in {Rows.name, Pack.name} else []
+    failing = rng.sample(hosts, FAILING_HOSTS) if task.stage not in {Rows.name, PackStage.name} else []
     return TaskRecord(
         task_id=task.id,
         stage=task.stage,
@@ -152,7 +152,7 @@ def _outcome(task: Task) -> tuple[int, int, dict[str, int], tuple[ShardInfo, ...
         parts = tuple(_file(task, "part", number, PART_ROWS) for number in range(PARTS))
         dropped = {"below_floor": rest - 200_000, "beyond_share": 200_000}
         return kept + rest, kept, dropped, (*parts, _file(task, "fates", 0, rest))
-    if task.stage == Pack.name:
+    if task.stage == PackStage.name:
         pieces = sum(stop - start for start, stop in decided(task, PackDecision).slices)
         return pieces, pieces, {}, (_file(task, "shard", 0, pieces), _file(task, "sidecar", 1, pieces))
     outputs = tuple(_file(task, role, 0, PART_KEPT) for role in ("index", "spool", "fates"))

@@ -22,7 +22,7 @@ import gristmill
 from gristmill import mixtures, recipes, steps
 from gristmill.cli.main import cli
 from gristmill.crawl.settings import CrawlSettings
-from gristmill.ledger.losses import ADVICE, Group, explained, group_of
+from gristmill.ledger.losses import ADVICE, LossGroup, explained, group_of
 from gristmill.media.settings import ImageSettings
 from gristmill.spec import reasons
 from gristmill.spec.barrier import Barrier, GlobalShuffle
@@ -208,7 +208,7 @@ def reasons_page() -> str:
         "by default. Any reason can be named with `gristmill retry DIR --reason REASON,...`. The word `timeout` "
         "stands for `deadline`, `stalled` and `connect_timeout`.\n",
         "*Kind*: what can be done about it.\n",
-        *(f"- `{group.value}`: {ADVICE[group]}" for group in Group),
+        *(f"- `{group.value}`: {ADVICE[group]}" for group in LossGroup),
     ]
     for title, members in _sections().items():
         lines += [

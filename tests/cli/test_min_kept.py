@@ -9,7 +9,7 @@ import shlex
 import pytest
 from typed import gristmill
 
-from gristmill.cli.progress import Tally
+from gristmill.cli.progress import RunTally
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.remedies import commonest
 from gristmill.ledger.run_config import RunConfig
@@ -58,7 +58,7 @@ def test_it_is_said_once_when_it_is_certain(tmp_path):
         inputs=(None,),
         asks=True,
     )
-    tally = Tally()
+    tally = RunTally()
     tally.config(config, Ledger(tmp_path), 0.5)
     lost = {"http_403": 40, "stalled": 11}
 

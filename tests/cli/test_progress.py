@@ -13,7 +13,7 @@ import orjson
 import pytest
 from typed import gristmill
 
-from gristmill.cli.progress import Bars, Lines, Tally
+from gristmill.cli.progress import Bars, Lines, RunTally
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.maintenance.reopen import interrupted
@@ -33,7 +33,7 @@ def test_a_round_of_asking_again_counts_what_it_asks_for(tmp_path):
         paths = ("/photo/1.jpg?w=160", "/fault/404/1", "/fault/404/2", "/fault/410/1")
         urls.write_text("\n".join(map(web.url, paths)))
         gristmill("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
-        config, tally = RunConfig.read(out).with_round(("http_404",)), Tally()
+        config, tally = RunConfig.read(out).with_round(("http_404",)), RunTally()
         tally.config(config, Ledger(out))
         assert tally.sentence().startswith("2 of 4 crawled, 0/s, 50% kept; http_410 1")
         tally.under_way(
@@ -48,7 +48,7 @@ def test_a_round_of_asking_again_counts_what_it_asks_for(tmp_path):
         "50% kept; http_404 1, http_410 1" in done.stderr or "50% kept; http_410 1, http_404 1" in done.stderr
     )
     # the round is done: what failed in it again is not to be asked again
-    after = Tally()
+    after = RunTally()
     after.config(RunConfig.read(out), Ledger(out))
     assert after.sentence().startswith("4 of 4 crawled, 0/s, 50% kept; http_4")
 
@@ -61,7 +61,7 @@ def test_what_a_cut_off_run_loses_in_a_round_is_asked_for_again_and_counted_once
         gristmill("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
     (record,) = Ledger(out).stage(Samples.name)
     _cut_off(out, after=3)
-    tally = Tally()
+    tally = RunTally()
     tally.config(RunConfig.read(out).with_round(("http_404",)), Ledger(out))
     tally.committed(record)
     assert tally.sentence().startswith("2 of 3 crawled")
@@ -75,7 +75,7 @@ def test_what_an_interrupted_run_finished_counts_from_the_beginning(tmp_path, mo
         words = ("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
         gristmill(*words, code=3)
         _cut_off(out, after=3)
-        tally = Tally()
+        tally = RunTally()
         tally.config(RunConfig.read(out), Ledger(out))
         assert tally.sentence() == "3 of 4 crawled, 0/s, 0% kept; http_404 3"
         assert "1 crawl task, 3 media finished" in gristmill("status", out).stdout
@@ -99,7 +99,7 @@ def test_documents_of_an_interrupted_run_are_counted_by_their_task_alone(tmp_pat
         for medium in ("000", "001.jpg"):
             writer.append(orjson.dumps(Fate(row=0, medium=medium)))
     assert list(interrupted(Ledger(tmp_path))) == []
-    tally = Tally()
+    tally = RunTally()
     for done in (700, 700):
         tally.under_way(
             Progress(task_id="x", stage=Samples.name, done=done, total=None, reasons={}, bytes_in=0)
@@ -141,7 +141,7 @@ def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
 
 
 def test_how_much_of_the_annotation_files_is_fetched():
-    tally, context = Tally(), Context(store=store_at(Path("nowhere")), inputs=(), remotes={})
+    tally, context = RunTally(), Context(store=store_at(Path("nowhere")), inputs=(), remotes={})
     context.tell = tally.under_way
     tasks = [Task(stage=Rows.name, number=(0, n, 0), inputs=(), identity="") for n in range(2)]
     context.report_fetch(tasks[0], 300_000_000, 1_050_000_000)

@@ -12,7 +12,7 @@ import pytest
 from crawl_server import QUICK, FaultServer, Route, Visit, serving
 from test_politeness import Sink, good
 
-from gristmill.crawl import Crawler, CrawlSettings, Resolver, Stopped, run
+from gristmill.crawl import Crawler, CrawlSettings, CrawlStopped, Resolver, run
 from gristmill.spec.errors import OursNotTheirs
 from gristmill.spec.reasons import Reason
 
@@ -276,7 +276,7 @@ def test_a_stop_while_we_wait_for_our_network() -> None:
         net.up = False
         asyncio.get_running_loop().call_later(0.6, stop.set)
 
-    with pytest.raises(Stopped):
+    with pytest.raises(CrawlStopped):
         crawl(net, HOSTS, replace(SETTINGS, breaker_patience_s=60), after=(100, down), stop=stop)
 
 

@@ -11,7 +11,7 @@ from crawl_server import QUICK, Visit, serving
 from test_politeness import Sink
 
 from gristmill.crawl import Crawler, run
-from gristmill.crawl.watch import Phase, Watch
+from gristmill.crawl.watch import ExchangePhase, RequestWatch
 from gristmill.spec.reasons import Reason
 
 HOUR_S = 3600.0
@@ -50,9 +50,9 @@ def test_a_clock_that_jumps_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_time_in_which_we_stood_still_is_no_silence_of_a_host() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        watch = Watch(replace(QUICK, stall_s=10.0, total_s=10.0), loop)
+        watch = RequestWatch(replace(QUICK, stall_s=10.0, total_s=10.0), loop)
         attempt = watch.begin(10.0, lambda: False, host="h")
-        attempt.enter(Phase.HEAD, loop.time())
+        attempt.enter(ExchangePhase.HEAD, loop.time())
         await asyncio.sleep(0.1)
         time.sleep(1.5)  # as if this process had been suspended
         for _ in range(2):  # before the next sweep, and after it
@@ -69,9 +69,9 @@ def test_time_in_which_we_stood_still_is_no_time_to_connect_either() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         settings = replace(QUICK, connect_s=1.0, total_s=10.0, stall_s=10.0)
-        watch = Watch(settings, loop)
+        watch = RequestWatch(settings, loop)
         attempt = watch.begin(10.0, lambda: False)
-        attempt.enter(Phase.HEAD, loop.time())
+        attempt.enter(ExchangePhase.HEAD, loop.time())
         attempt.open(loop.time())
         await asyncio.sleep(0.05)
         time.sleep(1.5)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from crawl_server import QUICK, Visit, serving
 
-from gristmill.crawl import Answer, Crawler, Stopped, run
+from gristmill.crawl import Answer, Crawler, CrawlStopped, run
 
 
 async def plain(visit: Visit) -> None:
@@ -66,7 +66,7 @@ def test_a_stop_leaves_consequences_unasked_and_counts_them() -> None:
                     stop.set()
                 return [(index + 1, server.url(f"/{index + 1}"))]
 
-            with pytest.raises(Stopped) as caught:
+            with pytest.raises(CrawlStopped) as caught:
                 await crawler.crawl([(0, server.url("/0"))], chain, stop=stop)
             assert caught.value.unanswered == 1
             visited = server.visits.total()

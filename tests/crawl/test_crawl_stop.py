@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from crawl_server import QUICK, Visit, serving
 
-from gristmill.crawl import Answer, Crawler, Stopped, run
+from gristmill.crawl import Answer, Crawler, CrawlStopped, run
 
 
 async def slow(visit: Visit) -> None:
@@ -34,7 +34,7 @@ def test_stop_ends_soon_and_what_was_consumed_was_consumed_once() -> None:
         async with serving(routes, otherwise=slow) as server, Crawler(settings) as crawler:
             urls = [server.url("/hang"), *(server.url(f"/{i}") for i in range(120))]
             began_s = time.monotonic()
-            with pytest.raises(Stopped) as caught:
+            with pytest.raises(CrawlStopped) as caught:
                 await crawler.crawl(enumerate(urls), keep, stop=stop)
             assert time.monotonic() - began_s < 8
             assert len(seen) == len(set(seen)) < 40
@@ -59,7 +59,7 @@ def test_stop_set_before_anything_was_begun() -> None:
         async def keep(index: int, answer: Answer) -> None: ...
 
         async with serving(otherwise=very_slow) as server, Crawler(QUICK) as crawler:
-            with pytest.raises(Stopped):
+            with pytest.raises(CrawlStopped):
                 await crawler.crawl([(0, server.url("/"))], keep, stop=stop)
             assert server.visits.total() == 0
 
@@ -76,7 +76,7 @@ def test_stop_while_a_host_is_paused_and_others_back_off() -> None:
         stop = threading.Event()
         async with serving(otherwise=later) as server, Crawler(QUICK) as crawler:
             asyncio.get_running_loop().call_later(0.1, stop.set)
-            with pytest.raises(Stopped) as caught:
+            with pytest.raises(CrawlStopped) as caught:
                 await crawler.crawl(((i, server.url(f"/{i}")) for i in range(20)), keep, stop=stop)
             assert caught.value.unanswered == 20
 

@@ -22,7 +22,7 @@ from gristmill.ledger.croissant import croissant, write_croissant
 from gristmill.ledger.features import features, printed, shape_of
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.losses import ADVICE, Group, Phase, explained, group_of, grouped, phase_of
+from gristmill.ledger.losses import ADVICE, LossGroup, Phase, explained, group_of, grouped, phase_of
 from gristmill.ledger.manifest import manifest, shards_of, write_manifest
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import duration_text, share_text, size_text
@@ -61,9 +61,9 @@ def test_every_reason_is_explained_and_belongs_to_one_group(reason: Reason) -> N
 
 
 def test_what_is_asked_again_is_never_called_gone() -> None:
-    assert {group_of(r) for r in TRANSIENT} <= {Group.LATER, Group.OURS}
-    assert {group_of(r) for r in PERMANENT} == {Group.NEVER}
-    assert group_of("a_reason_of_a_later_version") is Group.NEVER
+    assert {group_of(r) for r in TRANSIENT} <= {LossGroup.LATER, LossGroup.OURS}
+    assert {group_of(r) for r in PERMANENT} == {LossGroup.NEVER}
+    assert group_of("a_reason_of_a_later_version") is LossGroup.NEVER
 
 
 def test_funnel_adds_up_to_upstream_and_agrees_with_the_shards(made: Made) -> None:

@@ -11,7 +11,7 @@ from small_world import Watcher, job, url, write_list
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.driver import run
-from gristmill.run.stages.pack import Pack
+from gristmill.run.stages.pack import PackStage
 from gristmill.run.stages.rows import Rows
 from gristmill.run.stages.samples import Samples
 from gristmill.run.workers.launch import launch, launched
@@ -89,11 +89,11 @@ def test_it_is_told_once_that_only_shards_are_left_to_be_made(web, tmp_path, wor
 
     def note() -> None:
         ledger = Ledger(folder)
-        told.append([len(ledger.stage(stage)) for stage in (Rows.name, Samples.name, Pack.name)])
+        told.append([len(ledger.stage(stage)) for stage in (Rows.name, Samples.name, PackStage.name)])
 
     wanted = job(place, folder, workers=workers)
     assert run(wanted, Watcher(), when_settled=note).complete
-    made = [len(Ledger(folder).stage(stage)) for stage in (Rows.name, Samples.name, Pack.name)]
+    made = [len(Ledger(folder).stage(stage)) for stage in (Rows.name, Samples.name, PackStage.name)]
     assert told == [[*made[:2], told[0][2]]]
     assert told[0][2] < made[2]
     assert run(wanted, Watcher(), when_settled=note).complete  # nothing is left

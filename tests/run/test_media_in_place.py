@@ -24,7 +24,7 @@ from gristmill.run.state.context import Context
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DamagedSource
 from gristmill.steps import transcoders
-from gristmill.storage.archives import MediaSource
+from gristmill.storage.archives import ArchiveSource
 
 RECIPE = """
 from gristmill.spec.locator import Member
@@ -103,7 +103,7 @@ class World:
         (self.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
     def put(self, path: Path) -> None:
-        self.sources["coco"] = MediaSource([indexed(path)[1]])
+        self.sources["coco"] = ArchiveSource([indexed(path)[1]])
 
     def run(self, out: Path) -> Ended:
         load = partial(recipes.load, str(self.recipe))

@@ -16,7 +16,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
-from gristmill.run.stages.pack import Pack, PackDecision
+from gristmill.run.stages.pack import PackDecision, PackStage
 from gristmill.run.stages.rows import FileDecision, Rows
 from gristmill.run.stages.samples import Samples
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
@@ -32,7 +32,7 @@ shards = st.builds(
 )
 tasks = st.builds(
     Task,
-    stage=st.sampled_from((Rows.name, Samples.name, Pack.name)),
+    stage=st.sampled_from((Rows.name, Samples.name, PackStage.name)),
     number=st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)),
     inputs=st.lists(shards, min_size=1, max_size=3).map(tuple),
     identity=digests,
@@ -99,16 +99,16 @@ def test_a_stage_is_identified_by_the_settings_that_matter_to_it():
         ({"select__part_rows": "10"}, {Rows.name}),
         ({"crawl__size_px": "224"}, {Samples.name}),
         ({"crawl__max_phash_distance": "10"}, {Samples.name}),
-        ({"pack__shard_samples": "10"}, {Pack.name}),
+        ({"pack__shard_samples": "10"}, {PackStage.name}),
         ({"crawl__in_flight": "3", "crawl__contact": "me@example.org", "crawl__codecs": "2"}, set()),
     ):
         other = coyo(**changes)
         assert {
-            s for s in (Rows.name, Samples.name, Pack.name) if other[s].identity != plain[s].identity
+            s for s in (Rows.name, Samples.name, PackStage.name) if other[s].identity != plain[s].identity
         } == changed
     newer = Pipeline(replace(recipes.find("coyo-700m"), version="2030.1.1"))
-    assert {newer[s].identity for s in (Rows.name, Samples.name, Pack.name)}.isdisjoint(
-        {plain[s].identity for s in (Rows.name, Samples.name, Pack.name)}
+    assert {newer[s].identity for s in (Rows.name, Samples.name, PackStage.name)}.isdisjoint(
+        {plain[s].identity for s in (Rows.name, Samples.name, PackStage.name)}
     )
 
 
@@ -192,7 +192,7 @@ def test_any_number_of_processes_settle_the_same_tasks(tmp_path_factory, data, p
             ledger.close()
         found.append(seen)
     assert found[0] == found[1]
-    numbers = sorted(task.number for task in found[0].values() if task.stage == Pack.name)
+    numbers = sorted(task.number for task in found[0].values() if task.stage == PackStage.name)
     samples = sum(kept for part in parts for kept in part)
     assert numbers == [(0, 0, n) for n in range(-(-samples // 5))]
 
@@ -205,7 +205,7 @@ def test_files_are_begun_one_after_another(web, tmp_path):
         write_list(tmp_path / "lists" / f"{n}.parquet", [url(web, 10 * n + i) for i in range(10)])
     _, watcher = run_here(tmp_path / "lists", tmp_path / "out", settings={"pack.shard_samples": "4"})
     stages = [record.stage for record in watcher.committed_tasks]
-    assert [n for n, stage in enumerate(stages) if stage == Rows.name][1] > stages.index(Pack.name)
+    assert [n for n, stage in enumerate(stages) if stage == Rows.name][1] > stages.index(PackStage.name)
     assert stages[0] == Rows.name
 
 

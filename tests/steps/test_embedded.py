@@ -19,7 +19,7 @@ from gristmill.spec.errors import MachineError, Stopped, UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Turn
-from gristmill.steps.embedded import Embedded
+from gristmill.steps.embedded import DecodeEmbedded
 from gristmill.steps.transcoders import image
 
 
@@ -94,7 +94,7 @@ def test_bytes_are_the_original_ones_and_names_tell_the_format(box):
     }
     bodies = {form: picture(form) for form in forms}
     samples = [sample(n, text_of(body)) for n, body in enumerate(bodies.values())]
-    for made, (form, body) in zip(Embedded().apply(samples, box), bodies.items(), strict=True):
+    for made, (form, body) in zip(DecodeEmbedded().apply(samples, box), bodies.items(), strict=True):
         name = f"000.{forms[form]}"
         assert list(made.media) == [name]
         ref = made.media[name]
@@ -110,7 +110,7 @@ def test_a_data_url_and_broken_lines_are_base64_too(box):
     body = picture()
     wrapped = base64.encodebytes(body).decode()
     samples = [sample(0, f"data:image/jpeg;base64,{text_of(body)}"), sample(1, wrapped)]
-    for made in Embedded().apply(samples, box):
+    for made in DecodeEmbedded().apply(samples, box):
         assert made.media["000.jpg"].sha256 == hashlib.sha256(body).hexdigest()
 
 
@@ -131,7 +131,7 @@ def test_a_data_url_and_broken_lines_are_base64_too(box):
     ],
 )
 def test_faults_have_reasons_and_take_the_sample_with_them(box, text, reason):
-    step = Embedded(max_body_bytes=6000)
+    step = DecodeEmbedded(max_body_bytes=6000)
     good, bad = step.apply([sample(0, text_of(picture())), sample(1, text_of(picture()), text)], box)
     assert isinstance(good, Sample)
     assert isinstance(bad, Drop)
@@ -144,7 +144,7 @@ def test_faults_have_reasons_and_take_the_sample_with_them(box, text, reason):
 def test_a_damaged_scan_is_found_without_decoding_in_full(box):
     body = bytearray(picture(size=(400, 300)))
     body[len(body) // 2 : len(body) // 2 + 60] = b"\xff\xd9" * 30
-    (made,) = Embedded().apply([sample(0, text_of(bytes(body)))], box)
+    (made,) = DecodeEmbedded().apply([sample(0, text_of(bytes(body)))], box)
     assert isinstance(made, Drop)
     assert made.reason in {Reason.TRUNCATED, Reason.UNDECODABLE}
 
@@ -162,7 +162,9 @@ def test_a_picture_of_many_rows_is_decoded_once_and_each_row_hears_of_it(box, mo
 
     monkeypatch.setattr(image.CodecPool, "transcode", counted)
     good, bad = picture(), picture()[:-40]
-    outcomes = list(Embedded().apply([sample(n, text_of(bad if n % 2 else good)) for n in range(12)], box))
+    outcomes = list(
+        DecodeEmbedded().apply([sample(n, text_of(bad if n % 2 else good)) for n in range(12)], box)
+    )
     assert asked == {good: 1, bad: 1}
     assert [isinstance(outcome, Drop) for outcome in outcomes] == [False, True] * 6
     assert {fate.reason for (row, _), fate in box.fates.items() if row % 2} == {Reason.TRUNCATED}
@@ -182,28 +184,28 @@ def test_what_may_be_of_the_moment_is_asked_again(box, monkeypatch, error):
     rows = [sample(n, text_of(picture())) for n in range(2)]
     if isinstance(error, MachineError):
         with pytest.raises(MachineError, match="no processes"):
-            list(Embedded().apply(rows[:1], box))
+            list(DecodeEmbedded().apply(rows[:1], box))
     else:
-        (dropped,) = Embedded().apply(rows[:1], box)
+        (dropped,) = DecodeEmbedded().apply(rows[:1], box)
         assert isinstance(dropped, Drop)
-    (kept,) = Embedded().apply(rows[1:], box)
+    (kept,) = DecodeEmbedded().apply(rows[1:], box)
     assert isinstance(kept, Sample)
 
 
 def test_too_many_pixels(box):
-    (made,) = Embedded(max_pixels=1000).apply([sample(0, text_of(picture()))], box)
+    (made,) = DecodeEmbedded(max_pixels=1000).apply([sample(0, text_of(picture()))], box)
     assert made.reason is Reason.TOO_MANY_PIXELS
 
 
 def test_many_frames_in_order_or_eight_of_them(box):
     frames = [picture(seed=n) for n in range(10)]
     given = sample(0, *map(text_of, frames))
-    (all_of_them,) = Embedded().apply([given], box)
+    (all_of_them,) = DecodeEmbedded().apply([given], box)
     assert [box.bodies[0, name] for name in all_of_them.media] == frames
     assert all_of_them.columns == {}
     other = Box()
     other.engines = box.engines
-    (eight,) = Embedded(max_images=8).apply([given], other)
+    (eight,) = DecodeEmbedded(max_images=8).apply([given], other)
     kept = [frames[n] for n in (0, 1, 2, 3, 5, 6, 7, 9)]
     assert list(eight.media) == [f"{n:03d}.jpg" for n in range(8)]
     assert [other.bodies[0, name] for name in eight.media] == kept
@@ -213,20 +215,20 @@ def test_many_frames_in_order_or_eight_of_them(box):
 
 def test_what_is_finished_is_not_decoded_again(box):
     samples = [sample(n, text_of(picture(seed=n)), "no") for n in range(3)]
-    first = list(Embedded().apply(samples, box))
+    first = list(DecodeEmbedded().apply(samples, box))
     assert box.stored == 6
-    assert list(Embedded().apply(samples, box)) == first
+    assert list(DecodeEmbedded().apply(samples, box)) == first
     assert box.stored == 6
 
 
 def test_progress_counts_samples_and_begins_with_what_was_finished_before(box):
     texts = text_of(picture()), text_of(picture(seed=1))
     samples = [sample(n, *texts) for n in range(8)]
-    list(Embedded().apply(samples, box))
+    list(DecodeEmbedded().apply(samples, box))
     assert (box.told[0], box.told[-1]) == ((0, {}), (8, {}))  # sixteen pictures
     told = len(box.told)
-    list(Embedded().apply([*samples, sample(8, "no")], box))
-    list(Embedded().apply([*samples, sample(8, "no")], box))
+    list(DecodeEmbedded().apply([*samples, sample(8, "no")], box))
+    list(DecodeEmbedded().apply([*samples, sample(8, "no")], box))
     assert (box.told[told], box.told[-1]) == ((8, {}), (9, {"bad_base64": 1}))
 
 
@@ -234,20 +236,22 @@ def test_it_stops_when_asked(box):
     box.stop.set()
     samples = [sample(n, text_of(picture())) for n in range(40)]
     with pytest.raises(Stopped):
-        list(Embedded().apply(samples, box))
+        list(DecodeEmbedded().apply(samples, box))
     assert box.stored < 40
 
 
 def test_encoding_anew_is_a_setting(box):
-    (made,) = Embedded(encode="webp", size_px=16).apply([sample(0, text_of(picture("PNG", (80, 40))))], box)
+    (made,) = DecodeEmbedded(encode="webp", size_px=16).apply(
+        [sample(0, text_of(picture("PNG", (80, 40))))], box
+    )
     ref = made.media["000.webp"]
     assert (ref.width_px, ref.height_px) == (32, 16)
     assert (ref.original_width_px, ref.original_mime) == (80, "image/png")
     assert Image.open(io.BytesIO(box.bodies[0, "000.webp"])).size == (32, 16)
     with pytest.raises(UsageError, match=r"embedded\.encode"):
-        Embedded(encode="gif")
+        DecodeEmbedded(encode="gif")
 
 
 def test_a_sample_without_pictures_passes(box):
     given = Sample(key="a", turns=(Turn(role="user", parts=(Text(text="?"),)),))
-    assert list(Embedded().apply([given], box)) == [given]
+    assert list(DecodeEmbedded().apply([given], box)) == [given]

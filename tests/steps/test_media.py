@@ -25,7 +25,7 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Turn
 from gristmill.steps import acquirers
 from gristmill.steps.media import Media
-from gristmill.storage.archives import MediaSource
+from gristmill.storage.archives import ArchiveSource
 
 
 def picture(seed: int, form: str = "PNG") -> bytes:
@@ -78,8 +78,8 @@ ARCHIVES = {
 }
 
 
-def opened(paths: list[Path]) -> MediaSource:
-    return MediaSource([indexed(path)[1] for path in paths])
+def opened(paths: list[Path]) -> ArchiveSource:
+    return ArchiveSource([indexed(path)[1] for path in paths])
 
 
 @pytest.mark.parametrize("kind", ARCHIVES)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.spec.barrier import Group, Summary
+from gristmill.spec.barrier import Group, IndexSummary
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
@@ -21,7 +21,7 @@ def feed(pack: Pack, summaries: Sequence[Sequence[int]]) -> list[Group]:
     decider, groups = pack.decider(), []
     for n, sizes in enumerate(summaries):
         shard = ShardInfo(path=str(n), role="index", samples=len(sizes), size_bytes=0, digest=str(n))
-        groups += decider.feed(Summary(shard=shard, sizes=lambda sizes=sizes: sizes))
+        groups += decider.feed(IndexSummary(shard=shard, sizes=lambda sizes=sizes: sizes))
     return groups + decider.finish()
 
 
@@ -99,7 +99,7 @@ def test_a_shard_is_settled_as_soon_as_the_next_sample_is_known():
 
     def fed(name: str, samples: int) -> list[int]:
         shard = ShardInfo(path=name, role="index", samples=samples, size_bytes=0, digest=name)
-        return [group.samples for group in decider.feed(Summary(shard=shard, sizes=lambda: []))]
+        return [group.samples for group in decider.feed(IndexSummary(shard=shard, sizes=lambda: []))]
 
     assert [fed("a", 3), fed("b", 0), fed("c", 1), fed("d", 7)] == [[], [], [3], [3, 3]]
     assert [group.samples for group in decider.finish()] == [2]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import LocalFile
-from gristmill.steps.sample import POSITION, Place, SampleRows
+from gristmill.steps.sample import POSITION, FilePlace, SampleRows
 from gristmill.steps.spacing import Spaced
 
 
@@ -214,7 +214,7 @@ def test_the_last_row_of_the_published_way_is_moved_back_and_said():
     assert spaced.rows_at(np.array([999_999]))[0] == 377_999_999
     box = Box()
     SampleRows._tell(
-        step_of(spacing="published"), spaced, Place(before=0, rows=378_000_000, of=378_000_000), box
+        step_of(spacing="published"), spaced, FilePlace(before=0, rows=378_000_000, of=378_000_000), box
     )
     assert "one past the last row" in box.notes[0]
     assert Spaced(rows=377_759_274, size=1_000_000, spacing="published").beyond == 0

@@ -12,7 +12,7 @@ from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.storage.files import whole_file
-from gristmill.viewer.charts import Column, columns, widths
+from gristmill.viewer.charts import BarColumn, columns, widths
 from gristmill.viewer.measures import Histogram, Rate, measure
 
 
@@ -90,7 +90,11 @@ def test_rate_has_few_round_intervals_and_loses_nothing() -> None:
 
 def test_columns_reach_the_top_and_escape_titles() -> None:
     svg = columns(
-        [Column(values=((3, "good"), (1, "lost")), title="<b>"), Column(values=((0, "good"),), title="")], "x"
+        [
+            BarColumn(values=((3, "good"), (1, "lost")), title="<b>"),
+            BarColumn(values=((0, "good"),), title=""),
+        ],
+        "x",
     )
     assert svg.count("<rect") == 2 + 3
     assert '<rect class="good" x="0.5" y="25.00" width="9" height="75.00"/>' in svg

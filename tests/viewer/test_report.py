@@ -29,7 +29,7 @@ from gristmill.viewer import measures as measures_module
 from gristmill.viewer.charts import funnel_rows
 from gristmill.viewer.lost import examples_of_loss, link_to, visible
 from gristmill.viewer.report import write_report
-from gristmill.viewer.samples import Picture, examples
+from gristmill.viewer.samples import ShownPicture, examples
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -233,7 +233,13 @@ def test_conversations_and_documents_are_shown_whole_and_in_order(tmp_path: Path
         ("user", ("Why?",)),
         ("assistant", ("<b>42",)),
     ]
-    assert [type(piece) is Picture for piece in page.turns[0].pieces] == [False, True, False, True, False]
+    assert [type(piece) is ShownPicture for piece in page.turns[0].pieces] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
     assert (page.turns[0].pieces[0], page.turns[0].pieces[2]) == ("One.", "Two.")
     assert (len(long.turns[0].pieces), long.more) == (60, 10)
     assert shown.lengths.total == 5

@@ -39,7 +39,7 @@ _MODES = ("no", "keep_ratio", "keep_ratio_largest", "center_crop", "border")
 
 
 def picture_options(function: Any) -> Any:
-    """What becomes of a picture: settings of the step ``crawl`` under friendlier names."""
+    """Say what becomes of a picture: settings of the step ``crawl`` under friendlier names."""
     for option in reversed(
         [
             click.option("--resize", "resize_mode", type=click.Choice(_MODES), help="Default: keep_ratio."),

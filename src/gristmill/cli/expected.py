@@ -46,7 +46,7 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
 
 
 def shortfall(folder: Path) -> str | None:
-    """What a finished dataset lacks, in the words of :func:`check_expected`; None of one that holds what it should.
+    """Say what a finished dataset lacks, in the words of :func:`check_expected`; None if nothing.
 
     Of a folder without records nothing is known, nor of one whose recipe is a file: what a folder names is not run.
     """

@@ -24,7 +24,7 @@ _NAMES = {
 
 
 def framing_options(function: F) -> F:
-    """What a list's file does not say of itself."""
+    """Say what a list's file does not say of itself."""
     for option in reversed(
         [
             click.option(

@@ -15,7 +15,7 @@ from gristmill.cli.terminal import Terminal
 from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.losses import Group as Losses
+from gristmill.ledger.losses import LossGroup as Losses
 from gristmill.ledger.losses import explained, group_of
 from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account

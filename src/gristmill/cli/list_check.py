@@ -27,7 +27,7 @@ _CAPTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """What the options of ``crawl`` say of a list's columns."""
+    """Holds what the options of ``crawl`` say of a list's columns."""
 
     url_column: str
     caption_column: str | None = None

@@ -34,7 +34,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPlace:
-    """Where a list was found.
+    """Says where a list was found.
 
     Attributes:
         path: A file or folder on this machine, or ``hf://datasets/OWNER/NAME@REVISION``.
@@ -48,7 +48,7 @@ class ListPlace:
 
     @property
     def arguments(self) -> dict[str, object]:
-        """What the recipe is built from."""
+        """Say what the recipe is built from."""
         return {"path": self.path, **({"patterns": list(self.patterns)} if self.patterns else {})}
 
 

@@ -36,7 +36,7 @@ def command(
     offline: bool,
     as_json: bool,
 ) -> None:
-    """What a run of NAME would fetch, ask for and write, and which access it needs. Moves nothing.
+    """Say what a run of NAME would fetch, ask for and write, and which access it needs. Moves nothing.
 
     NAME may also be a list of URLs, as `gristmill crawl` takes it.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # what only a terminal needs is loaded for one
     from rich.console import Console, RenderableType
     from rich.progress import Progress as Bar
 
-__all__ = ["Bars", "Lines", "Tally", "watcher_for"]
+__all__ = ["Bars", "Lines", "RunTally", "watcher_for"]
 
 _LOG_EVERY_S = 10.0
 _NARROW = 60
@@ -37,7 +37,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 _SHOWN: tuple[Account, ...] = ("reading", "making", "placing", "packing")
 
 
-class Tally:
+class RunTally:
     """Counts how far all stages are: records that are committed, and tasks under way."""
 
     def __init__(self) -> None:
@@ -210,7 +210,7 @@ class Lines:
 
     def __init__(self, folder: Path, part: str = "") -> None:
         self._folder, self._part = folder, part
-        self._tally = Tally()
+        self._tally = RunTally()
         self._said_at = time.monotonic()
 
     def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
@@ -261,7 +261,7 @@ class Bars:
         from gristmill.cli.terminal import Terminal
 
         self._part = part
-        self._tally = Tally()
+        self._tally = RunTally()
         self._console = Terminal(stderr=True)
         self._bars = _bars_over(self._console, self._failing)
         self._ids: dict[Account, Any] = {}

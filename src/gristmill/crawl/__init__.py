@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gristmill.crawl.answer import Answer
-    from gristmill.crawl.crawler import Crawler, Stopped
+    from gristmill.crawl.crawler import Crawler, CrawlStopped
     from gristmill.crawl.dns import Resolver
     from gristmill.crawl.loop import run
     from gristmill.crawl.settings import CrawlSettings
 
-__all__ = ["Answer", "CrawlSettings", "Crawler", "Resolver", "Stopped", "run"]
+__all__ = ["Answer", "CrawlSettings", "CrawlStopped", "Crawler", "Resolver", "run"]
 
 _HOMES = {
     "Answer": "answer",
     "CrawlSettings": "settings",
     "Crawler": "crawler",
     "Resolver": "dns",
-    "Stopped": "crawler",
+    "CrawlStopped": "crawler",
     "run": "loop",
 }
 

@@ -65,7 +65,7 @@ def _public_v4(number: int) -> bool:
 
 @lru_cache(maxsize=8192)
 def is_public(address: str) -> bool:
-    """Whether a literal address may be connected to.
+    """Say whether a literal address may be connected to.
 
     Args:
         address: IPv4 in four decimal numbers, or IPv6. Whatever else (names, zone ids) is not public.

@@ -45,7 +45,7 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether there is a body."""
+        """Say whether there is a body."""
         return self.reason is None
 
 

@@ -31,7 +31,7 @@ class ByteBudget:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def admits(self) -> bool:
-        """Whether one more request may begin."""
+        """Say whether one more request may begin."""
         counted = self.used_bytes + COMPLETE_WEIGHT * self.complete_bytes
         return self.used_bytes == 0 or counted + self._estimate_bytes <= self.limit_bytes
 

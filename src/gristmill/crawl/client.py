@@ -30,7 +30,7 @@ from gristmill.crawl.guard import Refused, Target
 from gristmill.crawl.head import HEAD_END, Smuggling, mended
 from gristmill.crawl.optout import directives_for_us, opted_out, reservations
 from gristmill.crawl.settings import GATEWAY, CrawlSettings, Proxy
-from gristmill.crawl.watch import Attempt, Phase, Watch
+from gristmill.crawl.watch import Attempt, ExchangePhase, RequestWatch
 from gristmill.spec.errors import MachineError
 from gristmill.spec.reasons import Reason
 
@@ -61,7 +61,7 @@ _ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
 
 
 class Ours(IntEnum):
-    """Whether a failure is our proxy's and not the server's."""
+    """Says whether a failure is our proxy's and not the server's."""
 
     NO = 0
     PERHAPS = 1
@@ -70,7 +70,7 @@ class Ours(IntEnum):
 
 @dataclass(slots=True)
 class Exchange:
-    """What one request brought: a body, a redirect (``location``), or a reason."""
+    """Holds what one request brought: a body, a redirect (``location``), or a reason."""
 
     reason: Reason | None = None
     detail: str = ""
@@ -254,7 +254,7 @@ class Client:
         watch: Keeps the deadlines.
     """
 
-    def __init__(self, settings: CrawlSettings, resolver: Resolver, watch: Watch) -> None:
+    def __init__(self, settings: CrawlSettings, resolver: Resolver, watch: RequestWatch) -> None:
         self._settings = settings
         self._resolver = resolver
         self._watch = watch
@@ -348,7 +348,7 @@ class Client:
         except Refused as refusal:
             result.reason, result.detail = refusal.reason, refusal.detail
         except EXCHANGE_ERRORS as error:
-            result.reason = reason_of_error(error, in_body=attempt.phase is Phase.BODY)
+            result.reason = reason_of_error(error, in_body=attempt.phase is ExchangePhase.BODY)
             result.detail = describe(error)
             if self._proxy is not None:
                 self._blame_proxy(error, result)
@@ -415,7 +415,7 @@ class Client:
     ) -> None:
         loop_time = self._loop.time
         asked_s = loop_time()
-        attempt.enter(Phase.HEAD, asked_s)
+        attempt.enter(ExchangePhase.HEAD, asked_s)
         response = await self._session.get(
             target.url(),
             allow_redirects=False,
@@ -423,7 +423,7 @@ class Client:
             **self._through,
         )
         try:
-            attempt.enter(Phase.BODY, loop_time())
+            attempt.enter(ExchangePhase.BODY, loop_time())
             result.head_s = attempt.seen_at_s - asked_s
             attempt.response = response
             await self._read(response, attempt, hold, keep_alive, first_bytes, result)

@@ -43,7 +43,7 @@ _OF_SERVER = frozenset({Reason.HTTP_5XX, Reason.HTTP_429, Reason.HTTP_OTHER, Rea
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Whether a URL may be asked for."""
+    """Says whether a URL may be asked for."""
 
     refusal: Exchange | None
     """What stands in place of the exchange that may not be made."""
@@ -87,7 +87,7 @@ class Consent:
         self._flights: dict[tuple[str, str], asyncio.Task[_Kept]] = {}
 
     async def permission(self, target: Target, give_way: Callable[[int], bool]) -> Permission:
-        """Whether a URL may be asked for, by one file after another of its origin, until one says no.
+        """Say whether a URL may be asked for, by one file after another of its origin, until one says no.
 
         Args:
             target: The URL.

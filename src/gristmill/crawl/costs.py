@@ -23,7 +23,7 @@ MOST_HOSTS = 10_000
 
 
 class Cost:
-    """What one host has cost beyond what it may."""
+    """Holds what one host has cost beyond what it may."""
 
     __slots__ = ("_at_s", "excess_s", "too_much")
 

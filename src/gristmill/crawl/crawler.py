@@ -26,12 +26,12 @@ from gristmill.crawl.probe import Probe
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.slots import Slots
-from gristmill.crawl.watch import Watch
+from gristmill.crawl.watch import RequestWatch
 from gristmill.crawl.work import Batch, Consume, Item, Place
 from gristmill.spec.errors import GristmillError
 from gristmill.spec.reasons import Reason
 
-__all__ = ["Consume", "Crawler", "Stopped"]
+__all__ = ["Consume", "CrawlStopped", "Crawler"]
 
 STOP_POLL_S = 0.1
 LOOP_STANDS_S = 10.0
@@ -39,7 +39,7 @@ CONSUMING_PER_IN_FLIGHT = 8
 SOCKETS_PER_IN_FLIGHT = 4  # connections kept alive for a while, and all other open files, included
 
 
-class Stopped(GristmillError):
+class CrawlStopped(GristmillError):
     """The crawl was asked to stop: some URLs have no answer and are to be asked again."""
 
     exit_code = 3
@@ -98,7 +98,7 @@ class Crawler:
         least = SOCKETS_PER_IN_FLIGHT * self.settings.in_flight
         room = room_for_sockets(least + self.settings.in_flight_slow)
         self._most_waiting = max(0, min(self.settings.in_flight_slow, room - least))
-        self._watch = Watch(self.settings, self._loop)
+        self._watch = RequestWatch(self.settings, self._loop)
         self._client = Client(self.settings, self._resolver, self._watch)
         self._consent = Consent(self.settings, self._client, self._budget, self._loop.time)
         probe = Probe(self.settings, self._resolver)
@@ -135,7 +135,7 @@ class Crawler:
 
     @property
     def fill(self) -> float:
-        """How much of what it can do at once it does, from 0 to 1, answers that wait for their consumer included.
+        """Say how much of what it can do at once it does, from 0 to 1, answers that wait for their consumer included.
 
         It is 1 wherever more URLs would not help: memory, the consumer or our own network is the limit. May be
         read from any thread.
@@ -146,7 +146,7 @@ class Crawler:
 
     @property
     def asking(self) -> bool:
-        """Whether it waits for others: for answers, or until a host may be asked again. Each such wait has an end.
+        """Say whether it waits for answers, or until a host may be asked again. Each such wait has an end.
 
         False where its event loop stands still. May be read from any thread.
         """
@@ -223,7 +223,7 @@ class Crawler:
                 if batch.tasks:
                     await asyncio.wait(batch.tasks, timeout=self.settings.stop_grace_s)
                 if batch.unanswered and not batch.over.done():
-                    raise Stopped(batch.unanswered)
+                    raise CrawlStopped(batch.unanswered)
         batch.over.result()
 
     async def _end(self, batch: Batch) -> None:

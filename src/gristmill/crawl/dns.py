@@ -161,7 +161,7 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """What the HTTP client calls before it connects. Raises OSError in place of Refused."""
+        """Say what the HTTP client calls before it connects. Raises OSError in place of Refused."""
         try:
             addresses = await self.addresses(host)
         except Refused as refusal:

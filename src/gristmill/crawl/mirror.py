@@ -49,7 +49,7 @@ class Mirror:
         return True
 
     def settle(self, item: Item, exchange: Exchange) -> Exchange:
-        """What came of a URL in the end: the mirror's body, or why the original was lost.
+        """Say what came of a URL in the end: the mirror's body, or why the original was lost.
 
         A mirror that fails in passing may have it later: then that is the reason, so that it is asked again.
         """

@@ -67,5 +67,5 @@ def _is_agent(name: str) -> bool:
 
 
 def opted_out(directives: Sequence[str], refused: Sequence[str]) -> bool:
-    """Whether one of the directives asks us to leave the picture alone."""
+    """Say whether one of the directives asks us to leave the picture alone."""
     return any(directive in refused for directive in directives)

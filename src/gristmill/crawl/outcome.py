@@ -13,7 +13,7 @@ from gristmill.crawl.politeness import Politeness
 from gristmill.crawl.retry import RETRIED_STATUSES, WORTH_ANOTHER_TRY, backoff_s, retry_after_s, time_of
 from gristmill.crawl.schedule import Host, Schedule
 from gristmill.crawl.settings import CrawlSettings
-from gristmill.crawl.watch import Watch
+from gristmill.crawl.watch import RequestWatch
 from gristmill.crawl.work import Item, Place
 from gristmill.spec.reasons import Reason
 
@@ -42,7 +42,7 @@ class Outcomes:
         settings: CrawlSettings,
         schedule: Schedule[Item],
         politeness: Politeness,
-        watch: Watch,
+        watch: RequestWatch,
         saw: Callable[[Item, Exchange, float], None],
         *,
         random: Callable[[], float],
@@ -61,7 +61,7 @@ class Outcomes:
         self._landings: dict[str, int] = {}  # redirects by the host that they led to
 
     def expects_more(self, host: Host[Item]) -> bool:
-        """Whether the host is likely to be asked again soon."""
+        """Say whether the host is likely to be asked again soon."""
         return bool(host.queue) or self._landings.get(host.key, 0) > 1
 
     def judge(self, place: Place, item: Item, exchange: Exchange) -> Answer | None:

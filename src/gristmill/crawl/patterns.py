@@ -20,7 +20,7 @@ class Pattern:
         self.length = len(text)
 
     def matches(self, path: str) -> bool:
-        """Whether it holds for a :func:`comparable` path; in time proportional to both, whatever the pattern."""
+        """Say whether it holds for a :func:`comparable` path; in time proportional to both, whatever the pattern."""
         first, *middle = self._parts
         if not path.startswith(first):
             return False

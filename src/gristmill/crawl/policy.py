@@ -16,7 +16,7 @@ READ_BYTES = 500 * 1024
 
 
 class Ruling(NamedTuple):
-    """What a file says of one URL."""
+    """Holds what a file says of one URL."""
 
     reason: Reason | None = None
     """Why it is not to be asked for; None if it may be."""
@@ -33,7 +33,7 @@ class Rules(Protocol):
         """Seconds that it wants between two requests."""
 
     def ruling(self, target: Target) -> Ruling:
-        """What it says of a URL of its origin."""
+        """Say what it says of a URL of its origin."""
 
 
 @dataclass(frozen=True, slots=True)

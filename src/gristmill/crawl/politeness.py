@@ -78,7 +78,7 @@ class Politeness:
         host.silent = not host.answered
 
     def patience_s(self, host: Host[Any], tries: int) -> float:
-        """How long the head of an answer may take, where ``stall_s`` is over.
+        """Say how long the head of an answer may take, where ``stall_s`` is over.
 
         A host that answers is given time by how long it lately took. Of one that has answered nothing yet, further
         tries are given twice as long as first ones, so that those which are slow but alive are told from the dead.

@@ -35,7 +35,7 @@ class Probe:
 
     @property
     def witnesses(self) -> bool:
-        """Whether anybody has answered yet."""
+        """Say whether anybody has answered yet."""
         return bool(self._witnesses)
 
     def names(self) -> list[str]:
@@ -51,7 +51,7 @@ class Probe:
             del self._witnesses[next(iter(self._witnesses))]
 
     async def reaches_a_witness(self) -> bool:
-        """Whether one of them can be connected to. No request is made."""
+        """Say whether one of them can be connected to. No request is made."""
         tasks = [asyncio.create_task(self._connects(*key, scheme)) for key, scheme in self._witnesses.items()]
         try:
             for first in asyncio.as_completed(tasks):
@@ -64,7 +64,7 @@ class Probe:
         return False
 
     async def finds_a_name(self) -> bool:
-        """Whether the name server knows a host that answered lately; if there is none, the name of the settings.
+        """Say whether the name server knows a host that answered lately; if there is none, the name of the settings.
 
         A proxy is asked for a connection to that name.
         """

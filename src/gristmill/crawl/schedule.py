@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Host(Generic[T]):
-    """What is queued and under way at one host."""
+    """Holds what is queued and under way at one host."""
 
     __slots__ = (
         "active",
@@ -74,7 +74,7 @@ class Host(Generic[T]):
 
     @property
     def full(self) -> bool:
-        """Whether as many are under way as may be."""
+        """Say whether as many are under way as may be."""
         return self.active + 1 > self.limit
 
 
@@ -154,7 +154,7 @@ class Schedule(Generic[T]):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is queued, nor waits for its back-off."""
+        """Say whether nothing is queued, nor waits for its back-off."""
         return not any(host.queue or host.later for host in self._hosts.values())
 
     @property

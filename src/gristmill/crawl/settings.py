@@ -229,7 +229,7 @@ class CrawlSettings:
         return f"{AGENT}/{VERSION} (+{self.contact})" if self.contact else f"{AGENT}/{VERSION}"
 
     def rule_of(self, key: str) -> HostRule | None:
-        """What is asked of those who crawl a host; ``key`` is its :attr:`gristmill.crawl.guard.Target.key`."""
+        """Say what is asked of those who crawl a host; ``key`` is its :attr:`gristmill.crawl.guard.Target.key`."""
         return next((rule for rule in self.hosts if rule.host == key), None)
 
     @property

@@ -99,7 +99,7 @@ class Slots:
         return slot
 
     def keep_alive(self, slot: Slot, queue: Sized) -> Callable[[], bool]:
-        """Whether the slot's connection is certain to be used again: asked before and after an answer's head.
+        """Say whether the slot's connection is certain to be used again: asked before and after an answer's head.
 
         Args:
             slot: As it was taken.

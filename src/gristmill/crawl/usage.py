@@ -57,7 +57,7 @@ def _line(value: str) -> UsageLine:
 
 
 def usage_of(lines: tuple[UsageLine, ...], path: str) -> tuple[str, ...]:
-    """What is reserved of a path, as ``train-ai=n``."""
+    """Say what is reserved of a path, as ``train-ai=n``."""
     if not lines:
         return ()
     path = comparable(path)

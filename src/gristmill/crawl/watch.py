@@ -24,11 +24,11 @@ SLOW_BYTES_S = 8_000
 LATE_S = 0.25
 """What a sweep may come later than due without anything being made of it."""
 
-__all__ = ["Attempt", "Phase", "Watch"]
+__all__ = ["Attempt", "ExchangePhase", "RequestWatch"]
 
 
-class Phase(IntEnum):
-    """How far an exchange has come."""
+class ExchangePhase(IntEnum):
+    """Says how far an exchange has come."""
 
     LOOKUP = 0
     HEAD = 1
@@ -81,7 +81,7 @@ class Attempt:
         self.give_way, self.patience, self.host = give_way, patience, host
         self.slow = False  # it has given way to others
         self.deadline_s = now_s + LOOKUP_PATIENCE * left_s  # until the exchange proper begins
-        self.phase = Phase.LOOKUP
+        self.phase = ExchangePhase.LOOKUP
         self.received_bytes = self.seen_bytes = self.window_bytes = 0
         self.seen_at_s = self.window_at_s = now_s
         self.paused = False  # it waits for us, not for the server
@@ -93,9 +93,9 @@ class Attempt:
         self.verdict: Reason | None = None
         self.detail = ""
 
-    def enter(self, phase: Phase, now_s: float) -> None:
+    def enter(self, phase: ExchangePhase, now_s: float) -> None:
         """Begin a phase: its limits count from now."""
-        if phase is Phase.HEAD:
+        if phase is ExchangePhase.HEAD:
             self.asked_s = now_s
         self.phase = phase
         self.seen_at_s = self.window_at_s = now_s
@@ -111,7 +111,7 @@ class Attempt:
         self.seen_at_s = now_s
 
     def vain_s(self, now_s: float, least_bytes_s: float) -> float:
-        """How long it has waited for the server, if in that time fewer bytes came than that; else 0."""
+        """Say how long it has waited for the server, if in that time fewer bytes came than that; else 0."""
         waited_s = max(0.0, now_s - self.asked_s)
         return waited_s if self.received_bytes < least_bytes_s * waited_s else 0.0
 
@@ -125,7 +125,7 @@ class Attempt:
         self.window_at_s += seconds
 
 
-class Watch:
+class RequestWatch:
     """Sweeps over all attempts and cancels those that take too long."""
 
     def __init__(self, settings: CrawlSettings, loop: asyncio.AbstractEventLoop) -> None:
@@ -188,7 +188,7 @@ class Watch:
                 del self._by_host[attempt.host]
 
     def waiting(self, host: str) -> float | None:
-        """How long a host's requests under way have waited in vain, added up; None if one is being answered."""
+        """Say how long a host's requests under way have waited in vain, added up; None if one is being answered."""
         total_s = 0.0
         for attempt in self._by_host.get(host, ()):
             vain_s = self.in_vain(attempt)
@@ -216,7 +216,7 @@ class Watch:
                 attempt.task.cancel()
 
     def in_vain(self, attempt: Attempt) -> float:
-        """How long a request has waited for next to nothing, our own standing still left out; else 0."""
+        """Say how long a request has waited for next to nothing, our own standing still left out; else 0."""
         now_s = self._loop.time()
         return attempt.vain_s(now_s - self._late_s(now_s - self._swept_s), self._least_bytes_s)
 
@@ -257,12 +257,12 @@ class Watch:
     def _too_slow(self, attempt: Attempt, now_s: float) -> bool:
         settings = self._settings
         if now_s >= attempt.deadline_s:
-            lookup = attempt.phase is Phase.LOOKUP
+            lookup = attempt.phase is ExchangePhase.LOOKUP
             attempt.verdict = Reason.DNS_FAILED if lookup else Reason.DEADLINE
             allowed_s = settings.total_s * (LOOKUP_PATIENCE if lookup else 1)
             attempt.detail = f"not done within {allowed_s:g} s"
             return True
-        if attempt.phase is Phase.LOOKUP:
+        if attempt.phase is ExchangePhase.LOOKUP:
             return False
         if attempt.opened and not attempt.connected:
             return self._connects_too_long(attempt, now_s)
@@ -275,7 +275,7 @@ class Watch:
             return True
         if self._stalls(attempt, now_s - attempt.seen_at_s):
             return True
-        return attempt.phase is Phase.BODY and self._below_rate(attempt, now_s)
+        return attempt.phase is ExchangePhase.BODY and self._below_rate(attempt, now_s)
 
     def _connects_too_long(self, attempt: Attempt, now_s: float) -> bool:
         allowed_s = self._settings.connect_s
@@ -288,7 +288,7 @@ class Watch:
         allowed_s = self._settings.stall_s
         if silent_s < allowed_s:
             return False
-        heading = attempt.phase is Phase.HEAD
+        heading = attempt.phase is ExchangePhase.HEAD
         if heading:
             allowed_s = attempt.patience()
         if silent_s < allowed_s:

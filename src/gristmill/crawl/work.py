@@ -108,7 +108,7 @@ class Item:
         self.visited.clear()
 
     def answer(self, exchange: Exchange, now_s: float) -> Answer:
-        """What came of it."""
+        """Say what came of it."""
         url = without_userinfo(self.url)
         return Answer(
             url=url,

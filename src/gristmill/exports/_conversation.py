@@ -62,7 +62,7 @@ class Medium:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """What ``user``, ``assistant`` or ``system`` says: texts and media in the order in which they are read."""
+    """Holds what ``user``, ``assistant`` or ``system`` says: texts and media in the order in which they are read."""
 
     role: str
     parts: tuple[Part, ...]

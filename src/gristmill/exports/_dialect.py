@@ -64,7 +64,7 @@ class RowsWritten:
 
     @property
     def title(self) -> str:
-        """What tells it from others: its name without folder and ending, or the folder of those for each shard."""
+        """Give what tells it from others: its name without folder and ending, or the folder of those for shards."""
         path = Path(self.name)
         return path.parent.name if path.stem == "*" else path.stem
 
@@ -199,7 +199,7 @@ class Dialect(FittingExporter):
         """
 
     def folders(self, dataset: FinishedShards) -> tuple[str, str]:
-        """Where files of rows and media go, in the folder."""
+        """Say where files of rows and media go, in the folder."""
         return "", _MEDIA
 
     def file_name(self, dataset: FinishedShards, kinds: Sequence[Kind]) -> str:
@@ -330,7 +330,7 @@ class Dialect(FittingExporter):
         return "\n".join([*lines, "\nStart training:\n", f"```sh\n{done.start}\n```\n"]).lstrip("\n")
 
     def data_files(self, file: RowsWritten) -> str:
-        """What ``datasets`` is to open for a file of rows."""
+        """Say what ``datasets`` is to open for a file of rows."""
         return file.name
 
 

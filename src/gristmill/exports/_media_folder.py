@@ -132,7 +132,7 @@ def _has(path: Path, body: Body) -> bool:
 
 
 def is_safe(name: str) -> bool:
-    """Whether a name from annotations may be a path in a folder of ours, on any file system."""
+    """Say whether a name from annotations may be a path in a folder of ours, on any file system."""
     if not name or not is_below(name) or not name.isprintable() or "\\" in name or ":" in name:
         return False
     try:

@@ -91,7 +91,7 @@ def account_of(form: Form, file: str = "") -> Exported:
 
 
 def holds_conversations(dataset: FinishedShards) -> bool:
-    """Whether upstream has its samples as lists of turns, as LLaVA has: the first of them tells."""
+    """Say whether upstream has its samples as lists of turns, as LLaVA has: the first of them tells."""
     folder = dataset.folder
     samples = (sample for shard in dataset.shards for sample in shard_samples(folder, shard, check=False))
     first = next(samples, None)

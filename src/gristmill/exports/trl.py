@@ -96,7 +96,7 @@ class Trl(Dialect):
         return {**row, "messages": messages}
 
     def registration(self, laid: Laid) -> Mapping[str, str]:
-        """What the command cannot say: no text is cut, as that would part pictures from their places."""
+        """Say what the command cannot say: no text is cut, as that would part pictures from their places."""
         return {_CONFIG: "max_length: null\n"}
 
     def start(self, laid: Laid) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from gristmill.spec.fate import DOCUMENT_LOST, KEPT
 from gristmill.spec.reasons import NO_PICTURE, OURS, TRANSIENT, Reason
 
-__all__ = ["ADVICE", "Group", "Phase", "explained", "group_of", "grouped", "phase_of"]
+__all__ = ["ADVICE", "LossGroup", "Phase", "explained", "group_of", "grouped", "phase_of"]
 
 
 class Phase(StrEnum):
@@ -21,7 +21,7 @@ class Phase(StrEnum):
     PACKING = "packing"
 
 
-class Group(StrEnum):
+class LossGroup(StrEnum):
     """Kinds of losses, by what can be done about them."""
 
     LATER = "later"
@@ -30,11 +30,11 @@ class Group(StrEnum):
     RULES = "rules"
 
 
-ADVICE: Mapping[Group, str] = {
-    Group.LATER: "The server or the way to it failed this time. Asking again later brings part of these back.",
-    Group.OURS: "These may be our own network or machine. Check that first, then ask again.",
-    Group.NEVER: "Gone, refused by the owner, or not a usable picture. Asking again soon will not change it.",
-    Group.RULES: "Left out by this dataset's own rules and limits. Nothing is broken.",
+ADVICE: Mapping[LossGroup, str] = {
+    LossGroup.LATER: "The server or the way to it failed this time. Asking again later brings part of these back.",
+    LossGroup.OURS: "These may be our own network or machine. Check that first, then ask again.",
+    LossGroup.NEVER: "Gone, refused by the owner, or not a usable picture. Asking again soon will not change it.",
+    LossGroup.RULES: "Left out by this dataset's own rules and limits. Nothing is broken.",
 }
 """One sentence for each group."""
 
@@ -201,13 +201,13 @@ def phase_of(reason: str) -> Phase:
     return Phase.PACKING if reason == Reason.TAIL else Phase.FETCHING
 
 
-def group_of(reason: str) -> Group:
+def group_of(reason: str) -> LossGroup:
     """The kind of ``reason``, by what can be done about it; a reason of a newer version counts as one that stays."""
     if reason in OURS:
-        return Group.OURS
+        return LossGroup.OURS
     if reason in TRANSIENT:
-        return Group.LATER
-    return Group.RULES if reason in _RULES else Group.NEVER
+        return LossGroup.LATER
+    return LossGroup.RULES if reason in _RULES else LossGroup.NEVER
 
 
 def explained(reason: str) -> str:
@@ -215,8 +215,8 @@ def explained(reason: str) -> str:
     return _EXPLAINED.get(reason, reason)
 
 
-def grouped(dropped: Mapping[str, int]) -> dict[Group, dict[str, int]]:
+def grouped(dropped: Mapping[str, int]) -> dict[LossGroup, dict[str, int]]:
     """Losses by group, each by falling number; groups without losses are left out."""
     ordered = sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
-    groups = {group: {r: n for r, n in ordered if n and group_of(r) is group} for group in Group}
+    groups = {group: {r: n for r, n in ordered if n and group_of(r) is group} for group in LossGroup}
     return {group: reasons for group, reasons in groups.items() if reasons}

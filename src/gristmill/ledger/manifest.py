@@ -61,7 +61,7 @@ def manifest_bytes(recipe: Recipe, config: RunConfig, ledger: Ledger) -> bytes:
 
 
 def manifest(recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Json]:
-    """What the manifest says, as plain data; see ``docs/reference`` for its keys."""
+    """Say what the manifest says, as plain data; see ``docs/reference`` for its keys."""
     totals = total(ledger.records.values())
     levels = funnel(totals, config)
     shards = shards_of(ledger)

@@ -67,7 +67,7 @@ def whole_parts(folder: Path) -> Iterator[tuple[Path, int, int]]:
 
 
 class PartShards:
-    """Where the shards of a mixture's parts lie: where they were when it was made, else beside the mixture.
+    """Says where the shards of a mixture's parts lie: where they were when it was made, else beside the mixture.
 
     Args:
         folder: The mixture's.

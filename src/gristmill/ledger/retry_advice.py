@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gristmill.ledger.funnel import Funnel
-from gristmill.ledger.losses import Group, group_of
+from gristmill.ledger.losses import LossGroup, group_of
 from gristmill.spec.command import to_type
 from gristmill.spec.reasons import GONE, Reason
 
@@ -22,11 +22,11 @@ _ALLOWED_BY = {
 
 def may_heal(reason: str) -> bool:
     """True if a loss may come back when it is asked for again: a passing failure, or one of our own."""
-    return group_of(reason) in {Group.LATER, Group.OURS}
+    return group_of(reason) in {LossGroup.LATER, LossGroup.OURS}
 
 
 def retry_command(where: str, reasons: Mapping[str, int], options: Sequence[str] = ()) -> str:
-    """What to type to ask again for what was lost for ``reasons``, in the dataset's folder ``where``.
+    """Say what to type to ask again for what was lost for ``reasons``, in the dataset's folder ``where``.
 
     Args:
         where: The folder, as it is typed.

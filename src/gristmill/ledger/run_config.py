@@ -56,7 +56,7 @@ _WORDS = {"title", "license", "description"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """What defines the dataset in a folder.
+    """Holds what defines the dataset in a folder.
 
     Attributes:
         recipe: Name or path by which the recipe is found again.
@@ -104,17 +104,17 @@ class RunConfig:
 
     @property
     def input_noun(self) -> str:
-        """What one of its inputs is called."""
+        """Say what one of its inputs is called."""
         return "input shard" if self.parts else self.built.input if self.built else "annotation file"
 
     @staticmethod
     def path(folder: Path) -> Path:
-        """Where it lies in a dataset's folder."""
+        """Say where it lies in a dataset's folder."""
         return folder / STATE / "run.json"
 
     @classmethod
     def read(cls, folder: Path) -> RunConfig:
-        """What ``folder`` was begun with.
+        """Say what ``folder`` was begun with.
 
         Raises:
             UsageError: The folder holds no dataset.

@@ -55,7 +55,7 @@ def seal(ledger: Ledger, files: Mapping[str, Sequence[bytes | None]]) -> None:
 
 
 def broken(folder: Path, files: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What is not as it was sealed: its place and a sentence.
+    """Say what is not as it was sealed: its place and a sentence.
 
     Args:
         folder: The dataset's.

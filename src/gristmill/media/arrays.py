@@ -14,5 +14,5 @@ PixelsHWC = NDArray[np.uint8]
 
 
 def as_pixels(array: NDArray[Any]) -> PixelsHWC:
-    """What OpenCV made of pixels, which is pixels again; its type hints say less."""
+    """Say what OpenCV made of pixels, which is pixels again; its type hints say less."""
     return cast(PixelsHWC, array)

@@ -26,7 +26,7 @@ TEXT_MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageHead:
-    """What the header says.
+    """Holds what the header says.
 
     Attributes:
         format: A member of ``sniff.ALLOWED``.
@@ -137,7 +137,7 @@ def _next_marker(body: bytes, at: int) -> tuple[int, int]:
 
 
 def jpeg_extent(body: bytes) -> tuple[int | None, int]:
-    """Where the first image in ``body`` ends, and how much of it is no picture.
+    """Say where the first image in ``body`` ends, and how much of it is no picture.
 
     Metadata segments are stepped over, so the end-of-image marker of an embedded thumbnail is not taken for it.
 

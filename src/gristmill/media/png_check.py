@@ -51,7 +51,7 @@ def is_whole(body: bytes) -> bool:
 
 
 def has_all_lines(body: bytes) -> bool:
-    """Whether the scan lines are as many as the header says, and all checksums right, also where it is interlaced."""
+    """Say whether the scan lines are as many as the header says, and all checksums right; interlaced or not."""
     width_px, height_px, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", body, 16)
     bits = depth * (1 if colour == _PALETTE else _CHANNELS.get(colour, 0))
     expected_bytes = 0
@@ -65,7 +65,7 @@ def has_all_lines(body: bytes) -> bool:
 
 
 def checksums_hold(body: bytes) -> bool:
-    """Whether every chunk, up to the end chunk, has the right CRC."""
+    """Say whether every chunk, up to the end chunk, has the right CRC."""
     return any(kind == b"IEND" for kind, _ in _sound_chunks(body))
 
 

@@ -30,7 +30,7 @@ LONGEST_DECODING_S = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings:
-    """How images are checked, resized and encoded.
+    """Says how images are checked, resized and encoded.
 
     Attributes:
         resize_mode: img2dataset's names. ``keep_ratio``: the shorter side becomes ``size_px``, the other is
@@ -126,7 +126,7 @@ def check_decoders(decoding: Decoding) -> None:
 
 
 class Decoding(Protocol):
-    """What a step says of its decoders."""
+    """Holds what a step says of its decoders."""
 
     @property
     def codecs(self) -> int:
@@ -137,4 +137,4 @@ class Decoding(Protocol):
         """For one picture."""
 
     def image_settings(self) -> ImageSettings:
-        """What is done with every picture."""
+        """Say what is done with every picture."""

@@ -26,7 +26,7 @@ _ANSWER = struct.Struct("<II")
 
 
 def lead_of(body: bytes) -> bytes:
-    """What goes before an image."""
+    """Say what goes before an image."""
     return _REQUEST.pack(len(body))
 
 
@@ -46,7 +46,7 @@ def send_answer(sock: socket.socket, facts: dict[str, Any], body: bytes) -> None
 
 
 def ready_in(data: bytearray) -> Literal[True] | None:
-    """Whether a child has said that it is ready; None before it has said anything.
+    """Say whether a child has said that it is ready; None before it has said anything.
 
     Raises:
         ValueError: It says something else.

@@ -19,7 +19,7 @@ def names() -> list[str]:
 
 
 def is_mixture(reference: str) -> bool:
-    """Whether this is the name of a mixture, or the path of a file that holds one.
+    """Say whether this is the name of a mixture, or the path of a file that holds one.
 
     A file is looked at as text, so that nothing in it runs only to learn that.
     """

@@ -83,7 +83,7 @@ def commands() -> list[str]:
 
 
 def built_by(command: str) -> Built:
-    """How a command builds its recipe.
+    """Say how a command builds its recipe.
 
     Args:
         command: One of :func:`commands`.

@@ -9,7 +9,7 @@ from gristmill.spec import locator
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Built, Recipe, Source
 from gristmill.spec.sample import CHANGES, Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
-from gristmill.steps.embedded import Embedded
+from gristmill.steps.embedded import DecodeEmbedded
 from gristmill.steps.hygiene import TextHygiene
 from gristmill.steps.instruct import dialogue
 from gristmill.steps.pack import Pack
@@ -134,5 +134,5 @@ def build(path: str, patterns: Sequence[str] = PATTERNS) -> Recipe:
         parse=parse_item,
         built=BUILT,
         writes=frozenset({"media.embedded"}),
-        steps=(TakePickles(), TextHygiene(), Embedded(), Pack(shard_samples=10_000)),
+        steps=(TakePickles(), TextHygiene(), DecodeEmbedded(), Pack(shard_samples=10_000)),
     )

@@ -23,7 +23,7 @@ from gristmill.spec import locator
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Expect, Recipe, Source, Variant
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
-from gristmill.steps.embedded import Embedded
+from gristmill.steps.embedded import DecodeEmbedded
 from gristmill.steps.hygiene import TextHygiene
 from gristmill.steps.instruct import Instruct
 from gristmill.steps.lines import TakeLines
@@ -183,7 +183,7 @@ def m3it(
             TakeLines(),
             Instruct(),
             TextHygiene(),
-            Embedded(),
+            DecodeEmbedded(),
             Pack(shard_samples=min(10_000, max(500, _SHARD_BYTES // stored // 500 * 500))),
         ),
         expect=Expect(

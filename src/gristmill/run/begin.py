@@ -38,7 +38,7 @@ _BEGIN_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a person asked for.
+    """Holds what a person asked for.
 
     Attributes:
         load: Finds and builds the recipe; called again in each worker.

@@ -83,7 +83,7 @@ class Watcher(Protocol):
 
 @dataclass(slots=True)
 class Ended:
-    """How a run ended, if it was not stopped.
+    """Says how a run ended, if it was not stopped.
 
     Attributes:
         complete: Every shard of the dataset is packed.
@@ -97,7 +97,7 @@ class Ended:
 
 @dataclass(slots=True)
 class Running:
-    """What the loop keeps in mind."""
+    """Holds what the loop keeps in mind."""
 
     planner: Planner
     ledger: Ledger

@@ -47,13 +47,13 @@ def _type_within(found: Any, parts: Sequence[str]) -> Any:
 
 
 def is_list(found: Any) -> bool:
-    """Whether values of an Arrow type are lists."""
+    """Say whether values of an Arrow type are lists."""
     types = pa.types
     return bool(types.is_list(found) or types.is_large_list(found) or types.is_fixed_size_list(found))
 
 
 def only_nulls(path: Path, name: str) -> bool:
-    """Whether a Parquet file has rows, and not one value in a column of theirs, as far as its footer tells.
+    """Say whether a Parquet file has rows, and not one value in a column of theirs, as far as its footer tells.
 
     Raises:
         OSError, pyarrow.ArrowInvalid: It is not readable.
@@ -96,7 +96,7 @@ def _fault(types: Mapping[str, Any], column: Column) -> str | None:
 
 
 def is_kind(found: Any, kind: ColumnKind) -> bool:
-    """Whether values of an Arrow type are of this kind; a column of nothing but nulls is of every kind."""
+    """Say whether values of an Arrow type are of this kind; a column of nothing but nulls is of every kind."""
     types = pa.types
     if types.is_dictionary(found):
         found = found.value_type

@@ -62,7 +62,7 @@ class FarText:
 
 
 def far_column(rows: Iterable[Sequence[FarText]]) -> pa.Array:
-    """What :data:`FAR_COLUMN` holds of some rows."""
+    """Say what :data:`FAR_COLUMN` holds of some rows."""
     return pa.array(
         [
             [

@@ -19,7 +19,7 @@ _DELIMITED = ("csv", "tsv")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing:
-    """What a user says of a file. None: what the file's name and beginning say.
+    """Holds what a user says of a file. None: what the file's name and beginning say.
 
     Attributes:
         format: One of :data:`FORMATS`.
@@ -96,7 +96,7 @@ class Framing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What holds for every row of one file.
+    """Holds what holds for every row of one file.
 
     Attributes:
         delimiter: Between fields; a comma where the format has none.

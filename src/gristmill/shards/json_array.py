@@ -13,7 +13,7 @@ from typing import BinaryIO
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece
 from gristmill.spec.errors import SourceError
 
-__all__ = ["Elements", "Member", "members"]
+__all__ = ["Elements", "JsonMember", "members"]
 
 _CHUNK_BYTES = 1 << 20
 _LOOKED_AT_BYTES = 256 << 10
@@ -246,7 +246,7 @@ def _string_start(text: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class JsonMember:
     """A member of a JSON object.
 
     Attributes:
@@ -262,7 +262,7 @@ class Member:
     head: bytes
 
 
-def members(stream: BinaryIO, offset: int, line: int, *, alone: bool) -> Iterator[Member]:
+def members(stream: BinaryIO, offset: int, line: int, *, alone: bool) -> Iterator[JsonMember]:
     """The members of the one object that begins at the stream's present place, each before it is read to its end.
 
     Args:
@@ -289,7 +289,7 @@ def members(stream: BinaryIO, offset: int, line: int, *, alone: bool) -> Iterato
             if found := _KEY.match(head):
                 given, skipped = True, found.end()
                 line_of = begins_on + head[:skipped].count(b"\n")
-                yield Member(json.loads(found.group(1)), begin + skipped, line_of, bytes(head[skipped:]))
+                yield JsonMember(json.loads(found.group(1)), begin + skipped, line_of, bytes(head[skipped:]))
             elif head.strip():
                 raise ValueError("a member without a key")
         if not mark:

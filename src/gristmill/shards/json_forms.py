@@ -14,7 +14,7 @@ import orjson
 
 from gristmill.shards.dialects import open_rows
 from gristmill.shards.framing import Dialect
-from gristmill.shards.json_array import Elements, Member, members
+from gristmill.shards.json_array import Elements, JsonMember, members
 from gristmill.shards.json_row import json_object, json_row
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, lines
 from gristmill.spec.errors import SourceError
@@ -35,7 +35,7 @@ _PAIR = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*', re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonForm:
-    """How a ``.json`` file holds its rows.
+    """Says how a ``.json`` file holds its rows.
 
     Attributes:
         kind: ``lines``, ``array``, ``columns``: one array, or one object, of values for each column; or ``keyed``: an
@@ -50,7 +50,7 @@ class JsonForm:
     offset: int = 0
     line: int = 1
     strings: bool = False
-    columns: tuple[Member, ...] = ()
+    columns: tuple[JsonMember, ...] = ()
     note: str = ""
 
 
@@ -68,7 +68,7 @@ def form_of(path: Path, dialect: Dialect) -> JsonForm:
         return _array(path, dialect, 0, 1)
     if _holds_lines(path, dialect):
         return JsonForm(kind="lines")
-    found: list[Member] = []
+    found: list[JsonMember] = []
     try:
         _members(path, dialect, into=found)
     except ValueError as err:
@@ -138,8 +138,8 @@ def _holds_lines(path: Path, dialect: Dialect) -> bool:
 
 
 def _members(
-    path: Path, dialect: Dialect, offset: int = 0, line: int = 1, into: list[Member] | None = None
-) -> list[Member]:
+    path: Path, dialect: Dialect, offset: int = 0, line: int = 1, into: list[JsonMember] | None = None
+) -> list[JsonMember]:
     """Those of the one object at ``offset``; of an object that is the whole file, nothing may follow.
 
     Args:
@@ -200,9 +200,9 @@ def _below(path: Path, dialect: Dialect, keys: Sequence[str], first: bytes) -> J
 
 def _member(
     path: Path, dialect: Dialect, offset: int, line: int, key: str
-) -> tuple[Member | None, list[Member]]:
+) -> tuple[JsonMember | None, list[JsonMember]]:
     """The member of this name of the object at ``offset``, and those before it; what is behind is not looked at."""
-    before: list[Member] = []
+    before: list[JsonMember] = []
     with open_rows(path, dialect) as stream:
         skip(stream, offset)
         try:
@@ -215,7 +215,7 @@ def _member(
     return None, before
 
 
-def _columns(path: Path, found: Sequence[Member]) -> JsonForm | None:
+def _columns(path: Path, found: Sequence[JsonMember]) -> JsonForm | None:
     """An object whose members are columns, each an array of values, or one object of them by row as pandas writes."""
     arrays = all(re.match(rb"\[(?!\s*\{)", m.head) for m in found)
     index = [re.match(rb'\{\s*"(\d+)"\s*:', m.head) for m in found]
@@ -232,7 +232,7 @@ def _columns(path: Path, found: Sequence[Member]) -> JsonForm | None:
     return JsonForm(kind="columns", columns=tuple(found), note=f"one object of columns: {_named(found)}")
 
 
-def _keyed(found: Sequence[Member], offset: int = 0, line: int = 1) -> JsonForm | None:
+def _keyed(found: Sequence[JsonMember], offset: int = 0, line: int = 1) -> JsonForm | None:
     """An object of rows: its members are objects, and most of them begin with the same name, as one row's do not."""
     first = Counter(match.group(1) for m in found if (match := _FIRST_NAME.match(m.head)))
     if not all(m.head.startswith(b"{") for m in found) or max(first.values(), default=0) < max(
@@ -256,7 +256,7 @@ def keyed_piece(member: Piece) -> Piece:
     return Piece(member.line, row if rest != b"!" else value, member.size_bytes)
 
 
-def _named(found: Sequence[Member]) -> str:
+def _named(found: Sequence[JsonMember]) -> str:
     more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
     return (", ".join(repr(m.key) for m in found[:_SHOWN]) or "nothing") + more
 

@@ -61,7 +61,7 @@ def dumps(value: Any) -> bytes:
 
 
 def dumps_bare(plain: Any) -> bytes:
-    """What :func:`dumps` writes, of a value that is known to need none of the forms: it was read from such JSON."""
+    """Write what :func:`dumps` does, of a value that needs none of the forms: it was read from such JSON."""
     try:
         return orjson.dumps(plain)
     except orjson.JSONEncodeError:  # nested beyond orjson's 254 levels
@@ -69,7 +69,7 @@ def dumps_bare(plain: Any) -> bytes:
 
 
 def is_tagged(text: bytes) -> bool:
-    """Whether one of the forms may be in JSON that :func:`dumps` wrote; where not, what it says is bare JSON."""
+    """Say whether one of the forms may be in JSON that :func:`dumps` wrote; where not, what it says is bare JSON."""
     return b'"$' in text
 
 

@@ -31,7 +31,7 @@ def set_apart(part: bytes) -> bytes:
 
 
 def put_back(part: bytes) -> dict[str, Json]:
-    """What a ``json`` part says, exactly: the numbers that were set apart stand in their places.
+    """Say what a ``json`` part says, exactly: the numbers that were set apart stand in their places.
 
     Raises:
         ValueError: It was not written by :func:`gristmill.shards.lossless.dumps`, or the places are not there.

@@ -159,7 +159,7 @@ def _only(piece: ParquetPiece, wanted: Int64s) -> ParquetPiece:
 
 
 def rows_at_once(group: pq.RowGroupMetaData, columns: Sequence[str], most: int) -> int:
-    """How many rows of a row group may be decoded at a time: few where they are long."""
+    """Say how many rows of a row group may be decoded at a time: few where they are long."""
     chunks = [chunk for chunk in _chunks(group) if _top(chunk, columns) is not None]
     size = sum(int(chunk.total_uncompressed_size) for chunk in chunks)
     rows = min(most, max(1, _PIECE_BYTES * int(group.num_rows) // max(1, size)))

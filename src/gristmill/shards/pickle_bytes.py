@@ -177,7 +177,7 @@ class Memo:
         return len(self._dense) <= _MOST_MEMOS and len(self._stray) <= _MOST_STRAY_MEMOS
 
     def get(self, number: int) -> int | None:
-        """Where it was made; None if nothing has that number."""
+        """Say where it was made; None if nothing has that number."""
         if 0 <= number < len(self._dense) and number not in self._stray:
             return self._dense[number]
         return self._stray.get(number)

@@ -36,7 +36,7 @@ ROOT = _Root()
 
 
 class Shared:
-    """What a machine and those that read a stretch again have in common."""
+    """Holds what a machine and those that read a stretch again have in common."""
 
     def __init__(self, file_bytes: int) -> None:
         self.file_bytes = file_bytes
@@ -49,7 +49,7 @@ class Shared:
 
 
 class StackMachine(ABC):
-    """What the opcodes work on: a stack, the stacks below each mark, the list that is given out, and the memo.
+    """Holds what the opcodes work on: a stack, the stacks below each mark, the list that is given out, and the memo.
 
     Args:
         data: The pickle.

@@ -31,7 +31,14 @@ from gristmill.shards.webdataset import ShardSample, read_stream
 from gristmill.spec.body import bytes_of
 from gristmill.spec.errors import DamagedOutput
 
-__all__ = ["Origin", "is_references", "read_references", "read_referred", "sample_of", "write_references"]
+__all__ = [
+    "ShardOrigin",
+    "is_references",
+    "read_references",
+    "read_referred",
+    "sample_of",
+    "write_references",
+]
 
 _END = bytes(1024)
 _ROWS_AT_ONCE = 1 << 16
@@ -42,8 +49,8 @@ Array = Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where samples come from: the shard of a part, and what their keys are given in the mixture."""
+class ShardOrigin:
+    """Says where samples come from: the shard of a part, and what their keys are given in the mixture."""
 
     part: str
     shard: str
@@ -56,7 +63,7 @@ def is_references(path: str) -> bool:
     return path.endswith(".parquet")
 
 
-def write_references(stream: BinaryIO, origins: Sequence[Origin], rows: Array, origin: Array) -> None:
+def write_references(stream: BinaryIO, origins: Sequence[ShardOrigin], rows: Array, origin: Array) -> None:
     """Write such a file.
 
     Args:
@@ -87,7 +94,9 @@ def write_references(stream: BinaryIO, origins: Sequence[Origin], rows: Array, o
             writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
 
 
-def _with_copies(origins: Sequence[Origin], copies: Array, origin: Array) -> tuple[Sequence[Origin], Array]:
+def _with_copies(
+    origins: Sequence[ShardOrigin], copies: Array, origin: Array
+) -> tuple[Sequence[ShardOrigin], Array]:
     """The same with the number of the copy in the suffix, and each origin once, in the order of the rows."""
     most = int(copies.max(initial=0)) + 1
     pairs, first, number = np.unique(
@@ -109,7 +118,7 @@ def _coded(words: list[str]) -> tuple[Array, pa.Array]:
     return np.array([known[word] for word in words], np.int32), pa.array(list(known), pa.string())
 
 
-def read_references(path: Path) -> Iterator[tuple[list[Origin], Array, Array]]:
+def read_references(path: Path) -> Iterator[tuple[list[ShardOrigin], Array, Array]]:
     """Read such a file some thousands of rows at a time: origins, rows, and for each row the number of its origin.
 
     Raises:
@@ -132,7 +141,7 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
         raise DamagedOutput(f"{path} is no list of references: column {wrong[0]} has another type.")
 
 
-def _plain(path: Path, batch: pa.RecordBatch) -> tuple[list[Origin], Array, Array]:
+def _plain(path: Path, batch: pa.RecordBatch) -> tuple[list[ShardOrigin], Array, Array]:
     if any(column.null_count for column in batch.columns):
         raise DamagedOutput(f"{path} is no list of references: a value is missing.")
     rows = np.zeros(batch.num_rows, _ROW)
@@ -144,12 +153,12 @@ def _plain(path: Path, batch: pa.RecordBatch) -> tuple[list[Origin], Array, Arra
         code = code * max(1, len(column.dictionary)) + column.indices.to_numpy(zero_copy_only=False)
     _, first, number = np.unique(code, return_index=True, return_inverse=True)
     words = {name: batch.column(name).take(pa.array(first)).to_pylist() for name in _WORDS}
-    return [Origin(**{name: words[name][i] for name in _WORDS}) for i in range(len(first))], rows, number
+    return [ShardOrigin(**{name: words[name][i] for name in _WORDS}) for i in range(len(first))], rows, number
 
 
 def read_referred(
     path: Path, place_of: Callable[[str, str], Path]
-) -> Iterator[tuple[list[Origin], Array, Array, list[bytes]]]:
+) -> Iterator[tuple[list[ShardOrigin], Array, Array, list[bytes]]]:
     """Read such a file together with the samples: as :func:`read_references`, a window at a time, and their bytes.
 
     Args:

@@ -162,7 +162,7 @@ def read_rows(
 
 
 def notes_of(path: Path, framing: Framing = Framing()) -> Sequence[str]:  # noqa: B008  # it is frozen
-    """What was decided about a list from its beginning and is not plain from its format, in sentences.
+    """Say what was decided about a list from its beginning and is not plain from its format, in sentences.
 
     Raises:
         SourceError, UsageError: As :func:`read_rows`.
@@ -204,7 +204,7 @@ def without_names(table: Any, names: Collection[str]) -> Any:
 
 
 def held_in(table: Any, column: str) -> Any | None:
-    """What the rows of a table hold in a column, as texts, null where a row has none; None if no row has it."""
+    """Say what the rows of a table hold in a column, as texts, null where a row has none; None if no row has it."""
     if JSON_ROW in table.column_names:
         values = [row.get(column) for row in rows_of(table)]
         return pa.array([value if value is None else str(value) for value in values], pa.string())
@@ -442,5 +442,5 @@ def _parquet_batches(path: Path, columns: Sequence[str] | None, batch_rows: int)
 
 
 def too_long_detail(size: int) -> str:
-    """What is said of a row that takes so many bytes."""
+    """Say what is said of a row that takes so many bytes."""
     return f"{size:,} bytes, more than {MAX_ROW_BYTES >> 20} MiB"

@@ -34,7 +34,7 @@ _MOST_SETS = 8
 
 
 class Node:
-    """What stood at one place of the ``json`` parts.
+    """Holds what stood at one place of the ``json`` parts.
 
     Attributes:
         kinds: The kinds of values, as bits.
@@ -50,7 +50,7 @@ class Node:
         self.items: Node | None = None
 
     def has(self, *kinds: int) -> bool:
-        """Whether values of one of these kinds were here, and no others but nulls."""
+        """Say whether values of one of these kinds were here, and no others but nulls."""
         return bool(self.kinds & ~NULL) and not self.kinds & ~(NULL | sum(kinds))
 
     def take(self, value: Json, levels: int = _MOST_LEVELS) -> None:
@@ -114,7 +114,7 @@ class Node:
 
     @classmethod
     def read(cls, plain: Json) -> Self:
-        """What :meth:`plain` wrote."""
+        """Say what :meth:`plain` wrote."""
         node = cls()
         letters, fields, items = (plain, {}, None) if isinstance(plain, str) else plain
         node.kinds = sum(1 << _LETTERS.index(letter) for letter in letters)
@@ -131,7 +131,7 @@ def _size(value: int) -> int:
 
 
 class Shape:
-    """What all samples of a shard, or of several, are made of.
+    """Holds what all samples of a shard, or of several, are made of.
 
     Attributes:
         parts: Parts that some sample has, but for those named by position, in the order in which they came up.
@@ -199,7 +199,7 @@ class Shape:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """What :meth:`text` wrote.
+        """Say what :meth:`text` wrote.
 
         Raises:
             DamagedOutput: It was not written by it.

@@ -17,7 +17,7 @@ from gristmill.storage.files import check_regular, machine_error
 
 __all__ = [
     "MAX_ROW_BYTES",
-    "Extent",
+    "LineExtent",
     "Piece",
     "line_extents",
     "lines",
@@ -150,8 +150,8 @@ def lines(stream: BinaryIO, *, max_bytes: int = MAX_ROW_BYTES, verbatim: bool = 
 
 
 @dataclass(slots=True)
-class Extent:
-    """Where a line stands.
+class LineExtent:
+    """Says where a line stands.
 
     Attributes:
         line: Its number, from 1.
@@ -164,8 +164,8 @@ class Extent:
     size: int
 
 
-def line_extents(path: Path) -> Iterator[Extent]:
-    """Where the lines of a plain text file stand, blank ones left out; none of them is held, however long.
+def line_extents(path: Path) -> Iterator[LineExtent]:
+    """Say where the lines of a plain text file stand, blank ones left out; none of them is held, however long.
 
     Raises:
         SourceError: UTF-16.
@@ -180,13 +180,13 @@ def line_extents(path: Path) -> Iterator[Extent]:
             at = 0
             while (end := buffer.find(b"\n", at, got)) >= 0:
                 if not (blank and _is_blank(buffer, at, end)):
-                    yield Extent(number, begin, offset + end - begin)
+                    yield LineExtent(number, begin, offset + end - begin)
                 number, blank, at = number + 1, True, end + 1
                 begin = offset + at
             blank = blank and _is_blank(buffer, at, got)
             offset += got
         if not blank:
-            yield Extent(number, begin, offset - begin)
+            yield LineExtent(number, begin, offset - begin)
 
 
 def _is_blank(buffer: bytearray, start: int, end: int) -> bool:

@@ -21,11 +21,11 @@ __all__ = [
     "GlobalFilter",
     "GlobalShuffle",
     "Group",
+    "IndexSummary",
     "PackContext",
     "PackedRow",
     "Places",
     "Slice",
-    "Summary",
 ]
 
 
@@ -61,8 +61,8 @@ class GlobalFilter(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What a Barrier learns of one finished shard.
+class IndexSummary:
+    """Holds what a Barrier learns of one finished shard.
 
     Attributes:
         sizes: Stored bytes of each kept sample, read only if asked for.
@@ -97,11 +97,11 @@ class Group:
 class Decider(Protocol):
     """Decides as soon as it can: fed summaries in the dataset's order, says which slices share a shard."""
 
-    def feed(self, summary: Summary) -> list[Group]:
-        """What is settled by this summary and those before it."""
+    def feed(self, summary: IndexSummary) -> list[Group]:
+        """Say what is settled by this summary and those before it."""
 
     def finish(self) -> list[Group]:
-        """What only the end settles."""
+        """Say what only the end settles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ class PackedRow:
 
 
 class PackContext(Protocol):
-    """What a Barrier's ``apply`` reads from and writes to."""
+    """Holds what a Barrier's ``apply`` reads from and writes to."""
 
     def attempts(self, piece: Slice) -> Iterator[PackedRow]:
         """The slice's samples in order, and with them the rows attempted since the sample before."""
@@ -132,7 +132,7 @@ class PackContext(Protocol):
         """A whole file named after the shard's number: ``00000`` + ``suffix``."""
 
     def note(self, shape: str) -> None:
-        """What the samples of the shard are made of, for its record; see ``gristmill.shards.shape``."""
+        """Say what the samples of the shard are made of, for its record; see ``gristmill.shards.shape``."""
 
 
 class Barrier(Step):
@@ -148,7 +148,7 @@ class Barrier(Step):
 
 
 class Places(Protocol):
-    """Which place of which output shard each sample gets; decided by their number alone.
+    """Says which place of which output shard each sample gets; decided by their number alone.
 
     Places are counted over all shards: shard ``s`` holds those from ``bounds(s)[0]`` to ``bounds(s)[1]``.
 
@@ -176,17 +176,17 @@ class GlobalShuffle(Step):
 
     @property
     def refers(self) -> bool:
-        """Whether gathering writes where samples lie, instead of the samples; only of finished datasets."""
+        """Say whether gathering writes where samples lie, instead of the samples; only of finished datasets."""
         return False
 
     @property
     def copies(self) -> bool:
-        """Whether scattering also copies finished samples, so that gathering reads them in sequence."""
+        """Say whether scattering also copies finished samples, so that gathering reads them in sequence."""
         return False
 
     @abstractmethod
     def places(self, samples: int, earlier: int | None = None) -> Places:
-        """What becomes of so many samples.
+        """Say what becomes of so many samples.
 
         Args:
             samples: All that there are.

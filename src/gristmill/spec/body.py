@@ -100,7 +100,7 @@ def release(body: Body | None) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointer:
-    """Where in a media source the bytes of a medium stand, so that nothing copies them before they are packed.
+    """Says where in a media source the bytes of a medium stand, so that nothing copies them before they are packed.
 
     Attributes:
         source: Key of the media source.

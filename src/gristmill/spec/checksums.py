@@ -19,7 +19,7 @@ _MISSING = {"", "nan", "none", "null", "<na>", "n/a"}
 
 
 def is_missing(value: Json) -> bool:
-    """Whether a list names no checksum here: null, NaN, an empty text, or what writers of text put for these."""
+    """Say whether a list names no checksum here: null, NaN, an empty text, or what writers of text put for these."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, float):

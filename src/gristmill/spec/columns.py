@@ -10,7 +10,7 @@ __all__ = ["column_of", "value_at"]
 
 
 def value_at(row: Mapping[str, Json], path: str) -> Json:
-    """What stands in a row under a name, or, where no column has that name, under each of its parts: ``image.url``.
+    """Give what stands in a row under a name or, where no column has it, under each of its parts: ``image.url``.
 
     Of a list that is met on the way a number takes one element (``images.0.url``); any other name takes what stands
     under it in each of them (``images.url``). None where there is nothing.

@@ -18,7 +18,7 @@ DOCUMENT_LOST = "document_lost"
 
 @dataclass(slots=True, kw_only=True)
 class Fate:
-    """What became of it, and all that was measured on the way.
+    """Holds what became of it, and all that was measured on the way.
 
     Attributes:
         row: Position in the upstream file, from 0.

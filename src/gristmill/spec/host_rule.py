@@ -64,5 +64,5 @@ class HostRule:
         return f"{path[: found.start(1)]}{width}{path[found.end(1) :]}"
 
     def is_final(self, status: int | None, path: str) -> bool:
-        """Whether another try would be answered with the same status."""
+        """Say whether another try would be answered with the same status."""
         return any(status == one and re.search(paths, path) for one, paths in self.permanent)

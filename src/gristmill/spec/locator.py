@@ -12,7 +12,7 @@ _USERINFO = re.compile(r"//[^/?#\\]*@")
 
 
 class Locator:
-    """What all locators share. Subclasses are frozen dataclasses of texts and whole numbers.
+    """Holds what all locators share. Subclasses are frozen dataclasses of texts and whole numbers.
 
     Attributes:
         kind: Names the acquirer's file in ``steps/acquirers``, and the locator in stored samples.
@@ -28,7 +28,7 @@ class Locator:
         Locator.kinds[cls.kind] = cls
 
     def kept(self) -> Locator | None:
-        """What a stored sample still says of where its medium came from."""
+        """Say what a stored sample still says of where its medium came from."""
         return self
 
 

@@ -64,7 +64,7 @@ class MemberLayout:
             raise RecipeError(f"layout {self.name!r}: {self.member!r} to {self.path!r}: {err}") from err
 
     def fits(self, member: str) -> bool:
-        """Whether a member's name is of this layout."""
+        """Say whether a member's name is of this layout."""
         return _whole(self.member).match(member) is not None
 
     def path_of(self, member: str) -> str | None:
@@ -91,15 +91,15 @@ class SourceEntry(Protocol):
 
     @property
     def crc32(self) -> int | None:
-        """What its bytes are promised to have."""
+        """Say what its bytes are promised to have."""
 
     @property
     def archive(self) -> int:
-        """Which of the source's archives it lies in."""
+        """Say which of the source's archives it lies in."""
 
     @property
     def offset(self) -> int:
-        """Where in the archive: neighbours are read one after another."""
+        """Say where in the archive: neighbours are read one after another."""
 
 
 class MediaSource(Protocol):
@@ -116,7 +116,7 @@ class MediaSource(Protocol):
         """
 
     def extent(self, entry: Any) -> Any | None:
-        """Where a member's bytes stand as they are: ``path``, ``offset``, ``size_bytes``; None where they do not.
+        """Say where a member's bytes stand as they are: ``path``, ``offset``, ``size_bytes``; None where they do not.
 
         Raises:
             MemberRefused: As :meth:`open`.
@@ -143,7 +143,7 @@ class ParquetSource(Protocol):
 
     @property
     def files(self) -> Mapping[str, Path]:
-        """Where they lie, by their names in the source, in its order."""
+        """Say where they lie, by their names in the source, in its order."""
 
 
 class FileSource(Protocol):

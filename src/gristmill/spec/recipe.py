@@ -66,7 +66,7 @@ MEDIA_FORMATS = ("archives", "folder", "parquet")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where files come from.
+    """Says where files come from.
 
     Attributes:
         key: What ``--source KEY=PATH`` replaces; of a media source also what :class:`gristmill.spec.locator.Member`
@@ -164,7 +164,7 @@ class Source:
 
     @property
     def settable(self) -> tuple[str, ...]:
-        """What ``--set SOURCE.FIELD=VALUE`` may name."""
+        """Say what ``--set SOURCE.FIELD=VALUE`` may name."""
         return ("order", "variant") if self.variants else ("order",)
 
     def with_variant(self, name: str) -> Source:
@@ -182,7 +182,7 @@ class Source:
 
     @property
     def home(self) -> str | None:
-        """Where it is fetched from: ``REPO@REVISION``, a URL or several; None where nothing fetches it."""
+        """Say where it is fetched from: ``REPO@REVISION``, a URL or several; None where nothing fetches it."""
         if self.hub:
             return f"{self.hub}@{self.revision}"
         return " ".join(one.url for one in self.downloads) or self.url
@@ -195,7 +195,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expect:
-    """What the author promises; ``run`` ends with exit code 3 below it.
+    """Holds what the author promises; ``run`` ends with exit code 3 below it.
 
     Attributes:
         kept_share: Least share of the requested media that should survive the crawl, 0 to 1.
@@ -321,7 +321,7 @@ class Recipe:
 
     @property
     def input_noun(self) -> str:
-        """What one of its annotation files is called."""
+        """Say what one of its annotation files is called."""
         return self.built.input if self.built else "annotation file"
 
     @property

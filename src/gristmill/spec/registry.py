@@ -57,7 +57,7 @@ def module_in(package: str, name: str) -> ModuleType | None:
 
 
 def find_in(package: ModuleType, reference: str, kind: type[Found]) -> Found:
-    """What a module of a package holds under the name of its kind in capitals, or somebody's own file does.
+    """Say what a module of a package holds under the name of its kind in capitals, or somebody's own file does.
 
     Args:
         package: Of modules that hold one each.

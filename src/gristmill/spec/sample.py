@@ -160,7 +160,7 @@ class Sample:
 
     @property
     def row(self) -> int:
-        """Where its row stands in its annotation file; 0 where it comes from none."""
+        """Say where its row stands in its annotation file; 0 where it comes from none."""
         return self.origin.row if self.origin else 0
 
     @property

@@ -43,7 +43,7 @@ _TAKEN = ("txt", "json")
 
 
 def fault_of(outcome: object, *, stored: bool = False) -> str | None:
-    """What is wrong with what ``parse`` or a step returned, with the field's name; None if nothing is.
+    """Say what is wrong with what ``parse`` or a step returned, with the field's name; None if nothing is.
 
     Args:
         outcome: What it returned.

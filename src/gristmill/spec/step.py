@@ -72,7 +72,7 @@ def permission(default: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What one task of a step occupies; tasks are placed by it.
+    """Holds what one task of a step occupies; tasks are placed by it.
 
     Attributes:
         cpus: Processors' worth of work, on average over the task: of a worker's one, two tasks of a half fit.
@@ -87,7 +87,7 @@ class Needs:
 
 
 class Step(ABC):
-    """What all shapes share. Subclasses are frozen, keyword-only dataclasses of plain data.
+    """Holds what all shapes share. Subclasses are frozen, keyword-only dataclasses of plain data.
 
     Attributes:
         drops: The reasons for which it drops rows or samples: ``gristmill show`` lists them, and
@@ -104,7 +104,7 @@ class Step(ABC):
     needs: ClassVar[Needs] = Needs()
 
     def missing(self) -> str:
-        """What a person must give before it can run, in a sentence that says how; empty where nothing is missing."""
+        """Say what a person must give before it can run, and how; empty where nothing is missing."""
         return ""
 
     def identity(self) -> dict[str, Json]:
@@ -114,7 +114,7 @@ class Step(ABC):
 
 
 class TableContext(Protocol):
-    """Where a TableStep puts what it decides. Tables are ``pyarrow.Table``; rows ``pyarrow.Array`` of int64."""
+    """Says where a TableStep puts what it decides. Tables are ``pyarrow.Table``; rows ``pyarrow.Array`` of int64."""
 
     only: int | None
     stop: Event
@@ -157,7 +157,7 @@ class TableStep(Step):
         return None
 
     def expected_rows(self, rows: int) -> int | None:
-        """How many of so many rows will be kept, for ``plan``; None where that depends on what they hold."""
+        """Say how many of so many rows will be kept, for ``plan``; None where that depends on what they hold."""
         return None
 
     @abstractmethod
@@ -221,7 +221,7 @@ class PrescanStep(TableStep):
 
     @abstractmethod
     def prescan(self, file: TableFile) -> Json:
-        """What must be known of one file before anything is chosen in any, as a JSON value."""
+        """Say what must be known of one file before anything is chosen in any, as a JSON value."""
 
     @abstractmethod
     def decide(self, prescans: Sequence[Json]) -> Sequence[Any]:
@@ -238,7 +238,7 @@ class PrescanStep(TableStep):
 
 
 class MediaContext(Protocol):
-    """What a ShardStep may use while it runs."""
+    """Holds what a ShardStep may use while it runs."""
 
     stop: Event
     attempt: int
@@ -305,5 +305,5 @@ class ShardStep(Step):
         """One outcome for each sample, in order. ``samples`` are those of one task, never the dataset."""
 
     def without(self, sample: Sample, media: Sequence[str], drop: Drop) -> Outcome:
-        """What becomes of a finished sample that loses these media afterwards, for the reason in ``drop``."""
+        """Say what becomes of a finished sample that loses these media afterwards, for the reason in ``drop``."""
         return drop

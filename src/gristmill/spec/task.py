@@ -96,7 +96,7 @@ class Task:
 
 
 def decided(task: Task, kind: type[Decision]) -> Decision:
-    """What was decided for a task of a stage whose decisions are of this kind.
+    """Say what was decided for a task of a stage whose decisions are of this kind.
 
     Raises:
         TypeError: It is something else; a bug.
@@ -112,7 +112,7 @@ RECORD_FORMAT = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:
-    """What one task did. Exists means done; cannot be built unless its numbers add up.
+    """Holds what one task did. Exists means done; cannot be built unless its numbers add up.
 
     Attributes:
         account: What it counts for, as its stage says.

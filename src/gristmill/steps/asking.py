@@ -85,7 +85,7 @@ class Page:
         return next((r for n in self._names if (r := self._known.get(n)) is not None), Reason.FEW_IMAGES)
 
     def wants(self, name: str) -> bool:
-        """Whether this medium is still of use."""
+        """Say whether this medium is still of use."""
         return (self._all or not self.lost) and name not in self._known
 
     def not_needed(self) -> Sequence[str]:
@@ -147,7 +147,7 @@ class Asking:
                     yield place, self._locators[place]
 
     def wanting(self, number: int) -> list[Sought]:
-        """What the locator of this number is still wanted for."""
+        """Say what the locator of this number is still wanted for."""
         return [one for one in self._groups[number] if one.page.wants(one.name)]
 
 

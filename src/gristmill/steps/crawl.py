@@ -123,7 +123,7 @@ class Crawl(ShardStep):
         )
 
     def least(self, media: int) -> int:
-        """How many of so many media a sample must have to be kept."""
+        """Say how many of so many media a sample must have to be kept."""
         return self.min_images if media and self.on_missing_image == "drop_image" else media
 
     def image_settings(self) -> ImageSettings:

@@ -15,11 +15,11 @@ from gristmill.steps.evenly import evenly
 from gristmill.steps.facts import with_facts
 from gristmill.steps.taking import Taking, known, shown
 
-__all__ = ["Embedded"]
+__all__ = ["DecodeEmbedded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embedded(ShardStep):
+class DecodeEmbedded(ShardStep):
     """Decode each medium's Base64 once, hash it, see that the picture decodes, and store the bytes as they came.
 
     A sample of which one picture cannot be kept is dropped whole.
@@ -61,11 +61,11 @@ class Embedded(ShardStep):
         check_decoders(self)
 
     def least(self, media: int) -> int:
-        """How many of so many media a sample must have to be kept: all."""
+        """Say how many of so many media a sample must have to be kept: all."""
         return media
 
     def image_settings(self) -> ImageSettings:
-        """What the decoders are to do."""
+        """Say what the decoders are to do."""
         form: Format = "png" if self.encode == "png" else "webp" if self.encode == "webp" else "jpeg"
         return ImageSettings(
             size_px=self.size_px,

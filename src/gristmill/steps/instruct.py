@@ -119,7 +119,7 @@ def _split(turn: Turn) -> tuple[tuple[Part, ...], str]:
 
 
 def dialogue(text: str) -> tuple[str, list[str]] | None:
-    """What stands before the first question, and question, answer, ... question; None if it is no dialogue.
+    """Say what stands before the first question, and question, answer, ... question; None if it is no dialogue.
 
     These are the cuts that VILA's loader makes, which stops on any other text.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from gristmill.shards.framing import guess_format
-from gristmill.shards.textlines import Extent, line_extents
+from gristmill.shards.textlines import LineExtent, line_extents
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import LINE_BYTES, LINE_NUMBER, LINE_OFFSET, TableContext, TableStep
@@ -65,9 +65,9 @@ class TakeLines(TableStep):
             box.cut()
             box.progress(row, None)
 
-    def _parts(self, table: Path) -> Iterator[list[Extent]]:
+    def _parts(self, table: Path) -> Iterator[list[LineExtent]]:
         """Lines as one task shall have them."""
-        part: list[Extent] = []
+        part: list[LineExtent] = []
         size = 0
         for extent in line_extents(table):
             own = extent.size if extent.size <= self.max_line_bytes else 0
@@ -79,7 +79,7 @@ class TakeLines(TableStep):
         if part:
             yield part
 
-    def _keep(self, extents: list[Extent], first_row: int, box: TableContext) -> None:
+    def _keep(self, extents: list[LineExtent], first_row: int, box: TableContext) -> None:
         lines, rows = [], []
         for row, extent in enumerate(extents, first_row):
             if extent.size > self.max_line_bytes:

@@ -9,7 +9,7 @@ from gristmill.shards.samples import StoredSample
 from gristmill.shards.shape import Shape
 from gristmill.shards.sidecars import Sidecars
 from gristmill.shards.webdataset import TarWriter
-from gristmill.spec.barrier import Barrier, Group, PackContext, Slice, Summary
+from gristmill.spec.barrier import Barrier, Group, IndexSummary, PackContext, Slice
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import Needs
@@ -79,7 +79,7 @@ class Cutter:
         self._samples = 0
         self._bytes = 0
 
-    def feed(self, summary: Summary) -> list[Group]:
+    def feed(self, summary: IndexSummary) -> list[Group]:
         """See :class:`gristmill.spec.step.Decider`."""
         shard, done, start = summary.shard, [], 0
         if shard.samples == 0:

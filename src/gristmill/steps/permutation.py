@@ -34,7 +34,7 @@ _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 def permuted(start: int, stop: int, *, samples: int, seed: int) -> Places64:
-    """Where the numbers ``start`` to ``stop`` go: int64, shape (stop - start,), each below ``samples``.
+    """Say where the numbers ``start`` to ``stop`` go: int64, shape (stop - start,), each below ``samples``.
 
     Raises:
         ValueError: The numbers are not among those below ``samples``.
@@ -91,7 +91,7 @@ def _keys(seed: int, samples: int) -> Keys:
 
 @lru_cache(maxsize=1)
 def published_places(samples: int, seed: int) -> Places64:
-    """Where ``random.Random(seed).shuffle`` takes each item of a list of so many: int64, shape (samples,).
+    """Say where ``random.Random(seed).shuffle`` takes each item of a list of so many: int64, shape (samples,).
 
     It swaps as that function does, because it is that function, over numbers of eight bytes each.
     """

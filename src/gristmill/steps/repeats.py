@@ -35,7 +35,7 @@ _PAIRS_AT_ONCE = 1 << 16
 
 
 class Repeats:
-    """Which rows of a list repeat an earlier one, and what they hold.
+    """Says which rows of a list repeat an earlier one, and what they hold.
 
     Args:
         read: Reads the list anew; of each row only what ``column`` needs where it is called with true.
@@ -164,7 +164,7 @@ class _Rising:
 
     @property
     def more(self) -> bool:
-        """Whether any is left."""
+        """Say whether any is left."""
         return self._held is not None
 
     def up_to(self, row: int) -> npt.NDArray[Any]:

@@ -94,7 +94,7 @@ class TakeRows(TableStep):
 
     @property
     def framing(self) -> Framing:
-        """What is said of each file.
+        """Say what is said of each file.
 
         Raises:
             UsageError, UnknownName: Of none, for it contradicts itself.
@@ -225,7 +225,7 @@ def missing_columns(path: Path, framing: Framing, wanted: Sequence[str]) -> tupl
 
 
 def has_columns(have: Sequence[str]) -> str:
-    """Which columns a list has, in words; and what it seems to be if these look like others joined together."""
+    """Say which columns a list has, in words; and what it seems to be if these look like others joined together."""
     names = [repr(name) if name != name.strip() else name for name in have[:_NAMED]]
     said = f"it has {', '.join(names) or 'none'}{f' and {len(have) - _NAMED:,} more' if len(have) > _NAMED else ''}"
     if len(have) != 1:

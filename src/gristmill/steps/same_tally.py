@@ -82,7 +82,7 @@ class Suspects:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class TalliedPicture:
     """One picture: how often it was answered, and where; ``host`` is the number of the one that did most often."""
 
     media: int
@@ -235,7 +235,7 @@ class _Witnesses:
             host = "(other hosts)"
         return self._host_ids.setdefault(host, len(self._host_ids))
 
-    def pictures(self, min_urls: int) -> Iterator[tuple[int, Picture]]:
+    def pictures(self, min_urls: int) -> Iterator[tuple[int, TalliedPicture]]:
         """Each suspected picture that came from enough URLs, with its number; counts for the hosts on the way."""
         names = self.hosts
         self.host_media, self.host_pictures = np.zeros((2, len(names)), np.int64)
@@ -250,9 +250,12 @@ class _Witnesses:
                 self.host_media[hosts] += counts
                 self.host_pictures[hosts] += 1
                 most = min(hosts[counts == counts.max()].tolist(), key=names.__getitem__)
-                yield number, Picture(media=len(own), urls=urls, files=files, hosts=len(hosts), host=most)
+                yield (
+                    number,
+                    TalliedPicture(media=len(own), urls=urls, files=files, hosts=len(hosts), host=most),
+                )
 
-    def rows(self, rank: int, number: int, picture: Picture) -> Iterator[dict[str, Json]]:
+    def rows(self, rank: int, number: int, picture: TalliedPicture) -> Iterator[dict[str, Json]]:
         """The blocklist's rows of one picture: one for each of its hashes."""
         common = {
             "picture": rank,
@@ -275,7 +278,7 @@ def _url_hash(url: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _summary(blocklist: pa.Table, pictures: list[Picture], witnesses: _Witnesses) -> Json:
+def _summary(blocklist: pa.Table, pictures: list[TalliedPicture], witnesses: _Witnesses) -> Json:
     """For the record: sums, the hosts with the most such media, the pictures with the most URLs."""
     if not pictures:
         return {}

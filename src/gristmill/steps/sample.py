@@ -23,7 +23,7 @@ from gristmill.spec.sample import Json
 from gristmill.spec.step import ADDED, PrescanStep, TableContext, TableFile
 from gristmill.steps.spacing import Int64s, Spaced
 
-__all__ = ["POSITION", "Place", "SampleRows"]
+__all__ = ["POSITION", "FilePlace", "SampleRows"]
 
 POSITION = f"{ADDED}position"
 """Column that is added to the chosen rows: their position in the sample, from 0."""
@@ -34,8 +34,8 @@ _BATCH_ROWS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a file's rows stand among those of all files: how many, how many before them, and of how many."""
+class FilePlace:
+    """Says where a file's rows stand among those of all files: how many, how many before them, and of how many."""
 
     rows: int
     before: int
@@ -81,12 +81,13 @@ class SampleRows(PrescanStep):
         """
         return {"rows": read_footer(file.name, file.size_bytes, file.read).num_rows}
 
-    def decide(self, prescans: Sequence[Json]) -> list[Place]:
+    def decide(self, prescans: Sequence[Json]) -> list[FilePlace]:
         """See :class:`PrescanStep`: each file's rows, those of the files before it, and of all."""
         rows = [prescan["rows"] for prescan in prescans]
         before = [0, *accumulate(rows)]
         return [
-            Place(rows=own, before=earlier, of=before[-1]) for own, earlier in zip(rows, before, strict=False)
+            FilePlace(rows=own, before=earlier, of=before[-1])
+            for own, earlier in zip(rows, before, strict=False)
         ]
 
     def choose(self, file: TableFile, decision: Any, box: TableContext) -> None:
@@ -96,7 +97,7 @@ class SampleRows(PrescanStep):
             SourceError: The file is not what was prescanned, or damaged.
             UsageError: A column is missing.
         """
-        place: Place = decision
+        place: FilePlace = decision
         before, rows = place.before, place.rows
         spaced = Spaced(rows=place.of, size=self.size, spacing=self.spacing)
         positions = spaced.positions_within(before, before + rows)
@@ -124,7 +125,7 @@ class SampleRows(PrescanStep):
                 box.keep(some, pa.array(chosen[found][good]))
         box.progress(rows, rows)
 
-    def _tell(self, spaced: Spaced, place: Place, box: TableContext) -> None:
+    def _tell(self, spaced: Spaced, place: FilePlace, box: TableContext) -> None:
         """What a person must see of the whole sample, said once: with the first file, or the last."""
         if place.before == 0 and place.rows and spaced.count < self.size:
             box.note(f"sample: there are only {spaced.rows:,} rows, fewer than {self.size:,}: all are taken")

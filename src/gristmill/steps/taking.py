@@ -21,7 +21,7 @@ from gristmill.spec.step import MediaContext
 from gristmill.steps.acquirers import Acquired, Acquirer, Wanted, acquirer_of
 from gristmill.steps.asking import Asking, Page, Sought
 from gristmill.steps.loop_thread import LoopThread
-from gristmill.steps.transcoders import Made, Transcoder, transcoder_of
+from gristmill.steps.transcoders import StoredMedium, Transcoder, transcoder_of
 
 __all__ = ["Taking", "distance", "medium_of", "part_of", "shown"]
 
@@ -32,8 +32,8 @@ _PARTS = frozenset({"jpg", "png", "webp", "gif", "bmp", "tiff", "avif"})
 """Part names that the only medium of a sample may have in a shard."""
 
 
-class Settings(Decoding, Protocol):
-    """What is to be known of the step; acquirers and transcoders ask for more."""
+class TakingSettings(Decoding, Protocol):
+    """Holds what is to be known of the step; acquirers and transcoders ask for more."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class Settings(Decoding, Protocol):
 
     @property
     def md5(self) -> bool:
-        """Whether to take it of each body."""
+        """Say whether to take it of each body."""
 
     @property
     def max_phash_distance(self) -> int | None:
@@ -52,13 +52,13 @@ class Settings(Decoding, Protocol):
         """Media of samples that are lost are taken too: they cost nobody anything."""
 
     def least(self, media: int) -> int:
-        """How many of so many media a sample must have."""
+        """Say how many of so many media a sample must have."""
 
 
 class Taking:
-    """What a worker keeps from task to task: an event loop, acquirers, transcoders."""
+    """Holds what a worker keeps from task to task: an event loop, acquirers, transcoders."""
 
-    def __init__(self, step: Settings) -> None:
+    def __init__(self, step: TakingSettings) -> None:
         self._step = step
         self._loop = LoopThread(step.name)
         self._acquirers: dict[str, Acquirer] = {}
@@ -66,7 +66,7 @@ class Taking:
 
     @property
     def fill(self) -> float:
-        """How full the crawler is, if there is one; see :attr:`gristmill.crawl.crawler.Crawler.fill`."""
+        """Say how full the crawler is, if there is one; see :attr:`gristmill.crawl.crawler.Crawler.fill`."""
         return float(self._of_crawler("fill", 1.0))
 
     @property
@@ -130,7 +130,7 @@ class Taking:
                 box.store(fate, None)
             one.page.settle(one.name, fate.reason)
             tally.received(fate)
-        if checked and isinstance(checked.made, Made):
+        if checked and isinstance(checked.made, StoredMedium):
             release(checked.made.body)
         pages = [one.page for one in wanting]
         more = list(asking.due(pages))
@@ -147,7 +147,9 @@ class Taking:
         kinds = {"sha256", *(["md5"] if self._step.md5 else ()), *(_expected(ref)[0] for ref in refs)} - {""}
         large = not isinstance(body, bytes)
         read = await asyncio.to_thread(_digests, body, kinds) if large else _digests(body, kinds)
-        made: Made | Drop = Drop(reason=Reason.NO_FILE, detail="its checksum is not the one that is promised")
+        made: StoredMedium | Drop = Drop(
+            reason=Reason.NO_FILE, detail="its checksum is not the one that is promised"
+        )
         if promised is None or promised == read.crc32:
             made = await self._transcoders[kind].take(body, read.of["sha256"], box)
         return Checked(acquired, read, made)
@@ -162,7 +164,7 @@ class Taking:
         fate.raw_bytes, fate.sha256 = checked.raw_bytes, digests["sha256"]
         fate.md5 = digests["md5"] if self._step.md5 else None
         drop = made if isinstance(made, Drop) else None
-        if isinstance(made, Made):
+        if isinstance(made, StoredMedium):
             for name, value in made.facts.items():
                 setattr(fate, name, value)
             fate.size_bytes = checked.raw_bytes if made.body is None else size_of(made.body)
@@ -196,7 +198,7 @@ class Taking:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What reading all of a body tells: hashes in hex by their kinds, and its CRC-32."""
+    """Holds what reading all of a body tells: hashes in hex by their kinds, and its CRC-32."""
 
     of: Mapping[str, str]
     crc32: int
@@ -204,11 +206,11 @@ class Digests:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came, hashed and decoded."""
+    """Holds what came, hashed and decoded."""
 
     acquired: Acquired
     read: Digests
-    made: Made | Drop
+    made: StoredMedium | Drop
 
     @property
     def raw_bytes(self) -> int:
@@ -217,14 +219,14 @@ class Checked:
 
     @property
     def body(self) -> Body | None:
-        """What is to be stored; None where a pointer to it is."""
-        if isinstance(self.made, Made) and self.made.body is not None:
+        """Say what is to be stored; None where a pointer to it is."""
+        if isinstance(self.made, StoredMedium) and self.made.body is not None:
             return self.made.body
         return None if self.pointer else self.acquired.body
 
     @property
     def pointer(self) -> Pointer | None:
-        """Where it stands, if the bytes that came are kept and stand in a media source."""
+        """Say where it stands, if the bytes that came are kept and stand in a media source."""
         if isinstance(self.made, Drop) or self.made.body is not None or self.acquired.pointer is None:
             return None
         return replace(self.acquired.pointer, crc32=self.read.crc32)
@@ -285,7 +287,7 @@ def _sort(wanted: Wanted, by_kind: dict[str, list[tuple[int, Locator]]]) -> None
 
 
 def known(box: MediaContext) -> Mapping[tuple[int, str], Fate]:
-    """What the box holds, by row and by the medium's name before it was stored or after."""
+    """Say what the box holds, by row and by the medium's name before it was stored or after."""
     done = box.done()
     return {**done, **{(row, medium_of(part)): fate for (row, part), fate in done.items()}}
 

@@ -37,12 +37,12 @@ _KINDS = {
 
 
 def is_below(relative: str) -> bool:
-    """Whether a path, with ``/`` between its names, stays in the folder that it is relative to."""
+    """Say whether a path, with ``/`` between its names, stays in the folder that it is relative to."""
     return not any(name in ("", ".", "..") or "\0" in name for name in relative.split("/"))
 
 
 def irregularity(folder: Path, relative: str) -> str | None:
-    """What a path below ``folder`` is, if no regular file in regular folders; None of one that is, or is not there.
+    """Say what a path below ``folder`` is if no regular file in regular folders; None if it is, or is not there.
 
     Args:
         folder: A dataset's folder; it may be a link itself, since a person named it.
@@ -68,7 +68,7 @@ def irregularity(folder: Path, relative: str) -> str | None:
 
 
 def irregular(folder: Path, *names: str) -> Iterator[tuple[str, str]]:
-    """What is neither a regular file nor a folder at or below ``names`` in ``folder``: its path, and what it is.
+    """Say what is neither a regular file nor a folder at or below ``names`` in ``folder``: its path, and what it is.
 
     Raises:
         OSError: As the system says: a folder that cannot be read.
@@ -124,5 +124,5 @@ def read_regular(path: Path, most_bytes: int = STATE_BYTES) -> bytes:
 
 
 def kind_of(mode: int) -> str:
-    """What something that is no regular file is, by its ``st_mode``."""
+    """Say what something that is no regular file is, by its ``st_mode``."""
     return _KINDS.get(stat.S_IFMT(mode), "no regular file")

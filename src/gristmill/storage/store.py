@@ -73,7 +73,7 @@ class Store(ABC):
 
     @abstractmethod
     def work(self, name: str) -> Path:
-        """Where on this machine a file of that name is in the making, and survives a kill; its folder may be missing.
+        """Say where here a file of that name is in the making, and survives a kill; its folder may be missing.
 
         Of a store that is a folder it is the file's own place, so that nothing is to be moved when it is done.
         """
@@ -105,15 +105,15 @@ class Store(ABC):
         return Segments(self, folder)
 
     def leases(self, name: str) -> Leases | NoLeases:
-        """What several commands on one store divide their work by, in the file of that name where it takes one."""
+        """Give what several commands on one store divide their work by, in the file of that name if it takes one."""
         return NoLeases()
 
     def irregular(self, *folders: str) -> Iterator[tuple[str, str]]:
-        """What lies there and is neither file nor folder: its name, and what it is. An object store has none."""
+        """Say what lies there and is neither file nor folder: its name, and what it is. An object store has none."""
         return iter(())
 
     def irregularity(self, name: str) -> str | None:
-        """What a name stands for, if for no file of the store; None of one that is, or is not there."""
+        """Say what a name stands for, if for no file of the store; None of one that is, or is not there."""
         return None if is_below(name) else "no path in this folder"
 
     def sweep(self, *folders: str) -> None:  # noqa: B027 - where files are put whole, nothing is left

@@ -45,7 +45,7 @@ class _TryAgain(Exception):
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is an address of this kind."""
+    """Say whether a place is an address of this kind."""
     return place.startswith(("http://", "https://"))
 
 

@@ -72,7 +72,7 @@ class _Decisions:
         self.dropped.update(dict.fromkeys(rows.to_pylist(), reason))
 
     def note(self, text: str) -> None:
-        """What the user would be told."""
+        """Say what the user would be told."""
         self.notes.append(text)
 
     def progress(self, done: int, total: int | None) -> None:
@@ -92,7 +92,7 @@ class _Decisions:
 def check_recipe(
     recipe: Recipe, rows: Sequence[Mapping[str, Json]], folder: Path | None = None
 ) -> list[dict[str, Json]]:
-    """What becomes of some rows, offline.
+    """Say what becomes of some rows, offline.
 
     Args:
         recipe: Its first step is run, its ``parse``, and the steps over samples that follow it directly.
@@ -201,7 +201,7 @@ def golden_rows(folder: Path) -> list[dict[str, Json]]:
 
 
 def difference(recipe: Recipe, folder: Path) -> str | None:
-    """What differs from ``expected.jsonl``, in a sentence; None if nothing does."""
+    """Say what differs from ``expected.jsonl``, in a sentence; None if nothing does."""
     found = [dumps(line) for line in check_recipe(recipe, golden_rows(folder), folder)]
     path = folder / "expected.jsonl"
     if not path.exists():

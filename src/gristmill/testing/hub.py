@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from gristmill.testing.hub_files import HubFile, hub_files
-from gristmill.testing.serving import Exchange, LoopbackServer, head
+from gristmill.testing.hub_files import PlayedFile, hub_files
+from gristmill.testing.serving import LoopbackServer, Served, head
 
 __all__ = ["DEFAULT_REVISION", "FakeHub"]
 
@@ -89,11 +89,11 @@ class FakeHub(LoopbackServer):
         self._page_size = page_size
         self._redirect = redirect
         self._mishaps: list[_Mishap] = []
-        self._stored: dict[str, HubFile] = {}  # by sha256, once somebody was redirected to it
+        self._stored: dict[str, PlayedFile] = {}  # by sha256, once somebody was redirected to it
 
     @property
     def url(self) -> str:
-        """What to give as ``endpoint`` or ``HF_ENDPOINT``."""
+        """Say what to give as ``endpoint`` or ``HF_ENDPOINT``."""
         return self.origin(0)
 
     def cut(self, pattern: str, *, after_bytes: int, times: int = 1) -> None:
@@ -110,7 +110,7 @@ class FakeHub(LoopbackServer):
         """Serve other bytes of the same number from now on, while all checksums stay as they were."""
         self._repos[repo][path].spoiled = True
 
-    async def answer(self, exchange: Exchange) -> None:
+    async def answer(self, exchange: Served) -> None:
         """Answer as the hub does; see the module's first lines."""
         parts = [unquote(part) for part in exchange.request.target.partition("?")[0].strip("/").split("/")]
         try:
@@ -137,7 +137,7 @@ class FakeHub(LoopbackServer):
                 return name, parts[length:]
         raise _Refused(401, "RepoNotFound", "Repository not found")
 
-    def _check(self, exchange: Exchange, repo: str, *, files: bool) -> None:
+    def _check(self, exchange: Served, repo: str, *, files: bool) -> None:
         given = exchange.request.headers.get("authorization", "").removeprefix("Bearer ")
         if given and given != self.token:
             raise _Refused(401, "", "Invalid credentials in Authorization header")
@@ -157,7 +157,7 @@ class FakeHub(LoopbackServer):
 
     # facts
 
-    async def _answer_api(self, exchange: Exchange, repo: str, rest: list[str]) -> None:
+    async def _answer_api(self, exchange: Served, repo: str, rest: list[str]) -> None:
         self._check(exchange, repo, files=False)
         verb, revision = (rest + ["revision", "main"][len(rest) :])[:2]
         self._check_revision(revision)
@@ -188,7 +188,7 @@ class FakeHub(LoopbackServer):
             "siblings": [file.sibling(blobs=blobs) for file in self._repos[repo].values()],
         }
 
-    async def _answer_tree(self, exchange: Exchange, repo: str, folder: str) -> None:
+    async def _answer_tree(self, exchange: Served, repo: str, folder: str) -> None:
         if mishap := self._mishap("tree"):
             return await exchange.send(status=mishap.status, headers=mishap.headers)
         query = exchange.request.query
@@ -219,7 +219,7 @@ class FakeHub(LoopbackServer):
                 found[path] = file.facts()
         return [found[path] for path in sorted(found)]
 
-    async def _answer_whoami(self, exchange: Exchange) -> None:
+    async def _answer_whoami(self, exchange: Served) -> None:
         if exchange.request.headers.get("authorization") != f"Bearer {self.token}":
             raise _Refused(401, "", "Invalid username or password.")
         await _send_json(
@@ -228,7 +228,7 @@ class FakeHub(LoopbackServer):
 
     # files
 
-    async def _answer_resolve(self, exchange: Exchange, repo: str, rest: list[str]) -> None:
+    async def _answer_resolve(self, exchange: Served, repo: str, rest: list[str]) -> None:
         verb, revision, *path = [*rest, "", ""][: max(2, len(rest))]
         if verb != "resolve":
             raise _Refused(404, "", "Not Found")
@@ -247,7 +247,7 @@ class FakeHub(LoopbackServer):
         location = f"{self.origin(1)}/_content/{file.sha256}"
         await exchange.send(status=302, headers=[*fields, ("Location", location)])
 
-    async def _answer_content(self, exchange: Exchange, sha256: str) -> None:
+    async def _answer_content(self, exchange: Served, sha256: str) -> None:
         file = self._stored.get(sha256)
         if file is None:
             raise _Refused(404, "", "NoSuchKey")
@@ -255,7 +255,7 @@ class FakeHub(LoopbackServer):
             raise _Refused(400, "", "Only one auth mechanism allowed")  # as object stores do
         await self._send_file(exchange, file, [("ETag", f'"{file.sha256}"')])
 
-    async def _send_file(self, exchange: Exchange, file: HubFile, fields: list[tuple[str, str]]) -> None:
+    async def _send_file(self, exchange: Served, file: PlayedFile, fields: list[tuple[str, str]]) -> None:
         start, end = _span(exchange, file.size)
         if start >= file.size > 0:
             return await exchange.send(status=416, headers=[("Content-Range", f"bytes */{file.size}")])
@@ -285,13 +285,13 @@ class FakeHub(LoopbackServer):
 
 
 async def _send_json(
-    exchange: Exchange, value: object, *, status: int = 200, headers: Iterable[tuple[str, str]] = ()
+    exchange: Served, value: object, *, status: int = 200, headers: Iterable[tuple[str, str]] = ()
 ) -> None:
     body = json.dumps(value).encode()
     await exchange.send(body, status=status, content_type="application/json; charset=utf-8", headers=headers)
 
 
-def _paths(exchange: Exchange) -> list[str]:
+def _paths(exchange: Served) -> list[str]:
     """The paths of a paths-info request, whose body is a form or JSON."""
     body = exchange.request.body.decode()
     if exchange.request.headers.get("content-type", "").startswith("application/json"):
@@ -299,7 +299,7 @@ def _paths(exchange: Exchange) -> list[str]:
     return [value for key, value in parse_qsl(body) if key == "paths"]
 
 
-def _span(exchange: Exchange, size: int) -> tuple[int, int]:
+def _span(exchange: Served, size: int) -> tuple[int, int]:
     """First byte and end of what is asked for (RFC 9110, 14.2: one range of bytes)."""
     spec = exchange.request.headers.get("range", "").removeprefix("bytes=")
     first, _, last = spec.partition("-")

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HubFile", "hub_files"]
+__all__ = ["PlayedFile", "hub_files"]
 
 _READ_BYTES = 1 << 20
 
 
-class HubFile:
+class PlayedFile:
     """One file of a repository, in memory or on disk; checksums are computed when first asked for."""
 
     def __init__(self, path: str, content: bytes | Path, *, lfs_over_bytes: int) -> None:
@@ -48,7 +48,7 @@ class HubFile:
 
     @property
     def etag(self) -> str:
-        """What identifies the content: sha256 in LFS, else git's object id."""
+        """Say what identifies the content: sha256 in LFS, else git's object id."""
         return self.sha256 if self.lfs else self.blob_id
 
     def facts(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class HubFile:
         return digest.hexdigest()
 
 
-def hub_files(files: Path | Mapping[str, bytes | Path], lfs_over_bytes: int) -> dict[str, HubFile]:
+def hub_files(files: Path | Mapping[str, bytes | Path], lfs_over_bytes: int) -> dict[str, PlayedFile]:
     """All files of a folder, or of a mapping, by path, sorted."""
     if isinstance(files, Path):
         found: Mapping[str, bytes | Path] = {
@@ -91,4 +91,4 @@ def hub_files(files: Path | Mapping[str, bytes | Path], lfs_over_bytes: int) -> 
         }
     else:
         found = files
-    return {path: HubFile(path, found[path], lfs_over_bytes=lfs_over_bytes) for path in sorted(found)}
+    return {path: PlayedFile(path, found[path], lfs_over_bytes=lfs_over_bytes) for path in sorted(found)}

@@ -75,15 +75,15 @@ class Pictures:
         return len(self._photographs) * VARIANTS
 
     def variants(self, numbers: UInt64s) -> npt.NDArray[np.int64]:
-        """Which of the `count` variants each number shows."""
+        """Say which of the `count` variants each number shows."""
         return (mix(numbers) % np.uint64(self.count)).astype(np.int64)
 
     def subject(self, variant: int) -> int:
-        """Which photograph a variant is cut from: its place in the sorted list of files."""
+        """Say which photograph a variant is cut from: its place in the sorted list of files."""
         return variant // VARIANTS
 
     def ready(self, number: int, kind: str = "jpg", width_px: int | None = None) -> bool:
-        """Whether `get` would answer without deriving anything."""
+        """Say whether `get` would answer without deriving anything."""
         return kind == "jpg" and (self._variant(number), width_px) in self._jpegs
 
     def get(self, number: int, kind: str = "jpg", width_px: int | None = None) -> Picture:

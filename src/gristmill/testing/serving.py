@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-__all__ = ["Exchange", "LoopbackServer", "Request"]
+__all__ = ["LoopbackServer", "Request", "Served"]
 
 Headers = Iterable[tuple[str, str]]
 
@@ -44,7 +44,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Exchange:
+class Served:
     """A request and the connection to answer it on."""
 
     request: Request
@@ -136,7 +136,7 @@ class LoopbackServer(ABC):
     # what subclasses say
 
     @abstractmethod
-    async def answer(self, exchange: Exchange) -> None:
+    async def answer(self, exchange: Served) -> None:
         """Answer one request; anything may be done to the connection."""
 
     # for users
@@ -230,7 +230,7 @@ class LoopbackServer(ABC):
         self.log.append(request)
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
-        exchange = Exchange(request, reader, writer)
+        exchange = Served(request, reader, writer)
         await self.answer(exchange)
         return exchange.keep and request.headers.get("connection", "").lower() != "close"
 

@@ -23,7 +23,7 @@ from typing import Self
 
 from gristmill.testing.faults import FAULTS
 from gristmill.testing.pictures import Picture, Pictures, shipped_pictures
-from gristmill.testing.serving import Exchange, LoopbackServer
+from gristmill.testing.serving import LoopbackServer, Served
 
 __all__ = ["FakeWeb", "picture_number"]
 
@@ -97,7 +97,7 @@ class FakeWeb(LoopbackServer):
 
     @property
     def canary_hits(self) -> int:
-        """How often somebody was."""
+        """Say how often somebody was."""
         return self._canary.hits.total()
 
     def forget(self) -> None:
@@ -120,7 +120,7 @@ class FakeWeb(LoopbackServer):
         self._canary.close()
         self._painter.shutdown()
 
-    async def answer(self, exchange: Exchange) -> None:
+    async def answer(self, exchange: Served) -> None:
         """Serve a page that was `put`, a photograph, a fault, or 404."""
         path = exchange.request.path
         if page := self._pages.get(path):
@@ -140,7 +140,7 @@ class FakeWeb(LoopbackServer):
         """A photograph that depends on the name, as jpg, png, webp or gif."""
         return (await self._paint(picture_number(name), kind, None)).data
 
-    async def _answer_photo(self, exchange: Exchange, path: PurePosixPath) -> None:
+    async def _answer_photo(self, exchange: Served, path: PurePosixPath) -> None:
         kind, width = path.suffix[1:].replace("jpeg", "jpg"), exchange.request.query.get("w")
         if kind not in _TYPES or (width and not (width.isdecimal() and int(width) in _WIDTHS_PX)):
             return await exchange.send(b"no such picture", status=404, content_type="text/plain")
@@ -157,7 +157,7 @@ class FakeWeb(LoopbackServer):
 class _Canary(LoopbackServer):
     """Counts its visitors."""
 
-    async def answer(self, exchange: Exchange) -> None:
+    async def answer(self, exchange: Served) -> None:
         await exchange.send(b"you should not be here", content_type="text/plain")
 
 

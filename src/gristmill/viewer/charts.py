@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from gristmill.ledger.funnel import Funnel
-from gristmill.ledger.losses import Group, group_of, grouped
+from gristmill.ledger.losses import LossGroup, group_of, grouped
 
-__all__ = ["Bar", "Column", "FunnelRow", "Segment", "columns", "connector", "funnel_rows", "widths"]
+__all__ = ["Bar", "BarColumn", "FunnelRow", "Segment", "columns", "connector", "funnel_rows", "widths"]
 
 _ZOOM_BELOW = 0.45
 """A level narrower than this share of the page is drawn over its full width, and said to be."""
@@ -33,7 +33,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class BarColumn:
     """One column of a chart over an axis: stacked values, each with the name of its colour."""
 
     values: tuple[tuple[float, str], ...]
@@ -98,7 +98,7 @@ def funnel_rows(funnel: Funnel) -> list[FunnelRow]:
 def _segments(lost: Mapping[str, int], following: int, waiting: int, count: int) -> tuple[Segment, ...]:
     pieces = [("good", following, "goes on")]
     groups = grouped(lost)
-    pieces += [(str(g), sum(groups[g].values()), ", ".join(groups[g])) for g in Group if g in groups]
+    pieces += [(str(g), sum(groups[g].values()), ", ".join(groups[g])) for g in LossGroup if g in groups]
     pieces.append(("waiting", waiting, "waits"))
     return tuple(
         Segment(tone=tone, percent=100 * n / max(count, 1), title=f"{n:,} {what}")
@@ -116,7 +116,7 @@ def connector(from_percent: float, to_percent: float) -> Markup:
     ).format(points)
 
 
-def columns(chart: Sequence[Column], label: str) -> Markup:
+def columns(chart: Sequence[BarColumn], label: str) -> Markup:
     """Columns side by side, filling the width; the tallest fills the height.
 
     Args:
@@ -131,7 +131,7 @@ def columns(chart: Sequence[Column], label: str) -> Markup:
     ).format(width=len(chart) * 10, height=_HEIGHT, label=label, shapes=shapes)
 
 
-def _column(place: int, column: Column, top: float) -> Markup:
+def _column(place: int, column: BarColumn, top: float) -> Markup:
     base = float(_HEIGHT)
     shapes = []
     for value, tone in column.values:

@@ -19,7 +19,7 @@ from gristmill.ledger.card import REDISTRIBUTION
 from gristmill.ledger.documents import Documents, documents
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.losses import ADVICE, Group, explained, grouped
+from gristmill.ledger.losses import ADVICE, LossGroup, explained, grouped
 from gristmill.ledger.manifest import MANIFEST, shards_of
 from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.retry_advice import may_heal, retry_advice, retry_command, with_options
@@ -31,7 +31,7 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import read_regular
-from gristmill.viewer.charts import Bar, Column, columns, connector, funnel_rows, widths
+from gristmill.viewer.charts import Bar, BarColumn, columns, connector, funnel_rows, widths
 from gristmill.viewer.lost import examples_of_loss
 from gristmill.viewer.measures import Histogram, Measures, measure
 from gristmill.viewer.samples import examples
@@ -42,10 +42,10 @@ REPORT = "report.html"
 _EXAMPLES = 24
 _HOSTS = 12
 _HEADINGS = {  # in this order: the longest comes last, so that two columns of them are about even
-    Group.LATER: "May come back",
-    Group.OURS: "Perhaps our own fault",
-    Group.RULES: "Left out by the rules",
-    Group.NEVER: "Gone for good",
+    LossGroup.LATER: "May come back",
+    LossGroup.OURS: "Perhaps our own fault",
+    LossGroup.RULES: "Left out by the rules",
+    LossGroup.NEVER: "Gone for good",
 }
 
 
@@ -329,7 +329,7 @@ def _histogram(title: str, note: str, histogram: Histogram, label: Any) -> Chart
     for low, high, n in zip(histogram.edges[:-1], histogram.edges[1:], histogram.counts, strict=True):
         span = f"{label(low)} and more" if math.isinf(high) else f"{label(low)} to below {label(high)}"
         share = share_text(int(n), histogram.total)
-        shown.append(Column(values=((float(n), "good"),), title=f"{span}: {n:,} ({share})"))
+        shown.append(BarColumn(values=((float(n), "good"),), title=f"{span}: {n:,} ({share})"))
     edges = histogram.edges[:-1]
     every = max(1, math.ceil(len(edges) / 7))
     ticks = tuple(label(edge) if i % every == 0 else "" for i, edge in enumerate(edges))
@@ -355,7 +355,7 @@ def _rate(what: str, measures: Measures) -> Chart | None:
         title = (
             f"{at:%Y-%m-%d %H:%M:%S}: {per_s:,.1f} a second, {share_text(int(kept), int(kept + lost))} kept"
         )
-        shown.append(Column(values=((float(kept), "good"), (float(lost), "lost")), title=title))
+        shown.append(BarColumn(values=((float(kept), "good"), (float(lost), "lost")), title=title))
     top = float((rate.kept + rate.lost).max() * scale)
     span = (len(shown) - 1) * rate.interval_s
     ticks = tuple(_tick(rate.start_s, span * part / 4, span) for part in range(5))

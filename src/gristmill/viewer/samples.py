@@ -24,7 +24,7 @@ from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
 from gristmill.viewer.measures import Histogram
 
-__all__ = ["Example", "Examples", "Picture", "Turn", "examples"]
+__all__ = ["Example", "Examples", "ShownPicture", "ShownTurn", "examples"]
 
 _SIDE_PX, _SMALL_SIDE_PX = 300, 160
 _LOOKED_AT = 600
@@ -38,7 +38,7 @@ _TEXT_LENGTHS = (0, 1, 10, 20, 40, 60, 80, 120, 160, 240, 320, 640, 1280, 2560, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class ShownPicture:
     """One picture.
 
     Attributes:
@@ -53,11 +53,11 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class ShownTurn:
     """Who says what: texts and pictures in their order."""
 
     role: str
-    pieces: tuple[str | Picture, ...]
+    pieces: tuple[str | ShownPicture, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Example:
     """
 
     key: str
-    turns: tuple[Turn, ...]
+    turns: tuple[ShownTurn, ...]
     more: int = 0
 
     @property
@@ -79,16 +79,16 @@ class Example:
         plain = len(self.turns) == 1 and self.turns[0].role == "caption" and len(pieces) <= 2
         if (
             not plain
-            or not isinstance(pieces[0], Picture)
+            or not isinstance(pieces[0], ShownPicture)
             or not all(isinstance(one, str) for one in pieces[1:])
         ):
             return None
         return str(pieces[1]) if len(pieces) == 2 else ""
 
     @property
-    def pictures(self) -> list[Picture]:
+    def pictures(self) -> list[ShownPicture]:
         """All of its pictures."""
-        return [piece for turn in self.turns for piece in turn.pieces if isinstance(piece, Picture)]
+        return [piece for turn in self.turns for piece in turn.pieces if isinstance(piece, ShownPicture)]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -200,10 +200,10 @@ class _Reader:
             if plain and "txt" in sample.parts
             else (_SMALL_SIDE_PX, _TEXT_CHARACTERS)
         )
-        shown: list[Turn] = []
+        shown: list[ShownTurn] = []
         left, more, lost = _MOST_PIECES, 0, 0
         for turn in turns:
-            pieces: list[str | Picture] = []
+            pieces: list[str | ShownPicture] = []
             for piece in turn["parts"]:
                 if left == 0:
                     more += 1
@@ -216,14 +216,14 @@ class _Reader:
                     pieces.append(_shortened(str(piece.get("text", "")), characters))
                     left -= 1
             if pieces:
-                shown.append(Turn(role=str(turn["role"]), pieces=tuple(pieces)))
+                shown.append(ShownTurn(role=str(turn["role"]), pieces=tuple(pieces)))
         if not shown or (plain and lost):
             return None
         return Example(key=sample.key, turns=tuple(shown), more=more)
 
     def _picture(
         self, sample: ShardSample, name: str, facts: Mapping[str, Any], side_px: int
-    ) -> Picture | None:
+    ) -> ShownPicture | None:
         body = sample.parts.get(name)
         if body is None or self._pictures >= _MOST_PICTURES:
             return None
@@ -233,7 +233,7 @@ class _Reader:
             return None
         self._pictures += 1
         media = facts.get("media")
-        return Picture(
+        return ShownPicture(
             source="data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
             width_px=width_px,
             height_px=height_px,

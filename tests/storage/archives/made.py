@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gristmill.storage.archives import Archive, Indexed, MediaSource, write_index
+from gristmill.storage.archives import Archive, ArchiveSource, Indexed, write_index
 from gristmill.testing.archives import foldered, put, raw_zip, split, tar_gzipped, tarred, zipped
 
 __all__ = [
@@ -33,7 +33,7 @@ def indexed(*paths: Path, at: Path | None = None):
 def source_of(*paths: Path):
     """An archive's summary, and a source of it alone."""
     summary, one = indexed(*paths)
-    return summary, MediaSource([one])
+    return summary, ArchiveSource([one])
 
 
 def refused_in(path: Path) -> dict[str, str]:
@@ -42,7 +42,7 @@ def refused_in(path: Path) -> dict[str, str]:
     return {entry.name: entry.refused.value for entry in one.index.entries() if entry.refused}
 
 
-def contents(source: MediaSource, names) -> dict[str, bytes]:
+def contents(source: ArchiveSource, names) -> dict[str, bytes]:
     return {
         name: source.read(entry, 1 << 30)
         for name, entry in zip(names, source.find(list(names)), strict=True)

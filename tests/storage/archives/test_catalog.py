@@ -8,7 +8,7 @@ from made import contents, foldered, indexed, put, tarred, zipped
 
 from gristmill.spec.errors import DamagedSource
 from gristmill.spec.media_source import MemberLayout
-from gristmill.storage.archives import MediaSource, Refusal, write_catalog
+from gristmill.storage.archives import ArchiveSource, Refusal, write_catalog
 from gristmill.storage.archives.names import folded
 
 LAYOUTS = (
@@ -25,7 +25,7 @@ def files(front: str, first: int = 0, count: int = 4) -> dict[str, bytes]:
 def catalogued(path, *places, layouts=LAYOUTS, **more):
     archives = [indexed(place)[1] for place in places]
     told = write_catalog("toy", archives, layouts, path / "catalog.parquet", **more)
-    return told, MediaSource(archives, path / "catalog.parquet")
+    return told, ArchiveSource(archives, path / "catalog.parquet")
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from made import foldered, indexed, put, source_of, split, tar_gzipped, tarred, 
 from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.storage.archives import (
     Archive,
+    ArchiveSource,
     Indexed,
-    MediaSource,
     MemberRefused,
     Refusal,
     Scan,
@@ -190,7 +190,7 @@ def test_of_several_archives_the_first_that_has_it_counts(tmp_path):
         for name in ("a", "b", "c"):
             put(out, name, b"2")
     three = foldered(tmp_path / "three", {"c": b"3", "link": b"3"})
-    source = MediaSource([indexed(path)[1] for path in (one, tmp_path / "two.tar", three)])
+    source = ArchiveSource([indexed(path)[1] for path in (one, tmp_path / "two.tar", three)])
     found = source.find(["a", "b", "c", "link", "B"])
     assert [source.read(entry) for entry in found] == [b"1", b"2", b"2", b"3", b"1"]
     assert [entry.archive for entry in found] == [0, 1, 1, 2, 0]
@@ -219,7 +219,7 @@ def test_a_large_index_is_written_in_runs_and_found_in_groups(tmp_path, monkeypa
     assert list(again.index.entries()) == table
     assert summary.refused == {"duplicate": 39}
     assert told[-1] == len(names)
-    source = MediaSource([again])
+    source = ArchiveSource([again])
     asked = [names[0], names[599], "7/same", "8/none", names[300]]
     assert contents_of(source, asked) == [b"0", b"599", b"639", None, b"300"]
     assert list(tmp_path.glob(".*")) == []
@@ -236,7 +236,7 @@ def test_an_index_of_other_files_or_a_damaged_one_is_refused(tmp_path):
     good = path.read_bytes()
     zipped(path, {"a": b"1", "b": b"2"})
     with pytest.raises(DamagedSource, match="made of other files"):
-        MediaSource([Indexed(Archive.at(path), index)]).find(["a"])
+        ArchiveSource([Indexed(Archive.at(path), index)]).find(["a"])
     path.write_bytes(good)
     body = index.read_bytes()
     for bad in (
@@ -264,10 +264,10 @@ def test_damaged_seek_points_are_told(tmp_path):
         points.write_bytes(bad)
         one = Indexed(Archive.at(path), path.with_name("a.tar.gz.index.parquet"))
         with pytest.raises(DamagedSource, match="points is damaged"):
-            MediaSource([one]).read(entry)
+            ArchiveSource([one]).read(entry)
     points.unlink()
     with pytest.raises(DamagedSource, match="points is missing"):
-        MediaSource([Indexed(Archive.at(path), path.with_name("a.tar.gz.index.parquet"))]).read(entry)
+        ArchiveSource([Indexed(Archive.at(path), path.with_name("a.tar.gz.index.parquet"))]).read(entry)
 
 
 def test_a_pass_that_is_stopped_leaves_nothing(tmp_path):
@@ -283,7 +283,7 @@ def test_a_pass_that_is_stopped_leaves_nothing(tmp_path):
 
 def test_few_files_are_open_whatever_the_number_of_archives(tmp_path):
     paths = [tarred(tmp_path / f"{i}.tar", {f"{i}": b"x"}) for i in range(36)]
-    source = MediaSource([indexed(path)[1] for path in paths])
+    source = ArchiveSource([indexed(path)[1] for path in paths])
     before = len(os.listdir("/proc/self/fd"))
     found = source.find([str(i) for i in range(36)])
     assert [source.read(entry) for entry in found] == [b"x"] * 36

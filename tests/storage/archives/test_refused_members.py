@@ -27,7 +27,7 @@ from made import (
 )
 
 from gristmill.spec.errors import DamagedSource
-from gristmill.storage.archives import Archive, MediaSource, MemberRefused, Refusal, Scan, in_order
+from gristmill.storage.archives import Archive, ArchiveSource, MemberRefused, Refusal, Scan, in_order
 
 GOOD = {"good.jpg": b"a good one", "sub/good.png": b"another"}
 
@@ -610,7 +610,7 @@ def test_damage_of_any_kind_is_borne(kind, tmp_path):
             _, one = indexed(path, at=tmp_path / "index")
         except DamagedSource:
             continue
-        source = MediaSource([one])
+        source = ArchiveSource([one])
         entries = [*one.index.entries(), *filter(None, source.find(list(files)))]
         for entry in entries:
             try:

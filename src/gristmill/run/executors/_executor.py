@@ -34,7 +34,7 @@ class WorkerStood(WorkerDied):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What an executor is made of.
+    """Holds what an executor is made of.
 
     Attributes:
         start: What all tasks share.
@@ -52,7 +52,7 @@ class Setup:
 
 
 class Executor(ABC):
-    """Where tasks run. It moves descriptions, never media; tasks may finish in any order."""
+    """Says where tasks run. It moves descriptions, never media; tasks may finish in any order."""
 
     @abstractmethod
     def __init__(self, setup: Setup) -> None:
@@ -60,7 +60,7 @@ class Executor(ABC):
 
     @abstractmethod
     def room(self, task: Task) -> bool:
-        """Whether this task may be submitted now."""
+        """Say whether this task may be submitted now."""
 
     @abstractmethod
     def submit(self, task: Task) -> None:
@@ -68,7 +68,7 @@ class Executor(ABC):
 
     @abstractmethod
     def events(self, timeout_s: float) -> Iterator[Event]:
-        """What happened; waits at most ``timeout_s`` for it.
+        """Say what happened; waits at most ``timeout_s`` for it.
 
         A task that is lost with whatever ran it is :class:`Failed` with a :class:`WorkerDied`, and may come again.
         """

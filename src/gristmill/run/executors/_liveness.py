@@ -59,7 +59,7 @@ class Lost:
 
 
 class Liveness:
-    """What is known of one worker's life.
+    """Holds what is known of one worker's life.
 
     Args:
         clock: Monotonic seconds.

@@ -54,11 +54,11 @@ class Place:
 
     @property
     def memory_gib(self) -> float:
-        """What its tasks hold at most."""
+        """Say what its tasks hold at most."""
         return sum(one.needs.memory_gib for one in self._aboard.values())
 
     def room(self, needs: Needs, *, alone: bool = False) -> bool:
-        """Whether it takes a task. One with nothing aboard takes any.
+        """Say whether it takes a task. One with nothing aboard takes any.
 
         Args:
             needs: Of the task.

@@ -56,7 +56,7 @@ Seen: TypeAlias = dict[Path, Tree]
 
 
 def put_by_hand(source: Source, shared: Path) -> str | None:
-    """Where in ``DIR/sources`` a person has put a media source; None if there is nothing.
+    """Say where in ``DIR/sources`` a person has put a media source; None if there is nothing.
 
     Beside what is fetched only archives count, not folders.
 
@@ -80,7 +80,7 @@ def put_by_hand(source: Source, shared: Path) -> str | None:
 
 
 def to_fetch(source: Source, shared: Path | None) -> str:
-    """What a person must do to have a media source, in sentences."""
+    """Say what a person must do to have a media source, in sentences."""
     size = f", {size_text(source.size_bytes)}" if source.size_bytes else ""
     place = str(shared / source.key) if shared else f"DIR/sources/{source.key}"
     said = f"{source.key} ({source.title or 'media'}{size}): {source.by_hand or 'Nothing fetches it.'}"

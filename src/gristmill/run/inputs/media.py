@@ -34,9 +34,9 @@ from gristmill.spec.sample import Json
 from gristmill.spec.task import digest_of
 from gristmill.storage.archives import (
     Archive,
+    ArchiveSource,
     Catalogued,
     Indexed,
-    MediaSource,
     joined,
     read_catalog,
     write_catalog,
@@ -54,7 +54,7 @@ _WAIT_S = 0.2
 
 
 def shared_folder(folder: Path) -> Path:
-    """Where the media sources of all datasets beside this one lie."""
+    """Say where the media sources of all datasets beside this one lie."""
     return folder.parent / "sources"
 
 
@@ -91,11 +91,11 @@ class MediaFiles:
 
     @property
     def folder(self) -> Path:
-        """Where they are fetched to."""
+        """Say where they are fetched to."""
         return self.shared / self.source.key / self.digest
 
     def path(self, file: InputFile) -> Path:
-        """Where a file is, or will be."""
+        """Say where a file is, or will be."""
         return self.folder / file.name if file.path is None else Path(file.path)
 
     @cached_property
@@ -124,7 +124,7 @@ class MediaFiles:
         return self.shared / INDEXES / f"{self.source.key}-{known}.parquet"
 
     def is_here(self, file: InputFile) -> bool:
-        """Whether a file is there whole, as far as its size tells; of a folder, whether it is there."""
+        """Say whether a file is there whole, as far as its size tells; of a folder, whether it is there."""
         path = self.path(file)
         return path.is_dir() or (path.is_file() and path.stat().st_size == file.size_bytes)
 
@@ -161,7 +161,7 @@ class MediaFiles:
             self.prepare(watch)
         if self.source.format == "parquet":
             return _Tables({file.name: self.path(file) for file in self.files})
-        return MediaSource([Indexed(self.archive(files), index) for files, index in indexes], self.catalog)
+        return ArchiveSource([Indexed(self.archive(files), index) for files, index in indexes], self.catalog)
 
     def _bring(self, files: Sequence[InputFile], watch: Watch) -> dict[str, Json]:
         """One archive: fetched, checked, indexed."""

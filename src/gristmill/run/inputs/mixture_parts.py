@@ -100,7 +100,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def read_part(folder: Path) -> dict[str, Any] | None:
-    """What a dataset's folder holds: by its records, or where it came without them by its manifest; None if neither.
+    """Say what a dataset's folder holds, by its records, else by its manifest; None if it has neither.
 
     Raises:
         DamagedOutput: The one or the other is damaged.

@@ -52,7 +52,7 @@ class Dataset:
 
     @property
     def arguments(self) -> dict[str, object]:
-        """What its recipe is built from."""
+        """Say what its recipe is built from."""
         arguments = dict(self.config.arguments)
         if self.config.built:
             arguments["path"] = self.config.sources[self.config.built.source]
@@ -102,7 +102,7 @@ def under_way(opened: Dataset) -> tuple[int, int]:
 
 
 def interrupted(ledger: Ledger) -> Iterator[Progress]:
-    """How far each crawl task that was begun and is not done came, by the heads of its spool.
+    """Say how far each crawl task that was begun and is not done came, by the heads of its spool.
 
     Samples that may have several media are left out: the heads do not tell which of them are finished.
     """
@@ -175,7 +175,7 @@ def add_round(
 
 
 def reads_sources(opened: Dataset, recipe: Recipe) -> bool:
-    """Whether annotation files are still to be read: rows to be chosen, or texts that stay where they lie."""
+    """Say whether annotation files are still to be read: rows to be chosen, or texts that stay where they lie."""
     table = Pipeline(recipe).table
     if table is None:
         return False
@@ -184,7 +184,7 @@ def reads_sources(opened: Dataset, recipe: Recipe) -> bool:
 
 
 def planner_of(opened: Dataset, recipe: Recipe) -> Planner:
-    """What is done and to be done in a dataset's folder.
+    """Say what is done and to be done in a dataset's folder.
 
     Raises:
         DriftError: The recipe is not the one that it was begun with, so that nothing in it would be found again.

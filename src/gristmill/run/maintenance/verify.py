@@ -37,7 +37,7 @@ _PICTURES = ("jpg", "png", "webp", "gif", "bmp", "tiff", "avif")
 
 @dataclass(slots=True)
 class Verified:
-    """What reading back showed.
+    """Holds what reading back showed.
 
     Attributes:
         problems: Shard and sentence.

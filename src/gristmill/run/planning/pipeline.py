@@ -71,7 +71,7 @@ def _kinds(folders: tuple[str, ...]) -> Sequence[type[Stage[Any]]]:
 
 
 def accounts() -> dict[str, Account]:
-    """What tasks count for, by the names of all stages that there are."""
+    """Say what tasks count for, by the names of all stages that there are."""
     return {kind.name: kind.account for kind in _kinds(tuple(import_module(_FOLDER).__path__))}
 
 

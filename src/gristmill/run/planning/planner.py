@@ -160,7 +160,7 @@ class Planner:
         return len(self._heap)
 
     def hangs_on(self, elsewhere: Iterable[Task]) -> bool:
-        """Whether tasks that other processes do are to be waited for, as work for this one follows from them.
+        """Say whether tasks that other processes do are to be waited for, as work for this one follows from them.
 
         Either nobody knows what follows before tasks of every input are done, or tasks of our share come after them.
         """

@@ -28,7 +28,7 @@ S = TypeVar("S", bound=Step)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What a stage hands on to the next.
+    """Holds what a stage hands on to the next.
 
     Attributes:
         number: Its place in the dataset's order: (round, input position, part).
@@ -46,7 +46,7 @@ class Made:
 
 
 class Plan(Protocol):
-    """What a stage may ask of the planner.
+    """Holds what a stage may ask of the planner.
 
     Attributes:
         config: What the dataset's folder was begun with.
@@ -65,7 +65,7 @@ class Plan(Protocol):
         """Wait for a task's record, whoever does it."""
 
     def has(self, task: Task) -> bool:
-        """Whether its record is there."""
+        """Say whether its record is there."""
 
 
 class Stage(ABC, Generic[S]):
@@ -103,7 +103,7 @@ class Stage(ABC, Generic[S]):
 
     @property
     def divided(self) -> bool:
-        """Where several commands share a dataset (``--share``), each does those of its tasks that fall to it alone.
+        """Say whether of several commands (``--share``) each does only those of its tasks that fall to it.
 
         Tasks of other stages are done by whichever command comes first.
         """
@@ -111,7 +111,7 @@ class Stage(ABC, Generic[S]):
 
     @classmethod
     def concerns(cls, recipe: Recipe) -> bool:
-        """Whether a recipe with such steps has tasks of this stage: that may depend on its sources."""
+        """Say whether a recipe with such steps has tasks of this stage: that may depend on its sources."""
         return True
 
     @property
@@ -126,7 +126,7 @@ class Stage(ABC, Generic[S]):
 
     @property
     def needs(self) -> Needs:
-        """What a task occupies: as its step that asks the network, else as the one that computes most."""
+        """Say what a task occupies: as its step that asks the network, else as the one that computes most."""
         needs = [step.needs for step in self.steps]
         asks = (one for one in needs if one.network)
         return next(asks, max(needs, key=lambda one: one.cpus, default=Needs()))
@@ -142,11 +142,11 @@ class Stage(ABC, Generic[S]):
         """Want what is to be done when all shards are known."""
 
     def spent(self, record: TaskRecord, plan: Plan) -> bool:
-        """Whether nobody needs the annotation file of this stage's task any more now that its record is there."""
+        """Say whether nobody needs the annotation file of this stage's task any more now that its record is there."""
         return False
 
     def reads_bodies(self, task: Task) -> bool:
-        """Whether a task reads what lies beside its inputs and may have been cleaned away."""
+        """Say whether a task reads what lies beside its inputs and may have been cleaned away."""
         return False
 
     @abstractmethod

@@ -14,7 +14,7 @@ from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
 from gristmill.shards.extents import parts_of
 from gristmill.shards.placed import Holder, read_placed
-from gristmill.shards.references import Origin, write_references
+from gristmill.shards.references import ShardOrigin, write_references
 from gristmill.shards.scattered import joined, read_scattered
 from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import TarWriter
@@ -71,7 +71,7 @@ class _Gathered:
         first, last = decision.places
         work.samples_in = work.kept = last - first
         self._context = context
-        self.origins: list[Origin] = []
+        self.origins: list[ShardOrigin] = []
         self._copied: dict[int, Path] = {}
         tables, files = [], []
         for scattered in task.inputs:
@@ -80,9 +80,9 @@ class _Gathered:
             files.append(rows["file"].astype(np.int32) + len(self.origins))
             if head["files"] is None:
                 self._copied[len(self.origins)] = bodies_of(scattered, context)
-                self.origins.append(Origin(part="", shard="", prefix=head["prefix"]))
+                self.origins.append(ShardOrigin(part="", shard="", prefix=head["prefix"]))
             for file in head["files"] or ():
-                self.origins.append(Origin(**{**file, "prefix": head["prefix"] + file["prefix"]}))
+                self.origins.append(ShardOrigin(**{**file, "prefix": head["prefix"] + file["prefix"]}))
         rows = joined(tables)
         order = np.argsort(rows["place"])
         self.rows, self.files = rows[order], np.concatenate(files)[order]

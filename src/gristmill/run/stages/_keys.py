@@ -12,7 +12,7 @@ from gristmill.ledger.reading import PartShards
 from gristmill.run.stages._scatter import bodies_of
 from gristmill.run.state.context import Context
 from gristmill.shards.extents import key_at
-from gristmill.shards.references import Origin
+from gristmill.shards.references import ShardOrigin
 from gristmill.shards.scattered import read_rows
 from gristmill.spec.errors import UsageError
 from gristmill.spec.task import Task
@@ -72,7 +72,7 @@ def _places(task: Task, context: Context, hashes: Any) -> Iterator[tuple[str, st
             if head["files"] is None:
                 path = bodies_of(scattered, context)
             else:
-                origin = Origin(**head["files"][int(row["file"])])
+                origin = ShardOrigin(**head["files"][int(row["file"])])
                 path = parts.place(origin.part, origin.shard)
                 prefix, suffix = prefix + origin.prefix, origin.suffix
             key = key_at(path, int(row["offset"]))

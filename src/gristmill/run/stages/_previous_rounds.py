@@ -32,7 +32,7 @@ _FIELDS = tuple(field.name for field in fields(Fate))
 
 
 class Box(Protocol):
-    """Where the task's media are kept."""
+    """Says where the task's media are kept."""
 
     fates: dict[tuple[int, str], Fate]
 

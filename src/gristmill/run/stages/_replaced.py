@@ -24,7 +24,7 @@ __all__ = ["with_mended"]
 def with_mended(
     found: RunConfig, wanted: RunConfig, folder: Path, prescan: Callable[[InputFile], Json]
 ) -> RunConfig:
-    """What a folder was begun with, with those files of ``wanted`` that stand for unreadable ones.
+    """Say what a folder was begun with, with those files of ``wanted`` that stand for unreadable ones.
 
     Only files of which no rows were chosen are taken. Where a prescan had looked at the unreadable one, rows of all
     files are chosen by what it found: the mended one must give the same.

@@ -36,7 +36,7 @@ _LONGEST_HOST = 253
 
 @dataclass(frozen=True, slots=True)
 class Faulty:
-    """What the recipe made of a row and cannot be: a row that is dropped by the recipe's own fault, or by its own."""
+    """Holds what the recipe made of a row and cannot be: the recipe's own fault, or the row's."""
 
     detail: str
 

@@ -303,7 +303,7 @@ class MediaWriter:
             self._pointers[place] = pointer
 
     def place_of(self, row: int, medium: str) -> dict[str, Any]:
-        """Where a kept medium lies, as the index has it."""
+        """Say where a kept medium lies, as the index has it."""
         fate, entry = self.fates[row, medium], self._entries[row, medium]
         pointer = self._pointers.get((row, medium))
         if pointer is None:

@@ -21,7 +21,7 @@ from gristmill.run.state.context import Context, Output, Work
 from gristmill.run.state.indexes import kept_attempts
 from gristmill.shards.extents import EXTENT, LargeExtent, find_extents, key_hash, key_of
 from gristmill.shards.placed import Holder, read_placed
-from gristmill.shards.references import Origin, is_references, read_referred
+from gristmill.shards.references import ShardOrigin, is_references, read_referred
 from gristmill.shards.samples import StoredSample
 from gristmill.shards.scattered import ROW, write_scattered
 from gristmill.spec.barrier import GlobalShuffle, PackedRow, Places
@@ -37,7 +37,7 @@ Array = Any
 
 
 def bodies_of(rows: ShardInfo, context: Context) -> Path:
-    """Where the bodies can be read that were copied for a file of rows."""
+    """Say where the bodies can be read that were copied for a file of rows."""
     return context.store.fetch(layout.bodies_beside(rows.path))
 
 
@@ -108,7 +108,7 @@ def _of_shard(
     return rows, head
 
 
-def _found(task: Task, prefix: str, context: Context) -> tuple[Array, list[Origin]]:
+def _found(task: Task, prefix: str, context: Context) -> tuple[Array, list[ShardOrigin]]:
     """The samples of an input, in order, each with the number of the file it lies in; and these files."""
     source = context.inputs[task.number[1]]
     path = Path(source.path or "")
@@ -123,16 +123,16 @@ def _found(task: Task, prefix: str, context: Context) -> tuple[Array, list[Origi
     rows = np.zeros(len(extents), dtype=ROW)
     for name in EXTENT.fields or ():
         rows[name] = extents[name]
-    return rows, [Origin(part=source.source, shard=source.name)]
+    return rows, [ShardOrigin(part=source.source, shard=source.name)]
 
 
 def _referred(
     path: Path, source: InputFile, prefix: str, tell: Callable[[int], None]
-) -> tuple[Array, list[Origin]]:
+) -> tuple[Array, list[ShardOrigin]]:
     """The samples that an index-only mixture refers to. They are read: their keys and sums must be known."""
     if sha256_file(path) != source.digest:
         raise DamagedOutput(f"{path} is not what was written. Make that mixture anew, or restore the file.")
-    files: dict[Origin, int] = {}
+    files: dict[ShardOrigin, int] = {}
     tables = [np.empty(0, dtype=ROW)]
     inner = PartShards(path.parent.parent)
     found = 0
@@ -187,7 +187,7 @@ def _write_fates(task: Task, context: Context, work: Work, left_out: dict[Reason
         work.outputs.append(out.info)
 
 
-def _copied(files: Sequence[Origin], rows: Array, task: Task, context: Context, work: Work) -> Array:
+def _copied(files: Sequence[ShardOrigin], rows: Array, task: Task, context: Context, work: Work) -> Array:
     """The same rows with their bodies in a file of their own, in order."""
     parts = PartShards(Path(str(context.store)), context.inputs)
     holders = [

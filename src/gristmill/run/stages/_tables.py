@@ -171,7 +171,7 @@ class InputTable:
 
 
 def fetch_input(source: InputFile, context: Context, tell: Callable[[int], None] = lambda have: None) -> Path:
-    """Where the annotation file lies, after fetching it if need be; ``tell`` is told how many bytes there are.
+    """Say where the annotation file lies, after fetching it if need be; ``tell`` is told how many bytes there are.
 
     Raises:
         SourceError, AccessError: Upstream refused, or what came is damaged.

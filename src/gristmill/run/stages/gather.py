@@ -74,7 +74,7 @@ class Gather(Stage[GlobalShuffle]):
         self._shards += places.shards
 
     def reads_bodies(self, task: Task) -> bool:
-        """What was scattered."""
+        """True: what was scattered is read."""
         return True
 
     def work(self, recipe: Recipe, task: Task, context: Context, work: Work) -> None:

@@ -22,7 +22,7 @@ __all__ = ["STAGE", "Index", "IndexDecision"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexDecision:
-    """Which media source is indexed.
+    """Says which media source is indexed.
 
     Attributes:
         source: Its key.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gristmill.run.planning.stage import Made, Plan, Stage
-from gristmill.spec.barrier import Barrier, Group, Summary
+from gristmill.spec.barrier import Barrier, Group, IndexSummary
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
@@ -16,7 +16,7 @@ from gristmill.spec.task import ShardInfo, Task, decided
 if TYPE_CHECKING:
     from gristmill.run.state.context import Context, Work
 
-__all__ = ["STAGE", "Pack", "PackDecision"]
+__all__ = ["STAGE", "PackDecision", "PackStage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class PackDecision:
     drop: Reason | None = None
 
 
-class Pack(Stage[Barrier]):
+class PackStage(Stage[Barrier]):
     """One shard, packed."""
 
     name = "pack"
@@ -49,7 +49,7 @@ class Pack(Stage[Barrier]):
         decider = self.steps[0].decider()
         async for made in upstream:
             sizes = _sizes(plan, made.shard)
-            for group in decider.feed(Summary(shard=made.shard, sizes=sizes)):
+            for group in decider.feed(IndexSummary(shard=made.shard, sizes=sizes)):
                 self._want(group, round_, plan)
             yield made
         for group in decider.finish():
@@ -87,4 +87,4 @@ def _sizes(plan: Plan, index: ShardInfo) -> Callable[[], Sequence[int]]:
     return read
 
 
-STAGE = Pack
+STAGE = PackStage

@@ -19,7 +19,7 @@ __all__ = ["STAGE", "FileDecision", "Rows", "parts_of"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDecision:
-    """How the rows of one annotation file are chosen.
+    """Says how the rows of one annotation file are chosen.
 
     Attributes:
         only: Rows at most, of a small run.

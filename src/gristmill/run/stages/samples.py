@@ -21,7 +21,7 @@ __all__ = ["STAGE", "RetryDecision", "Samples"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryDecision:
-    """What a retry round asks for again in one part: rows lost for these reasons, and how many each had."""
+    """Holds what a retry round asks for again in one part: rows lost for these reasons, and how many each had."""
 
     reasons: tuple[str, ...]
     retried: dict[str, int]
@@ -116,7 +116,7 @@ class Samples(Stage[SampleStep | ShardStep]):
         )
 
     def spent(self, record: TaskRecord, plan: Plan) -> bool:
-        """Where parts point into the annotation file: once all of them are done."""
+        """Say so once all parts that point into the annotation file are done."""
         table = self.recipe_steps[0]
         if not (isinstance(table, TableStep) and table.keeps_source):
             return False

@@ -26,7 +26,7 @@ __all__ = ["STAGE", "Scatter", "ScatterDecision", "Share"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What is taken of a mixture's part, evenly spaced: ``taken`` of its ``of`` samples.
+    """Holds what is taken of a mixture's part, evenly spaced: ``taken`` of its ``of`` samples.
 
     Attributes:
         first: The position in the part of the input's first sample.
@@ -42,13 +42,13 @@ class Share:
         return self.taken == self.of
 
     def of_next(self, samples: int) -> int:
-        """How many are taken of so many samples from the first."""
+        """Say how many are taken of so many samples from the first."""
         return (self.first + samples) * self.taken // self.of - self.first * self.taken // self.of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScatterDecision:
-    """Where the samples of one input stand in the order of the whole dataset.
+    """Says where the samples of one input stand in the order of the whole dataset.
 
     Attributes:
         start: Number of its first sample.

@@ -57,7 +57,7 @@ class Statistics(Stage[GlobalFilter]):
                 yield replace(made, beside=beside)
 
     def end(self, plan: Plan) -> None:
-        """Where it is only told."""
+        """Count all the same where it is only told."""
         if not self.steps[0].decisive:
             plan.want(self._task(len(plan.config.rounds)))
 

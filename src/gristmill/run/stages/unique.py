@@ -29,7 +29,7 @@ _MOST_KEYS = 1 << 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UniqueDecision:
-    """How many of the last runs the new one takes into itself."""
+    """Says how many of the last runs the new one takes into itself."""
 
     merge: int
 

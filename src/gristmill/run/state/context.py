@@ -28,7 +28,7 @@ _REPORT_EVERY_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far one task is.
+    """Says how far one task is.
 
     Attributes:
         bytes_in: Received so far.
@@ -96,7 +96,7 @@ class Context:
     steps: int = 0
 
     def input(self, shard: ShardInfo) -> Path:
-        """Where a file that an earlier task gave out can be read on this machine."""
+        """Say where a file that an earlier task gave out can be read on this machine."""
         return self.store.fetch(shard.path)
 
     @contextmanager
@@ -172,14 +172,14 @@ class Context:
 
     @property
     def fill(self) -> float:
-        """How full the crawler is, from 0 to 1 (see ``Crawler.fill``); 1 where there is none. From any thread."""
+        """Say how full the crawler is, from 0 to 1 (see ``Crawler.fill``); 1 where there is none. From any thread."""
         return min(
             (getattr(resource, "fill", 1.0) for resource in list(self.resources.values())), default=1.0
         )
 
     @property
     def asking(self) -> bool:
-        """Whether the crawler waits for others (see ``Crawler.asking``); False where there is none."""
+        """Say whether the crawler waits for others (see ``Crawler.asking``); False where there is none."""
         return any(getattr(resource, "asking", False) for resource in list(self.resources.values()))
 
     @property
@@ -246,7 +246,7 @@ class Context:
 
 @dataclass(slots=True)
 class Work:
-    """What a task has done so far; becomes its record."""
+    """Holds what a task has done so far; becomes its record."""
 
     samples_in: int = 0
     kept: int = 0

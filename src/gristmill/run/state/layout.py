@@ -104,7 +104,7 @@ def screened(index: ShardInfo, task: Task) -> str:
 
 
 def decision(task: Task, suffix: str) -> str:
-    """What statistics decided; the keys that tasks were compared by."""
+    """Say what statistics decided; the keys that tasks were compared by."""
     return f"{DECISIONS}/{task.stage}-{_place(task)}{suffix}"
 
 
@@ -124,7 +124,7 @@ def spool(task: Task) -> str:
 
 
 def spool_beside(index: ShardInfo) -> str:
-    """Where the media of an index lie, also of one that was screened."""
+    """Say where the media of an index lie, also of one that was screened."""
     return f"{CRAWLED}/{stem(index.path)}.spool"
 
 
@@ -134,7 +134,7 @@ def scattered(task: Task) -> str:
 
 
 def bodies_beside(rows: str) -> str:
-    """Where the bodies lie that were copied for a file of rows."""
+    """Say where the bodies lie that were copied for a file of rows."""
     return f"{rows.removesuffix('.rows')}.bodies"
 
 
@@ -149,7 +149,7 @@ def shard(number: int, suffix: str) -> str:
 
 
 def references(number: int) -> str:
-    """Where the samples lie that a shard of an index-only mixture would hold."""
+    """Say where the samples lie that a shard of an index-only mixture would hold."""
     return f"{REFERENCES}/{number:05d}.parquet"
 
 
@@ -161,7 +161,7 @@ class Layout:
 
     @property
     def state(self) -> Path:
-        """What a trainer never reads."""
+        """Say what a trainer never reads."""
         return self.folder / STATE
 
     @property
@@ -190,7 +190,7 @@ class Layout:
 
     @property
     def scattered_folder(self) -> Path:
-        """What each input of a shuffle gives to each shard."""
+        """Say what each input of a shuffle gives to each shard."""
         return self.state / "scattered"
 
     @property
@@ -222,7 +222,7 @@ def check_folder(folder: Path, *, made: bool = True) -> None:
 
 
 def stem(path: str | Path) -> str:
-    """What an index, the spool beside it and a screened index have in common."""
+    """Say what an index, the spool beside it and a screened index have in common."""
     return Path(path).name.partition(".")[0]
 
 

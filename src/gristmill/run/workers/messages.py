@@ -21,7 +21,7 @@ _BEAT_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStart:
-    """What all tasks of a run share; the first message to a worker.
+    """Holds what all tasks of a run share; the first message to a worker.
 
     Attributes:
         load: Finds and builds the recipe.

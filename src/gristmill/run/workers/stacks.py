@@ -42,7 +42,7 @@ def stacks_into(fd: int) -> None:
 
 
 def asked_stack(pid: int, file: IO[bytes]) -> str:
-    """Where the threads of a worker stand, in a clause: ``read (spool.py:90) < store (samples.py:12)``.
+    """Say where the threads of a worker stand, in a clause: ``read (spool.py:90) < store (samples.py:12)``.
 
     Returns:
         Of the threads that are at work, the innermost frames; empty where the process does not answer in a second.

@@ -22,7 +22,7 @@ __all__ = ["Acquired", "Acquirer", "Deliver", "Wanted", "acquirer_of"]
 
 @dataclass(slots=True, kw_only=True)
 class Acquired:
-    """What came of one locator: a body, or the reason why there is none.
+    """Holds what came of one locator: a body, or the reason why there is none.
 
     Attributes:
         body: A large one is a file, or a range of one; a temporary file is removed by whoever acquired it.

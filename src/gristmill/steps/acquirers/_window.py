@@ -23,7 +23,7 @@ _WINDOW_PER_CODEC = 6
 
 
 class Settings(Protocol):
-    """What such an acquirer wants to know of the step."""
+    """Holds what such an acquirer wants to know of the step."""
 
     @property
     def max_body_bytes(self) -> int:
@@ -47,7 +47,7 @@ class Windowed(ABC):
 
     @abstractmethod
     def bodies(self, wanted: Wanted, box: MediaContext) -> AsyncIterator[tuple[int, Acquired]]:
-        """What comes of each locator, in any order."""
+        """Say what comes of each locator, in any order."""
 
     async def acquire(self, wanted: Wanted, deliver: Deliver, box: MediaContext) -> None:
         """See :class:`gristmill.steps.acquirers.Acquirer`."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gristmill.crawl.answer import Answer
-from gristmill.crawl.crawler import Crawler
-from gristmill.crawl.crawler import Stopped as CrawlStopped
+from gristmill.crawl.crawler import Crawler, CrawlStopped
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.spec.errors import Stopped
 from gristmill.spec.locator import Url
@@ -16,8 +15,8 @@ from gristmill.steps.acquirers import Acquired, Deliver, Wanted
 __all__ = ["acquirer"]
 
 
-class Settings(Protocol):
-    """What it wants to know of the step."""
+class UrlSettings(Protocol):
+    """Holds what it wants to know of the step."""
 
     def crawl_settings(self) -> CrawlSettings:
         """For the crawler."""
@@ -50,7 +49,7 @@ class UrlAcquirer:
         await self.crawler.__aexit__(None, None, None)
 
 
-async def acquirer(step: Settings) -> UrlAcquirer:
+async def acquirer(step: UrlSettings) -> UrlAcquirer:
     """See :mod:`gristmill.steps.acquirers`."""
     return UrlAcquirer(await Crawler(step.crawl_settings()).__aenter__())
 

@@ -33,7 +33,7 @@ class RecordBatch:
 
 @dataclass(slots=True)
 class Looked:
-    """What was found of a batch.
+    """Holds what was found of a batch.
 
     Attributes:
         first: As in the batch.
@@ -72,7 +72,7 @@ class Looker:
         self._facts, self._writing = facts, writing
 
     def look(self, batch: RecordBatch) -> Looked:
-        """What is found of a batch."""
+        """Say what is found of a batch."""
         looked = Looked(batch.first)
         shapes: Counter[str] = Counter()
         for number, raw in enumerate(batch.records, batch.first):

@@ -76,7 +76,7 @@ class Utterance:
 
 
 class MediumPath(NamedTuple):
-    """Where a record says that a medium is.
+    """Says where a record says that a medium is.
 
     Attributes:
         kind: One of ``KINDS``.
@@ -97,7 +97,7 @@ class MediumPath(NamedTuple):
 
 
 class MediumFact(NamedTuple):
-    """What was found behind a path.
+    """Holds what was found behind a path.
 
     Attributes:
         code: Of the check that it fails; empty for a good one.

@@ -78,7 +78,7 @@ class CheckFamily(Protocol):
         """Its checks."""
 
     def look(self, record: ConversationRecord, actions: Actions) -> Iterable[Finding]:
-        """What is wrong with a record; what is to be mended is mended in it."""
+        """Say what is wrong with a record; what is to be mended is mended in it."""
 
 
 @lru_cache(maxsize=1)
@@ -98,7 +98,7 @@ def checks() -> Mapping[str, Check]:
 
 
 class Actions:
-    """What is done about each code.
+    """Holds what is done about each code.
 
     Args:
         settings: ``keep``, ``fix`` or ``drop`` by code, where it is not what the check itself says.

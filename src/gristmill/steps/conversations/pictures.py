@@ -25,9 +25,9 @@ from gristmill.steps.conversations.conversation import MediumFact, key_of
 from gristmill.steps.loop_thread import LoopThread
 from gristmill.storage.archives import (
     Archive,
+    ArchiveSource,
     Entry,
     Indexed,
-    MediaSource,
     MemberRefused,
     archives_of,
     write_index,
@@ -74,7 +74,7 @@ class _MediaRoot(Protocol):
     """A folder, or some archives."""
 
     def find(self, names: Sequence[str]) -> list[_Found | None]:
-        """What is there under each name."""
+        """Say what is there under each name."""
 
     def read(self, found: _Found, most_bytes: int) -> bytes:
         """Its bytes, or the first of them.
@@ -216,13 +216,13 @@ def _root(archive: Archive, index: Path) -> _MediaRoot:
     if archive.is_folder:
         return _FolderRoot(archive.paths[0])
     write_index(archive, index)
-    return _ArchiveRoot(MediaSource([Indexed(archive, index)]))
+    return _ArchiveRoot(ArchiveSource([Indexed(archive, index)]))
 
 
 class _ArchiveRoot:
     """See :class:`_MediaRoot`."""
 
-    def __init__(self, source: MediaSource) -> None:
+    def __init__(self, source: ArchiveSource) -> None:
         self._source = source
 
     def find(self, names: Sequence[str]) -> list[_Found | None]:

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 import orjson
 
-from gristmill.shards.json_array import Elements, Member, members
+from gristmill.shards.json_array import Elements, JsonMember, members
 from gristmill.shards.json_forms import skip
 from gristmill.shards.json_row import json_object
 from gristmill.shards.textlines import MAX_ROW_BYTES, Piece, lines, open_text
@@ -166,9 +166,9 @@ class RecordFile:
         self.form = "array" if head.startswith(b"[") else "keyed"
         self._offset, self._line, self._pair = offset, line, b"[]" if self.form == "array" else b"{}"
 
-    def _members(self, offset: int, line: int, *, all_of_it: bool = False) -> list[Member]:
+    def _members(self, offset: int, line: int, *, all_of_it: bool = False) -> list[JsonMember]:
         """The first members of the object at ``offset``; of a file that is cut those that are there."""
-        found: list[Member] = []
+        found: list[JsonMember] = []
         with open_text(self.path) as stream:
             skip(stream, offset)
             try:
@@ -285,7 +285,7 @@ _FORMS = {
 }
 
 
-def _is_holder(member: Member) -> bool:
+def _is_holder(member: JsonMember) -> bool:
     """An object within an object whose own members are objects, as ``{"database": {"a": {...}}}``."""
     return re.match(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{', member.head) is not None
 

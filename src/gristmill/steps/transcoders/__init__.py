@@ -12,11 +12,11 @@ from gristmill.spec.registry import module_in
 from gristmill.spec.sample import Drop
 from gristmill.spec.step import MediaContext
 
-__all__ = ["Made", "Transcoder", "transcoder_of"]
+__all__ = ["StoredMedium", "Transcoder", "transcoder_of"]
 
 
 @dataclass(slots=True, kw_only=True)
-class Made:
+class StoredMedium:
     """A medium as it is stored.
 
     Attributes:
@@ -33,8 +33,8 @@ class Made:
 class Transcoder(Protocol):
     """For any number of tasks at once, on one event loop."""
 
-    async def take(self, body: Body, sha256: str, box: MediaContext) -> Made | Drop:
-        """What becomes of a body; ``sha256`` is its own.
+    async def take(self, body: Body, sha256: str, box: MediaContext) -> StoredMedium | Drop:
+        """Say what becomes of a body; ``sha256`` is its own.
 
         A large body is a :class:`gristmill.spec.body.FileBody`; one that is made lies in ``box.scratch()``.
         """

@@ -13,7 +13,7 @@ from gristmill.spec.body import Body, bytes_of
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop
 from gristmill.spec.step import MediaContext
-from gristmill.steps.transcoders import Made
+from gristmill.steps.transcoders import StoredMedium
 
 __all__ = ["transcoder"]
 
@@ -30,15 +30,15 @@ class ImageTranscoder:
     def __init__(self, step: Decoding) -> None:
         settings = step.image_settings()
         self._checks = settings.only_check
-        self._known: OrderedDict[str, asyncio.Future[Made | Drop]] = OrderedDict()
+        self._known: OrderedDict[str, asyncio.Future[StoredMedium | Drop]] = OrderedDict()
         self._one_large = asyncio.Lock()  # is in memory at a time
         self._pool = CodecPool(settings, processes=step.codecs, deadline_s=step.codec_deadline_s)
 
-    async def take(self, body: Body, sha256: str, box: MediaContext) -> Made | Drop:
+    async def take(self, body: Body, sha256: str, box: MediaContext) -> StoredMedium | Drop:
         """See :class:`gristmill.steps.transcoders.Transcoder`."""
         return await (self._checked(body, sha256) if self._checks else self._asked(body))
 
-    async def _asked(self, body: Body) -> Made | Drop:
+    async def _asked(self, body: Body) -> StoredMedium | Drop:
         try:
             if isinstance(body, bytes):
                 picture = await self._pool.transcode(body)
@@ -49,7 +49,7 @@ class ImageTranscoder:
             return Drop(reason=err.reason, detail=err.detail)
         return _made(picture, None if self._checks else picture.body)
 
-    async def _checked(self, body: Body, sha256: str) -> Made | Drop:
+    async def _checked(self, body: Body, sha256: str) -> StoredMedium | Drop:
         """What the decoder said of these bytes: many rows of a file are about the same picture."""
         known = self._known.get(sha256)
         if known is not None:
@@ -80,8 +80,8 @@ def transcoder(step: Decoding) -> ImageTranscoder:
     return ImageTranscoder(step)
 
 
-def _made(picture: Transcoded, body: bytes | None) -> Made:
-    return Made(
+def _made(picture: Transcoded, body: bytes | None) -> StoredMedium:
+    return StoredMedium(
         body=body,
         format=picture.format,
         facts={

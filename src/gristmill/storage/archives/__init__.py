@@ -24,13 +24,13 @@ tar_walk       the pass over a tar's headers
 
 from gristmill.storage.archives.catalog import Catalogued, read_catalog, write_catalog
 from gristmill.storage.archives.entries import Entry, Extent, MemberRefused, Refusal, Scan, Summary
-from gristmill.storage.archives.index import Index
+from gristmill.storage.archives.index import MemberIndex
 from gristmill.storage.archives.kind import kind_of
 from gristmill.storage.archives.parts import Archive, archives_of, joined, parts_beside
 from gristmill.storage.archives.source import (
     LARGE_BYTES,
+    ArchiveSource,
     Indexed,
-    MediaSource,
     in_order,
     members_in,
     write_index,
@@ -39,12 +39,12 @@ from gristmill.storage.archives.source import (
 __all__ = [
     "LARGE_BYTES",
     "Archive",
+    "ArchiveSource",
     "Catalogued",
     "Entry",
     "Extent",
-    "Index",
     "Indexed",
-    "MediaSource",
+    "MemberIndex",
     "MemberRefused",
     "Refusal",
     "Scan",

@@ -26,7 +26,7 @@ def ranged(archive: Archive, offset: int, size: int) -> Iterator[bytes]:
 
 
 def inflated(pieces: Iterator[bytes], archive: Archive, entry: Entry) -> Iterator[bytes]:
-    """What a deflated member holds: never more than a little beyond what it says, whatever its bytes are.
+    """Say what a deflated member holds: never more than a little beyond what it says, whatever its bytes are.
 
     Raises:
         MemberRefused: It is damaged, or ends elsewhere than its compressed bytes do.

@@ -14,7 +14,7 @@ from pathlib import Path
 from gristmill.spec.errors import DamagedSource, UsageError
 from gristmill.spec.media_source import MemberLayout
 from gristmill.storage.archives.entries import Entry, Scan, Summary
-from gristmill.storage.archives.index import Index, IndexWriter
+from gristmill.storage.archives.index import IndexWriter, MemberIndex
 from gristmill.storage.archives.source import Indexed
 from gristmill.storage.files import machine_error
 
@@ -30,7 +30,7 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogued:
-    """What a catalog holds, in numbers.
+    """Holds what a catalog holds, in numbers.
 
     Attributes:
         layout: The name of the one that holds; empty where the source has none.
@@ -104,9 +104,9 @@ def write_catalog(
 
 
 def read_catalog(path: Path) -> Catalogued | None:
-    """What a catalog holds; None if it is not there, or no whole one of this version."""
+    """Say what a catalog holds; None if it is not there, or no whole one of this version."""
     try:
-        summary = Index(path).summary
+        summary = MemberIndex(path).summary
     except (DamagedSource, UsageError):
         return None
     return _catalogued(summary) if (summary.kind, summary.revision) == (CATALOG, CATALOG_REVISION) else None

@@ -133,7 +133,7 @@ class Extent:
 
 @dataclass(slots=True)
 class Scan:
-    """What a pass over an archive found besides its members.
+    """Holds what a pass over an archive found besides its members.
 
     Attributes:
         cut: A sentence if the archive ends before it should, or was damaged beyond one member.

@@ -28,7 +28,7 @@ from gristmill.storage.archives.entries import Entry, Refusal, Scan, Summary
 from gristmill.storage.archives.names import ODD, folded, member_name, stem_of
 from gristmill.storage.files import machine_error, whole_file
 
-__all__ = ["SCHEMA", "Index", "IndexWriter"]
+__all__ = ["SCHEMA", "IndexWriter", "MemberIndex"]
 
 SCHEMA = pa.schema(
     [
@@ -234,7 +234,7 @@ def _judged(table: pa.Table, later: list[tuple[str, np.ndarray[Any, Any]]]) -> p
     return table.set_column(column, "refused", pa.array(refused, pa.string()))
 
 
-class Index:
+class MemberIndex:
     """An index that was written; for any number of threads and processes.
 
     Args:
@@ -262,7 +262,7 @@ class Index:
         self._bounds = [_bounds(footer.row_group(group).column(0)) for group in range(footer.num_row_groups)]
 
     def find(self, names: Sequence[str], *, loosely: bool = True) -> list[Entry | None]:
-        """What is known of each name; None where nothing is. Many at once cost little more than one.
+        """Say what is known of each name; None where nothing is. Many at once cost little more than one.
 
         The member of exactly that name comes first. If there is none, and ``loosely``, the only good one whose name
         differs in how it was written down (see :func:`gristmill.storage.archives.names.folded`) stands for it

@@ -35,7 +35,7 @@ class Reader(Protocol):
         """
 
     def extent(self, entry: Entry) -> Extent | None:
-        """Where a good member's bytes stand as they are, if they do.
+        """Say where a good member's bytes stand as they are, if they do.
 
         Raises:
             MemberRefused: The archive is not what the index says.
@@ -51,7 +51,7 @@ class Kind(Protocol):
         """Raised when the same archive gives another index."""
 
     def likeness(self, archive: Archive, head: bytes) -> int:
-        """How much an archive is of this kind: 0 not, 1 perhaps, 2 by its tail, 3 by its head.
+        """Say how much an archive is of this kind: 0 not, 1 perhaps, 2 by its tail, 3 by its head.
 
         Raises:
             OSError: As the system says.
@@ -114,7 +114,7 @@ _OTHERS = (
 
 
 def kind_of(archive: Archive) -> str:
-    """Which kind an archive is, by its bytes, whatever its name.
+    """Say which kind an archive is, by its bytes, whatever its name.
 
     Raises:
         DamagedSource: It is none.

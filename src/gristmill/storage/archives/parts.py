@@ -36,7 +36,7 @@ _ZIP_VOLUME = re.compile(r"\.z\d{2,}", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Where an archive's bytes lie, or a folder; plain data, so that processes can hand it to each other.
+    """Says where an archive's bytes lie, or a folder; plain data, so that processes can hand it to each other.
 
     Attributes:
         paths: The file, the files in order, or the folder.
@@ -61,7 +61,7 @@ class Archive:
 
     @property
     def is_folder(self) -> bool:
-        """Whether this is a folder, which has no bytes of its own."""
+        """Say whether this is a folder, which has no bytes of its own."""
         return not self.sizes
 
     @property
@@ -127,7 +127,7 @@ class ArchiveStream(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Where the next read begins."""
+        """Say where the next read begins."""
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -162,7 +162,7 @@ def archives_of(paths: Sequence[Path]) -> list[Archive]:
 
 
 def joined(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
-    """Which files are one archive together, by their names, as :func:`archives_of`; none of them need be there.
+    """Say which files are one archive together, by their names, as :func:`archives_of`; none of them need be there.
 
     Raises:
         SourceError: A part is missing, or a file is a volume of a zip split by ``zip -s``.

@@ -11,12 +11,12 @@ from pathlib import Path
 from gristmill.spec.errors import DamagedSource
 from gristmill.storage.archives.bodies import PIECE_BYTES, Body
 from gristmill.storage.archives.entries import Entry, Extent, MemberRefused, Refusal, Scan, Summary
-from gristmill.storage.archives.index import Index, IndexWriter
+from gristmill.storage.archives.index import IndexWriter, MemberIndex
 from gristmill.storage.archives.kind import Reader, kind_of, kinds_by_name
 from gristmill.storage.archives.parts import Archive, close_files
 from gristmill.storage.files import machine_error
 
-__all__ = ["LARGE_BYTES", "Indexed", "MediaSource", "in_order", "members_in", "write_index"]
+__all__ = ["LARGE_BYTES", "ArchiveSource", "Indexed", "in_order", "members_in", "write_index"]
 
 LARGE_BYTES = 8 << 20
 """A larger member is taken as a stream, unless its reader says otherwise."""
@@ -89,14 +89,14 @@ class Indexed:
         return Indexed, (self.archive, self._path)
 
     @cached_property
-    def index(self) -> Index:
+    def index(self) -> MemberIndex:
         """Its index.
 
         Raises:
             DamagedSource: It is none, or one of other files, or made by another version.
         """
         close_files(self.archive)
-        index = Index(self._path)
+        index = MemberIndex(self._path)
         told = index.summary
         kind = kinds_by_name().get(told.kind)
         if kind is None or kind.revision != told.revision or told.files != _files(self.archive):
@@ -112,7 +112,7 @@ class Indexed:
         return kinds_by_name()[self.index.summary.kind].reader(self.archive, self._path)
 
 
-class MediaSource:
+class ArchiveSource:
     """Members of some archives and folders, found by name; for any number of threads and processes.
 
     Args:
@@ -125,11 +125,11 @@ class MediaSource:
         self._archives, self._catalog = tuple(archives), catalog
 
     @cached_property
-    def _paths(self) -> Index | None:
-        return None if self._catalog is None else Index(self._catalog)
+    def _paths(self) -> MemberIndex | None:
+        return None if self._catalog is None else MemberIndex(self._catalog)
 
     def find(self, names: Sequence[str], *, loosely: bool = True) -> list[Entry | None]:
-        """What is known of each name; None where nothing is.
+        """Say what is known of each name; None where nothing is.
 
         A good member of exactly that name comes first, of any archive; then, if ``loosely``, a good one whose name
         differs only in how it was written down; then a refused one. See :meth:`Index.find`.
@@ -171,7 +171,7 @@ class MediaSource:
         return b"".join(_said(indexed.reader.pieces(entry), indexed.archive))
 
     def extent(self, entry: Entry) -> Extent | None:
-        """Where a member's bytes stand as they are: stored in a zip, in a tar, as a file. None where they do not.
+        """Say where a member's bytes stand as they are: stored in a zip, in a tar, as a file. None where they do not.
 
         Whoever copies them checks them by the entry's checksum, or the digest known of the member.
 
@@ -201,7 +201,7 @@ class MediaSource:
         return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
     def reopen(self, pointer: str) -> io.BufferedReader:
-        """What :meth:`open` gives of the member that a pointer stands for.
+        """Say what :meth:`open` gives of the member that a pointer stands for.
 
         Raises:
             MemberRefused, MachineError: As :meth:`open`.

@@ -41,7 +41,7 @@ class Forward(Protocol):
 
     @property
     def at(self) -> int:
-        """How many bytes were passed."""
+        """Say how many bytes were passed."""
 
     def read(self, size: int) -> bytes:
         """The next bytes: fewer only at the end."""
@@ -50,7 +50,7 @@ class Forward(Protocol):
         """Passes bytes over; returns how many there were, and their CRC-32 if they were seen."""
 
     def holds(self, size: int) -> bool:
-        """Whether there may be so many bytes more."""
+        """Say whether there may be so many bytes more."""
 
 
 class _Pending:
@@ -63,7 +63,7 @@ class _Pending:
 
 
 def is_header(block: bytes) -> bool:
-    """Whether a block of 512 bytes is a tar's header: its sum is right."""
+    """Say whether a block of 512 bytes is a tar's header: its sum is right."""
     if len(block) < BLOCK_BYTES or block[:BLOCK_BYTES] == _ZEROS:
         return False
     told = _number(block[148:156])

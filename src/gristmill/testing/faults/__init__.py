@@ -6,6 +6,6 @@ right crawler makes of it. Faults that need a picture send one that depends on t
 
 from gristmill.testing.faults import content as content
 from gristmill.testing.faults import wire as wire
-from gristmill.testing.faults.base import FAULTS, Fault, Stage
+from gristmill.testing.faults.base import FAULTS, Fault, FaultStage
 
-__all__ = ["FAULTS", "Fault", "Stage"]
+__all__ = ["FAULTS", "Fault", "FaultStage"]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gristmill.spec.reasons import Reason
-from gristmill.testing.serving import Exchange
+from gristmill.testing.serving import Served
 
-__all__ = ["FAULTS", "Fault", "Play", "Stage", "fault", "send_picture"]
+__all__ = ["FAULTS", "Fault", "FaultStage", "Play", "fault", "send_picture"]
 
 
-class Stage(Protocol):
-    """What faults need from the web that plays them."""
+class FaultStage(Protocol):
+    """Holds what faults need from the web that plays them."""
 
     drip_interval_s: float
 
@@ -27,7 +27,7 @@ class Stage(Protocol):
         ...
 
 
-Play = Callable[[Exchange, Stage], Awaitable[None]]
+Play = Callable[[Served, FaultStage], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def fault(
     return enter
 
 
-async def send_picture(x: Exchange, stage: Stage, *headers: tuple[str, str]) -> None:
+async def send_picture(x: Served, stage: FaultStage, *headers: tuple[str, str]) -> None:
     """The photograph that belongs to this address, with further header fields."""
     data = await stage.picture(x.request.path)
     await x.send(data, content_type="image/jpeg", headers=headers)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from gristmill.spec.reasons import Reason
 from gristmill.testing import odd_bytes
-from gristmill.testing.faults.base import Stage, fault, send_picture
-from gristmill.testing.serving import Exchange
+from gristmill.testing.faults.base import FaultStage, fault, send_picture
+from gristmill.testing.serving import Served
 
 _REDIRECTS_IN_A_ROW = 50
 _HTML = b"<!doctype html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>"
@@ -18,19 +18,19 @@ _SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="480"><rect 
 # redirects
 
 
-async def _redirect(x: Exchange, location: str) -> None:
+async def _redirect(x: Served, location: str) -> None:
     await x.send(status=302, headers=[("Location", location)])
 
 
 def _redirects(
     name: str,
     what: str,
-    location: Callable[[Exchange, Stage], str],
+    location: Callable[[Served, FaultStage], str],
     *reasons: Reason | None,
     guarded: bool = False,
 ) -> None:
     @fault(name, what, *reasons, guarded=guarded)
-    async def play(x: Exchange, stage: Stage) -> None:
+    async def play(x: Served, stage: FaultStage) -> None:
         await _redirect(x, location(x, stage))
 
 
@@ -55,7 +55,7 @@ _redirects(
 
 
 @fault("redirect-many", "fifty redirects, then the picture", Reason.REDIRECTS)
-async def _redirect_many(x: Exchange, stage: Stage) -> None:
+async def _redirect_many(x: Served, stage: FaultStage) -> None:
     hop = int(x.request.query.get("hop", 0)) + 1
     if hop > _REDIRECTS_IN_A_ROW:
         return await send_picture(x, stage)
@@ -63,7 +63,7 @@ async def _redirect_many(x: Exchange, stage: Stage) -> None:
 
 
 @fault("redirect-ok", "one relative redirect, then the picture", None)
-async def _redirect_ok(x: Exchange, stage: Stage) -> None:
+async def _redirect_ok(x: Served, stage: FaultStage) -> None:
     if "hop" in x.request.query:
         return await send_picture(x, stage)
     await _redirect(x, f"{x.request.path}?hop=1")
@@ -84,7 +84,7 @@ def _body(
     fields = [("Content-Encoding", encoding)] if encoding else []
 
     @fault(name, what, *reasons, heavy=heavy)
-    async def play(x: Exchange, stage: Stage) -> None:
+    async def play(x: Served, stage: FaultStage) -> None:
         data = make(await stage.picture(x.request.path))
         await x.send(data, content_type=content_type, headers=fields)
 
@@ -137,13 +137,13 @@ _body(
 
 
 @fault("truncated-png", "60 % of a PNG, well framed", Reason.TRUNCATED)
-async def _truncated_png(x: Exchange, stage: Stage) -> None:
+async def _truncated_png(x: Served, stage: FaultStage) -> None:
     data = await stage.picture(x.request.path, "png")
     await x.send(odd_bytes.truncated(data), content_type="image/png")
 
 
 @fault("placeholder", "the same picture whatever was asked for", None)
-async def _placeholder(x: Exchange, stage: Stage) -> None:
+async def _placeholder(x: Served, stage: FaultStage) -> None:
     await x.send(await stage.picture("placeholder"), content_type="image/jpeg")
 
 
@@ -154,7 +154,7 @@ def _opt_out(name: str, what: str, *values: str, reason: Reason | None = Reason.
     fields = [("X-Robots-Tag", value) for value in values]
 
     @fault(name, what, reason)
-    async def play(x: Exchange, stage: Stage) -> None:
+    async def play(x: Served, stage: FaultStage) -> None:
         await send_picture(x, stage, *fields)
 
 

@@ -1,0 +1,37 @@
+"""Rules of the house that no linter knows: one name for one class, docstrings that say what a thing does."""
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "src" / "gristmill"
+QUESTION = re.compile(r"(whether|what|which|where|how)\b", re.IGNORECASE)
+DEFINED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def defined():
+    """Each class and function of the package: its file and node."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, DEFINED):
+                yield path.relative_to(SOURCE), node
+
+
+def test_no_two_public_classes_have_one_name():
+    places = defaultdict(list)
+    for path, node in defined():
+        hidden = any(name.startswith("_") and not name.startswith("__") for name in (*path.parts, node.name))
+        if isinstance(node, ast.ClassDef) and not hidden:
+            places[node.name].append(str(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_docstrings_of_public_things_open_with_what_they_do():
+    """With a verb or a noun, not with a question that is left without an answer."""
+    asked = [
+        f"{path}:{node.lineno}: {node.name}"
+        for path, node in defined()
+        if not node.name.startswith("_") and QUESTION.match(ast.get_docstring(node) or "")
+    ]
+    assert asked == []
