@@ -161,7 +161,12 @@ def keys_of(folder: Path) -> list[list[str]]:
 
 
 def bytes_of(folder: Path) -> dict[str, str]:
-    return tree_of(folder)
+    """SHA-256 of each shard, and of each file of references, by name; there is at least one."""
+    found = tree_of(folder)
+    for path in sorted((folder / "references").glob("*")):
+        found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found
+    return found
 
 
 def main() -> int:

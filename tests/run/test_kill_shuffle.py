@@ -20,7 +20,12 @@ from gristmill.ledger.run_config import RunConfig
 pytestmark = pytest.mark.kill
 
 PARTS = {"a-pictures": (9, 700), "b-text": (5, 2500), "c-one": (1, 40)}
-SETTINGS = ({}, {"shuffle.copy": "true"}, {"shuffle.order": "published"})
+SETTINGS = (
+    {},
+    {"shuffle.copy": "true"},
+    {"shuffle.order": "published"},
+    {"shuffle.index_only": "true"},
+)
 
 
 @dataclass
@@ -57,7 +62,7 @@ def kill_all(process):
     assert not psutil.wait_procs(tree, 10)[1]
 
 
-@pytest.mark.parametrize("seed", range(9))
+@pytest.mark.parametrize("seed", range(12))
 def test_killed_at_random_instants(world, tmp_path, seed):
     rng, which = random.Random(seed), seed % len(SETTINGS)
     more = {"parts_in": str(world.parts), "settings": SETTINGS[which]}
