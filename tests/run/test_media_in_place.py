@@ -197,14 +197,14 @@ def test_a_retry_takes_again_what_an_earlier_round_only_pointed_to(world, tmp_pa
 
 VIDEO = """
 from gristmill.spec.body import size_of
-from gristmill.steps.transcoders import Made
+from gristmill.steps.transcoders import StoredMedium
 
 
 class Videos:
     async def take(self, body, sha256, box):
         assert not isinstance(body, bytes)
         assert box.scratch().is_dir()
-        return Made(body=None, format="mp4", facts={"duration_s": 2.0, "fps": 25.0, "frames": 50})
+        return StoredMedium(body=None, format="mp4", facts={"duration_s": 2.0, "fps": 25.0, "frames": 50})
 
     async def close(self):
         pass

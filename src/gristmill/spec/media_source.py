@@ -103,7 +103,7 @@ class SourceEntry(Protocol):
 
 
 class MediaSource(Protocol):
-    """Members of archives and folders; such as :class:`gristmill.storage.archives.MediaSource`."""
+    """Members of archives and folders; such as :class:`gristmill.storage.archives.ArchiveSource`."""
 
     def find(self, names: Sequence[str]) -> Sequence[Any | None]:
         """A :class:`SourceEntry` for each name, also of a member that is refused; None where there is nothing."""
