@@ -13,7 +13,7 @@ import orjson
 import pytest
 from typed import gristmill
 
-from gristmill.ledger.run_config import RunConfig
+from gristmill.ledger.run_config import RUN_CONFIG, RunConfig
 from gristmill.testing.web import FakeWeb
 
 GIVEN = (
@@ -52,8 +52,8 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 
 def config(folder: Path, **changes: object) -> None:
     """Change what a folder says that it was begun with."""
-    said = orjson.loads(RunConfig.path(folder).read_bytes())
-    RunConfig.path(folder).write_bytes(orjson.dumps({**said, **changes}))
+    said = orjson.loads((folder / RUN_CONFIG).read_bytes())
+    (folder / RUN_CONFIG).write_bytes(orjson.dumps({**said, **changes}))
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ RECIPE = Recipe(
 
 @pytest.mark.parametrize("stored", ["runtime", "settings"])
 def test_what_was_permitted_is_not_stored_and_not_taken_from_a_folder(stored, folder, finished, web):
-    kept = json.loads(RunConfig.path(finished).read_bytes())
+    kept = json.loads((finished / RUN_CONFIG).read_bytes())
     assert "allow_private" not in json.dumps([kept["settings"], kept["runtime"]])
     config(folder, permitted=[], **{stored: {**kept[stored], "crawl.allow_private_addresses": "true"}})
     web.forget()
@@ -165,7 +165,7 @@ def test_a_retry_reads_nothing_beyond_the_folder_because_it_says_so(folder, tmp_
     """Rows are to be chosen again, from a file that the folder names and nobody else."""
     secret = tmp_path / "secret.txt"
     secret.write_text("https://example.org/secret\n")
-    said = json.loads(RunConfig.path(folder).read_bytes())
+    said = json.loads((folder / RUN_CONFIG).read_bytes())
     config(folder, inputs=[{**said["inputs"][0], "path": str(secret)}], sources={"list": str(secret)})
     for journal in (folder / ".gristmill" / "records").iterdir():
         lines = journal.read_bytes().splitlines(keepends=True)
@@ -407,7 +407,7 @@ def test_a_proxy_holds_for_one_command_and_its_password_is_written_nowhere(tmp_p
     said.append(gristmill("retry", folder, "--workers", "0", "--proxy", proxy, code=2))
     assert "--proxy http://127.0.0.1:9 --allow-private-addresses\n" in said[3].stderr
     said.append(gristmill("status", folder))
-    assert orjson.loads(RunConfig.path(folder).read_bytes())["permitted"] == [
+    assert orjson.loads((folder / RUN_CONFIG).read_bytes())["permitted"] == [
         "crawl.allow_private_addresses",
         "crawl.proxy",
     ]

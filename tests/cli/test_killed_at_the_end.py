@@ -16,6 +16,7 @@ from typed import gristmill
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.inputs.mixture_parts import read_part
+from gristmill.storage.files import write_whole
 from gristmill.testing.web import FakeWeb
 
 METADATA_FILES = ("dataset.json", "README.md", "croissant.json", "report.html")
@@ -130,11 +131,12 @@ def test_a_mixture_takes_what_the_records_of_a_part_say(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(MIXTURE)
     with monkeypatch.context() as patched:
 
-        def refused(*_):
-            raise PermissionError(13, "Permission denied", str(part))
+        def refused(path, body):
+            if path.is_relative_to(part):
+                raise PermissionError(13, "Permission denied", str(part))
+            write_whole(path, body)
 
-        patched.setattr("gristmill.cli.metadata_files.write_whole", refused)
-        patched.setattr("gristmill.ledger.manifest.write_whole", refused)
+        patched.setattr("gristmill.storage.store.write_whole", refused)
         patched.setattr("gristmill.cli.finish.write_metadata_files", lambda folder, recipe: None)
         done = gristmill("mix", tmp_path / "mine.py", "--out", tmp_path / "data", *QUICK)
     assert "cannot be written here" in done.stderr

@@ -15,22 +15,30 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "viewer"))
-from made_dataset import EVIL, Made, make_dataset, photographs
+from made_dataset import (
+    EVIL,
+    Made,
+    make_dataset,
+    photographs,
+    write_card,
+    write_croissant,
+    write_manifest,
+    write_report,
+)
 
-from gristmill.ledger.card import card, command, write_card
-from gristmill.ledger.croissant import croissant, write_croissant
+from gristmill.ledger.card import card, command
+from gristmill.ledger.croissant import croissant
 from gristmill.ledger.features import features, printed, shape_of
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, LossGroup, Phase, explained, group_of, grouped, phase_of
-from gristmill.ledger.manifest import manifest, shards_of, write_manifest
+from gristmill.ledger.manifest import manifest, shards_of
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import TarWriter, read_samples
 from gristmill.spec.reasons import PERMANENT, TRANSIENT, Reason
 from gristmill.spec.task import ShardInfo, TaskRecord
-from gristmill.viewer.report import write_report
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +56,7 @@ def adds_up(levels: Funnel) -> bool:
 
 
 def front_matter(made: Made) -> dict:
-    _, text, _ = card(made.folder, made.recipe, made.config, made.ledger).split("---\n", 2)
+    _, text, _ = card(made.recipe, made.config, made.ledger).split("---\n", 2)
     return yaml.safe_load(text)
 
 
@@ -170,10 +178,10 @@ def test_card_declares_every_key_of_every_sample(made: Made) -> None:
 
 
 def test_features_come_off_the_shards_where_a_record_says_nothing_of_them(made: Made) -> None:
-    said = shape_of(made.folder, made.ledger)
+    said = shape_of(made.ledger)
     mute = Ledger(made.folder)
     mute.records = {id: replace(record, shape="") for id, record in mute.records.items()}
-    assert features(shape_of(made.folder, mute)) == features(said)
+    assert features(shape_of(mute)) == features(said)
     whole = next(f for f in features(said) if f["name"] == "json")["struct"]
     upstream = next(f for f in whole if f["name"] == "upstream")["struct"]
     assert {"name": "id", "dtype": "int64"} in upstream
@@ -203,7 +211,7 @@ def test_how_to_load_asks_no_sample_for_what_it_may_not_have(
     made: Made, monkeypatch: pytest.MonkeyPatch, samples: list, taken: str
 ) -> None:
     monkeypatch.setattr("gristmill.ledger.card.shape_of", lambda *given: shape_of_parts(*samples))
-    text = card(made.folder, made.recipe, made.config, made.ledger)
+    text = card(made.recipe, made.config, made.ledger)
     assert f".decode({taken}\n" in text
     assert ("Samples differ in their parts" in text) == (len(samples) > 1)
     assert ("`turns`" in text) == (samples[0][0] in ("json", "000.jpg"))
@@ -289,7 +297,7 @@ def test_command_is_safe_to_paste(made: Made) -> None:
 
 def test_card_before_anything_is_packed(tmp_path: Path) -> None:
     made = make_dataset(tmp_path, rows_per_file=100, packed=False)
-    text = card(made.folder, made.recipe, made.config, made.ledger)
+    text = card(made.recipe, made.config, made.ledger)
     assert "Not complete yet" in text
     assert "samples wait" in text
     assert write_croissant(made.folder, made.recipe, made.config, made.ledger).is_file()
@@ -311,7 +319,7 @@ def test_croissant_lists_shards_with_checksums(made: Made) -> None:
 
 def test_croissant_spells_the_path_of_other_bytes_otherwise(made: Made) -> None:
     def spelled(ledger: Ledger) -> list[str]:
-        said = croissant(made.folder, made.recipe, made.config, ledger)
+        said = croissant(made.recipe, made.config, ledger)
         return [d["contentUrl"] for d in said["distribution"] if d["@type"] == "cr:FileObject"]
 
     other = Ledger(made.folder)

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from gristmill import recipes
-from gristmill.ledger.run_config import InputFile, RunConfig, datasets_in
+from gristmill.ledger.run_config import RUN_CONFIG, InputFile, RunConfig, datasets_in
 from gristmill.spec.errors import DamagedOutput, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 
@@ -152,7 +152,7 @@ def test_a_folder_without_a_dataset_and_a_damaged_one(tmp_path):
     config(recipe()).write(tmp_path / "a")
     assert datasets_in(tmp_path) == [tmp_path / "a", tmp_path / "b"]
     assert datasets_in(tmp_path / "a") == [tmp_path / "a"]
-    path = RunConfig.path(tmp_path / "a")
+    path = tmp_path / "a" / RUN_CONFIG
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DamagedOutput, match=r"run\.json is damaged"):
         RunConfig.read(tmp_path / "a")

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 from document_world import SETTINGS, last_fates, samples
+from made_dataset import write_report
 from small_world import Watcher, totals
 
 from gristmill.ledger.documents import documents
@@ -18,7 +19,6 @@ from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
 from gristmill.steps.crawl import Crawl
 from gristmill.steps.pack import Pack
 from gristmill.steps.rows import TakeRows
-from gristmill.viewer.report import write_report
 
 
 def parse(row):

@@ -234,7 +234,7 @@ def test_documents_with_the_images_that_live(shared_web, place, made, tmp_path):
 
 
 def test_verify_understands_documents(made):
-    result = verify(made, Ledger(made), threads=2, tell=lambda _: None)
+    result = verify(Ledger(made), threads=2, tell=lambda _: None)
     assert (result.problems, result.remarks) == ([], NO_MANIFEST)
     assert result.samples == len(samples(made))
     assert result.pictures == sum(len(parts) - 1 for parts in samples(made).values())

@@ -11,13 +11,13 @@ from pathlib import Path
 import orjson
 import pyarrow.parquet as pq
 import pytest
+from made_dataset import write_manifest
 from PIL import Image
 from small_world import Watcher, totals, tree_of
 
 from gristmill import recipes
 from gristmill.ledger.card import card
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.manifest import write_manifest
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.begin import Job
 from gristmill.run.driver import Ended, run
@@ -94,7 +94,7 @@ def test_rows_become_samples_and_every_row_has_a_fate(tmp_path):
     bad = [row for row in fates.to_pylist() if row["reason"] == "bad_row"]
     assert [row["row"] for row in bad] == [10, 24, 38, 52]
     assert all(f"line {row['row'] + 1}: " in row["detail"] for row in bad)
-    assert not verify(tmp_path / "out", ledger, threads=1, tell=lambda seen: None).problems
+    assert not verify(ledger, threads=1, tell=lambda seen: None).problems
     parts = [s for r in ledger.stage("rows") for s in r.outputs if s.role == "part"]
     assert len(parts) > 2
     assert sum(part.size_bytes for part in parts) < 20_000
@@ -225,6 +225,6 @@ def test_card_and_manifest_speak_of_side_sources(tmp_path):
     write_manifest(tmp_path / "out", ended.recipe, ended.config, ledger)
     sources = orjson.loads((tmp_path / "out" / "dataset.json").read_bytes())["sources"]
     assert [(s["key"], s["files"]) for s in sources] == [("annotations", 1), ("instructions", 1)]
-    text = card(tmp_path / "out", ended.recipe, ended.config, ledger)
+    text = card(ended.recipe, ended.config, ledger)
     assert "- source `instructions`: `MMInstruction/M3IT` at revision `main`, 1 file" in text
     assert 'source_datasets: ["MMInstruction/M3IT"]' in text

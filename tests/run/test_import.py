@@ -46,7 +46,7 @@ def export(folder: Path, out: Path):
 
 
 def check(folder: Path):
-    result = verify(folder, Ledger(folder), threads=2, tell=lambda so_far: None)
+    result = verify(Ledger(folder), threads=2, tell=lambda so_far: None)
     assert (result.problems, result.remarks) == ([], NO_MANIFEST)
     return result
 

@@ -72,7 +72,7 @@ def test_it_reads_back_without_a_remark(out, mixture):
     mix_here(mixture, out, settings=ONLY)
     with pytest.raises(UsageError, match="does not take part a-pictures whole"):
         list(whole_parts(out / "small"))
-    result = verify(out / "small", Ledger(out / "small"), threads=1, decode=False, tell=lambda so_far: None)
+    result = verify(Ledger(out / "small"), threads=1, decode=False, tell=lambda so_far: None)
     assert (result.problems, result.remarks) == ([], NO_MANIFEST)
     assert result.samples == sum(shard.samples for shard in shards_of(Ledger(out / "small"))) > 200
 

@@ -62,7 +62,7 @@ def test_every_sample_once_as_it_was_in_shards_of_one_size(out, mixture):
 
 def test_reads_back_without_a_remark(out, mixture):
     mix_here(mixture, out)
-    result = verify(out / "small", Ledger(out / "small"), threads=1, decode=False, tell=lambda so_far: None)
+    result = verify(Ledger(out / "small"), threads=1, decode=False, tell=lambda so_far: None)
     assert (result.problems, result.remarks, result.samples) == ([], NO_MANIFEST, len(EACH))
 
 

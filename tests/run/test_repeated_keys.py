@@ -100,7 +100,7 @@ def first_texts(files, odd=frozenset()):
 
 
 def fits(folder, rows):
-    seen = verify(folder, Ledger(folder), threads=1, complete=True, tell=lambda result: None)
+    seen = verify(Ledger(folder), threads=1, complete=True, tell=lambda result: None)
     assert (seen.problems, seen.remarks) == ([], NO_MANIFEST)
     opened = open_dataset(folder)
     levels = funnel(totals(folder), opened.config)

@@ -11,7 +11,7 @@ from made_pickles import captions, job, take, write
 from small_world import Watcher, totals, tree_of
 
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.run_config import RunConfig
+from gristmill.ledger.run_config import RUN_CONFIG, RunConfig
 from gristmill.run.driver import run
 from gristmill.spec.errors import DamagedSource, DriftError, UsageError
 from gristmill.testing.hub import FakeHub
@@ -21,10 +21,10 @@ _SHARES = """
 import sys
 from pathlib import Path
 
-from gristmill.run.state.layout import Layout
+from gristmill.run.state.layout import LEASES
 from gristmill.storage.leases import Leases
 
-with Leases(Layout(Path(sys.argv[1])).leases) as leases:
+with Leases(Path(sys.argv[1]) / LEASES) as leases:
     assert leases.take("run", shared=True)
     print("taken", flush=True)
     sys.stdin.read()
@@ -78,11 +78,11 @@ def test_a_file_of_which_something_was_made_is_not_replaced(tmp_path):
         run(job(place, tmp_path / "out"), Watcher())
     write(tmp_path / "other", list(captions(0, 20)), list(captions(30, 36)))
     shutil.copytree(tmp_path / "other", place, dirs_exist_ok=True)
-    before = RunConfig.path(tmp_path / "out").read_bytes()
+    before = (tmp_path / "out" / RUN_CONFIG).read_bytes()
     with pytest.raises(DriftError) as caught:
         run(job(place, tmp_path / "out"), Watcher())
     assert [field for field, _, _ in caught.value.differences] == ["input.pickles/part-00001.pkl"]
-    assert RunConfig.path(tmp_path / "out").read_bytes() == before
+    assert (tmp_path / "out" / RUN_CONFIG).read_bytes() == before
 
 
 def test_upstream_mends_a_file_in_another_revision(flan, tmp_path, monkeypatch):

@@ -91,7 +91,7 @@ def test_dropped_samples_leave_the_shards_and_the_account_adds_up(dropped):
     assert {fate["row"] for fate in said} == GONE
     assert all(fate["url"] and fate["sha256"] and fate["file"] == "list.parquet" for fate in said)
     check_final_names(dropped)
-    result = verify(dropped, Ledger(dropped), threads=1, tell=lambda _: None)
+    result = verify(Ledger(dropped), threads=1, tell=lambda _: None)
     assert not result.problems
 
 
@@ -234,7 +234,7 @@ def test_a_document_follows_the_rule_for_missing_images(web, tmp_path, rule, lef
     lost = {"document_lost": 6} if rule == "drop_document" else {}
     assert told.images == {"kept": 16 - lost.get("document_lost", 0), "same_picture": 8, **lost}
     assert (told.complete, told.kept) == (5, len(left))
-    assert not verify(folder, Ledger(folder), threads=1, tell=lambda _: None).problems
+    assert not verify(Ledger(folder), threads=1, tell=lambda _: None).problems
 
 
 def test_a_shard_lost_after_cleaning_comes_back_without_them(web, place, dropped, tmp_path):

@@ -52,7 +52,7 @@ def test_the_samples_that_packing_would_pack_in_another_order(small, web, tmp_pa
     else:
         assert {len(shard) for shard in shards} == {len(plain) // 7}
     assert list(found) != [key for key in plain if key in found]
-    result = verify(tmp_path / "out", Ledger(tmp_path / "out"), threads=1, tell=lambda so_far: None)
+    result = verify(Ledger(tmp_path / "out"), threads=1, tell=lambda so_far: None)
     assert (result.problems, result.remarks) == ([], NO_MANIFEST)
 
 

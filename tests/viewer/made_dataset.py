@@ -16,8 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.ledger.card import card_bytes
+from gristmill.ledger.croissant import croissant_bytes
 from gristmill.ledger.fates import fates_table, not_kept_table, write_fates
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.manifest import manifest_bytes
 from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.media.image import Transcoded, transcode
 from gristmill.media.settings import ImageSettings
@@ -33,6 +36,7 @@ from gristmill.spec.sample import MediaRef, Origin, Sample, Show, Text, Turn
 from gristmill.spec.step import MediaContext, Needs, ShardStep, TableContext, TableStep
 from gristmill.spec.task import ShardInfo, TaskRecord
 from gristmill.storage.files import whole_file
+from gristmill.viewer.report import report_bytes
 
 BEGAN_AT = 1_767_225_600.0  # 2026-01-01 00:00 UTC
 EVIL = '<script>alert("x")</script> & a very long caption ' + "with many words " * 20
@@ -390,3 +394,28 @@ def _pack(folder: Path, ledger: Ledger, kept: list[Sample], shards: int) -> None
                 shape=shape.text(),
             )
         )
+
+
+def write_manifest(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> Path:
+    """``dataset.json``, without the command that writes it."""
+    return _written(folder / "dataset.json", manifest_bytes(recipe, config, ledger))
+
+
+def write_card(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> Path:
+    """Likewise the card."""
+    return _written(folder / "README.md", card_bytes(recipe, config, ledger))
+
+
+def write_croissant(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> Path:
+    """Likewise ``croissant.json``."""
+    return _written(folder / "croissant.json", croissant_bytes(recipe, config, ledger))
+
+
+def write_report(folder: Path) -> Path:
+    """Likewise the report."""
+    return _written(folder / "report.html", report_bytes(RunConfig.read(folder), Ledger(folder)))
+
+
+def _written(path: Path, body: bytes) -> Path:
+    path.write_bytes(body)
+    return path

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import orjson
 import pytest
-from made_dataset import Made, make_dataset, photographs
+from made_dataset import Made, make_dataset, photographs, write_manifest, write_report
 
 from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.manifest import shards_of, write_manifest
+from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.totals import total
 from gristmill.media.image import decodes
 from gristmill.media.settings import ImageSettings
@@ -25,10 +25,10 @@ from gristmill.spec.fate import Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import whole_file
+from gristmill.storage.store import store_at
 from gristmill.viewer import measures as measures_module
 from gristmill.viewer.charts import funnel_rows
 from gristmill.viewer.lost import examples_of_loss, link_to, visible
-from gristmill.viewer.report import write_report
 from gristmill.viewer.samples import ShownPicture, examples
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -123,14 +123,14 @@ def test_page_is_the_same_again(page: Page, made: Made) -> None:
 
 def test_pictures_are_spread_small_and_whole(page: Page, made: Made) -> None:
     shards = shards_of(made.ledger)
-    shown = examples(made.folder, shards, 24)
+    shown = examples(store_at(made.folder), shards, 24)
     assert (shown.trouble, shown.talks) == ([], [])
     assert len({p.key for p in shown.pictures}) == 24 == page.tags.count("img")
     assert {p.key[5] for p in shown.pictures} == {"0", "1"}  # both annotation files
     for picture in (picture for example in shown.pictures for picture in example.pictures):
         assert len(picture.source) < 40_000
         assert max(picture.width_px, picture.height_px) <= 300
-    assert len(examples(made.folder, shards, 2).pictures) == 2
+    assert len(examples(store_at(made.folder), shards, 2).pictures) == 2
     assert (made.folder / "report.html").stat().st_size < 1_500_000
 
 
@@ -161,7 +161,7 @@ def test_stored_bytes_that_do_not_decode_are_left_out(tmp_path: Path) -> None:
     made = make_dataset(tmp_path, shards=1)
     path = made.folder / "shards/00000.tar"
     path.write_bytes(path.read_bytes().replace(b"\xff\xd8\xff", b"\x00\x00\x00"))
-    shown = examples(made.folder, shards_of(made.ledger), 4)
+    shown = examples(store_at(made.folder), shards_of(made.ledger), 4)
     assert (shown.pictures, shown.talks, shown.trouble) == ([], [], [])
 
 
@@ -189,7 +189,7 @@ def test_of_very_many_fates_some_are_read_and_that_is_said(
 
 
 def test_thumbnails_decode(made: Made) -> None:
-    for example in examples(made.folder, shards_of(made.ledger), 3).pictures:
+    for example in examples(store_at(made.folder), shards_of(made.ledger), 3).pictures:
         for picture in example.pictures:
             decodes(base64.b64decode(picture.source.partition(",")[2]))
         assert orjson.loads(orjson.dumps(example.caption)) == example.caption
@@ -227,7 +227,7 @@ def test_conversations_and_documents_are_shown_whole_and_in_order(tmp_path: Path
         {"json": orjson.dumps({"turns": [{"role": "user", "parts": "odd"}]})},
         {"json": orjson.dumps({"turns": [{"role": "user", "parts": [{"text": "more"}] * 70}]})},
     )
-    shown = examples(tmp_path, [shard], 5)
+    shown = examples(store_at(tmp_path), [shard], 5)
     talk, page, long = shown.talks
     assert [(turn.role, turn.pieces) for turn in talk.turns] == [
         ("user", ("Why?",)),
@@ -316,5 +316,5 @@ def test_small_pictures_are_made_in_decoders_within_their_limits(
 
     monkeypatch.setattr("gristmill.viewer.samples.CodecPool", NoDecoder)
     shard = shard_of(tmp_path, {"jpg": photographs()[0].body, "txt": b"A photograph.", "json": b"{}"})
-    shown = examples(tmp_path, [shard], 1)
+    shown = examples(store_at(tmp_path), [shard], 1)
     assert (shown.pictures, shown.trouble) == ([], ["No codec process could be started: none here"])

@@ -39,7 +39,7 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
         raise Incomplete(
             f"{ended.recipe.public_name}: {share_text(kept, samples.samples_in)} of {samples.samples_in:,} "
             f"samples were kept{_expected(ended.recipe.expect.kept_share)}. Everything kept is packed. "
-            f"{commonest(levels.dropped(after_selection=True))} Look at {ended.folder / 'report.html'}"
+            f"{commonest(levels.dropped(after_selection=True))} Look at {ended.folder}/report.html"
             f"{_advice(ended, levels)}"
         )
     _check_any_packed(ended, levels)
@@ -50,7 +50,7 @@ def shortfall(folder: Path) -> str | None:
 
     Of a folder without records nothing is known, nor of one whose recipe is a file: what a folder names is not run.
     """
-    if not RunConfig.path(folder).is_file():
+    if not RunConfig.lies_in(folder):
         return None
     opened = open_dataset(folder)
     try:
@@ -92,7 +92,7 @@ def _check_any_chosen(ended: Ended, rows: int, levels: Funnel) -> None:
     if rows:
         raise Incomplete(
             f"{ended.recipe.public_name}: none of {rows:,} rows was chosen. {commonest(levels.dropped())} Why not "
-            f"stands in {ended.folder / 'fates'} and in {ended.folder / 'report.html'}."
+            f"stands in {ended.folder}/fates and in {ended.folder}/report.html."
         )
 
 

@@ -25,6 +25,7 @@ from gristmill.ledger.totals import Totals, total
 from gristmill.ledger.words import count_text, duration_text, share_text, size_text
 from gristmill.spec.command import printable
 from gristmill.spec.sample import Json
+from gristmill.storage.store import Place
 
 __all__ = ["funnel_json", "next_steps", "print_status", "render_funnel"]
 
@@ -41,7 +42,7 @@ _TONES = {
 
 
 def print_status(
-    folder: Path, config: RunConfig, ledger: Ledger, *, as_json: bool, options: Sequence[str] = ()
+    folder: Place, config: RunConfig, ledger: Ledger, *, as_json: bool, options: Sequence[str] = ()
 ) -> None:
     """Print the funnel of one dataset to stdout; as one line of JSON if asked.
 

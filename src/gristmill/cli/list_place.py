@@ -15,9 +15,9 @@ from typing import BinaryIO
 
 import click
 
+from gristmill.ledger.ledger import STATE
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
-from gristmill.run.state.layout import Layout
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.storage.files import check_name, check_regular, machine_error, sha256_file
@@ -107,7 +107,7 @@ def found_list(urls: str, out: Path, file_format: str | None) -> Iterator[ListPl
     if place is not None:
         yield place
         return
-    folder = Layout(out).state / "lists"
+    folder = out / STATE / "lists"
     new = not folder.exists()
     try:
         made = _fetched(urls, folder) if is_url(urls) else _drained(urls, folder, file_format)
@@ -115,7 +115,7 @@ def found_list(urls: str, out: Path, file_format: str | None) -> Iterator[ListPl
     except OSError as err:
         raise machine_error(err, folder) from err
     finally:
-        if new and not RunConfig.path(out).exists():
+        if new and not RunConfig.lies_in(out):
             shutil.rmtree(folder, ignore_errors=True)
             for empty in (folder.parent, out):
                 with suppress(OSError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import click
 
@@ -16,13 +15,12 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.seal import broken, seal
 from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.maintenance.reopen import Dataset
-from gristmill.run.state.layout import METADATA_FILES, Layout
+from gristmill.run.state import layout
+from gristmill.run.state.layout import CARD, METADATA_FILES
 from gristmill.spec.command import for_readers, printable
 from gristmill.spec.errors import Busy, DamagedOutput, GristmillError
 from gristmill.spec.recipe import Recipe
-from gristmill.storage.files import write_whole
-from gristmill.storage.inside import read_regular
-from gristmill.storage.leases import Leases
+from gristmill.storage.store import Place, Store, store_at
 
 __all__ = ["bring_up", "write_metadata_files"]
 
@@ -30,7 +28,7 @@ _WAIT_S = 60.0
 _POLL_S = 0.05
 
 
-def write_metadata_files(folder: Path, recipe: Recipe) -> None:
+def write_metadata_files(place: Place, recipe: Recipe) -> None:
     """Write dataset.json, README.md, croissant.json and report.html, of what the records say at this moment.
 
     One process at a time does so, or the last to write might be the first to have read. What was written last is
@@ -40,31 +38,30 @@ def write_metadata_files(folder: Path, recipe: Recipe) -> None:
         Busy: Another process writes them and does not get done.
         OSError: As the system says.
     """
-    from gristmill.ledger.card import write_card
-    from gristmill.ledger.croissant import write_croissant
-    from gristmill.ledger.manifest import write_manifest
+    from gristmill.ledger.card import card_bytes
+    from gristmill.ledger.croissant import croissant_bytes
     from gristmill.run.begin import sweep
-    from gristmill.viewer.report import write_report
+    from gristmill.viewer.report import report_bytes
 
-    layout = Layout(folder)
-    with Leases(layout.leases) as leases, for_readers():
+    store = store_at(place)
+    with store.leases(layout.LEASES) as leases, for_readers():
         deadline = time.monotonic() + _WAIT_S
         while not leases.take("metadata"):
             if time.monotonic() > deadline:
                 raise Busy(
-                    f"another command is writing {folder / MANIFEST}; give the same command again later."
+                    f"another command is writing {store}/{MANIFEST}; give the same command again later."
                 )
             time.sleep(_POLL_S)
-        sweep(layout)
-        config, ledger = RunConfig.read(folder), Ledger(folder)
+        sweep(store)
+        config, ledger = RunConfig.read(store), Ledger(store)
         body = manifest_bytes(recipe, config, ledger)
-        seal(ledger, {MANIFEST: [body, _bytes_of(folder / MANIFEST)]})
-        path = write_manifest(folder, recipe, config, ledger)
-        write_card(folder, recipe, config, ledger)
-        write_croissant(folder, recipe, config, ledger)
-        write_report(folder)
-        seal(ledger, {name: [read_regular(folder / name)] for name in METADATA_FILES})
-        write_whole(layout.described, _digest(read_regular(path)))
+        seal(ledger, {MANIFEST: [body, _bytes_of(store, MANIFEST)]})
+        store.put(MANIFEST, body)
+        store.put(CARD, card_bytes(recipe, config, ledger))
+        store.put("croissant.json", croissant_bytes(recipe, config, ledger))
+        store.put("report.html", report_bytes(config, ledger))  # of what the manifest says, too
+        seal(ledger, {name: [store.read(name)] for name in METADATA_FILES})
+        store.put(layout.DESCRIBED, _digest(body))
 
 
 def bring_up(opened: Dataset, recipe: Recipe | None = None, *, anew: bool = False) -> None:
@@ -81,13 +78,13 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None, *, anew: bool = Fals
     Raises:
         DamagedOutput: The records are not what was written, and so not what the metadata files should follow.
     """
-    layout = Layout(opened.folder)
+    store = opened.ledger.store
     if recipe is None:
         with suppress(GristmillError):  # one that this version has no more, or somebody's own
             recipe = loader_of(opened, dict(opened.config.settings))()
-    if not (anew or _behind(opened, recipe, layout)) or _under_way(layout):
+    if not (anew or _behind(opened, recipe)) or _under_way(store):
         return
-    for place, problem in broken(opened.folder, ()):
+    for place, problem in broken(store, ()):
         raise DamagedOutput(
             f"{opened.folder}/{place} {problem}; or give the command that made the dataset again: what no record "
             f"tells of is made anew. {MANIFEST} and the files beside it stay as they are until then."
@@ -98,7 +95,7 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None, *, anew: bool = Fals
         told += ": the command that made the dataset writes them anew."
     else:
         try:
-            write_metadata_files(opened.folder, recipe)
+            write_metadata_files(store, recipe)
         except (OSError, Busy) as err:
             told += f", and cannot be written here ({err})."
         else:
@@ -106,44 +103,39 @@ def bring_up(opened: Dataset, recipe: Recipe | None = None, *, anew: bool = Fals
     click.echo(f"gristmill: {printable(told)}", err=True)
 
 
-def _behind(opened: Dataset, recipe: Recipe | None, layout: Layout) -> bool:
+def _behind(opened: Dataset, recipe: Recipe | None) -> bool:
     """True if the metadata files say something else than the records, or not all of them were written."""
-    path, known = opened.folder / MANIFEST, of_records(opened.config, opened.ledger)
-    if not path.is_file():
+    store, known = opened.ledger.store, of_records(opened.config, opened.ledger)
+    if store.size(MANIFEST) is None:
         return bool(known["complete"])
     if recipe is not None:
         body = manifest_bytes(recipe, opened.config, opened.ledger)
-        return not (_holds(path, body) and _holds(layout.described, _digest(body)))
+        return not (
+            _bytes_of(store, MANIFEST) == body and _bytes_of(store, layout.DESCRIBED) == _digest(body)
+        )
     try:
-        said = read_manifest(opened.folder) or {}
+        said = read_manifest(store) or {}
     except DamagedOutput:
         return True
     same = all(said.get(key) == known[key] for key in ("complete", "shards"))
-    return not (same and _holds(layout.described, _digest(read_regular(path))))
+    return not (same and _bytes_of(store, layout.DESCRIBED) == _digest(store.read(MANIFEST)))
 
 
-def _bytes_of(path: Path) -> bytes | None:
+def _bytes_of(store: Store, name: str) -> bytes | None:
     """Read a file that may be altered; None of one that is not there, or is no file."""
     with suppress(OSError, DamagedOutput):
-        return read_regular(path)
+        return store.read(name)
     return None
-
-
-def _holds(path: Path, body: bytes) -> bool:
-    try:
-        return path.is_file() and path.stat().st_size == len(body) and read_regular(path) == body
-    except (OSError, DamagedOutput):
-        return False
 
 
 def _digest(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()
 
 
-def _under_way(layout: Layout) -> bool:
+def _under_way(store: Store) -> bool:
     """True if a run works on the folder; also where that cannot be known."""
     try:
-        with Leases(layout.leases) as leases:
+        with store.leases(layout.LEASES) as leases:
             return not leases.take("run")
     except OSError:
         return False  # nobody can write here

@@ -143,7 +143,7 @@ def mix(
     load()  # a wrong setting shows before a part is looked for
     for part in mixture.parts:
         place = place_of(part, parts_in or out, replaced)
-        if RunConfig.path(place).is_file():
+        if RunConfig.lies_in(place):
             bring_up(open_dataset(place))
     parts = find_parts(mixture, parts_in or out, replaced, typed=name)
     folder = out / mixture.public_name

@@ -25,6 +25,7 @@ from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
 from gristmill.spec.locator import without_userinfo
 from gristmill.spec.recipe import Recipe
+from gristmill.storage.store import Place
 from gristmill.storage.url import is_url
 
 __all__ = ["check_permissions", "loader_of", "options_of", "settings_of", "sources_of"]
@@ -173,7 +174,7 @@ def _was_put(key: str, path: str | None) -> bool:
     return path is not None and ("sources", key) in pairwise(Path(path).parts)
 
 
-def _is_ours(folder: Path, path: str) -> bool:
+def _is_ours(folder: Place, path: str) -> bool:
     """Whether a file lies in a dataset's folder, or where media sources lie beside it."""
     return _lies_in(folder, path) or _lies_in(shared_folder(folder), path)
 
@@ -189,8 +190,8 @@ def _again(*more: str) -> str:
     return to_type(*map(without_userinfo, sys.argv[1:]), *more)
 
 
-def _lies_in(folder: Path, path: str) -> bool:
+def _lies_in(place: Place, path: str) -> bool:
     try:
-        return Path(path).resolve(strict=True).is_relative_to(folder.resolve())
+        return isinstance(place, Path) and Path(path).resolve(strict=True).is_relative_to(place.resolve())
     except (OSError, RuntimeError, ValueError):  # gone, a loop, or no path at all
         return False

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +23,7 @@ from gristmill.run.state.context import Progress
 from gristmill.spec.command import for_part, printable
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Account, TaskRecord
+from gristmill.storage.store import Place
 
 if TYPE_CHECKING:  # what only a terminal needs is loaded for one
     from rich.console import Console, RenderableType
@@ -208,7 +208,7 @@ def _inputs(config: RunConfig) -> str:
 class Lines:
     """For logs: what begins, what ends, and every ten seconds how far it is."""
 
-    def __init__(self, folder: Path, part: str = "") -> None:
+    def __init__(self, folder: Place, part: str = "") -> None:
         self._folder, self._part = folder, part
         self._tally = RunTally()
         self._said_at = time.monotonic()
@@ -257,7 +257,7 @@ class Lines:
 class Bars:
     """For terminals: a bar for each stage, and a line with what fails."""
 
-    def __init__(self, folder: Path, part: str = "") -> None:
+    def __init__(self, folder: Place, part: str = "") -> None:
         from gristmill.cli.terminal import Terminal
 
         self._part = part
@@ -374,6 +374,6 @@ def _bars_over(console: Console, line: Callable[[], str]) -> Bar:
     )
 
 
-def watcher_for(folder: Path, part: str = "") -> Bars | Lines:
+def watcher_for(folder: Place, part: str = "") -> Bars | Lines:
     """Bars where somebody watches, lines where a log is written; ``part`` where it is one of a mixture."""
     return Bars(folder, part) if sys.stderr.isatty() else Lines(folder, part)

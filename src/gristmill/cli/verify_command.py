@@ -49,7 +49,6 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
         opened = open_dataset(dataset, made=False)
         complete = is_complete(opened.config, opened.ledger)
         result = verify(
-            dataset,
             opened.ledger,
             threads=default_workers(),
             decode=not no_decode,

@@ -282,7 +282,7 @@ class Dialect(FittingExporter):
             except Unfit as err:
                 if not self.leave_out:
                     raise UsageError(
-                        f"{dataset.folder / shard.path}: {err}. Leave such samples out, counted, with --leave-out."
+                        f"{dataset.folder}/{shard.path}: {err}. Leave such samples out, counted, with --leave-out."
                     ) from err
                 done.reasons[err.kind] += 1
                 done.left_out += 1

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from gristmill.shards.references import is_references
 from gristmill.shards.shape import Shape
 from gristmill.spec.task import ShardInfo
+from gristmill.storage.store import Place
 
 __all__ = ["Exported", "Exporter", "FinishedShards", "FittingExporter", "option"]
 
@@ -26,7 +27,7 @@ class FinishedShards:
     """The finished shards of one dataset.
 
     Attributes:
-        folder: The dataset's.
+        folder: The dataset's, or its store.
         shards: In order.
         name: The dataset's, with dashes.
         published_as: The file name that upstream gives to what a trainer reads; empty where it gives none.
@@ -34,7 +35,7 @@ class FinishedShards:
         shape: Counts, when it is called, which parts the samples have.
     """
 
-    folder: Path
+    folder: Place
     shards: tuple[ShardInfo, ...]
     name: str = ""
     published_as: str = ""

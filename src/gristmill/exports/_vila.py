@@ -60,7 +60,7 @@ class VilaPickles(FittingExporter):
         Raises:
             UsageError: One does not fit, or is for another loader than the first.
         """
-        place = dataset.folder / shard.path
+        place = f"{dataset.folder}/{shard.path}"
         for sample in shard_samples(dataset.folder, shard):
             try:
                 item, dropped = maker.item(sample.key, sample.parts)

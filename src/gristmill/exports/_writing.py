@@ -19,13 +19,14 @@ from gristmill.spec.command import to_type
 from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import sha256_file, sweep_temporaries
+from gristmill.storage.store import Place, store_at
 
 __all__ = ["check_folder", "finished_shards", "or_nothing", "shard_samples"]
 
 _TEMPORARY = ".tmp-"
 
 
-def finished_shards(folder: Path, config: RunConfig, ledger: Ledger) -> FinishedShards:
+def finished_shards(folder: Place, config: RunConfig, ledger: Ledger) -> FinishedShards:
     """Collect what an exporter reads of a dataset: its shards, in order, and its names.
 
     Raises:
@@ -40,17 +41,17 @@ def finished_shards(folder: Path, config: RunConfig, ledger: Ledger) -> Finished
         name=config.name,
         published_as=config.published_as,
         mixture=bool(config.parts),
-        shape=lambda: shape_of(folder, ledger),
+        shape=lambda: shape_of(ledger),
     )
 
 
 def shard_samples(
-    folder: Path, shard: ShardInfo, *, check: bool = True, large_bytes: int | None = None
+    folder: Place, shard: ShardInfo, *, check: bool = True, large_bytes: int | None = None
 ) -> Iterator[ShardSample]:
     """The samples of a dataset's shard; of an index-only mixture they are read from the shards of its parts.
 
     Args:
-        folder: The dataset's.
+        folder: The dataset's, or its store.
         shard: As its record says.
         check: First compare its checksum, so that what goes on to a trainer is what was packed.
         large_bytes: Parts that are larger are left where they lie, see :class:`ShardSample`; else all are read.
@@ -58,12 +59,13 @@ def shard_samples(
     Raises:
         DamagedOutput: It is not what its record says, or gone; with what to do.
     """
-    path = folder / shard.path
+    store = store_at(folder)
+    path = f"{store}/{shard.path}"
     then = f"Give: {to_type('verify', folder, '--repair')}, then the command that made it."
     try:
-        if check and sha256_file(path) != shard.digest:
+        if check and sha256_file(store.fetch(shard.path)) != shard.digest:
             raise DamagedOutput(f"{path} is not what was written: its SHA-256 differs from its record's.")
-        yield from samples_in(folder, shard, large_bytes)
+        yield from samples_in(store, shard, large_bytes)
     except FileNotFoundError as err:
         raise DamagedOutput(f"{path} is gone. {then}") from err
     except DamagedOutput as err:

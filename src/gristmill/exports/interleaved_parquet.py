@@ -28,6 +28,7 @@ from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import whole_file
+from gristmill.storage.store import Place
 
 __all__ = ["EXPORTER", "InterleavedParquet"]
 
@@ -79,7 +80,7 @@ class InterleavedParquet(FittingExporter):
             done.left_out += shard.samples - count
             yield done
 
-    def _write(self, path: Path, stamp: str, folder: Path, shard: ShardInfo, done: Exported) -> int:
+    def _write(self, path: Path, stamp: str, folder: Place, shard: ShardInfo, done: Exported) -> int:
         with whole_file(path) as stream, _Writer(stream, stamp) as writer:
             for sample in shard_samples(folder, shard):
                 try:
@@ -87,7 +88,7 @@ class InterleavedParquet(FittingExporter):
                 except Unfit as err:
                     if not self.leave_out:
                         raise UsageError(
-                            f"{folder / shard.path}: {err}. Leave such samples out, counted, with --leave-out."
+                            f"{folder}/{shard.path}: {err}. Leave such samples out, counted, with --leave-out."
                         ) from err
                     done.reasons[err.kind] += 1
         return writer.count

@@ -19,10 +19,11 @@ from gristmill.exports._exporter import Exported, Exporter, FinishedShards
 from gristmill.ledger.reading import whole_parts
 from gristmill.shards.shape import Shape
 from gristmill.spec.command import to_type
-from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import open_regular
+from gristmill.storage.store import LocalStore, store_at
 
 __all__ = ["EXPORTER", "WIDS_NAME", "unfit_for_coyo_wds", "wids_index"]
 
@@ -73,10 +74,15 @@ class WebdatasetIndex(Exporter):
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Write the index into ``out``, the shards' own folder or another; always anew."""
-        if out.resolve() != (dataset.folder / "shards").resolve():
+        store = store_at(dataset.folder)
+        if not isinstance(store, LocalStore):
+            raise UsageError(
+                f"{store} is no folder, and the index names files by their paths. Copy it first."
+            )
+        if out.resolve() != (store.folder / "shards").resolve():
             out.mkdir(parents=True, exist_ok=True)
         done, entries = Exported(), []
-        for folder, shard in _whole_shards(dataset):
+        for folder, shard in _whole_shards(dataset, store.folder):
             path = folder / shard.path
             with open_regular(path) as stream:
                 if os.fstat(stream.fileno()).st_size != shard.size_bytes:
@@ -94,18 +100,18 @@ class WebdatasetIndex(Exporter):
         yield done
 
 
-def _whole_shards(dataset: FinishedShards) -> Iterator[tuple[Path, ShardInfo]]:
+def _whole_shards(dataset: FinishedShards, folder: Path) -> Iterator[tuple[Path, ShardInfo]]:
     """The tar files that hold all samples and no others, each with the folder of its dataset.
 
     Raises:
         UsageError: The dataset refers to some samples of a shard, or to one twice, or under another key.
     """
     if not dataset.refers:
-        yield from ((dataset.folder, shard) for shard in dataset.shards)
+        yield from ((folder, shard) for shard in dataset.shards)
         return
-    for path, samples, size_bytes in whole_parts(dataset.folder):
-        folder, name = path.parent.parent, f"{path.parent.name}/{path.name}"
-        yield folder, ShardInfo(path=name, role="shard", samples=samples, size_bytes=size_bytes, digest="")
+    for path, samples, size_bytes in whole_parts(folder):
+        part, name = path.parent.parent, f"{path.parent.name}/{path.name}"
+        yield part, ShardInfo(path=name, role="shard", samples=samples, size_bytes=size_bytes, digest="")
 
 
 EXPORTER = WebdatasetIndex()

@@ -29,9 +29,8 @@ from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
-from gristmill.storage.files import write_whole
 
-__all__ = ["REDISTRIBUTION", "card", "command", "write_card"]
+__all__ = ["REDISTRIBUTION", "card", "card_bytes", "command"]
 
 REDISTRIBUTION: Mapping[str, str] = {
     "media": "All of it may be passed on, under the licence above.",
@@ -62,23 +61,21 @@ _HUB_LICENSES = frozenset(
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 
 
-def write_card(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> Path:
-    """Write ``README.md`` for the dataset in ``folder``, whole or not at all; returns its path.
+def card_bytes(recipe: Recipe, config: RunConfig, ledger: Ledger) -> bytes:
+    """The content of ``README.md``.
 
     Raises:
         DamagedOutput: A shard of whose samples no record says what they are made of is damaged.
         OSError: As the system says.
     """
-    path = folder / "README.md"
-    write_whole(path, utf8(card(folder, recipe, config, ledger)))
-    return path
+    return utf8(card(recipe, config, ledger))
 
 
-def card(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> str:
+def card(recipe: Recipe, config: RunConfig, ledger: Ledger) -> str:
     """The text of the card: YAML for machines, then prose for people."""
     levels = funnel(total(ledger.records.values()), config)
     shards = shards_of(ledger)
-    shape = shape_of(folder, ledger)
+    shape = shape_of(ledger)
     schema = features(shape)
     sections = (
         _opening(recipe, levels, shards),
@@ -87,7 +84,7 @@ def card(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> str
         _parts(parts_account(config, ledger)),
         _funnel_table(levels),
         _loss_tables(levels),
-        (_reading if _refers(shards) else _loading)(folder.resolve().name, shape, shards),
+        (_reading if _refers(shards) else _loading)(ledger.store.title, shape, shards),
         _licence(recipe, schema),
         _traps(recipe),
         _citation(recipe),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import orjson
 
@@ -22,9 +21,8 @@ from gristmill.shards.references import is_references
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
-from gristmill.storage.files import write_whole
 
-__all__ = ["croissant", "write_croissant"]
+__all__ = ["croissant", "croissant_bytes"]
 
 _SPELLED_DIGITS = 10
 _ATTEMPTS = "attempts"
@@ -87,25 +85,23 @@ _CONTEXT: dict[str, Json] = {
 }
 
 
-def write_croissant(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> Path:
-    """Write ``croissant.json`` for the dataset in ``folder``, whole or not at all; returns its path.
+def croissant_bytes(recipe: Recipe, config: RunConfig, ledger: Ledger) -> bytes:
+    """The content of ``croissant.json``.
 
     Raises:
         DamagedOutput: A shard of whose samples no record says what they are made of is damaged.
         OSError: As the system says.
     """
-    path = folder / "croissant.json"
-    described = readable(croissant(folder, recipe, config, ledger))
-    write_whole(path, orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    return path
+    described = readable(croissant(recipe, config, ledger))
+    return orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def croissant(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Json]:
+def croissant(recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Json]:
     """The description, as plain data."""
     totals = total(ledger.records.values())
     files = shards_of(ledger)
     shards = [shard for shard in files if not is_references(shard.path)]
-    shape = shape_of(folder, ledger)
+    shape = shape_of(ledger)
     schema = features(shape)
     attempts = [
         o for r in ledger.shards() for o in r.outputs if o.role == "sidecar" and o.path.endswith(".parquet")

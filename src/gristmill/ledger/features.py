@@ -8,7 +8,6 @@ a list of ``{name, dtype}``, ``{name, struct}`` or ``{name, list}``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from gristmill.ledger.ledger import Ledger
@@ -62,7 +61,7 @@ FACTS: Mapping[str, Kind] = {
 IMAGE_PARTS = frozenset({"jpg", "jpeg", "png", "webp", "gif"})
 
 
-def shape_of(folder: Path, ledger: Ledger) -> Shape:
+def shape_of(ledger: Ledger) -> Shape:
     """Sum up what all samples of a dataset are made of: from the records of its shards, or else from the shards.
 
     Of an index-only mixture it is what its parts are made of, as far as these are there.
@@ -78,21 +77,21 @@ def shape_of(folder: Path, ledger: Ledger) -> Shape:
             if shard.role != "shard":
                 continue
             if is_references(shard.path):
-                return _shape_of_parts(folder)
+                return _shape_of_parts(ledger)
             if record.shape:
                 if record.shape not in seen:  # most shards of a dataset are alike
                     seen.add(record.shape)
                     whole.add(Shape.read(record.shape))
             else:
-                for sample in read_samples(folder / shard.path):
+                for sample in read_samples(ledger.store.fetch(shard.path)):
                     whole.take(sample.parts.items())
     return whole
 
 
-def _shape_of_parts(folder: Path) -> Shape:
+def _shape_of_parts(ledger: Ledger) -> Shape:
     whole = Shape()
-    for part in PartShards(folder).folders().values():
-        whole.add(shape_of(part, Ledger(part)))
+    for part in PartShards(ledger.store).folders().values():
+        whole.add(shape_of(Ledger(part)))
     return whole
 
 

@@ -1,30 +1,25 @@
 """The ledger: what was done, as task records in append-only journals.
 
-Each process that commits has a journal of its own, created exclusively and synced after each line; a line is
-a record, and its presence means done. A line cut off by a kill does not count. A line that takes something back
-names the very record it speaks of, so that the order in which journals are read does not matter. The index in
-memory is rebuilt from the journals and can be refreshed while other processes append to theirs.
+Each process that commits has a journal of its own, durable after each line (where a store cannot append, a file for
+each line); a line is a record, and its presence means done. A line cut off by a kill does not count. A line that
+takes something back names the very record it speaks of, so that the order in which journals are read does not matter.
+The index in memory is rebuilt from the journals and can be refreshed while other processes append to theirs.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import re
-import secrets
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import msgspec
 
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
 from gristmill.spec.task import RECORD_FORMAT, Account, LostSamples, ShardInfo, TaskRecord
-from gristmill.storage.files import sync_folder
-from gristmill.storage.inside import open_regular
+from gristmill.storage.store import Place, store_at
 
 __all__ = ["RECORDS", "STATE", "Ledger", "uncollected"]
 
@@ -162,14 +157,13 @@ class Ledger:
     """The records of one dataset.
 
     Args:
-        folder: The dataset's folder (``DIR/NAME``).
+        place: The dataset's folder (``DIR/NAME``), or store.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._journals = folder / STATE / "records"
+    def __init__(self, place: Place) -> None:
+        self.store = store_at(place)
+        self._journal = self.store.journal(RECORDS)
         self._read_to: dict[str, int] = {}
-        self._fd: int | None = None
         self.records: dict[str, TaskRecord] = {}
         self._void: set[tuple[str, float]] = set()
         self._released: dict[str, float] = {}  # path to finished_at of the record whose output it is
@@ -178,29 +172,25 @@ class Ledger:
 
     @property
     def read_to(self) -> Mapping[str, int]:
-        """Journal to how many of its bytes are known: whole lines."""
+        """Journal's place to how many of its bytes are known: whole lines."""
         return self._read_to
 
     def refresh(self) -> list[TaskRecord]:
         """Read what was appended since the last time, by any process; returns the new records."""
         new: list[TaskRecord] = []
-        if not self._journals.is_dir():
-            return new
-        for entry in sorted(os.scandir(self._journals), key=lambda e: e.name):
-            if not entry.name.endswith(".jsonl"):
+        for journal in self.store.list(RECORDS):
+            start = self._read_to.get(journal.name, 0)
+            if not journal.name.endswith(".jsonl") or journal.size_bytes <= start:
                 continue
-            start = self._read_to.get(entry.name, 0)
-            if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_size <= start:
-                continue
-            for line in self._lines(entry.path, entry.name, start):
-                record = self._apply(line, entry.path)
+            path = f"{self.store}/{journal.name}"
+            for line in self._lines(journal.name, path, start):
+                record = self._apply(line, path)
                 if record is not None:
                     new.append(record)
         return new
 
-    def _lines(self, path: str, name: str, start: int) -> Iterator[bytes]:
-        with open_regular(Path(path)) as stream:
-            stream.seek(start)
+    def _lines(self, name: str, path: str, start: int) -> Iterator[bytes]:
+        with self.store.open(name, start) as stream:
             while line := stream.readline(_LINE_BYTES):
                 if len(line) == _LINE_BYTES:
                     raise DamagedOutput(
@@ -276,24 +266,8 @@ class Ledger:
         return self._released.get(shard.path) == record.finished_at
 
     def _append(self, value: TaskRecord | dict[str, Json]) -> None:
-        if self._fd is None:
-            self._journals.mkdir(parents=True, exist_ok=True)
-            name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-            self._fd = os.open(self._journals / name, flags, 0o644)
-            self._own = name
-            sync_folder(self._journals)
-        line = msgspec.json.encode(value) + b"\n"
-        start = os.fstat(self._fd).st_size
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(self._fd, line[written:])
-            os.fsync(self._fd)
-        except OSError:
-            os.ftruncate(self._fd, start)  # a half-written line must not precede the next one
-            raise
-        self._read_to[self._own] = start + len(line)
+        name, end = self._journal.append(msgspec.json.encode(value) + b"\n")
+        self._read_to[name] = end
 
     def stage(self, stage: str) -> list[TaskRecord]:
         """Records of one stage, in the dataset's order."""
@@ -309,6 +283,4 @@ class Ledger:
 
     def close(self) -> None:
         """Close this process's journal."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        self._journal.close()

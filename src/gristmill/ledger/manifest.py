@@ -20,7 +20,6 @@ from gristmill.shards.lossless import readable, utf8
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, digest_of
-from gristmill.storage.files import write_whole
 
 __all__ = [
     "FORMAT",
@@ -30,7 +29,6 @@ __all__ = [
     "manifest_bytes",
     "of_records",
     "shards_of",
-    "write_manifest",
 ]
 
 MANIFEST = "dataset.json"
@@ -38,17 +36,6 @@ FORMAT = "gristmill-dataset-1"
 """Raised when a key changes its meaning; new keys do not raise it."""
 
 _LISTED_FILES = 1000
-
-
-def write_manifest(folder: Path, recipe: Recipe, config: RunConfig, ledger: Ledger) -> Path:
-    """Write ``dataset.json`` for the dataset in ``folder``, whole or not at all; returns its path.
-
-    Raises:
-        OSError: As the system says.
-    """
-    path = folder / MANIFEST
-    write_whole(path, manifest_bytes(recipe, config, ledger))
-    return path
 
 
 def manifest_bytes(recipe: Recipe, config: RunConfig, ledger: Ledger) -> bytes:

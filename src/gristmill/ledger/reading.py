@@ -12,15 +12,16 @@ from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.inside import irregularity, is_below
+from gristmill.storage.store import LocalStore, Place, store_at
 
 __all__ = ["PartShards", "samples_in", "whole_parts"]
 
 
-def samples_in(folder: Path, shard: ShardInfo, large_bytes: int | None = None) -> Iterator[ShardSample]:
+def samples_in(place: Place, shard: ShardInfo, large_bytes: int | None = None) -> Iterator[ShardSample]:
     """Read the samples of one of a dataset's shards, in order, wherever their bytes lie.
 
     Args:
-        folder: The dataset's.
+        place: Where the dataset lies.
         shard: As its record says: a tar file, or references to samples of a mixture's parts.
         large_bytes: See :func:`read_samples`; samples that are referred to are read whole.
 
@@ -29,11 +30,12 @@ def samples_in(folder: Path, shard: ShardInfo, large_bytes: int | None = None) -
         FileNotFoundError: It is gone.
         OSError: As the system says.
     """
-    path = folder / shard.path
+    store = store_at(place)
+    path = store.fetch(shard.path)
     if not is_references(shard.path):
         yield from read_samples(path, large_bytes=large_bytes)
         return
-    parts = PartShards(folder)
+    parts = PartShards(store)
     for *_, extents in read_referred(path, parts.place):
         for extent in extents:
             yield sample_of(extent, path)
@@ -70,17 +72,17 @@ class PartShards:
     """Says where the shards of a mixture's parts lie: where they were when it was made, else beside the mixture.
 
     Args:
-        folder: The mixture's.
+        place: Where the mixture lies.
         inputs: Its inputs; those of its run config if None.
     """
 
-    def __init__(self, folder: Path, inputs: Sequence[InputFile] | None = None) -> None:
-        self._folder, self._given = folder, inputs
+    def __init__(self, place: Place, inputs: Sequence[InputFile] | None = None) -> None:
+        self._store, self._given = store_at(place), inputs
         self._inner: dict[str, PartShards] = {}
 
     @cached_property
     def _inputs(self) -> dict[tuple[str, str], InputFile]:
-        inputs = RunConfig.read(self._folder).inputs if self._given is None else self._given
+        inputs = RunConfig.read(self._store).inputs if self._given is None else self._given
         return {(file.source, file.name): file for file in inputs}
 
     def place(self, part: str, shard: str) -> Path:
@@ -101,7 +103,7 @@ class PartShards:
         file = self._inputs.get((outer, shard))
         if file is None:
             raise DamagedOutput(
-                f"{self._folder} refers to {shard[:200]!r} of {outer[:200]!r}, which it was not made of. If it came "
+                f"{self._store} refers to {shard[:200]!r} of {outer[:200]!r}, which it was not made of. If it came "
                 "from somebody else, do not trust it."
             )
         return self._found(file)
@@ -119,16 +121,15 @@ class PartShards:
     def _folder_of(self, part: str) -> Path:
         file = next((file for (source, _), file in self._inputs.items() if source == part), None)
         if file is None:
-            raise DamagedOutput(f"{self._folder} has no part {part[:200]!r}.")
+            raise DamagedOutput(f"{self._store} has no part {part[:200]!r}.")
         return self._found(file).parent.parent
 
     def _found(self, file: InputFile) -> Path:
-        beside = self._folder.resolve().parent / file.source
         if not (is_below(file.source) and is_below(file.name)):
-            raise DamagedOutput(
-                f"{self._folder} refers to {file.name[:200]!r}, which is no place of a shard."
-            )
-        candidates = [*([Path(file.path)] if file.path else []), beside / file.name]
+            raise DamagedOutput(f"{self._store} refers to {file.name[:200]!r}, which is no place of a shard.")
+        candidates = [Path(file.path)] if file.path else []
+        if isinstance(self._store, LocalStore):
+            candidates.append(self._store.folder.resolve().parent / file.source / file.name)
         for path in candidates:
             folder = path.parent.parent
             if (
@@ -136,8 +137,9 @@ class PartShards:
                 and _size(path) == file.size_bytes
             ):
                 return path
+        tried = ", which is gone or has changed, and so has ".join(map(str, candidates))
         raise DamagedOutput(
-            f"{self._folder} refers to {candidates[0]}, which is gone or has changed, and so has {candidates[-1]}. "
+            f"{self._store} refers to {tried or 'a shard that it does not say the place of'}. "
             f"Put part {file.source} back there; or mix anew into another folder."
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,11 +14,12 @@ from gristmill.ledger.ledger import STATE
 from gristmill.spec.errors import DamagedOutput, DriftError, UsageError
 from gristmill.spec.recipe import Built, Source
 from gristmill.spec.sample import Json
-from gristmill.storage.files import write_whole
-from gristmill.storage.inside import is_below, read_regular
+from gristmill.storage.inside import is_below
+from gristmill.storage.store import Place, store_at
 
-__all__ = ["InputFile", "RunConfig", "datasets_in", "refuse_older"]
+__all__ = ["RUN_CONFIG", "InputFile", "RunConfig", "datasets_in", "refuse_older"]
 
+RUN_CONFIG = f"{STATE}/run.json"
 _OLDER = "begun.json"
 """What folders of versions before 0.2 have in the place of ``run.json``."""
 
@@ -108,25 +108,26 @@ class RunConfig:
         return "input shard" if self.parts else self.built.input if self.built else "annotation file"
 
     @staticmethod
-    def path(folder: Path) -> Path:
-        """Say where it lies in a dataset's folder."""
-        return folder / STATE / "run.json"
+    def lies_in(place: Place) -> bool:
+        """Say whether a dataset was begun there; also where what says so is no file, which reading it tells."""
+        return store_at(place).size(RUN_CONFIG) is not None
 
     @classmethod
-    def read(cls, folder: Path) -> RunConfig:
-        """Say what ``folder`` was begun with.
+    def read(cls, place: Place) -> RunConfig:
+        """Say what ``place`` was begun with.
 
         Raises:
             UsageError: The folder holds no dataset.
             DamagedOutput: The file is not what was written.
         """
-        path = cls.path(folder)
+        store = store_at(place)
+        path = f"{store}/{RUN_CONFIG}"
         try:
-            config = _DECODER.decode(read_regular(path))
+            config = _DECODER.decode(store.read(RUN_CONFIG))
         except FileNotFoundError:
-            refuse_older(folder)
+            refuse_older(store)
             raise UsageError(
-                f"{folder} holds no dataset. Name the folder that was given to --out, or one dataset in it."
+                f"{store} holds no dataset. Name the folder that was given to --out, or one dataset in it."
             ) from None
         except msgspec.ValidationError as err:
             raise DamagedOutput(
@@ -173,11 +174,18 @@ class RunConfig:
         repo, _, commit = self.sources.get(source.key, "").partition("@")
         return commit if commit and repo == source.hub else source.revision
 
-    def write(self, folder: Path) -> None:
+    def write(self, place: Place) -> None:
         """Write it, whole or not at all."""
-        write_whole(self.path(folder), orjson.dumps(self, default=_listed, option=orjson.OPT_INDENT_2))
+        store_at(place).put(RUN_CONFIG, self._bytes())
 
-    def check(self, wanted: RunConfig, folder: Path) -> None:
+    def write_first(self, place: Place) -> bool:
+        """Write it unless one is there; False if one is."""
+        return store_at(place).put_if_absent(RUN_CONFIG, self._bytes())
+
+    def _bytes(self) -> bytes:
+        return orjson.dumps(self, default=_listed, option=orjson.OPT_INDENT_2)
+
+    def check(self, wanted: RunConfig, place: Place) -> None:
         """Refuse to continue with anything that defines the dataset changed.
 
         Raises:
@@ -190,7 +198,7 @@ class RunConfig:
             if was.get(key) != now.get(key)
         )
         if differences:
-            raise DriftError(self.name, str(folder), differences[:20])
+            raise DriftError(self.name, str(place), differences[:20])
 
     def _defining(self) -> dict[str, Json]:
         files = {f"{i.source}/{i.name}": i.digest[:16] for i in self.files}
@@ -268,15 +276,16 @@ def _listed(value: Json) -> Json:
     return list(value) if isinstance(value, tuple) else value
 
 
-def refuse_older(folder: Path) -> None:
+def refuse_older(place: Place) -> None:
     """Refuse a folder that an older version of Gristmill began.
 
     Raises:
         UsageError: It is one.
     """
-    if os.path.lexists(folder / STATE / _OLDER) and not os.path.lexists(RunConfig.path(folder)):
+    store = store_at(place)
+    if store.size(f"{STATE}/{_OLDER}") is not None and not RunConfig.lies_in(store):
         raise UsageError(
-            f"{folder} was begun by an older version of Gristmill, and this one cannot read its records. Go on "
+            f"{store} was begun by an older version of Gristmill, and this one cannot read its records. Go on "
             "with the version that began it, or begin another folder. Its shards stay readable to trainers."
         )
 
@@ -287,7 +296,7 @@ def datasets_in(folder: Path) -> list[Path]:
     Raises:
         UsageError: There is none.
     """
-    if os.path.lexists(RunConfig.path(folder)):  # whatever it is: reading it says so
+    if RunConfig.lies_in(folder):
         return [folder]
     found = sorted(p.parent.parent for p in folder.glob(f"*/{STATE}/run.json")) if folder.is_dir() else []
     for path in found:

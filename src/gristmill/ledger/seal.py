@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from gristmill.ledger.ledger import STATE, Ledger
+from gristmill.ledger.ledger import RECORDS, STATE, Ledger
 from gristmill.spec.errors import DamagedOutput
-from gristmill.storage.files import write_whole
-from gristmill.storage.inside import open_regular, read_regular
+from gristmill.storage.store import Store
 
 __all__ = ["SEAL", "broken", "seal"]
 
@@ -49,34 +47,36 @@ def seal(ledger: Ledger, files: Mapping[str, Sequence[bytes | None]]) -> None:
         name: tuple("none" if body is None else hashlib.sha256(body).hexdigest() for body in bodies)
         for name, bodies in files.items()
     }
-    folder = ledger.folder / STATE / "records"
-    journals = {name: (size, _digest(folder / name, size)) for name, size in ledger.read_to.items()}
-    write_whole(_path(ledger.folder), msgspec.json.encode(_Seal(digests, journals)))
+    store = ledger.store
+    journals = {
+        name.rpartition("/")[2]: (size, _digest(store, name, size)) for name, size in ledger.read_to.items()
+    }
+    store.put(SEAL, msgspec.json.encode(_Seal(digests, journals)))
 
 
-def broken(folder: Path, files: Sequence[str]) -> Iterator[tuple[str, str]]:
+def broken(store: Store, files: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Say what is not as it was sealed: its place and a sentence.
 
     Args:
-        folder: The dataset's.
+        store: Where the dataset lies.
         files: Names of its metadata files.
     """
     try:
-        found = msgspec.json.decode(read_regular(_path(folder)), type=_Seal)
+        found = msgspec.json.decode(store.read(SEAL), type=_Seal)
     except FileNotFoundError:
-        if any((folder / name).exists() for name in files):
+        if any(store.size(name) is not None for name in files):
             yield SEAL, "is not there: what was altered since it was written cannot be known"
         return
     except (msgspec.DecodeError, RecursionError, DamagedOutput):
         yield SEAL, "is not what was written: what else was altered cannot be known"
         return
     for name in files:
-        if name in found.files and (what := _changed(folder / name, found.files[name])):
+        if name in found.files and (what := _changed(store, name, found.files[name])):
             yield name, f"{what} since it was written; the run's command, or --repair, writes it anew"
     for name, (size, digest) in sorted(found.journals.items()):
-        place = f"{STATE}/records/{name}"
+        place = f"{RECORDS}/{name}"
         try:
-            if "/" not in name and _digest(folder / place, size) == digest:
+            if "/" not in name and _digest(store, place, size) == digest:
                 continue
             what = "lines of it were altered or removed"
         except FileNotFoundError:
@@ -89,11 +89,11 @@ def broken(folder: Path, files: Sequence[str]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _changed(path: Path, digests: Sequence[str]) -> str | None:
+def _changed(store: Store, name: str, digests: Sequence[str]) -> str | None:
     """What became of a metadata file; None of one that is as it was written."""
     digest = "none"
     try:
-        digest = hashlib.sha256(read_regular(path)).hexdigest()
+        digest = hashlib.sha256(store.read(name)).hexdigest()
     except FileNotFoundError:
         pass
     except (DamagedOutput, OSError) as err:
@@ -101,13 +101,9 @@ def _changed(path: Path, digests: Sequence[str]) -> str | None:
     return None if digest in digests else "was removed" if digest == "none" else "was altered"
 
 
-def _path(folder: Path) -> Path:
-    return folder / SEAL
-
-
-def _digest(path: Path, size: int) -> str:
+def _digest(store: Store, name: str, size: int) -> str:
     """SHA-256 of a file's first ``size`` bytes."""
-    with open_regular(path) as stream:
+    with store.open(name) as stream:
         return _of_stream(stream, size)
 
 

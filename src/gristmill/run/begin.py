@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from gristmill.ledger.ledger import STATE, Ledger
-from gristmill.ledger.run_config import InputFile, RunConfig, refuse_older
+from gristmill.ledger.run_config import RUN_CONFIG, InputFile, RunConfig, refuse_older
 from gristmill.run.executors import find
 from gristmill.run.inputs.local_media import to_fetch
 from gristmill.run.inputs.media import shared_folder
@@ -19,17 +17,17 @@ from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
 from gristmill.run.stages._replaced import with_mended
 from gristmill.run.stages.prescan import Prescan
+from gristmill.run.state import layout
 from gristmill.run.state.context import Context
-from gristmill.run.state.layout import METADATA_FILES, Layout, check_folder, stem
-from gristmill.run.state.reclaimed import note_set_aside
+from gristmill.run.state.layout import METADATA_FILES, check_place, stem
+from gristmill.run.state.spent import spent
 from gristmill.run.workers.task import run_task
 from gristmill.spec.errors import Busy, ByHandSource, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
-from gristmill.storage.files import sweep_temporaries
-from gristmill.storage.leases import Leases
-from gristmill.storage.store import store_at
+from gristmill.storage.leases import Leases, NoLeases
+from gristmill.storage.store import Place, Store, store_at
 
 __all__ = ["Job", "begin", "drop_stale", "look_up", "restore", "sweep", "void_without_media"]
 
@@ -43,7 +41,7 @@ class Job:
     Attributes:
         load: Finds and builds the recipe; called again in each worker.
         reference: Recipe name or path, for ``run.json``.
-        folder: The dataset's folder.
+        folder: The dataset's folder, or store.
         replaced: ``--source`` values.
         runtime: Settings that say how, not what; kept for a later ``retry``.
         span: ``--tasks A:B``, positions of annotation files, or None for all.
@@ -57,7 +55,7 @@ class Job:
 
     load: Callable[[], Recipe]
     reference: str
-    folder: Path
+    folder: Place
     arguments: Mapping[str, object] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     replaced: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +78,8 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
         UsageError: Nothing to work on, the span does not fit, or something else lies in the folder.
         AccessError, SourceError, ByHandSource: As :func:`gristmill.run.inputs.resolve.resolve`.
     """
-    check_folder(job.folder)
+    store = store_at(job.folder)
+    check_place(store)
     find(job.on, job.workers)
     recipe = job.load()
     Pipeline(recipe)
@@ -101,11 +100,13 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
                 f"--tasks {first}:{end}: {recipe.public_name} has {files} {what}{'s' * (files != 1)}; "
                 f"all of them are --tasks 0:{files}."
             )
-    _check_free(Layout(job.folder), recipe.public_name)
+    _check_free(store, recipe.public_name)
     return recipe, resolved
 
 
-def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple[RunConfig, Resolved]:
+def begin(
+    job: Job, recipe: Recipe, resolved: Resolved, leases: Leases | NoLeases
+) -> tuple[RunConfig, Resolved]:
     """Begin the folder, or check that it was begun with the same.
 
     Raises:
@@ -133,24 +134,24 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
         published_as=recipe.published_as or recipe.name,
         parts=job.parts,
     )
+    store = store_at(job.folder)
     _await(leases, "begin")
     try:
-        if RunConfig.path(job.folder).exists():
-            config = RunConfig.read(job.folder)
-            found = with_mended(config, wanted, job.folder, partial(_prescan, recipe, job.folder, resolved))
+        if RunConfig.lies_in(store) or not wanted.write_first(store):
+            config = RunConfig.read(store)
+            found = with_mended(config, wanted, store, partial(_prescan, recipe, store, resolved))
             try:
-                found.check(wanted, job.folder)
+                found.check(wanted, store)
             except DriftError:
-                if not _nothing_made(Layout(job.folder), leases):
+                if not _nothing_made(store, leases):
                     raise
                 found = wanted
             if found.arguments != wanted.arguments:  # words for the card, which may change
                 found = replace(found, arguments=wanted.arguments)
             if found is not config:
-                found.write(job.folder)
+                found.write(store)
             inputs = _noted(resolved.inputs, found.inputs)
             return found, replace(resolved, inputs=inputs, media=_placed(found, resolved.media))
-        wanted.write(job.folder)
         return wanted, resolved
     finally:
         leases.release("begin")
@@ -161,7 +162,7 @@ def _without(settings: Mapping[str, str], permitted: Collection[str]) -> dict[st
     return {name: value for name, value in settings.items() if name not in permitted}
 
 
-def _prescan(recipe: Recipe, folder: Path, resolved: Resolved, file: InputFile) -> Json:
+def _prescan(recipe: Recipe, store: Store, resolved: Resolved, file: InputFile) -> Json:
     """What a prescan finds in one annotation file.
 
     Raises:
@@ -171,38 +172,42 @@ def _prescan(recipe: Recipe, folder: Path, resolved: Resolved, file: InputFile) 
         path=file.name, role="source", samples=0, size_bytes=file.size_bytes, digest=file.digest
     )
     task = Task(stage=Prescan.name, number=(0, 0, 0), inputs=(source,), identity="")
-    context = Context(store=store_at(folder), inputs=(file,), remotes=resolved.remotes)
+    context = Context(store=store, inputs=(file,), remotes=resolved.remotes)
     return run_task(recipe, task, context).found
 
 
-def _nothing_made(layout: Layout, leases: Leases) -> bool:
+def _nothing_made(store: Store, leases: Leases | NoLeases) -> bool:
     """Whether nothing was made in a begun folder, and nobody is about to: then it may be begun anew."""
     if not leases.only_holder("run"):
         return False
     leases.share("run")  # nobody makes anything before it has begun, which waits for us
-    places = (*layout.made, layout.state / "crawled")
-    made = any(path.is_dir() and any(path.iterdir()) for path in places)
-    return not made and not Ledger(layout.folder).records
+    made = any(_holds(store, folder) for folder in (*layout.MADE, layout.CRAWLED))
+    return not made and not Ledger(store).records
 
 
-def _check_free(layout: Layout, name: str) -> None:
+def _holds(store: Store, folder: str) -> bool:
+    """Whether something lies in a folder of the store."""
+    return next(store.list(folder), None) is not None
+
+
+def _check_free(store: Store, name: str) -> None:
     """Refuse a folder in which something else lies where a dataset's files would be written over it."""
-    taken = [path for path in layout.made if path.is_dir() and any(path.iterdir())]
-    taken += [path for name in METADATA_FILES if os.path.lexists(path := layout.folder / name)]
-    within = sorted(path.parent.parent.name for path in layout.folder.glob(f"*/{STATE}/run.json"))
+    taken = [folder for folder in layout.MADE if _holds(store, folder)]
+    taken += [file for file in METADATA_FILES if store.size(file) is not None]
+    within = store.below(RUN_CONFIG)
     # looked at last: what another run makes meanwhile, it makes after this
-    if RunConfig.path(layout.folder).exists():
+    if RunConfig.lies_in(store):
         return
-    refuse_older(layout.folder)
+    refuse_older(store)
     if taken:
         raise UsageError(
-            f"{layout.folder} holds {', '.join(path.name for path in taken)}, and no record of a run that made it: "
+            f"{store} holds {', '.join(taken)}, and no record of a run that made it: "
             f"{name} is not written over that. Choose another folder with --out, or move these away."
         )
     if within:  # other commands look for datasets in a folder only where it is none itself
         raise UsageError(
-            f"{layout.folder} holds datasets ({', '.join(within[:3])}{', ...' if within[3:] else ''}), which would "
-            f"be hidden behind {name}. Give it a folder of its own: --out {layout.folder / 'NAME'}"
+            f"{store} holds datasets ({', '.join(within[:3])}{', ...' if within[3:] else ''}), which would "
+            f"be hidden behind {name}. Give it a folder of its own: --out {store}/NAME"
         )
 
 
@@ -219,7 +224,7 @@ def _placed(config: RunConfig, media: Sequence[InputFile]) -> tuple[InputFile, .
     return tuple(replace(file, path=paths.get((file.source, file.name), file.path)) for file in now)
 
 
-def _await(leases: Leases, name: str) -> None:
+def _await(leases: Leases | NoLeases, name: str) -> None:
     deadline = time.monotonic() + _BEGIN_S
     while not leases.take(name):
         if time.monotonic() > deadline:
@@ -229,30 +234,41 @@ def _await(leases: Leases, name: str) -> None:
         time.sleep(0.05)
 
 
-def restore(layout: Layout, ledger: Ledger) -> list[str]:
+def restore(config: RunConfig, ledger: Ledger) -> list[str]:
     """Look after what an earlier run left: half-written files go, records of lost files are taken back.
+
+    What is lost and was not needed any more is noted.
 
     Returns:
         Sentences to tell.
     """
-    sweep(layout)
-    note_set_aside(layout, ledger)
-    sizes = _sizes(layout)
+    store = ledger.store
+    sweep(store)
+    folders = (*layout.MADE, *layout.INTERMEDIATE)
+    sizes = {one.name: one.size_bytes for folder in folders for one in store.list(folder)}
+    lost = {
+        record.task_id: paths
+        for record in ledger.records.values()
+        if (paths := [shard.path for shard in record.outputs if _is_lost(shard, record, sizes, ledger)])
+    }
+    if not lost:
+        return []
+    spare = {path for path in spent(config, ledger) if path not in sizes}
+    if released := [path for paths in lost.values() for path in paths if path in spare]:
+        ledger.release(released)
     told = []
-    for record in list(ledger.records.values()):
-        lost = [shard for shard in record.outputs if _is_lost(shard, record, sizes, ledger)]
-        if lost:
-            ledger.void(record.task_id)
+    for task_id, paths in lost.items():
+        if needed := [path for path in paths if path not in spare]:
+            ledger.void(task_id)
             told.append(
-                f"{lost[0].path} is gone or has another size than its record says: its task is done anew."
+                f"{needed[0]} is gone or has another size than its record says: its task is done anew."
             )
     return told
 
 
-def sweep(layout: Layout) -> None:
+def sweep(store: Store) -> None:
     """Remove what processes that are gone left half-written."""
-    for folder in (layout.folder, *layout.made, layout.state, *_folders(layout.state)):
-        sweep_temporaries(folder)
+    store.sweep("", *layout.MADE, STATE, *layout.INTERMEDIATE)
 
 
 def void_without_media(planner: Planner, ledger: Ledger) -> int:
@@ -268,7 +284,7 @@ def void_without_media(planner: Planner, ledger: Ledger) -> int:
     return voided
 
 
-def drop_stale(planner: Planner, ledger: Ledger, layout: Layout) -> None:
+def drop_stale(planner: Planner, ledger: Ledger) -> None:
     """Once all is packed: take back records that no task stands for any more, and remove what they left.
 
     There are some only where media had to be asked for again and other answers came than the first time.
@@ -280,25 +296,10 @@ def drop_stale(planner: Planner, ledger: Ledger, layout: Layout) -> None:
     for record in stale:
         for shard in record.outputs:
             if shard.path not in claimed:
-                (layout.folder / shard.path).unlink(missing_ok=True)
+                ledger.store.delete(shard.path)
 
 
 def _is_lost(shard: ShardInfo, record: TaskRecord, sizes: Mapping[str, int], ledger: Ledger) -> bool:
     if ledger.is_released(record, shard):
         return False
     return sizes.get(shard.path) != shard.size_bytes
-
-
-def _folders(state: Path) -> list[Path]:
-    return [state / name for name in ("parts", "crawled", "scattered", "decisions", "records", "unreadable")]
-
-
-def _sizes(layout: Layout) -> dict[str, int]:
-    """Sizes of all files that records speak of, by path."""
-    found: dict[str, int] = {}
-    for folder in (*layout.made, *_folders(layout.state)):
-        if folder.is_dir():
-            prefix = folder.relative_to(layout.folder).as_posix()
-            with os.scandir(folder) as entries:
-                found.update((f"{prefix}/{e.name}", e.stat().st_size) for e in entries if e.is_file())
-    return found

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event
 from types import FrameType
 from typing import Protocol
@@ -23,8 +22,8 @@ from gristmill.run.executors import Executor, NeighbourDied, Setup, WorkerDied, 
 from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.planning.planner import Planner
+from gristmill.run.state import layout
 from gristmill.run.state.context import Progress
-from gristmill.run.state.layout import Layout
 from gristmill.run.workers.launch import Launched
 from gristmill.run.workers.messages import Failed, Finished, WorkerStart
 from gristmill.spec.errors import (
@@ -41,8 +40,8 @@ from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
 from gristmill.storage.arrow import pool_for_columns
 from gristmill.storage.files import machine_error
-from gristmill.storage.leases import Leases
-from gristmill.storage.store import store_at
+from gristmill.storage.leases import Leases, NoLeases
+from gristmill.storage.store import Place, Store, store_at
 
 __all__ = ["Ended", "Watcher", "run"]
 
@@ -91,7 +90,7 @@ class Ended:
 
     recipe: Recipe
     config: RunConfig
-    folder: Path
+    folder: Place
     complete: bool
 
 
@@ -101,7 +100,7 @@ class Running:
 
     planner: Planner
     ledger: Ledger
-    leases: Leases
+    leases: Leases | NoLeases
     watcher: Watcher
     when_settled: Callable[[], None] | None
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -135,21 +134,21 @@ def run(
         MachineError: Disk full and the like.
         GristmillError: Whatever :func:`gristmill.run.begin.look_up` and ``begin`` raise.
     """
-    layout, stop = Layout(job.folder), Event()
+    store, stop = store_at(job.folder), Event()
     try:
         found = look_up(job)
-        with Leases(layout.leases) as leases, _signals(stop, watcher.last_words) as signalled:
-            return _run(job, *found, layout, leases, watcher, signalled, stop, ready, when_settled)
+        with store.leases(layout.LEASES) as leases, _signals(stop, watcher.last_words) as signalled:
+            return _run(job, *found, store, leases, watcher, signalled, stop, ready, when_settled)
     except OSError as err:
-        raise machine_error(err, job.folder) from err
+        raise machine_error(err, str(store)) from err
 
 
 def _run(
     job: Job,
     recipe: Recipe,
     resolved: Resolved,
-    layout: Layout,
-    leases: Leases,
+    store: Store,
+    leases: Leases | NoLeases,
     watcher: Watcher,
     signalled: list[int],
     stop: Event,
@@ -157,11 +156,11 @@ def _run(
     when_settled: Callable[[], None],
 ) -> Ended:
     if not leases.take("run", shared=True):
-        raise Busy(f"{job.folder} is being cleaned; give the same command again when that has ended.")
+        raise Busy(f"{store} is being cleaned; give the same command again when that has ended.")
     config, resolved = begin(job, recipe, resolved, leases)
-    ledger = Ledger(job.folder)
+    ledger = Ledger(store)
     if leases.take("restore"):  # one run at a time may judge what an earlier one left
-        for sentence in restore(layout, ledger)[:5]:
+        for sentence in restore(config, ledger)[:5]:
             watcher.say(sentence)
         leases.release("restore")
     span = range(*job.span) if job.span else range(len(config.inputs))
@@ -176,7 +175,7 @@ def _run(
         check_open_files()
     start = WorkerStart(
         load=job.load,
-        store=store_at(job.folder),
+        store=store,
         inputs=resolved.inputs,
         remotes=resolved.remotes,
         aux=resolved.aux,
@@ -198,13 +197,13 @@ def _run(
                 )
             )
             try:
-                _loop(state, executor, layout, signalled)
+                _loop(state, executor, signalled)
             finally:
                 executor.close()
         _raise_if_unfinished(state, signalled, alone=job.span is None and job.share is None)
         if planner.complete:
-            drop_stale(planner, ledger, layout)
-            sweep(layout)  # once more: a killed run's workers may have outlived it by a moment
+            drop_stale(planner, ledger)
+            sweep(store)  # once more: a killed run's workers may have outlived it by a moment
     finally:
         ledger.close()
     return Ended(recipe, config, job.folder, planner.complete)
@@ -246,7 +245,7 @@ def _signals(stop: Event, last_words: Callable[[str], None]) -> Iterator[list[in
             signal.signal(number, handler)
 
 
-def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[int]) -> None:
+def _loop(state: Running, executor: Executor, signalled: list[int]) -> None:
     stopping_since: float | None = None
     while True:
         if stopping_since is None and (signalled or state.fatal):
@@ -268,7 +267,7 @@ def _loop(state: Running, executor: Executor, layout: Layout, signalled: list[in
             return  # closing the executor ends what does not end by itself
         for event in executor.events(_POLL_S):
             if isinstance(event, Finished):
-                _commit(state, event, layout)
+                _commit(state, event)
             elif isinstance(event, Failed):
                 _fail(state, event)
             else:
@@ -322,12 +321,12 @@ def _waits_for_others(state: Running) -> bool:
     return time.monotonic() - state.waiting_since[0] < _WAIT_S
 
 
-def _commit(state: Running, event: Finished, layout: Layout) -> None:
+def _commit(state: Running, event: Finished) -> None:
     task, record = event.task, event.record
     try:
         state.ledger.commit(record)
-    except OSError as err:
-        state.fatal = machine_error(err, layout.folder)
+    except (OSError, MachineError) as err:
+        state.fatal = machine_error(err, str(state.ledger.store)) if isinstance(err, OSError) else err
         del state.tasks[task.id]
         return
     del state.tasks[task.id]
@@ -335,12 +334,12 @@ def _commit(state: Running, event: Finished, layout: Layout) -> None:
     state.watcher.committed(record)
     state.planner.absorb(record)
     if (name := state.planner.spent(record)) is not None:
-        _release_source(name, layout)
+        _release_source(name, state.ledger.store)
 
 
-def _release_source(name: str, layout: Layout) -> None:
+def _release_source(name: str, store: Store) -> None:
     """Remove a fetched annotation file whose rows all have their place: disk need not hold all of them."""
-    for folder in (layout.state / "sources").glob("*"):
+    for folder in store.work(layout.SOURCES).glob("*"):
         with suppress(FileNotFoundError):
             (folder / name).unlink()
 

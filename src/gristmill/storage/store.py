@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -37,7 +38,7 @@ class Stored:
 
 
 class Store(ABC):
-    """The files of one dataset. ``str()`` of it is what a person calls the place.
+    """The files of one dataset. ``str()`` of it is what a person calls the place, ``title`` the last word of that.
 
     A file that is not there raises FileNotFoundError. What else goes wrong raises an OSError, or an error of
     ``gristmill.spec.errors`` with its sentence. A file is there whole or not at all, whatever is interrupted.
@@ -65,7 +66,7 @@ class Store(ABC):
 
     @abstractmethod
     def list(self, folder: str = "") -> Iterator[Stored]:
-        """All files below a folder, by their names; none where there is no such folder."""
+        """All files below a folder, in the order of their names; none where there is no such folder."""
 
     @abstractmethod
     def delete(self, name: str) -> None:
@@ -78,11 +79,16 @@ class Store(ABC):
         Of a store that is a folder it is the file's own place, so that nothing is to be moved when it is done.
         """
 
-    def size(self, name: str) -> int | None:
-        """Bytes of a file; None if it is not there."""
-        return next((one.size_bytes for one in self.list(name) if one.name == name), None)
+    @property
+    def title(self) -> str:
+        """What the dataset's place is called."""
+        return str(self).rstrip("/").rpartition("/")[2]
 
-    def open(self, name: str, start: int = 0) -> BinaryIO:
+    @abstractmethod
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None if it is not there. Cheap."""
+
+    def open(self, name: str, start: int = 0) -> BufferedReader:
         """A stream of a file from ``start`` on, which the caller closes."""
         stream = self.fetch(name).open("rb")
         stream.seek(start)
@@ -116,6 +122,11 @@ class Store(ABC):
         """Say what a name stands for, if for no file of the store; None of one that is, or is not there."""
         return None if is_below(name) else "no path in this folder"
 
+    def below(self, name: str) -> tuple[str, ...]:
+        """The folders just below that hold a file of that name."""
+        deep = (one.name for one in self.list() if one.name.endswith(f"/{name}"))
+        return tuple(folder for found in deep if "/" not in (folder := found.removesuffix(f"/{name}")))
+
     def sweep(self, *folders: str) -> None:  # noqa: B027 - where files are put whole, nothing is left
         """Remove what interrupted commands left half-written in folders of the store."""
 
@@ -147,10 +158,8 @@ class Segments(Journal):
     def append(self, line: bytes) -> tuple[str, int]:
         """See :class:`Journal`."""
         name = f"{self._stem}-{self._lines:06d}.jsonl"
-        self._store.put_if_absent(
-            name, line
-        )  # nobody else has that name: what is there is this, from an earlier try
-        self._lines += 1
+        self._lines += 1  # whatever comes of it: a line may be there though the answer was lost
+        self._store.put_if_absent(name, line)
         return name, len(line)
 
 
@@ -162,6 +171,11 @@ class LocalStore(Store):
 
     def __str__(self) -> str:
         return str(self.folder)
+
+    @property
+    def title(self) -> str:
+        """See :class:`Store`."""
+        return self.folder.resolve().name
 
     def fetch(self, name: str) -> Path:
         """See :class:`Store`: the file itself."""
@@ -207,11 +221,8 @@ class LocalStore(Store):
         return True
 
     def list(self, folder: str = "") -> Iterator[Stored]:
-        """See :class:`Store`; links and the like are left out."""
+        """See :class:`Store`; links and the like are told of too, and refused by who opens them."""
         top = self.folder / folder if folder else self.folder
-        if top.is_file() and not top.is_symlink():
-            yield Stored(folder, top.stat().st_size)
-            return
         try:
             entries = sorted(os.scandir(top), key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
@@ -221,8 +232,13 @@ class LocalStore(Store):
             with suppress(FileNotFoundError):  # removed meanwhile
                 if entry.is_dir(follow_symlinks=False):
                     yield from self.list(name)
-                elif entry.is_file(follow_symlinks=False):
+                else:
                     yield Stored(name, entry.stat(follow_symlinks=False).st_size)
+
+    def below(self, name: str) -> tuple[str, ...]:
+        """See :class:`Store`."""
+        found = self.folder.glob(f"*/{name}")
+        return tuple(sorted(path.relative_to(self.folder).parts[0] for path in found))
 
     def delete(self, name: str) -> None:
         """See :class:`Store`."""
@@ -236,11 +252,11 @@ class LocalStore(Store):
     def size(self, name: str) -> int | None:
         """See :class:`Store`."""
         try:
-            return os.stat(self.folder / name).st_size
+            return os.lstat(self.folder / name).st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def open(self, name: str, start: int = 0) -> BinaryIO:
+    def open(self, name: str, start: int = 0) -> BufferedReader:
         """See :class:`Store`.
 
         Raises:

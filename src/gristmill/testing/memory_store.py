@@ -80,8 +80,14 @@ class MemoryStore(Store):
         with self._lock:
             found = sorted((name, len(body)) for name, body in self._files.items())
         for name, size in found:
-            if not folder or name == folder or name.startswith(f"{folder}/"):
+            if not folder or name.startswith(f"{folder}/"):
                 yield Stored(name, size)
+
+    def size(self, name: str) -> int | None:
+        """See :class:`gristmill.storage.store.Store`."""
+        self._begin("size", name)
+        with self._lock:
+            return len(self._files[name]) if name in self._files else None
 
     def delete(self, name: str) -> None:
         """See :class:`gristmill.storage.store.Store`."""

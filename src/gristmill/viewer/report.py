@@ -29,16 +29,14 @@ from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.shards.lossless import utf8
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
-from gristmill.storage.files import write_whole
-from gristmill.storage.inside import read_regular
+from gristmill.storage.store import Store
 from gristmill.viewer.charts import Bar, BarColumn, columns, connector, funnel_rows, widths
 from gristmill.viewer.lost import examples_of_loss
 from gristmill.viewer.measures import Histogram, Measures, measure
 from gristmill.viewer.samples import examples
 
-__all__ = ["REPORT", "template", "write_report"]
+__all__ = ["report_bytes", "template"]
 
-REPORT = "report.html"
 _EXAMPLES = 24
 _HOSTS = 12
 _HEADINGS = {  # in this order: the longest comes last, so that two columns of them are about even
@@ -73,23 +71,16 @@ class Losses:
     command: str
 
 
-def write_report(folder: Path) -> Path:
-    """Write ``report.html`` for the dataset in ``folder``, whole or not at all; returns its path.
+def report_bytes(config: RunConfig, ledger: Ledger) -> bytes:
+    """The content of ``report.html``.
 
     Reads the records, the fates, a few samples of a few shards and, if it is there, the manifest. Memory does
     not grow with the dataset.
 
     Raises:
-        UsageError: The folder holds no dataset.
-        DamagedOutput: Its records are damaged.
         OSError: As the system says.
     """
-    config = RunConfig.read(folder)
-    ledger = Ledger(folder)
-    page = template().render(_content(folder, config, ledger))
-    path = folder / REPORT
-    write_whole(path, utf8(page))
-    return path
+    return utf8(template().render(_content(config, ledger)))
 
 
 @lru_cache(maxsize=1)
@@ -105,22 +96,22 @@ def template() -> Template:
     return environment.get_template("report.html")
 
 
-def _content(folder: Path, config: RunConfig, ledger: Ledger) -> dict[str, Any]:
+def _content(config: RunConfig, ledger: Ledger) -> dict[str, Any]:
     totals = total(ledger.records.values())
     levels, judged = funnel(totals, config), totals.of("judging")
     shards = shards_of(ledger)
-    shown = examples(folder, shards, _EXAMPLES)
-    fates = _fates(folder, ledger)
+    shown = examples(ledger.store, shards, _EXAMPLES)
+    fates, name = _fates(ledger), ledger.store.title
     measures = measure(fates)
     return {
-        "card": _card(folder, config),
-        "name": shlex.quote(folder.resolve().name),
+        "card": _card(ledger.store, config),
+        "name": shlex.quote(name),
         "begun": config,
         "levels": levels,
         "tiles": _tiles(levels, totals, config, shards),
         "parts": parts_account(config, ledger),
         "funnel": funnel_rows(levels),
-        "losses": _losses(levels, folder.resolve().name),
+        "losses": _losses(levels, name),
         "chosen": levels.count("selected"),
         "documents": documents(totals, levels),
         "images": _images(documents(totals, levels)),
@@ -141,7 +132,7 @@ def _content(folder: Path, config: RunConfig, ledger: Ledger) -> dict[str, Any]:
         "explained": explained,
         "connector": connector,
         "redistribution": REDISTRIBUTION,
-        "again": retry_command(folder.resolve().name, may) if (may := retry_advice(levels).may) else "",
+        "again": retry_command(name, may) if (may := retry_advice(levels).may) else "",
     }
 
 
@@ -149,7 +140,7 @@ _NO_SOURCE = {"hub": None, "revision": None, "files": 0, "local_copy": False}
 """Of a source that a folder names and its recipe does not."""
 
 
-def _card(folder: Path, config: RunConfig) -> dict[str, Any]:
+def _card(store: Store, config: RunConfig) -> dict[str, Any]:
     """Read what the manifest says about the recipe; without one, what the folder was begun with."""
     card: dict[str, Any] = {
         "title": config.name,
@@ -162,9 +153,8 @@ def _card(folder: Path, config: RunConfig) -> dict[str, Any]:
         "sources": [],
         "steps": [_plain_step(step) for step in config.identity["steps"]],
     }
-    path = folder / MANIFEST
-    if path.is_file():
-        said = orjson.loads(read_regular(path))
+    if store.size(MANIFEST) is not None:
+        said = orjson.loads(store.read(MANIFEST))
         card |= {key: said[key] for key in card if key in said and key != "steps"}
     card["sources"] = [
         {**_NO_SOURCE, **source, "size": size_text(source["size_bytes"])} for source in card["sources"]
@@ -183,12 +173,12 @@ def _said(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _fates(folder: Path, ledger: Ledger) -> list[list[Path]]:
+def _fates(ledger: Ledger) -> list[list[Path]]:
     """The fates files of each crawl task, that of the last round first."""
     tasks: dict[tuple[int, ...], list[Path]] = {}
     for record in sorted(ledger.of("making"), key=lambda r: r.number, reverse=True):
         _, *task = record.number  # the round, then which task of it
-        found = (folder / shard.path for shard in record.outputs if shard.role == "fates")
+        found = (ledger.store.fetch(shard.path) for shard in record.outputs if shard.role == "fates")
         tasks.setdefault(tuple(task), []).extend(found)
     return list(tasks.values())[::-1]
 

@@ -6,7 +6,6 @@ import asyncio
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +21,7 @@ from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.errors import DamagedOutput, MachineError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
+from gristmill.storage.store import Store
 from gristmill.viewer.measures import Histogram
 
 __all__ = ["Example", "Examples", "ShownPicture", "ShownTurn", "examples"]
@@ -108,7 +108,7 @@ class Examples:
     trouble: list[str]
 
 
-def examples(folder: Path, shards: Sequence[ShardInfo], wanted: int) -> Examples:
+def examples(store: Store, shards: Sequence[ShardInfo], wanted: int) -> Examples:
     """At most ``wanted`` samples, spread over the shards and within them; the same on every call.
 
     Pictures are made small in a decoder's process: they may be a stranger's.
@@ -122,7 +122,7 @@ def examples(folder: Path, shards: Sequence[ShardInfo], wanted: int) -> Examples
         for number, path in enumerate(chosen):
             share = (number + 1) * wanted // len(chosen) - number * wanted // len(chosen)
             try:
-                made += reader.of_shard(folder, by_path[path], share)
+                made += reader.of_shard(store, by_path[path], share)
             except (DamagedOutput, MachineError) as err:
                 trouble.append(str(err))
             except FileNotFoundError:
@@ -177,12 +177,12 @@ class _Reader:
         self.lengths = Histogram.empty(_TEXT_LENGTHS)
         self._pictures = 0
 
-    def of_shard(self, folder: Path, shard: ShardInfo, wanted: int) -> Iterator[Example]:
+    def of_shard(self, store: Store, shard: ShardInfo, wanted: int) -> Iterator[Example]:
         within = min(shard.samples, _LOOKED_AT)
         places = {i * within // wanted for i in range(wanted)}
         found: list[int] = []
         try:
-            for place, sample in enumerate(samples_in(folder, shard)):
+            for place, sample in enumerate(samples_in(store, shard)):
                 turns = _turns(sample)
                 found.append(sum(len(piece.get("text", "")) for turn in turns for piece in turn["parts"]))
                 if place in places and (example := self._example(sample, turns)) is not None:

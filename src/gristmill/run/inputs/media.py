@@ -44,6 +44,7 @@ from gristmill.storage.archives import (
 )
 from gristmill.storage.files import machine_error
 from gristmill.storage.hub import HubFile, download
+from gristmill.storage.store import LocalStore, Place, store_at
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["MediaFiles", "OpenedMedia", "Watch", "media_of", "shared_folder"]
@@ -53,9 +54,10 @@ _AT_ONCE = 4
 _WAIT_S = 0.2
 
 
-def shared_folder(folder: Path) -> Path:
-    """Say where the media sources of all datasets beside this one lie."""
-    return folder.parent / "sources"
+def shared_folder(place: Place) -> Path:
+    """Say where on this machine the media sources of all datasets beside this one lie."""
+    store = store_at(place)
+    return store.folder.parent / "sources" if isinstance(store, LocalStore) else store.work("sources")
 
 
 class Watch:

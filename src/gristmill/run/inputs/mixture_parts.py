@@ -18,7 +18,8 @@ from gristmill.spec.errors import ByHandSource, DamagedOutput, UnknownName, Usag
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.sample import Json
 from gristmill.storage.files import machine_error
-from gristmill.storage.inside import irregularity, read_regular
+from gristmill.storage.inside import irregularity
+from gristmill.storage.store import Place, store_at
 
 __all__ = ["Parts", "find_parts", "place_of", "read_manifest", "read_part"]
 
@@ -75,15 +76,16 @@ def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str], typed: 
     return Parts(resolved=Resolved(inputs=tuple(inputs), sources=places), said=said)
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(place: Place) -> dict[str, Any] | None:
     """``dataset.json`` of a dataset's folder; None if there is none.
 
     Raises:
         DamagedOutput: It is not JSON.
     """
-    path = folder / MANIFEST
+    store = store_at(place)
+    path = f"{store}/{MANIFEST}"
     try:
-        manifest: dict[str, Any] = orjson.loads(read_regular(path))
+        manifest: dict[str, Any] = orjson.loads(store.read(MANIFEST))
     except FileNotFoundError:
         return None
     except orjson.JSONDecodeError as err:
@@ -99,15 +101,15 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def read_part(folder: Path) -> dict[str, Any] | None:
+def read_part(place: Place) -> dict[str, Any] | None:
     """Say what a dataset's folder holds, by its records, else by its manifest; None if it has neither.
 
     Raises:
         DamagedOutput: The one or the other is damaged.
     """
-    if not RunConfig.path(folder).is_file():
-        return read_manifest(folder)
-    return of_records(RunConfig.read(folder), Ledger(folder))
+    if not RunConfig.lies_in(place):
+        return read_manifest(place)
+    return of_records(RunConfig.read(place), Ledger(place))
 
 
 def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:

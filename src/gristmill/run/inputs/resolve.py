@@ -23,6 +23,7 @@ from gristmill.spec.recipe import Recipe, Source, SourceRole
 from gristmill.spec.task import digest_of
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.hub import HubFile, commit_of, list_files
+from gristmill.storage.store import Place
 from gristmill.storage.url import is_url, name_of
 
 __all__ = ["Resolved", "resolve"]
@@ -50,7 +51,7 @@ class Resolved:
     sources: dict[str, str] = field(default_factory=dict)
 
 
-def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = None) -> Resolved:
+def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = None) -> Resolved:
     """Find a recipe's annotation files, without reading them.
 
     A revision that moves, such as ``main``, is pinned to the commit it stands for when a folder is begun.
@@ -127,11 +128,11 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Path | None = N
     )
 
 
-def _pinned(key: str, repo: str, revision: str, folder: Path | None) -> str:
+def _pinned(key: str, repo: str, revision: str, folder: Place | None) -> str:
     """A commit: the one that is named, that the folder was begun with, or that the revision stands for now."""
     if re.fullmatch(r"[0-9a-f]{7,40}", revision):
         return revision
-    if folder is not None and RunConfig.path(folder).exists():
+    if folder is not None and RunConfig.lies_in(folder):
         config, _, commit = RunConfig.read(folder).sources.get(key, "").partition("@")
         if config == repo and commit:
             return commit
@@ -299,7 +300,7 @@ def _visible(folder: Path) -> Iterator[Path]:
         return True
 
     for at, below, names in os.walk(folder, onerror=refuse, followlinks=True):
-        ours = {*MADE, *METADATA_FILES} if RunConfig.path(Path(at)).exists() else set()
+        ours = {*MADE, *METADATA_FILES} if RunConfig.lies_in(Path(at)) else set()
         shown = {name for name in (*below, *names) if not name.startswith(".")} - ours
         below[:] = [name for name in sorted(below) if name in shown and is_new(Path(at, name))]
         for path in (Path(at, name) for name in names if name in shown):

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
-from collections import Counter, defaultdict
-from pathlib import Path
 
-from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import failing, total
-from gristmill.run.state.layout import Layout, stem
-from gristmill.run.state.reclaimed import remove_released
+from gristmill.run.state import layout
+from gristmill.run.state.spent import is_complete, spent
 from gristmill.spec.errors import Busy
-from gristmill.spec.task import TaskRecord
-from gristmill.storage.leases import Leases
+from gristmill.storage.store import Place, store_at
 
 __all__ = ["clean", "is_complete"]
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-def clean(folder: Path, config: RunConfig, ledger: Ledger, *, dry_run: bool) -> tuple[int, int]:
+
+def clean(place: Place, config: RunConfig, ledger: Ledger, *, dry_run: bool) -> tuple[int, int]:
     """Remove media whose shards are finished, what a shuffle scattered, logs of void tasks, fetched annotations.
 
     Indexes and parts stay: they are small, and ``retry`` needs them.
@@ -31,63 +29,40 @@ def clean(folder: Path, config: RunConfig, ledger: Ledger, *, dry_run: bool) -> 
         Busy: A run works on this folder.
         OSError: As the system says; a full disk is no hindrance.
     """
-    layout = Layout(folder)
-    with Leases(layout.leases) as leases:
+    store = store_at(place)
+    with store.leases(layout.LEASES) as leases:
         if not leases.take("run"):
-            raise Busy(f"a run works on {folder}; clean it when that has ended.")
-        doomed = _spent(layout, config, ledger)
-        sizes = [path.stat().st_size for path in doomed]
+            raise Busy(f"a run works on {store}; clean it when that has ended.")
+        there = {one.name: one.size_bytes for one in store.list(layout.CRAWLED)}
+        there |= {one.name: one.size_bytes for one in store.list(layout.SCATTERED)}
+        doomed = [name for name in spent(config, ledger) if name in there]
+        if is_complete(config, ledger):  # of no record, too
+            recorded = {shard.path for record in ledger.records.values() for shard in record.outputs}
+            doomed += [
+                name
+                for name in there
+                if name not in recorded and (name.endswith(".spool") or name.startswith(layout.SCATTERED))
+            ]
         if not dry_run:
-            remove_released(doomed, layout, ledger)
-            shutil.rmtree(layout.state / "sources", ignore_errors=True)
-    return len(doomed), sum(sizes)
+            _remove(doomed, ledger)
+            shutil.rmtree(store.work(layout.SOURCES), ignore_errors=True)
+    return len(doomed), sum(there[name] for name in doomed)
 
 
-def _spent(layout: Layout, config: RunConfig, ledger: Ledger) -> list[Path]:
-    """Spools whose every sample lies in a finished shard; and, once all is packed, those of no record.
+def _remove(names: list[str], ledger: Ledger) -> None:
+    """Note that files are not needed any more, and remove them.
 
-    What a shuffle scattered, and the spools behind it, are spent once all its shards are finished. All of it is read
-    from the records: the recipe, which may be somebody's own file, is not needed.
+    A note needs a few bytes. If the disk has none left it comes when they are gone; after a kill in between, whoever
+    opens the folder next knows by the records that they were spent.
     """
-    complete = is_complete(config, ledger)
-    scatters = bool(ledger.of("placing"))
-    packed: Counter[str] = Counter()
-    for record in ledger.of("packing"):
-        for digest, samples in record.found or ():
-            packed[digest] += samples
-    spent, recorded = [], set()
-    later = ledger.of("judging")
-    screened = {stem(i.path): i for r in later if (i := r.output("index")) is not None}
-    for record in ledger.of("making"):
-        index, spool = record.output("index"), record.output("spool")
-        if index is None or spool is None:
-            continue
-        recorded.add(spool.path)
-        wanted = screened.get(stem(index.path), index)
-        all_packed = complete if scatters else packed[wanted.digest] == wanted.samples
-        if all_packed and (layout.folder / spool.path).exists():
-            spent.append(layout.folder / spool.path)
-    if complete:
-        crawled = layout.state / "crawled"
-        spent += [path for path in crawled.glob("*.spool") if layout.relative(path) not in recorded]
-        spent += sorted(layout.scattered_folder.glob("*.*"))
-    return spent
-
-
-def is_complete(config: RunConfig, ledger: Ledger) -> bool:
-    """Say whether nothing is left to be made, by the records alone."""
-    return funnel(total(ledger.records.values()), config).complete and _all_asked_again(config, ledger)
-
-
-def _all_asked_again(config: RunConfig, ledger: Ledger) -> bool:
-    """Whether every round of asking again is through: what a part lost for its reasons has a record in it."""
-    parts: dict[tuple[int, int], dict[int, TaskRecord]] = defaultdict(dict)
-    for record in ledger.of("making"):
-        round_, position, part = record.number
-        parts[position, part][round_] = record
-    return not any(
-        round_ not in records and left.keys() & set(reasons)
-        for records in parts.values()
-        for round_, reasons in enumerate(config.rounds, 1)
-        if (left := failing([record for number, record in records.items() if number < round_]))
-    )
+    noted = False
+    try:
+        ledger.release(names)
+        noted = True
+    except OSError as err:
+        if err.errno not in _FULL:
+            raise
+    for name in names:
+        ledger.store.delete(name)
+    if not noted:
+        ledger.release(names)

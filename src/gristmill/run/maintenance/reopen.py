@@ -16,14 +16,15 @@ from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
 from gristmill.run.stages.samples import Samples
+from gristmill.run.state import layout
 from gristmill.run.state.context import Progress
-from gristmill.run.state.layout import Layout, check_folder
+from gristmill.run.state.layout import check_place
 from gristmill.shards.spool import read_spool
 from gristmill.spec.errors import Busy, DamagedOutput, UnknownName, UsageError
 from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import is_numbered
-from gristmill.storage.leases import Leases
+from gristmill.storage.store import Place, store_at
 
 __all__ = [
     "Dataset",
@@ -41,7 +42,7 @@ __all__ = [
 class Dataset:
     """A dataset's folder and what it was begun with."""
 
-    folder: Path
+    folder: Place
     config: RunConfig
     ledger: Ledger
 
@@ -71,7 +72,7 @@ class Dataset:
         )
 
 
-def open_dataset(folder: Path, *, made: bool = True) -> Dataset:
+def open_dataset(folder: Place, *, made: bool = True) -> Dataset:
     """Read a dataset's folder, after looking through it.
 
     Args:
@@ -82,7 +83,7 @@ def open_dataset(folder: Path, *, made: bool = True) -> Dataset:
         UsageError: It holds no dataset.
         DamagedOutput: It holds what no run puts there.
     """
-    check_folder(folder, made=made)
+    check_place(store_at(folder), made=made)
     opened = Dataset(folder=folder, config=RunConfig.read(folder), ledger=Ledger(folder))
     places = max(1, len(opened.config.inputs))
     for record in opened.ledger.records.values():
@@ -124,9 +125,8 @@ def interrupted(ledger: Ledger) -> Iterator[Progress]:
 def _unfinished(ledger: Ledger) -> list[Path]:
     """Spools of crawl tasks that were begun and are not done."""
     recorded = {s.path for r in ledger.of("making") for s in r.outputs if s.role == "spool"}
-    layout = Layout(ledger.folder)
-    spools = sorted((layout.state / "crawled").glob("*.spool"))
-    return [path for path in spools if layout.relative(path) not in recorded]
+    spools = sorted(ledger.store.work(layout.CRAWLED).glob("*.spool"))
+    return [path for path in spools if f"{layout.CRAWLED}/{path.name}" not in recorded]
 
 
 def reasons_from(text: str) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ def add_round(
     failed = failing(opened.ledger.of("making"))
     if not any(reason in reasons for reason in failed):
         return False
-    with Leases(Layout(opened.folder).leases) as leases:
+    with opened.ledger.store.leases(layout.LEASES) as leases:
         if not leases.take("begin"):
             raise Busy(f"another run is beginning {opened.folder}; give the same command again.")
         opened.config.with_round(reasons, media).write(opened.folder)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -22,11 +21,11 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import CHECKING
 from gristmill.run.inputs.mixture_parts import read_manifest
-from gristmill.run.state.layout import CARD, MADE, METADATA_FILES
+from gristmill.run.state.layout import CARD, INTERMEDIATE, MADE, METADATA_FILES
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, TaskRecord
-from gristmill.storage.inside import irregular, irregularity, open_regular
+from gristmill.storage.store import Store
 
 __all__ = ["Verified", "verify"]
 
@@ -57,7 +56,6 @@ class Verified:
 
 
 def verify(
-    folder: Path,
     ledger: Ledger,
     *,
     threads: int,
@@ -68,8 +66,7 @@ def verify(
     """Read every finished shard, its neighbours and the fates.
 
     Args:
-        folder: The dataset's folder.
-        ledger: Its records.
+        ledger: The dataset's records.
         threads: Decoders at once.
         decode: Also decode every picture, in full, in decoders' processes: it may be a stranger's.
         complete: Nothing is left to be made, so that what belongs to no record was not made by a run.
@@ -77,30 +74,31 @@ def verify(
     """
     result = Verified()
     hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
+    store = ledger.store
     with _Judge(threads if decode else 0) as judge:
         for record in ledger.shards():
             before = len(result.problems)
             for shard in record.outputs:
-                _check_file(folder, shard, result)
+                _check_file(store, shard, result)
             tar = record.output("shard")
             if tar is not None and len(result.problems) == before:
-                hashes.append(_check_shard(folder, tar, result, judge))
+                hashes.append(_check_shard(store, tar, result, judge))
             if len(result.problems) > before:
                 result.damaged.append(record.task_id)
             tell(result)
     _check_keys(hashes, result)
-    _check_others(folder, ledger, result, complete)
-    _check_manifest(folder, ledger, result)
+    _check_others(ledger, result, complete)
+    _check_manifest(ledger, result)
     return result
 
 
-def _check_file(folder: Path, shard: ShardInfo, result: Verified) -> None:
-    kind = irregularity(folder, shard.path)
+def _check_file(store: Store, shard: ShardInfo, result: Verified) -> None:
+    kind = store.irregularity(shard.path)
     if kind is not None:
         result.problems.append((shard.path, f"is {kind}, and a regular file is expected"))
         return
     try:
-        with open_regular(folder / shard.path) as stream:
+        with store.open(shard.path) as stream:
             size = os.fstat(stream.fileno()).st_size
             digest = hashlib.file_digest(stream, "sha256").hexdigest() if size == shard.size_bytes else ""
     except FileNotFoundError:
@@ -114,12 +112,12 @@ def _check_file(folder: Path, shard: ShardInfo, result: Verified) -> None:
 
 
 def _check_shard(
-    folder: Path, shard: ShardInfo, result: Verified, judge: _Judge
+    store: Store, shard: ShardInfo, result: Verified, judge: _Judge
 ) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     """One shard's samples; returns 64-bit hashes of its keys, shape (samples,)."""
     keys: list[int] = []
     try:
-        for window in _windows(samples_in(folder, shard)):
+        for window in _windows(samples_in(store, shard)):
             for sample, problem in zip(window, judge.problems(window), strict=True):
                 keys.append(int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big"))
                 result.pictures += sum(part.rpartition(".")[2] in _PICTURES for part in sample.parts)
@@ -220,32 +218,32 @@ def _check_keys(hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]], resul
         result.problems.append(("shards", f"{repeated} keys occur more than once"))
 
 
-def _check_others(folder: Path, ledger: Ledger, result: Verified, complete: bool) -> None:
+def _check_others(ledger: Ledger, result: Verified, complete: bool) -> None:
     """The fates are whole, and nothing else lies among them and the shards: readers of a folder get all of it."""
+    store = ledger.store
+    sizes = {one.name: one.size_bytes for folder in INTERMEDIATE for one in store.list(folder)}
     for record in ledger.records.values():
         fates = record.output("fates")
         if fates is not None and record.account != "packing":
             before = len(result.problems)
-            _check_file(folder, fates, result)
+            _check_file(ledger.store, fates, result)
             if len(result.problems) > before:
                 result.damaged.append(record.task_id)
         for shard in record.outputs:
             if shard.path.startswith(f"{STATE}/") and not ledger.is_released(record, shard):
-                _check_intermediate(folder, shard, result)
+                _check_intermediate(shard, sizes, result)
     known = {shard.path for record in ledger.records.values() for shard in record.outputs}
-    strange = dict(irregular(folder, *MADE))
+    strange = dict(store.irregular(*MADE))
     for place, kind in sorted(strange.items()):
         if place not in known:
             result.problems.append((place, f"is {kind}, which no run puts there. Remove it"))
             result.foreign.append(place)
     for made in MADE:
-        if made in strange or not (folder / made).is_dir():
-            continue
-        for path in sorted((folder / made).iterdir()):
-            place = f"{made}/{path.name}"
-            if place in known or place in strange or path.name in _EXPORTED:
+        for name in dict.fromkeys(one.name.split("/")[1] for one in store.list(made)):
+            place = f"{made}/{name}"
+            if place in known or place in strange or name in _EXPORTED:
                 continue
-            if complete and not path.name.startswith("."):  # what is hidden no pattern finds
+            if complete and not name.startswith("."):  # what is hidden no pattern finds
                 said = "belongs to no record, and readers of the folder get it with the others. Move it away"
                 result.problems.append((place, said))
                 result.foreign.append(place)
@@ -260,30 +258,27 @@ def _check_others(folder: Path, ledger: Ledger, result: Verified, complete: bool
         )
 
 
-def _check_intermediate(folder: Path, shard: ShardInfo, result: Verified) -> None:
+def _check_intermediate(shard: ShardInfo, sizes: Mapping[str, int], result: Verified) -> None:
     """A file that only Gristmill reads is there, in its size; what it holds is checked when it is read."""
-    try:
-        size = os.lstat(folder / shard.path).st_size
-    except OSError:
-        size = -1
-    if size != shard.size_bytes:
+    if sizes.get(shard.path) != shard.size_bytes:
         said = "is gone or has another size than its record says; the run's command makes it anew if it is needed"
         result.remarks.append((shard.path, said))
 
 
-def _check_manifest(folder: Path, ledger: Ledger, result: Verified) -> None:
+def _check_manifest(ledger: Ledger, result: Verified) -> None:
     """The manifest can be read, and of the shards that it names it says what their records say.
 
     It is written at the end of a run, so it may know fewer.
     """
     digests = {shard.path: shard.digest for record in ledger.shards() for shard in record.outputs}
-    for place, said in broken(folder, METADATA_FILES):
+    store = ledger.store
+    for place, said in broken(store, METADATA_FILES):
         # people add to a card; what it says of the data is in the others too
-        own = place == CARD and irregularity(folder, place) is None
-        own = own or (place == SEAL and not (folder / SEAL).exists())
+        own = place == CARD and store.irregularity(place) is None
+        own = own or (place == SEAL and store.size(SEAL) is None)
         (result.remarks if own else result.problems).append((place, said))
     try:
-        found = read_manifest(folder)
+        found = read_manifest(store)
         if found is None:
             if digests and all(place != MANIFEST for place, _ in result.problems):
                 result.remarks.append((MANIFEST, "is not there; the end of a run writes it"))

@@ -17,11 +17,12 @@ from gristmill.ledger.words import size_text
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
-from gristmill.run.state.layout import check_folder
+from gristmill.run.state.layout import check_place
 from gristmill.shards.footers import FOOTER_BYTES
 from gristmill.spec.errors import SourceError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import PrescanStep
+from gristmill.storage.store import store_at
 
 __all__ = ["Planned", "plan"]
 
@@ -235,9 +236,9 @@ def _lines(path: Path) -> int | None:
 
 def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -> tuple[int, int | None]:
     """Tasks done and, as far as known, left."""
-    if not RunConfig.path(folder).exists():
+    if not RunConfig.lies_in(folder):
         return 0, len(resolved.inputs)
-    check_folder(folder)
+    check_place(store_at(folder))
     config = RunConfig.read(folder)
     wanted = RunConfig(
         recipe=config.recipe,

@@ -16,7 +16,6 @@ from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.stage import Made, Stage
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
-from gristmill.storage.store import store_at
 
 __all__ = ["Planner"]
 
@@ -49,7 +48,7 @@ class Planner:
         last: str | None = None,
         share: tuple[int, int] | None = None,
     ) -> None:
-        self.config, self.store = config, store_at(ledger.folder)
+        self.config, self.store = config, ledger.store
         self.span = range(len(config.inputs)) if span is None else span
         self.tasks: dict[str, Task] = {}
         self.settled = False

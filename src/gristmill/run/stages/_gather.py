@@ -94,7 +94,7 @@ class _Gathered:
 
     def holders(self) -> list[Holder]:
         """The files."""
-        parts = PartShards(Path(str(self._context.store)), self._context.inputs)
+        parts = PartShards(self._context.store, self._context.inputs)
         return [
             Holder(
                 path=self._copied.get(number) or parts.place(origin.part, origin.shard),

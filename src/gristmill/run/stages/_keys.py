@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +62,7 @@ def _refuse_repeats(task: Task, context: Context, hashes: Any) -> None:
 
 def _places(task: Task, context: Context, hashes: Any) -> Iterator[tuple[str, str]]:
     """Key and place of the samples whose keys have these hashes."""
-    parts = PartShards(Path(str(context.store)), context.inputs)
+    parts = PartShards(context.store, context.inputs)
     for number, scattered in enumerate(task.inputs):
         head, rows = _table(task, number, context)
         file = context.inputs[head["input"]]

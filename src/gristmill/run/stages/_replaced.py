@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import orjson
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import InputFile, RunConfig
-from gristmill.run.state.layout import Layout
+from gristmill.run.state import layout
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
+from gristmill.storage.store import Store
 
 __all__ = ["with_mended"]
 
 
 def with_mended(
-    found: RunConfig, wanted: RunConfig, folder: Path, prescan: Callable[[InputFile], Json]
+    found: RunConfig, wanted: RunConfig, store: Store, prescan: Callable[[InputFile], Json]
 ) -> RunConfig:
     """Say what a folder was begun with, with those files of ``wanted`` that stand for unreadable ones.
 
@@ -32,23 +32,26 @@ def with_mended(
     Args:
         found: What the folder was begun with.
         wanted: What it would be begun with now.
-        folder: The dataset's.
+        store: Where the dataset lies.
         prescan: What a prescan finds in an annotation file.
 
     Raises:
         UsageError: A mended file of which a prescan finds something else.
         SourceError: It cannot be prescanned.
     """
-    layout = Layout(folder)
     given = {(file.source, file.name): file for file in wanted.inputs}
     changed: dict[int, InputFile] = {}
     for position, was in enumerate(found.inputs):
         now = given.get((was.source, was.name))
-        if now is not None and now.digest != was.digest and layout.unreadable(was.digest).is_file():
+        if (
+            now is not None
+            and now.digest != was.digest
+            and store.size(layout.unreadable(was.digest)) is not None
+        ):
             changed[position] = replace(now, note=_note(was, now))
     if not changed:
         return found
-    ledger = Ledger(folder)
+    ledger = Ledger(store)
     used = {record.number[1] for record in ledger.of("reading")}
     changed = {position: file for position, file in changed.items() if position not in used}
     for record in ledger.of("looking"):

@@ -189,7 +189,7 @@ def _write_fates(task: Task, context: Context, work: Work, left_out: dict[Reason
 
 def _copied(files: Sequence[ShardOrigin], rows: Array, task: Task, context: Context, work: Work) -> Array:
     """The same rows with their bodies in a file of their own, in order."""
-    parts = PartShards(Path(str(context.store)), context.inputs)
+    parts = PartShards(context.store, context.inputs)
     holders = [
         Holder(path=parts.place(each.part, each.shard), prefix=each.prefix, suffix=each.suffix)
         for each in files

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from gristmill.ledger.ledger import RECORDS, STATE
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, Task
-from gristmill.storage.inside import irregular
+from gristmill.storage.store import Store
 
 __all__ = [
     "CARD",
@@ -27,9 +26,8 @@ __all__ = [
     "SHARDS",
     "SOURCES",
     "UNREADABLE",
-    "Layout",
     "bodies_beside",
-    "check_folder",
+    "check_place",
     "decision",
     "fates_beside",
     "fates_of",
@@ -153,70 +151,20 @@ def references(number: int) -> str:
     return f"{REFERENCES}/{number:05d}.parquet"
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Paths below ``DIR/NAME``."""
-
-    folder: Path
-
-    @property
-    def state(self) -> Path:
-        """Say what a trainer never reads."""
-        return self.folder / STATE
-
-    @property
-    def shards(self) -> Path:
-        """Finished shards."""
-        return self.folder / "shards"
-
-    @property
-    def fates(self) -> Path:
-        """One row for each upstream row and medium."""
-        return self.folder / "fates"
-
-    @property
-    def leases(self) -> Path:
-        """Byte-range locks, one for each task."""
-        return self.state / "leases"
-
-    @property
-    def described(self) -> Path:
-        """Digest of the manifest, written when all metadata files of it are there."""
-        return self.state / "described"
-
-    def unreadable(self, digest: str) -> Path:
-        """Says that the annotation file of this digest is there and cannot be read."""
-        return self.state / "unreadable" / digest
-
-    @property
-    def scattered_folder(self) -> Path:
-        """Say what each input of a shuffle gives to each shard."""
-        return self.state / "scattered"
-
-    @property
-    def made(self) -> list[Path]:
-        """The folders of what a run makes for people and trainers."""
-        return [self.folder / name for name in MADE]
-
-    def relative(self, path: Path) -> str:
-        """As written in records."""
-        return path.relative_to(self.folder).as_posix()
-
-
-def check_folder(folder: Path, *, made: bool = True) -> None:
-    """Look through a dataset's folder before it is worked on: it may be a stranger's.
+def check_place(store: Store, *, made: bool = True) -> None:
+    """Look through a dataset's place before it is worked on: a folder may be a stranger's.
 
     Args:
-        folder: The dataset's.
+        store: Where the dataset lies.
         made: Also through the shards and fates.
 
     Raises:
         DamagedOutput: It holds a link, a FIFO or the like where files of a dataset lie.
         OSError: As the system says.
     """
-    for path, kind in irregular(folder, STATE, *(MADE if made else ())):
+    for path, kind in store.irregular(STATE, *(MADE if made else ())):
         raise DamagedOutput(
-            f"{folder / path} is {kind}, and a dataset's folder holds regular files alone: nothing in it was read or "
+            f"{store}/{path} is {kind}, and a dataset's folder holds regular files alone: nothing in it was read or "
             "changed. Put there what it stands for, or remove it."
         )
 

@@ -1,0 +1,59 @@
+"""Which intermediate files nobody needs any more, by the records alone."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from gristmill.ledger.funnel import funnel
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import RunConfig
+from gristmill.ledger.totals import failing, total
+from gristmill.run.state.layout import stem
+from gristmill.spec.task import TaskRecord
+
+__all__ = ["is_complete", "spent"]
+
+
+def spent(config: RunConfig, ledger: Ledger) -> list[str]:
+    """Spools whose every sample lies in a finished shard.
+
+    What a shuffle scattered, and the spools behind it, are spent once all its shards are finished. All of it is read
+    from the records: the recipe, which may be somebody's own file, is not needed.
+    """
+    complete = is_complete(config, ledger)
+    scatters = ledger.of("placing")
+    packed: Counter[str] = Counter()
+    for record in ledger.of("packing"):
+        for digest, samples in record.found or ():
+            packed[digest] += samples
+    screened = {stem(i.path): i for r in ledger.of("judging") if (i := r.output("index")) is not None}
+    found = []
+    for record in ledger.of("making"):
+        index, spool = record.output("index"), record.output("spool")
+        if index is None or spool is None:
+            continue
+        wanted = screened.get(stem(index.path), index)
+        if complete if scatters else packed[wanted.digest] == wanted.samples:
+            found.append(spool.path)
+    if complete:
+        found += [shard.path for record in scatters for shard in record.outputs if shard.role != "fates"]
+    return found
+
+
+def is_complete(config: RunConfig, ledger: Ledger) -> bool:
+    """Whether nothing is left to be made, by the records alone."""
+    return funnel(total(ledger.records.values()), config).complete and _all_asked_again(config, ledger)
+
+
+def _all_asked_again(config: RunConfig, ledger: Ledger) -> bool:
+    """Whether every round of asking again is through: what a part lost for its reasons has a record in it."""
+    parts: dict[tuple[int, int], dict[int, TaskRecord]] = defaultdict(dict)
+    for record in ledger.of("making"):
+        round_, position, part = record.number
+        parts[position, part][round_] = record
+    return not any(
+        round_ not in records and left.keys() & set(reasons)
+        for records in parts.values()
+        for round_, reasons in enumerate(config.rounds, 1)
+        if (left := failing([record for number, record in records.items() if number < round_]))
+    )
