@@ -12,7 +12,7 @@ from gristmill.spec.body import Body
 from gristmill.spec.locator import Locator, Url
 from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Text, Turn
 
-__all__ = ["StoredSample", "caption_of", "decode_sample", "encode_sample", "sample_json", "sample_parts"]
+__all__ = ["StoredSample", "caption_of", "decode_sample", "encode_sample", "sample_parts"]
 
 _RESERVED = {"columns", "origin", "upstream", NOT_FINITE}
 _MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef) if f.name not in {"kind", "at"})
@@ -47,11 +47,6 @@ def sample_parts(sample: Sample, bodies: Mapping[str, Body]) -> list[tuple[str, 
         KeyError: A medium without a body.
     """
     return StoredSample(_plain_sample(sample), bare=False).parts(bodies)
-
-
-def sample_json(sample: Sample) -> bytes:
-    """The ``json`` part: see :meth:`StoredSample.json`."""
-    return StoredSample(_plain_sample(sample), bare=False).json()
 
 
 def caption_of(sample: Sample) -> str:
