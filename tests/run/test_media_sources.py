@@ -278,6 +278,54 @@ def test_stems_are_found_under_another_extension_where_the_source_says_so(rows, 
     check(tmp_path / "out")
 
 
+def test_plan_lists_what_only_a_person_can_fetch(rows, tmp_path):
+    words = ("plan", recipe("zip"), "--source", f"annotations={rows}", "--out", tmp_path / "out")
+    said = gristmill(*words).stdout
+    for told in (
+        "WAITS FOR YOU; a form",
+        "Fill in the form",
+        "https://example.org/toy/form",
+        "research only",
+    ):
+        assert told in said
+    assert f"{tmp_path}/out/sources/pictures/" in said
+    assert r"archive (images/([^/]+))" in said
+    place = zipped(tmp_path / "a.zip", members())
+    planned = json.loads(gristmill(*words, "--source", f"pictures={place}", "--json").stdout)
+    (media,) = planned["media"]
+    assert (media["to_do"], media["size_bytes"], media["fetch_bytes"]) == ("", place.stat().st_size, 0)
+    assert planned["requests"] == 0
+    offline = ("plan", recipe("hub_archives"), "--source", f"annotations={rows}", "--offline", "--json")
+    assert json.loads(gristmill(*offline).stdout)["media"][0]["place"].startswith("toy/pictures@")
+
+
+def test_clean_removes_from_sources_what_no_dataset_needs_any_more(rows, tmp_path):
+    out = tmp_path / "out"
+    by_hand = out / "sources/others/a.zip"
+    by_hand.parent.mkdir(parents=True)
+    zipped(by_hand, members())
+    with FakeHub({"toy/pictures": hub_files("hub_archives", tmp_path)}) as hub:
+        run("hub_archives", out, rows, HF_ENDPOINT=hub.url)
+        other = tmp_path / "other.py"
+        other.write_text(recipe("hub_archives").read_text().replace("toy_", "other_"))
+        words = ("run", other, "--out", out, "--source", f"annotations={rows}", "--workers", 0)
+        gristmill(*words, "--to", "rows", HF_ENDPOINT=hub.url)
+        fetched = sorted((out / "sources/pictures").rglob("*.zip"))
+        said = gristmill("clean", out).stdout
+        assert "pictures is still needed by other-hub-archives" in said
+        assert sorted((out / "sources/pictures").rglob("*.zip")) == fetched
+        gristmill(*words, HF_ENDPOINT=hub.url)
+        assert "would remove" in gristmill("clean", out, "--dry-run").stdout
+        assert sorted((out / "sources/pictures").rglob("*.zip")) == fetched
+        said = gristmill("clean", out / "other-hub-archives").stdout
+        assert f"{out}/sources/others: what was put there by hand stays" in said
+        assert [path for path in (out / "sources").rglob("*") if path.is_file()] == [by_hand]
+        shards = tree_of(out / "toy-hub-archives")
+        (out / "toy-hub-archives/shards/00001.tar").unlink()
+        run("hub_archives", out, rows, HF_ENDPOINT=hub.url)  # fetched and indexed again
+    assert tree_of(out / "toy-hub-archives") == shards
+
+
 def test_what_was_cleaned_away_is_made_again(rows, tmp_path):
     out, place = tmp_path / "out", KINDS["tar"](tmp_path)
     run("tar", out, rows, *place)

@@ -15,6 +15,7 @@ from gristmill.cli.options import LocalPath
 def command(folder: Path, dry_run: bool) -> None:
     """Remove intermediate media whose shards are finished, and fetched annotation files.
 
+    Media sources that were fetched for all datasets of a folder go, too, once none of these needs them.
     Shards, fates, records and what `gristmill retry` needs stay.
 
     \b
@@ -23,9 +24,10 @@ def command(folder: Path, dry_run: bool) -> None:
       gristmill clean data/coyo-700m
     """
     from gristmill.cli.metadata_files import bring_up
-    from gristmill.ledger.run_config import datasets_in
+    from gristmill.ledger.run_config import RunConfig, datasets_in
     from gristmill.ledger.words import count_text, size_text
     from gristmill.run.maintenance.clean import clean
+    from gristmill.run.maintenance.clean_sources import clean_sources
     from gristmill.run.maintenance.reopen import open_dataset
 
     for dataset in datasets_in(folder):
@@ -35,3 +37,14 @@ def command(folder: Path, dry_run: bool) -> None:
         files, size = clean(dataset, opened.config, opened.ledger, dry_run=dry_run)
         verb = "would remove" if dry_run else "removed"
         click.echo(f"{dataset}: {verb} {count_text(files, 'file')}, {size_text(size)}")
+    out = folder.parent if RunConfig.lies_in(folder) else folder
+    cleaned = clean_sources(out, dry_run=dry_run)
+    if cleaned.files:
+        verb = "would remove" if dry_run else "removed"
+        click.echo(
+            f"{out / 'sources'}: {verb} {count_text(cleaned.files, 'file')}, {size_text(cleaned.size_bytes)}"
+        )
+    for key, names in cleaned.needed.items():
+        click.echo(f"{out / 'sources'}: {key} is still needed by {', '.join(names)}, not all packed yet")
+    for key in cleaned.by_hand:
+        click.echo(f"{out / 'sources' / key}: what was put there by hand stays")

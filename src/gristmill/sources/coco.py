@@ -29,7 +29,7 @@ SOURCE = Source(
         MemberLayout(name="flat", member=r"\d{12}\.jpg", path=r"train2017/\g<0>"),
     ),
     license="other",
-    terms="https://cocodataset.org/#termsofuse: annotations CC BY 4.0; each picture has Flickr's terms of its author",
+    terms="each picture is under the terms that its author gave it on Flickr (https://cocodataset.org/#termsofuse)",
     address="https://cocodataset.org/#download",
     files=1,
     size_bytes=19_336_861_798,

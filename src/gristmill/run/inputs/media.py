@@ -4,7 +4,7 @@
 
     DIR/sources/KEY/                 what a person put there
     DIR/sources/KEY/DIGEST/          what was fetched, by the digest of all the source's files
-    DIR/sources/.indexes/DIGEST...   an index for each archive, a catalog for each source
+    DIR/sources/.indexes/            an index for each archive, a catalog for each source
 
 An index is written when its archive is there and checked, so that it also says that the archive was. Several commands
 may want the same at once: one makes it, the others wait.
@@ -47,7 +47,7 @@ from gristmill.storage.hub import HubFile, download
 from gristmill.storage.store import LocalStore, Place, store_at
 from gristmill.storage.url import fetch, is_url, name_of
 
-__all__ = ["MediaFiles", "OpenedMedia", "Watch", "media_of", "shared_folder"]
+__all__ = ["INDEXES", "MediaFiles", "OpenedMedia", "Watch", "fetched_folder", "media_of", "shared_folder"]
 
 INDEXES = ".indexes"
 _AT_ONCE = 4
@@ -58,6 +58,11 @@ def shared_folder(place: Place) -> Path:
     """Say where on this machine the media sources of all datasets beside this one lie."""
     store = store_at(place)
     return store.folder.parent / "sources" if isinstance(store, LocalStore) else store.work("sources")
+
+
+def fetched_folder(shared: Path, files: Sequence[InputFile]) -> Path:
+    """Say where the files of one media source are fetched to: by their names and digests."""
+    return shared / files[0].source / digest_of([[file.name, file.digest] for file in files])[:16]
 
 
 class Watch:
@@ -86,15 +91,10 @@ class MediaFiles:
     home: str | None
     shared: Path
 
-    @cached_property
-    def digest(self) -> str:
-        """Of all files, by their names and digests."""
-        return digest_of([[file.name, file.digest] for file in self.files])[:16]
-
     @property
     def folder(self) -> Path:
         """Say where they are fetched to."""
-        return self.shared / self.source.key / self.digest
+        return fetched_folder(self.shared, self.files)
 
     def path(self, file: InputFile) -> Path:
         """Say where a file is, or will be."""
@@ -139,9 +139,11 @@ class MediaFiles:
         """
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             found = list(threads.map(lambda files: self._bring(files, watch), self.archives))
-        said: dict[str, Json] = {"source": self.source.key, "digest": self.digest, "archives": found}
+        made = [self.index(files).name for files in self.archives]
+        said: dict[str, Json] = {"source": self.source.key, "archives": found, "indexes": made}
         if self.source.format != "parquet":
             told = self._catalogued(watch)
+            made.append(self.catalog.name)
             said |= {
                 "layout": told.layout,
                 "members": told.members,

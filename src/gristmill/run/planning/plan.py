@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ import pyarrow.parquet as pq
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
+from gristmill.run.inputs.local_media import to_fetch
+from gristmill.run.inputs.media import MediaFiles, shared_folder
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
 from gristmill.run.state.layout import check_place
 from gristmill.shards.footers import FOOTER_BYTES
 from gristmill.spec.errors import SourceError
-from gristmill.spec.recipe import Recipe
+from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.step import PrescanStep
 from gristmill.storage.store import store_at
 
@@ -43,6 +45,44 @@ _HEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedMedia:
+    """One media source of a run.
+
+    Attributes:
+        key, title, access, terms, license, address, layouts: As the source says.
+        place: Where it is read from, or fetched; None where it waits.
+        size_bytes: Of its files, or as published.
+        fetch_bytes: Of those that are not on this machine yet.
+        to_do: What a person must do first; empty where nothing.
+    """
+
+    key: str
+    title: str
+    place: str | None
+    access: str
+    license: str
+    terms: str
+    address: str
+    layouts: tuple[str, ...]
+    size_bytes: int | None
+    fetch_bytes: int
+    to_do: str = ""
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        size = f", {size_text(self.size_bytes)}" if self.size_bytes else ""
+        fetch = f", of which {size_text(self.fetch_bytes)} to fetch" if self.fetch_bytes else ""
+        lines = [f"media  {self.key:<11} {self.place or 'WAITS FOR YOU'}{size}{fetch}; {self.access}"]
+        if self.to_do:
+            lines.append(f"                   {self.to_do}")
+        elif self.terms:
+            lines.append(f"                   terms: {self.terms}")
+        if self.layouts:
+            lines.append(f"                   layouts: {', '.join(self.layouts)}")
+        return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """The figures of a run. None where nothing is known; estimates are the recipe's.
 
@@ -50,10 +90,10 @@ class Planned:
         fetch_bytes: Annotations that are not on this machine yet; at most, where not all of them are needed.
         fetch_requests: Requests for them; at least.
         samples: Rows that will be chosen.
-        requests: Media to be asked for.
+        requests: Media to be asked for; 0 where they lie in files.
         receive_bytes: What their answers will amount to.
         disk_bytes: Most that lies on disk at once: shards, as much again for media not yet packed, and the
-            largest annotation file.
+            largest annotation file, and media sources that are fetched.
     """
 
     name: str
@@ -74,6 +114,7 @@ class Planned:
     tasks_done: int = 0
     tasks_left: int | None = None
     inputs: str = "annotation files"
+    media: tuple[PlannedMedia, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -82,7 +123,13 @@ class Planned:
     def lines(self) -> list[str]:
         """For a person."""
         lines = [f"{self.name} {self.version}"]
-        lines += [f"source {key:<11} {place}; {self.access[key]}" for key, place in self.sources.items()]
+        media = {one.key: one for one in self.media}
+        lines += [
+            f"source {key:<11} {place}; {self.access[key]}"
+            for key, place in self.sources.items()
+            if key not in media
+        ]
+        lines += [line for one in self.media for line in one.lines()]
         fetch = f"{size_text(self.fetch_bytes)} to fetch"
         if self.fetch_requests:
             fetch += f" at most, in about {self.fetch_requests:,} requests"
@@ -127,17 +174,18 @@ def plan(
     Raises:
         GristmillError: As for a run: a source that cannot be read, a wrong setting.
     """
-    published = [source for source in recipe.sources if source.key not in replaced and source.path is None]
+    annotations = [source for source in recipe.sources if source.role != "media"]
+    published = [source for source in annotations if source.key not in replaced and source.path is None]
     if offline and published:
-        files = sum(source.files or 0 for source in recipe.sources)
+        files = sum(source.files or 0 for source in annotations)
         resolved = None
-        rows: int | None = sum(source.rows or 0 for source in recipe.sources) or None
+        rows: int | None = sum(source.rows or 0 for source in annotations) or None
         rows_are = "as published"
         fetch = largest = sum(source.size_bytes or 0 for source in published)
         remote = sum(source.files or 0 for source in published)
         places = {s.key: s.home or s.by_hand or "?" for s in recipe.sources}
     else:
-        resolved = resolve(recipe, replaced, folder)
+        resolved = resolve(_local_media(recipe, replaced) if offline else recipe, replaced, folder)
         files, places = len(resolved.inputs), resolved.sources
         rows, rows_are = _count_rows(recipe, resolved)
         fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)
@@ -148,9 +196,12 @@ def plan(
     chosen = None if rows is None else _chosen(recipe, rows)
     if only is not None:
         chosen = min(only * files, chosen) if chosen is not None else only * files
-    done, left = _tasks(recipe, resolved, folder, only) if folder and resolved else (0, None)
+    looked = resolved is not None and not resolved.waiting and not (offline and recipe.of_role("media"))
+    done, left = _tasks(recipe, resolved, folder, only) if folder and resolved and looked else (0, None)
     expect = recipe.expect
-    requests = _times(chosen, expect.media_per_row)
+    requests = _times(chosen, expect.media_per_row) if recipe.asks else 0
+    media = tuple(_media(source, resolved, folder) for source in recipe.of_role("media"))
+    held += sum(one.fetch_bytes for one in media)
     kept = expect.usual_share or expect.kept_share or 1.0
     fetch, fetch_requests = _fetching(recipe, remote, fetch, chosen)
     shards = _times(_times(chosen, kept), expect.stored_bytes)
@@ -173,6 +224,40 @@ def plan(
         tasks_done=done,
         tasks_left=left,
         inputs="lists" if any(source.path for source in recipe.sources) else "annotation files",
+        media=media,
+    )
+
+
+def _local_media(recipe: Recipe, replaced: Mapping[str, str]) -> Recipe:
+    """The recipe without media sources that somebody would have to be asked for."""
+    kept = (s for s in recipe.sources if s.role != "media" or s.key in replaced or s.home is None)
+    return replace(recipe, sources=tuple(kept))
+
+
+def _media(source: Source, resolved: Resolved | None, folder: Path | None) -> PlannedMedia:
+    """What a media source takes; without having looked, as published."""
+    own = tuple(file for file in resolved.media if file.source == source.key) if resolved else ()
+    waits = source.key in resolved.waiting if resolved else source.home is None
+    place = None if waits else (resolved.sources.get(source.key) if resolved else None) or source.home
+    shared = shared_folder(folder) if folder else None
+    fetch = 0 if own or waits else source.size_bytes or 0
+    if own:
+        files = MediaFiles(source=source, files=own, home=place, shared=shared or Path())
+        fetch = sum(
+            file.size_bytes for file in own if file.path is None and not (shared and files.is_here(file))
+        )
+    return PlannedMedia(
+        key=source.key,
+        title=source.title,
+        place=place,
+        access=_ACCESS[source.access],
+        license=source.license,
+        terms=source.terms,
+        address=source.address,
+        layouts=tuple(f"{layout.name} ({layout.member})" for layout in source.layouts),
+        size_bytes=sum(file.size_bytes for file in own) or source.size_bytes,
+        fetch_bytes=fetch,
+        to_do=to_fetch(source, shared) if waits else "",
     )
 
 
