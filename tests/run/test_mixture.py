@@ -179,6 +179,19 @@ def test_parts_of_the_input_may_be_scattered_apart(out, mixture, tmp_path):
     assert bytes_of(whole / "small") == bytes_of(apart / "small")
 
 
+def test_shares_are_scattered_apart(out, mixture, tmp_path):
+    whole, apart = tmp_path / "whole", tmp_path / "apart"
+    mix_here(mixture, whole, parts_in=out)
+    for number in (3, 1, 2):
+        ended, _ = mix_here(mixture, apart, parts_in=out, share=(number, 3))
+        ledger = Ledger(apart / "small")
+        scattered = {int(record.task_id, 16) % 3 + 1 for record in ledger.of("placing")}
+        ledger.close()
+        assert scattered <= {3, 1, number}
+    assert ended.complete
+    assert bytes_of(whole / "small") == bytes_of(apart / "small")
+
+
 def test_two_processes_share_the_work(out, mixture, tmp_path):
     mix_here(mixture, tmp_path / "alone", parts_in=out)
     both = [mix_in_process(mixture, tmp_path / "both", parts_in=str(out), workers=1) for _ in range(2)]

@@ -12,7 +12,9 @@ from small_world import (
     run_here,
     totals,
     tree_of,
+    url,
     wait_for,
+    write_list,
 )
 
 from gristmill.ledger.ledger import Ledger
@@ -93,6 +95,23 @@ def test_a_share_that_is_killed_is_gone_on_with_and_a_missing_one_done_by_a_comm
     assert run_here(small.place, folder, settings=SMALL_PARTS)[0].complete
     assert tree_of(folder) == shards
     assert totals(folder).stage("samples").samples_in == 110
+
+
+def test_many_files_are_each_read_once_and_by_whoever_is_first(web, tmp_path):
+    for n in range(3):
+        write_list(tmp_path / "lists" / f"{n}.parquet", [url(web, 30 * n + i) for i in range(30)])
+    assert run_here(tmp_path / "lists", tmp_path / "whole", settings=SMALL_PARTS)[0].complete
+    web.forget()
+    folder, shares = tmp_path / "out", [{"share": [number, 2], "settings": SMALL_PARTS} for number in (1, 2)]
+    with (
+        Process(tmp_path / "lists", folder, workers=1, **shares[0]) as one,
+        Process(tmp_path / "lists", folder, **shares[1]) as two,
+    ):
+        ends = [one.end(), two.end()]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert tree_of(folder) == tree_of(tmp_path / "whole")
+    assert set(web.hits.values()) == {1}
+    assert len(done(folder, "rows")) == 3
 
 
 @pytest.fixture

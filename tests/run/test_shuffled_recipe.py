@@ -26,14 +26,14 @@ RECIPE = replace(plain, name="shuffled", steps=(*plain.steps[:-1], Shuffle({shuf
 """
 
 
-def run_shuffled(place, folder, shuffle, workers=0, resolved=None):
+def run_shuffled(place, folder, shuffle, workers=0, resolved=None, share=None):
     """``gristmill crawl``'s recipe with another last step, as a file that workers find too."""
     path = folder.with_name(f"{folder.name}_recipe.py")
     settings = {key: value for key, value in SETTINGS.items() if not key.startswith("pack.")}
     arguments = {"path": str(place), "url_column": "url", "caption_column": "text"}
     path.write_text(RECIPE.format(arguments=arguments, settings=settings, shuffle=shuffle))
     load = partial(recipes.load, str(path))
-    job = Job(load=load, reference=str(path), folder=folder, workers=workers, resolved=resolved)
+    job = Job(load=load, reference=str(path), folder=folder, workers=workers, resolved=resolved, share=share)
     return run(job, Watcher()), load()
 
 
@@ -54,6 +54,16 @@ def test_the_samples_that_packing_would_pack_in_another_order(small, web, tmp_pa
     assert list(found) != [key for key in plain if key in found]
     result = verify(Ledger(tmp_path / "out"), threads=1, tell=lambda so_far: None)
     assert (result.problems, result.remarks) == ([], NO_MANIFEST)
+
+
+def test_shares_divide_the_crawl_and_the_last_shuffles(small, web, tmp_path):
+    run_shuffled(small.place, tmp_path / "a", FOUR)
+    web.forget()
+    for number in (2, 3, 1):
+        ended, _ = run_shuffled(small.place, tmp_path / "b", FOUR, share=(number, 3))
+    assert ended.complete
+    assert tree_of(tmp_path / "b") == tree_of(tmp_path / "a")
+    assert set(web.hits.values()) == {1}
 
 
 def test_the_same_bytes_in_workers_and_after_cleaning(small, web, tmp_path):
