@@ -17,9 +17,11 @@ from PIL import Image
 from small_world import Watcher, tree_of
 
 from gristmill import recipes
+from gristmill.ledger.ledger import Ledger
 from gristmill.run.begin import Job
 from gristmill.run.driver import Ended, run
 from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
+from gristmill.run.maintenance.verify import verify
 from gristmill.run.state.context import Context
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DamagedSource
@@ -241,6 +243,13 @@ def test_large_media_are_never_whole_in_memory(world, tmp_path, monkeypatch, how
         assert not list((tmp_path / kind).rglob("scratch/*"))
         trees.append(tree_of(tmp_path / kind))
     assert trees[1:] == trees[:1] * 2
+    ledger = Ledger(tmp_path / "deflated")
+    tracemalloc.start()
+    found = verify(ledger, threads=1, tell=lambda so_far: None)
+    assert tracemalloc.get_traced_memory()[1] < len(clip) / 2
+    tracemalloc.stop()
+    ledger.close()
+    assert (found.problems, found.samples) == ([], 1)
     (shard,) = read_samples(tmp_path / "tar.gz" / "shards" / "00000.tar")
     assert shard.parts["000.mp4"] == clip
     assert json.loads(shard.parts["json"])["media"]["000.mp4"]["duration_s"] == 2.0

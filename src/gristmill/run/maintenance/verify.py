@@ -23,6 +23,7 @@ from gristmill.media.settings import CHECKING
 from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.state.layout import CARD, INTERMEDIATE, MADE, METADATA_FILES
 from gristmill.shards.webdataset import ShardSample
+from gristmill.spec.body import LARGE_BYTES, Body, bytes_of
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, TaskRecord
 from gristmill.storage.store import Store
@@ -30,6 +31,8 @@ from gristmill.storage.store import Store
 __all__ = ["Verified", "verify"]
 
 _WINDOW = 64
+_WINDOW_BYTES = 64 << 20
+_TEXTS = frozenset({"txt", "json"})
 _EXPORTED = frozenset({"wids-meta.json", ".nv-meta"})
 _PICTURES = ("jpg", "png", "webp", "gif", "bmp", "tiff", "avif")
 
@@ -117,10 +120,10 @@ def _check_shard(
     """One shard's samples; returns 64-bit hashes of its keys, shape (samples,)."""
     keys: list[int] = []
     try:
-        for window in _windows(samples_in(store, shard)):
+        for window in _windows(samples_in(store, shard, LARGE_BYTES)):
             for sample, problem in zip(window, judge.problems(window), strict=True):
                 keys.append(int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big"))
-                result.pictures += sum(part.rpartition(".")[2] in _PICTURES for part in sample.parts)
+                result.pictures += sum(part.rpartition(".")[2] in _PICTURES for part in _media_of(sample))
                 if problem:
                     result.problems.append((shard.path, f"sample {sample.key}: {problem}"))
     except DamagedOutput as err:
@@ -135,13 +138,20 @@ def _check_shard(
 
 def _windows(samples: Iterator[ShardSample]) -> Iterator[list[ShardSample]]:
     window: list[ShardSample] = []
+    held = 0
     for sample in samples:
         window.append(sample)
-        if len(window) == _WINDOW:
+        held += sum(map(len, sample.parts.values()))
+        if len(window) == _WINDOW or held > _WINDOW_BYTES:
             yield window
-            window = []
+            window, held = [], 0
     if window:
         yield window
+
+
+def _media_of(sample: ShardSample) -> dict[str, Body]:
+    """All parts but texts; large ones are left where they lie."""
+    return {**{part: body for part, body in sample.parts.items() if part not in _TEXTS}, **sample.large}
 
 
 def _shape_problem(sample: ShardSample) -> str | None:
@@ -155,7 +165,7 @@ def _shape_problem(sample: ShardSample) -> str | None:
     if facts.get("key") != sample.key:
         return f"its .json part speaks of key {facts.get('key')!r}"
     named = set(facts.get("media") or {})
-    have = {part for part in sample.parts if part.rpartition(".")[2] in _PICTURES}
+    have = _media_of(sample).keys()
     if named and named != have:
         return f"its .json part names {sorted(named)}, the shard holds {sorted(have)}"
     shown = {
@@ -177,6 +187,7 @@ class _Judge:
 
     def __init__(self, decoders: int) -> None:
         self._loop = asyncio.Runner()
+        self._one_large = asyncio.Lock()  # is in memory at a time
         self._pool = CodecPool(CHECKING, processes=decoders) if decoders else None
 
     def problems(self, samples: Sequence[ShardSample]) -> list[str | None]:
@@ -190,10 +201,14 @@ class _Judge:
         problem = _shape_problem(sample)
         if problem or self._pool is None:
             return problem
-        for part, body in sample.parts.items():
+        for part, body in _media_of(sample).items():
             if part.rpartition(".")[2] in _PICTURES:
                 try:
-                    await self._pool.transcode(body)
+                    if isinstance(body, bytes):
+                        await self._pool.transcode(body)
+                        continue
+                    async with self._one_large:
+                        await self._pool.transcode(bytes_of(body))
                 except Undecodable as err:
                     return f"{part} does not decode: {err}"
         return None
