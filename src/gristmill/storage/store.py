@@ -81,7 +81,7 @@ class Store(ABC):
 
     @property
     def title(self) -> str:
-        """What the dataset's place is called."""
+        """Say what the dataset's place is called."""
         return str(self).rstrip("/").rpartition("/")[2]
 
     @abstractmethod

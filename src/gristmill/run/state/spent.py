@@ -41,7 +41,7 @@ def spent(config: RunConfig, ledger: Ledger) -> list[str]:
 
 
 def is_complete(config: RunConfig, ledger: Ledger) -> bool:
-    """Whether nothing is left to be made, by the records alone."""
+    """Say whether nothing is left to be made, by the records alone."""
     return funnel(total(ledger.records.values()), config).complete and _all_asked_again(config, ledger)
 
 
