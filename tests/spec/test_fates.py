@@ -3,7 +3,7 @@
 import orjson
 
 from gristmill.ledger.fates import FATES_SCHEMA, fates_table
-from gristmill.shards.samples import decode_sample, encode_sample, sample_json
+from gristmill.shards.samples import StoredSample, decode_sample, encode_sample
 from gristmill.spec.fate import FACTS, Fate, fate_of
 from gristmill.spec.locator import Member, Url
 from gristmill.spec.reasons import Reason
@@ -17,6 +17,10 @@ def sample(ref: MediaRef) -> Sample:
     return Sample(key="k", media={"000.mp4": ref}, origin=Origin(source="s", file="f", row=7))
 
 
+def said_of(ref: MediaRef) -> dict:
+    return orjson.loads(StoredSample.read(encode_sample(sample(ref))).json())["media"]["000.mp4"]
+
+
 def test_what_is_measured_goes_from_the_fate_into_the_sample_and_back():
     measured = Fate(row=7, key="k", medium="000.mp4", sha256="ab", via="mirror", **CLIP)
     made = sample(with_facts(MediaRef(kind="video", at=Member("clips", "a.mp4")), measured))
@@ -26,8 +30,7 @@ def test_what_is_measured_goes_from_the_fate_into_the_sample_and_back():
 
 
 def test_a_picture_says_nothing_of_time():
-    clip = orjson.loads(sample_json(sample(MediaRef(kind="video", **CLIP))))["media"]["000.mp4"]
-    still = orjson.loads(sample_json(sample(MediaRef(width_px=640))))["media"]["000.mp4"]
+    clip, still = said_of(MediaRef(kind="video", **CLIP)), said_of(MediaRef(width_px=640))
     assert clip.keys() - still.keys() == {"duration_s", "fps", "frames"}
 
 
