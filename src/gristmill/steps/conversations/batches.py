@@ -88,7 +88,7 @@ class Looker:
                     found = [self._actions.on("not_a_conversation", made)]
                 else:
                     record = made
-                    record.facts = self._facts
+                    record.facts, record.number = self._facts, number
                     found = list(found_in(record, self._actions))
                     self._note(looked, number, record, found)
                     shapes[record.shape] += 1

@@ -123,6 +123,7 @@ class ConversationRecord:
         turns: Who says what.
         media: In the order in which they are shown.
         id: As the record has it; None where it has none.
+        number: Its place in the file, from 0.
         tagged: Tags in texts show the media; else parts of turns do.
         fixed_turns: Its shape has places for just these turns, so that none can be taken out.
         odd_media: Values in the place of a path that are none.
@@ -137,6 +138,7 @@ class ConversationRecord:
     turns: list[Utterance]
     media: list[MediumPath] = field(default_factory=list)
     id: Json = None
+    number: int = 0
     tagged: bool = True
     fixed_turns: bool = False
     odd_media: list[tuple[str, Json]] = field(default_factory=list)

@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 KEEP, FIX, DROP = "keep", "fix", "drop"
+_MOST_ROUNDS = 8
+"""A control string taken out may leave an empty turn, whose question then goes with it: few records need a third."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,15 @@ class Actions:
 
 
 def found_in(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
-    """All that is wrong with a record, which is mended on the way."""
-    for family in families():
-        yield from family.look(record, actions)
+    """All that is wrong with a record, which is mended on the way; what was mended is looked at again."""
+    seen: set[Finding] = set()
+    for _ in range(_MOST_ROUNDS):
+        mended = False
+        for family in families():
+            for finding in family.look(record, actions):
+                mended |= finding.action == FIX
+                if finding not in seen:
+                    seen.add(finding)
+                    yield finding
+        if not mended or any(finding.action == DROP for finding in seen):
+            return

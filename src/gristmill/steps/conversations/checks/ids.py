@@ -48,7 +48,10 @@ def look(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     if record.raw is None:
         return
     if record.id is None or record.id == "":
-        yield actions.on("id_missing", mendable=True)
+        found = actions.on("id_missing")
+        yield found
+        if found.action == FIX:
+            record.id = record.raw["id"] = str(record.number)
     elif not isinstance(record.id, str):
         found = actions.on("id_number", repr(record.id))
         yield found

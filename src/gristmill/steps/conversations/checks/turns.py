@@ -110,10 +110,10 @@ def look(record: ConversationRecord, actions: Actions) -> Iterator[Finding]:
     if DOCUMENT in roles:
         return
     movable = not record.fixed_turns
-    if SYSTEM in roles:
-        yield from _system(record, actions)
     if empty:
         yield from _empty(record, actions)
+    if any(turn.role == SYSTEM for turn in turns):
+        yield from _system(record, actions)
     if turns and (first := turns[0].role) != USER and first != SYSTEM:
         found = actions.on("first_not_user", f"begins with {first}", mendable=movable)
         yield found
