@@ -331,6 +331,9 @@ def _commit(state: Running, event: Finished) -> None:
         return
     del state.tasks[task.id]
     state.leases.release(task.id)
+    for shard in record.outputs:
+        if shard.role == "spool":
+            state.ledger.store.settle(shard.path)
     state.watcher.committed(record)
     state.planner.absorb(record)
     if (name := state.planner.spent(record)) is not None:

@@ -79,6 +79,10 @@ class Store(ABC):
         Of a store that is a folder it is the file's own place, so that nothing is to be moved when it is done.
         """
 
+    def settle(self, name: str) -> None:
+        """Let go of a file in the making: it was put, and a record speaks of it."""
+        self.work(name).unlink(missing_ok=True)
+
     @property
     def title(self) -> str:
         """Say what the dataset's place is called."""
@@ -248,6 +252,9 @@ class LocalStore(Store):
     def work(self, name: str) -> Path:
         """See :class:`Store`."""
         return self.folder / name
+
+    def settle(self, name: str) -> None:
+        """See :class:`Store`: it is the file itself, and stays."""
 
     def size(self, name: str) -> int | None:
         """See :class:`Store`."""

@@ -1,0 +1,152 @@
+"""A dataset in a store that can neither rename, append nor lock: the same bytes as in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+from small_parts import job as mix_job
+from small_parts import mix_here, write_mixture, write_parts
+from small_world import NO_MANIFEST, Watcher, job, url, write_list
+
+from gristmill.cli.metadata_files import write_metadata_files
+from gristmill.exports import find
+from gristmill.exports._writing import finished_shards
+from gristmill.ledger.ledger import RECORDS, Ledger
+from gristmill.ledger.run_config import RunConfig
+from gristmill.run.driver import run
+from gristmill.run.maintenance.clean import clean
+from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
+from gristmill.run.maintenance.verify import verify
+from gristmill.spec.errors import MachineError
+from gristmill.storage.store import LocalStore, Store
+from gristmill.testing.memory_store import MemoryStore
+
+ROWS = 50
+
+
+@pytest.fixture
+def place(web, tmp_path):
+    return write_list(tmp_path / "src" / "list.parquet", [url(web, n) for n in range(ROWS)])
+
+
+def made(store: Store, folder: str) -> dict[str, str]:
+    """Names and digests of what lies in a folder of a store, but for what differs from run to run."""
+    return {
+        one.name: hashlib.sha256(store.read(one.name)).hexdigest()
+        for one in store.list(folder)
+        if not one.name.endswith("_stats.json")
+    }
+
+
+def run_in(store: Store, place, **more):
+    watcher = Watcher()
+    return run(job(place, store, **more), watcher), watcher
+
+
+def problems(store: Store, *, decode: bool = True) -> list[tuple[str, str]]:
+    result = verify(Ledger(store), threads=1, decode=decode, complete=True, tell=lambda so_far: None)
+    assert result.shards > 1
+    return [*result.problems, *result.remarks]
+
+
+def test_select_crawl_pack_verify_and_export_are_the_same_in_any_store(place, tmp_path):
+    local, memory = LocalStore(tmp_path / "local"), MemoryStore(tmp_path / "node")
+    for store in (local, memory):
+        ended, _ = run_in(store, place)
+        assert ended.complete
+        write_metadata_files(store, ended.recipe)
+        assert problems(store) == []
+    assert made(memory, "shards") == made(local, "shards")
+    assert set(made(memory, "fates")) == set(made(local, "fates"))
+    metadata = {one.name for one in memory.list() if "/" not in one.name}
+    assert metadata == {"README.md", "croissant.json", "dataset.json", "report.html"}
+    exported = []
+    for number, store in enumerate((local, memory)):
+        opened, out = open_dataset(store), tmp_path / f"export-{number}"
+        shards = finished_shards(store, opened.config, opened.ledger)
+        *_, done = find("interleaved-parquet").export(shards, out)
+        exported.append({path.name: path.read_bytes() for path in out.iterdir()})
+        assert done.samples == shards.samples
+    assert exported[0] == exported[1]
+    records = list(memory.list(RECORDS))
+    assert len(records) == len(Ledger(memory).records) > 4  # none was appended to
+    assert not list(memory.work(".gristmill/crawled").glob("*.spool"))
+
+
+def test_a_run_goes_on_after_any_call_of_the_store_failed(place, tmp_path):
+    """Also where the call had taken effect: the answer is lost, and nothing is done twice or left out."""
+    whole, broken = MemoryStore(tmp_path / "whole"), MemoryStore(tmp_path / "broken")
+    run_in(whole, place)
+    puts = whole.calls["put"] + whole.calls["put_if_absent"]
+    seen: set[int] = set()
+
+    def fail(when: str):
+        def now(verb: str, name: str) -> None:
+            if verb in ("put", "put_if_absent"):
+                number = broken.calls["put"] + broken.calls["put_if_absent"]
+                if number % 5 == 3 and number not in seen:
+                    seen.add(number)
+                    raise MachineError(f"{broken}/{name}: the store did not answer ({when}).")
+
+        return now
+
+    broken.before, broken.after = fail("before"), fail("after")
+    failures = 0
+    while True:
+        try:
+            ended, _ = run_in(broken, place)
+        except MachineError:
+            failures += 1
+            assert failures < puts
+            continue
+        break
+    assert ended.complete
+    assert failures > 3
+    broken.before = broken.after = lambda verb, name: None
+    assert made(broken, "shards") == made(whole, "shards")
+    assert problems(broken) == NO_MANIFEST
+
+
+def test_what_was_lost_is_asked_for_again_and_what_is_spent_is_cleaned(place, web, tmp_path):
+    local, memory = LocalStore(tmp_path / "local"), MemoryStore(tmp_path / "node")
+    for store in (local, memory):
+        ended, _ = run_in(store, place)
+        opened = open_dataset(store)
+        assert add_round(opened, planner_of(opened, ended.recipe), ("http_404",))
+        ended, _ = run_in(store, place)
+        assert ended.complete
+        files, size_bytes = clean(store, RunConfig.read(store), Ledger(store), dry_run=False)
+        assert files
+        assert size_bytes
+        assert not [one.name for one in store.list(".gristmill/crawled") if one.name.endswith(".spool")]
+        web.forget()
+        assert run_in(store, place)[0].complete
+        assert web.hits == {}
+    assert made(memory, "shards") == made(local, "shards")
+
+
+def test_a_lost_shard_is_made_anew(place, tmp_path):
+    store = MemoryStore(tmp_path / "node")
+    run_in(store, place)
+    shards = made(store, "shards")
+    store.delete("shards/00001.tar")
+    assert problems(store)[0] == ("shards/00001.tar", "is missing")
+    ended, watcher = run_in(store, place)
+    assert ended.complete
+    assert any("shards/00001.tar is gone" in text for text in watcher.said)
+    assert made(store, "shards") == shards
+
+
+@pytest.mark.parametrize(
+    ("folder", "settings"), [("shards", {}), ("references", {"shuffle.index_only": "true"})]
+)
+def test_a_mixture_of_finished_parts_is_the_same_in_any_store(tmp_path, folder, settings):
+    out, mixture = write_parts(tmp_path / "out"), write_mixture(tmp_path / "small.py")
+    mix_here(mixture, out, settings=settings)
+    local, memory = LocalStore(out / "small"), MemoryStore(tmp_path / "node")
+    ended = run(replace(mix_job(mixture, out, settings=settings), folder=memory), Watcher())
+    assert ended.complete
+    assert made(memory, folder) == made(local, folder) != {}
+    assert problems(memory, decode=False) == NO_MANIFEST
