@@ -19,6 +19,7 @@ from gristmill.exports import FinishedShards, _dialect
 from gristmill.exports._conversation import Medium
 from gristmill.exports._media_folder import MediaFolder
 from gristmill.spec.errors import UsageError
+from gristmill.spec.locator import Member
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
 
 DIALECTS = [
@@ -580,3 +581,26 @@ def test_typed(tmp_path):
     shown = gristmill("export", "--to", "llava", "--help").stdout
     assert "--lines" in shown
     assert "--spread-images" not in shown
+
+
+def test_names_are_those_of_the_row_or_else_of_the_source(tmp_path):
+    made = []
+    for n, (upstream, at) in enumerate(
+        [
+            ({"image": "coco/1.jpg"}, Member("vg", "VG_100K/1.jpg")),
+            ({"image": "image.png"}, Member("scienceqa", "train/7/image.png")),
+            ({"inputs": {}}, Member("vg", "VG_100K/3.jpg")),
+            ({"image": "4.jpg"}, None),
+            ({}, Member("vg", "../5.jpg")),
+        ]
+    ):
+        sample, bodies = talk(n, "{0}What?", "That.", paths=["x.jpg"])
+        made.append((replace(sample, media={"000.jpg": MediaRef(at=at)}, upstream=upstream), bodies))
+    export("llava", shards_of(tmp_path / "d", [made]), tmp_path / "out")
+    assert [row["image"] for row in _json(tmp_path / "out")] == [
+        "coco/1.jpg",
+        "scienceqa/train/7/image.png",
+        "vg/VG_100K/3.jpg",
+        "4.jpg",
+        "00000/t_00004.000.jpg",
+    ]

@@ -152,7 +152,7 @@ def _media_of(key: str, record: Mapping[str, Json], parts: Mapping[str, Body]) -
     names = [name for name in parts if name not in {"json", "txt"}]
     known = record.get("media") or dict.fromkeys(names, record)
     names.sort(key=[*known].index if set(names) <= set(known) else names.index)  # as they lie in the shard
-    originals = _originals(record, names)
+    originals = _originals(record, names, known)
     found = {}
     for name in names:
         ending = name.rpartition(".")[2]
@@ -171,8 +171,22 @@ def _media_of(key: str, record: Mapping[str, Json], parts: Mapping[str, Body]) -
     return found
 
 
-def _originals(record: Mapping[str, Json], names: Sequence[str]) -> dict[str, str]:
-    """Paths upstream of a sample's media: under the keys where LLaVA's kind of annotations have them."""
+def _originals(
+    record: Mapping[str, Json], names: Sequence[str], known: Mapping[str, Mapping[str, Json]]
+) -> dict[str, str]:
+    """Paths of a sample's media: as its row has them, or else in their source, below its key."""
+    named = _named_in_row(record, names)
+    found = {}
+    for name in names:
+        at = (known.get(name) or {}).get("at")
+        in_source = f"{at['source']}/{at['path']}" if isinstance(at, dict) and "path" in at else ""
+        path = named.get(name, "")
+        found[name] = path if "/" in path else in_source or path
+    return found
+
+
+def _named_in_row(record: Mapping[str, Json], names: Sequence[str]) -> dict[str, str]:
+    """Paths under the keys where LLaVA's kind of annotations have them."""
     upstream = record.get("upstream") or {}
     paths: list[Json] = []
     for name in ("image", "images", "video", "videos"):

@@ -30,7 +30,7 @@ _SAID = (
     ("phash_distance", "phash_distance"),
 )
 """Names in a ``json`` part, and the fields of :class:`MediaRef` behind them."""
-_SAID_IF_KNOWN = ("duration_s", "fps", "frames", "via")
+_SAID_IF_KNOWN = ("duration_s", "fps", "frames", "via", "at")
 
 
 def sample_parts(sample: Sample, bodies: Mapping[str, Body]) -> list[tuple[str, Body]]:
