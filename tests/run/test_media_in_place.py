@@ -6,6 +6,7 @@ import random
 import sys
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -22,11 +23,14 @@ from gristmill.run.begin import Job
 from gristmill.run.driver import Ended, run
 from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.run.maintenance.verify import verify
+from gristmill.run.planning.plan import plan
 from gristmill.run.state.context import Context
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.errors import DamagedSource
+from gristmill.spec.recipe import Expect
 from gristmill.steps import transcoders
 from gristmill.storage.archives import ArchiveSource
+from gristmill.testing import archived
 
 RECIPE = """
 from gristmill.spec.locator import Member
@@ -253,3 +257,16 @@ def test_large_media_are_never_whole_in_memory(world, tmp_path, monkeypatch, how
     (shard,) = read_samples(tmp_path / "tar.gz" / "shards" / "00000.tar")
     assert shard.parts["000.mp4"] == clip
     assert json.loads(shard.parts["json"])["media"]["000.mp4"]["duration_s"] == 2.0
+
+
+TIMES = {"zip": 1, "tar": 1, "folder": 1, "tar_gz": 2, "parquet_column": 2}
+
+
+@pytest.mark.parametrize(("kind", "times"), TIMES.items())
+def test_plan_counts_media_twice_only_where_they_are_copied(kind, times):
+    made = recipes.load(str(Path(archived.__path__[0]) / f"{kind}.py"))
+    sources = tuple(replace(s, files=1, rows=7) if s.role == "rows" else s for s in made.sources)
+    made = replace(made, sources=sources, expect=Expect(kept_share=1, stored_bytes=1000))
+    planned = plan(made, {}, offline=True, only=7, folder=None)
+    assert planned.shard_bytes == 7000
+    assert planned.disk_bytes == times * planned.shard_bytes

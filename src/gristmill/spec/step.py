@@ -300,6 +300,11 @@ class SampleStep(Step):
 class ShardStep(Step):
     """Holds something while it runs: sockets, a decoder."""
 
+    @property
+    def keeps_bytes(self) -> bool:
+        """Media lie in shards as they came, so that those in archives need not be copied before they are packed."""
+        return False
+
     @abstractmethod
     def apply(self, samples: Sequence[Sample], box: MediaContext) -> Iterator[Outcome]:
         """One outcome for each sample, in order. ``samples`` are those of one task, never the dataset."""

@@ -60,6 +60,11 @@ class DecodeEmbedded(ShardStep):
         self.image_settings()
         check_decoders(self)
 
+    @property
+    def keeps_bytes(self) -> bool:
+        """See :class:`ShardStep`."""
+        return self.encode == "no"
+
     def least(self, media: int) -> int:
         """Say how many of so many media a sample must have to be kept: all."""
         return media

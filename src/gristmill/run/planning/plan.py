@@ -23,7 +23,7 @@ from gristmill.run.state.layout import check_place
 from gristmill.shards.footers import FOOTER_BYTES
 from gristmill.spec.errors import SourceError
 from gristmill.spec.recipe import Recipe, Source
-from gristmill.spec.step import PrescanStep
+from gristmill.spec.step import PrescanStep, ShardStep
 from gristmill.storage.store import store_at
 
 __all__ = ["Planned", "plan"]
@@ -92,8 +92,8 @@ class Planned:
         samples: Rows that will be chosen.
         requests: Media to be asked for; 0 where they lie in files.
         receive_bytes: What their answers will amount to.
-        disk_bytes: Most that lies on disk at once: shards, as much again for media not yet packed, and the
-            largest annotation file, and media sources that are fetched.
+        disk_bytes: Most that lies on disk at once: shards, as much again for media not yet packed unless they
+            stay in their archives, and the largest annotation file, and media sources that are fetched.
     """
 
     name: str
@@ -219,13 +219,24 @@ def plan(
         requests=requests,
         receive_bytes=_times(_times(requests, kept), expect.received_bytes),
         shard_bytes=shards,
-        disk_bytes=None if shards is None else 2 * shards + held,
+        disk_bytes=None if shards is None else shards + held + (0 if _stay(recipe, resolved) else shards),
         remark=expect.remark,
         tasks_done=done,
         tasks_left=left,
         inputs="lists" if any(source.path for source in recipe.sources) else "annotation files",
         media=media,
     )
+
+
+def _stay(recipe: Recipe, resolved: Resolved | None) -> bool:
+    """Whether media stay in their archives until they are packed, as far as names tell: those of a tar.gz do not."""
+    sources = recipe.of_role("media")
+    names = [file.name for file in resolved.media] if resolved else []
+    for source in () if names else sources:
+        names += [*source.patterns, *(one.url for one in source.downloads)]
+    kept = [step.keeps_bytes for step in recipe.steps if isinstance(step, ShardStep)]
+    unpacked = any(".tar.gz" in name.lower() or ".tgz" in name.lower() for name in names)
+    return bool(sources) and all(kept) and all(s.format != "parquet" for s in sources) and not unpacked
 
 
 def _local_media(recipe: Recipe, replaced: Mapping[str, str]) -> Recipe:
