@@ -1,5 +1,6 @@
 """Whole runs over pictures in archives, folders, hub repositories and Parquet columns, as commands make them."""
 
+import hashlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from small_world import tree_of
 from typed import gristmill
 
 from gristmill.ledger.ledger import Ledger
+from gristmill.run.inputs import media
 from gristmill.shards.webdataset import read_samples
 from gristmill.testing import archived
 from gristmill.testing.archives import (
@@ -338,3 +340,65 @@ def test_what_was_cleaned_away_is_made_again(rows, tmp_path):
     run("tar", out, rows, *place)
     assert tree_of(dataset(out)) == shards
     assert second.exists()
+
+
+def by_url(place: Path, url: str, body: bytes, sha256: str | None) -> Path:
+    """A recipe whose pictures are one file at an address."""
+    text = recipe("zip").read_text()
+    one = f"downloads=(Download(url={url!r}, size_bytes={len(body)}, sha256={sha256!r}),),"
+    text = text.replace('by_hand="Fill in the form and fetch it.",', one).replace("stems=True,", "")
+    imported = "from gristmill.spec.media_source import Download\n"
+    place.write_text(text.replace("from gristmill.spec.recipe", imported + "from gristmill.spec.recipe"))
+    return place
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_download_is_gone_on_with_where_it_broke_off_and_checked(known, rows, tmp_path):
+    body = zipped(tmp_path / "a.zip", members()).read_bytes()
+    digest = hashlib.sha256(body).hexdigest() if known else None
+    words = ("--source", f"annotations={rows}", "--workers", 0, "--out")
+    with FakeHub({"toy/pictures": {"a.zip": body, "page.zip": b"<html>" * 9}}, redirect=False) as hub:
+        base = f"{hub.url}/datasets/toy/pictures/resolve/{hub.revision}"
+        hub.cut("a.zip", after_bytes=20_000)
+        gristmill("run", by_url(tmp_path / "url.py", f"{base}/a.zip", body, digest), *words, tmp_path / "out")
+        check(tmp_path / "out")
+        page = by_url(tmp_path / "page.py", f"{base}/page.zip", body, digest)
+        said = gristmill("run", page, *words, tmp_path / "page", code=1).stderr
+        mirror = ("--source", f"pictures={base}/other.zip")
+        assert (
+            "pictures is a.zip"
+            in gristmill("run", tmp_path / "url.py", *words, tmp_path / "2", *mirror, code=2).stderr
+        )
+    assert ("is not the file that is wanted" if known else "it is another file, or a page") in said
+    assert [path.name for path in (tmp_path / "page/sources").rglob("*.zip")] == []
+
+
+def test_members_under_two_layouts_end_the_run_with_what_was_found(rows, tmp_path):
+    place = zipped(tmp_path / "a.zip", {**members(stop=9), **members("", start=9)})
+    said = run("zip", tmp_path / "out", rows, place, code=1).stderr
+    assert "archive: 9 (images/00000.png" in said
+    assert "flat: 13 (00009.png" in said
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it, and nothing is tidied up."""
+
+
+def test_a_run_killed_while_it_indexes_goes_on(rows, tmp_path, monkeypatch):
+    places = KINDS["tar"](tmp_path)
+    run("tar", tmp_path / "whole", rows, *places)
+    calls = []
+
+    def dies(*given, **more):
+        calls.append(given)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(media, "write_catalog", dies)
+        with pytest.raises(Killed):
+            run("tar", tmp_path / "out", rows, *places)
+    assert calls
+    assert not list((tmp_path / "out").glob("*/shards/*"))
+    run("tar", tmp_path / "out", rows, *places)
+    check(tmp_path / "out")
+    assert tree_of(dataset(tmp_path / "out")) == tree_of(dataset(tmp_path / "whole"))

@@ -88,7 +88,16 @@ def _card(recipe: Recipe) -> str:
     ]
     for source in recipe.sources:
         place = source.home or source.path or source.by_hand
-        lines += [f"source    {source.key}: {place} ({', '.join(source.patterns)}), {source.access}"]
+        lines += [f"{source.role:<10}{source.key}: {place} ({', '.join(source.patterns)}), {source.access}"]
+        if source.role == "media":
+            told = {
+                "title": source.title,
+                "licence": source.license,
+                "terms": source.terms,
+                "at": source.address,
+            }
+            lines += [f"{'':<10}{word}: {said}" for word, said in told.items() if said]
+            lines += [f"{'':<10}layout {one.name}: {one.member} as {one.path}" for one in source.layouts]
         if source.number:
             lines += [f"          in {source.order} order ({source.key}.order: numeric or published)"]
         if source.size_bytes:
