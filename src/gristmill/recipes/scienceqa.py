@@ -17,14 +17,15 @@ from collections.abc import Mapping, Sequence
 
 from gristmill.recipes._llava import Family, InFamilies, LlavaRecords
 from gristmill.sources import scienceqa
-from gristmill.spec.locator import Member
+from gristmill.spec.locator import Cell, Member
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Part, Sample, Show, Text, Turn
+from gristmill.steps.cells import TakeCells
 from gristmill.steps.check import CheckConversations
+from gristmill.steps.ids_by_place import IdsByPlace
 from gristmill.steps.media import Media
 from gristmill.steps.pack import Pack
-from gristmill.steps.rows import TakeRows
 
 LETTERS = "ABCDE"
 """Of choices, of which a problem has two to five."""
@@ -56,6 +57,8 @@ def parse(row: Mapping[str, Json]) -> Outcome:
     media: dict[str, MediaRef] = {}
     if isinstance(image, str) and isinstance(problem, str):
         media = {"000": MediaRef(at=Member("scienceqa", f"{problem}/{image}"))}
+    elif isinstance(image, Mapping) and problem is None:
+        media = {"000": MediaRef(at=Cell.beside("image.bytes"))}
     elif image is not None:
         return Drop(reason=Reason.BAD_ROW, detail=f"image is no file's name: {image!r}"[:200])
     asked: tuple[Part, ...] = (Text(text=_question(str(question), str(hint), choices)),)
@@ -110,7 +113,7 @@ RECIPE = Recipe(
             key="annotations",
             hub="mit-han-lab/vila-dataset",
             revision="main",
-            patterns=("scienceqa_train_12k.json", "problems.json"),
+            patterns=("scienceqa_train_12k.json", "problems.json", "train-*.parquet"),
             format="json",
             license="unstated by VILA; cc-by-nc-sa-4.0 by ScienceQA's authors",
             files=1,
@@ -118,11 +121,28 @@ RECIPE = Recipe(
             rows=12_726,
         ),
         scienceqa.SOURCE,
+        Source(
+            key="problems",
+            role="aux",
+            by_hand=(
+                "Fetch https://raw.githubusercontent.com/lupantech/ScienceQA/main/data/scienceqa/problems.json, if "
+                "rows of Parquet files are to have ids."
+            ),
+            patterns=("problems.json",),
+            format="json",
+            license="cc-by-nc-sa-4.0",
+        ),
     ),
     parse=parse,
     writes=frozenset({"media.at", "turns"}),
     key="scienceqa_{row:08d}",
-    steps=(TakeRows(where=("split=train",)), CheckConversations(), Media(), Pack(shard_samples=5_000)),
+    steps=(
+        TakeCells(where=("split=train",)),
+        IdsByPlace(),
+        CheckConversations(),
+        Media(),
+        Pack(shard_samples=5_000),
+    ),
     expect=Expect(kept_share=0.95, media_per_row=0.49, stored_bytes=45_000),
     traps=(
         "The revision is the main branch of mit-han-lab/vila-dataset: no commit of it is known in full. The file's "
@@ -130,6 +150,9 @@ RECIPE = Recipe(
         "--source annotations=problems.json reads all problems; those of the splits val and test are left out "
         "(left_out) unless --set 'rows.where=split=train|val' names them. Get it from raw.githubusercontent.com: the "
         "link that other guides give is a page of HTML.",
+        "--source annotations=train-00000-of-00001-1028f23e353fbe3e.parquet of derek-thomas/ScienceQA on the hub has "
+        "the pictures within, so that no zip is needed, and no ids. With --source problems=problems.json rows get "
+        "them by their places, if all agree in question and choices; else the run ends with a sentence.",
         "Whether VILA's paths have the split in front is not known; ids are unique, so both forms lead to the same "
         "picture.",
         "Licences differ: its authors say CC BY-NC-SA 4.0, the copy on the hub cc-by-sa-4.0.",

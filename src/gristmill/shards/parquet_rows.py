@@ -65,7 +65,7 @@ def parquet_columns(path: Path) -> list[str]:
 
 
 def parquet_pieces(
-    path: Path, columns: Sequence[str], *, batch_rows: int, max_row_bytes: int
+    path: Path, columns: Sequence[str], *, batch_rows: int, max_row_bytes: int, without: Sequence[str] = ()
 ) -> Iterator[ParquetPiece]:
     """The rows of a file.
 
@@ -74,6 +74,7 @@ def parquet_pieces(
         columns: Names of its columns, in the order wanted.
         batch_rows: Rows of a piece at most.
         max_row_bytes: A row that takes more is left out.
+        without: Fields of columns, as ``image.bytes``, that are not even read; the column's others are.
 
     Raises:
         SourceError: Damaged; pieces before the fault were given out.
@@ -83,7 +84,8 @@ def parquet_pieces(
     with _opened(path, _dictionaries(path, columns, batch_rows)) as file:
         waiting: list[ParquetPiece] = []
         rows = size = first = total = 0
-        for batch, seconds in _batches(path, file, list(columns), batch_rows, range(file.num_row_groups)):
+        groups = range(file.num_row_groups)
+        for batch, seconds in _batches(path, file, list(columns), batch_rows, groups, without=without):
             sizes = row_bytes(batch)
             total += int(sizes.sum())
             if total > most:
@@ -262,7 +264,14 @@ def _long_dictionaries(
 
 
 def _batches(
-    path: Path, file: Any, columns: list[str], most: int, groups: Sequence[int], *, threads: bool = True
+    path: Path,
+    file: Any,
+    columns: list[str],
+    most: int,
+    groups: Sequence[int],
+    *,
+    threads: bool = True,
+    without: Sequence[str] = (),
 ) -> Iterator[tuple[Any, Any]]:
     """Tables of a few rows; beside each the times of these rows that nanoseconds may not hold, in seconds."""
     footer = file.metadata
@@ -275,20 +284,34 @@ def _batches(
     }
     times = [name for name in columns if name in wide]
     if not times:
-        yield from ((table, None) for table in _tables(file, columns, at_once, threads))
+        yield from ((table, None) for table in _tables(file, columns, at_once, threads, without))
         return
     with _open(path, unit="s", footer=footer) as in_seconds:
         yield from zip(
-            _tables(file, columns, at_once, threads),
+            _tables(file, columns, at_once, threads, without),
             _tables(in_seconds, times, at_once, threads),
             strict=True,
         )
 
 
-def _tables(file: Any, columns: list[str], at_once: Mapping[int, int], threads: bool) -> Iterator[Any]:
+def _tables(
+    file: Any, columns: list[str], at_once: Mapping[int, int], threads: bool, without: Sequence[str] = ()
+) -> Iterator[Any]:
+    read = _but(file.metadata.schema, columns, without) if without else columns
     for group, rows in at_once.items():
-        for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=threads):
+        for batch in file.iter_batches(rows, row_groups=[group], columns=read, use_threads=threads):
             yield pa.Table.from_batches([batch]).select(columns)
+
+
+def _but(schema: Any, columns: Sequence[str], without: Sequence[str]) -> list[str]:
+    """The columns, but of those that have fields in ``without`` their other fields, if there are others."""
+    paths = [schema.column(n).path for n in range(len(schema))]
+    read: list[str] = []
+    for column in columns:
+        fields = [path for path in paths if _is_of(path, column)]
+        others = [path for path in fields if not any(_is_of(path, left_out) for left_out in without)]
+        read += others if others and len(others) < len(fields) else [column]
+    return read
 
 
 def _runs(sizes: Int64s) -> Iterator[tuple[int, int]]:

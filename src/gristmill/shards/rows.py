@@ -139,6 +139,7 @@ def read_rows(
     framing: Framing = Framing(),  # noqa: B008  # it is frozen
     columns: Sequence[str] | None = None,
     batch_rows: int = 4096,
+    without: Sequence[str] = (),
 ) -> Iterator[RowBatch]:
     """A list's rows, in order.
 
@@ -147,6 +148,7 @@ def read_rows(
         framing: What is said of the file.
         columns: Only these, in this order; JSON rows stay whole.
         batch_rows: At most so many rows a batch; fewer where rows are long.
+        without: Fields of Parquet columns, as ``image.bytes``, that are left where they are.
 
     Raises:
         SourceError: Not readable as this format; batches before the fault were given out.
@@ -154,7 +156,7 @@ def read_rows(
         GristmillError: What the operating system refuses, as a sentence.
     """
     if framing.format_of(path) == "parquet":
-        return _parquet_batches(path, columns, batch_rows)
+        return _parquet_batches(path, columns, batch_rows, without)
     dialect = dialect_of(path, framing)
     if dialect.format in _JSON:
         return _json_batches(path, dialect, batch_rows)
@@ -434,9 +436,13 @@ def _parquet_names(path: Path) -> list[str]:
     return names
 
 
-def _parquet_batches(path: Path, columns: Sequence[str] | None, batch_rows: int) -> Iterator[RowBatch]:
+def _parquet_batches(
+    path: Path, columns: Sequence[str] | None, batch_rows: int, without: Sequence[str]
+) -> Iterator[RowBatch]:
     wanted = _wanted(_parquet_names(path), columns)
-    for piece in parquet_pieces(path, wanted, batch_rows=batch_rows, max_row_bytes=MAX_ROW_BYTES):
+    for piece in parquet_pieces(
+        path, wanted, batch_rows=batch_rows, max_row_bytes=MAX_ROW_BYTES, without=without
+    ):
         bad = [BadRow(row, Reason.ROW_TOO_LONG, too_long_detail(size)) for row, size in piece.too_long]
         yield RowBatch(piece.table, pa.array(piece.rows, pa.int64()), bad)
 

@@ -24,6 +24,7 @@ SOURCE = Source(
         "none is published, so nothing fetches them unseen."
     ),
     patterns=("train.zip", "val.zip", "test.zip", "*.zip"),
+    unless="*.parquet",
     layouts=(
         MemberLayout(name="archive", member=r"(?:train|val|test)/(\d+/[^/]+\.png)", path=r"\1"),
         MemberLayout(name="tree", member=r".*/(?:train|val|test)/(\d+/[^/]+\.png)", path=r"\1"),

@@ -93,6 +93,11 @@ class Cell(Locator):
     file: str = ""
     kind = "cell"
 
+    @classmethod
+    def beside(cls, column: str) -> Cell:
+        """The cell of the annotation row itself, where that lies in Parquet; the run knows file and row."""
+        return cls("", column, -1)
+
 
 @dataclass(frozen=True, slots=True)
 class File(Locator):

@@ -98,6 +98,8 @@ class Source:
         downloads: Files of a media source at addresses of their own.
         layouts: Of a media source, the ways in which its members may be named, of which one holds for all of them.
             Without any, records name members as the archive does.
+        unless: Annotation files, by a pattern of their names, beside which this media source is not needed: they hold
+            the media themselves.
         stems: A medium that is not found under its own extension is found under another: ``1.jpg`` as ``1.gif``.
         address: Page on which a person finds what only a person can fetch.
         terms: What somebody who takes it agrees to, in a sentence or as an address.
@@ -130,6 +132,7 @@ class Source:
     title: str = ""
     downloads: tuple[Download, ...] = ()
     layouts: tuple[MemberLayout, ...] = ()
+    unless: str = ""
     stems: bool = False
     address: str = ""
     terms: str = ""
@@ -137,7 +140,7 @@ class Source:
     def __post_init__(self) -> None:
         if self.role == "media":
             self._check_media()
-        elif self.downloads or self.layouts or self.stems:
+        elif self.downloads or self.layouts or self.stems or self.unless:
             raise RecipeError(f"source {self.key!r}: only a media source has downloads, layouts or stems")
         if self.hub and not self.revision:
             raise RecipeError(f"source {self.key!r}: {self.hub} has no pinned revision")

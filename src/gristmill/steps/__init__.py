@@ -1,8 +1,9 @@
 """The verbs: a file for each step, and beside it what only that step needs.
 
 ===================  ====================================================================================
-over tables          select; rows, with spread and repeats; lines; pickles; sample, with spacing (which rows)
-over samples         crawl, embedded (evenly), media, instruct, hygiene, marks, wikimedia, check (conversations/)
+over tables          select; rows, with spread and repeats; cells; lines; pickles; sample, with spacing (which rows)
+over samples         crawl, embedded (evenly), media, instruct, hygiene, marks, wikimedia, ids_by_place,
+                     check (conversations/)
 their media          taking: the one way of all; asking: which are asked for; facts; loop_thread; acquirers/, a
                      file for each kind of locator; transcoders/, a file for each kind of medium
 over the dataset     same_picture, with same_tally and near; pack; shuffle, with permutation

@@ -93,6 +93,11 @@ class TakeRows(TableStep):
         _ = self.framing  # refuses what cannot be
 
     @property
+    def left_beside(self) -> tuple[str, ...]:
+        """Fields of Parquet columns that are not handed on: see :class:`gristmill.steps.cells.TakeCells`."""
+        return ()
+
+    @property
     def framing(self) -> Framing:
         """Say what is said of each file.
 
@@ -163,7 +168,7 @@ class TakeRows(TableStep):
             columns = columns or [
                 name for name in column_names(table, framing) if name not in self.drop_columns
             ]
-        batches = read_rows(table, framing=framing, columns=columns)
+        batches = read_rows(table, framing=framing, columns=columns, without=self.left_beside)
         if self.drop_columns:
             batches = (
                 replace(batch, table=without_names(batch.table, self.drop_columns)) for batch in batches

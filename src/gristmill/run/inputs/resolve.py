@@ -80,6 +80,8 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
             place = _beside(replaced.get(source.beside))
         if place is None and source.role == "media" and folder is not None:
             place = put_by_hand(source, shared_folder(folder))
+        if place is None and source.unless and _all_like(files["rows"], source.unless):
+            continue
         hub = _hub_of(source, place)
         found = files[source.role]
         if hub is not None:
@@ -113,7 +115,7 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
             found += arranged(source, _from_disk(source, Path(place), named=named))
         elif source.role == "media":
             waiting.append(source.key)
-        else:
+        elif source.role != "aux":
             raise ByHandSource(
                 f"{recipe.public_name}: {source.by_hand or 'this source cannot be fetched'}\n"
                 f"Then give the same command with --source {source.key}=FOLDER."
@@ -126,6 +128,10 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
         remotes=remotes,
         sources=sources,
     )
+
+
+def _all_like(files: Sequence[InputFile], pattern: str) -> bool:
+    return bool(files) and all(fnmatch.fnmatch(file.name.rpartition("/")[2], pattern) for file in files)
 
 
 def _pinned(key: str, repo: str, revision: str, folder: Place | None) -> str:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import fates_table, write_fates
+from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages._lines import rows_in
 from gristmill.run.stages._previous_rounds import Fates, known_before, spooled, take_over
 from gristmill.run.stages._quarantine import BELIEVED, Suspects
@@ -34,10 +35,10 @@ from gristmill.shards.spool import SpoolEntry, SpoolWriter
 from gristmill.spec.body import Body, Pointer
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.fate import Fate, fate_of
-from gristmill.spec.locator import Embedded
+from gristmill.spec.locator import Cell, Embedded
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Parse, Recipe
-from gristmill.spec.sample import Drop, Origin, Outcome, Sample
+from gristmill.spec.sample import Drop, MediaRef, Origin, Outcome, Sample
 from gristmill.spec.soundness import fault_of
 from gristmill.spec.step import ADDED, SampleStep, ShardStep, TableStep
 from gristmill.spec.task import ShardInfo, Task, decided
@@ -186,7 +187,15 @@ def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) ->
     if isinstance(outcome, Drop):
         return outcome
     upstream = {name: value for name, value in row.items() if not name.startswith(ADDED)}
-    return replace(outcome, upstream=without_bodies(upstream, outcome), origin=origin)
+    media = {name: _placed(ref, origin) for name, ref in outcome.media.items()}
+    return replace(outcome, media=media, upstream=without_bodies(upstream, outcome), origin=origin)
+
+
+def _placed(ref: MediaRef, origin: Origin) -> MediaRef:
+    """A medium that lies beside its row, with the place of that."""
+    if isinstance(ref.at, Cell) and ref.at.row < 0:
+        return replace(ref, at=Cell(origin.source, ref.at.column, origin.row, origin.file))
+    return ref
 
 
 def _check_first(states: Sequence[RowState], file: str, task: Task, context: Context) -> None:
@@ -270,6 +279,18 @@ def _stepped(step: SampleStep, sample: Sample) -> Outcome | Faulty:
         return step.apply(sample)
     except _ROW_FAULTS as err:
         return Faulty(f"{step.name} raised {type(err).__name__}: {err}")
+
+
+class OwnFile:
+    """A :class:`gristmill.spec.media_source.ParquetSource` of the one annotation file that a task is about."""
+
+    def __init__(self, own: InputFile, context: Context) -> None:
+        self._own, self._context = own, context
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """The file, fetched if it is not there."""
+        return {self._own.name: fetch_input(self._own, self._context)}
 
 
 class MediaWriter:
@@ -364,7 +385,8 @@ class MediaWriter:
 
     def source(self, key: str) -> Any:
         """See :class:`gristmill.spec.step.MediaContext`."""
-        return self._context.media_source(key)
+        own = self._context.inputs[self._task.number[1]]
+        return OwnFile(own, self._context) if key == own.source else self._context.media_source(key)
 
     def resource(self, key: Any, make: Callable[[], R]) -> R:
         """See :class:`gristmill.spec.step.MediaContext`."""
