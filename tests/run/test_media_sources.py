@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 from small_world import tree_of
 from typed import gristmill
 
+from gristmill import recipes
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import media
 from gristmill.shards.webdataset import read_samples
@@ -342,6 +344,39 @@ def test_what_was_cleaned_away_is_made_again(rows, tmp_path):
     assert second.exists()
 
 
+def test_what_was_put_beside_stands_for_what_would_be_fetched(rows, tmp_path):
+    place = tmp_path / "out/sources/pictures"
+    place.mkdir(parents=True)
+    zipped(place / "mine.zip", members())
+    (place / "notes.txt").write_text("from a colleague")
+    run("hub_archives", tmp_path / "out", rows)  # nobody is asked
+    assert check(tmp_path / "out")["archives"][0]["files"] == ["mine.zip"]
+    (place / "more.zip").symlink_to(place / "mine.zip")
+    assert "more.zip is a link" in run("hub_archives", tmp_path / "out", rows, code=1).stderr
+
+
+def test_files_below_a_folder_are_named_by_their_path(rows, tmp_path):
+    text = recipe("folder").read_text().replace("import LAYOUTS, toy", "import LAYOUTS, sample, toy")
+    text = text.replace("layouts=LAYOUTS,\n    ),", "layouts=LAYOUTS,\n    ),\n    parse,")
+    parse = """from gristmill.spec.locator import File
+
+
+def parse(row):
+    return sample(row, File("pictures", row["image"].removeprefix("toy/")))
+
+
+RECIPE = """
+    place = tmp_path / "by_file.py"
+    place.write_text(text.replace("RECIPE = ", parse, 1))
+    given = ("--source", f"annotations={rows}", "--workers", 0, "--source")
+    folder = foldered(tmp_path / "toy", members())
+    gristmill("run", place, "--out", tmp_path / "out", *given, f"pictures={folder}")
+    check(tmp_path / "out")
+    archive = zipped(tmp_path / "a.zip", members())
+    said = gristmill("run", place, "--out", tmp_path / "2", *given, f"pictures={archive}", code=1).stderr
+    assert "is no folder" in said
+
+
 def by_url(place: Path, url: str, body: bytes, sha256: str | None) -> Path:
     """A recipe whose pictures are one file at an address."""
     text = recipe("zip").read_text()
@@ -402,3 +437,37 @@ def test_a_run_killed_while_it_indexes_goes_on(rows, tmp_path, monkeypatch):
     run("tar", tmp_path / "out", rows, *places)
     check(tmp_path / "out")
     assert tree_of(dataset(tmp_path / "out")) == tree_of(dataset(tmp_path / "whole"))
+
+
+@pytest.fixture
+def group(tmp_path):
+    """Two recipes of a group over one media source, and one whose rows need none."""
+    folder = tmp_path / "more_recipes"
+    folder.mkdir()
+    rows_alone = ", sources=(Source(key='annotations', by_hand='Have it made.', format='jsonl'),)"
+    for name, own in {"toy_a": "", "toy_b": "", "toy_text": rows_alone}.items():
+        text = recipe("zip").read_text().replace('"toy_zip"', f'"{name}"')
+        made = text.replace("RECIPE = toy(", "from dataclasses import replace\n\nRECIPE = replace(toy(", 1)
+        (folder / f"{name}.py").write_text(f"{made.rstrip()}, groups=('toys',){own})\n")
+    recipes.__path__.append(str(folder))
+    yield
+    recipes.__path__.remove(str(folder))
+    for name in ("toy_a", "toy_b", "toy_text"):
+        sys.modules.pop(f"gristmill.recipes.{name}", None)
+
+
+@pytest.mark.usefixtures("group")
+def test_one_archive_is_given_for_all_recipes_of_a_group_that_name_it(rows, tmp_path):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    rows.rename(folder / "rows.jsonl")
+    out, place = tmp_path / "out", zipped(tmp_path / "a.zip", members())
+    words = ("run", "toys", "--out", out, "--source", f"annotations={folder}", "--workers", 0, "--source")
+    said = gristmill(*words, f"pictures={place}", code=None)
+    assert "no media source 'pictures'" in said.stderr  # of the one that needs it and does not name it
+    one, two = (tree_of(out / name) for name in ("toy-a", "toy-b"))
+    assert one.keys() == two.keys() != set()
+    assert len(list((out / "sources/.indexes").glob("*.parquet"))) == 2  # of the archive, and the catalog
+    assert "There is no source 'picture'" in gristmill(*words, f"picture={place}", code=2).stderr
+    said = gristmill(*words[:3], out, "--source", f"annotations={folder / 'rows.jsonl'}", code=2).stderr
+    assert "that is one file" in said

@@ -14,12 +14,13 @@ from gristmill.cli.options import (
     pairs,
     parse_span,
     politeness_options,
+    recipe_loader,
     recipes_of,
     run_options,
     runtime_options,
 )
 from gristmill.spec.command import to_type
-from gristmill.spec.errors import UsageError
+from gristmill.spec.errors import UnknownName, UsageError
 
 
 @click.command("run")
@@ -88,11 +89,14 @@ def command(
         )
         return
 
+    members = recipes_of(name)
+    copies = _copies_of(name, members, replaced)
+
     def run_one(name: str) -> None:
         job = recipe_job(
             name,
             out,
-            sources=replaced,
+            sources=copies[name],
             settings=given,
             runtime=runtime,
             only=only,
@@ -105,23 +109,34 @@ def command(
             job = replace(job, last=Pipeline(job.load()).ending_with(to_step).name)
         run_and_tell(job, as_json=as_json)
 
-    members = recipes_of(name)
-    _check_copies(name, members, replaced)
     for_each(members, run_one, as_json=as_json)
 
 
-def _check_copies(name: str, members: Sequence[str], replaced: Mapping[str, str]) -> None:
-    """One file cannot be the source of several recipes.
+def _copies_of(
+    name: str, members: Sequence[str], replaced: Mapping[str, str]
+) -> Mapping[str, Mapping[str, str]]:
+    """Say which copies of sources are for which recipe of a group: a media source may be only some recipes'.
 
     Raises:
-        UsageError: A group was given a file.
+        UsageError: A file was given for what each recipe has a file of its own of.
+        UnknownName: No recipe of the group has such a source.
     """
+    if len(members) == 1:
+        return {members[0]: replaced}
+    sources = {member: {one.key: one for one in recipe_loader(member)().sources} for member in members}
+    known = {key: one.role for own in sources.values() for key, one in own.items()}
     for key, place in replaced.items():
-        if len(members) > 1 and Path(place).is_file():
+        if key not in known:
+            raise UnknownName("source", key, tuple(known))
+        if known[key] != "media" and Path(place).is_file():
             raise UsageError(
                 f"--source {key}={place}: that is one file, and {name} stands for {len(members)} recipes. Give the "
                 f"folder that holds all their files, or run one of them: {to_type('run', members[0])} ..."
             )
+    return {
+        member: {key: place for key, place in replaced.items() if key in own}
+        for member, own in sources.items()
+    }
 
 
 def _run_mixture(

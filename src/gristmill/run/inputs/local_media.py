@@ -72,7 +72,8 @@ def put_by_hand(source: Source, shared: Path) -> str | None:
             raise DamagedSource(
                 f"{path} is a link. Name what it leads to instead: --source {source.key}={os.path.realpath(path)}"
             )
-        if not path.name.startswith(".") and (path.is_file() if source.home else True):
+        known = _ARCHIVE.fullmatch(_finished(path.name)) or path.suffix == ".parquet"
+        if not path.name.startswith(".") and (not source.home or (known and path.is_file())):
             found.append(path)
     if not found:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from gristmill.spec.errors import DamagedSource
+from gristmill.spec.errors import DamagedSource, SourceError
 from gristmill.storage.archives.bodies import PIECE_BYTES, Body
 from gristmill.storage.archives.entries import Entry, Extent, MemberRefused, Refusal, Scan, Summary
 from gristmill.storage.archives.index import IndexWriter, MemberIndex
@@ -145,6 +145,20 @@ class ArchiveSource:
                 if found is not None and _rank(found, names[place]) > _rank(best[place], names[place]):
                     best[place] = found._replace(archive=number)
         return best
+
+    @property
+    def root(self) -> Path:
+        """The folder, of a source that is one.
+
+        Raises:
+            SourceError: It is something else.
+        """
+        archive = self._archives[0].archive
+        if len(self._archives) > 1 or not archive.is_folder:
+            raise SourceError(
+                f"{archive} is no folder, and files below a folder are asked for. Unpack it, and name the folder."
+            )
+        return archive.paths[0]
 
     def open(self, entry: Entry) -> io.BufferedReader:
         """A member's bytes as a stream, read once from its beginning; in memory is one piece, whatever its size.
