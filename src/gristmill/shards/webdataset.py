@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -83,12 +84,15 @@ class TarWriter:
                 self._stream.write(piece)
         self.bytes_written += member_bytes(body)
 
-    def extend(self, extents: Iterable[Body]) -> None:
+    def extend(self, extents: Sequence[Body]) -> None:
         """Write whole members as they lie in another shard, headers and padding included."""
-        for extent in extents:
-            for piece in pieces_of(extent):
+        small = [extent for extent in extents if isinstance(extent, bytes)]
+        if len(small) == len(extents):
+            self._stream.writelines(small)
+        else:
+            for piece in chain.from_iterable(map(pieces_of, extents)):
                 self._stream.write(piece)
-            self.bytes_written += size_of(extent)
+        self.bytes_written += sum(map(size_of, extents))
 
     def close(self) -> None:
         """Write the end mark, two zero blocks, and zeros up to a whole record of 10,240 bytes."""
