@@ -18,6 +18,7 @@ from small_world import tree_of
 from typed import gristmill
 
 from gristmill import recipes
+from gristmill.cli.options import of_part
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import media
 from gristmill.shards.webdataset import read_samples
@@ -471,3 +472,12 @@ def test_one_archive_is_given_for_all_recipes_of_a_group_that_name_it(rows, tmp_
     assert "There is no source 'picture'" in gristmill(*words, f"picture={place}", code=2).stderr
     said = gristmill(*words[:3], out, "--source", f"annotations={folder / 'rows.jsonl'}", code=2).stderr
     assert "that is one file" in said
+
+
+def test_of_a_mixture_a_pattern_gives_a_source_to_those_parts_that_have_it(tmp_path):
+    given = {"*.coco": "a", "x.odd": "b", "x-*.rows": "c"}
+    assert of_part("x", given, {"coco"}) == {"coco": "a", "odd": "b"}
+    assert of_part("x-1", given, {"rows"}) == {"rows": "c"}
+    words = ("run", "vflan", "--out", tmp_path / "out", "--source", "m3it-*.anotations=/nowhere")
+    assert "There is no source 'anotations'. Did you mean 'annotations'" in gristmill(*words, code=2).stderr
+    assert not (tmp_path / "out").exists()

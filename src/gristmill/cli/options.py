@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ __all__ = [
     "runtime_options",
     "setting_lines",
     "share_option",
+    "source_keys",
     "workers_option",
 ]
 
@@ -275,10 +276,30 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def of_part(part: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Of what is given for a mixture's parts, with their names or patterns in front, what is for this one."""
-    split = [(*key.partition("."), value) for key, value in given.items()]
-    return {rest: value for pattern, _, rest, value in split if rest and fnmatch.fnmatch(part, pattern)}
+def of_part(part: str, given: Mapping[str, str], known: Collection[str] | None = None) -> dict[str, str]:
+    """Of what is given for a mixture's parts, with their names or patterns in front, what is for this one.
+
+    Args:
+        part: Its name.
+        given: As typed.
+        known: What it has of that kind: by a pattern, anything else is meant for other parts.
+    """
+    found = {}
+    for key, value in given.items():
+        pattern, _, rest = key.partition(".")
+        others = known is not None and pattern != part and rest not in known
+        if rest and fnmatch.fnmatch(part, pattern) and not others:
+            found[rest] = value
+    return found
+
+
+def source_keys(name: str) -> frozenset[str] | None:
+    """Keys of a recipe's sources; None of what is no recipe, or has none of its own."""
+    try:
+        recipe: Recipe = recipe_loader(name)()
+    except UnknownName:
+        return None
+    return frozenset(source.key for source in recipe.sources) or None
 
 
 def parse_span(text: str | None, share: tuple[int, int] | None = None) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,9 @@ import click
 
 from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
-from gristmill.cli.options import of_part, recipe_loader
+from gristmill.cli.options import of_part, recipe_loader, source_keys
 from gristmill.spec.command import for_part
-from gristmill.spec.errors import Busy, Incomplete, OursNotTheirs, SourceError, UsageError
+from gristmill.spec.errors import Busy, Incomplete, OursNotTheirs, SourceError, UnknownName, UsageError
 from gristmill.spec.mixture import Mixture, Part
 
 __all__ = ["own_settings", "prepare_and_mix"]
@@ -57,10 +57,14 @@ def prepare_and_mix(
     _check_finished(mixture, out, finished, name)
     parts = {part.name: part for part in mixture.parts if part.name not in finished}
 
+    known = {name: source_keys(name) for name in parts}
+    _check_sources(sources, known)
+
     def prepare(name: str) -> None:
         part = parts[name]
+        copies = of_part(name, sources, known[name])
         try:
-            _prepare(part, out, of_part(name, sources), of_part(name, settings), runtime, only, workers, on)
+            _prepare(part, out, copies, of_part(name, settings), runtime, only, workers, on)
         except (SourceError, OursNotTheirs) as err:
             if err.told:
                 raise
@@ -106,6 +110,19 @@ def _check_patterns(mixture: Mixture, option: str, patterns: list[str]) -> None:
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             raise UsageError(f"{option} {pattern}...: no part is called so. Parts: {', '.join(names)}")
+
+
+def _check_sources(sources: Mapping[str, str], known: Mapping[str, Collection[str] | None]) -> None:
+    """Refuse a copy of a source that no part has; a media source may be only some parts'.
+
+    Raises:
+        UnknownName: One is none of any part that is meant.
+    """
+    for key in sources:
+        pattern, _, rest = key.partition(".")
+        meant = [own or {rest} for name, own in known.items() if fnmatch.fnmatch(name, pattern)]
+        if rest and meant and pattern not in known and not any(rest in own for own in meant):
+            raise UnknownName("source", rest, tuple(sorted(set().union(*meant))))
 
 
 def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], typed: str) -> None:
