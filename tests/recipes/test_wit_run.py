@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import tarfile
 
 import pyarrow.parquet as pq
 from typed import gristmill
@@ -45,6 +46,39 @@ def rows(web: FakeWeb) -> list[dict[str, str]]:
             }
         )
     return made
+
+
+def write_list(path, made: list[dict[str, str]]) -> None:
+    with gzip.open(path, "wt", newline="", encoding="utf-8") as out:
+        table = csv.DictWriter(out, COLUMNS, delimiter="\t", lineterminator="\n")
+        table.writeheader()
+        table.writerows(made)
+
+
+def test_pictures_of_vilas_rows_are_found_in_the_lists_by_name(tmp_path):
+    with FakeWeb(hosts=1) as web:
+        made = rows(web)
+        lists = tmp_path / "lists"
+        lists.mkdir()
+        made[7]["image_url"] = web.url("/photo/A%20k%C3%AFte.jpg")
+        again = {**made[1], "image_url": web.url("/fault/404/1.jpg"), "original_width": "9"}
+        write_list(lists / "wit_v1.train.all-00000-of-00010.tsv.gz", made[:6])
+        write_list(lists / "wit_v1.train.all-00001-of-00010.tsv.gz", [*made[6:], again])
+        said = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A kite."}]
+        named = ["images/1.jpg", "A_kïte.jpg", "nowhere", "3.jpg"]
+        records = [{"id": str(n), "image": name, "conversations": said} for n, name in enumerate(named)]
+        (tmp_path / "wit_processed_538k.json").write_text(json.dumps(records, indent=4))
+        typed = ("run", "wit", "--out", tmp_path, "--workers", 0, "--contact", "me@example.org")
+        typed = (*typed, "--allow-private-addresses", "--set", "expect.kept_share=0.5")
+        typed = (*typed, "--source", f"annotations={tmp_path / 'wit_processed_538k.json'}")
+        told = gristmill(*typed, "--source", f"wit={lists}")
+        assert set(web.hits) == {"/photo/1.jpg", "/photo/3.jpg", "/photo/A%20k%C3%AFte.jpg"}
+    assert "3 of 4 pictures are in the 2 lists" in " ".join((told.stdout + told.stderr).split())
+    (shard,) = (tmp_path / "wit" / "shards").glob("*.tar")
+    with tarfile.open(shard) as tar:
+        kept = [json.load(tar.extractfile(name)) for name in tar.getnames() if name.endswith(".json")]
+    assert [one["upstream"]["id"] for one in kept] == ["0", "1", "3"]
+    assert not any(name.startswith("__") for name in kept[0]["upstream"])
 
 
 def test_a_tsv_with_breaks_in_quotes_and_one_bad_quote(tmp_path):

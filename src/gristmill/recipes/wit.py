@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from gristmill.recipes._llava import LlavaRecords
 from gristmill.spec.locator import Locator, Url
@@ -24,8 +25,8 @@ from gristmill.spec.recipe import Expect, Recipe, Source
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample, Show, Text, Turn
 from gristmill.steps.check import CheckConversations
 from gristmill.steps.crawl import Crawl
+from gristmill.steps.named import FOUND_URL, FOUND_WIDTH, TakeNamed
 from gristmill.steps.pack import Pack
-from gristmill.steps.rows import TakeRows
 from gristmill.steps.wikimedia import WIKIMEDIA, WikimediaThumbnails, original_url
 
 _LANGUAGE = re.compile(r"^[A-Z]\w+(?: \w+)?: ")
@@ -46,7 +47,7 @@ _CONVERSATION = LlavaRecords(place=_place)
 def parse(row: Mapping[str, Json]) -> Outcome:
     """A conversation as VILA has it, or a row of the TSV files: a picture in its article, and what is said of it."""
     if "conversations" in row:
-        return _CONVERSATION(row)
+        return _found(_CONVERSATION(row), row)
     url, title = row.get("image_url"), _text(row, "page_title")
     if not isinstance(url, str) or not url.strip():
         return Drop(reason=Reason.BAD_ROW, detail="neither conversations nor image_url")
@@ -77,6 +78,15 @@ def parse(row: Mapping[str, Json]) -> Outcome:
             Turn(role="assistant", parts=(Text(text=answer),)),
         ),
     )
+
+
+def _found(outcome: Outcome, row: Mapping[str, Json]) -> Outcome:
+    """A conversation with the address that WIT's lists have of its picture, if they have it."""
+    url = row.get(FOUND_URL)
+    if isinstance(outcome, Drop) or not isinstance(url, str) or len(outcome.media) != 1:
+        return outcome
+    found = MediaRef(at=Url(url), expected_width_px=row.get(FOUND_WIDTH))
+    return replace(outcome, media=dict.fromkeys(outcome.media, found))
 
 
 def _text(row: Mapping[str, Json], name: str) -> str:
@@ -114,13 +124,26 @@ RECIPE = Recipe(
             size_bytes=772_000_000,
             rows=538_000,
         ),
+        Source(
+            key="wit",
+            role="aux",
+            by_hand=(
+                "Fetch wit_v1.train.all-0000{0..9}-of-00010.tsv.gz, 25 GB, from "
+                "https://storage.googleapis.com/gresearch/wit/, if pictures of VILA's rows are to be found in them."
+            ),
+            patterns=("wit_v1.train.all-*.tsv.gz", "wit_v1.train.all-*.tsv"),
+            format="tsv",
+            license="cc-by-sa-3.0",
+        ),
     ),
     parse=parse,
     writes=frozenset({"media.at", "media.url", "turns"}),
     key="wit_{file:02d}_{row:08d}",
     steps=(
-        TakeRows(
-            where=("language=en",), drop_columns=("context_page_description", "context_section_description")
+        TakeNamed(
+            lists="wit",
+            where=("language=en",),
+            drop_columns=("context_page_description", "context_section_description"),
         ),
         CheckConversations(),
         WikimediaThumbnails(),
@@ -145,8 +168,9 @@ RECIPE = Recipe(
         "checksum at the beginning is recorded, and a run refuses to go on with another.",
         "Wikimedia's servers refuse whoever gives no contact, so --contact is a must. Two connections and 25 Mbit/s "
         "hold for all workers of a run together, and no setting lifts that.",
-        "How VILA's file names its pictures is not known. A name is taken for that of the file on Wikimedia Commons; "
-        "of a picture that lies on a Wikipedia of its own, or whose file was renamed since, the answer is 404.",
+        "How VILA's file names its pictures is not known. With --source wit=FOLDER of WIT's TSV files a name is "
+        "looked up in these; one that is not there is taken for that of a file on Wikimedia Commons. Of a file that "
+        "lies elsewhere, or was renamed since, the answer is 404.",
         "--source annotations=FOLDER with wit_v1.train.all-0000N-of-00010.tsv.gz (25 GB, "
         "https://storage.googleapis.com/gresearch/wit/) reads the original rows, of which the English ones are "
         "taken (rows.where). A million pictures are most of a day of fetching: --tasks 0:1 takes one file of ten.",

@@ -151,6 +151,13 @@ class TableStep(Step):
     keeps_source: ClassVar[bool] = False
     """What it hands on points into the annotation file, which must then stay until the samples are made."""
 
+    takes_aux: ClassVar[bool] = False
+    """It works with the files of ``aux`` sources, which then decide what comes out."""
+
+    def with_aux(self, aux: Mapping[str, tuple[Path, ...]]) -> Self:
+        """The step as it works with the files of ``aux`` sources, by the source's key; most need none."""
+        return self
+
     @property
     def media_folder(self) -> Path | None:
         """A folder, named by a person, in which files lie that rows point at."""

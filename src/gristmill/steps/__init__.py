@@ -1,7 +1,7 @@
 """The verbs: a file for each step, and beside it what only that step needs.
 
 ===================  ====================================================================================
-over tables          select; rows, with spread and repeats; cells; lines; pickles; sample, with spacing (which rows)
+over tables          select; rows, with spread and repeats; cells; named; lines; pickles; sample, with spacing
 over samples         crawl, embedded (evenly), media, instruct, hygiene, marks, wikimedia, ids_by_place,
                      check (conversations/)
 their media          taking: the one way of all; asking: which are asked for; facts; loop_thread; acquirers/, a

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.ledger.run_config import InputFile
-from gristmill.run.stages._tables import InputTable, fetch_input
+from gristmill.run.stages._tables import InputTable, aux_files, fetch_input
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
 from gristmill.shards.arrow_values import row_bytes
@@ -42,6 +42,7 @@ ROW_COLUMN = "__row"
 
 def run_rows(step: TableStep, recipe: Recipe, task: Task, prescan: Any, context: Context, work: Work) -> None:
     """Let the step decide on the rows of one annotation file, fetching of it what the step needs."""
+    step = step.with_aux(aux_files(context)) if step.takes_aux else step
     source = context.inputs[task.number[1]]
     upstream = recipe.source(source.source)
     file = InputTable(source, task, context, work)

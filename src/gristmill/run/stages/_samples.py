@@ -24,7 +24,8 @@ from gristmill.run.stages._lines import rows_in
 from gristmill.run.stages._previous_rounds import Fates, known_before, spooled, take_over
 from gristmill.run.stages._quarantine import BELIEVED, Suspects
 from gristmill.run.stages._row_states import Faulty, RowState, account, fates_in_order
-from gristmill.run.stages._rows import ROW_COLUMN, fetch_input
+from gristmill.run.stages._rows import ROW_COLUMN
+from gristmill.run.stages._tables import aux_files, fetch_input
 from gristmill.run.stages.samples import RetryDecision
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
@@ -241,9 +242,7 @@ def _without(value: Any, bodies: set[int]) -> Any:
 
 def _equipped(steps: Sequence[SampleStep | ShardStep], context: Context) -> Sequence[SampleStep | ShardStep]:
     """The steps with the side files that they work with."""
-    aux: dict[str, tuple[Path, ...]] = {}
-    for file in context.aux:
-        aux[file.source] = (*aux.get(file.source, ()), fetch_input(file, context))
+    aux = aux_files(context)
     return [step.with_aux(aux) if isinstance(step, SampleStep) else step for step in steps]
 
 

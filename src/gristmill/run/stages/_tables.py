@@ -16,7 +16,7 @@ from gristmill.spec.task import Task
 from gristmill.storage.hub import HubFile, download, read_range
 from gristmill.storage.url import fetch, is_url
 
-__all__ = ["InputTable", "fetch_input"]
+__all__ = ["InputTable", "aux_files", "fetch_input"]
 
 _PIECE_BYTES = 16 << 20
 _GAP_BYTES = 256 << 10
@@ -168,6 +168,14 @@ class InputTable:
     def _count(self, bytes_in: int, requests: int) -> None:
         self._work.facts["bytes_in"] += bytes_in
         self._work.facts["requests"] += requests
+
+
+def aux_files(context: Context) -> dict[str, tuple[Path, ...]]:
+    """The files of all ``aux`` sources on this machine, by the source's key."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for file in context.aux:
+        found[file.source] = (*found.get(file.source, ()), fetch_input(file, context))
+    return found
 
 
 def fetch_input(source: InputFile, context: Context, tell: Callable[[int], None] = lambda have: None) -> Path:

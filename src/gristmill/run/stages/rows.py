@@ -50,7 +50,8 @@ class Rows(Stage[TableStep]):
     async def flow(self, upstream: AsyncIterator[Made], round_: int, plan: Plan) -> AsyncIterator[Made]:
         """Hand on the parts of each file, file after file."""
         if round_ == 0:
-            identity, only = self.identity, plan.config.only
+            aux = sorted(file.digest for file in plan.config.aux) if self.steps[0].takes_aux else []
+            identity, only = "+".join([self.identity, *aux]), plan.config.only
             async for made in upstream:
                 decision = FileDecision(only=only, prescan=made.decision)
                 self._tasks.append(
