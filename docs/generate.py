@@ -141,12 +141,13 @@ def _usage(name: str, command: click.Command) -> str:
 
 
 def _help(command: click.Command) -> str:
-    """The help text; paragraphs after click's no-wrap mark are examples."""
+    """The help text; paragraphs after click's no-wrap mark are examples, or else tables."""
     parts = []
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         if paragraph.startswith("\b"):
-            lines = paragraph.split("\n")[2:]
-            parts.append("```sh\n" + textwrap.dedent("\n".join(lines)) + "\n```\n")
+            _, first, *lines = paragraph.split("\n")
+            language, shown = ("sh", lines) if first.startswith("Example") else ("text", [first, *lines])
+            parts.append(f"```{language}\n" + textwrap.dedent("\n".join(shown)) + "\n```\n")
         else:
             parts.append(paragraph.replace("\n", " ") + "\n")
     return "\n".join(parts)

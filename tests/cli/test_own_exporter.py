@@ -74,7 +74,7 @@ def test_it_writes_and_tells_like_any_other(own: Path, imported: Path, tmp_path:
     said = gristmill(
         "export", imported, "--to", own, "--spread-images", "--out", tmp_path / "p", code=2
     ).stderr
-    assert "--spread-images is for --to vila and --to vila-unsharded" in said
+    assert "--spread-images is for --to vila or vila-unsharded" in said
     said = gristmill("export", imported, "--to", own, "--most", "few", "--out", tmp_path / "p", code=2).stderr
     assert "'few' is not a valid integer" in said
 

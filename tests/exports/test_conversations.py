@@ -469,6 +469,8 @@ def test_vila_takes_what_upstream_has_as_conversations_for_json(tmp_path):
     known = replace(sample, upstream={**sample.upstream, "conversations": []})
     export("vila", shards_of(tmp_path / "d", [[(known, bodies)]]), tmp_path / "out")
     assert (tmp_path / "out" / "vila.yaml").exists()
+    export("vila", shards_of(tmp_path / "s", FOR_ALL, "sherlock"), tmp_path / "known")
+    assert (tmp_path / "known" / "playground/data/sherlock/processed/sherlock_317k.json").exists()
     export("vila", shards_of(tmp_path / "e", [[conversation(1, ["A?", "B"], 1)]]), tmp_path / "pickles")
     assert (tmp_path / "pickles" / "part-00000.pkl").exists()
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 else:
     _Choice = click.Choice  # no generic before click 8.2
 
+_MOST_NAMED = 4
+"""Formats that the help of an option names; of more it says how many."""
 _KNOWN = {name: exports.find(name) for name in exports.names()}
 
 
@@ -34,7 +36,11 @@ def _options_of(exporter: Exporter) -> list[click.Option]:
     found = []
     for field in fields(exporter):
         names = [name for name, known in _KNOWN.items() if field.name in {f.name for f in fields(known)}]
-        some = f" ({', '.join(names)})" if names else ""
+        some = (
+            f" ({', '.join(names) if len(names) <= _MOST_NAMED else f'{len(names)} formats'})"
+            if names
+            else ""
+        )
         found.append(
             click.Option(
                 [f"--{field.name.replace('_', '-')}"],
@@ -48,9 +54,14 @@ def _options_of(exporter: Exporter) -> list[click.Option]:
 
 
 def _said_of(name: str, exporter: Exporter) -> str:
-    """A format in a paragraph of the help."""
-    said = " ".join((type(exporter).__doc__ or "").split())
-    return f"{name}: {said} Writes {exporter.writes}; reads {exporter.reads}; loses {exporter.loses}."
+    """A format in the paragraph of its own help."""
+    line = _line_of(f"{name}: ", exporter)
+    return f"{line} Writes {exporter.writes}; reads {exporter.reads}; loses {exporter.loses}."
+
+
+def _line_of(name: str, exporter: Exporter, width: int = 0) -> str:
+    """A format in a line of the help, its name in a column of that width."""
+    return f"{name:<{width}}{' '.join((type(exporter).__doc__ or '').split())}"
 
 
 class _Format(_Choice):
@@ -101,8 +112,9 @@ Example:
 """
 _HELP = (
     "Write a finished dataset in a trainer's own format.",
-    *(_said_of(name, exporter) for name, exporter in _KNOWN.items()),
-    "FORMAT may also be the path of a file of your own. The same command goes on after an interruption.",
+    "\b\n" + "\n".join(_line_of(name, exporter, 20) for name, exporter in _KNOWN.items()),
+    "What each writes, reads and loses, and its options: gristmill export --to FORMAT --help. FORMAT may also be the "
+    "path of a file of your own. The same command goes on after an interruption.",
     _EXAMPLES,
 )
 
@@ -175,7 +187,7 @@ def _with_options(format_: str, given: dict[str, Any]) -> Exporter:
     for name in given.keys() - {field.name for field in fields(exporter)}:
         formats = [n for n, known in _KNOWN.items() if name in {field.name for field in fields(known)}]
         raise UsageError(
-            f"--{name.replace('_', '-')} is for --to {' and --to '.join(formats)}; {format_} has no such option."
+            f"--{name.replace('_', '-')} is for --to {' or '.join(formats)}; {format_} has no such option."
         )
     return replace(exporter, **given)
 

@@ -25,7 +25,7 @@ _TARGET = "nemo_automodel.components.datasets.vlm.datasets.make_meta_dataset"
 
 @dataclass(frozen=True, kw_only=True)
 class AutoModel(Dialect):
-    """JSON Lines for NeMo AutoModel, a file for each kind of media."""
+    """JSON Lines for NeMo AutoModel."""
 
     writes = "images.jsonl, text.jsonl and the like, meta.json, media/"
     trainer: ClassVar[str] = "NeMo AutoModel"

@@ -21,7 +21,7 @@ _YAML = "axolotl.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class Axolotl(PartDialect):
-    """JSON Lines of messages in parts for Axolotl, and its YAML."""
+    """JSON Lines of parts for Axolotl, and its YAML."""
 
     writes = "images.jsonl, text.jsonl and the like, axolotl.yaml, media/"
     trainer: ClassVar[str] = "Axolotl"

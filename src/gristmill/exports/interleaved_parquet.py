@@ -53,7 +53,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class InterleavedParquet(FittingExporter):
-    """Lists of texts and images, as in OBELICS: one file a shard."""
+    """Lists of texts and images, as in OBELICS."""
 
     writes = "NNNNN.parquet, one a shard"
     reads = "documents and captions"

@@ -31,7 +31,7 @@ _TAGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class LlamaFactory(Dialect):
-    """JSON Lines for LLaMA-Factory, a file for each kind of media."""
+    """JSON Lines for LLaMA-Factory."""
 
     writes = "images.jsonl, text.jsonl and the like, dataset_info.json, media/"
     trainer: ClassVar[str] = "LLaMA-Factory"

@@ -22,7 +22,7 @@ __all__ = ["EXPORTER", "Llava"]
 
 @dataclass(frozen=True, kw_only=True)
 class Llava(Dialect):
-    """LLaVA's JSON with a folder of the pictures that it names."""
+    """LLaVA's JSON, and the pictures that it names."""
 
     writes = "train.json, media/"
     trainer: ClassVar[str] = "LLaVA"

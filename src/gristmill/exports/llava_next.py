@@ -24,7 +24,7 @@ _YAML = "data.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class LlavaNext(Dialect):
-    """LLaVA-NeXT's JSON, its list of files, and a folder of media."""
+    """LLaVA-NeXT's JSON, its list of files, and media."""
 
     writes = "train.json, data.yaml, media/"
     trainer: ClassVar[str] = "LLaVA-NeXT"

@@ -16,7 +16,7 @@ __all__ = ["EXPORTER", "Messages"]
 
 @dataclass(frozen=True, kw_only=True)
 class Messages(PartDialect):
-    """JSON Lines of messages in parts with absolute paths, for processors and Megatron-Bridge."""
+    """JSON Lines of parts for processors and Megatron-Bridge."""
 
     trainer: ClassVar[str] = "processors' chat templates"
 

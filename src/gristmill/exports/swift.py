@@ -20,7 +20,7 @@ __all__ = ["EXPORTER", "Swift"]
 
 @dataclass(frozen=True, kw_only=True)
 class Swift(Dialect):
-    """JSON Lines for ms-swift with absolute paths, a file for each kind of media."""
+    """JSON Lines for ms-swift."""
 
     writes = "images.jsonl, text.jsonl and the like, media/"
     trainer: ClassVar[str] = "ms-swift"

@@ -41,7 +41,7 @@ _TYPES = {"id": pa.string(), "images": pa.list_(PICTURE)}
 
 @dataclass(frozen=True, kw_only=True)
 class Trl(Dialect):
-    """Parquet with declared features for TRL, pictures within."""
+    """Parquet for TRL, with declared features."""
 
     writes = "images/NNNNN.parquet, text/NNNNN.parquet, trl.yaml"
     trainer: ClassVar[str] = "TRL"

@@ -48,7 +48,7 @@ SFTTrainer(
 
 @dataclass(frozen=True, kw_only=True)
 class Unsloth(PartDialect):
-    """JSON Lines of messages in parts for Unsloth, and a script that trains on them."""
+    """JSON Lines of parts for Unsloth, and a script that trains."""
 
     writes = "images.jsonl, text.jsonl and the like, train.py, media/"
     trainer: ClassVar[str] = "Unsloth"

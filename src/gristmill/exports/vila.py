@@ -10,7 +10,7 @@ from gristmill.exports._exporter import Exported, FinishedShards
 from gristmill.exports._pickled_list import PickledList, part_names, stamp_of
 from gristmill.exports._vila import VilaPickles, account_of, holds_conversations
 from gristmill.exports._writing import check_folder
-from gristmill.exports.vila_conversations import VilaConversations
+from gristmill.exports.vila_conversations import REGISTRY, VilaConversations
 from gristmill.spec.errors import UsageError
 from gristmill.storage.files import whole_file, write_whole
 
@@ -19,20 +19,21 @@ __all__ = ["EXPORTER", "Vila"]
 
 @dataclass(frozen=True, kw_only=True)
 class Vila(VilaPickles):
-    """A pickle a shard, for the loader that fits (a pickle runs code when it is loaded: load only your own)."""
+    """A pickle a shard, for that of VILA's loaders that fits."""
 
     writes = (
-        "part-NNNNN.pkl and .count (of what upstream has as conversations, what vila-conversations writes)"
+        "part-NNNNN.pkl and .count (a pickle runs code when it is loaded: load only your own); of what upstream has "
+        "as conversations, what vila-conversations writes"
     )
     reads = "captions for the loader coyo, documents for mmc4, or questions and answers for vflan"
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Write a pickle and its count for each shard, in the form that its samples' turns ask for.
 
-        A killed export goes on and ends with the same bytes. What upstream had as conversations becomes JSON, as of
-        :class:`VilaConversations`: VILA reads those so.
+        A killed export goes on and ends with the same bytes. What upstream had as conversations, or VILA's
+        registry has as such, becomes JSON, as of :class:`VilaConversations`.
         """
-        if holds_conversations(dataset):
+        if dataset.name in REGISTRY or holds_conversations(dataset):
             yield from VilaConversations(leave_out=self.leave_out).export(dataset, out)
             return
         maker = self.maker_for(dataset)

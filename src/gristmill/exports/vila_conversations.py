@@ -21,7 +21,7 @@ from gristmill.exports._llava_rows import llava_row
 from gristmill.exports._unfit import Unfit
 from gristmill.spec.sample import Json
 
-__all__ = ["EXPORTER", "VilaConversations"]
+__all__ = ["EXPORTER", "REGISTRY", "VilaConversations"]
 
 _DATA = "playground/data"
 _YAML = "vila.yaml"
@@ -75,7 +75,7 @@ REGISTRY: Mapping[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class VilaConversations(Dialect):
-    """VILA's JSON of conversations, for its release and for its head."""
+    """VILA's JSON of conversations, for its release and head."""
 
     writes = "playground/data/..., vila.yaml and add_dataset.py"
     trainer: ClassVar[str] = "VILA"

@@ -24,9 +24,9 @@ _RULE = "beside it VILA's vflan loader reads every .pkl, and a .count would make
 
 @dataclass(frozen=True, kw_only=True)
 class VilaUnsharded(VilaPickles):
-    """One pickle for the vflan loader, of each dataset in DIR that it reads, mixtures excepted."""
+    """One pickle a dataset, for VILA's vflan loader."""
 
-    writes = "NAME.pkl"
+    writes = "NAME.pkl, one for each dataset in DIR that the loader reads, mixtures excepted"
     reads = "questions and answers"
     needs_all = "One pickle for all of it can be written when it is; --to vila writes what there is."
 
