@@ -109,6 +109,15 @@ def test_a_run_goes_on_after_any_call_of_the_store_failed(place, tmp_path):
     assert problems(broken) == NO_MANIFEST
 
 
+def test_a_task_asks_the_store_a_few_times(place, tmp_path):
+    store = MemoryStore(tmp_path / "node")
+    run_in(store, place)
+    asked = sum(count for verb, count in store.calls.items() if verb != "list")
+    ledger = Ledger(store)
+    assert asked <= 10 * len(ledger.records) + 3 * len(ledger.shards())
+    assert store.calls["list"] < asked
+
+
 def test_what_was_lost_is_asked_for_again_and_what_is_spent_is_cleaned(place, web, tmp_path):
     local, memory = LocalStore(tmp_path / "local"), MemoryStore(tmp_path / "node")
     for store in (local, memory):

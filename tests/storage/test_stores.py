@@ -155,3 +155,13 @@ def test_what_a_store_plays_comes_before_or_after_the_call_took_effect(tmp_path)
     with pytest.raises(ConnectionResetError):
         store.put("b", b"2")
     assert (names(store), store.calls["put"]) == (["b"], 2)
+
+
+def test_where_no_file_has_two_names_the_first_stays_too(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refused)
+    store = LocalStore(tmp_path)
+    assert [store.put_if_absent("run.json", body) for body in (b"1", b"2")] == [True, False]
+    assert (store.read("run.json"), names(store)) == (b"1", ["run.json"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -164,6 +165,7 @@ class Ledger:
         self.store = store_at(place)
         self._journal = self.store.journal(RECORDS)
         self._read_to: dict[str, int] = {}
+        self._listed_at = float("-inf")
         self.records: dict[str, TaskRecord] = {}
         self._void: set[tuple[str, float]] = set()
         self._released: dict[str, float] = {}  # path to finished_at of the record whose output it is
@@ -178,6 +180,9 @@ class Ledger:
     def refresh(self) -> list[TaskRecord]:
         """Read what was appended since the last time, by any process; returns the new records."""
         new: list[TaskRecord] = []
+        if time.monotonic() - self._listed_at < self.store.listed_every_s:
+            return new
+        self._listed_at = time.monotonic()
         for journal in self.store.list(RECORDS):
             start = self._read_to.get(journal.name, 0)
             if not journal.name.endswith(".jsonl") or journal.size_bytes <= start:

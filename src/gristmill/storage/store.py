@@ -7,6 +7,7 @@ that grow, and leases. Everywhere else records are small files of their own, and
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -17,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, ClassVar, TypeAlias
 
 from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.storage.files import new_temporary, sweep_temporaries, sync_folder, whole_file, write_whole
@@ -27,6 +28,8 @@ from gristmill.storage.leases import Leases, NoLeases
 __all__ = ["Journal", "LocalStore", "Place", "Segments", "Store", "Stored", "store_at"]
 
 _COPY_BYTES = 1 << 20
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What a file system says that has no hard links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,19 @@ class Store(ABC):
     ``gristmill.spec.errors`` with its sentence. A file is there whole or not at all, whatever is interrupted.
     """
 
+    listed_every_s: ClassVar[float] = 5.0
+    """How often at most a running command looks for what others did meanwhile: listings cost time and money."""
+
     @abstractmethod
     def fetch(self, name: str) -> Path:
-        """A file's bytes as a file on this machine, to be read and not to be changed."""
+        """Give a file's bytes as a file on this machine, to be read and not to be changed.
+
+        It is there until as much was fetched since as the store keeps; what is open stays readable.
+        """
 
     @abstractmethod
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
-        """So many bytes of a file from ``start`` on, or all; fewer where it ends before.
+        """Read so many bytes of a file from ``start`` on, or all; fewer where it ends before.
 
         Raises:
             DamagedOutput: All were asked for, and they are more than memory should hold.
@@ -66,7 +75,7 @@ class Store(ABC):
 
     @abstractmethod
     def list(self, folder: str = "") -> Iterator[Stored]:
-        """All files below a folder, in the order of their names; none where there is no such folder."""
+        """List all files below a folder, in the order of their names; none where there is no such folder."""
 
     @abstractmethod
     def delete(self, name: str) -> None:
@@ -90,17 +99,17 @@ class Store(ABC):
 
     @abstractmethod
     def size(self, name: str) -> int | None:
-        """Bytes of a file; None if it is not there. Cheap."""
+        """Say how many bytes a file has; None if it is not there. Cheap."""
 
     def open(self, name: str, start: int = 0) -> BufferedReader:
-        """A stream of a file from ``start`` on, which the caller closes."""
+        """Open a file from ``start`` on; the caller closes it."""
         stream = self.fetch(name).open("rb")
         stream.seek(start)
         return stream
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """A stream whose bytes are put there if the block ends well."""
+        """Open a stream whose bytes are put there if the block ends well."""
         path = self.work(f"{name}.{secrets.token_hex(4)}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -111,7 +120,7 @@ class Store(ABC):
             path.unlink(missing_ok=True)
 
     def journal(self, folder: str) -> Journal:
-        """A journal of this process's own in a folder of the store; nothing is there before the first line."""
+        """Begin a journal of this process's own in a folder of the store; nothing is there before the first line."""
         return Segments(self, folder)
 
     def leases(self, name: str) -> Leases | NoLeases:
@@ -127,7 +136,7 @@ class Store(ABC):
         return None if is_below(name) else "no path in this folder"
 
     def below(self, name: str) -> tuple[str, ...]:
-        """The folders just below that hold a file of that name."""
+        """List the folders just below that hold a file of that name."""
         deep = (one.name for one in self.list() if one.name.endswith(f"/{name}"))
         return tuple(folder for found in deep if "/" not in (folder := found.removesuffix(f"/{name}")))
 
@@ -172,6 +181,7 @@ class LocalStore(Store):
     """A folder on this machine, or on a file system that several machines share."""
 
     folder: Path
+    listed_every_s: ClassVar[float] = 0.0
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -215,12 +225,24 @@ class LocalStore(Store):
                 stream.write(body)
                 stream.flush()
                 os.fsync(stream.fileno())
-                os.link(temporary, path)
-        except FileExistsError:
-            return False
+                return self._link(temporary, path)
         finally:
             with suppress(OSError):
                 temporary.unlink()
+
+    @staticmethod
+    def _link(temporary: Path, path: Path) -> bool:
+        """Give a file its name unless another has it; where files cannot have two, by leases only one tries."""
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as err:
+            if err.errno not in _NO_LINKS:
+                raise
+            if os.path.lexists(path):
+                return False
+            temporary.replace(path)
         sync_folder(path.parent)
         return True
 
@@ -348,7 +370,7 @@ Place: TypeAlias = Path | Store
 
 
 def store_at(place: Place) -> Store:
-    """The store that a place is.
+    """Give the store that a place is.
 
     Raises:
         UsageError: It is an address of something that no store is made for.

@@ -101,7 +101,7 @@ class Context:
 
     @contextmanager
     def output(self, role: Role, name: str, *, samples: int, digest: str | None = None) -> Iterator[Output]:
-        """A file to give out: it is there when the block ends well, and nothing of it if not.
+        """Open a file to give out: it is there when the block ends well, and nothing of it if not.
 
         Args:
             role: What it is.
@@ -139,7 +139,7 @@ class Context:
 
     @contextmanager
     def scratch(self, task: Task) -> Iterator[Path]:
-        """An empty folder of a task's own; gone at the end, and what an attempt that was killed left in it."""
+        """Make an empty folder of a task's own; gone at the end, and what an attempt that was killed left in it."""
         folder = self.store.work(layout.scratch(task))
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -149,7 +149,7 @@ class Context:
             shutil.rmtree(folder, ignore_errors=True)
 
     def sources(self, key: str) -> Path:
-        """The folder of this machine for annotation files that are fetched from upstream."""
+        """Name the folder of this machine for annotation files that are fetched from upstream."""
         return self.store.work(f"{layout.SOURCES}/{key}")
 
     def media_source(self, key: str) -> Any:

@@ -75,7 +75,9 @@ def open_spool(store: Store, index: ShardInfo) -> SpoolReader:
 
 def index_at(store: Store, index: ShardInfo) -> Any:
     """A crawl task's index, as it is now: where its spool was lost, both were written anew."""
-    path, crawled = store.fetch(index.path), store.fetch(layout.first_index(index))
+    path = crawled = store.fetch(index.path)
+    if (first := layout.first_index(index)) != index.path:
+        crawled = store.fetch(first)
     found = (path.stat(), crawled.stat())
     return _read_index(path, crawled, tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found))
 
