@@ -145,8 +145,11 @@ class Taking:
         if kind not in self._transcoders:
             self._transcoders[kind] = transcoder_of(kind, self._step)
         kinds = {"sha256", *(["md5"] if self._step.md5 else ()), *(_expected(ref)[0] for ref in refs)} - {""}
-        large = not isinstance(body, bytes)
-        read = await asyncio.to_thread(_digests, body, kinds) if large else _digests(body, kinds)
+        pointed = acquired.pointer is not None
+        if isinstance(body, bytes):
+            read = _digests(body, kinds, pointed)
+        else:
+            read = await asyncio.to_thread(_digests, body, kinds, pointed)
         made: StoredMedium | Drop = Drop(
             reason=Reason.NO_FILE, detail="its checksum is not the one that is promised"
         )
@@ -198,7 +201,7 @@ class Taking:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """Holds what reading all of a body tells: hashes in hex by their kinds, and its CRC-32."""
+    """Holds what reading all of a body tells: hashes in hex by their kinds, and the CRC-32 of one pointed to."""
 
     of: Mapping[str, str]
     crc32: int
@@ -232,8 +235,8 @@ class Checked:
         return replace(self.acquired.pointer, crc32=self.read.crc32)
 
 
-def _digests(body: Body, kinds: Collection[str]) -> Digests:
-    """Read a body once.
+def _digests(body: Body, kinds: Collection[str], crc: bool) -> Digests:
+    """Read a body once; its CRC-32 is taken where ``crc`` says so.
 
     Raises:
         DamagedSource, OSError: It cannot be read any more.
@@ -241,7 +244,7 @@ def _digests(body: Body, kinds: Collection[str]) -> Digests:
     hashes = {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
     crc32 = 0
     for piece in pieces_of(body):
-        crc32 = zlib.crc32(piece, crc32)
+        crc32 = zlib.crc32(piece, crc32) if crc else 0
         for one in hashes.values():
             one.update(piece)
     return Digests({kind: one.hexdigest() for kind, one in hashes.items()}, crc32)
