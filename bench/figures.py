@@ -174,6 +174,28 @@ def plan(_files: Sequence[Path], options: Options) -> list[Figure]:
     ]
 
 
+def check(_files: Sequence[Path], options: Options) -> list[Figure]:
+    from bench.check_records import PICTURES, RECORDS, check_records
+
+    runs = [check_records() for _ in range(options.rounds)]
+    raw = {"runs": [{name: asdict(cost) for name, cost in run.items()} for run in runs]}
+    ratios = [run["pillow"].wall_s / run["pictures"].wall_s for run in runs]
+    return [
+        Figure(
+            name=f"check of {RECORDS:,} records without media",
+            value=f"{_spread([run['records'].wall_s for run in runs], '{:.1f}')} s, "
+            f"{max(run['records'].peak_rss_bytes for run in runs) / 1e6:.0f} MB",
+            goal="under 60 s and 1 GB",
+            raw=raw,
+        ),
+        Figure(
+            name=f"check of {PICTURES:,} pictures against a loop of Pillow",
+            value=_times(ratios),
+            goal="at least 4",
+        ),
+    ]
+
+
 def codec(files: Sequence[Path], _options: Options) -> list[Figure]:
     from bench.codec import codec as run
 
@@ -257,6 +279,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "memory": memory,
     "select": select,
     "plan": plan,
+    "check": check,
     "codec": codec,
     "documents": documents,
     "embedded": embedded,
