@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from gristmill.ledger.words import count_text
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
@@ -24,6 +25,7 @@ __all__ = [
     "MOST_ROWS",
     "LocalPath",
     "circumstances_of",
+    "copies_of",
     "default_workers",
     "json_option",
     "of_part",
@@ -291,6 +293,33 @@ def of_part(part: str, given: Mapping[str, str], known: Collection[str] | None =
         if rest and fnmatch.fnmatch(part, pattern) and not others:
             found[rest] = value
     return found
+
+
+def copies_of(
+    name: str, members: Sequence[str], replaced: Mapping[str, str]
+) -> Mapping[str, Mapping[str, str]]:
+    """Say which copies of sources are for which recipe of a group: a media source may be only some recipes'.
+
+    Raises:
+        UsageError: A file was given for what each recipe has a file of its own of.
+        UnknownName: No recipe of the group has such a source.
+    """
+    if len(members) == 1:
+        return {members[0]: replaced}
+    sources = {member: {one.key: one for one in recipe_loader(member)().sources} for member in members}
+    known = {key: one.role for own in sources.values() for key, one in own.items()}
+    for key, place in replaced.items():
+        if key not in known:
+            raise UnknownName("source", key, tuple(known))
+        if known[key] != "media" and Path(place).is_file():
+            raise UsageError(
+                f"--source {key}={place}: that is one file, and {name} stands for {len(members)} recipes. Give the "
+                f"folder that holds all their files, or run one of them: {to_type('run', members[0])} ..."
+            )
+    return {
+        member: {key: place for key, place in replaced.items() if key in own}
+        for member, own in sources.items()
+    }
 
 
 def source_keys(name: str) -> frozenset[str] | None:

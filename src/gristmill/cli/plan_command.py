@@ -9,7 +9,15 @@ from pathlib import Path
 import click
 
 from gristmill.cli.list_place import local_list
-from gristmill.cli.options import MOST_ROWS, LocalPath, json_option, pairs, recipe_loader, recipes_of
+from gristmill.cli.options import (
+    MOST_ROWS,
+    LocalPath,
+    copies_of,
+    json_option,
+    pairs,
+    recipe_loader,
+    recipes_of,
+)
 from gristmill.spec.errors import UsageError
 
 
@@ -84,13 +92,16 @@ def command(
 
     planned: list[Planned] = []
 
+    members = recipes_of(name)
+    copies = copies_of(name, members, pairs("--source", sources))
+
     def plan_one(name: str) -> None:
         recipe = recipe_loader(name, None, pairs("--set", settings))()
         folder = out / recipe.public_name if out else None
-        planned.append(plan(recipe, pairs("--source", sources), only=only, folder=folder, offline=offline))
+        planned.append(plan(recipe, copies[name], only=only, folder=folder, offline=offline))
         tell(planned[-1])
 
-    for_each(recipes_of(name), plan_one, as_json=as_json)
+    for_each(members, plan_one, as_json=as_json)
     if len(planned) > 1 and not as_json:
         click.echo(
             f"== all {len(planned)}: {size_text(sum(one.fetch_bytes for one in planned))} to fetch, shards of about "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +9,17 @@ import click
 
 from gristmill.cli.options import (
     LocalPath,
+    copies_of,
     json_option,
     pairs,
     parse_span,
     politeness_options,
-    recipe_loader,
     recipes_of,
     run_options,
     runtime_options,
 )
 from gristmill.spec.command import to_type
-from gristmill.spec.errors import UnknownName, UsageError
+from gristmill.spec.errors import UsageError
 
 
 @click.command("run")
@@ -90,7 +89,7 @@ def command(
         return
 
     members = recipes_of(name)
-    copies = _copies_of(name, members, replaced)
+    copies = copies_of(name, members, replaced)
 
     def run_one(name: str) -> None:
         job = recipe_job(
@@ -110,33 +109,6 @@ def command(
         run_and_tell(job, as_json=as_json)
 
     for_each(members, run_one, as_json=as_json)
-
-
-def _copies_of(
-    name: str, members: Sequence[str], replaced: Mapping[str, str]
-) -> Mapping[str, Mapping[str, str]]:
-    """Say which copies of sources are for which recipe of a group: a media source may be only some recipes'.
-
-    Raises:
-        UsageError: A file was given for what each recipe has a file of its own of.
-        UnknownName: No recipe of the group has such a source.
-    """
-    if len(members) == 1:
-        return {members[0]: replaced}
-    sources = {member: {one.key: one for one in recipe_loader(member)().sources} for member in members}
-    known = {key: one.role for own in sources.values() for key, one in own.items()}
-    for key, place in replaced.items():
-        if key not in known:
-            raise UnknownName("source", key, tuple(known))
-        if known[key] != "media" and Path(place).is_file():
-            raise UsageError(
-                f"--source {key}={place}: that is one file, and {name} stands for {len(members)} recipes. Give the "
-                f"folder that holds all their files, or run one of them: {to_type('run', members[0])} ..."
-            )
-    return {
-        member: {key: place for key, place in replaced.items() if key in own}
-        for member, own in sources.items()
-    }
 
 
 def _run_mixture(

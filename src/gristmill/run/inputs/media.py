@@ -71,7 +71,7 @@ class Watch:
     def check(self) -> None:
         """Called often."""
 
-    def fetched(self, have_bytes: int) -> None:
+    def fetched(self, name: str, have_bytes: int) -> None:
         """So much of a file is there."""
 
 
@@ -187,7 +187,7 @@ class MediaFiles:
     def _fetch(self, file: InputFile, watch: Watch) -> None:
         def tell(have_bytes: int) -> None:
             watch.check()
-            watch.fetched(have_bytes)
+            watch.fetched(file.name, have_bytes)
 
         if self.home is None:
             raise UsageError(

@@ -19,6 +19,7 @@ class _Watch(Watch):
     def __init__(self, task: Task, context: Context) -> None:
         self._task, self._context = task, context
         self._size = sum(shard.size_bytes for shard in task.inputs)
+        self._have: dict[str, int] = {}  # of files that are being fetched
 
     def check(self) -> None:
         """See :class:`gristmill.run.inputs.media.Watch`.
@@ -28,9 +29,10 @@ class _Watch(Watch):
         """
         self._context.check_stop()
 
-    def fetched(self, have_bytes: int) -> None:
-        """See :class:`gristmill.run.inputs.media.Watch`."""
-        self._context.report_fetch(self._task, have_bytes, self._size)
+    def fetched(self, name: str, have_bytes: int) -> None:
+        """See :class:`gristmill.run.inputs.media.Watch`; several files may be on their way."""
+        self._have[name] = have_bytes
+        self._context.report_fetch(self._task, sum(self._have.values()), self._size)
 
 
 def run_index(recipe: Recipe, task: Task, context: Context, work: Work) -> None:
