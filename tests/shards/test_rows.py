@@ -843,3 +843,17 @@ def test_a_few_bytes_that_would_be_a_thousand_times_as_many_are_refused_with_the
     with pytest.raises(UsageError, match=r"2,000 rows .* 10,008 bytes of each .*--drop-column 'my text'"):
         list(read_rows(path))
     assert sum(batch.table.num_rows for batch in read_rows(path, columns=["url"])) == 2000
+
+
+@pytest.mark.parametrize("batch_rows", [1, 3, 100])
+def test_fields_of_parquet_columns_are_left_where_they_are(tmp_path, batch_rows):
+    rows = [
+        {"image": {"bytes": b"x" * 9, "path": f"{n}.png"} if n % 2 else None, "of": [{"bytes": [n]}], "n": n}
+        for n in range(7)
+    ]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=4)
+    batches = read_rows(path, without=("image.bytes", "nothing.here"), batch_rows=batch_rows)
+    found = [row for batch in batches for row in rows_of(batch.table)]
+    assert [row["image"] for row in found] == [{"path": f"{n}.png"} if n % 2 else None for n in range(7)]
+    assert [(row["of"], row["n"]) for row in found] == [([{"bytes": [n]}], n) for n in range(7)]
