@@ -9,11 +9,11 @@ otherwise (https://github.com/NVlabs/VILA, llava/data/dataset.py at 143c773) dec
 =======================================  ===========================================================================
 record                                   becomes
 =======================================  ===========================================================================
-pictures, and no token in a question      all pictures before the first question; ``changes`` says ``token_added``
-as many tokens in questions as pictures   each picture in its place
-another number of tokens                  dropped, ``tag_mismatch``: the loader stops at such a record
-no picture, a token where one would be    dropped, ``no_image``
-a token within other text, or an answer   left in the text, for :class:`gristmill.steps.check.CheckConversations`
+pictures, and no token in a question     all pictures before the first question; ``changes`` says ``token_added``
+as many tokens in questions as pictures  each picture in its place
+another number of tokens                 dropped, ``tag_mismatch``: the loader stops at such a record
+no picture, a token where one would be   dropped, ``no_image``
+a token within other text, or an answer  left in the text, for :class:`gristmill.steps.check.CheckConversations`
 roles out of order, or unknown           dropped, ``bad_turns``
 a path that is absolute or leads out     dropped, ``bad_path``
 =======================================  ===========================================================================
