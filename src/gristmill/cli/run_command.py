@@ -26,7 +26,11 @@ from gristmill.spec.errors import UsageError
 @click.argument("name")
 @click.option("--out", required=True, type=LocalPath(file_okay=False), help="Where to.")
 @click.option(
-    "--source", "sources", multiple=True, metavar="KEY=PATH_OR_URL", help="A copy or mirror of a source."
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="KEY=PATH_OR_URL",
+    help="A copy or mirror of a source; of pictures also a folder, an archive, or several: give it again.",
 )
 @click.option("--to", "to_step", metavar="STEP", help="Stop after this step.")
 @run_options
