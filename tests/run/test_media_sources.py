@@ -481,3 +481,16 @@ def test_of_a_mixture_a_pattern_gives_a_source_to_those_parts_that_have_it(tmp_p
     words = ("run", "vflan", "--out", tmp_path / "out", "--source", "m3it-*.anotations=/nowhere")
     assert "There is no source 'anotations'. Did you mean 'annotations'" in gristmill(*words, code=2).stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_the_hub_does_not_list_waits_for_a_person_where_the_source_says_how(rows, tmp_path):
+    text = recipe("hub_archives").read_text().replace('"toy_hub_archives"', '"unlisted"')
+    mine = tmp_path / "unlisted.py"
+    mine.write_text(text.replace('hub="toy/pictures",', 'hub="toy/pictures", by_hand="Ask for a disk.",'))
+    words = ["run", mine, "--out", tmp_path / "out", "--source", f"annotations={rows}", "--workers", 0]
+    with FakeHub({"toy/pictures": {"README.md": b"Pictures come later."}}) as hub:
+        told = gristmill(*words, code=3, HF_ENDPOINT=hub.url)
+        assert "Ask for a disk." in told.stderr
+        assert "--source pictures=PATH" in told.stderr
+        pictures = foldered(tmp_path / "pictures", members())
+        gristmill(*words, "--source", f"pictures={pictures}", HF_ENDPOINT=hub.url)

@@ -81,7 +81,8 @@ class Source:
         url: Address of a single file; it is pinned by its checksum.
         sha256: Checksum of that file, hex.
         path: A local file or folder, when it is somebody's own list.
-        by_hand: The sentence that tells a person what to do, when no client can fetch it.
+        by_hand: The sentence that tells a person what to do, when no client can fetch it; of a media source with a
+            ``hub``, when that lists none of its files.
         number: Pattern of a file's name whose group is its number upstream. Keys of samples are then made from it.
         order: ``published`` is by name as text, as published scripts sort; ``numeric`` is by number.
         gaps: Numbers that upstream does not have.

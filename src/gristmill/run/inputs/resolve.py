@@ -85,9 +85,14 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
         hub = _hub_of(source, place)
         found = files[source.role]
         if hub is not None:
+            by_hand = source.role == "media" and place is None and source.by_hand is not None
             with naming_source(source.key):
                 repo, revision = hub[0], _pinned(source.key, *hub, folder)
-                listed = list_files(repo, revision, source.patterns, needed=source.role != "aux")
+                needed = source.role != "aux" and not by_hand
+                listed = list_files(repo, revision, source.patterns, needed=needed)
+            if by_hand and not listed:
+                waiting.append(source.key)
+                continue
             chosen, passed = _left_out(source, [file.name for file in listed])
             listed = [file for file in listed if file.name in set(chosen)]
             remotes[source.key] = sources[source.key] = f"{repo}@{revision}"

@@ -1,0 +1,38 @@
+"""What the pictures of LLaVA's and InternVL's mixtures have in common: one tree of folders, and one repository of it.
+
+Records of these mixtures name a picture by its place below ``playground/data``, such as ``gqa/images/1.jpg``:
+first the family, which is the dataset that the picture comes from. InternVL passes all families on in one hub
+repository, laid out so (https://internvl.readthedocs.io/en/latest/internvl1.2/reproduce.html); the names of its
+archives are published nowhere, so they are taken by what they begin with, and where none does, the source waits for a
+person. No commit of that repository is known in full: what its main branch is when a folder is begun holds for that
+folder.
+"""
+
+from __future__ import annotations
+
+from gristmill.spec.media_source import MemberLayout
+
+__all__ = ["INTERNVL", "INTERNVL_REVISION", "family"]
+
+INTERNVL = "OpenGVLab/InternVL-Chat-V1-2-SFT-Data"
+INTERNVL_REVISION = "main"
+
+
+def family(
+    file: str, *, below: str = "images/", folder: str, flat: str | None = None
+) -> tuple[MemberLayout, ...]:
+    """Layouts of a family whose records name a picture by what stands below its folder: ``gqa/images/`` and that.
+
+    Args:
+        file: Regular expression of that, without groups.
+        below: Of what stands before it in archives: a folder, or a regular expression of several.
+        folder: Of the family's folder, as people's trees have it.
+        flat: Of names without any folder, where they are not like those of other pictures.
+    """
+    layouts = [
+        MemberLayout(name="archive", member=rf"{below}({file})", path=r"\1"),
+        MemberLayout(name="tree", member=rf"(?:.*/)?{folder}/{below}({file})", path=r"\1"),
+    ]
+    if flat is not None:
+        layouts.append(MemberLayout(name="flat", member=flat))
+    return tuple(layouts)
