@@ -210,6 +210,20 @@ def test_folders_behind_links_and_absolute_paths_below_the_root(tmp_path):
     assert codes(result) == {"media_missing": (1, "drop"), "path_absolute": (2, "keep")}
 
 
+def test_where_no_medium_is_found_something_else_was_meant(tmp_path):
+    (tmp_path / "root" / "train2017").mkdir(parents=True)
+    path, out = tmp_path / "train.json", tmp_path / "out.json"
+    path.write_text(json.dumps([{**row, "image": f"coco/{row['image']}"} for row in GOOD]))
+    done = gristmill("check", path, "--media", tmp_path / "root", "--fix", out, code=2)
+    assert (
+        "none of 3 media is where --media says, such as 'coco/p2.jpg'; there is 'train2017'." in done.stderr
+    )
+    assert not out.exists()
+    (tmp_path / "page.zip").write_text("<html>Quota exceeded</html>")
+    refused = gristmill("check", path, "--media", tmp_path / "page.zip", code=1)
+    assert "it is a web page" in refused.stderr
+
+
 def test_a_file_that_is_cut(tmp_path):
     path = tmp_path / "train.json"
     path.write_text(json.dumps(GOOD, indent=2)[:-100])

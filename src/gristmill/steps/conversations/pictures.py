@@ -104,12 +104,15 @@ class MediaFacts:
         self.facts: dict[int, MediumFact] = {}
         self._min_side_px, self._processes = min_side_px, processes
         self._names_of: Counter[int] = Counter()
-        self._files = ExitStack()
+        self._example = ""
         self._loop: LoopThread | None = None
         self._decoders: CodecPool | None = None
-        scratch = Path(self._files.enter_context(TemporaryDirectory(prefix="gristmill-check-")))
         self._folders = [str(root.absolute()) for root in roots if root.is_dir()]
-        self._roots = [_root(archive, scratch / f"{n}.index") for n, archive in enumerate(archives_of(roots))]
+        with ExitStack() as files:
+            scratch = Path(files.enter_context(TemporaryDirectory(prefix="gristmill-check-")))
+            archives = enumerate(archives_of(roots))
+            self._roots = [_root(archive, scratch / f"{number}.index") for number, archive in archives]
+            self._files = files.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +131,7 @@ class MediaFacts:
         pictures: list[tuple[int, str, _Found]] = []
         for path, (number, found) in zip(new, self._find(list(new)), strict=True):
             if found is None:
+                self._example = path
                 self.facts[key_of(path)] = MediumFact("media_missing")
             elif found.refused:
                 self.facts[key_of(path)] = MediumFact("media_undecodable", found.refused)
@@ -147,7 +151,18 @@ class MediaFacts:
             self._loop.wait_for(self._decode(iter(pictures)))
 
     def finish(self) -> None:
-        """All media were looked at: mark those that have the bytes of many others."""
+        """Mark those that have the bytes of many others, once all media were looked at.
+
+        Raises:
+            UsageError: None of them was there, so that something else was meant than the roots.
+        """
+        if self.facts and all(fact.code == "media_missing" for fact in self.facts.values()):
+            there = sorted({name for folder in self._folders for name in os.listdir(folder)})[:5]
+            raise UsageError(
+                f"none of {len(self.facts):,} media is where --media says, such as {self._example!r}"
+                + (f"; there is {', '.join(map(repr, there))}" if there else "")
+                + ". Give the folder that such paths are relative to, or the archive that holds them."
+            )
         for key, fact in self.facts.items():
             names = self._names_of[fact.digest]
             if not fact.code and names >= PLACEHOLDER_NAMES:
