@@ -606,3 +606,14 @@ def test_names_are_those_of_the_row_or_else_of_the_source(tmp_path):
         "4.jpg",
         "00000/t_00004.000.jpg",
     ]
+
+
+def test_a_dialect_of_ones_own_as_the_page_has_it(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/how-to/export-to-trainers.md").read_text()
+    (tmp_path / "plain.py").write_text(page.rpartition("```python\n")[2].partition("```")[0])
+    done = export(str(tmp_path / "plain.py"), shards_of(tmp_path / "d", FOR_ALL), tmp_path / "out")
+    assert done.start == f"train {tmp_path}/out/files.txt"
+    assert (tmp_path / "out" / "files.txt").read_text().split() == ["images.jsonl", "text.jsonl"]
+    row = rules.lines(tmp_path / "out" / "images.jsonl")[0]
+    assert row["said"] == ["What is it?", "A cat.", "Sure?", "Yes."]
+    assert [Path(path).read_bytes() for path in row["pictures"]] == [picture(10)]

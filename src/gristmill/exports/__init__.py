@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 
+from gristmill.exports._conversation import Conversation
+from gristmill.exports._dialect import Dialect, Laid
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards, FittingExporter, option
 from gristmill.exports._writing import check_folder, shard_samples
 from gristmill.spec.registry import find_in, names_in
 
 __all__ = [
+    "Conversation",
+    "Dialect",
     "Exported",
     "Exporter",
     "FinishedShards",
     "FittingExporter",
+    "Laid",
     "check_folder",
     "find",
     "names",

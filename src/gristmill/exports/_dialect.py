@@ -13,7 +13,6 @@ ones it cannot read, and where it looks a dataset up. All else is here, once:
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from abc import abstractmethod
@@ -22,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import BinaryIO, ClassVar
 
 import orjson
 
@@ -37,7 +36,7 @@ from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, digest_of
 
-__all__ = ["Dialect", "JsonRows", "Laid", "RowFile", "RowsWritten", "command", "registered", "yaml_text"]
+__all__ = ["Dialect", "JsonRows", "Laid", "RowFile", "RowsWritten", "command", "registered"]
 
 _REVISION = 1
 _INCOMING = ".incoming"
@@ -313,25 +312,18 @@ class Dialect(FittingExporter):
 
     def _readme(self, laid: Laid, dataset: FinishedShards, done: Exported) -> str:
         """What the folder is, and how training on it starts; its head names the files to ``datasets``."""
-        head = yaml_text(
-            {
-                "configs": [
-                    {"config_name": file.title, "data_files": self.data_files(file)} for file in laid.files
-                ]
-            }
-        )
-        lines = [f"---\n{head}---\n" if self.by_kinds and laid.files else "", f"# {dataset.name}\n"]
-        lines.append(f"{done.samples:,} conversations for {self.trainer}.\n")
+        lines = []
+        if self.by_kinds and laid.files:
+            lines += ["---", "configs:"]
+            lines += [f"- config_name: {file.title}\n  data_files: {file.name!r}" for file in laid.files]
+            lines += ["---\n"]
+        lines += [f"# {dataset.name}\n", f"{done.samples:,} conversations for {self.trainer}.\n"]
         lines += [f"- `{file.name}`: {file.rows:,} rows" for file in laid.files]
         if done.left_out:
             lines.append(f"- left out, because they do not fit: {done.left_out:,}")
             lines += [f"  - `{reason}`: {count:,}" for reason, count in sorted(done.reasons.items())]
         lines += [f"- {clause}: {count:,}" for clause, count in sorted(done.changed.items())]
-        return "\n".join([*lines, "\nStart training:\n", f"```sh\n{done.start}\n```\n"]).lstrip("\n")
-
-    def data_files(self, file: RowsWritten) -> str:
-        """Say what ``datasets`` is to open for a file of rows."""
-        return file.name
+        return "\n".join([*lines, "\nStart training:\n", f"```sh\n{done.start}\n```\n"])
 
 
 class _Files:
@@ -387,19 +379,6 @@ def _account_back(account: Mapping[str, Json]) -> Exported:
 def registered(name: str) -> str:
     """A dataset's name as every trainer's registry takes it: small letters, digits and underscores."""
     return re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_") or "dataset"
-
-
-def yaml_text(value: Mapping[str, Any]) -> str:
-    """YAML of plain data, by its subset that is JSON beyond the first level."""
-    lines = []
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            lines.append(f"{key}:\n" + "".join(f"  {k}: {json.dumps(v)}\n" for k, v in item.items()))
-        elif isinstance(item, list):
-            lines.append(f"{key}:\n" + "".join(f"  - {json.dumps(one)}\n" for one in item))
-        else:
-            lines.append(f"{key}: {json.dumps(item)}\n")
-    return "".join(lines)
 
 
 def command(*words: object) -> str:

@@ -51,8 +51,8 @@ class AutoModel(Dialect):
     def start(self, laid: Laid) -> str:
         """See :class:`Dialect`."""
         return command(
-            *("automodel", "finetune", "vlm", "-c", "$CONFIG"),
-            *("--dataset._target_", _TARGET, "--dataset.path_or_dataset", laid.at(_META)),
+            *("automodel", "$CONFIG", f"--dataset._target_={_TARGET}"),
+            f"--dataset.path_or_dataset={laid.at(_META)}",
         )
 
 

@@ -10,6 +10,7 @@ question of a video only.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -159,7 +160,8 @@ class VilaConversations(Dialect):
             *("--data_mixture", "+".join(_names(laid)), "--output_dir", f"checkpoints/{laid.name}"),
         )
         release = command("cp", "-al", laid.at(f"{_DATA}/."), f"{_DATA}/")
-        return f"# VILA's head\nVILA_DATASETS={laid.at(_YAML)} {train}\n# its release (143c773)\n{release}\n{train}"
+        head = f"VILA_DATASETS={shlex.quote(laid.at(_YAML))} {train}"
+        return f"# VILA's head\n{head}\n# its release (143c773)\n{release}\n{train}"
 
 
 def _names(laid: Laid) -> dict[str, RowsWritten]:
