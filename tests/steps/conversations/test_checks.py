@@ -290,6 +290,10 @@ def test_actions_are_checked():
         Actions({"tag_insde": KEEP})
     with pytest.raises(UsageError, match="expected keep or drop"):
         Actions({"tags_few": FIX})
+    with pytest.raises(UsageError, match="bad_json=keep: expected drop"):
+        Actions({"bad_json": KEEP})
+    with pytest.raises(UsageError, match="expected keep or fix or drop"):
+        Actions({"mojibake": "mend"})
     assert Actions({"tags_few": KEEP}).on("tags_few").action == KEEP
 
 

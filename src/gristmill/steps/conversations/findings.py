@@ -42,6 +42,7 @@ class Check:
         says: What is wrong, in words.
         why: What comes of it.
         mend: What ``fix`` does; empty where nothing can be done. A record that cannot be mended is dropped.
+        lost: The record cannot be read, and so not be kept.
         of_file: It is about a file of records, or of the media beside it, and the step never finds it.
     """
 
@@ -51,6 +52,7 @@ class Check:
     why: str
     reason: Reason = Reason.BAD_ROW
     mend: str = ""
+    lost: bool = False
     of_file: bool = False
 
 
@@ -116,9 +118,10 @@ class Actions:
         for code, action in (settings or {}).items():
             if code not in known:
                 raise UnknownName("check", code, tuple(known))
-            choices = (KEEP, FIX, DROP) if known[code].mend else (KEEP, DROP)
+            possible = {KEEP: not known[code].lost, FIX: bool(known[code].mend), DROP: True}
+            choices = [choice for choice, is_possible in possible.items() if is_possible]
             if action not in choices:
-                raise UsageError(f"{code}={action}: expected {', '.join(choices[:-1])} or {choices[-1]}")
+                raise UsageError(f"{code}={action}: expected {' or '.join(choices)}")
             self._actions[code] = action
 
     def on(self, code: str, detail: str = "", *, mendable: bool = True) -> Finding:

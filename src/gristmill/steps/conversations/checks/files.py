@@ -13,6 +13,7 @@ CHECKS = (
         says="the file ends within a record",
         why="Records behind it are missing: fetch it again. A mended copy is written only if `file_cut=fix` is said.",
         mend="the records before it are kept",
+        lost=True,
         of_file=True,
     ),
     Check(
@@ -20,6 +21,7 @@ CHECKS = (
         action=DROP,
         says="a record that is no JSON object in UTF-8",
         why="Trainers stop at the whole file.",
+        lost=True,
         of_file=True,
     ),
     Check(
@@ -27,6 +29,7 @@ CHECKS = (
         action=DROP,
         says="a record of more than 16 MiB",
         why="It is passed over unread.",
+        lost=True,
         of_file=True,
     ),
     Check(
