@@ -593,6 +593,7 @@ def test_names_are_those_of_the_row_or_else_of_the_source(tmp_path):
             ({"image": "image.png"}, Member("scienceqa", "train/7/image.png")),
             ({"inputs": {}}, Member("vg", "VG_100K/3.jpg")),
             ({"image": "4.jpg"}, None),
+            ({"image": "GCC_1.jpg"}, Member("cc3m", "GCC_1.jpg")),
             ({}, Member("vg", "../5.jpg")),
         ]
     ):
@@ -604,7 +605,8 @@ def test_names_are_those_of_the_row_or_else_of_the_source(tmp_path):
         "scienceqa/train/7/image.png",
         "vg/VG_100K/3.jpg",
         "4.jpg",
-        "00000/t_00004.000.jpg",
+        "GCC_1.jpg",
+        "00000/t_00005.000.jpg",
     ]
 
 

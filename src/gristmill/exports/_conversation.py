@@ -174,14 +174,18 @@ def _media_of(key: str, record: Mapping[str, Json], parts: Mapping[str, Body]) -
 def _originals(
     record: Mapping[str, Json], names: Sequence[str], known: Mapping[str, Mapping[str, Json]]
 ) -> dict[str, str]:
-    """Paths of a sample's media: as its row has them, or else in their source, below its key."""
+    """Paths of a sample's media: as its row has them, or else in their source, below its key.
+
+    A name without a folder is not all of a path where the source has folders: in ScienceQA all are ``image.png``.
+    """
     named = _named_in_row(record, names)
     found = {}
     for name in names:
         at = (known.get(name) or {}).get("at")
-        in_source = f"{at['source']}/{at['path']}" if isinstance(at, dict) and "path" in at else ""
+        source, inner = (at["source"], at["path"]) if isinstance(at, dict) and "path" in at else ("", "")
         path = named.get(name, "")
-        found[name] = path if "/" in path else in_source or path
+        whole = path and ("/" in path or "/" not in inner)
+        found[name] = path if whole or not inner else f"{source}/{inner}"
     return found
 
 
