@@ -109,6 +109,17 @@ def test_a_run_goes_on_after_any_call_of_the_store_failed(place, tmp_path):
     assert problems(broken) == NO_MANIFEST
 
 
+def test_shares_divide_a_dataset_where_nothing_can_be_locked(place, web, tmp_path):
+    whole, shared = MemoryStore(tmp_path / "whole"), MemoryStore(tmp_path / "shared")
+    settings = {"rows.part_rows": "4"}
+    run_in(whole, place, settings=settings)
+    web.forget()
+    ended = [run_in(shared, place, settings=settings, share=(number, 2))[0] for number in (1, 2)]
+    assert [one.complete for one in ended] == [False, True]
+    assert made(shared, "shards") == made(whole, "shards")
+    assert set(web.hits.values()) == {1}
+
+
 def test_a_task_asks_the_store_a_few_times(place, tmp_path):
     store = MemoryStore(tmp_path / "node")
     run_in(store, place)
