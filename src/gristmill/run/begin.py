@@ -26,7 +26,7 @@ from gristmill.spec.errors import Busy, ByHandSource, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
-from gristmill.storage.leases import Leases, NoLeases
+from gristmill.storage.leases import Leases
 from gristmill.storage.store import Place, Store, store_at
 
 __all__ = ["Job", "begin", "drop_stale", "look_up", "restore", "sweep", "void_without_media"]
@@ -104,9 +104,7 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     return recipe, resolved
 
 
-def begin(
-    job: Job, recipe: Recipe, resolved: Resolved, leases: Leases | NoLeases
-) -> tuple[RunConfig, Resolved]:
+def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple[RunConfig, Resolved]:
     """Begin the folder, or check that it was begun with the same.
 
     Raises:
@@ -176,7 +174,7 @@ def _prescan(recipe: Recipe, store: Store, resolved: Resolved, file: InputFile) 
     return run_task(recipe, task, context).found
 
 
-def _nothing_made(store: Store, leases: Leases | NoLeases) -> bool:
+def _nothing_made(store: Store, leases: Leases) -> bool:
     """Whether nothing was made in a begun folder, and nobody is about to: then it may be begun anew."""
     if not leases.only_holder("run"):
         return False
@@ -224,7 +222,7 @@ def _placed(config: RunConfig, media: Sequence[InputFile]) -> tuple[InputFile, .
     return tuple(replace(file, path=paths.get((file.source, file.name), file.path)) for file in now)
 
 
-def _await(leases: Leases | NoLeases, name: str) -> None:
+def _await(leases: Leases, name: str) -> None:
     deadline = time.monotonic() + _BEGIN_S
     while not leases.take(name):
         if time.monotonic() > deadline:

@@ -40,7 +40,7 @@ from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
 from gristmill.storage.arrow import pool_for_columns
 from gristmill.storage.files import machine_error
-from gristmill.storage.leases import Leases, NoLeases
+from gristmill.storage.leases import Leases
 from gristmill.storage.store import Place, Store, store_at
 
 __all__ = ["Ended", "Watcher", "run"]
@@ -100,7 +100,7 @@ class Running:
 
     planner: Planner
     ledger: Ledger
-    leases: Leases | NoLeases
+    leases: Leases
     watcher: Watcher
     when_settled: Callable[[], None] | None
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -148,7 +148,7 @@ def _run(
     recipe: Recipe,
     resolved: Resolved,
     store: Store,
-    leases: Leases | NoLeases,
+    leases: Leases,
     watcher: Watcher,
     signalled: list[int],
     stop: Event,

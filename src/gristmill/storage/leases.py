@@ -4,7 +4,8 @@ One file, one byte-range lock for each task, at an offset taken from the task's 
 process's locks at once, nothing is left to clean up, and NFSv4 carries byte ranges natively. Locks belong to
 the process, so two runs in one process do not see each other's: the command line starts one.
 
-A store that is no folder has none: there one command at a time works, or several that are each told their part.
+Of a store that is no folder the file lies on the machine: commands on one machine divide the work by it, those on
+several are each told their share.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Leases", "NoLeases"]
+__all__ = ["Leases"]
 
 _SPAN = 1 << 62
 
@@ -82,35 +83,6 @@ class Leases:
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class NoLeases:
-    """Leases where nothing can be locked: whoever asks gets them. What is done twice there has the same bytes."""
-
-    def take(self, name: str, *, shared: bool = False) -> bool:
-        """See :class:`Leases`: always had."""
-        return True
-
-    def only_holder(self, name: str) -> bool:
-        """See :class:`Leases`: nobody else can be known."""
-        return False
-
-    def share(self, name: str) -> None:
-        """See :class:`Leases`."""
-
-    def release(self, name: str) -> None:
-        """See :class:`Leases`."""
-
-    def close(self) -> None:
-        """See :class:`Leases`."""
-
-    def __enter__(self) -> NoLeases:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
 
 def _offset(name: str) -> int:

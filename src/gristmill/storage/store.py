@@ -1,8 +1,8 @@
 """A store: where the files of one dataset lie. A folder is one; an object store is another.
 
 A store knows files by names, which have ``/`` between their words, and gives and takes them whole. It need not
-rename, append or lock. What those are good for, a store that can do more offers as facilities of its own: journals
-that grow, and leases. Everywhere else records are small files of their own, and one command at a time works.
+rename, append or lock. A folder can, and so has journals that grow, and leases for commands on all machines that
+share it. Elsewhere records are small files of their own, and leases hold for the commands of one machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import BinaryIO, ClassVar, TypeAlias
 from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.storage.files import new_temporary, sweep_temporaries, sync_folder, whole_file, write_whole
 from gristmill.storage.inside import STATE_BYTES, irregular, irregularity, is_below, open_regular
-from gristmill.storage.leases import Leases, NoLeases
+from gristmill.storage.leases import Leases
 
 __all__ = ["Journal", "LocalStore", "Place", "Segments", "Store", "Stored", "store_at"]
 
@@ -123,9 +123,13 @@ class Store(ABC):
         """Begin a journal of this process's own in a folder of the store; nothing is there before the first line."""
         return Segments(self, folder)
 
-    def leases(self, name: str) -> Leases | NoLeases:
-        """Give what several commands on one store divide their work by, in the file of that name if it takes one."""
-        return NoLeases()
+    def leases(self, name: str) -> Leases:
+        """Give what several commands on one store divide their work by; of a store that is no folder, on one machine.
+
+        Raises:
+            OSError: Nothing can be written, or locked, there.
+        """
+        return Leases(self.work(name))
 
     def irregular(self, *folders: str) -> Iterator[tuple[str, str]]:
         """Say what lies there and is neither file nor folder: its name, and what it is. An object store has none."""
@@ -304,14 +308,6 @@ class LocalStore(Store):
     def journal(self, folder: str) -> Journal:
         """See :class:`Store`."""
         return _Appended(self.folder, folder)
-
-    def leases(self, name: str) -> Leases:
-        """See :class:`Store`.
-
-        Raises:
-            OSError: Nothing can be written there.
-        """
-        return Leases(self.folder / name)
 
     def irregular(self, *folders: str) -> Iterator[tuple[str, str]]:
         """See :class:`Store`."""
