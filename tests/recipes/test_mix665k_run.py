@@ -1,0 +1,73 @@
+"""mix665k over a tree as people have it, with covers crawled by the recipe ocr-vqa-images and given as its shards."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typed import gristmill
+
+from gristmill.shards.webdataset import read_samples
+from gristmill.testing.pictures import shipped_pictures
+from gristmill.testing.web import FakeWeb
+
+TREE = [
+    "coco/train2017/000000000042.jpg",
+    "gqa/images/42.jpg",
+    "textvqa/train_images/0a0bc91825468c45.jpg",
+    "vg/VG_100K/42.jpg",
+    "vg/VG_100K_2/43.jpg",
+]
+COVERS = {"1400319960": "jpg", "140031996X": "gif"}
+
+
+def record(number: int, image: str | None) -> dict:
+    asked = ("<image>\n" if image else "") + f"What is number {number}?"
+    said = [{"from": "human", "value": asked}, {"from": "gpt", "value": f"Number {number}."}]
+    return {"id": "42", **({"image": image} if image else {}), "conversations": said}
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    root = tmp_path / "playground/data"
+    for number, name in enumerate(TREE):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(shipped_pictures().get(number, width_px=100).data)
+    return root
+
+
+def test_a_tree_as_people_have_it_and_crawled_covers(tree, tmp_path):
+    out = tmp_path / "out"
+    with FakeWeb(hosts=1) as web:
+        books = {
+            number: {"imageURL": web.url(f"/photo/{n}.{kind}"), "title": "Kites", "split": 1}
+            for n, (number, kind) in enumerate(COVERS.items())
+        }
+        books["1400319999"] = {"imageURL": web.url("/photo/9.jpg"), "title": "Of the benchmark", "split": 3}
+        (tmp_path / "dataset.json").write_text(json.dumps(books))
+        polite = ("--contact", "me@example.org", "--allow-private-addresses", "--set", "rows.where=split=1")
+        given = ("--source", f"annotations={tmp_path / 'dataset.json'}", "--workers", 0)
+        gristmill("run", "ocr-vqa-images", "--out", out, *given, *polite)
+    images = [*TREE, *(f"ocr_vqa/images/{number}.jpg" for number in COVERS), "gqa/images/gone.jpg", None]
+    records = [record(number, image) for number, image in enumerate(images)] * 4
+    records[-2] = record(99, "gqa/images/42.jpg")
+    rows = tmp_path / "llava_v1_5_mix665k.json"
+    rows.write_text(json.dumps(records, indent=2))
+    places = {"annotations": rows, "ocr-vqa": out / "ocr-vqa-images/shards"}
+    places |= dict.fromkeys(("coco", "gqa", "textvqa", "vg"), tree)
+    words = [word for key, place in places.items() for word in ("--source", f"{key}={place}")]
+    told = gristmill("run", "llava-v1-5-mix665k", "--out", out, *words, "--workers", 0, code=3)
+    assert "33 of 36" in told.stderr or "91.7 %" in told.stderr
+    data = out / "llava-v1-5-mix665k"
+    samples = [s for shard in sorted((data / "shards").glob("*.tar")) for s in read_samples(shard)]
+    assert len(samples) == len(records) - 3  # the picture that is nowhere
+    gristmill("verify", data)
+    gristmill("export", data, "--to", "llava", "--out", tmp_path / "llava")
+    exported = [json.loads(path.read_text()) for path in (tmp_path / "llava").glob("*.json")]
+    named = {name for rows in exported if isinstance(rows, list) for one in rows for name in _names(one)}
+    assert {"coco/train2017/000000000042.jpg", "vg/VG_100K_2/43.jpg"} <= named
+    assert any(name.startswith("ocr_vqa/images/140031996X.") for name in named)
+
+
+def _names(record: dict) -> list[str]:
+    image = record.get("image", [])
+    return [image] if isinstance(image, str) else image
