@@ -46,7 +46,9 @@ def test_a_crawl_declares_all_that_the_web_may_do():
     assert lost - rows - Crawl.drops == {
         Reason.NOT_NEEDED,
         Reason.SAME_PICTURE,
-    }  # of a medium; of another step
+        Reason.BENCHMARK_PICTURE,
+        Reason.BENCHMARK_TEXT,
+    }  # of a medium; of other steps
     lines = setting_lines(Crawl())
     assert any("http_404" in line for line in lines)
     assert max(len(line) for line in lines) < 120

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gristmill.cli.evaluation_lists import with_lists
 from gristmill.cli.framing import framing_options, framing_settings
 from gristmill.cli.list_check import Described, check_list
 from gristmill.cli.list_place import ListPlace, found_list, local_list
@@ -136,6 +137,8 @@ def _crawl(place: ListPlace, out: Path, given: dict[str, Any], workers: int, rea
         **carried,
         **pairs("--set", given["settings"]),
     }
+    recipe = recipe_loader("crawl", arguments, settings)()
+    settings = with_lists(recipe, settings, out)
     recipe = recipe_loader("crawl", arguments, settings)()
     framing = next(step.framing for step in recipe.steps if isinstance(step, TakeRows))
     resolved = resolve(recipe, {}, out)

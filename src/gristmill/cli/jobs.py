@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gristmill.cli.evaluation_lists import with_lists
 from gristmill.cli.options import circumstances_of, default_workers, recipe_loader
 from gristmill.run.begin import Job
 
@@ -43,11 +44,13 @@ def recipe_job(
         UsageError: A setting has a wrong value.
     """
     own = circumstances_of(recipe_loader(name)(), runtime)
-    load = recipe_loader(name, None, {**settings, **own})
+    recipe = recipe_loader(name, None, {**settings, **own})()
+    folder = out / recipe.public_name
+    settings = with_lists(recipe, settings, folder)
     return Job(
-        load=load,
+        load=recipe_loader(name, None, {**settings, **own}),
         reference=str(Path(name).resolve()) if name.endswith(".py") else name,
-        folder=out / load().public_name,
+        folder=folder,
         settings=settings,
         runtime=own,
         replaced=sources,

@@ -181,7 +181,7 @@ def _prepare(
     )
     recipe = job.load()
     done = read_part(job.folder)
-    wanted = (recipe.version, dict(settings), only)
+    wanted = (recipe.version, dict(job.settings), only)
     if done and done["complete"] and (done["version"], done["settings"], done["only"]) == wanted:
         click.echo(
             f"{part.name} {recipe.version} is finished: {done['counts']['packed']:,} samples", err=True

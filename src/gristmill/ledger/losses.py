@@ -75,6 +75,8 @@ _CHECKING = NO_PICTURE | frozenset(
         Reason.PHASH_MISMATCH,
         Reason.BAD_BASE64,
         Reason.SAME_PICTURE,
+        Reason.BENCHMARK_PICTURE,
+        Reason.BENCHMARK_TEXT,
         Reason.KILLED,
     }
 )
@@ -109,6 +111,8 @@ _RULES = frozenset(
         Reason.TOO_LARGE,
         Reason.TOO_MANY_PIXELS,
         Reason.SAME_PICTURE,
+        Reason.BENCHMARK_PICTURE,
+        Reason.BENCHMARK_TEXT,
         Reason.TAIL,
     }
 )
@@ -185,6 +189,8 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.BAD_BASE64: "the text in the picture's place is not Base64",
     Reason.NO_FILE: "the picture file that the row names is not there",
     Reason.NO_IMAGE: "the row holds no picture",
+    Reason.BENCHMARK_PICTURE: "a picture of an evaluation set that is kept out",
+    Reason.BENCHMARK_TEXT: "a question of an evaluation set that is kept out",
     Reason.SAME_PICTURE: "a picture that many addresses answer with: a placeholder",
     Reason.TAIL: "in the last, incomplete shard",
     Reason.KILLED: "what worked on it was killed by others; memory may be short",

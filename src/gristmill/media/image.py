@@ -30,6 +30,8 @@ MIDDLE_SQUARES = 3
 _MOST_SIDE_PX: dict[Format, int] = {"jpeg": 65_500, "webp": 16_383, "png": 65_535}
 META_MAX_BYTES = 128 << 10
 """Of an original that is kept: two full segments, for an EXIF with its thumbnail and something beside."""
+_HASHED = (96, 96)
+"""As many pixels as the perceptual hash wants at least: it begins with three times 32 a side."""
 
 
 def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
@@ -45,8 +47,8 @@ def transcode(body: bytes, settings: ImageSettings) -> Transcoded:
     _admit(found, settings)
     limits.allow_pixels(found.width_px * found.height_px)
     if settings.only_check:
-        _see_whole(body, found)
-        return _as_it_came(found)
+        pixels = _see_whole(body, found, least=_HASHED if settings.phash else None)
+        return _as_it_came(found, None if pixels is None else phash(pixels))
     if found.unended_at:
         body = body[: found.unended_at] + PNG_END
         if not has_all_lines(body):
@@ -95,11 +97,16 @@ def decodes(body: bytes) -> None:
     _see_whole(body, head(body))
 
 
-def _see_whole(body: bytes, found: ImageHead) -> None:
-    """Decode all of an image and throw it away; trainers' Pillow, which is strict about chunks, opens it as well.
+def _see_whole(body: bytes, found: ImageHead, least: tuple[int, int] | None = None) -> PixelsHWC | None:
+    """Decode all of an image; trainers' Pillow, which is strict about chunks, opens it as well.
 
     A JPEG is decoded at an eighth of its size: every bit of it is read and every error found all the same, since
     what is left out (the inverse transform, the colours) cannot fail. A plain PNG is known by its checksums.
+
+    Args:
+        body: The bytes.
+        found: Their header.
+        least: The size, (width_px, height_px), of the pixels that are wanted; none are, if None.
 
     Raises:
         Undecodable: TRUNCATED, UNDECODABLE or UNSUPPORTED.
@@ -107,14 +114,18 @@ def _see_whole(body: bytes, found: ImageHead) -> None:
     if found.unended_at:
         raise Undecodable(Reason.TRUNCATED, "the PNG has no end chunk")
     plain = found.format == "png" and is_whole(body)
-    if not plain:
+    pixels = None
+    if least is not None:
+        pixels = decoded(body, found, least=least, alpha="white")
+    elif not plain:
         decoded(body, found, least=(1, 1), alpha="drop")
     with careful.opened(body, found.format) as image:
         if found.format == "png" and not plain:
             image.load()
+    return pixels
 
 
-def _as_it_came(found: ImageHead) -> Transcoded:
+def _as_it_came(found: ImageHead, fingerprint: str | None) -> Transcoded:
     return Transcoded(
         body=b"",
         format=found.format,
@@ -124,7 +135,7 @@ def _as_it_came(found: ImageHead) -> Transcoded:
         original_height_px=found.height_px,
         original_format=found.format,
         orientation=found.orientation,
-        phash=None,
+        phash=fingerprint,
         kept_original=True,
     )
 

@@ -100,7 +100,7 @@ class ImageSettings:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
 
 
-CHECKING = ImageSettings(only_check=True, max_pixels=1_000_000_000)
+CHECKING = ImageSettings(only_check=True, max_pixels=1_000_000_000, phash=False)
 """For pictures that were kept already: whether they are whole, by the judge that let them in."""
 
 

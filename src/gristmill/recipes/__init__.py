@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from types import ModuleType
 
 from gristmill.spec.errors import UnknownName
@@ -69,11 +70,13 @@ def load(
     Raises:
         UnknownName, RecipeError, UsageError: See :func:`find` and ``Recipe.with_settings``.
     """
+    from gristmill.steps.decontaminate import Decontaminate
+
     if reference in commands():
         recipe: Recipe = _command(reference).build(**(arguments or {}))
     else:
         recipe = find(reference)
-    return recipe.with_settings(settings or {})
+    return replace(recipe, optional=(Decontaminate,)).with_settings(settings or {})
 
 
 def commands() -> list[str]:

@@ -59,6 +59,8 @@ _OF_THE_ROW = {
     Reason.FEW_IMAGES,
     Reason.DUPLICATE_KEY,
     Reason.SAME_PICTURE,
+    Reason.BENCHMARK_PICTURE,
+    Reason.BENCHMARK_TEXT,
 }
 """Nothing failed to come: it is the text, or the row, or it is there already."""
 

@@ -97,6 +97,9 @@ class Reason(StrEnum):
     PHASH_MISMATCH = "phash_mismatch"  # perceptual hash further than allowed
     SAME_PICTURE = "same_picture"  # many unlike URLs were answered with this picture
 
+    BENCHMARK_PICTURE = "benchmark_picture"  # a picture of an evaluation set
+    BENCHMARK_TEXT = "benchmark_text"  # a question of an evaluation set
+
     # a body within the annotation row
     BAD_BASE64 = "bad_base64"  # the text in the picture's place is not Base64
     NO_FILE = "no_file"  # the picture file that the row names is not there, or not where it may be

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.media_source import Download, MemberLayout
@@ -19,6 +19,7 @@ __all__ = [
     "Column",
     "ColumnKind",
     "Expect",
+    "OptionalStep",
     "Parse",
     "Recipe",
     "Source",
@@ -240,6 +241,17 @@ class Built:
         return self.command[1]
 
 
+class OptionalStep(Protocol):
+    """A step that any recipe may have, and has once a person gives one of its settings."""
+
+    @property
+    def name(self) -> str:
+        """Of the step."""
+
+    def added_to(self, recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
+        """The recipe with the step in its place, its settings not applied yet."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One dataset: its card, its pinned sources, its steps.
@@ -261,6 +273,7 @@ class Recipe:
         groups: Names under which it is run together with others.
         published_as: Name, without ending, of the one file that VILA's own scripts make of it, if they do.
         built: How it is built, where it is not a file of its own.
+        optional: Steps that are part of it once one of their settings is given.
     """
 
     name: str
@@ -282,6 +295,7 @@ class Recipe:
     expect: Expect = field(default_factory=Expect)
     published_as: str = ""
     built: Built | None = None
+    optional: tuple[OptionalStep, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
@@ -372,6 +386,10 @@ class Recipe:
             UnknownName: No such step or field.
             UsageError: The text does not fit the field's type.
         """
+        for option in self.optional:
+            if any(dotted.partition(".")[0] == option.name for dotted in settings):
+                left = tuple(one for one in self.optional if one is not option)
+                return replace(option.added_to(self, settings), optional=left).with_settings(settings)
         steps, sources, expect = list(self.steps), list(self.sources), self.expect
         for dotted, text in settings.items():
             name, _, field_name = dotted.partition(".")
@@ -381,7 +399,7 @@ class Recipe:
             places = [i for i, step in enumerate(steps) if step.name == name]
             own = [i for i, s in enumerate(sources) if s.key == name and field_name in s.settable]
             if not places and not own:
-                raise UnknownName("step", name, tuple(s.name for s in steps))
+                raise UnknownName("step", name, (*(s.name for s in steps), *(s.name for s in self.optional)))
             for place in places:
                 steps[place] = _set_field(steps[place], field_name, text)
             for place in () if places else own:

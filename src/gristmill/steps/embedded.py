@@ -29,6 +29,7 @@ class DecodeEmbedded(ShardStep):
             the last. 0 keeps all. VILA's loader stops at more than 8.
         encode: Store the pictures as ``jpeg``, ``png`` or ``webp`` instead, their shorter side at most
             ``size_px``; ``no`` keeps the original bytes.
+        phash: Measure the perceptual hash of each picture.
         codecs: Decoding processes beside each worker.
     """
 
@@ -38,6 +39,7 @@ class DecodeEmbedded(ShardStep):
     encode: str = "no"
     size_px: int = 336
     encode_quality: int = 75
+    phash: bool = False
 
     codecs: int = runtime_option(1)
     codec_deadline_s: float = runtime_option(20.0)
@@ -77,7 +79,7 @@ class DecodeEmbedded(ShardStep):
             format=form,
             encode_quality=self.encode_quality,
             max_pixels=self.max_pixels,
-            phash=False,
+            phash=self.phash,
             only_check=self.encode == "no",
         )
 
