@@ -20,7 +20,7 @@ BENCHMARK = "benchmark"
 """The column that says, with ``action=mark``, what of which evaluation sets a sample holds."""
 
 _MOST_BITS = 16
-_NO_LIST = "there is no hash list of what is to be kept out. Give one, or evaluation sets: --set decontaminate.against=PATH"
+_NO_LIST = "there is no hash list of what is kept out. Give one, or evaluation sets: --set decontaminate.against=PATH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
