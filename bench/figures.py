@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.archives import archives
 from bench.bad_web import bad_web
 from bench.contestants import Contestant, Outcome, gristmill, img2dataset, limit_s, race, script
 from bench.documents import documents
@@ -283,6 +284,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "codec": codec,
     "documents": documents,
     "embedded": embedded,
+    "archives": archives,
     "flan": flan,
     "shuffle": shuffle,
     "bad_web": bad_web,

@@ -33,7 +33,11 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What one run cost. Memory is summed over the tree: RSS counts shared pages once per process, PSS once."""
+    """What one run cost. Memory is summed over the tree: RSS counts shared pages once per process, PSS once.
+
+    Attributes:
+        written_bytes: Of pages of files that were written to, of files removed since, too.
+    """
 
     returncode: int
     wall_s: float
@@ -43,6 +47,7 @@ class Measurement:
     cpu_sampled_s: float
     peak_rss_bytes: int
     peak_pss_bytes: int
+    written_bytes: int
     processes: int
 
 
@@ -153,6 +158,12 @@ def _pss_bytes(pid: int) -> int:
     return 0
 
 
+def _written_bytes() -> int:
+    """By this process and all children that it has waited for: the kernel adds those (proc(5), io)."""
+    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(fields["write_bytes"])
+
+
 def _supervise(job: Mapping[str, object]) -> Measurement:
     """Start the job's command, reap the whole tree, and add everything up."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -161,6 +172,7 @@ def _supervise(job: Mapping[str, object]) -> Measurement:
     command = [str(part) for part in job["command"]]  # type: ignore[attr-defined]
     env = {**os.environ, **job["env"]}  # type: ignore[dict-item]
     sampler = _Sampler()
+    written_before = _written_bytes()
     watcher = threading.Thread(target=sampler.watch, daemon=True)
     with Path(str(job["log"])).open("wb") as log:
         started_s = time.monotonic()
@@ -193,6 +205,7 @@ def _supervise(job: Mapping[str, object]) -> Measurement:
         cpu_sampled_s=sampled_s,
         peak_rss_bytes=sampler.peak_rss_bytes,
         peak_pss_bytes=sampler.peak_pss_bytes,
+        written_bytes=_written_bytes() - written_before,
         processes=len(sampler.cpu_s),
     )
 
