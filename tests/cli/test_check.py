@@ -194,6 +194,28 @@ def test_media_are_looked_at_where_they_lie(kind, tmp_path):
     }
 
 
+def test_one_part_of_an_archive_stands_for_all_and_a_root_that_is_of_no_use_is_told(tmp_path):
+    """Of a split archive the first part alone would be read as one that is cut; elsewhere nothing is found."""
+    whole = media(tmp_path / "whole.tar", "tar").read_bytes()
+    half = len(whole) // 2
+    (tmp_path / "m.tar.partaa").write_bytes(whole[:half])
+    (tmp_path / "m.tar.partab").write_bytes(whole[half:])
+    for given in (["m.tar.partab"], ["m.tar.partaa", "m.tar.partab"]):
+        words = [word for name in given for word in ("--media", tmp_path / name)]
+        assert checked(tmp_path, GOOD[:1], *words)["findings"] == []
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("images/p0.jpg", picture())
+    (tmp_path / "none").mkdir()
+    roots = [word for name in ("other.zip", "none", "whole.tar") for word in ("--media", tmp_path / name)]
+    done = gristmill("check", tmp_path / "train.json", *roots)
+    assert "other.zip has none of the media that records name: it holds images/p0.jpg" in done.stdout
+    assert f"{tmp_path / 'none'} has none of the media that records name: it is empty" in done.stdout
+    assert "whole.tar has none" not in done.stdout
+    assert (
+        "there is 'images/p0.jpg'" in gristmill("check", tmp_path / "train.json", *roots[:4], code=2).stderr
+    )
+
+
 def test_folders_behind_links_and_absolute_paths_below_the_root(tmp_path):
     real = tmp_path / "elsewhere"
     real.mkdir()

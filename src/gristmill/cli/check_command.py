@@ -24,7 +24,8 @@ _WOULD = {"keep": "kept as they are", "fix": "would be mended", "drop": "would b
     "--media",
     multiple=True,
     type=LocalPath(exists=True),
-    help="A folder that the paths of media are relative to, or an archive that holds them: each medium is looked at.",
+    help="A folder that the paths of media are relative to, or an archive that holds them (one part "
+    "of a split one stands for all): each medium is looked at.",
 )
 @click.option(
     "--fix",
@@ -116,6 +117,9 @@ def _print(file: Path, result: Examination, out: Path | None, *, looked: bool) -
         f"  {result.good:,} good, {result.fixed:,} {what['fix']}, {result.dropped:,} {what['drop']}"
         + (f"; {result.media:,} media looked at" if looked else "; media not looked at: --media ROOT")
     )
+    for root, example in result.unused if result.media else ():
+        holds = f"it holds {example}" if example else "it is empty"
+        click.echo(f"  {root} has none of the media that records name: {holds}")
     for one in result.found:
         click.echo(f"\n  {one.code}: {one.count:,}, {what[one.action]}: {checks()[one.code].says}")
         for number, detail in one.examples[:3]:

@@ -118,6 +118,7 @@ def test_a_source_is_read_by_threads_and_by_children_and_can_be_sent_to_others(a
     "suffixes",
     [
         lambda n: "." + "abcdefghijklmnop"[n // 16] + "abcdefghijklmnop"[n % 16],
+        lambda n: f".part{chr(ord('a') + n // 26)}{chr(ord('a') + n % 26)}",
         lambda n: f".part{n + 1}",
         lambda n: f".{n:03}",
         lambda n: f"_part_{n:02}",

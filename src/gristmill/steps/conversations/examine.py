@@ -75,6 +75,7 @@ class Examination:
         good: Records that are kept as they are.
         fixed, dropped: The others.
         media: Media that were looked at.
+        unused: Media folders and archives in which no medium was found, each with the name of one thing in it.
         found: All findings: those that drop, then those that mend, by falling number.
     """
 
@@ -85,6 +86,7 @@ class Examination:
     fixed: int = 0
     dropped: int = 0
     media: int = 0
+    unused: list[tuple[str, str]] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Json]:
@@ -189,7 +191,7 @@ def _facts(
             pictures.look(_media_of(batch))
             tell("media", len(pictures.facts))
         pictures.finish()
-        result.media = len(pictures.facts)
+        result.media, result.unused = len(pictures.facts), pictures.unused
         return pictures.facts
 
 

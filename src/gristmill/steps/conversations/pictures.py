@@ -30,9 +30,11 @@ from gristmill.storage.archives import (
     Indexed,
     MemberRefused,
     archives_of,
+    parts_beside,
     write_index,
 )
 from gristmill.storage.archives.names import member_name
+from gristmill.storage.files import machine_error
 
 __all__ = ["PLACEHOLDER_NAMES", "MediaFacts"]
 
@@ -83,12 +85,16 @@ class _MediaRoot(Protocol):
             MemberRefused, OSError: They cannot be had.
         """
 
+    def example(self) -> str:
+        """The name of one thing that lies in it; empty where there is none."""
+
 
 class MediaFacts:
     """Media in folders and archives, and what was found of each.
 
     Args:
-        roots: Folders, to which paths are relative; archives, whose members they name. The first that has one counts.
+        roots: Folders, to which paths are relative; archives, whose members they name; one part of a split archive
+            stands for all beside it. The first that has a medium counts.
         min_side_px: A picture with a shorter side fails ``media_tiny``.
         processes: Decoders.
 
@@ -110,9 +116,19 @@ class MediaFacts:
         self._folders = [str(root.absolute()) for root in roots if root.is_dir()]
         with ExitStack() as files:
             scratch = Path(files.enter_context(TemporaryDirectory(prefix="gristmill-check-")))
-            archives = enumerate(archives_of(roots))
+            archives = enumerate(archives_of(_with_parts(roots)))
             self._roots = [_root(archive, scratch / f"{number}.index") for number, archive in archives]
             self._files = files.pop_all()
+        self._used = [False] * len(self._roots)
+
+    @property
+    def unused(self) -> list[tuple[str, str]]:
+        """Roots in which no medium was found, each with what lies in it: another leading folder, say, is seen so."""
+        return [
+            (str(root), root.example())
+            for root, used in zip(self._roots, self._used, strict=True)
+            if not used
+        ]
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +173,8 @@ class MediaFacts:
             UsageError: None of them was there, so that something else was meant than the roots.
         """
         if self.facts and all(fact.code == "media_missing" for fact in self.facts.values()):
-            there = sorted({name for folder in self._folders for name in os.listdir(folder)})[:5]
+            packed = {root.example() for root in self._roots if isinstance(root, _ArchiveRoot)}
+            there = sorted(packed.union(*map(os.listdir, self._folders)) - {""})[:5]
             raise UsageError(
                 f"none of {len(self.facts):,} media is where --media says, such as {self._example!r}"
                 + (f"; there is {', '.join(map(repr, there))}" if there else "")
@@ -174,6 +191,8 @@ class MediaFacts:
         in_roots = [root.find(names) for root in self._roots]
         for place in range(len(names)):
             there = [(number, found[place]) for number, found in enumerate(in_roots) if found[place]]
+            for number, _ in there:
+                self._used[number] = True
             good = [one for one in there if one[1] is not None and not one[1].refused]
             yield (good or there or [(0, None)])[0]
 
@@ -227,18 +246,41 @@ class MediaFacts:
         return MediumFact("media_other", form) if form in _NO_VIDEO else MediumFact()
 
 
+def _with_parts(roots: Sequence[Path]) -> list[Path]:
+    """Roots, with all files of an archive of which a part is among them, each once.
+
+    Raises:
+        MachineError: The system does not let us look.
+    """
+    found: dict[Path, None] = {}
+    for root in roots:
+        try:
+            found |= dict.fromkeys(parts_beside(root) if root.is_file() else (root,))
+        except OSError as err:
+            raise machine_error(err, root) from err
+    return list(found)
+
+
 def _root(archive: Archive, index: Path) -> _MediaRoot:
     if archive.is_folder:
         return _FolderRoot(archive.paths[0])
     write_index(archive, index)
-    return _ArchiveRoot(ArchiveSource([Indexed(archive, index)]))
+    return _ArchiveRoot(archive, index)
 
 
 class _ArchiveRoot:
     """See :class:`_MediaRoot`."""
 
-    def __init__(self, source: ArchiveSource) -> None:
-        self._source = source
+    def __init__(self, archive: Archive, index: Path) -> None:
+        self._archive, self._indexed = archive, Indexed(archive, index)
+        self._source = ArchiveSource([self._indexed])
+
+    def __str__(self) -> str:
+        return str(self._archive)
+
+    def example(self) -> str:
+        """See :class:`_MediaRoot`."""
+        return next((entry.name for entry in self._indexed.index.entries()), "")
 
     def find(self, names: Sequence[str]) -> list[_Found | None]:
         """See :class:`_MediaRoot`."""
@@ -269,6 +311,17 @@ class _FolderRoot:
             raise UsageError(f"{root} is no folder.")
         self._root = root
         self._listed: dict[str, dict[str, str]] = {}
+
+    def __str__(self) -> str:
+        return str(self._root)
+
+    def example(self) -> str:
+        """See :class:`_MediaRoot`."""
+        try:
+            with os.scandir(self._root) as entries:
+                return min((f"{one.name}/" if one.is_dir() else one.name for one in entries), default="")
+        except OSError:
+            return ""
 
     def find(self, names: Sequence[str]) -> list[_Found | None]:
         """See :class:`_MediaRoot`."""

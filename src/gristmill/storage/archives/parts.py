@@ -28,7 +28,7 @@ MAX_OPEN_FILES = 32
 
 _PART = re.compile(
     r"(?P<stem>.+\.(?:tar(?!\.gz\Z)|tgz|tar\.gz|zip))[._-]?"
-    r"(?:part[._-]?(?P<part>\d{1,6})|(?P<number>\d{2,6})|(?!(?:bak|bz|csv|json|md|old|sha|sig|tmp|txt|xz|zst)\Z)(?P<letters>[a-z]{2,4}))",
+    r"(?:part[._-]?(?P<part>\d{1,6})|(?P<number>\d{2,6})|(?:part[._-]?)?(?!(?:bak|bz|csv|json|md|old|sha|sig|tmp|txt|xz|zst)\Z)(?P<letters>[a-z]{2,4}))",
     re.IGNORECASE,
 )
 _ZIP_VOLUME = re.compile(r"\.z\d{2,}", re.IGNORECASE)
