@@ -91,7 +91,10 @@ def to_fetch(source: Source, shared: Path | None) -> str:
         said += f" Terms: {source.terms}."
     if names := _names(source):
         said += f" Its files: {', '.join(names)}."
-    return f"{said} Put it into {place}/, or name where you have it: --source {source.key}=PATH"
+    return (
+        f"{said} Put it into {place}/, or name where you have it: --source {source.key}=PATH (or do without it: "
+        f"--source {source.key}=none)"
+    )
 
 
 def media_here(source: Source, place: str, seen: Seen | None = None) -> list[InputFile]:

@@ -283,23 +283,34 @@ class _Tables:
     files: Mapping[str, Path]
 
 
+class _LeftOut:
+    """A source that a person does without: it holds nothing."""
+
+    files: Mapping[str, Path] = {}
+
+    def find(self, names: Sequence[str]) -> Sequence[None]:
+        """See :class:`gristmill.spec.media_source.MediaSource`."""
+        return [None] * len(names)
+
+
 class OpenedMedia(Mapping[str, Any]):
-    """The media sources of a recipe by key, each opened when it is first asked for."""
+    """The media sources of a recipe by key, each opened when it is first asked for; one without files is empty."""
 
     def __init__(
         self, recipe: Recipe, files: Sequence[InputFile], homes: Mapping[str, str], shared: Path, watch: Watch
     ) -> None:
         self._media = {one.source.key: one for one in media_of(recipe, files, homes, shared)}
+        self._left_out = {source.key for source in recipe.of_role("media")} - self._media.keys()
         self._watch = watch
         self._opened: dict[str, Any] = {}
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._opened:
-            self._opened[key] = self._media[key].open(self._watch)
+            self._opened[key] = self._media[key].open(self._watch) if key in self._media else _LeftOut()
         return self._opened[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._media
+        return key in self._media or key in self._left_out
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._media)

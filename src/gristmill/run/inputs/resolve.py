@@ -26,7 +26,10 @@ from gristmill.storage.hub import HubFile, commit_of, list_files
 from gristmill.storage.store import Place
 from gristmill.storage.url import is_url, name_of
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["LEFT_OUT", "Resolved", "resolve"]
+
+LEFT_OUT = "none"
+"""In the place of a media source: it is done without, and media that lie in it are lost as ``no_file``."""
 
 _HUB_URL = "hf://datasets/"
 
@@ -58,7 +61,8 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
 
     Args:
         recipe: Names its sources.
-        replaced: ``--source``: key to a file, a folder, ``hf://datasets/OWNER/NAME@REVISION``, or a mirror's URL.
+        replaced: ``--source``: key to a file, a folder, ``hf://datasets/OWNER/NAME@REVISION``, a mirror's URL, or,
+            of a media source, :data:`LEFT_OUT`.
         folder: The dataset's folder: if it is begun, its commits hold.
 
     Raises:
@@ -80,7 +84,8 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
             place = _beside(replaced.get(source.beside))
         if place is None and source.role == "media" and folder is not None:
             place = put_by_hand(source, shared_folder(folder))
-        if place is None and source.unless and _all_like(files["rows"], source.unless):
+        if source.role == "media" and _is_left_out(source, place, files["rows"]):
+            sources[source.key] = LEFT_OUT
             continue
         hub = _hub_of(source, place)
         found = files[source.role]
@@ -88,8 +93,9 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
             by_hand = source.role == "media" and place is None and source.by_hand is not None
             with naming_source(source.key):
                 repo, revision = hub[0], _pinned(source.key, *hub, folder)
-                needed = source.role != "aux" and not by_hand
-                listed = list_files(repo, revision, source.patterns, needed=needed)
+                listed = list_files(
+                    repo, revision, source.patterns, needed=not (by_hand or source.role == "aux")
+                )
             if by_hand and not listed:
                 waiting.append(source.key)
                 continue
@@ -137,6 +143,11 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
 
 def _all_like(files: Sequence[InputFile], pattern: str) -> bool:
     return bool(files) and all(fnmatch.fnmatch(file.name.rpartition("/")[2], pattern) for file in files)
+
+
+def _is_left_out(source: Source, place: str | None, rows: Sequence[InputFile]) -> bool:
+    """Whether a media source is done without: a person says so, or the annotations hold what it holds."""
+    return place == LEFT_OUT or (place is None and bool(source.unless) and _all_like(rows, source.unless))
 
 
 def _pinned(key: str, repo: str, revision: str, folder: Place | None) -> str:

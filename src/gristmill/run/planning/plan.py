@@ -16,7 +16,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
 from gristmill.run.inputs.local_media import to_fetch
 from gristmill.run.inputs.media import MediaFiles, shared_folder
-from gristmill.run.inputs.resolve import Resolved, resolve
+from gristmill.run.inputs.resolve import LEFT_OUT, Resolved, resolve
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
 from gristmill.run.state.layout import check_place
@@ -70,6 +70,8 @@ class PlannedMedia:
 
     def lines(self) -> list[str]:
         """For a person."""
+        if self.place == LEFT_OUT:
+            return [f"media  {self.key:<11} left out: what lies in it is lost as no_file"]
         size = f", {size_text(self.size_bytes)}" if self.size_bytes else ""
         fetch = f", of which {size_text(self.fetch_bytes)} to fetch" if self.fetch_bytes else ""
         lines = [f"media  {self.key:<11} {self.place or 'WAITS FOR YOU'}{size}{fetch}; {self.access}"]
@@ -251,7 +253,7 @@ def _media(source: Source, resolved: Resolved | None, folder: Path | None) -> Pl
     waits = source.key in resolved.waiting if resolved else source.home is None
     place = None if waits else (resolved.sources.get(source.key) if resolved else None) or source.home
     shared = shared_folder(folder) if folder else None
-    fetch = 0 if own or waits else source.size_bytes or 0
+    fetch = 0 if own or waits or place == LEFT_OUT else source.size_bytes or 0
     if own:
         files = MediaFiles(source=source, files=own, home=place, shared=shared or Path())
         fetch = sum(
