@@ -25,6 +25,7 @@ _COMMANDS = {
     "plan": "What a run would fetch, ask for and write, before anything moves.",
     "run": "Prepare a dataset: from annotations to verified shards.",
     "status": "Funnel, progress, failures by reason and host.",
+    "duplicates": "The same picture within and across finished datasets.",
     "hashes": "What is known of evaluation sets, to keep them out.",
     "mix": "Shuffle finished datasets into one mixture.",
     "retry": "Ask again for what failed, for these reasons alone.",
