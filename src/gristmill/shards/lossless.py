@@ -129,7 +129,8 @@ def _plain_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
     for key, item in value.items():
         if type(key) is not str or not (key.isascii() or _encodable(key)):
             break
-        plain[key] = _plain(item)
+        ascii_ = type(item) is str and item.isascii()  # most values: without a call
+        plain[key] = item if ascii_ else _plain(item)
     else:
         if len(plain) != 1 or not next(iter(plain)).startswith("$"):
             return plain

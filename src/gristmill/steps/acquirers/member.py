@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from gristmill.spec.body import LARGE_BYTES, PIECE_BYTES, Body, FileBody, Pointer
 from gristmill.spec.locator import Member
@@ -18,6 +18,7 @@ __all__ = ["acquirer"]
 
 _REASONS = {Refusal.TOO_LARGE: Reason.TOO_LARGE, Refusal.TRUNCATED: Reason.SHORT_BODY}
 """What is no file that is not there, or not where it may be."""
+_MOST_TOGETHER = 8
 
 
 class MemberAcquirer(Windowed):
@@ -38,10 +39,18 @@ class MemberAcquirer(Windowed):
                     yield number, Acquired(reason=Reason.NO_FILE, detail=f"{path} is not in {key}"[:200])
                 else:
                     found.append((number, entry))
-            for number, entry in sorted(found, key=lambda one: (one[1].archive, one[1].offset)):
-                yield number, await asyncio.to_thread(self._read, key, source, entry, box)
+            found.sort(key=lambda one: (one[1].archive, one[1].offset))
+            for some in _together(found):
+                read = await asyncio.to_thread(self._read, key, source, [entry for _, entry in some], box)
+                for (number, _), acquired in zip(some, read, strict=True):
+                    yield number, acquired
 
-    def _read(self, key: str, source: MediaSource, entry: SourceEntry, box: MediaContext) -> Acquired:
+    def _read(
+        self, key: str, source: MediaSource, entries: Sequence[SourceEntry], box: MediaContext
+    ) -> list[Acquired]:
+        return [self._acquired(key, source, entry, box) for entry in entries]
+
+    def _acquired(self, key: str, source: MediaSource, entry: SourceEntry, box: MediaContext) -> Acquired:
         if entry.size_bytes > self.most_bytes:
             return Acquired(reason=Reason.TOO_LARGE, detail=f"{entry.size_bytes:,} bytes")
         try:
@@ -52,6 +61,20 @@ class MemberAcquirer(Windowed):
             return Acquired(body=_body(source, entry, box), pointer=pointer or None)
         except MemberRefused as err:
             return Acquired(reason=_REASONS.get(err.refusal, Reason.NO_FILE), detail=str(err)[:200])
+
+
+def _together(found: Sequence[tuple[int, SourceEntry]]) -> Iterator[Sequence[tuple[int, SourceEntry]]]:
+    """Neighbours that are read in one go: handing one to a thread costs as much as reading it. Large ones alone."""
+    some: list[tuple[int, SourceEntry]] = []
+    size = 0
+    for one in found:
+        if some and (len(some) == _MOST_TOGETHER or size + one[1].size_bytes > PIECE_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(one)
+        size += one[1].size_bytes
+    if some:
+        yield some
 
 
 def _body(source: MediaSource, entry: SourceEntry, box: MediaContext) -> Body:
