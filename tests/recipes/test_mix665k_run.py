@@ -54,10 +54,10 @@ def test_a_tree_as_people_have_it_and_crawled_covers(tree, tmp_path):
     rows.write_text(json.dumps(records, indent=2))
     places = {"annotations": rows, "ocr-vqa": out / "ocr-vqa-images/shards"}
     places |= dict.fromkeys(("coco", "gqa", "textvqa", "vg"), tree)
-    run = ("run", "llava-v1-5-mix665k", "--out", out, "--workers", 0)
+    run = ("run", "llava-v1.5-mix665k", "--out", out, "--workers", 0)
     told = gristmill(*run, *sources({**places, "vg": "none"}), code=3)
     assert "69.4 % of 36 samples were kept" in told.stderr
-    data = out / "llava-v1-5-mix665k"
+    data = out / "llava-v1.5-mix665k"
     assert len(samples(data)) == len(records) - 3 - 8  # the picture that is nowhere, and two of Visual Genome
     again = ("--reason", "no_file", "--workers", 0, *sources(places))
     gristmill("retry", data, *again, code=3)

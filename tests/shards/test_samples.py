@@ -20,7 +20,6 @@ from gristmill.shards.samples import (
     caption_of,
     decode_sample,
     encode_sample,
-    sample_json,
     sample_parts,
 )
 from gristmill.spec.locator import Cell, Embedded, File, Member, Url
@@ -98,6 +97,10 @@ CAT = Sample(
     upstream={"id": 2**62 + 1, "text": "a cat", "score": None},
     origin=Origin(source="annotations", file="part-00000.parquet", row=7),
 )
+
+
+def sample_json(sample: Sample) -> bytes:
+    return StoredSample.read(encode_sample(sample)).json()
 
 
 @settings(max_examples=60)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from gristmill.cli.options import json_option
 from gristmill.spec.command import to_type
-from gristmill.spec.recipe import Recipe
+from gristmill.spec.recipe import Access, Recipe
 
 
 @click.command("list")
@@ -24,7 +24,7 @@ def command(as_json: bool) -> None:
     """
     from gristmill import mixtures, recipes
     from gristmill.cli.mixture_cards import line, plain
-    from gristmill.ledger.words import size_text
+    from gristmill.ledger.words import short_count, size_text
 
     found = [recipes.find(name) for name in recipes.names()]
     mixed = [mixtures.find(name) for name in mixtures.names()]
@@ -34,14 +34,15 @@ def command(as_json: bool) -> None:
         return
     names = [*(recipe.public_name for recipe in found), *(mixture.public_name for mixture in mixed)]
     wide = max(map(len, names)) + 1
-    click.echo(f"{'name':<{wide}}{'stage':<9}{'rows':>11}{'size':>9}  {'access':<7}{'license'}")
+    click.echo(f"{'name':<{wide}}{'stage':<9}{'rows':>6}{'size':>9}  {'access':<7}{'license'}")
     for recipe in found:
         facts = _plain(recipe)
         size = size_text(facts["bytes"])
-        stages, access = ",".join(facts["stages"]), ",".join(facts["access"])
-        click.echo(
-            f"{facts['name']:<{wide}}{stages:<9}{facts['rows']:>11,}{size:>9}  {access:<7}{facts['license']}"
-        )
+        stages, rows = ",".join(facts["stages"]), short_count(facts["rows"])
+        access = max(
+            facts["access"], key=get_args(Access).index
+        )  # the hardest of them is what stops a person
+        click.echo(f"{facts['name']:<{wide}}{stages:<9}{rows:>6}{size:>9}  {access:<7}{facts['license']}")
     for group, members in recipes.groups().items():
         click.echo(f"{group:<{wide}}{len(members)} recipes as one")
     for mixture in mixed:

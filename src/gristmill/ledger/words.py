@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["count_text", "duration_text", "share_text", "size_text"]
+__all__ = ["count_text", "duration_text", "share_text", "short_count", "size_text"]
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
@@ -10,6 +10,14 @@ _UNITS = ("kB", "MB", "GB", "TB", "PB")
 def count_text(number: int, noun: str) -> str:
     """A number of things: ``1 task``, ``2,000 tasks``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def short_count(number: int) -> str:
+    """A number in six signs at most: ``7,473``, ``12.7 k``, ``747 M``."""
+    if number < 10_000:
+        return f"{number:,}"
+    value, unit = (number / 1e3, "k") if number < 999_500 else (number / 1e6, "M")
+    return f"{value:.{1 if value < 99.95 else 0}f} {unit}"
 
 
 def size_text(size_bytes: float) -> str:

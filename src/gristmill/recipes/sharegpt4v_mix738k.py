@@ -51,7 +51,7 @@ RECIPE = Recipe(
     expect=Expect(kept_share=0.93, media_per_row=0.94, stored_bytes=135_000),
     traps=(
         MAIN_BRANCH.format(repo=_HUB),
-        "Do not train on llava-v1-5-mix665k as well: its conversations are in here.",
+        "Do not train on llava-v1.5-mix665k as well: its conversations are in here.",
         "OCR-VQA's covers are crawled by the recipe ocr-vqa-images, or given as people have them.",
         "The families share-textvqa, wikiart, web-celebrity and web-landmark are for academic use alone, and a few "
         "of their pictures are in no copy.",

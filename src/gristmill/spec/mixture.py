@@ -13,6 +13,7 @@ from gristmill.spec.barrier import GlobalShuffle
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
+from gristmill.spec.registry import typed
 from gristmill.spec.sample import Drop, Json, Outcome
 
 __all__ = ["FORMAT", "Mixture", "Part"]
@@ -82,8 +83,8 @@ class Mixture:
 
     @property
     def public_name(self) -> str:
-        """The name as typed and as found on disk: dashes for underscores."""
-        return self.name.replace("_", "-")
+        """The name as typed and as found on disk."""
+        return typed(self.name)
 
     def recipe(self) -> Recipe:
         """The mixture as a recipe whose sources are its parts' shards and whose only step shuffles."""

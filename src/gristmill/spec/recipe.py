@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.media_source import Download, MemberLayout
+from gristmill.spec.registry import typed
 from gristmill.spec.sample import Json, Outcome
 from gristmill.spec.step import Step
 
@@ -257,7 +258,8 @@ class Recipe:
     """One dataset: its card, its pinned sources, its steps.
 
     Attributes:
-        name: That of its module: a-z, 0-9 and ``_``. It is typed, and found on disk, with dashes.
+        name: That of its module: a-z, 0-9 and ``_``. It is typed, and found on disk, as
+            :func:`gristmill.spec.registry.typed` says.
         version: YEAR.MONTH.NUMBER; raised when the same annotations come out otherwise.
         title, description, homepage, license, citation: For the card. A licence is an SPDX name, or words.
         redistribution: What may be passed on: the pictures, their URLs, or nothing.
@@ -319,8 +321,8 @@ class Recipe:
 
     @property
     def public_name(self) -> str:
-        """The name as typed and as found on disk: dashes for underscores."""
-        return self.name.replace("_", "-")
+        """The name as typed and as found on disk; one that a person gave to a command has no dots."""
+        return self.name.replace("_", "-") if self.built else typed(self.name)
 
     def source(self, key: str) -> Source:
         """The source with this key.

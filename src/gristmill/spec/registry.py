@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from typing import TypeVar
 
 from gristmill.spec.errors import RecipeError, UnknownName
 
-__all__ = ["find_in", "module_in", "names_in"]
+__all__ = ["find_in", "module_in", "names_in", "typed"]
 
 Found = TypeVar("Found")
 
@@ -34,14 +35,19 @@ _FILE_FAULTS = (
 """What Python raises where somebody's own file is wrong."""
 
 
+def typed(name: str) -> str:
+    """Say how a module's name is typed: with dashes for underscores, but ``v1_5`` is typed ``v1.5``."""
+    return re.sub(r"(?<=_v\d)_(?=\d)", ".", name).replace("_", "-")
+
+
 def names_in(folders: Iterable[str]) -> list[str]:
-    """Names of a package's public modules, as typed: dashes for underscores. None of them is imported.
+    """Names of a package's public modules, as :func:`typed`. None of them is imported.
 
     Args:
         folders: The package's ``__path__``.
     """
     found = (module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
-    return sorted(name.replace("_", "-") for name in found)
+    return sorted(map(typed, found))
 
 
 def module_in(package: str, name: str) -> ModuleType | None:
@@ -49,11 +55,11 @@ def module_in(package: str, name: str) -> ModuleType | None:
 
     Args:
         package: Its full name.
-        name: With dashes or underscores.
+        name: With dashes, dots or underscores.
     """
     known = names_in(importlib.import_module(package).__path__)
-    name = name.replace("_", "-")
-    return importlib.import_module(f"{package}.{name.replace('-', '_')}") if name in known else None
+    module = re.sub(r"[-.]", "_", name)
+    return importlib.import_module(f"{package}.{module}") if typed(module) in known else None
 
 
 def find_in(package: ModuleType, reference: str, kind: type[Found]) -> Found:
