@@ -11,6 +11,7 @@ from typing import Any
 from bench.archives import archives
 from bench.bad_web import bad_web
 from bench.contestants import Contestant, Outcome, gristmill, img2dataset, limit_s, race, script
+from bench.decontaminate import decontaminate
 from bench.documents import documents
 from bench.embedded import embedded
 from bench.figure import Figure, Options
@@ -285,6 +286,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "documents": documents,
     "embedded": embedded,
     "archives": archives,
+    "decontaminate": decontaminate,
     "flan": flan,
     "shuffle": shuffle,
     "bad_web": bad_web,

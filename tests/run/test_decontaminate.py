@@ -16,7 +16,7 @@ from typed import gristmill
 
 from gristmill.shards.webdataset import read_samples
 from gristmill.steps.evaluation_sets import hash_set
-from gristmill.steps.hash_list import SCHEMA, grams_of, read_lists
+from gristmill.steps.hash_list import SCHEMA, Banded, grams_of, read_lists
 from gristmill.testing import archived
 
 PHOTOS = sorted(
@@ -217,3 +217,18 @@ def test_grams_see_words_alone():
     assert grams_of("The CAT,  sat…", 3) == grams_of("the cat sat", 3)
     assert grams_of("图里有猫", 4) == grams_of("图 里 有 猫", 4)
     assert grams_of("two words", 3) == []
+
+
+@pytest.mark.parametrize("bits", [0, 1, 3, 6, 16])
+def test_the_nearest_is_that_of_a_plain_loop(bits):
+    rng = np.random.default_rng(bits)
+    known = rng.integers(0, 2**63, 500, dtype=np.uint64)
+    known[7] = known[300]
+    banded = Banded(known, bits)
+    for one in [*known[rng.permutation(500)[:100]].tolist(), known[300].item()]:
+        value = one
+        for bit in rng.integers(0, 63, rng.integers(0, bits + 2)).tolist():
+            value ^= 1 << bit
+        distance, place = min(((value ^ other).bit_count(), n) for n, other in enumerate(known.tolist()))
+        assert banded.find(value) == ((place, distance) if distance <= bits else None)
+    assert Banded(known[:0], bits).find(5) is None

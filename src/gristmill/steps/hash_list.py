@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,6 +53,8 @@ _KEY = b"gristmill.hashes"
 _VERSION = 1
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+
+_BUCKET_BITS = 16
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -122,6 +125,44 @@ class KnownText:
     share: float
 
 
+class Banded:
+    """Hashes in bands, to find the nearest of them to one: only those that are equal to it in a band are compared.
+
+    Two hashes of 64 bits that differ in at most n bits are equal in one of n + 1 bands.
+
+    Args:
+        hashes: Shape (n,).
+        bits: The most that may differ.
+    """
+
+    def __init__(self, hashes: Hashes, bits: int) -> None:
+        self.bits = bits
+        edges = [round(i * 64 / (bits + 1)) for i in range(bits + 2)]
+        self._bands = []
+        for low, high in pairwise(edges):
+            width = high - low
+            keys = ((hashes >> np.uint64(low)) & np.uint64((1 << width) - 1)).astype(np.int64)
+            order = np.argsort(keys, kind="stable")
+            narrow = min(width, _BUCKET_BITS)  # of a wide band, the upper bits
+            starts = np.searchsorted(keys[order] >> (width - narrow), np.arange((1 << narrow) + 1))
+            self._bands.append((high - narrow, (1 << narrow) - 1, hashes[order], order, starts.tolist()))
+
+    def find(self, value: int) -> tuple[int, int] | None:
+        """Position and distance of the nearest, of equally near ones the first; None if none is near enough."""
+        hopeful, places = [], []
+        for low, mask, hashes, order, starts in self._bands:
+            bucket = value >> low & mask
+            first, last = starts[bucket], starts[bucket + 1]
+            hopeful.append(hashes[first:last])
+            places.append((order, first, last))
+        distances = np.bitwise_count(np.concatenate(hopeful) ^ np.uint64(value))
+        least = int(distances.min()) if len(distances) else self.bits + 1
+        if least > self.bits:
+            return None
+        at = np.concatenate([order[first:last] for order, first, last in places])
+        return int(at[distances == least].min()), least
+
+
 class HashList:
     """One or several hash lists, to be asked.
 
@@ -137,6 +178,7 @@ class HashList:
         self._pictures = pictures.select(["set", "name", "variant"]).combine_chunks()
         self._questions = questions.select(["set", "name"]).combine_chunks()
         self._hashes = np.array([int(text, 16) for text in pictures["phash"].to_pylist()], np.uint64)
+        self._banded: Banded | None = None
         grams = questions["grams"].combine_chunks()
         sizes = np.diff(grams.offsets.to_numpy()) if len(grams) else np.zeros(0, np.int64)
         values = np.asarray(grams.flatten().to_numpy(), np.uint64) if len(grams) else np.zeros(0, np.uint64)
@@ -155,17 +197,17 @@ class HashList:
         return len(self._sizes)
 
     def picture(self, phash: str, bits: int) -> KnownPicture | None:
-        """The nearest picture within ``bits``, of equally near ones the first; None if none is.
+        """The nearest picture within ``bits``, of equally near ones the first; None if none is."""
+        found = self._near(bits).find(int(phash, 16))
+        if found is None:
+            return None
+        place, distance = found
+        return KnownPicture(**self._pictures.slice(place, 1).to_pylist()[0], bits=distance)
 
-        All are compared: of a hundred thousand that takes a tenth of a millisecond.
-        """
-        if not len(self._hashes):
-            return None
-        distances = np.bitwise_count(self._hashes ^ np.uint64(int(phash, 16)))
-        place = int(distances.argmin())
-        if distances[place] > bits:
-            return None
-        return KnownPicture(**self._pictures.slice(place, 1).to_pylist()[0], bits=int(distances[place]))
+    def _near(self, bits: int) -> Banded:
+        if self._banded is None or self._banded.bits != bits:
+            self._banded = Banded(self._hashes, bits)
+        return self._banded
 
     def text(self, texts: Sequence[str], share: float) -> KnownText | None:
         """The question of which the largest share of n-grams is in these texts, at least ``share``; None if none."""
