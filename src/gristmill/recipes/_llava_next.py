@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from gristmill import sources
 from gristmill.recipes._llava import Family, InFamilies, LlavaRecords
-from gristmill.recipes._playground import MAIN_BRANCH, steps
+from gristmill.recipes._playground import MAIN_BRANCH, steps, told
 from gristmill.sources._playground import INTERNVL, INTERNVL_REVISION
 from gristmill.spec.recipe import Expect, Parse, Recipe, Source
 
@@ -93,5 +93,5 @@ def llava_next(
         key=f"{name}_{{row:08d}}",
         steps=steps(keep=keep),
         expect=Expect(kept_share=kept_share, media_per_row=media_per_row, stored_bytes=stored_bytes),
-        traps=(MAIN_BRANCH.format(repo=INTERNVL), *traps),
+        traps=(MAIN_BRANCH.format(repo=INTERNVL), told(parse), *traps),
     )

@@ -23,14 +23,15 @@ from collections.abc import Mapping
 
 from gristmill import sources
 from gristmill.recipes._llava import Family, InFamilies, LlavaRecords
-from gristmill.spec.recipe import Source
+from gristmill.spec.errors import RecipeError
+from gristmill.spec.recipe import Parse, Source
 from gristmill.spec.step import Step
 from gristmill.steps.check import CheckConversations
 from gristmill.steps.media import Media
 from gristmill.steps.pack import Pack
 from gristmill.steps.rows import TakeRows
 
-__all__ = ["MAIN_BRANCH", "WEB", "media", "records", "steps"]
+__all__ = ["MAIN_BRANCH", "WEB", "media", "records", "steps", "told"]
 
 WEB = ("share-textvqa", "wikiart", "web-celebrity", "web-landmark")
 """Families that ShareGPT4V was captioned on and passes on itself."""
@@ -59,6 +60,17 @@ _FAMILIES: Mapping[str, tuple[Family, ...]] = {
 def records(*families: str) -> LlavaRecords:
     """A ``parse`` of records whose pictures are of these families."""
     return LlavaRecords(place=InFamilies(tuple(one for family in families for one in _FAMILIES[family])))
+
+
+def told(parse: Parse) -> str:
+    """Say in a sentence, for the card, in which source a picture is looked for, by how its path begins."""
+    if not (isinstance(parse, LlavaRecords) and isinstance(parse.place, InFamilies)):
+        raise RecipeError("only of records whose pictures are in families it can be told where they are")
+    prefixes: dict[str, list[str]] = {}
+    for family in sorted(parse.place.families, key=lambda family: not family.prefix):
+        prefixes.setdefault(family.source, []).append(family.prefix or "anything else")
+    found = "; ".join(f"{' or '.join(own)} in {source}" for source, own in prefixes.items())
+    return f"A picture is looked for by how its path begins: {found}."
 
 
 def media(*families: str) -> tuple[Source, ...]:

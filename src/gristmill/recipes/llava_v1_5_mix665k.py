@@ -10,11 +10,13 @@ regions stand in texts as fractions of the picture.
 
 from __future__ import annotations
 
-from gristmill.recipes._playground import media, records, steps
+from gristmill.recipes._playground import media, records, steps, told
 from gristmill.spec.recipe import Expect, Recipe, Source
 
 _FAMILIES = ("coco", "gqa", "ocr-vqa", "textvqa", "vg")
 _HOME = "https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K"
+
+_PARSE = records(*_FAMILIES)
 
 RECIPE = Recipe(
     name="llava_v1_5_mix665k",
@@ -43,12 +45,13 @@ RECIPE = Recipe(
         ),
         *media(*_FAMILIES),
     ),
-    parse=records(*_FAMILIES),
+    parse=_PARSE,
     writes=frozenset({"media.at", "turns"}),
     key="mix665k_{row:08d}",
     steps=steps(),
     expect=Expect(kept_share=0.95, media_per_row=0.94, stored_bytes=135_000),
     traps=(
+        told(_PARSE),
         "Licences differ: the card says cc-by-4.0, VILA's list of licences Apache-2.0. Answers are a model's of "
         "OpenAI, whose terms hold as well.",
         "OCR-VQA's covers lie at 207,572 addresses, some of them gone: gristmill run ocr-vqa-images crawls them, "

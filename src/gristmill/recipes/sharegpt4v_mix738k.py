@@ -10,11 +10,13 @@ mix665k; and that nobody says whether a picture of SA-1B is left in it: a record
 
 from __future__ import annotations
 
-from gristmill.recipes._playground import MAIN_BRANCH, WEB, media, records, steps
+from gristmill.recipes._playground import MAIN_BRANCH, WEB, media, records, steps, told
 from gristmill.spec.recipe import Expect, Recipe, Source
 
 _FAMILIES = ("coco", "gqa", "ocr-vqa", "textvqa", "vg", "llava-pretrain", *WEB)
 _HUB = "mit-han-lab/ShareGPT4V"
+
+_PARSE = records(*_FAMILIES)
 
 RECIPE = Recipe(
     name="sharegpt4v_mix738k",
@@ -44,12 +46,13 @@ RECIPE = Recipe(
         ),
         *media(*_FAMILIES),
     ),
-    parse=records(*_FAMILIES),
+    parse=_PARSE,
     writes=frozenset({"media.at", "turns"}),
     key="mix738k_{row:08d}",
     steps=steps(),
     expect=Expect(kept_share=0.93, media_per_row=0.94, stored_bytes=135_000),
     traps=(
+        told(_PARSE),
         MAIN_BRANCH.format(repo=_HUB),
         "Do not train on llava-v1.5-mix665k as well: its conversations are in here.",
         "OCR-VQA's covers are crawled by the recipe ocr-vqa-images, or given as people have them.",

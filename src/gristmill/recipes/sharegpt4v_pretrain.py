@@ -11,12 +11,14 @@ is decided for each record by its own path; and many people have half of SA-1B's
 
 from __future__ import annotations
 
-from gristmill.recipes._playground import MAIN_BRANCH, media, records, steps
+from gristmill.recipes._playground import MAIN_BRANCH, media, records, steps, told
 from gristmill.spec.recipe import Expect, Recipe, Source, Variant
 
 _FAMILIES = ("coco", "llava-pretrain", "sam")
 _HUB = "Lin-Chen/ShareGPT4V"
 _FILE = "share-captioner_coco_lcs_sam_1246k_1107.json"
+
+_PARSE = records(*_FAMILIES)
 
 RECIPE = Recipe(
     name="sharegpt4v_pretrain",
@@ -51,12 +53,13 @@ RECIPE = Recipe(
         ).with_variant("published"),
         *media(*_FAMILIES),
     ),
-    parse=records(*_FAMILIES),
+    parse=_PARSE,
     writes=frozenset({"media.at", "turns"}),
     key="sharegpt4v_pretrain_{row:08d}",
     steps=steps(shard_samples=10_000),
     expect=Expect(kept_share=0.9, usual_share=0.97, stored_bytes=280_000),
     traps=(
+        told(_PARSE),
         MAIN_BRANCH.format(repo=_HUB),
         "VILA's filtered file lies in another repository: --set annotations.variant=vila --source "
         "annotations=hf://datasets/mit-han-lab/ShareGPT4V@main, or a copy of one's own. Whether it is byte for "
