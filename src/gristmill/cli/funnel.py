@@ -36,6 +36,7 @@ _LOG_WIDTH = 120
 _TONES = {
     Losses.LATER: "yellow",
     Losses.OURS: "red",
+    Losses.MISSING: "yellow",
     Losses.NEVER: "default",
     Losses.RULES: "blue",
 }

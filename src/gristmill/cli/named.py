@@ -146,9 +146,7 @@ def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> 
         raise UsageError(
             f"{opened.folder} names {', '.join(strange.values())} for what is still to be read, and nothing beyond a "
             "folder is read because the folder says so. If it is yours, name it: "
-            + to_type(
-                "retry", opened.folder, *(w for k, p in strange.items() for w in ("--source", f"{k}={p}"))
-            )
+            + _again(*(word for key, place in strange.items() for word in ("--source", f"{key}={place}")))
         )
     inputs, aux, media = (
         tuple(replace(file, path=None) if file.source in strange else file for file in files)

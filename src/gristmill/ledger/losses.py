@@ -26,6 +26,7 @@ class LossGroup(StrEnum):
 
     LATER = "later"
     OURS = "ours"
+    MISSING = "missing"
     NEVER = "never"
     RULES = "rules"
 
@@ -33,6 +34,8 @@ class LossGroup(StrEnum):
 ADVICE: Mapping[LossGroup, str] = {
     LossGroup.LATER: "The server or the way to it failed this time. Asking again later brings part of these back.",
     LossGroup.OURS: "These may be our own network or machine. Check that first, then ask again.",
+    LossGroup.MISSING: "Not in the media that were there. If an archive or a folder is missing, bring it, then ask "
+    "again with --reason no_file.",
     LossGroup.NEVER: "Gone, refused by the owner, or not a usable picture. Asking again soon will not change it.",
     LossGroup.RULES: "Left out by this dataset's own rules and limits. Nothing is broken.",
 }
@@ -213,6 +216,8 @@ def group_of(reason: str) -> LossGroup:
         return LossGroup.OURS
     if reason in TRANSIENT:
         return LossGroup.LATER
+    if reason == Reason.NO_FILE:
+        return LossGroup.MISSING
     return LossGroup.RULES if reason in _RULES else LossGroup.NEVER
 
 

@@ -191,14 +191,17 @@ class RunConfig:
         Raises:
             DriftError: With each field that differs.
         """
+        if differences := self.differences(wanted):
+            raise DriftError(self.name, str(place), differences[:20])
+
+    def differences(self, wanted: RunConfig) -> tuple[tuple[str, str, str], ...]:
+        """Name what defines the dataset and differs, each with what it was and what is wanted."""
         was, now = _flat(self._defining()), _flat(wanted._defining())
-        differences = tuple(
+        return tuple(
             (key, was.get(key, "absent"), now.get(key, "absent"))
             for key in dict.fromkeys([*was, *now])
             if was.get(key) != now.get(key)
         )
-        if differences:
-            raise DriftError(self.name, str(place), differences[:20])
 
     def _defining(self) -> dict[str, Json]:
         files = {f"{i.source}/{i.name}": i.digest[:16] for i in self.files}

@@ -22,6 +22,7 @@ from gristmill.run.state.context import Context
 from gristmill.run.state.layout import METADATA_FILES, check_place, stem
 from gristmill.run.state.spent import spent
 from gristmill.run.workers.task import run_task
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import Busy, ByHandSource, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
@@ -140,8 +141,9 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
             found = with_mended(config, wanted, store, partial(_prescan, recipe, store, resolved))
             try:
                 found.check(wanted, store)
-            except DriftError:
+            except DriftError as err:
                 if not _nothing_made(store, leases):
+                    err.hint = _of_media_that_came(found, wanted, store)
                     raise
                 found = wanted
             if found.arguments != wanted.arguments:  # words for the card, which may change
@@ -153,6 +155,14 @@ def begin(job: Job, recipe: Recipe, resolved: Resolved, leases: Leases) -> tuple
         return wanted, resolved
     finally:
         leases.release("begin")
+
+
+def _of_media_that_came(begun: RunConfig, wanted: RunConfig, store: Store) -> str:
+    """What to type where the difference is in media sources alone: archives came that were missing."""
+    if replace(begun, media=()).differences(replace(wanted, media=())):
+        return ""
+    retry = to_type("retry", store, "--reason", "no_file")
+    return f"\nIf archives came that were missing, this reads them, with the same --source: {retry}"
 
 
 def _without(settings: Mapping[str, str], permitted: Collection[str]) -> dict[str, str]:

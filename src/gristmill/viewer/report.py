@@ -42,6 +42,7 @@ _HOSTS = 12
 _HEADINGS = {  # in this order: the longest comes last, so that two columns of them are about even
     LossGroup.LATER: "May come back",
     LossGroup.OURS: "Perhaps our own fault",
+    LossGroup.MISSING: "Not in the media that were there",
     LossGroup.RULES: "Left out by the rules",
     LossGroup.NEVER: "Gone for good",
 }
