@@ -11,12 +11,13 @@ from gristmill.media.settings import Format, ImageSettings, Quality, ResizeMode,
 from gristmill.spec.errors import UsageError
 from gristmill.spec.fate import Fate
 from gristmill.spec.host_rule import HostRule
+from gristmill.spec.part_names import part_of
 from gristmill.spec.reasons import WEB, Reason
 from gristmill.spec.sample import Drop, Outcome, Sample
 from gristmill.spec.step import MediaContext, Needs, ShardStep, permission, runtime_option
 from gristmill.steps.facts import with_facts
 from gristmill.steps.media import Media
-from gristmill.steps.taking import Taking, part_of, shown
+from gristmill.steps.taking import Taking, shown
 
 __all__ = ["Crawl"]
 

@@ -15,6 +15,7 @@ from gristmill.media.settings import Decoding
 from gristmill.spec.body import Body, Pointer, pieces_of, release, size_of
 from gristmill.spec.fate import Fate, fate_of
 from gristmill.spec.locator import Locator
+from gristmill.spec.part_names import medium_of, part_of
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Part, Sample, Show, Turn
 from gristmill.spec.step import MediaContext
@@ -23,13 +24,7 @@ from gristmill.steps.asking import Asking, Page, Sought
 from gristmill.steps.loop_thread import LoopThread
 from gristmill.steps.transcoders import StoredMedium, Transcoder, transcoder_of
 
-__all__ = ["Taking", "distance", "medium_of", "part_of", "shown"]
-
-_ONLY = "image"
-_EXTENSIONS = {"jpeg": "jpg"}
-"""Of formats whose usual extension is not their name."""
-_PARTS = frozenset({"jpg", "png", "webp", "gif", "bmp", "tiff", "avif"})
-"""Part names that the only medium of a sample may have in a shard."""
+__all__ = ["Taking", "distance", "shown"]
 
 
 class TakingSettings(Decoding, Protocol):
@@ -293,19 +288,6 @@ def known(box: MediaContext) -> Mapping[tuple[int, str], Fate]:
     """Say what the box holds, by row and by the medium's name before it was stored or after."""
     done = box.done()
     return {**done, **{(row, medium_of(part)): fate for (row, part), fate in done.items()}}
-
-
-def part_of(medium: str, form: str) -> str:
-    """The name of the part that a medium becomes: ``image`` becomes ``jpg``, ``000`` ``000.jpg``."""
-    if "." in medium or medium in _PARTS:
-        return medium  # the step has named it so already
-    extension = _EXTENSIONS.get(form, form)
-    return extension if medium == _ONLY else f"{medium}.{extension}"
-
-
-def medium_of(part: str) -> str:
-    """The medium behind the name of a part, or behind its own name."""
-    return _ONLY if part in _PARTS else part.partition(".")[0]
 
 
 def shown(turn: Turn, names: Mapping[str, str]) -> Turn:

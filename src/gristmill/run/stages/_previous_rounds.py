@@ -21,11 +21,12 @@ from gristmill.shards.spool import read_spool
 from gristmill.spec.body import Body, Pointer
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.fate import Fate
+from gristmill.spec.part_names import medium_of
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import Task, decided
 from gristmill.storage.store import Store
 
-__all__ = ["Fates", "known_before", "spooled", "take_over"]
+__all__ = ["Fates", "key_of", "known_before", "spooled", "take_over"]
 
 Fates = Mapping[tuple[int, str], Fate]
 _FIELDS = tuple(field.name for field in fields(Fate))
@@ -41,7 +42,11 @@ class Box(Protocol):
 
 
 def known_before(store: Store, task: Task, rows: Sequence[int]) -> Fates:
-    """The last fates, over the rounds before, of all media of some rows."""
+    """The last fates, over the rounds before, of all media of some rows, by row and medium.
+
+    A medium that failed has the name that the recipe gave it; one that was had, that of a part, which ends with its
+    format.
+    """
     found: dict[tuple[int, str], Fate] = {}
     for index in task.inputs[1:]:
         table = pq.read_table(store.fetch(layout.fates_beside(index)), columns=list(_FIELDS))
@@ -49,8 +54,13 @@ def known_before(store: Store, task: Task, rows: Sequence[int]) -> Fates:
         for values in table.filter(wanted).to_pylist():
             fate = _fate(values)
             if fate.medium:
-                found[fate.row, fate.medium] = fate
+                found[key_of(fate)] = fate
     return found
+
+
+def key_of(fate: Fate) -> tuple[int, str]:
+    """The row and the medium that a fate is of, whatever the medium is stored as."""
+    return fate.row, medium_of(fate.medium)
 
 
 def take_over(before: Fates, store: Store, task: Task, box: Box, work: Work) -> None:
@@ -61,17 +71,18 @@ def take_over(before: Fates, store: Store, task: Task, box: Box, work: Work) -> 
     kept to: the media source may have more files by now.
     """
     again = {*decided(task, RetryDecision).reasons, str(Reason.NOT_NEEDED)}
-    had = {key for key, fate in before.items() if fate.reason is None and key not in box.fates}
+    here = {key_of(fate) for fate in box.fates.values()}
+    had = {key for key, fate in before.items() if fate.reason is None and key not in here}
     for fate, body in _bodies(store, task, had):
         if body is not None:
             box.take_over(fate, body)
-        had.discard((fate.row, fate.medium))
+        had.discard(key_of(fate))
     if had:
         work.notes.append(
             f"{len(had)} pictures that an earlier round had are cleaned away: they are asked for again."
         )
     for key, fate in before.items():
-        if fate.reason is not None and str(fate.reason) not in again and key not in box.fates:
+        if fate.reason is not None and str(fate.reason) not in again and key not in here:
             box.take_over(fate, None)
 
 
@@ -81,7 +92,7 @@ def _bodies(store: Store, task: Task, wanted: set[tuple[int, str]]) -> Iterator[
         with suppress(DamagedOutput, FileNotFoundError), open_spool(store, index) as spool:
             for entry in read_spool(Path(spool.path), check_bodies=False):
                 fate, pointer = spooled(entry.header)
-                if (fate.row, fate.medium) in wanted and fate.reason is None:
+                if key_of(fate) in wanted and fate.reason is None:
                     yield fate, None if pointer else body_at(spool, entry.offset, entry.size, entry.crc32)
 
 

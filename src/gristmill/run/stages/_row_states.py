@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gristmill.run.stages._previous_rounds import Fates
+from gristmill.run.stages._previous_rounds import Fates, key_of
 from gristmill.run.state.context import Work
 from gristmill.shards.lossless import utf8
 from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate
@@ -96,7 +96,7 @@ def account(
         dropped = {one.row for one in states if one.drop}
         work.media.update(_word(fate, dropped=fate.row in dropped) for fate in fates)
         # what is asked for again was dropped before
-        counted = (before.get((fate.row, fate.medium)) for fate in fates)
+        counted = (before.get(key_of(fate)) for fate in fates)
         work.media.subtract(_word(fate, dropped=True) for fate in counted if fate)
 
 
@@ -115,7 +115,7 @@ def _failed_before(fate: Fate, attempt: int, before: Fates) -> bool:
     """Whether an earlier round counted it; what is asked again has failed, but for media of which more is known."""
     if not before:
         return attempt > 0
-    earlier = before.get((fate.row, fate.medium))
+    earlier = before.get(key_of(fate))
     return earlier is not None and earlier.reason not in _NO_FAILURE
 
 
