@@ -142,6 +142,7 @@ def test_every_reason_has_a_word_of_img2dataset(reason):
     of_the_row = reason in {
         "bad_row", "row_too_long", "no_score", "empty_text", "empty_question", "empty_answer", "text_too_long",
         "bad_characters", "media_token", "few_images", "duplicate_key", "same_picture",
+        "benchmark_picture", "benchmark_text",
     }  # fmt: skip
     failed = "failed_to_resize" if decoding else "failed_to_download"
     assert status_of(reason) == ("dropped" if of_the_row else failed)
