@@ -13,7 +13,7 @@ from PIL import Image
 from typed import gristmill
 
 from gristmill.ledger.duplicates import LIST_SCHEMA, _lead  # the pairs themselves, over made-up hashes
-from gristmill.testing import archived
+from gristmill.shards.webdataset import read_samples
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -25,7 +25,20 @@ PHOTOS = sorted(
     ),
     key=lambda one: one.name,
 )
-RECIPE = Path(archived.__path__[0]) / "folder.py"
+RECIPE = """
+from dataclasses import replace
+from gristmill.testing.archived.folder import RECIPE
+RECIPE = replace(RECIPE, name="{name}")
+"""
+MIXTURE = """
+from gristmill.spec.mixture import Mixture, Part
+from gristmill.steps.shuffle import Shuffle
+MIXTURE = Mixture(
+    name="mixed", version="2026.12.1", title="Mixed", description="Two sets.", homepage="https://example.org",
+    license="other", parts=(Part(name="first"), Part(name="second", prefix="b", weight={weight})),
+    shuffle=Shuffle(seed=1, shards=3),
+)
+"""
 
 
 def again(body: bytes) -> bytes:
@@ -52,11 +65,13 @@ def dataset(at: Path, name: str, bodies: list[bytes], caption: str = "A photo", 
         rows.append({"id": number, "image": f"toy/images/{number:05d}.{ending}", "caption": caption})
     listed = at / f"{name}.jsonl"
     listed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = at / f"{name}.py"
+    recipe.write_text(RECIPE.format(name=name))
     gristmill(
-        "run", RECIPE, "--out", at / name, "--source", f"annotations={listed}", "--source",
+        "run", recipe, "--out", at / "data", "--source", f"annotations={listed}", "--source",
         f"pictures={at / f'{name}-source'}", "--workers", 0, "--set", "media.phash=true", code=code,
     )  # fmt: skip
-    return (at / name / "toy-folder").rename(at / name / name)
+    return at / "data" / name
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +150,49 @@ def test_near_hashes_are_led_as_a_plain_loop_leads_them(bits):
         _lead(base, bits)
         assert dict(base.execute("SELECT n, leader FROM led").fetchall()) == wanted
     assert wanted
+
+
+def mixed(datasets, out: Path, *more: str, weight: float = 1, code: int | None = 0):
+    """Keys in the mixture's shards, and what was said."""
+    out.mkdir(exist_ok=True)
+    (out / "mixed.py").write_text(MIXTURE.format(weight=weight))
+    given = ["--set", "shuffle.duplicates=drop", "--parts", datasets[0].parent, "--workers", 0, *more]
+    done = gristmill("mix", out / "mixed.py", "--out", out, *given, code=code)
+    tars = sorted((out / "mixed/shards").glob("*.tar"))
+    return sorted(sample.key for tar in tars for sample in read_samples(tar)), done
+
+
+def test_a_mixture_leaves_out_what_an_earlier_part_has(datasets, tmp_path):
+    at = tmp_path / "sources"
+    at.mkdir()
+    photos = [photo.read_bytes() for photo in PHOTOS]
+    dataset(at, "first", photos[:5])
+    dataset(at, "second", [photos[8], photos[0], again(photos[1]), photos[9], photos[8], photos[10]])
+    parts = at / "data/first", at / "data/second"
+    keys, _ = mixed(parts, tmp_path / "all")
+    first = [f"{n:06d}" for n in range(5)]
+    assert keys == first + [f"b{n:06d}" for n in (0, 3, 4, 5)]  # what a part has twice itself stays
+    manifest = json.loads((tmp_path / "all/mixed/dataset.json").read_text())
+    assert manifest["complete"]
+    second = manifest["parts"][1]
+    assert (second["samples"], second["kept"], second["dropped"]) == (6, 4, {"duplicate_picture": 2})
+    fates = pa.concat_tables([pq.read_table(path) for path in (tmp_path / "all/mixed/fates").glob("*")])
+    assert sorted(zip(fates["row"].to_pylist(), fates["reason"].to_pylist(), strict=True)) == [
+        (1, "duplicate_picture"),
+        (2, "duplicate_picture"),
+    ]
+    again_, said = mixed(parts, tmp_path / "all")
+    assert again_ == keys
+    assert "looking for" not in said.stderr
+    half, _ = mixed(parts, tmp_path / "half", weight=0.5)
+    assert len(half) == 5 + 2
+    assert not {"b000001", "b000002"} & set(half)
+    twice, _ = mixed(parts, tmp_path / "twice", weight=2)
+    assert len(twice) == 5 + 8
+    exact, _ = mixed(parts, tmp_path / "exact", "--set", "shuffle.duplicate_bits=none", "--index-only")
+    assert not exact
+    account = json.loads((tmp_path / "exact/mixed/dataset.json").read_text())["parts"][1]
+    assert account["dropped"] == {"duplicate_picture": 1}
+    boxes, _ = mixed(datasets, tmp_path / "boxes")  # records with boxes keep their own
+    assert len(boxes) == 8 + 5
+    gristmill("verify", tmp_path / "all/mixed")

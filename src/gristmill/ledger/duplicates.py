@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +29,7 @@ from gristmill.spec.errors import UsageError
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["LIST_SCHEMA", "MOST_BITS", "DuplicateGroup", "Duplicates", "find_duplicates"]
+__all__ = ["LIST_SCHEMA", "MOST_BITS", "DuplicateGroup", "Duplicates", "find_duplicates", "spare_samples"]
 
 MOST_BITS = 8
 _HASH_BITS = 64
@@ -45,6 +46,8 @@ _MEDIA = pa.schema(
         ("dataset", pa.int32()),
         ("key", pa.string()),
         ("medium", pa.string()),
+        ("shard", pa.string()),
+        ("place", pa.int32()),
         ("sha256", pa.string()),
         ("phash", pa.uint64()),
         ("boxes", pa.bool_()),
@@ -119,6 +122,50 @@ def find_duplicates(
         UsageError: DuckDB is not installed.
         DamagedOutput: A shard is not what was written.
     """
+    with _compared(folders, scratch, bits, tell, memory_bytes) as base:
+        write(_listed(base))
+        return _summary(base)
+
+
+def spare_samples(
+    folders: Sequence[Path],
+    scratch: Path,
+    *,
+    bits: int | None = 2,
+    tell: Callable[[int], None] = lambda media: None,
+    memory_bytes: int = 1 << 30,
+) -> Iterator[tuple[int, str, int]]:
+    """Samples all of whose media an earlier dataset has: the dataset's number, the shard, the place in it, in order.
+
+    Those that speak of boxes are none of them, and those without media. Arguments are those of
+    :func:`find_duplicates`.
+
+    Raises:
+        UsageError: DuckDB is not installed.
+        DamagedOutput: A shard is not what was written.
+    """
+    with _compared(folders, scratch, bits, tell, memory_bytes) as base:
+        rows = base.execute(
+            """
+            SELECT media.dataset, media.shard, media.place
+            FROM media JOIN grouped USING (n) JOIN grouped ahead ON ahead.n = grouped.leader
+            GROUP BY ALL HAVING bool_and(ahead.dataset <> media.dataset AND NOT media.boxes)
+            ORDER BY ALL
+            """
+        )
+        while some := rows.fetchmany(_BATCH_ROWS):
+            yield from some
+
+
+@contextmanager
+def _compared(
+    folders: Sequence[Path],
+    scratch: Path,
+    bits: int | None,
+    tell: Callable[[int], None],
+    memory_bytes: int,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the tables ``names``, ``media``, ``grouped`` and ``several``."""
     try:
         import duckdb
     except ModuleNotFoundError as err:
@@ -137,8 +184,7 @@ def find_duplicates(
         base.executemany("INSERT INTO names VALUES (?, ?)", list(enumerate(names)))
         base.execute(f"CREATE VIEW media AS SELECT * FROM read_parquet({_quoted(str(media))})")
         _group(base, bits)
-        write(_listed(base))
-        return _summary(base)
+        yield base
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -161,9 +207,9 @@ def _batches(folders: Sequence[Path], tell: Callable[[int], None]) -> Iterator[p
         finally:
             ledger.close()
         for shard in shards:
-            for sample in samples_in(folder, shard, large_bytes=_LARGE_BYTES):
+            for place, sample in enumerate(samples_in(folder, shard, large_bytes=_LARGE_BYTES)):
                 for row in _media_of(sample):
-                    rows.append({**row, "n": read, "dataset": dataset})
+                    rows.append({**row, "n": read, "dataset": dataset, "shard": shard.path, "place": place})
                     read += 1
                     if len(rows) == _BATCH_ROWS:
                         yield pa.RecordBatch.from_pylist(rows, _MEDIA)

@@ -116,6 +116,7 @@ _RULES = frozenset(
         Reason.SAME_PICTURE,
         Reason.BENCHMARK_PICTURE,
         Reason.BENCHMARK_TEXT,
+        Reason.DUPLICATE_PICTURE,
         Reason.TAIL,
     }
 )
@@ -194,6 +195,7 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.NO_IMAGE: "the row holds no picture",
     Reason.BENCHMARK_PICTURE: "a picture of an evaluation set that is kept out",
     Reason.BENCHMARK_TEXT: "a question of an evaluation set that is kept out",
+    Reason.DUPLICATE_PICTURE: "an earlier part of the mixture has its pictures",
     Reason.SAME_PICTURE: "a picture that many addresses answer with: a placeholder",
     Reason.TAIL: "in the last, incomplete shard",
     Reason.KILLED: "what worked on it was killed by others; memory may be short",

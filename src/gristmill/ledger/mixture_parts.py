@@ -69,5 +69,5 @@ def _opened(name: str, said: Mapping[str, Json]) -> PartAccount:
         prefix=said["prefix"],
         checksum=said["checksum"],
         samples=said["samples"],
-        repeated=max(0, said["taken"] - said["samples"]),
+        repeated=max(0, said["taken"] - (said["samples"] - said.get("spare", 0))),
     )

@@ -36,6 +36,7 @@ class InputFile:
         number: Its number upstream, where its name has one.
         note: What its user should know, to be recorded when it is read.
         samples: How many it holds, where that is known: a finished shard of a mixture's part.
+        spare: Of a mixture's part, samples of the shard that are left out because an earlier part has their media.
         since: Of a media source, the round of asking again from which on it is read; 0 is the first run.
     """
 
@@ -47,8 +48,12 @@ class InputFile:
     number: int | None = None
     note: str = ""
     samples: int | None = None
+    spare: int = 0
     since: int = 0
 
+
+SPARE = "duplicates"
+"""Source of the list of a mixture's samples that are left out because an earlier part has their media."""
 
 _WORDS = {"title", "license", "description"}
 """Arguments that are words about a dataset and change nothing in it: they may differ from run to run."""

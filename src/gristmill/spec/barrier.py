@@ -175,6 +175,11 @@ class GlobalShuffle(Step):
     """A barrier at which samples of every input go to every output: scattered, then gathered."""
 
     @property
+    def without_duplicates(self) -> bool:
+        """Say whether a mixture leaves out samples whose media an earlier part has."""
+        return False
+
+    @property
     def refers(self) -> bool:
         """Say whether gathering writes where samples lie, instead of the samples; only of finished datasets."""
         return False

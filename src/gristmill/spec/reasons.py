@@ -105,6 +105,9 @@ class Reason(StrEnum):
     NO_FILE = "no_file"  # the picture file that the row names is not there, or not where it may be
     NO_IMAGE = "no_image"  # a row about a picture that holds none
 
+    # mixing
+    DUPLICATE_PICTURE = "duplicate_picture"  # an earlier part of the mixture has all of its media
+
     # packing
     TAIL = "tail"  # last, incomplete shard, dropped on request
 

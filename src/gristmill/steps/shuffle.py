@@ -14,6 +14,7 @@ from gristmill.steps.permutation import PUBLISHED_LIMIT, Places64, permuted, pub
 
 __all__ = ["Shuffle"]
 
+_MOST_BITS = 8
 _ORDERS = ("seeded", "published", "none")
 
 
@@ -30,6 +31,10 @@ class Shuffle(GlobalShuffle):
             ``samples // shards``, as many as that gives (of few samples more than ``shards``), the last few samples
             left out (reason ``tail``). ``none`` keeps the order and only cuts.
         index_only: Of a mixture: write where each sample lies in the shards of the parts, and leave it there.
+        duplicates: Of a mixture: ``drop`` leaves out samples all of whose media an earlier part has (reason
+            ``duplicate_picture``), but for those that speak of boxes; ``keep`` does not look.
+        duplicate_bits: With that, the bits (0 to 8) in which perceptual hashes of one picture may differ; None for
+            identical bytes alone.
         copy: Write what is scattered together for each shard, so that a disk which seeks slowly reads in
             sequence; it takes the dataset's size on disk once more. Else samples stay where they are until they are
             gathered. Samples that are not packed yet are always copied.
@@ -40,11 +45,13 @@ class Shuffle(GlobalShuffle):
     shard_samples: int | None = None
     order: str = "seeded"
     index_only: bool = False
+    duplicates: str = "keep"
+    duplicate_bits: int | None = 2
     copy: bool = runtime_option(False, "for disks that seek slowly")
 
     name = "shuffle"
     revision = 2
-    drops = frozenset({Reason.TAIL})
+    drops = frozenset({Reason.TAIL, Reason.DUPLICATE_PICTURE})
     needs = Needs(cpus=1, memory_gib=0.3)
 
     def __post_init__(self) -> None:
@@ -52,6 +59,15 @@ class Shuffle(GlobalShuffle):
             raise UsageError("shuffle: shards and shard_samples must be at least 1")
         if self.order not in _ORDERS:
             raise UsageError(f"shuffle: order is one of {', '.join(_ORDERS)}, not {self.order!r}")
+        if self.duplicates not in ("keep", "drop"):
+            raise UsageError(f"shuffle.duplicates={self.duplicates}: expected keep or drop")
+        if self.duplicate_bits is not None and not 0 <= self.duplicate_bits <= _MOST_BITS:
+            raise UsageError(f"shuffle.duplicate_bits: expected 0 to {_MOST_BITS} bits, or none")
+
+    @property
+    def without_duplicates(self) -> bool:
+        """See :class:`GlobalShuffle`."""
+        return self.duplicates == "drop"
 
     @property
     def copies(self) -> bool:

@@ -11,10 +11,12 @@ from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.ledger.reading import PartShards
-from gristmill.ledger.run_config import InputFile
+from gristmill.ledger.run_config import SPARE, InputFile
+from gristmill.run.stages._rows import fetch_input
 from gristmill.run.stages.scatter import ScatterDecision, Share
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Output, Work
@@ -90,7 +92,10 @@ def _of_shard(
             f"{context.inputs[position].path} holds {len(extents):,} samples, its dataset's manifest says "
             f"{shard.samples:,}."
         )
-    copies = _copies(decision.share, len(extents))
+    spare = _spare(position, decision, context)
+    copies = np.zeros(len(extents), dtype=np.int64)
+    left = np.setdiff1d(np.arange(len(extents)), spare)
+    copies[left] = _copies(decision.share, len(left))
     taken = np.repeat(np.arange(len(extents)), copies)
     nth = np.arange(len(taken)) - np.repeat(np.cumsum(copies) - copies, copies)
     order, at, beyond = _placed(places, decision.start, len(taken))
@@ -98,10 +103,13 @@ def _of_shard(
     rows["place"], rows["copy"], rows["sample"] = at, nth[order], taken[order]
     for name in ("offset", "size", "crc32", "key", "file"):
         rows[name] = extents[name][taken[order]]
-    _account(work, copies, len(order), len(beyond), places.drop)
-    _write_fates(
-        task, context, work, {Reason.NOT_CHOSEN: np.flatnonzero(copies == 0), places.drop: taken[beyond]}
-    )
+    lost = {
+        Reason.NOT_CHOSEN: left[copies[left] == 0],
+        Reason.DUPLICATE_PICTURE: spare,
+        places.drop: taken[beyond],
+    }
+    _account(work, copies, len(order), lost)
+    _write_fates(task, context, work, lost)
     head = {"input": position, "files": list(map(asdict, files)), "prefix": decision.prefix}
     if step.copies:
         rows, head["files"] = _copied(files, rows, task, context, work), None
@@ -160,16 +168,22 @@ def _copies(share: Share | None, samples: int) -> Array:
     return np.diff(ends)
 
 
-def _account(work: Work, copies: Array, kept: int, beyond: int, drop: Reason) -> None:
+def _spare(position: int, decision: ScatterDecision, context: Context) -> Array:
+    """Places of the samples of an input whose media an earlier part has: they are left out; int64, in order."""
+    if not decision.without:
+        return np.empty(0, dtype=np.int64)
+    listed = next(file for file in context.aux if file.source == SPARE)
+    table = pq.read_table(fetch_input(listed, context), filters=[("input", "==", position)])
+    return table["place"].to_numpy().astype(np.int64)
+
+
+def _account(work: Work, copies: Array, kept: int, lost: dict[Reason, Array]) -> None:
     """Samples in are those of the input, and each further copy one more."""
     repeated = int(np.maximum(copies - 1, 0).sum())
     work.samples_in = len(copies) + repeated
     work.kept = kept
     work.facts["repeated"] = repeated
-    if left_out := int((copies == 0).sum()):
-        work.dropped[str(Reason.NOT_CHOSEN)] = left_out
-    if beyond:
-        work.dropped[str(drop)] += beyond
+    work.dropped.update({str(reason): len(rows) for reason, rows in lost.items() if len(rows)})
 
 
 def _write_fates(task: Task, context: Context, work: Work, left_out: dict[Reason, Array]) -> None:

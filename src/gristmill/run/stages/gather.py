@@ -43,6 +43,10 @@ class Gather(Stage[GlobalShuffle]):
             raise RecipeError(
                 f"{steps[0].name} cannot leave samples where they are: only a mixture's lie in shards"
             )
+        if steps[0].without_duplicates and len(recipe_steps) > 1:
+            raise RecipeError(
+                f"{steps[0].name} compares the parts of a mixture, and this is none: leave its duplicates kept"
+            )
 
     @classmethod
     def steps_of(cls, steps: Sequence[Step]) -> Sequence[Any] | None:

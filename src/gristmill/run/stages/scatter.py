@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from gristmill.ledger.run_config import RunConfig
+from gristmill.ledger.run_config import SPARE, RunConfig
 from gristmill.run.planning.stage import Made, Plan, Stage
 from gristmill.spec.barrier import GlobalShuffle
 from gristmill.spec.recipe import Recipe
@@ -56,6 +56,7 @@ class ScatterDecision:
         earlier: Samples of the first round, where this is a later one.
         prefix: What keys get in front.
         share: What is taken; all if None.
+        without: Digest of the list of samples that are left out because an earlier part has their media.
     """
 
     start: int
@@ -63,6 +64,7 @@ class ScatterDecision:
     earlier: int | None = None
     prefix: str = ""
     share: Share | None = None
+    without: str = ""
 
 
 class Scatter(Stage[GlobalShuffle]):
@@ -112,7 +114,12 @@ class Scatter(Stage[GlobalShuffle]):
                 inputs=(made.shard,),
                 identity=identity,
                 decision=ScatterDecision(
-                    start=start, samples=starts[-1], earlier=earlier, prefix=prefix, share=share
+                    start=start,
+                    samples=starts[-1],
+                    earlier=earlier,
+                    prefix=prefix,
+                    share=share,
+                    without=next((file.digest for file in config.aux if file.source == SPARE), ""),
                 ),
             )
             for made, start, (_, prefix, share) in zip(inputs, starts, taken, strict=False)
@@ -137,9 +144,10 @@ def _taken(inputs: Sequence[Made], config: RunConfig) -> Iterator[tuple[int, str
         if made.shard.role != "source":
             yield samples, "", None
             continue
-        source = config.inputs[made.number[1]].source
+        file = config.inputs[made.number[1]]
+        source, samples = file.source, samples - file.spare
         part = config.parts[source]
-        share = Share(first=seen[source], taken=part["taken"], of=part["samples"])
+        share = Share(first=seen[source], taken=part["taken"], of=part["samples"] - part.get("spare", 0))
         seen[source] += samples
         prefix = part["prefix"] or ""
         yield (samples, prefix, None) if share.whole else (share.of_next(samples), prefix, share)
