@@ -209,7 +209,7 @@ def phase_of(reason: str) -> Phase:
         return Phase.READING
     if reason in _CHECKING:
         return Phase.CHECKING
-    return Phase.PACKING if reason == Reason.TAIL else Phase.FETCHING
+    return Phase.PACKING if reason in (Reason.TAIL, Reason.DUPLICATE_PICTURE) else Phase.FETCHING
 
 
 def group_of(reason: str) -> LossGroup:
