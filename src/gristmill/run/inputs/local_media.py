@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,6 +33,10 @@ _HALF = (".crdownload", ".partial", ".aria2", ".filepart", ".download", ".!ut", 
 """What browsers and other programs put behind the name of a file that they have not finished."""
 _PIECES_HASHED = 64
 _EXAMPLES = 5
+_ROUNDED = 0.98
+"""Sizes of hub files and of what a person fetches are published in gigabytes, rounded."""
+_LOOKED_AT = 20_000
+"""Members of an archive at most, before it is taken for another source's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +137,11 @@ def _in_folder(source: Source, folder: Path, tree: Tree) -> list[tuple[str, Path
     if source.format == "parquet":
         named = [name for name in tree.tables if _is_expected(source, name)] or list(tree.tables)
     else:
-        named = [name for name in tree.archives if _is_expected(source, name)]
+        expected = [name for name in tree.archives if _is_expected(source, name)]
+        named = [name for name in expected if _may_hold_members(source, folder / name)]
         if not named and _holds_members(source, folder):
             return [(folder.resolve().name or "folder", folder)]
-        named = named or list(tree.archives)
+        named = named or expected or list(tree.archives)
     if not named:
         examples = f", such as {', '.join(tree.examples)}" if tree.examples else ""
         raise UsageError(
@@ -179,6 +185,21 @@ def _holds_members(source: Source, folder: Path) -> bool:
         ):
             return True
     return False
+
+
+def _may_hold_members(source: Source, path: Path) -> bool:
+    """Whether an archive in a folder is the source's: ``images.zip`` is the name of several sources' archives.
+
+    One that cannot be looked into, such as a part of one, or a page in its place, is said to be, and told later.
+    """
+    entry = None
+    try:
+        for entry in islice(members_in(Archive.at(path)), _LOOKED_AT):
+            if any(layout.fits(entry.name) for layout in source.layouts):
+                return True
+    except (DamagedSource, UsageError):
+        return True
+    return entry is None or not source.layouts
 
 
 def _is_expected(source: Source, name: str) -> bool:
@@ -260,7 +281,7 @@ def _check_whole(source: Source, path: Path) -> None:
         and _is_expected(source, path.name)
         and len(_names(source)) == 1
     ):
-        published = source.size_bytes
+        published = int((source.size_bytes or 0) * _ROUNDED)
     if published and size < published and (path.name.lower() in _names(source)):
         raise DamagedSource(
             f"{path} has {size:,} of the {published:,} bytes that are published: it is a half of a download, or "
