@@ -64,3 +64,45 @@ def test_pictures_that_came_later_are_counted_once(tmp_path):
     ]
     assert found[0]["documents"] == found[1]["documents"]
     assert found[0]["documents"]["images"] == {"kept": 6}
+
+
+MIXTURE = """
+from gristmill.spec.mixture import Mixture, Part
+from gristmill.steps.shuffle import Shuffle
+
+MIXTURE = Mixture(
+    name="mine",
+    version="2026.12.1",
+    title="Mine",
+    description="All pairs twice.",
+    homepage="https://example.org",
+    license="other",
+    parts=(Part(name="pairs", weight=2),),
+    shuffle=Shuffle(shards=1),
+)
+"""
+
+
+def test_a_mixture_of_a_recipe_of_ones_own_takes_it_where_it_is_finished(tmp_path):
+    (tmp_path / "pairs.py").write_text(RECIPE.replace('frozenset({"media.at"})', "frozenset()"))
+    said = gristmill("show", tmp_path / "pairs.py", code=2).stderr
+    assert "writes=frozenset({'media.at'}) into the recipe" in said
+    (tmp_path / "pairs.py").write_text(RECIPE)
+    (tmp_path / "mine.py").write_text(MIXTURE)
+    turns = [{"from": "human", "value": "Two?"}, {"from": "gpt", "value": "No."}]
+    (tmp_path / "rows.json").write_text(json.dumps([{"conversations": turns}]))
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "pictures/0.png")
+    out = ("--out", tmp_path / "out")
+    for command in ("plan", "run"):
+        said = gristmill(command, tmp_path / "mine.py", *out, code=3).stderr
+        assert f"Prepare it by its own file: gristmill run FILE.py --out {tmp_path / 'out'}" in said
+    sources = (
+        "--source",
+        f"annotations={tmp_path / 'rows.json'}",
+        "--source",
+        f"pictures={tmp_path / 'pictures'}",
+    )
+    gristmill("run", tmp_path / "pairs.py", *out, *sources, "--workers", 0)
+    gristmill("run", tmp_path / "mine.py", *out, "--workers", 0)
+    assert json.loads((tmp_path / "out/mine/dataset.json").read_text())["counts"]["packed"] == 2

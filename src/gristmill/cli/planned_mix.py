@@ -9,6 +9,7 @@ from typing import Any
 
 from gristmill import mixtures
 from gristmill.cli.options import of_part, recipe_loader, source_keys
+from gristmill.cli.prepare import check_own_part, is_own
 from gristmill.ledger.words import count_text, size_text
 from gristmill.run.planning.plan import Planned, plan
 from gristmill.spec.command import to_type
@@ -117,6 +118,8 @@ def plan_mixture(
     for part in mixture.parts:
         found = _finished(part, out, sources)
         if not found["finished"]:
+            if is_own(part.name):
+                check_own_part(part, finished=False, out=out)
             own = of_part(part.name, sources, source_keys(part.name)), of_part(part.name, settings)
             planned, kept = _planned(part, out, *own, only)
             found |= {"samples": kept, "bytes": planned.shard_bytes, "plan": planned.as_dict()}

@@ -14,7 +14,7 @@ import click
 from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
 from gristmill.cli.options import of_part, recipe_loader, source_keys
-from gristmill.spec.command import for_part
+from gristmill.spec.command import for_part, to_type
 from gristmill.spec.errors import Busy, Incomplete, OursNotTheirs, SourceError, UnknownName, UsageError
 from gristmill.spec.mixture import Mixture, Part
 
@@ -62,6 +62,9 @@ def prepare_and_mix(
 
     def prepare(name: str) -> None:
         part = parts[name]
+        if is_own(name):
+            check_own_part(part, finished=_is_finished(part, out), out=out)
+            return
         copies = of_part(name, sources, known[name])
         try:
             _prepare(part, out, copies, of_part(name, settings), runtime, only, workers, on)
@@ -103,6 +106,27 @@ def own_settings(
     _check_patterns(mixture, "--source", [key.partition(".")[0] for key in sources])
     _check_patterns(mixture, "--set", [key.partition(".")[0] for key in settings if key not in own])
     return own
+
+
+def is_own(name: str) -> bool:
+    """Say whether a part is of somebody's own recipe or list, of which the name alone does not tell the file."""
+    from gristmill import mixtures, recipes
+
+    return name not in recipes.names() and not mixtures.is_mixture(name)
+
+
+def check_own_part(part: Part, *, finished: bool, out: Path | None) -> None:
+    """See that a part of somebody's own recipe or list is finished: it cannot be prepared by its name.
+
+    Raises:
+        Incomplete: It is not.
+    """
+    if not finished:
+        raise Incomplete(
+            f"Part {part.name} has no recipe that comes with Gristmill, and is not finished in {out or 'DIR'}. "
+            f"Prepare it by its own file: {to_type('run', 'FILE.py', '--out', out or 'DIR')}. If it lies elsewhere: "
+            f"--source {part.name}=FOLDER"
+        )
 
 
 def _check_patterns(mixture: Mixture, option: str, patterns: list[str]) -> None:

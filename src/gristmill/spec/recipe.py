@@ -94,7 +94,8 @@ class Source:
         variants: Files that upstream has in several versions, by name; ``variant`` is the one that is read.
         columns: What ``parse`` reads of Parquet files: one where they are otherwise is refused before any of its rows
             is worked on.
-        format: Of rows, that of their files. Of media ``archives`` (zip, tar, tar.gz, parts of one, or a folder of
+        format: Of rows, that of their files: ``parquet``, ``jsonl``, ``json`` (one array, or an object of rows by
+            their names), ``csv``, ``tsv``. Of media ``archives`` (zip, tar, tar.gz, parts of one, or a folder of
             files), ``folder`` (the files of a hub repository are the members), or ``parquet`` (bytes in a column).
         files, size_bytes, rows: As published, for ``plan`` before anything is asked.
         title: Of a media source, what it holds, in a few words.
@@ -314,7 +315,8 @@ class Recipe:
             if missing:
                 raise RecipeError(
                     f"{self.name}: {step.name} reads {missing}, which no earlier step writes.\n"
-                    f"Earlier steps: {', '.join(earlier)}. Put a step that writes it before {step.name}."
+                    f"Earlier steps: {', '.join(earlier)}. Put a step that writes it before {step.name}; or, where "
+                    f"parse gives it, writes=frozenset({{{', '.join(map(repr, missing))}}}) into the recipe."
                 )
             known |= step.writes
             earlier.append(step.name)
