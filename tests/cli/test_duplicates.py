@@ -189,6 +189,12 @@ def test_a_mixture_leaves_out_what_an_earlier_part_has(datasets, tmp_path):
     assert not {"b000001", "b000002"} & set(half)
     twice, _ = mixed(parts, tmp_path / "twice", weight=2)
     assert len(twice) == 5 + 8
+    for name, dropped in (("half", 2 + 2), ("twice", 2)):
+        manifest = json.loads((tmp_path / name / "mixed/dataset.json").read_text())
+        assert manifest["complete"]
+        account = manifest["parts"][1]
+        assert sum(account["dropped"].values()) == dropped
+        assert account["samples"] + account["repeated"] == account["kept"] + dropped
     exact, _ = mixed(parts, tmp_path / "exact", "--set", "shuffle.duplicate_bits=none", "--index-only")
     assert not exact
     account = json.loads((tmp_path / "exact/mixed/dataset.json").read_text())["parts"][1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gristmill.ledger.losses import Phase, phase_of
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals
+from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 
 __all__ = ["Funnel", "Level", "funnel"]
@@ -179,10 +180,10 @@ def _of_mixture(totals: Totals, config: RunConfig) -> Funnel:
     scatter, packed = totals.of("placing"), totals.of("packing").kept
     lost: dict[Phase, Counter[str]] = {Phase.SELECTING: Counter(), Phase.PACKING: Counter()}
     for reason, number in scatter.dropped.items():
-        lost[Phase.PACKING if phase_of(reason) == Phase.PACKING else Phase.SELECTING][reason] += number
+        lost[Phase.PACKING if reason == Reason.TAIL else Phase.SELECTING][reason] += number
     kept = max(scatter.kept, packed)
     taken = kept + lost[Phase.PACKING].total()
-    inside = sum(max(part["samples"], part["taken"]) for part in config.parts.values())
+    inside = sum(max(part["samples"], part["taken"] + part.get("spare", 0)) for part in config.parts.values())
     waiting = inside - taken - lost[Phase.SELECTING].total()
     return Funnel(
         levels=(
