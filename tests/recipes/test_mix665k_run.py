@@ -59,6 +59,9 @@ def test_a_tree_as_people_have_it_and_crawled_covers(tree, tmp_path):
     assert "69.4 % of 36 samples were kept" in told.stderr
     data = out / "llava-v1.5-mix665k"
     assert len(samples(data)) == len(records) - 3 - 8  # the picture that is nowhere, and two of Visual Genome
+    card = (data / "README.md").read_text()
+    assert "source `vg`: left out, nothing was read of it" in card
+    assert "source `coco`: somebody's own copy, in the place of <http" in card
     again = ("--reason", "no_file", "--workers", 0, *sources(places))
     gristmill("retry", data, *again, code=3)
     assert len(samples(data)) == len(records) - 3

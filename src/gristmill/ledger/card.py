@@ -249,6 +249,11 @@ def _making(recipe: Recipe, config: RunConfig) -> str:
     for source in () if config.parts else recipe.sources:
         pinned = _pinned(source, config)
         files = [i for i in config.files if i.source == source.key]
+        if not files and source.role == "media":
+            lines.append(f"- source `{source.key}`: left out, nothing was read of it")
+            continue
+        if source.home is not None and files and all(file.path is not None for file in files):
+            pinned = f"somebody's own copy, in the place of {pinned}"
         size = size_text(sum(i.size_bytes for i in files))
         lines.append(
             f"- source `{source.key}`: {pinned}, {len(files):,} file{'s' if len(files) != 1 else ''}, {size}"
