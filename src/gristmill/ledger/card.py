@@ -236,9 +236,10 @@ def _differing(shape: Shape) -> str:
     if columns := printed(shape):
         names = ", ".join(f"`{_json(name)[1:-1]}`" for name in columns[:_MOST_NAMED])
         more = f" and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else ""
+        hold = "hold" if len(columns) > 1 else "holds"
         said += (
-            f"\n\nIn the `json` part {names}{more} hold values of several types, or integers from 2^63 on. "
-            "Through `datasets` they load as text, each value as Python prints it."
+            f"\n\nIn the `json` part {names}{more} {hold} values of several types, or integers from 2^63 on. "
+            "Through `datasets` these load as text, each value as Python prints it."
         )
     return said
 

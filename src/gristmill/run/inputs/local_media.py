@@ -285,5 +285,5 @@ def _check_whole(source: Source, path: Path) -> None:
     if published and size < published and (path.name.lower() in _names(source)):
         raise DamagedSource(
             f"{path} has {size:,} of the {published:,} bytes that are published: it is a half of a download, or "
-            "another file. Fetch it again."
+            "another file. Fetch it again. If it is a choice of your own, give it another name."
         )
