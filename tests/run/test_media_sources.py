@@ -497,3 +497,42 @@ def test_what_the_hub_does_not_list_waits_for_a_person_where_the_source_says_how
         assert "--source pictures=PATH" in told.stderr
         pictures = foldered(tmp_path / "pictures", members())
         gristmill(*words, "--source", f"pictures={pictures}", HF_ENDPOINT=hub.url)
+
+
+TWO_SOURCES = """
+from dataclasses import replace
+from gristmill.testing.archived import hub_archives, zip
+by_hand = replace(zip.RECIPE.sources[1], key="others")
+RECIPE = replace(hub_archives.RECIPE, name="two_sources", sources=(*hub_archives.RECIPE.sources, by_hand))
+"""
+
+
+def test_while_one_source_waits_for_a_person_the_others_are_made_ready(rows, tmp_path):
+    mine, out = tmp_path / "two_sources.py", tmp_path / "out"
+    mine.write_text(TWO_SOURCES)
+    words = ["run", mine, "--out", out, "--source", f"annotations={rows}", "--workers", 0]
+    body = zipped(tmp_path / "a.zip", members()).read_bytes()
+    with FakeHub({"toy/pictures": {"data/a.zip": body}}) as hub:
+        told = gristmill(*words, code=3, HF_ENDPOINT=hub.url).stderr
+        assert "others (Toy pictures): Fill in the form and fetch it." in told
+        assert "pictures is there, with 22 members." in told
+        assert [path.name for path in out.iterdir()] == ["sources"]
+        assert [path.read_bytes() for path in out.rglob("*.zip")] == [body]
+        again = gristmill(*words, code=3, HF_ENDPOINT=hub.url).stderr
+        assert "fetched meanwhile" in told
+        assert "fetched meanwhile" not in again
+        (out / "sources/others").mkdir()
+        zipped(out / "sources/others/b.zip", {"images/z.png": BODIES[0]})
+        gristmill(*words, HF_ENDPOINT=hub.url)
+    check(out)
+
+
+def test_a_source_that_cannot_be_fetched_meanwhile_is_told_and_what_waits_too(rows, tmp_path):
+    mine, out = tmp_path / "two_sources.py", tmp_path / "out"
+    mine.write_text(TWO_SOURCES)
+    broken = tmp_path / "a.zip"
+    broken.write_bytes(zipped(tmp_path / "b.zip", members()).read_bytes()[:9000])
+    words = ["--source", f"annotations={rows}", "--source", f"pictures={broken}", "--workers", 0]
+    told = gristmill("run", mine, "--out", out, *words, code=3).stderr
+    assert f"{broken} is cut off" in told
+    assert "two-sources waits for what only a person can fetch" in told

@@ -10,8 +10,6 @@ from functools import partial
 from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.ledger.run_config import RUN_CONFIG, InputFile, RunConfig, refuse_older
 from gristmill.run.executors import find
-from gristmill.run.inputs.local_media import to_fetch
-from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
@@ -23,7 +21,7 @@ from gristmill.run.state.layout import METADATA_FILES, check_place, stem
 from gristmill.run.state.spent import spent
 from gristmill.run.workers.task import run_task
 from gristmill.spec.command import to_type
-from gristmill.spec.errors import Busy, ByHandSource, DriftError, UsageError
+from gristmill.spec.errors import Busy, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
@@ -87,11 +85,6 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     if said := next(filter(None, (step.missing() for step in recipe.steps)), ""):
         raise UsageError(said)
     resolved = job.resolved or resolve(recipe, job.replaced, job.folder)
-    if resolved.waiting:
-        told = "\n".join(to_fetch(recipe.source(key), shared_folder(job.folder)) for key in resolved.waiting)
-        raise ByHandSource(
-            f"{recipe.public_name} waits for what only a person can fetch:\n{told}\nThen give the same command again."
-        )
     if job.span is not None:
         first, end = job.span
         if not 0 <= first < end <= len(resolved.inputs):

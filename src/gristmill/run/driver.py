@@ -21,6 +21,7 @@ from gristmill.run.begin import Job, begin, drop_stale, look_up, restore, sweep,
 from gristmill.run.executors import Executor, NeighbourDied, Setup, WorkerDied, WorkerStood, find
 from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.resolve import Resolved
+from gristmill.run.inputs.waiting import refuse_while_waiting
 from gristmill.run.planning.planner import Planner
 from gristmill.run.state import layout
 from gristmill.run.state.context import Progress
@@ -129,6 +130,7 @@ def run(
 
     Raises:
         Interrupted: A signal came; everything finished is kept.
+        ByHandSource: A person must fetch a source first; the others are there.
         TaskFailed: Some tasks failed; all others are done.
         Busy: Another run holds what is left.
         MachineError: Disk full and the like.
@@ -136,9 +138,15 @@ def run(
     """
     store, stop = store_at(job.folder), Event()
     try:
-        found = look_up(job)
-        with store.leases(layout.LEASES) as leases, _signals(stop, watcher.last_words) as signalled:
-            return _run(job, *found, store, leases, watcher, signalled, stop, ready, when_settled)
+        recipe, resolved = look_up(job)
+        with _signals(stop, watcher.last_words) as signalled:
+            refuse_while_waiting(
+                recipe, resolved, job.folder, lambda: _raise_if_signalled(signalled), watcher.say
+            )
+            with store.leases(layout.LEASES) as leases:
+                return _run(
+                    job, recipe, resolved, store, leases, watcher, signalled, stop, ready, when_settled
+                )
     except OSError as err:
         raise machine_error(err, str(store)) from err
 
@@ -370,9 +378,13 @@ def _fail(state: Running, event: Failed) -> None:
         state.failures.append(error)
 
 
-def _raise_if_unfinished(state: Running, signalled: list[int], *, alone: bool) -> None:
+def _raise_if_signalled(signalled: list[int]) -> None:
     if signalled:
         raise Interrupted(signalled[0])
+
+
+def _raise_if_unfinished(state: Running, signalled: list[int], *, alone: bool) -> None:
+    _raise_if_signalled(signalled)
     if state.fatal:
         raise state.fatal
     if len(state.failures) == 1:

@@ -1,1 +1,5 @@
-"""Annotation files: ``resolve`` finds them, ``numbering`` orders them, ``mixture_parts`` finds datasets."""
+"""Annotation files and media sources: where they are, and in which order.
+
+``resolve`` finds them, ``local_media`` on this machine; ``numbering`` orders annotation files. ``media`` fetches and
+indexes media sources, and ``waiting`` does so while one waits for a person. ``mixture_parts`` finds datasets.
+"""
