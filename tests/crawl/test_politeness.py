@@ -259,7 +259,7 @@ def test_waiting_for_our_own_memory_is_not_held_against_the_server() -> None:
 def test_every_url_has_one_outcome_whatever_the_web_does() -> None:
     """Faults drawn by seed, over many hosts; the counts must add up, and nothing may be left behind."""
 
-    async def main(seed: int) -> None:
+    async def main(seed: int, patience: float) -> dict[int, set[Reason | None]]:
         draw = random.Random(seed)
         plan = {
             f"/{i}": draw.choices(range(10), weights=(40, 8, 8, 8, 8, 8, 5, 5, 5, 5))[0] for i in range(300)
@@ -281,7 +281,7 @@ def test_every_url_has_one_outcome_whatever_the_web_does() -> None:
             elif kind == 5:
                 await visit.redirect(f"http://r{visit.number}.example:{visit.server.port}/landing")
             elif kind == 6:
-                await asyncio.sleep(10)
+                await asyncio.sleep(30)
             elif kind == 7:
                 await visit.answer("429 Slow", b"", "Retry-After: 0")
             elif kind == 8:
@@ -290,7 +290,7 @@ def test_every_url_has_one_outcome_whatever_the_web_does() -> None:
             else:
                 await visit.answer("200 OK", BODY, "X-Robots-Tag: noai")
 
-        settings = replace(QUICK, stall_s=0.6, connect_s=0.6, total_s=2.0, in_flight=64)
+        settings = replace(QUICK, stall_s=patience, connect_s=patience, total_s=3 * patience, in_flight=64)
         resolver = Resolver(settings, lookup=lambda host: ["127.0.0.1"])
         sink = Sink()
         async with serving(otherwise=route) as server, Crawler(settings, resolver=resolver) as crawler:
@@ -301,19 +301,22 @@ def test_every_url_has_one_outcome_whatever_the_web_does() -> None:
             for i, answer in sink.answers.items():
                 assert (answer.body is None) == (answer.reason is not None)
                 by_kind.setdefault(plan[f"/{i}"], set()).add(answer.reason)
-            assert by_kind == {
-                0: {None},
-                1: {Reason.HTTP_404},
-                2: {Reason.RESET},
-                3: {Reason.SHORT_BODY},
-                4: {None},
-                5: {None},
-                6: {Reason.STALLED},
-                7: {Reason.HTTP_429},
-                8: {Reason.BAD_HTTP},
-                9: {Reason.OPTED_OUT},
-            }
             assert (crawler._flying, crawler._consuming, crawler._budget.used_bytes) == (0, 0, 0)
             assert not crawler._watch._attempts
 
-    run(main(7))
+            return by_kind
+
+    wanted: dict[int, set[Reason | None]] = {
+        0: {None},
+        1: {Reason.HTTP_404},
+        2: {Reason.RESET},
+        3: {Reason.SHORT_BODY},
+        4: {None},
+        5: {None},
+        6: {Reason.STALLED},
+        7: {Reason.HTTP_429},
+        8: {Reason.BAD_HTTP},
+        9: {Reason.OPTED_OUT},
+    }
+    if run(main(7, 0.6)) != wanted:  # a busy machine: the same with more time
+        assert run(main(7, 6.0)) == wanted

@@ -1,14 +1,14 @@
 """robots.txt in its forms (RFC 9309)."""
 
 import asyncio
-import time
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from crawl_server import BODY, QUICK, FaultServer, Visit, serving
+from crawl_server import QUICK, FaultServer, Visit, serving
 from test_politeness import Sink
 
 from gristmill.crawl import Crawler, CrawlSettings, run
@@ -41,6 +41,18 @@ async def endless(visit: Visit) -> None:
 
 async def hang_up(visit: Visit) -> None:
     visit.hang_up()
+
+
+def read_in_threads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The threads in which such files are read and looked at from now on, at no host's cost."""
+    threads: set[int] = set()
+
+    def clock() -> float:
+        threads.add(threading.get_ident())
+        return 0.0
+
+    monkeypatch.setattr("gristmill.crawl.consent.thread_time", clock)
+    return threads
 
 
 async def asked(
@@ -149,21 +161,17 @@ def test_a_redirect_is_checked_at_its_own_origin() -> None:
 
 
 @pytest.mark.parametrize("per_host", [1, 6])
-def test_crawl_delay_is_kept_within_bounds(per_host: int) -> None:
-    async def main() -> None:
-        for said, bound_s, least_s in (("0.15", 30.0, 0.15), ("3600", 0.1, 0.1)):
-            robots = text(f"User-agent: *\nCrawl-delay: {said}\n")
-            reasons, server, _ = await asked(
-                robots,
-                [f"/{i}" for i in range(5)],
-                replace(OBEYING, max_crawl_delay_s=bound_s, per_host=per_host),
-            )
-            assert reasons == [None] * 5
-            times = [at for path, at in server.log if path != "/robots.txt"]
-            assert all(b - a >= least_s - 0.01 for a, b in pairwise(times))
-            assert times[-1] - times[0] < 5
+@pytest.mark.parametrize(("said", "bounded"), [(None, False), ("3600", True)], ids=["as said", "bounded"])
+def test_crawl_delay_is_kept_within_bounds(said: str | None, bounded: bool, per_host: int) -> None:
+    async def gaps(delay_s: float) -> list[float]:
+        settings = replace(OBEYING, max_crawl_delay_s=delay_s if bounded else 3000.0, per_host=per_host)
+        robots = text(f"User-agent: *\nCrawl-delay: {said or delay_s}\n")
+        reasons, server, _ = await asked(robots, [f"/{i}" for i in range(4)], settings)
+        assert reasons == [None] * 4
+        return [b - a for a, b in pairwise(at for path, at in server.log if path != "/robots.txt")]
 
-    run(main())
+    # A request that a busy machine brings late comes closer to the next: then the same with longer delays.
+    assert any(min(run(gaps(delay_s))) > delay_s * 0.9 for delay_s in (0.1, 0.5, 3.0))
 
 
 def test_a_refusal_that_was_the_servers_fault_is_forgotten_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,12 +207,12 @@ def test_a_file_that_no_answer_came_for_is_asked_for_anew_with_the_next_try() ->
     assert sink.answers[0].tries + sink.answers[1].tries == 3
 
 
-def test_a_long_robots_txt_does_not_hold_up_the_loop() -> None:
-    rules = ("User-agent: *\n" + "Disallow: /*a*b*c$\n" * 25_000).encode()
-    began_s = time.monotonic()
+def test_a_long_robots_txt_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = read_in_threads(monkeypatch)
+    rules = ("User-agent: *\n" + "Disallow: /*a*b*c$\n" * 2500).encode()
     assert run(asked(text(rules), ["/" + "a" * 2000]))[0] == [None]
-    assert time.monotonic() - began_s < 5
-    assert BODY
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 OUT = Reason.OPTED_OUT

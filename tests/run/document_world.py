@@ -27,7 +27,9 @@ from gristmill.testing.documents import mmc4_document
 SETTINGS = {
     "crawl.allow_private_addresses": "true",
     "crawl.tries": "1",
-    "crawl.total_s": "20",
+    "crawl.total_s": "100",
+    "crawl.connect_s": "60",
+    "crawl.stall_s": "60",
     "pack.shard_samples": "7",
 }
 
