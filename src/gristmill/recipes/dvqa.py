@@ -2,8 +2,7 @@
 
 Kafle et al., 2018 (https://github.com/kushalkafle/DVQA_dataset); ``dvqa_train_200k.jsonl``, 416 MB. Charts are those
 of the training split, ``images/bar_train_00000001.png`` below the folder ``dvqa``. What is odd about it: a record
-has some 2,000 characters of short questions and answers, so a trainer's limit of length cuts many of them; and
-answers are read off the drawing, so that text and chart always agree.
+has some 2,000 characters of short questions and answers, so a trainer's limit of length cuts many of them.
 """
 
 from __future__ import annotations
