@@ -185,6 +185,12 @@ def test_mark_keeps_samples_and_names_what_they_hold(training, tmp_path):
     assert "MMToy:7" in found[5][0][0]
 
 
+def test_a_setting_without_sets_is_refused_before_anything_is_begun(training, tmp_path):
+    said = run(training, tmp_path / "out", "max_distance=4", code=2).stderr
+    assert "decontaminate.against=PATH" in said
+    assert not list((tmp_path / "out").glob("*/*"))
+
+
 def test_without_the_setting_a_recipe_is_what_it_was(training, tmp_path):
     run(training, tmp_path / "out")
     keys, reasons, _ = outcome(tmp_path / "out")

@@ -74,6 +74,10 @@ class Decontaminate(SampleStep):
         )
         return replace(recipe, steps=tuple(steps), sources=(*recipe.sources, lists))
 
+    def missing(self) -> str:
+        """See :class:`gristmill.spec.step.Step`: what is to be kept out."""
+        return "" if self.against else _NO_LIST
+
     def with_aux(self, aux: Mapping[str, tuple[Path, ...]]) -> Self:
         """See :class:`SampleStep`.
 
