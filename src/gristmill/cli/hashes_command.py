@@ -29,7 +29,7 @@ __all__ = ["command", "hashed_aloud"]
     help="Words of an n-gram of questions.",
 )
 @click.option("--text-column", help="The column with the questions, if it has another name than usual.")
-@click.option("--thumbnails", is_flag=True, help="Also keep a small picture of each, for the report.")
+@click.option("--thumbnails", is_flag=True, help="Also keep a small picture of each, to look at.")
 @workers_option
 @json_option
 def command(
