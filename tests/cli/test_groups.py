@@ -10,6 +10,7 @@ import pytest
 from typed import gristmill
 
 from gristmill import recipes
+from gristmill.ledger.words import size_text
 
 GOLDEN = Path(__file__).parent.parent / "recipes"
 
@@ -42,6 +43,15 @@ def test_show_and_plan_take_the_group():
     assert sum(one["result"]["fetch_bytes"] for one in planned) > 90e9
     last = gristmill("plan", "m3it", "--offline").stdout.splitlines()[-1]
     assert last.startswith("== all 14: 95."), last
+
+
+def test_what_several_recipes_of_a_group_share_is_planned_once():
+    last = gristmill("plan", "llava-next", "--offline").stdout.splitlines()[-1]
+    planned = json.loads(gristmill("plan", "llava-next", "--offline", "--json").stdout)
+    media = [one for member in planned for one in member["result"]["media"]]
+    once = {one["key"]: one["fetch_bytes"] for one in media}
+    assert len(once) < len(media)
+    assert f"fetch, {size_text(sum(once.values()))} of media beside" in last
 
 
 def test_one_file_is_refused(tmp_path):

@@ -68,6 +68,25 @@ def test_what_a_cut_off_run_loses_in_a_round_is_asked_for_again_and_counted_once
     assert tally.sentence().endswith("; http_410 1")
 
 
+def test_the_time_left_of_a_share_is_for_its_part_of_what_was_left(tmp_path):
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    with FakeWeb() as web:
+        urls.write_text("\n".join(web.url(f"/fault/404/{n}") for n in range(8)))
+        words = ("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
+        gristmill(*words, code=3)
+    _cut_off(out, after=2)
+    left = []
+    for of in (1, 3):
+        tally = RunTally()
+        tally.config(RunConfig.read(out), Ledger(out), of=of)
+        begun = next(iter(tally.running.values()))
+        tally.under_way(replace(begun, done=3))
+        left.append(tally.left_s() * tally.rate())
+    assert left == pytest.approx([5, 1], rel=0.01)
+    assert tally.sentence().startswith("3 of 8 crawled")
+    assert "left for this share; http_404" in tally.sentence()
+
+
 def test_what_an_interrupted_run_finished_counts_from_the_beginning(tmp_path, monkeypatch):
     urls, out, told = tmp_path / "urls.txt", tmp_path / "out", []
     with FakeWeb() as web:

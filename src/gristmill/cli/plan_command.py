@@ -61,7 +61,7 @@ def command(
     from gristmill.cli.many import for_each
     from gristmill.cli.planned_mix import PlannedMix, plan_mixture
     from gristmill.ledger.words import size_text
-    from gristmill.run.planning.plan import Planned, plan
+    from gristmill.run.planning.plan import Planned, media_bytes, plan
 
     free = shutil.disk_usage(_existing(out)).free if out else None
 
@@ -103,10 +103,12 @@ def command(
 
     for_each(members, plan_one, as_json=as_json)
     if len(planned) > 1 and not as_json:
+        media = media_bytes(planned)
+        beside = f", {size_text(media)} of media beside (what several share is fetched once)" if media else ""
         click.echo(
-            f"== all {len(planned)}: {size_text(sum(one.fetch_bytes for one in planned))} to fetch, shards of about "
-            f"{size_text(sum(one.shard_bytes or 0 for one in planned))}; one after another, so that only one "
-            "recipe's annotations lie on disk"
+            f"== all {len(planned)}: {size_text(sum(one.fetch_bytes for one in planned))} to fetch{beside}, shards "
+            f"of about {size_text(sum(one.shard_bytes or 0 for one in planned))}; one after another, so that only "
+            "one recipe's annotations lie on disk"
         )
 
 

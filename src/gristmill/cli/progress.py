@@ -50,13 +50,21 @@ class RunTally:
         self._before: dict[str, int] = {}  # what earlier runs did in tasks under way
         self.mixes = False
         self._least, self._unread = 0.0, 0
+        self._of, self._begun_at = 1, 0
         self.new = self.prescanned = self._round = 0
         self._again: frozenset[str] = frozenset()  # what is asked for again in this round
         self.verb, self.none = "crawled", "nothing asked yet"
         self._since = time.monotonic()
 
-    def config(self, config: RunConfig, ledger: Ledger, least: float = 0.0) -> None:
-        """Take in what earlier runs did, and what share of all is to be kept at least."""
+    def config(self, config: RunConfig, ledger: Ledger, least: float = 0.0, of: int = 1) -> None:
+        """Take in what earlier runs did.
+
+        Args:
+            config: What the folder was begun with.
+            ledger: What is done.
+            least: The share of all that is to be kept at least.
+            of: How many commands divide what is left among them.
+        """
         totals = total(ledger.records.values())
         self._least, self._unread = least, len(config.inputs) - totals.of("reading").tasks
         self.mixes = bool(config.parts)
@@ -76,6 +84,7 @@ class RunTally:
             self.reasons.subtract(again)
         for progress in interrupted(ledger):
             self.under_way(progress)
+        self._of, self._begun_at = of, self.now("making")
 
     def under_way(self, progress: Progress) -> None:
         """Take in how far a task is; what it begins with is not this run's work."""
@@ -119,9 +128,10 @@ class RunTally:
         return (self.new + running) / max(0.001, time.monotonic() - self._since)
 
     def left_s(self) -> float | None:
-        """Seconds left at this rate for what is known to be crawled."""
+        """Seconds left at this rate for what is known to be crawled, as far as it falls to this command."""
         rate = self.rate()
-        return (self.total["making"] - self.now("making")) / rate if rate > 0 else None
+        ours = (self.total["making"] - self._begun_at) / self._of + self._begun_at
+        return max(0.0, ours - self.now("making")) / rate if rate > 0 else None
 
     def failing(self) -> list[tuple[str, int]]:
         """The three most frequent reasons."""
@@ -179,7 +189,8 @@ class RunTally:
             return f"{self.prescanned:,} annotation files prescanned"
         why = ", ".join(f"{reason} {n:,}" for reason, n in self.failing())
         left = self.left_s()
-        until = f", {_duration(left)} left" if left is not None and known > crawled else ""
+        ours = " for this share" if self._of > 1 else ""
+        until = f", {_duration(left)} left{ours}" if left is not None and known > crawled else ""
         done = f"{crawled:,} of {known:,} {self.verb}, {self.rate():,.0f}/s, {self.share_kept()}{until}"
         return "; ".join(filter(None, [done, why, fetched]))
 
@@ -215,7 +226,7 @@ class Lines:
 
     def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
         """Begin with what earlier runs did."""
-        self._tally.config(config, ledger, recipe.expect.kept_share)
+        self._tally.config(config, ledger, recipe.expect.kept_share, planner.share[1] if planner.share else 1)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(config)}{again}")
@@ -268,7 +279,7 @@ class Bars:
 
     def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
         """Begin with what earlier runs did."""
-        self._tally.config(config, ledger, recipe.expect.kept_share)
+        self._tally.config(config, ledger, recipe.expect.kept_share, planner.share[1] if planner.share else 1)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(config)}{again}")

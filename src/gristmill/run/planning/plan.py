@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.step import PrescanStep, ShardStep
 from gristmill.storage.store import store_at
 
-__all__ = ["Planned", "plan"]
+__all__ = ["Planned", "media_bytes", "plan"]
 
 _ACCESS = {
     "open": "open: no account needed",
@@ -228,6 +228,11 @@ def plan(
         inputs="lists" if any(source.path for source in recipe.sources) else "annotation files",
         media=media,
     )
+
+
+def media_bytes(plans: Sequence[Planned]) -> int:
+    """Say how much is fetched of the media sources of several recipes: what they share, once."""
+    return sum({(one.key, one.place): one.fetch_bytes for planned in plans for one in planned.media}.values())
 
 
 def _stay(recipe: Recipe, resolved: Resolved | None) -> bool:

@@ -37,6 +37,7 @@ class Planner:
     Attributes:
         tasks: All that are known, by id.
         settled: No more will become known.
+        share: As given.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Planner:
         self.tasks: dict[str, Task] = {}
         self.settled = False
         self._stages, self._ledger = Pipeline(recipe), ledger
-        self._share = share
+        self.share = share
         self._least_rank = 0 if last is None else self._stages[last].rank
         self._heap: list[tuple[int, bool, tuple[int, int, int], str, Task]] = []
         self._wanted: set[str] = set()
@@ -105,9 +106,9 @@ class Planner:
 
     def _is_ours(self, task: Task) -> bool:
         """Whether this process may do a task: by its id, which depends on neither time nor place."""
-        if self._share is None or not self._stages[task.stage].divided:
+        if self.share is None or not self._stages[task.stage].divided:
             return True
-        number, of = self._share
+        number, of = self.share
         return int(task.id, 16) % of == number - 1
 
     async def done(self, task: Task) -> TaskRecord:
@@ -167,7 +168,7 @@ class Planner:
             return False
         if self._stages[self._awaited.stage].awaited_by_all:
             return any(True for _ in elsewhere)
-        divided = [stage.rank for stage in self._stages if stage.divided] if self._share else []
+        divided = [stage.rank for stage in self._stages if stage.divided] if self.share else []
         return any(self.stage(task).rank > min(divided) for task in elsewhere) if divided else False
 
     @property
