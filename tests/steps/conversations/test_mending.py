@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,9 +62,7 @@ ROW = st.one_of(
 )
 
 
-@settings(max_examples=400)
-@given(row=ROW, everything=st.booleans())
-def test_what_was_mended_needs_no_mending_again(row, everything):
+def mends_once(row, everything):
     """As the checks themselves say, or with everything mended that can be: what comes out is good, or was dropped."""
     mending = {code: FIX for code, check in checks().items() if check.mend} if everything else {}
     text = json.dumps(row).encode()
@@ -77,3 +76,18 @@ def test_what_was_mended_needs_no_mending_again(row, everything):
     assert again.lines == [mended]
     if looked.outcomes[0] == GOOD:
         assert json.loads(mended) == row
+
+
+@settings(max_examples=300)
+@given(row=ROW, everything=st.booleans())
+def test_what_was_mended_needs_no_mending_again(row, everything):
+    mends_once(row, everything)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@settings(max_examples=8000, derandomize=False)
+@given(row=ROW, everything=st.booleans())
+def test_what_was_mended_needs_no_mending_again_battery(row, everything):
+    """Other examples on each run."""
+    mends_once(row, everything)
