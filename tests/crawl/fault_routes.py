@@ -13,8 +13,7 @@ PATIENT = replace(QUICK, total_s=10.0, connect_s=5.0, stall_s=2.0, min_rate_wind
 async def ask(route: Route, settings: CrawlSettings = QUICK) -> tuple[Answer, FaultServer]:
     async with serving({"/x": route}) as server, Crawler(settings) as crawler:
         answer = await crawler.fetch(server.url("/x"))
-        assert crawler._budget.used_bytes == 0
-        assert crawler._flying == 0
+        assert crawler.in_hand.at_rest
         return answer, server
 
 

@@ -159,7 +159,7 @@ def test_memory_stays_bounded_with_endless_bodies() -> None:
             await crawler.crawl(((i, server.url(f"/{i}")) for i in range(80)), keep)
             assert set(reasons) == {Reason.TOO_LARGE}
             assert len(reasons) == 80
-            return crawler._budget.peak_bytes
+            return crawler.in_hand.peak_bytes
 
     assert run(main()) <= (4 << 20) + QUICK.max_body_bytes
 

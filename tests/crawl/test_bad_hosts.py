@@ -85,7 +85,7 @@ def test_slow_hosts_give_way_to_others() -> None:
                 urls = [f"http://dead{i}.example:{dead.port}/" for i in range(40)]
                 urls += [f"http://good{i}.example:{alive.port}/" for i in range(40)]
                 await crawler.crawl(enumerate(urls), sink)
-                assert (crawler._flying, crawler._waiting, crawler._budget.used_bytes) == (0, 0, 0)
+                assert crawler.in_hand.at_rest
             assert dead.busy_peak == 40
             # Four places; where the machine is busy, an answer that took 0.1 s gave way, too.
             assert alive.busy_peak < 20
@@ -106,7 +106,7 @@ def test_how_many_slow_ones_may_wait_is_bounded() -> None:
                 peak = 0
                 while not crawl.done():
                     await asyncio.sleep(0.01)
-                    peak = max(peak, crawler._flying + crawler._waiting)
+                    peak = max(peak, crawler.in_hand.asking + crawler.in_hand.waiting)
                 await crawl
             assert peak == 8
         assert sink.reasons == {Reason.STALLED: 20}
@@ -133,7 +133,7 @@ def test_a_dripping_body_gives_way_and_its_bytes_are_still_counted() -> None:
             Crawler(settings) as crawler,
         ):
             await crawler.crawl(enumerate([slow.url("/"), alive.url("/1"), alive.url("/2")]), sink)
-            assert crawler._budget.used_bytes == 0
+            assert crawler.in_hand.held_bytes == 0
         assert sink.reasons == {None: 3}
         assert sink.order == [1, 2, 0]
         assert sink.answers[0].body == b"x" * 400
@@ -182,7 +182,7 @@ def test_requests_of_a_silent_host_stand_for_one_another(page) -> None:
         async with serving(otherwise=page) as server, Crawler(SOON) as crawler:
             await crawler.crawl(((i, server.url(f"/{i}")) for i in range(60)), sink)
             assert server.visits.total() == SOON.per_host
-            assert (crawler.silent, crawler._watch._by_host) == (0, {})
+            assert (crawler.silent, crawler.in_hand.watched) == (0, 0)
         assert sink.reasons == {Reason.STALLED: 60}
         assert {answer.tries for answer in sink.answers.values()} == {0, 1}
         details = [answer.detail for answer in sink.answers.values()]

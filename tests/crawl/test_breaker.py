@@ -87,12 +87,12 @@ def crawl(
             try:
                 await crawler.crawl(enumerate(urls), sink, stop=stop)
             finally:
-                sink.left = (crawler._flying, crawler._waiting, len(crawler._breaker._held))
+                sink.left = crawler.in_hand
 
     try:
         run(main())
     finally:
-        assert sink.left == (0, 0, 0)
+        assert sink.left.at_rest
     return sink
 
 

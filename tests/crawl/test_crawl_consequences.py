@@ -33,7 +33,7 @@ def test_what_is_returned_is_asked_for_until_nothing_more_is() -> None:
             await crawler.crawl(first, chain)
             assert sorted(seen) == [start + n for start in (0, 10, 20) for n in range(5)]
             assert [n for n in seen if n < 10] == [0, 1, 2, 3, 4]
-            assert (crawler._flying, crawler._budget.used_bytes, crawler._consuming) == (0, 0, 0)
+            assert crawler.in_hand.at_rest
 
     run(main())
 

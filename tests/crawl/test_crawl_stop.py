@@ -39,7 +39,7 @@ def test_stop_ends_soon_and_what_was_consumed_was_consumed_once() -> None:
             assert time.monotonic() - began_s < 8
             assert len(seen) == len(set(seen)) < 40
             assert caught.value.unanswered == 121 - len(seen)
-            assert (crawler._flying, crawler._budget.used_bytes, crawler._consuming) == (0, 0, 0)
+            assert crawler.in_hand.at_rest
             visited = server.visits.total()
             await asyncio.sleep(0.2)
             assert server.visits.total() == visited
@@ -91,7 +91,7 @@ def test_what_the_consumer_raises_ends_the_crawl() -> None:
         async with serving(otherwise=slow) as server, Crawler(QUICK) as crawler:
             with pytest.raises(LookupError):
                 await crawler.crawl(((i, server.url(f"/{i}")) for i in range(100)), broken)
-            assert (crawler._flying, crawler._budget.used_bytes, crawler._consuming) == (0, 0, 0)
+            assert crawler.in_hand.at_rest
             assert (await crawler.fetch(server.url("/"))).ok
 
     run(main())
@@ -126,7 +126,7 @@ def test_cancelling_a_crawl_leaves_nothing_behind(delay_s: float) -> None:
             crawling.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await crawling
-            assert (crawler._flying, crawler._budget.used_bytes, crawler._consuming) == (0, 0, 0)
+            assert crawler.in_hand.at_rest
             assert (await crawler.fetch(server.url("/"))).ok
 
     run(main())

@@ -230,8 +230,8 @@ def test_bodies_in_memory_are_bounded_by_bytes_until_consumed() -> None:
         async with serving(otherwise=route) as server, Crawler(settings) as crawler:
             await crawler.crawl(((i, server.url(f"/{i}")) for i in range(200)), slow)
             assert 3 * len(body) <= peak <= budget + len(body)
-            assert crawler._budget.peak_bytes <= budget + QUICK.max_body_bytes
-            assert crawler._budget.used_bytes == 0
+            assert crawler.in_hand.peak_bytes <= budget + QUICK.max_body_bytes
+            assert crawler.in_hand.held_bytes == 0
 
     run(main())
 
@@ -301,8 +301,7 @@ def test_every_url_has_one_outcome_whatever_the_web_does() -> None:
             for i, answer in sink.answers.items():
                 assert (answer.body is None) == (answer.reason is not None)
                 by_kind.setdefault(plan[f"/{i}"], set()).add(answer.reason)
-            assert (crawler._flying, crawler._consuming, crawler._budget.used_bytes) == (0, 0, 0)
-            assert not crawler._watch._attempts
+            assert crawler.in_hand.at_rest
 
             return by_kind
 

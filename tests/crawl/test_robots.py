@@ -64,7 +64,7 @@ async def asked(
         Crawler(settings) as crawler,
     ):
         await crawler.crawl(enumerate(server.url(path) for path in paths), sink)
-        assert (crawler._flying, crawler._waiting, crawler._budget.used_bytes) == (0, 0, 0)
+        assert crawler.in_hand.at_rest
     return [sink.answers[i].reason for i in range(len(paths))], server, sink
 
 

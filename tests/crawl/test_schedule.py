@@ -72,7 +72,7 @@ def test_idle_hosts_are_forgotten() -> None:
         assert taken is not None
         schedule.done(taken[0])
         schedule.forget_idle(taken[0], 0.0)
-    assert not schedule._hosts
+    assert not list(schedule.hosts())
 
 
 @given(

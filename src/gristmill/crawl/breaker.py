@@ -126,6 +126,11 @@ class Breaker:
         self.open = False  # nothing may begin: our network seems to be away
         self.tripped: OursNotTheirs | None = None
 
+    @property
+    def held_back(self) -> int:
+        """Answers that are held back until it is known whose fault they are."""
+        return len(self._held)
+
     def saw(self, item: Item, exchange: Exchange, began_s: float) -> None:
         """Take note of an exchange begun at ``began_s``: of a sign of life, or of a failure that may be ours."""
         target = item.target

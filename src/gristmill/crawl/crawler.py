@@ -7,6 +7,7 @@ import random as random_module
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ from gristmill.crawl.work import Batch, Consume, Item, Place
 from gristmill.spec.errors import GristmillError
 from gristmill.spec.reasons import Reason
 
-__all__ = ["Consume", "CrawlStopped", "Crawler"]
+__all__ = ["Consume", "CrawlStopped", "Crawler", "InHand"]
 
 STOP_POLL_S = 0.1
 LOOP_STANDS_S = 10.0
@@ -50,6 +51,33 @@ class CrawlStopped(GristmillError):
 
     def __str__(self) -> str:
         return f"Stopped with {self.unanswered} URLs unanswered. The same command asks for them again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InHand:
+    """Holds what a crawler does at one moment; at rest all but ``peak_bytes`` is 0."""
+
+    asking: int
+    """Requests under way."""
+    waiting: int
+    """Requests that wait for slow servers, beside those."""
+    consuming: int
+    """Answers that are being consumed."""
+    held_bytes: int
+    """Set aside for bodies in memory."""
+    peak_bytes: int
+    """The most that was set aside so far."""
+    watched: int
+    """Requests whose deadlines are watched."""
+    held_back: int
+    """Answers that the breaker holds back."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Say whether nothing is under way, and nothing was left behind."""
+        return not (
+            self.asking or self.waiting or self.consuming or self.held_bytes or self.watched or self.held_back
+        )
 
 
 class Crawler:
@@ -157,6 +185,19 @@ class Crawler:
     def silent(self) -> int:
         """URLs that wait for hosts which have answered nothing yet. May be read from any thread."""
         return self._schedule.silent_count
+
+    @property
+    def in_hand(self) -> InHand:
+        """Say what is under way."""
+        return InHand(
+            asking=self._flying,
+            waiting=self._waiting,
+            consuming=self._consuming,
+            held_bytes=self._budget.used_bytes,
+            peak_bytes=self._budget.peak_bytes,
+            watched=self._watch.count,
+            held_back=self._breaker.held_back,
+        )
 
     async def fetch(self, url: str) -> Answer:
         """Ask for one URL, with retries. Raises for nothing that the web does."""

@@ -187,6 +187,11 @@ class RequestWatch:
             if not others:
                 del self._by_host[attempt.host]
 
+    @property
+    def count(self) -> int:
+        """Attempts that are watched, or hosts of which some are, if these are more; 0 at rest."""
+        return max(len(self._attempts), len(self._by_host))
+
     def waiting(self, host: str) -> float | None:
         """Say how long a host's requests under way have waited in vain, added up; None if one is being answered."""
         total_s = 0.0
