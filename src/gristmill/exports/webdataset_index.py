@@ -23,7 +23,7 @@ from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import open_regular
-from gristmill.storage.store import LocalStore, store_at
+from gristmill.storage.store import store_at
 
 __all__ = ["EXPORTER", "WIDS_NAME", "unfit_for_coyo_wds", "wids_index"]
 
@@ -75,14 +75,14 @@ class WebdatasetIndex(Exporter):
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Write the index into ``out``, the shards' own folder or another; always anew."""
         store = store_at(dataset.folder)
-        if not isinstance(store, LocalStore):
+        if store.local is None:
             raise UsageError(
                 f"{store} is no folder, and the index names files by their paths. Copy it first."
             )
-        if out.resolve() != (store.folder / "shards").resolve():
+        if out.resolve() != (store.local / "shards").resolve():
             out.mkdir(parents=True, exist_ok=True)
         done, entries = Exported(), []
-        for folder, shard in _whole_shards(dataset, store.folder):
+        for folder, shard in _whole_shards(dataset, store.local):
             path = folder / shard.path
             with open_regular(path) as stream:
                 if os.fstat(stream.fileno()).st_size != shard.size_bytes:

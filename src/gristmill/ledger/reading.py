@@ -12,7 +12,7 @@ from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.inside import irregularity, is_below
-from gristmill.storage.store import LocalStore, Place, store_at
+from gristmill.storage.store import Place, store_at
 
 __all__ = ["PartShards", "samples_in", "whole_parts"]
 
@@ -128,8 +128,8 @@ class PartShards:
         if not (is_below(file.source) and is_below(file.name)):
             raise DamagedOutput(f"{self._store} refers to {file.name[:200]!r}, which is no place of a shard.")
         candidates = [Path(file.path)] if file.path else []
-        if isinstance(self._store, LocalStore):
-            candidates.append(self._store.folder.resolve().parent / file.source / file.name)
+        if self._store.local is not None:
+            candidates.append(self._store.local.resolve().parent / file.source / file.name)
         for path in candidates:
             folder = path.parent.parent
             if (

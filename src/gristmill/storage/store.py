@@ -93,6 +93,11 @@ class Store(ABC):
         self.work(name).unlink(missing_ok=True)
 
     @property
+    def local(self) -> Path | None:
+        """Say in which folder on this machine all of it lies under its names; None where it does not."""
+        return None
+
+    @property
     def title(self) -> str:
         """Say what the dataset's place is called."""
         return str(self).rstrip("/").rpartition("/")[2]
@@ -189,6 +194,11 @@ class LocalStore(Store):
 
     def __str__(self) -> str:
         return str(self.folder)
+
+    @property
+    def local(self) -> Path:
+        """See :class:`Store`."""
+        return self.folder
 
     @property
     def title(self) -> str:

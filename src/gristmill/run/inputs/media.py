@@ -44,7 +44,7 @@ from gristmill.storage.archives import (
 )
 from gristmill.storage.files import machine_error
 from gristmill.storage.hub import HubFile, download
-from gristmill.storage.store import LocalStore, Place, store_at
+from gristmill.storage.store import Place, store_at
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["INDEXES", "MediaFiles", "OpenedMedia", "Watch", "fetched_folder", "media_of", "shared_folder"]
@@ -57,7 +57,7 @@ _WAIT_S = 0.2
 def shared_folder(place: Place) -> Path:
     """Say where on this machine the media sources of all datasets beside this one lie."""
     store = store_at(place)
-    return store.folder.parent / "sources" if isinstance(store, LocalStore) else store.work("sources")
+    return store.local.parent / "sources" if store.local else store.work("sources")
 
 
 def fetched_folder(shared: Path, files: Sequence[InputFile]) -> Path:
