@@ -76,11 +76,11 @@ def test_time_in_which_we_stood_still_is_no_time_to_connect_either() -> None:
         await asyncio.sleep(0.05)
         time.sleep(1.5)
         await asyncio.sleep(0.1)  # sweeps
-        assert attempt.verdict is None
+        assert attempt.reason is None
         attempt.opened_at_s -= 1.0  # as if it had gone on trying
         with pytest.raises(asyncio.CancelledError):
             await asyncio.sleep(1)
-        assert attempt.verdict is Reason.CONNECT_TIMEOUT
+        assert attempt.reason is Reason.CONNECT_TIMEOUT
         assert asyncio.current_task().uncancel() == 0
         watch.end(attempt)
         watch.close()

@@ -355,9 +355,9 @@ class Client:
             _drop_frames(error)
         except asyncio.CancelledError:
             # The watch's doing, unless somebody else wants this task gone as well.
-            if attempt.verdict is None or attempt.task.uncancel() > 0:
+            if attempt.reason is None or attempt.task.uncancel() > 0:
                 raise
-            result.reason, result.detail = attempt.verdict, attempt.detail
+            result.reason, result.detail = attempt.reason, attempt.detail
             if self._proxy is not None and result.reason is Reason.CONNECT_TIMEOUT:
                 result.ours = Ours.SURELY
         finally:

@@ -52,6 +52,7 @@ class Attempt:
         "patience",
         "paused",
         "phase",
+        "reason",
         "received_bytes",
         "refused",
         "response",
@@ -59,7 +60,6 @@ class Attempt:
         "seen_bytes",
         "slow",
         "task",
-        "verdict",
         "window_at_s",
         "window_bytes",
     )
@@ -90,7 +90,7 @@ class Attempt:
         self.connected = False  # whether the one that it opened stands
         self.refused: str | None = None  # an address that the guard would not connect to
         self.response: aiohttp.ClientResponse | None = None  # once the head has come
-        self.verdict: Reason | None = None
+        self.reason: Reason | None = None
         self.detail = ""
 
     def enter(self, phase: ExchangePhase, now_s: float) -> None:
@@ -215,8 +215,8 @@ class RequestWatch:
         """End a host's requests that wait in vain: it is given up."""
         for attempt in self._by_host.get(host, ()):
             waited_s = self.in_vain(attempt)
-            if waited_s and attempt.verdict is None:
-                attempt.verdict = Reason.STALLED
+            if waited_s and attempt.reason is None:
+                attempt.reason = Reason.STALLED
                 attempt.detail = f"no answer for {waited_s:.3g} s when the host was given up"
                 attempt.task.cancel()
 
@@ -243,7 +243,7 @@ class RequestWatch:
         for attempt in list(self._attempts):
             if attempt.paused or ours_s:
                 attempt.excuse(max(since_s if attempt.paused else 0.0, ours_s))
-            elif attempt.verdict is None:
+            elif attempt.reason is None:
                 if self._too_slow(attempt, now_s):
                     attempt.task.cancel()
                 elif not attempt.slow and self._holds_up(attempt, now_s):
@@ -263,7 +263,7 @@ class RequestWatch:
         settings = self._settings
         if now_s >= attempt.deadline_s:
             lookup = attempt.phase is ExchangePhase.LOOKUP
-            attempt.verdict = Reason.DNS_FAILED if lookup else Reason.DEADLINE
+            attempt.reason = Reason.DNS_FAILED if lookup else Reason.DEADLINE
             allowed_s = settings.total_s * (LOOKUP_PATIENCE if lookup else 1)
             attempt.detail = f"not done within {allowed_s:g} s"
             return True
@@ -275,7 +275,7 @@ class RequestWatch:
             attempt.seen_bytes = attempt.received_bytes
             attempt.seen_at_s = now_s
         elif _has_failed(attempt.response):
-            attempt.verdict = Reason.SHORT_BODY
+            attempt.reason = Reason.SHORT_BODY
             attempt.detail = "the body broke off"
             return True
         if self._stalls(attempt, now_s - attempt.seen_at_s):
@@ -286,7 +286,7 @@ class RequestWatch:
         allowed_s = self._settings.connect_s
         if now_s - attempt.opened_at_s < allowed_s:
             return False
-        attempt.verdict, attempt.detail = Reason.CONNECT_TIMEOUT, f"no connection within {allowed_s:g} s"
+        attempt.reason, attempt.detail = Reason.CONNECT_TIMEOUT, f"no connection within {allowed_s:g} s"
         return True
 
     def _stalls(self, attempt: Attempt, silent_s: float) -> bool:
@@ -298,7 +298,7 @@ class RequestWatch:
             allowed_s = attempt.patience()
         if silent_s < allowed_s:
             return False
-        attempt.verdict = Reason.STALLED
+        attempt.reason = Reason.STALLED
         attempt.detail = f"{'no answer' if heading else 'no bytes'} for {allowed_s:.3g} s"
         return True
 
@@ -308,7 +308,7 @@ class RequestWatch:
         if window_s < settings.min_rate_window_s:
             return False
         if attempt.received_bytes - attempt.window_bytes < settings.min_rate_bytes_s * window_s:
-            attempt.verdict = Reason.STALLED
+            attempt.reason = Reason.STALLED
             attempt.detail = f"slower than {settings.min_rate_bytes_s} bytes/s for {window_s:.3g} s"
             return True
         attempt.window_at_s = now_s
