@@ -104,7 +104,7 @@ def test_many_files_are_each_read_once_and_by_whoever_is_first(web, tmp_path):
     web.forget()
     folder, shares = tmp_path / "out", [{"share": [number, 2], "settings": SMALL_PARTS} for number in (1, 2)]
     with (
-        Process(tmp_path / "lists", folder, workers=1, **shares[0]) as one,
+        Process(tmp_path / "lists", folder, **shares[0]) as one,
         Process(tmp_path / "lists", folder, **shares[1]) as two,
     ):
         ends = [one.end(), two.end()]
