@@ -6,6 +6,7 @@ from gristmill.recipes._llava import Family, InFamilies, LlavaRecords
 from gristmill.spec.locator import Member
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Show
+from gristmill.steps.check import CheckConversations
 
 PARSE = LlavaRecords(
     place=InFamilies((Family(prefix="coco/", source="coco"), Family(prefix="sam/images/", source="sam")))
@@ -88,13 +89,8 @@ def test_text_that_speaks_of_the_token_is_text():
         ({"conversations": ["What?"]}, Reason.BAD_ROW),
         ({"conversations": [{"from": "gpt", "value": "A."}]}, Reason.BAD_TURNS),
         ({"conversations": [{"from": "human", "value": None}]}, Reason.BAD_ROW),
-        (
-            {"conversations": [{"from": "user", "value": "a"}, {"from": "user", "value": "b"}]},
-            Reason.BAD_TURNS,
-        ),
         ({"conversations": [{"from": "tool", "value": "a"}]}, Reason.BAD_TURNS),
         (record("What?"), Reason.EMPTY_ANSWER),
-        (record("What?", "A.", "And?"), Reason.EMPTY_ANSWER),
     ],
 )
 def test_what_would_stop_a_trainer_is_a_counted_drop(row, reason):
@@ -102,6 +98,20 @@ def test_what_would_stop_a_trainer_is_a_counted_drop(row, reason):
     assert isinstance(drop, Drop)
     assert drop.reason is reason
     assert drop.detail
+
+
+def test_roles_out_of_order_are_left_to_the_check():
+    first = {"from": "gpt", "value": "Hello."}
+    row = record("<image>\nWhat?", "A kite.", "And?", image="coco/a.jpg")
+    sample = PARSE({**row, "conversations": [first, *row["conversations"]]})
+    assert [role for role, _ in said(sample)] == ["assistant", "user", "assistant", "user"]
+    mended = CheckConversations().apply(sample)
+    assert said(mended) == [("user", ["[000]", "What?"]), ("assistant", ["A kite."])]
+    assert mended.columns == {"changes": ["first_not_user_fixed", "ends_with_user_fixed"]}
+    other = CheckConversations().apply(
+        PARSE({"conversations": [{"from": "human", "value": "a"}, {"from": "oracle", "value": "b"}]})
+    )
+    assert other.reason is Reason.BAD_TURNS
 
 
 def test_videos_have_a_field_and_a_token_of_their_own():

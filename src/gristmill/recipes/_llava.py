@@ -14,7 +14,8 @@ as many tokens in questions as pictures  each picture in its place
 another number of tokens                 dropped, ``tag_mismatch``: the loader stops at such a record
 no picture, a token where one would be   dropped, ``no_image``
 a token within other text, or an answer  left in the text, for :class:`gristmill.steps.check.CheckConversations`
-roles out of order, or unknown           dropped, ``bad_turns``
+roles out of order, or unknown           left so for the same step, which mends what can be mended
+nothing asked, or nothing answered       dropped, ``bad_turns`` or ``empty_answer``
 a path that is absolute or leads out     dropped, ``bad_path``
 =======================================  ===========================================================================
 """
@@ -148,7 +149,7 @@ def dialogue(conversations: Json, media: Sequence[MediaRef]) -> Outcome:
 
 
 def _turns(conversations: Json) -> list[tuple[str, str]] | Drop:
-    """Roles and texts, a question and an answer in turn."""
+    """Roles and texts, in whatever order."""
     if not isinstance(conversations, list) or not conversations:
         return Drop(reason=Reason.BAD_ROW, detail="conversations is no list of turns")
     turns: list[tuple[str, str]] = []
@@ -156,12 +157,10 @@ def _turns(conversations: Json) -> list[tuple[str, str]] | Drop:
         who, text = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None)
         if not isinstance(who, str) or not isinstance(text, str):
             return Drop(reason=Reason.BAD_ROW, detail=f"turn {number} has no from and value of text")
-        role = "system" if who == "system" and not number else _ROLES.get(who)
-        due = "assistant" if turns and turns[-1][0] == "user" else "user"
-        if role not in (due, "system"):
-            return Drop(reason=Reason.BAD_TURNS, detail=f"turn {number} is of {who!r}, due is {due}"[:200])
-        turns.append((role, text))
-    if turns[-1][0] != "assistant":
+        turns.append((_ROLES.get(who, who), text))
+    if not any(role == "user" for role, _ in turns):
+        return Drop(reason=Reason.BAD_TURNS, detail=f"no human speaks; the first is {turns[0][0]!r}"[:200])
+    if all(role in ("system", "user") for role, _ in turns):
         return Drop(reason=Reason.EMPTY_ANSWER, detail="the last question has no answer")
     return turns
 
