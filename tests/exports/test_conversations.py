@@ -114,9 +114,10 @@ def _json(folder):
 
 def _llava(out):
     rows = _json(out)
-    assert [row["id"] for row in rows] == [sample.key for shard in FOR_ALL for sample, _ in shard]
-    assert rows[1]["conversations"][0]["value"] == "<image>\nWhat is it?"
-    assert rows[1]["image"] == "coco/train2017/1.jpg"
+    first, second, *more = [sample.key for shard in FOR_ALL for sample, _ in shard]
+    assert [row["id"] for row in rows] == [second, first, *more]  # one with a picture is the file's first
+    assert rows[0]["conversations"][0]["value"] == "<image>\nWhat is it?"
+    assert rows[0]["image"] == "coco/train2017/1.jpg"
     return [body for row in rows for body in rules.llava(row, out / "media")[1]]
 
 
@@ -457,7 +458,7 @@ def test_registry_of_vila(tmp_path):
         dataset = shards_of(tmp_path / name, FOR_ALL, name)
         export("vila-conversations", dataset, tmp_path / "out" / name)
     data = tmp_path / "out" / "geoqa-plus" / "playground" / "data"
-    assert [row["id"] for row in rules.lines(data / "geoqa+.jsonl")][:2] == ["t_00000", "t_00001"]
+    assert [row["id"] for row in rules.lines(data / "geoqa+.jsonl")][:2] == ["t_00001", "t_00000"]
     assert (data / "geoqa+" / "coco" / "train2017" / "1.jpg").is_file()
     entries = yaml.safe_load((tmp_path / "out" / "llava-cc3m-595k" / "vila.yaml").read_text())
     assert list(entries) == ["llava_1_5_mm_align"]

@@ -1,6 +1,7 @@
 """Exports of conversations, read by Hugging Face's ``datasets`` as trainers open them."""
 
 import importlib
+import json
 from dataclasses import replace
 
 import pytest
@@ -70,3 +71,20 @@ def test_ten_megabytes_of_text_before_the_first_picture(tmp_path, load, to):
     for streaming in (False, True):
         counts = {name: sum(1 for _ in load(out, name, streaming=streaming)) for name in ("images", "text")}
         assert counts == {"images": 20, "text": 15_000}
+
+
+@pytest.mark.parametrize("to", ["internvl", "llava", "llava-next", "qwen-vl", "vila-conversations"])
+def test_a_file_for_all_rows_begins_with_one_that_has_a_medium(tmp_path, to):
+    """``datasets`` decides by a file's first megabytes which columns there are."""
+    texts = [conversation(n, ["What follows?", f"Answer {n}."]) for n in range(3)]
+    shown = [conversation(n, ["What?", "That."], 1) for n in (3, 5)]
+    out = tmp_path / "out"
+    export(to, tmp_path / "d", out, [texts, [shown[0], conversation(4, ["And?", "No."]), shown[1]]])
+    export(to, tmp_path / "d2", tmp_path / "out2", [texts])
+    for folder, order in ((out, [3, 0, 1, 2, 4, 5]), (tmp_path / "out2", [0, 1, 2])):
+        (path,) = [
+            path for path in folder.rglob("*.json*") if path.name not in ("meta.json", ".gristmill.json")
+        ]
+        text = path.read_text()
+        rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+        assert [row["id"] for row in rows] == [f"q_{n:08d}" for n in order]

@@ -5,7 +5,8 @@ ones it cannot read, and where it looks a dataset up. All else is here, once:
 
 - Rows with the same kinds of media go into a file of their own where ``by_kinds``: readers that look at the first
   megabytes of a file for its columns (``datasets``) stop later at what they did not see there. So every row of a file
-  has the same columns, and none is ever empty.
+  has the same columns, and none is ever empty. Where all rows share a file, the first one with a medium is moved
+  before those that have none.
 - Ids are the samples' keys, which are texts.
 - What looks like the place of a medium and is text does not fit, or is escaped.
 - The folder appears when it is whole.
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, ClassVar
 
 import orjson
@@ -42,6 +44,8 @@ _REVISION = 1
 _INCOMING = ".incoming"
 _MEDIA = "media"
 _KINDS: tuple[Kind, ...] = ("image", "video")
+_HELD_BYTES = 8 << 20
+"""Of rows that wait for one with a medium; more of them wait on the disk."""
 _PLURAL: Mapping[Kind, str] = {"image": "images", "video": "videos"}
 
 
@@ -334,13 +338,19 @@ class _Files:
         self._dialect, self._dataset, self._work, self._folder = dialect, dataset, work, folder
         self._written: dict[str, RowsWritten] = {}
         self._rows: dict[str, RowFile] = {}
+        self._held: dict[str, SpooledTemporaryFile[bytes]] = {}
         self._shard = 0
 
     def add(self, conversation: Conversation, row: dict[str, Json]) -> None:
         """Append a row to the file of its kinds of media."""
         kinds = tuple(kind for kind in _KINDS if conversation.of_kind(kind))
         name = self.begin(kinds)
-        self._rows[name].add(row)
+        held = self._held.get(name)
+        if held and not kinds:
+            held.write(orjson.dumps(row) + b"\n")
+        else:
+            self._rows[name].add(row)
+            self._release(name)
         written = self._written[name]
         written.rows += 1
         written.kinds = tuple(kind for kind in _KINDS if kind in (*written.kinds, *kinds))
@@ -354,9 +364,20 @@ class _Files:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._rows[name] = rows = self._dialect.open_rows(path, kinds)
             self.opened.callback(rows.close)
+            if not self._dialect.by_kinds:
+                self._held[name] = SpooledTemporaryFile(max_size=_HELD_BYTES, dir=str(path.parent))  # noqa: SIM115
+                self.opened.callback(self._release, name)
             place = f"{self._folder}/{name}" if self._folder else name
             self._written.setdefault(name, RowsWritten(name=place, kinds=tuple(kinds)))
         return name
+
+    def _release(self, name: str) -> None:
+        """Append the rows without media that waited for one with a medium, in their order."""
+        if held := self._held.pop(name, None):
+            with held:
+                held.seek(0)
+                for line in held:
+                    self._rows[name].add(orjson.loads(line))
 
     def end_shard(self) -> None:
         """Close the files that are of one shard."""
