@@ -107,3 +107,9 @@ def test_rows_in_another_order_get_no_ids(tmp_path, problems):
     write_parquet(tmp_path / PARQUET, problems, lambda made, key: sorted(made, key=key, reverse=True))
     told = run(tmp_path / "a", 1, annotations=tmp_path / PARQUET, problems=tmp_path / "problems.json")
     assert "row 0 is not the problem at that place of problems (id 1)" in told.stderr
+
+
+def test_one_of_several_files_of_a_split_gets_no_ids(tmp_path, problems):
+    (tmp_path / PARQUET).rename(part := tmp_path / "train-00000-of-00002.parquet")
+    told = run(tmp_path / "a", 1, annotations=part, problems=tmp_path / "problems.json")
+    assert f"{part.name} is one of 2 files of its split" in told.stderr

@@ -68,7 +68,13 @@ class IdsByPlace(SampleStep):
         if not all(name in sample.upstream for name in self.fields):
             return sample
         split, part = _IN_NAME.search(origin.file), _PART.search(origin.file)
-        known = self._ids.get(split[1], []) if split and (part is None or part[1] == "1") else []
+        if part and part[1] != "1":
+            raise SourceError(
+                f"{origin.file} is one of {part[1]} files of its split: what the others hold decides the places of "
+                "its rows, so ids cannot be told by place. Give the split as one file, or leave --source "
+                f"{self.source} out: samples then have no id of upstream."
+            )
+        known = self._ids.get(split[1], []) if split else []
         found = known[origin.row] if origin.row < len(known) else None
         if found is None or found[1] != _digest(sample.upstream, self.fields):
             raise SourceError(
