@@ -226,5 +226,6 @@ def test_card_and_manifest_speak_of_side_sources(tmp_path):
     sources = orjson.loads((tmp_path / "out" / "dataset.json").read_bytes())["sources"]
     assert [(s["key"], s["files"]) for s in sources] == [("annotations", 1), ("instructions", 1)]
     text = card(ended.recipe, ended.config, ledger)
-    assert "- source `instructions`: `MMInstruction/M3IT` at revision `main`, 1 file" in text
+    own = "somebody's own copy, in the place of `MMInstruction/M3IT` at revision `main`"
+    assert f"- source `instructions`: {own}, 1 file" in text
     assert 'source_datasets: ["MMInstruction/M3IT"]' in text

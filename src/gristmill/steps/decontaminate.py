@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
@@ -88,9 +89,10 @@ class Decontaminate(SampleStep):
             raise SourceError(_NO_LIST)
         known = read_lists(aux[self.name])
         if known.n != self.n:
+            anew = to_type("hashes", "SET", "--ngram", self.n, "--out", "LIST")
             raise SourceError(
                 f"the hash list is of n-grams of {known.n} words, and decontaminate.n is {self.n}: give --set "
-                f"decontaminate.n={known.n}, or make the list anew: gristmill hashes SET --ngram {self.n} --out LIST"
+                f"decontaminate.n={known.n}, or make the list anew: {anew}"
             )
         return replace(self, _lists=aux[self.name])
 
