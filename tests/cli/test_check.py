@@ -318,6 +318,7 @@ REAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_can_be_mended_whole(name, tmp_path):
     if not (SHARED / name).exists():

@@ -148,6 +148,7 @@ def test_pictures_and_questions_of_each_form_are_dropped_and_counted(form, train
     assert "known by their hashes" not in again.stderr
 
 
+@pytest.mark.slow
 def test_a_list_is_passed_on_without_pictures_and_is_part_of_what_a_dataset_is(training, tmp_path):
     place, listed = as_tsv(tmp_path), tmp_path / "lists/toy.parquet"
     said = json.loads(gristmill("hashes", place, "--out", listed, "--json", "--workers", 1).stdout)

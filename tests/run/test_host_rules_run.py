@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typed import by_entry_point, gristmill
 
 from gristmill.testing.web import FakeWeb
@@ -45,6 +46,7 @@ RECIPE = Recipe(
 '''
 
 
+@pytest.mark.slow
 def test_two_workers_ask_a_host_as_its_rule_says(tmp_path):
     with FakeWeb(hosts=1, latency_s=0.02) as web:
         recipe = tmp_path / "thumbs.py"

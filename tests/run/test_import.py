@@ -278,6 +278,7 @@ def test_a_form_may_be_given(tmp_path):
     assert len(samples(tmp_path / "coyo")) == 2
 
 
+@pytest.mark.slow
 def test_a_file_of_rubbish_is_counted_without_a_table_for_each_item(tmp_path):
     items = [{"caption": "x", "rawbytes": picture(1)}, *[{"x": n} for n in range(5000)]]
     place = write(tmp_path / "in", items, list(captions(0, 1500)))

@@ -221,6 +221,7 @@ def transcoder(step):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["packed", "shuffled"])
 def test_large_media_are_never_whole_in_memory(world, tmp_path, monkeypatch, how):
     clip = random.Random(5).randbytes(1 << 20) * 24

@@ -171,6 +171,7 @@ def test_a_run_over_each_kind_that_is_fetched_once_for_all_datasets(kind, rows, 
     assert len(fetched) == {"hub_archives": 2, "hub_files": THERE, "parquet_column": 2}[kind]
 
 
+@pytest.mark.slow
 def test_workers_make_the_same_bytes(rows, tmp_path):
     places = KINDS["zip"](tmp_path)
     for workers in (0, 2):

@@ -57,6 +57,7 @@ def test_one_after_another_each_does_its_own_and_the_last_packs(small, shards, w
     assert set(web.hits.values()) == {1}
 
 
+@pytest.mark.slow
 def test_at_once_they_divide_a_single_file_and_the_last_to_end_is_complete(small, shards, web, tmp_path):
     web.latency_s = 0.02
     folder = tmp_path / "out"
@@ -78,6 +79,7 @@ def test_at_once_they_divide_a_single_file_and_the_last_to_end_is_complete(small
     assert by_share[0].keys() != by_share[1].keys()
 
 
+@pytest.mark.slow
 def test_a_share_that_is_killed_is_gone_on_with_and_a_missing_one_done_by_a_command_for_all(
     small, shards, web, tmp_path
 ):

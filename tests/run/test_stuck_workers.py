@@ -132,6 +132,7 @@ def test_a_slow_answer_is_no_standstill(web, tmp_path, monkeypatch):
     assert not any("without progress" in said for said in watcher.said)
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_is_replaced(small, web, tmp_path, monkeypatch):
     monkeypatch.setattr(_liveness, "_SILENCE_S", 6.0)
     web.latency_s = 0.02

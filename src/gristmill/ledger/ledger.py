@@ -31,6 +31,7 @@ RECORDS = f"{STATE}/records"
 
 _DECODER = msgspec.json.Decoder(TaskRecord)
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "part": (f"{STATE}/parts",),
     "index": (f"{STATE}/crawled", f"{STATE}/scattered"),
@@ -94,7 +95,8 @@ def _format_of(line: bytes) -> object:
 
 def _in_place(shard: ShardInfo) -> bool:
     folder, _, name = shard.path.rpartition("/")
-    return folder in _PLACES.get(shard.role, ()) and _NAME.fullmatch(name) is not None
+    named = folder in _PLACES.get(shard.role, ()) and _NAME.fullmatch(name) is not None
+    return named and _DIGEST.fullmatch(shard.digest) is not None
 
 
 def _check_places(record: TaskRecord, path: str) -> None:
