@@ -14,16 +14,14 @@ from gristmill.cli.funnel import render_funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
-from gristmill.spec import command
 from gristmill.spec.command import for_readers, started_as, to_type
 from gristmill.testing.web import FakeWeb
 
 
 @pytest.fixture
 def plain():
-    token = command._program.set("gristmill")
-    yield
-    command._program.reset(token)
+    with for_readers():
+        yield
 
 
 @pytest.mark.usefixtures("plain")
@@ -42,9 +40,9 @@ def test_commands_as_they_can_be_typed(tmp_path, monkeypatch):
         ".venv/bin/gristmill": ".venv/bin/gristmill",
         str(beside): ".venv/bin/gristmill",
     }.items():
-        command._program.set("gristmill")
-        started_as(program)
-        assert to_type("status", "a b") == f"{typed} status 'a b'"
+        with for_readers():
+            started_as(program)
+            assert to_type("status", "a b") == f"{typed} status 'a b'"
     monkeypatch.setenv("PATH", "/nowhere")
     started_as(str(elsewhere))
     assert to_type("list") == f"{elsewhere} list"
@@ -55,7 +53,7 @@ def test_commands_as_they_can_be_typed(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("plain")
 def test_metadata_files_name_the_command_alone(tmp_path):
     (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/a.jpg")
-    command._program.set("/opt/x/gristmill")
+    started_as("/opt/x/gristmill")
     done = gristmill("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", "--workers", "0", code=3)
     assert "/opt/x/gristmill retry" in done.stderr
     for name in ("README.md", "report.html", "dataset.json"):
@@ -63,8 +61,9 @@ def test_metadata_files_name_the_command_alone(tmp_path):
 
 
 @pytest.mark.usefixtures("plain")
-def test_rows_of_the_list_fit_80_columns():
-    command._program.set(".venv/bin/gristmill")
+def test_rows_of_the_list_fit_80_columns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    started_as(".venv/bin/gristmill")
     said = gristmill("list").stdout.splitlines()
     assert max(map(len, said)) <= 80
     assert said[-1] == "More of each: .venv/bin/gristmill show NAME"

@@ -11,9 +11,8 @@ from unittest import mock
 import pytest
 
 from gristmill.cli import main as entry
-from gristmill.cli import streams
 from gristmill.cli.start import unloaded
-from gristmill.cli.streams import nobody_reads, unfailing_streams, unprinted
+from gristmill.cli.streams import nobody_reads, unfailing_stream, unfailing_streams, unprinted
 
 TYPES = f"{sys.executable} -c 'from gristmill.cli.start import main; main()'"
 
@@ -23,7 +22,7 @@ def onto(monkeypatch):
     """Standard output that goes to a descriptor, made as for the process's own."""
 
     def put(fd: int) -> None:
-        monkeypatch.setattr(sys, "stdout", streams._stream(fd, None))
+        monkeypatch.setattr(sys, "stdout", unfailing_stream(fd))
 
     return put
 

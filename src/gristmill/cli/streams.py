@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import suppress
 
-__all__ = ["nobody_reads", "unfailing_streams", "unprinted"]
+__all__ = ["nobody_reads", "unfailing_stream", "unfailing_streams", "unprinted"]
 
 _FDS = (0, 1, 2)
 
@@ -47,10 +47,16 @@ def unfailing_streams() -> None:
     for name in ("stdout", "stderr"):
         ours = getattr(sys, name)
         if ours is None or ours is getattr(sys, f"__{name}__"):
-            setattr(sys, name, _stream(_FDS[1 + (name == "stderr")], ours))
+            setattr(sys, name, unfailing_stream(_FDS[1 + (name == "stderr")], ours))
 
 
-def _stream(fd: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:
+def unfailing_stream(fd: int, before: io.TextIOWrapper | None = None) -> io.TextIOWrapper:
+    """Open a stream for text on ``fd`` that takes everything, whatever becomes of it there.
+
+    Args:
+        fd: An open descriptor, which stays its owner's to close.
+        before: The stream that wrote to it so far, which is flushed; its encoding stays.
+    """
     if before is not None:
         with suppress(OSError):
             before.flush()
