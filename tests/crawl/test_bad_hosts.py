@@ -295,6 +295,8 @@ def test_silence_while_our_own_network_is_down_is_forgiven(monkeypatch) -> None:
         down = down and probes < 3
         return not down
 
+    monkeypatch.setattr("gristmill.crawl.probe.Probe.reaches_a_witness", reaches)
+
     async def main() -> None:
         nonlocal down
         settings = replace(SOON, breaker_hosts=4, breaker_patience_s=2.0)
@@ -303,7 +305,6 @@ def test_silence_while_our_own_network_is_down_is_forgiven(monkeypatch) -> None:
             serving(otherwise=route) as server,
             Crawler(settings, resolver=loopback(settings)) as crawler,
         ):
-            monkeypatch.setattr(crawler._breaker._probe, "reaches_a_witness", reaches)
             await crawler.crawl([(0, f"http://h.example:{server.port}/")], sink)
             down = True
             urls = [f"http://h{i % 8}.example:{server.port}/{i}" for i in range(80)]

@@ -102,17 +102,17 @@ def test_names_that_have_expired_take_no_memory(monkeypatch: pytest.MonkeyPatch)
         resolver = Resolver(PUBLIC, lookup=names, clock=lambda: now[0])
         for number in range(50):
             await reason_for(resolver, f"h{number}.example")
-        assert len(resolver._cache) == 50
+        assert len(resolver.remembered()) == 50
         now[0] = PUBLIC.dns_ttl_s - 1
         await reason_for(resolver, "gone.example")
-        assert len(resolver._cache) == 51
+        assert len(resolver.remembered()) == 51
         now[0] += 2
         await reason_for(resolver, "later.example")
-        assert set(resolver._cache) == {"gone.example", "later.example"}
+        assert resolver.remembered() == ["gone.example", "later.example"]
         monkeypatch.setattr("gristmill.crawl.dns.MAX_CACHED", 3)
         for number in range(5):
             await reason_for(resolver, f"n{number}.example")
-        assert set(resolver._cache) == {"n2.example", "n3.example", "n4.example"}
+        assert resolver.remembered() == ["n2.example", "n3.example", "n4.example"]
         await resolver.close()
 
     run(main())

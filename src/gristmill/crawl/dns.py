@@ -135,6 +135,10 @@ class Resolver(AbstractResolver):
             return None
         return _addresses_of(entry)
 
+    def remembered(self) -> list[str]:
+        """List the hosts whose answers or refusals take memory, the oldest first."""
+        return list(self._cache)
+
     async def addresses(self, host: str) -> tuple[str, ...]:
         """All addresses of a host, every one of them public (or private ones allowed).
 
