@@ -22,7 +22,7 @@ class BlockingPool:
         self._loop.wait_for(self.pool.close())
 
     def pids(self) -> set[int]:
-        return {child.pid for child in self.pool._children}
+        return self.pool.pids()
 
     def __enter__(self):
         return self

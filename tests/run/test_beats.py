@@ -17,5 +17,5 @@ def test_freed_memory_goes_back_to_the_system_now_and_then(monkeypatch):
         happened.append("beat")
 
     monkeypatch.setattr(worker, "give_back", lambda: happened.append("trim"))
-    worker._beat(tell, Context(store=store_at(Path("x")), inputs=(), remotes={}), 0.0)
+    worker.keep_beating(tell, Context(store=store_at(Path("x")), inputs=(), remotes={}), 0.0)
     assert happened == [*(["beat"] * 10 + ["trim"]) * 2, *["beat"] * 5]

@@ -4,8 +4,7 @@ import re
 import subprocess
 import sys
 
-from gristmill.run.workers import stacks
-from gristmill.run.workers.stacks import asked_stack, new_stack_file
+from gristmill.run.workers.stacks import asked_stack, busy_stacks, new_stack_file
 
 WAITS = """
 import sys, threading
@@ -38,9 +37,9 @@ def test_threads_that_wait_for_others_are_told_last_and_once():
     dump = "".join(
         "Thread 0x1 (most recent call first):\n"
         + "".join('  File "/a/{}", line {} in {}\n'.format(*re.split("[: ]", frame)) for frame in stack)
-        for stack in (["worker.py:1 _beat"], waits, waits, writes, idle)
+        for stack in (["worker.py:1 keep_beating"], waits, waits, writes, idle)
     )
-    assert stacks._told(dump) == (
+    assert busy_stacks(dump) == (
         "append (spool.py:90) < store (samples.py:12); wait (threading.py:327) < result (_base.py:451) < run_task "
         "(task.py:45)"
     )

@@ -177,7 +177,7 @@ def test_a_download_that_fails_for_good_is_a_sentence_and_can_be_given_again(hub
     with pytest.raises(SourceError, match="same command again"):
         download(REPO, DEFAULT_REVISION, file, tmp_path)
     assert not (tmp_path / file.name).exists()
-    hub._mishaps.clear()
+    hub.mend()
     assert download(REPO, DEFAULT_REVISION, file, tmp_path).read_bytes() == LARGE
 
 

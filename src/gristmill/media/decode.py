@@ -20,7 +20,7 @@ from gristmill.media.png_check import checksums_hold
 from gristmill.media.scans import with_end, without_refinements
 from gristmill.spec.reasons import Reason
 
-__all__ = ["decoded"]
+__all__ = ["decoded", "fast_png"]
 
 cv2.setNumThreads(1)  # one image a thread or process is how this scales; OpenCV's own pool only costs
 
@@ -65,7 +65,7 @@ def decoded(
             body = without_refinements(body)
         pixels = _jpeg(body, size, fast_chroma=rough, unended=unended)
     elif found.format == "png" and found.simple:
-        pixels = _png(body)
+        pixels = fast_png(body)
         if pixels is None:
             pixels = _by_opencv(body, cv2.IMREAD_COLOR_RGB)
     elif found.format == "webp" and found.simple:
@@ -124,7 +124,7 @@ def _by_libjpeg(body: bytes, size: tuple[int, int], fast_chroma: bool) -> Pixels
     return pixels
 
 
-def _png(body: bytes) -> PixelsHWC | None:
+def fast_png(body: bytes) -> PixelsHWC | None:
     """Decode a PNG of up to 8 bits without transparency; None where the other decoders shall say.
 
     libspng needs two thirds of libpng's time for the same pixels, and takes no notice of checksums: so they are

@@ -168,6 +168,10 @@ class CodecPool:
             if everyone:
                 self._alone.release()
 
+    def pids(self) -> set[int]:
+        """Process ids of the children as they are now; one that is replaced leaves its place to another."""
+        return {child.pid for child in self._children}
+
     async def close(self) -> None:
         """End the children. A call still in flight ends with a ``MachineError``."""
         self._closed = True

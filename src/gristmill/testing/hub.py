@@ -106,6 +106,10 @@ class FakeHub(LoopbackServer):
         """Answer the next requests for matching files, or for the tree (``tree``), with this status."""
         self._mishaps.append(_Mishap(pattern, times, status=status, headers=tuple(headers)))
 
+    def mend(self) -> None:
+        """Forget the cuts and failures that are still to come."""
+        self._mishaps.clear()
+
     def spoil(self, repo: str, path: str) -> None:
         """Serve other bytes of the same number from now on, while all checksums stay as they were."""
         self._repos[repo][path].spoiled = True

@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-__all__ = ["asked_stack", "new_stack_file", "stacks_into"]
+__all__ = ["asked_stack", "busy_stacks", "new_stack_file", "stacks_into"]
 
 _DUMP_S = 1.0
 _FRAME = re.compile(r'  File "([^"]*)", line (\d+) in (.*)')
 _WAITS = {"threading.py", "queue.py", "connection.py"}
 _FOR_WORK = {
-    ("_beat", "worker.py"),
+    ("keep_beating", "worker.py"),
     ("_tasks", "worker.py"),
     ("_worker", "thread.py"),  # of a pool
     ("_run", "dns.py"),
@@ -54,12 +54,12 @@ def asked_stack(pid: int, file: IO[bytes]) -> str:
             before = size if size else -1  # until it has begun, and then until it adds nothing more
             time.sleep(0.1)
         file.seek(0)
-        return _told(file.read().decode("utf-8", "replace"))
+        return busy_stacks(file.read().decode("utf-8", "replace"))
     return ""
 
 
-def _told(dump: str) -> str:
-    """The stacks of a dump that ``faulthandler`` wrote, without those of threads that have nothing to do."""
+def busy_stacks(dump: str) -> str:
+    """Tell the stacks of a dump that ``faulthandler`` wrote, in a clause, without threads that have nothing to do."""
     stacks = [
         [(name, Path(file).name, line) for file, line, name in _FRAME.findall(stack)]
         for stack in re.split(r"^(?:Current thread|Thread) .*\n", dump, flags=re.MULTILINE)[1:]

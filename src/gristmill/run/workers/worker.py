@@ -32,7 +32,7 @@ from gristmill.run.workers.task import outcome_of
 from gristmill.spec.task import Task
 from gristmill.storage.arrow import without_pandas
 
-__all__ = ["Moving", "main"]
+__all__ = ["Moving", "keep_beating", "main"]
 
 _THREADS = 48
 """As many tasks as an executor gives it at once."""
@@ -70,7 +70,9 @@ def main(fd: str, stacks_fd: str, *ahead: str) -> None:
             connection.send(message)
 
     context = start.context(tell)
-    threading.Thread(target=_beat, args=(tell, context, start.beat_s), name="beat", daemon=True).start()
+    threading.Thread(
+        target=keep_beating, args=(tell, context, start.beat_s), name="beat", daemon=True
+    ).start()
     recipe = start.load()
     without_pandas()
     gc.freeze()
@@ -88,7 +90,7 @@ def main(fd: str, stacks_fd: str, *ahead: str) -> None:
     os._exit(0)  # all is said and closed; nobody waits for the interpreter to tidy up
 
 
-def _beat(tell: Callable[[object], None], context: Context, every_s: float) -> None:
+def keep_beating(tell: Callable[[object], None], context: Context, every_s: float) -> None:
     """Give a sign of life every so often; the parent kills a worker that gives none, or in which nothing moves."""
     moving = Moving(context)
     for beat in count(1):
