@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import re
 
 import pytest
 from rich.console import Console
+from screen import lines_shown
 from typed import gristmill
 
-from gristmill.cli import progress
 from gristmill.cli.funnel import render_funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
@@ -80,7 +79,7 @@ def test_one_style_of_error(words):
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_numbers_are_whole_on_narrow_terminals(tmp_path, columns, monkeypatch):
+def test_numbers_are_whole_on_narrow_terminals(tmp_path, columns):
     out = tmp_path / "out"
     with FakeWeb() as web:
         (tmp_path / "urls.txt").write_text("\n".join(map(web.url, ("/photo/1.jpg?w=64", "/fault/404/1"))))
@@ -95,17 +94,7 @@ def test_numbers_are_whole_on_narrow_terminals(tmp_path, columns, monkeypatch):
     assert said.count("1,234,567,890") == 3
     assert max(map(len, said.splitlines())) <= columns
 
-    monkeypatch.setenv("COLUMNS", str(columns))
-    bars = progress.Bars(out)
-    bars._console.file = screen = io.StringIO()
-    bars._console._force_terminal = True
-    with bars:
-        for account, verb in (("reading", "select"), ("making", "crawl"), ("packing", "pack")):
-            below = account == "making"
-            bars._ids[account] = bars._bars.add_task(verb, total=None, text="", below=below)
-        bars._tally.config(config, ledger)
-        bars._show()
-    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n").splitlines()
+    lines = lines_shown(out, columns)
     assert max(map(len, lines)) <= columns
     assert [line for line in lines if line.startswith("crawl ") and "2/2" in line]
     assert [line for line in lines if "50% kept" in line]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
+from screen import lines_shown
 from typed import gristmill
 
 from gristmill.cli.progress import Bars, Lines, RunTally
@@ -101,7 +100,7 @@ def test_what_an_interrupted_run_finished_counts_from_the_beginning(tmp_path, mo
         monkeypatch.setattr(Lines, "progress", lambda lines, progress: told.append(progress))
         gristmill(*words, code=3)
     assert told[0].done == 3  # a task says what it begins with
-    tally._since -= 1000
+    tally.since -= 1000
     for done in (3, 4):
         tally.under_way(replace(told[0], done=done))
     assert tally.rate() == pytest.approx(1 / 1000, rel=0.1)
@@ -137,26 +136,21 @@ def _cut_off(folder: Path, *, after: int) -> None:
     ledger.close()
 
 
-def test_on_eighty_columns_every_number_is_whole(tmp_path, monkeypatch):
-    screen = io.StringIO()
-    monkeypatch.setattr(screen, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "80")
-    bars = Bars(tmp_path)
-    bars._tally.done["reading"] = bars._tally.total["making"] = 5_800_000
-    bars._ids = {stage: bars._bars.add_task(stage, text="") for stage in ("reading", "making")}
-    with bars:
-        reasons = {"http_404": 113_000, "not_an_image": 21_000, "too_many_pixels": 16_000}
-        bars.progress(
-            Progress(
-                task_id="x", stage=Samples.name, done=1_500_000, total=5_800_000, reasons=reasons, bytes_in=0
-            )
-        )
-    last = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()[-3:]
+def test_on_eighty_columns_every_number_is_whole(tmp_path):
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    with FakeWeb() as web:
+        urls.write_text(web.url("/photo/1.jpg?w=160"))
+        gristmill("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
+    (read,) = Ledger(out).stage(Rows.name)
+    more = replace(read, samples_in=5_799_999, kept=5_799_999)
+    reasons = {"http_404": 113_000, "not_an_image": 21_000, "too_many_pixels": 16_000}
+    crawling = Progress(
+        task_id="x", stage=Samples.name, done=1_499_999, total=5_799_999, reasons=reasons, bytes_in=0
+    )
+    last = lines_shown(out, 80, committed=[more], under_way=[crawling])[-4:]
     assert "5800000/5800000 rows" in last[0]
     assert re.search(r"1500000/5800000 [\d,]+/s, 90% kept [-\d]+:[-\d]{2}:[-\d]{2}", last[1])
-    assert last[2].strip() == "http_404 113,000  not_an_image 21,000  too_many_pixels 16,000"
+    assert last[3].strip() == "http_404 113,000  not_an_image 21,000  too_many_pixels 16,000"
 
 
 def test_how_much_of_the_annotation_files_is_fetched():

@@ -54,7 +54,8 @@ class RunTally:
         self.new = self.prescanned = self._round = 0
         self._again: frozenset[str] = frozenset()  # what is asked for again in this round
         self.verb, self.none = "crawled", "nothing asked yet"
-        self._since = time.monotonic()
+        self.since = time.monotonic()
+        """When this run began, by the monotonic clock; :meth:`rate` is counted from it."""
 
     def config(self, config: RunConfig, ledger: Ledger, least: float = 0.0, of: int = 1) -> None:
         """Take in what earlier runs did.
@@ -125,7 +126,7 @@ class RunTally:
     def rate(self) -> float:
         """Media finished a second since this run began."""
         running = sum(max(0, p.done - self._before[p.task_id]) for p in self.of("making"))
-        return (self.new + running) / max(0.001, time.monotonic() - self._since)
+        return (self.new + running) / max(0.001, time.monotonic() - self.since)
 
     def left_s(self) -> float | None:
         """Seconds left at this rate for what is known to be crawled, as far as it falls to this command."""
