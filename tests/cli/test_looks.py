@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,9 @@ from gristmill.cli.funnel import render_funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
+from gristmill.run.stages.rows import Rows
+from gristmill.run.stages.samples import Samples
+from gristmill.run.state.context import Progress
 from gristmill.spec.command import for_readers, started_as, to_type
 from gristmill.testing.web import FakeWeb
 
@@ -94,9 +98,15 @@ def test_numbers_are_whole_on_narrow_terminals(tmp_path, columns):
     assert said.count("1,234,567,890") == 3
     assert max(map(len, said.splitlines())) <= columns
 
-    lines = lines_shown(out, columns)
+    (read,) = ledger.stage(Rows.name)
+    more = replace(read, samples_in=5_799_998, kept=5_799_998)
+    reasons = {"http_404": 749_999}
+    crawling = Progress(
+        task_id="x", stage=Samples.name, done=1_499_998, total=5_799_998, reasons=reasons, bytes_in=0
+    )
+    lines = lines_shown(out, columns, committed=[more], under_way=[crawling])
     assert max(map(len, lines)) <= columns
-    assert [line for line in lines if line.startswith("crawl ") and "2/2" in line]
+    assert [line for line in lines if line.startswith("crawl ") and "1500000/5800000" in line]
     assert [line for line in lines if "50% kept" in line]
 
 

@@ -365,6 +365,7 @@ def _bars_over(console: Console, line: Callable[[], str]) -> Bar:
     On a very narrow one the texts of the bars stand below as well.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
     class BarsAndLine(Progress):
@@ -378,7 +379,7 @@ def _bars_over(console: Console, line: Callable[[], str]) -> Bar:
     return BarsAndLine(
         TextColumn("{task.description:<7}"),
         BarColumn(bar_width=None),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),  # the bar gives way, no digit does
         *([] if narrow else [TextColumn("{task.fields[text]}")]),
         TimeRemainingColumn(compact=narrow),
         console=console,
