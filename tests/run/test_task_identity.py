@@ -1,5 +1,6 @@
 """What a task's id depends on, and what not."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -118,7 +119,11 @@ def test_a_stage_is_identified_by_the_settings_that_matter_to_it():
 def index_of(position: int, part: int, kept: int) -> ShardInfo:
     name = f"{position}-{part}"
     return ShardInfo(
-        path=f".gristmill/crawled/{name}", role="index", samples=kept, size_bytes=1, digest=f"{name:0>64}"
+        path=f".gristmill/crawled/{name}",
+        role="index",
+        samples=kept,
+        size_bytes=1,
+        digest=hashlib.sha256(name.encode()).hexdigest(),
     )
 
 
@@ -132,7 +137,7 @@ def done(task: Task, parts: list[list[int]]) -> TaskRecord:
                 role="part",
                 samples=9,
                 size_bytes=1,
-                digest=f"{position}-{n}",
+                digest=hashlib.sha256(f"{position}-{n}".encode()).hexdigest(),
             )
             for n in range(len(parts[position]))
         )
