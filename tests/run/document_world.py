@@ -26,7 +26,7 @@ from gristmill.testing.documents import mmc4_document
 
 SETTINGS = {
     "crawl.allow_private_addresses": "true",
-    "crawl.tries": "1",
+    "crawl.tries": "2",
     "crawl.total_s": "100",
     "crawl.connect_s": "60",
     "crawl.stall_s": "60",

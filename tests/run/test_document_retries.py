@@ -72,8 +72,8 @@ def test_only_what_failed_is_asked_for_again_and_late_documents_join(web, heal, 
         "/photo/4.jpg?w=64&of=retry": 1,  # not asked for in the run
         "/ill/b": 1,
         "/fault/404/9": 1,
-        "/ill/d": 1,
-        "/ill/e": 1,
+        "/ill/d": 2,
+        "/ill/e": 2,
     }
     found = samples(folder)
     assert set(found) - set(before) == {"000010000000001"}
