@@ -1,4 +1,4 @@
-"""What exporters of conversations share: a folder of rows, media, a registration file, and how to start training.
+"""Write conversations for a trainer: a folder of rows, media, a registration file, and how to start training.
 
 A dialect is a file that derives from :class:`Dialect` and says how its trainer writes one conversation down, which
 ones it cannot read, and where it looks a dataset up. All else is here, once:
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -101,16 +101,16 @@ class Laid:
         }
 
 
-class RowFile:
+class RowFile(ABC):
     """A file of rows that is being written."""
 
+    @abstractmethod
     def add(self, row: Mapping[str, Json]) -> None:
         """Append a row."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Write the end."""
-        raise NotImplementedError
 
 
 class JsonRows(RowFile):

@@ -1,4 +1,4 @@
-"""What the conversation sets in LLaVA's form have in common: ``{id, image, conversations: [{from, value}]}``.
+"""Parses records in LLaVA's form, ``{id, image, conversations: [{from, value}]}``, into samples.
 
 The form is that of https://github.com/haotian-liu/LLaVA, docs/Finetune_Custom_Data.md. ``image`` is a path, or a list
 of paths, below a folder in which pictures of many other datasets lie; a record without it is text alone. Roles are

@@ -1,4 +1,4 @@
-"""What the nine files of InternVL's reproduction of LLaVA-NeXT's mixture have in common.
+"""Makes the recipes of the nine files in InternVL's reproduction of LLaVA-NeXT's mixture.
 
 https://internvl.readthedocs.io/en/latest/internvl1.2/reproduce.html: JSON Lines of ``{id, image, conversations}``,
 one picture a record, with paths below a root of each file's own. All nine, and the pictures of all families, are in

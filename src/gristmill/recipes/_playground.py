@@ -1,4 +1,4 @@
-"""What the mixtures have in common whose records name pictures below LLaVA's ``playground/data``, family by family.
+"""Finds the pictures of mixtures whose records name them below LLaVA's ``playground/data``, family by family.
 
 ================================  ===========================  ==============================================
 a path that begins                is looked for in the source  and goes on with

@@ -1,4 +1,4 @@
-"""What the pictures of LLaVA's and InternVL's mixtures have in common: one tree of folders, and one repository of it.
+"""Makes the sources of LLaVA's and InternVL's pictures, which share a tree of folders and one repository of it.
 
 Records of these mixtures name a picture by its place below ``playground/data``, such as ``gqa/images/1.jpg``:
 first the family, which is the dataset that the picture comes from. InternVL passes all families on in one hub

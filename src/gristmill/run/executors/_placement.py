@@ -1,4 +1,4 @@
-"""Which worker gets a task: by what the task needs, what each has aboard, and how full its crawler says it is.
+"""Choose the worker for a task by what the task needs, what each worker has aboard, and how full its crawler is.
 
 A worker is one process with, as a rule, one processor. It takes as many tasks as fit: a crawl mostly waits, so that
 several do; a task that computes has it for itself. The last media of tasks are slow ones, so that the next task is

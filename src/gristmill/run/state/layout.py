@@ -1,4 +1,4 @@
-"""What the files of a dataset are called. Names of intermediate ones carry the task's id: nothing is written over."""
+"""Names the files of a dataset. Names of intermediate ones carry the task's id, so that none is written over."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ HOSTS = f"{STATE}/hosts"
 DESCRIBED = f"{STATE}/described"
 """Digest of the manifest, written when all metadata files of it are there."""
 REFERENCES = "references"
-"""Where the samples lie that a shard of an index-only mixture would hold."""
+"""The folder of an index-only mixture's references to samples, a file for each shard."""
 MADE = (SHARDS, FATES, REFERENCES)
 """Folders of what a run makes for people and trainers."""
 INTERMEDIATE = (PARTS, CRAWLED, SCATTERED, DECISIONS, RECORDS, UNREADABLE)
@@ -77,7 +77,7 @@ INTERMEDIATE = (PARTS, CRAWLED, SCATTERED, DECISIONS, RECORDS, UNREADABLE)
 
 
 def unreadable(digest: str) -> str:
-    """Says that the annotation file of this digest is there and cannot be read."""
+    """A file which says that the annotation file of this digest is there and cannot be read."""
     return f"{UNREADABLE}/{digest}"
 
 

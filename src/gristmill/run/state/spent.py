@@ -1,4 +1,4 @@
-"""Which intermediate files nobody needs any more, by the records alone."""
+"""Find the intermediate files that nobody needs any more, by the records alone."""
 
 from __future__ import annotations
 

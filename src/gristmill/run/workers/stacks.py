@@ -1,4 +1,4 @@
-"""Where a worker process stands, asked of itself: the stacks of its threads, in a clause."""
+"""Ask a worker process for the stacks of its threads, and say in a clause where it stands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the recipes here have in common: their rows, and what becomes of one."""
+"""Holds the rows that the recipes of this folder share, and the parse that they share."""
 
 from __future__ import annotations
 

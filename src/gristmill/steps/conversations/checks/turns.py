@@ -1,4 +1,4 @@
-"""Who speaks when: trainers want a question, an answer, a question, an answer."""
+"""Check who speaks in each turn. Trainers want a question and an answer by turns."""
 
 from __future__ import annotations
 
