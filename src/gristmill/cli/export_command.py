@@ -98,7 +98,8 @@ class _Export(click.Command):
         exporter = exports.find(ctx.obj)
         others = {field.name for known in _KNOWN.values() for field in fields(known)}
         others -= {field.name for field in fields(exporter)}
-        params = [param for param in self.get_params(ctx) if param.name not in others | {"help"}]
+        own_help = self.get_help_option(ctx)  # the command made below has one as well
+        params = [one for one in self.get_params(ctx) if one is not own_help and one.name not in others]
         shown = click.Command(self.name, params=params, help=_said_of(ctx.obj, exporter))
         shown.format_help(ctx, formatter)
 
