@@ -528,6 +528,31 @@ def test_while_one_source_waits_for_a_person_the_others_are_made_ready(rows, tmp
     check(out)
 
 
+def test_clean_keeps_what_was_fetched_for_a_dataset_that_waits(rows, tmp_path):
+    mine, out = tmp_path / "two_sources.py", tmp_path / "out"
+    mine.write_text(TWO_SOURCES)
+    words = ["run", mine, "--out", out, "--source", f"annotations={rows}", "--workers", 0]
+    archive = zipped(tmp_path / "a.zip", members())
+    run("zip", out, rows, archive)
+    with FakeHub({"toy/pictures": {"data/b.tar": tarred(tmp_path / "b.tar", members()).read_bytes()}}) as hub:
+        gristmill(*words, code=3, HF_ENDPOINT=hub.url)
+        note = out / "sources/.waiting/two-sources"
+        said = gristmill("clean", out).stdout
+        assert "what was fetched for two-sources stays, which waits" in said
+        assert f"remove {note}, and clean again" in said
+        left = set((out / "sources").rglob("*"))
+        assert len([path for path in left if path.name == "b.tar"]) == 1
+        assert len([path for path in left if path.suffix == ".parquet"]) == 2  # its index and its catalog
+        (out / "sources/others").mkdir()
+        zipped(out / "sources/others/c.zip", {"images/z.png": BODIES[0]})
+        before = len(hub.log)
+        gristmill(*words, HF_ENDPOINT=hub.url)
+        assert not any("b.tar" in str(one) for one in list(hub.log)[before:])
+    assert note.exists()
+    assert "stays, which waits" not in gristmill("clean", out).stdout
+    assert {path.name for path in (out / "sources").rglob("*") if path.is_file()} == {"c.zip"}
+
+
 def test_a_source_that_cannot_be_fetched_meanwhile_is_told_and_what_waits_too(rows, tmp_path):
     mine, out = tmp_path / "two_sources.py", tmp_path / "out"
     mine.write_text(TWO_SOURCES)

@@ -46,5 +46,10 @@ def command(folder: Path, dry_run: bool) -> None:
         )
     for key, names in cleaned.needed.items():
         click.echo(f"{out / 'sources'}: {key} is still needed by {', '.join(names)}, not all packed yet")
+    for note in cleaned.waiting:
+        click.echo(
+            f"{out / 'sources'}: what was fetched for {note.name} stays, which waits for what only a person can "
+            f"fetch. If it is given up, remove {note}, and clean again"
+        )
     for key in cleaned.by_hand:
         click.echo(f"{out / 'sources' / key}: what was put there by hand stays")

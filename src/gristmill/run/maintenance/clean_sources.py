@@ -1,7 +1,7 @@
 """Removing from ``DIR/sources`` what no dataset in DIR still needs: what was fetched, and indexes.
 
-A dataset needs its media sources until all its samples are packed. What a person put there stays, and what is removed
-is fetched and indexed again if a later command asks for it.
+A dataset needs its media sources until all its samples are packed, and while it waits for a person. What a person put
+there stays, and what is removed is fetched and indexed again if a later command asks for it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RUN_CONFIG, RunConfig
 from gristmill.run.inputs.media import INDEXES, fetched_folder
+from gristmill.run.inputs.waiting import WAITING, needed_by_waiting, notes_of_waiting
 from gristmill.run.maintenance.clean import is_complete
 from gristmill.run.stages.index import Index
 
@@ -28,12 +29,14 @@ class CleanedSources:
     Attributes:
         files, size_bytes: Removed.
         needed: Source to the datasets that still need it.
+        waiting: Notes of datasets that wait for a person, whose sources stay, too.
         by_hand: Sources that a person put there.
     """
 
     files: int = 0
     size_bytes: int = 0
     needed: dict[str, list[str]] = field(default_factory=dict)
+    waiting: list[Path] = field(default_factory=list)
     by_hand: list[str] = field(default_factory=list)
 
 
@@ -52,12 +55,22 @@ def clean_sources(out: Path, *, dry_run: bool) -> CleanedSources:
         dry_run: Only look.
 
     Raises:
+        DamagedOutput: A note of what a dataset waits for is no regular file.
         OSError: As the system says.
     """
     shared, cleaned = out / "sources", CleanedSources()
     if not shared.is_dir() or shared.is_symlink():
         return cleaned
     needs = _needs(out, shared, cleaned)
+    for note in notes_of_waiting(shared):
+        if RunConfig.lies_in(out / note.name):  # it waits no more
+            if not dry_run:
+                note.unlink()
+            continue
+        wanted = needed_by_waiting(note)
+        needs.folders.update(wanted)
+        needs.indexes.update(path.name for path in wanted)
+        cleaned.waiting.append(note)
     for path in list(_unneeded(shared, needs, cleaned)):
         cleaned.files += 1
         cleaned.size_bytes += path.stat().st_size
@@ -96,7 +109,9 @@ def _needs(out: Path, shared: Path, cleaned: CleanedSources) -> _Needs:
 
 
 def _unneeded(shared: Path, needs: _Needs, cleaned: CleanedSources) -> Iterator[Path]:
-    for key in sorted(path for path in shared.iterdir() if path.is_dir() and path.name != INDEXES):
+    for key in sorted(
+        path for path in shared.iterdir() if path.is_dir() and path.name not in (INDEXES, WAITING)
+    ):
         for path in sorted(key.iterdir()):
             if not _is_fetched(path):
                 if key.name not in cleaned.by_hand:
