@@ -3,8 +3,8 @@
 Kembhavi et al., 2016 (https://arxiv.org/abs/1603.07396); ``ai2d_train_12k.jsonl``, 3.74 MB. Diagrams are
 ``images/1.png`` and ``abc_images/1.png`` below the folder ``ai2d``: in the second folder letters stand where the
 first has words, and questions speak of the letters. What is odd about it: AI2D's own archive has no ``abc_images``,
-so only an archive that was passed on has all pictures; and which of the two folders a record names decides its
-answer.
+so only an archive that others pass on has all pictures; and a question that speaks of letters makes no sense with
+the diagram of the first folder.
 """
 
 from __future__ import annotations

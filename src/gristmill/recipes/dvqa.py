@@ -25,7 +25,7 @@ RECIPE = llava_next(
     ),
     traps=(
         "A record has many rounds, some 2,000 characters: a trainer with a short limit cuts most of them off.",
-        "The charts are some 6.5 GB, in InternVL's repository or by hand from its authors' Drive.",
+        "The charts are some 6.5 GB when unpacked, in InternVL's repository or by hand from its authors' Drive.",
     ),
     stored_bytes=22_000,
 )

@@ -46,7 +46,7 @@ RECIPE = Recipe(
     title="OCR-VQA covers",
     description="Covers of books with their titles, for the mixtures that ask about what is printed on them.",
     homepage="https://ocr-vqa.github.io/",
-    license="other",
+    license="unstated",
     citation=(
         "@inproceedings{mishra2019ocrvqa, title={{OCR-VQA}: Visual Question Answering by Reading Text in Images}, "
         "author={Mishra, Anand and Shekhar, Shashank and Singh, Ajeet Kumar and Chakraborty, Anirban}, "
@@ -63,7 +63,7 @@ RECIPE = Recipe(
             ),
             patterns=("dataset.json",),
             format="json",
-            license="other",
+            license="unstated",
             files=1,
             rows=207_572,
         ),

@@ -1,4 +1,4 @@
-"""ChartQA: charts of four sites in three splits, one zip with a blank in its name.
+"""ChartQA: charts of four sites in three splits, one zip of 875 MB with a blank in its name.
 
 Masry et al., 2022 (https://github.com/vis-nlp/ChartQA). A chart is ``ChartQA Dataset/train/png/123.png`` in the
 zip; records name it ``train/png/123.png`` below the family's folder, which is the path here. The annotations that lie
@@ -21,8 +21,8 @@ SOURCE = Source(
     revision=INTERNVL_REVISION,
     patterns=("data/chartqa*", "ChartQA Dataset.zip"),
     by_hand=(
-        "Give --source chartqa=hf://datasets/ahmed-masry/ChartQA@main, or fetch ChartQA Dataset.zip from there. "
-        "Its size is published nowhere."
+        "Give --source chartqa=hf://datasets/ahmed-masry/ChartQA@main, or fetch ChartQA Dataset.zip from there, "
+        "875 MB."
     ),
     layouts=family(r"(?:train|val|test)/png/[^/]+\.png", below="(?:ChartQA Dataset/)?", folder="chartqa"),
     license="gpl-3.0",
@@ -30,4 +30,5 @@ SOURCE = Source(
     terms="GPL-3.0 as its repository says; the charts are their sites'",
     address="https://huggingface.co/datasets/ahmed-masry/ChartQA",
     files=1,
+    size_bytes=875_370_872,
 )

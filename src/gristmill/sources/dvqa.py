@@ -1,4 +1,4 @@
-"""DVQA: 300,000 drawn bar charts, 200,000 of them for training, an archive of some 6.5 GB.
+"""DVQA: 300,000 drawn bar charts, 200,000 of them for training, some 6.5 GB when unpacked.
 
 Kafle et al., 2018 (https://github.com/kushalkafle/DVQA_dataset). A chart is ``bar_train_00000001.png``, or
 ``bar_val_easy_``, ``bar_val_hard_``; records name it ``images/bar_train_00000001.png`` below the family's folder. The
@@ -20,15 +20,15 @@ SOURCE = Source(
     hub=INTERNVL,
     revision=INTERNVL_REVISION,
     patterns=("data/dvqa*", "DVQA*.tar.gz", "dvqa*.zip", "images.tar.gz"),
-    by_hand="Fetch the images that DVQA's authors share on Drive, an archive of some 6.5 GB.",
+    by_hand="Fetch the images that DVQA's authors share on Drive, some 6.5 GB when unpacked.",
     layouts=family(
         r"bar_(?:train|val_easy|val_hard)_\d{8}\.png",
         below="(?:images/)?",
         folder="dvqa(?:_dataset)?",
     ),
-    license="cc-by-nc-4.0",
+    license="unstated",
     access="open",
-    terms="CC BY-NC 4.0",
+    terms="its authors publish none",
     address="https://drive.google.com/file/d/1iKH2lTi1-QxtNUVRxTUWFvUvRHq6HAsZ/view",
     files=1,
     size_bytes=6_500_000_000,

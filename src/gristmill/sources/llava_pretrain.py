@@ -32,7 +32,7 @@ SOURCE = Source(
         ),
     ),
     license="other",
-    terms="those of LAION, CC-3M and SBU; the archive is offered for reproducing research alone",
+    terms="its card says no more than other; the pictures are LAION's, CC-3M's and SBU's",
     address="https://huggingface.co/datasets/liuhaotian/LLaVA-Pretrain",
     files=1,
     size_bytes=27_356_108_382,

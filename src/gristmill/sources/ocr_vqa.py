@@ -1,10 +1,10 @@
 """OCR-VQA: covers of 207,572 books, each of which lies at an address of its own.
 
-Records of LLaVA and others name them ``ocr_vqa/images/140031996X.jpg``, always with ``.jpg``, though some 900 were
-published as GIF or PNG: a cover is found whatever its extension is, and its bytes stay as they are. There are three
-ways to have them. InternVL's repository is asked first. The recipe ``ocr-vqa-images`` crawls the addresses in
-``dataset.json``, and its shards are archives that this source reads as they lie. And people have passed on
-zips and folders of them. 355 covers are known to be gone upstream.
+Records of LLaVA and others name them ``ocr_vqa/images/140031996X.jpg``, always with ``.jpg``, though some 900 have
+another extension upstream, mostly ``.gif``: a cover is found whatever its extension is, and its bytes stay as they
+are. There are three ways to have them. InternVL's repository is asked first. The recipe ``ocr-vqa-images`` crawls the
+addresses in ``dataset.json``, and its shards are archives that this source reads as they lie. And people pass on zips
+and folders of them. 355 covers are known to be gone upstream.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ SOURCE = Source(
     ),
     layouts=family(_NAME, folder="ocr_?vqa", flat=_NAME),
     stems=True,
-    license="other",
-    terms="no licence is published; covers belong to their publishers",
+    license="unstated",
+    terms="unknown, Apache-2.0 as a loader of others says; covers belong to their publishers",
     address="https://ocr-vqa.github.io/",
     files=1,
 )

@@ -1,4 +1,4 @@
-"""TextVQA: the 25,119 pictures of its training and validation splits, out of Open Images; one zip of 7 GB.
+"""TextVQA: the pictures of its training and validation splits, out of Open Images; one zip of 7 GB.
 
 Records of LLaVA and others name them ``textvqa/train_images/0a0bc91825468c45.jpg``; the path here is what follows
 ``train_images/``. Validation pictures lie in that folder, too: the benchmark's are among them, but no record of the
