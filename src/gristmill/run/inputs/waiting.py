@@ -91,13 +91,13 @@ def refuse_while_waiting(
 
 
 def notes_of_waiting(shared: Path) -> list[Path]:
-    """The notes of the datasets that wait, each by the name that its dataset's folder will have."""
+    """List the notes of the datasets that wait, each by the name that its dataset's folder will have."""
     folder = shared / WAITING
     return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
 
 
 def needed_by_waiting(note: Path) -> list[Path]:
-    """What was fetched and indexed for a dataset that waits, or is being fetched.
+    """Read what was fetched and indexed for a dataset that waits, or is being fetched.
 
     Raises:
         DamagedOutput: The note is no regular file.
