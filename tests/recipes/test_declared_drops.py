@@ -46,6 +46,7 @@ def test_a_crawl_declares_all_that_the_web_may_do():
     assert lost - rows - Crawl.drops == {
         Reason.NOT_NEEDED,
         Reason.SAME_PICTURE,
+        Reason.SIZE_MISMATCH,
         Reason.BENCHMARK_PICTURE,
         Reason.BENCHMARK_TEXT,
     }  # of a medium; of other steps

@@ -137,7 +137,7 @@ def test_text_that_arrow_cannot_hold_and_several_media():
 def test_every_reason_has_a_word_of_img2dataset(reason):
     decoding = "decod" in reason or reason in {
         "empty", "not_an_image", "unsupported", "truncated", "too_many_pixels", "too_small", "aspect",
-        "phash_mismatch",
+        "phash_mismatch", "size_mismatch",
     }  # fmt: skip
     of_the_row = reason in {
         "bad_row", "row_too_long", "no_score", "empty_text", "empty_question", "empty_answer", "text_too_long",

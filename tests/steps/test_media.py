@@ -19,7 +19,7 @@ from made import foldered, indexed, tar_gzipped, tarred, zipped
 from PIL import Image
 
 from gristmill.spec.body import LARGE_BYTES
-from gristmill.spec.errors import DamagedSource, RecipeError, Stopped
+from gristmill.spec.errors import DamagedSource, RecipeError, Stopped, UsageError
 from gristmill.spec.locator import Cell, Embedded, File, Locator, Member, Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Turn
@@ -226,6 +226,33 @@ def test_a_flipped_bit_in_a_large_member_is_seen(tmp_path, box):
     (lost,) = take(box, sample(0, Member("coco", "a.png")))
     assert (lost.reason, box.bodies[0, "000"]) == (Reason.NO_FILE, None)
     assert "checksum" in lost.detail
+
+
+def test_another_size_than_the_row_says_is_noted_or_drops_the_sample(tmp_path, box):
+    """The pictures are 30 px wide and 20 px high; a size of which half is listed is not compared."""
+    box.sources["mine"] = SimpleNamespace(root=foldered(tmp_path / "root", BODIES))
+    sizes = [(30, 20), (60, 40), (20, 30), (31, None)]
+
+    def samples():
+        return [
+            sample(n, File("mine", f"train/{n}.png"), expected_width_px=wide, expected_height_px=high)
+            for n, (wide, high) in enumerate(sizes)
+        ]
+
+    kept = take(box, *samples())
+    assert [one.columns.get("changes") for one in kept] == [
+        None,
+        ["size_differs_kept"],
+        ["size_differs_kept"],
+        None,
+    ]
+    first, *dropped, last = take(box, *samples(), size_differs="drop")
+    assert isinstance(first, Sample)
+    assert isinstance(last, Sample)
+    assert [one.reason for one in dropped] == [Reason.SIZE_MISMATCH] * 2
+    assert dropped[0].detail == "000.png: 60 x 40 said, 30 x 20 found"
+    with pytest.raises(UsageError, match=r"media\.size_differs"):
+        Media(size_differs="fix")
 
 
 def test_it_stops_when_asked(tmp_path, box):

@@ -69,7 +69,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
     question = f"In {where} of this picture there is a clue: {clue.strip()}. What does it suggest?"
     return Sample(
         key="",
-        media={"000": MediaRef(at=at)},
+        media={"000": MediaRef(at=at, expected_width_px=size[0], expected_height_px=size[1])},
         turns=(
             Turn(role="user", parts=(Show(media="000"), Text(text=question))),
             Turn(role="assistant", parts=(Text(text=inference.strip()),)),
@@ -103,7 +103,7 @@ def _sides(box: Mapping[str, Json]) -> list[float] | None:
 
 RECIPE = Recipe(
     name="sherlock",
-    version="2026.12.1",
+    version="2026.12.2",
     title="Sherlock",
     description="Pictures of Visual Genome and VCR, clues in them with their regions, and what people infer.",
     homepage="https://github.com/allenai/sherlock",

@@ -42,7 +42,13 @@ _GROUP_ROWS, _GROUP_BYTES = 8192, 16 << 20
 _CHUNK_ROWS, _CHUNK_BYTES = 1024, 2 << 20
 """Of rows that are Python objects at once. 1,024 is the Parquet writer's own step: the file does not depend on it."""
 
-_AFTER_THE_DOWNLOAD = NO_PICTURE | {Reason.EMPTY, Reason.TOO_SMALL, Reason.ASPECT, Reason.PHASH_MISMATCH}
+_AFTER_THE_DOWNLOAD = NO_PICTURE | {
+    Reason.EMPTY,
+    Reason.TOO_SMALL,
+    Reason.ASPECT,
+    Reason.PHASH_MISMATCH,
+    Reason.SIZE_MISMATCH,
+}
 """img2dataset's ``failed_to_resize``: the bytes came, but no picture was made of them."""
 
 

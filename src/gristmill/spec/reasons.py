@@ -95,6 +95,7 @@ class Reason(StrEnum):
     ASPECT = "aspect"
     HASH_MISMATCH = "hash_mismatch"  # checksum differs from the list's
     PHASH_MISMATCH = "phash_mismatch"  # perceptual hash further than allowed
+    SIZE_MISMATCH = "size_mismatch"  # another width or height than the row says
     SAME_PICTURE = "same_picture"  # many unlike URLs were answered with this picture
 
     BENCHMARK_PICTURE = "benchmark_picture"  # a picture of an evaluation set

@@ -21,8 +21,8 @@ class CheckConversations(SampleStep):
 
     What is kept in spite of a finding, or mended, is named in the sample's column ``changes``
     (``first_not_user_fixed``), which is an empty list where there is nothing to name. The codes are those of
-    docs/reference/checks.md but for what only a file of records has. Whether media are there and whole, the step
-    that brings them sees.
+    docs/reference/checks.md but for what only a file of records has. Whether media are there, whole and of
+    the size that the row says, the step that brings them sees.
 
     Attributes:
         keep, fix, drop: Codes with which this is done, where it is not what the check itself does.

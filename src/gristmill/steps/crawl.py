@@ -96,7 +96,11 @@ class Crawl(ShardStep):
     revision = 7
     takes_all = False
     writes = frozenset({"media.sha256", "media.size", "media.phash_distance"})
-    drops = WEB | Media.drops | {Reason.FEW_IMAGES, Reason.PHASH_MISMATCH, Reason.TOO_SMALL, Reason.ASPECT}
+    drops = (
+        WEB
+        | (Media.drops - {Reason.SIZE_MISMATCH})
+        | {Reason.FEW_IMAGES, Reason.PHASH_MISMATCH, Reason.TOO_SMALL, Reason.ASPECT}
+    )
     needs = Needs(cpus=0.16, memory_gib=0.02, network=True)  # six keep a worker busy
 
     def __post_init__(self) -> None:

@@ -109,7 +109,7 @@ CHECKS = (
         code="size_differs",
         action=KEEP,
         says="another width or height than the record says",
-        why="Boxes in pixels point elsewhere if the picture was resized.",
+        why="Boxes in pixels point elsewhere if the picture was resized. In a run, see `media.size_differs`.",
         mend="the record says what the file has",
         of_file=True,
     ),
