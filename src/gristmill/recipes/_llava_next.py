@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from gristmill import sources
 from gristmill.recipes._llava import Family, InFamilies, LlavaRecords
-from gristmill.recipes._playground import MAIN_BRANCH, steps, told
+from gristmill.recipes._main_branch import MAIN_BRANCH
+from gristmill.recipes._playground import steps, told
 from gristmill.sources._playground import INTERNVL, INTERNVL_REVISION
 from gristmill.spec.recipe import Expect, Parse, Recipe, Source
 

@@ -31,7 +31,7 @@ from gristmill.steps.media import Media
 from gristmill.steps.pack import Pack
 from gristmill.steps.rows import TakeRows
 
-__all__ = ["MAIN_BRANCH", "WEB", "media", "records", "steps", "told"]
+__all__ = ["WEB", "media", "records", "steps", "told"]
 
 WEB = ("share-textvqa", "wikiart", "web-celebrity", "web-landmark")
 """Families that ShareGPT4V was captioned on and passes on itself."""
@@ -86,10 +86,3 @@ def steps(shard_samples: int = 5_000, keep: tuple[str, ...] = ()) -> tuple[Step,
         keep: Codes of checks that find no fault in these texts.
     """
     return (TakeRows(), CheckConversations(keep=keep), Media(), Pack(shard_samples=shard_samples))
-
-
-MAIN_BRANCH = (
-    "The revision is the main branch of {repo}: no commit of it is known in full. The file's checksum at the "
-    "beginning is recorded, and a run refuses to go on with another."
-)
-"""A trap of recipes whose annotations are not pinned by a commit or a checksum."""

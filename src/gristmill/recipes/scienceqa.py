@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gristmill.recipes._llava import Family, InFamilies, LlavaRecords
+from gristmill.recipes._main_branch import MAIN_BRANCH, VILA
 from gristmill.sources import scienceqa
 from gristmill.spec.locator import Cell, Member
 from gristmill.spec.reasons import Reason
@@ -111,7 +112,7 @@ RECIPE = Recipe(
     sources=(
         Source(
             key="annotations",
-            hub="mit-han-lab/vila-dataset",
+            hub=VILA,
             revision="main",
             patterns=("scienceqa_train_12k.json", "problems.json", "train-*.parquet"),
             format="json",
@@ -145,8 +146,7 @@ RECIPE = Recipe(
     ),
     expect=Expect(kept_share=0.95, media_per_row=0.49, stored_bytes=45_000),
     traps=(
-        "The revision is the main branch of mit-han-lab/vila-dataset: no commit of it is known in full. The file's "
-        "checksum at the beginning is recorded, and a run refuses to go on with another.",
+        MAIN_BRANCH.format(repo=VILA),
         "--source annotations=problems.json reads all problems; those of the splits val and test are left out "
         "(left_out) unless --set 'rows.where=split=train|val' names them. Get it from raw.githubusercontent.com: the "
         "link that other guides give is a page of HTML.",

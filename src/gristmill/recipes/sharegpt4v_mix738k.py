@@ -10,7 +10,8 @@ mix665k; and that nobody says whether a picture of SA-1B is left in it: a record
 
 from __future__ import annotations
 
-from gristmill.recipes._playground import MAIN_BRANCH, WEB, media, records, steps, told
+from gristmill.recipes._main_branch import MAIN_BRANCH
+from gristmill.recipes._playground import WEB, media, records, steps, told
 from gristmill.spec.recipe import Expect, Recipe, Source
 
 _FAMILIES = ("coco", "gqa", "ocr-vqa", "textvqa", "vg", "llava-pretrain", *WEB)

@@ -11,7 +11,8 @@ is decided for each record by its own path; and many people have half of SA-1B's
 
 from __future__ import annotations
 
-from gristmill.recipes._playground import MAIN_BRANCH, media, records, steps, told
+from gristmill.recipes._main_branch import MAIN_BRANCH
+from gristmill.recipes._playground import media, records, steps, told
 from gristmill.spec.recipe import Expect, Recipe, Source, Variant
 
 _FAMILIES = ("coco", "llava-pretrain", "sam")

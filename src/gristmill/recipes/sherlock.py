@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 
 from gristmill.recipes._llava import LlavaRecords
+from gristmill.recipes._main_branch import MAIN_BRANCH, VILA
 from gristmill.sources import vcr, vg
 from gristmill.spec.locator import Locator, Member
 from gristmill.spec.reasons import Reason
@@ -118,7 +119,7 @@ RECIPE = Recipe(
     sources=(
         Source(
             key="annotations",
-            hub="mit-han-lab/vila-dataset",
+            hub=VILA,
             revision="main",
             patterns=("sherlock_317k.json", "sherlock_train_v1_1.json", "sherlock_train_v1_1.json.zip"),
             format="json",
@@ -136,8 +137,7 @@ RECIPE = Recipe(
     steps=(TakeRows(), CheckConversations(), Media(), Pack(shard_samples=5_000)),
     expect=Expect(kept_share=0.95, stored_bytes=110_000),
     traps=(
-        "The revision is the main branch of mit-han-lab/vila-dataset: no commit of it is known in full. The file's "
-        "checksum at the beginning is recorded, and a run refuses to go on with another.",
+        MAIN_BRANCH.format(repo=VILA),
         "The original file is read with --source annotations=sherlock_train_v1_1.json (or its .zip, from "
         "https://storage.googleapis.com/ai2-mosaic-public/projects/sherlock/data/sherlock_train_v1_1.json.zip); its "
         "questions are then worded by a rule of this recipe, and boxes stand in them as fractions of the picture.",

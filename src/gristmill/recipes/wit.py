@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gristmill.recipes._llava import LlavaRecords
+from gristmill.recipes._main_branch import MAIN_BRANCH, VILA
 from gristmill.spec.locator import Locator, Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Expect, Recipe, Source
@@ -115,7 +116,7 @@ RECIPE = Recipe(
     sources=(
         Source(
             key="annotations",
-            hub="mit-han-lab/vila-dataset",
+            hub=VILA,
             revision="main",
             patterns=("wit_processed_538k.json", "wit_v1.train.all-*.tsv.gz", "wit_v1.train.all-*.tsv"),
             format="json",
@@ -164,8 +165,7 @@ RECIPE = Recipe(
         remark="Wikimedia allows 25 Mbit/s: 538,000 thumbnails of some 170 kB take about half a day.",
     ),
     traps=(
-        "The revision is the main branch of mit-han-lab/vila-dataset: no commit of it is known in full. The file's "
-        "checksum at the beginning is recorded, and a run refuses to go on with another.",
+        MAIN_BRANCH.format(repo=VILA),
         "Wikimedia's servers refuse whoever gives no contact, so --contact is a must. Two connections and 25 Mbit/s "
         "hold for all workers of a run together, and no setting lifts that.",
         "How VILA's file names its pictures is not known. With --source wit=FOLDER of WIT's TSV files a name is "

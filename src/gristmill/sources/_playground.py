@@ -11,8 +11,9 @@ folder.
 from __future__ import annotations
 
 from gristmill.spec.media_source import MemberLayout
+from gristmill.spec.recipe import Source
 
-__all__ = ["INTERNVL", "INTERNVL_REVISION", "family"]
+__all__ = ["INTERNVL", "INTERNVL_REVISION", "family", "web"]
 
 INTERNVL = "OpenGVLab/InternVL-Chat-V1-2-SFT-Data"
 INTERNVL_REVISION = "main"
@@ -36,3 +37,31 @@ def family(
     if flat is not None:
         layouts.append(MemberLayout(name="flat", member=flat))
     return tuple(layouts)
+
+
+def web(key: str, *, title: str, folder: str, archive: str, others: tuple[str, ...] = ()) -> Source:
+    """Pictures out of the web that ShareGPT4V was captioned on and passes on itself, as an archive on Drive.
+
+    Args:
+        key: Its module's, with dashes.
+        title: For ``plan`` and the card.
+        folder: Of the family, as records have it.
+        archive: Its name on Drive.
+        others: Further names of it.
+    """
+    return Source(
+        key=key,
+        role="media",
+        title=title,
+        format="archives",
+        hub=INTERNVL,
+        revision=INTERNVL_REVISION,
+        patterns=(f"data/{folder}*", *others, archive),
+        by_hand=f"Fetch {archive} from the folder that ShareGPT4V shares on Drive. Its size is published nowhere.",
+        layouts=family(r"[^/]+\.(?:jpe?g|png|webp)", folder=folder),
+        license="other",
+        access="open",
+        terms="academic use only, as ShareGPT4V says",
+        address="https://drive.google.com/drive/folders/1tCUQ-sq6vdshZVkF0ZeF3K4eztkXJgax",
+        files=1,
+    )

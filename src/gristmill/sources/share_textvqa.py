@@ -7,26 +7,13 @@ that is passed on: they are counted.
 
 from __future__ import annotations
 
-from gristmill.sources._playground import INTERNVL, INTERNVL_REVISION, family
-from gristmill.spec.recipe import Source
+from gristmill.sources._playground import web
 
 __all__ = ["SOURCE"]
 
-SOURCE = Source(
-    key="share-textvqa",
-    role="media",
+SOURCE = web(
+    "share-textvqa",
     title="ShareGPT4V's TextVQA pictures",
-    format="archives",
-    hub=INTERNVL,
-    revision=INTERNVL_REVISION,
-    patterns=("data/share_textvqa*", "share_textvqa.zip"),
-    by_hand=(
-        "Fetch share_textvqa.zip from the folder that ShareGPT4V shares on Drive. Its size is published nowhere."
-    ),
-    layouts=family(r"[^/]+\.(?:jpe?g|png|webp)", folder="share_textvqa"),
-    license="other",
-    access="open",
-    terms="academic use only, as ShareGPT4V says",
-    address="https://drive.google.com/drive/folders/1tCUQ-sq6vdshZVkF0ZeF3K4eztkXJgax",
-    files=1,
+    folder="share_textvqa",
+    archive="share_textvqa.zip",
 )

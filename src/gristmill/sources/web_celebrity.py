@@ -7,26 +7,13 @@ that is passed on: they are counted.
 
 from __future__ import annotations
 
-from gristmill.sources._playground import INTERNVL, INTERNVL_REVISION, family
-from gristmill.spec.recipe import Source
+from gristmill.sources._playground import web
 
 __all__ = ["SOURCE"]
 
-SOURCE = Source(
-    key="web-celebrity",
-    role="media",
+SOURCE = web(
+    "web-celebrity",
     title="ShareGPT4V's pictures of celebrities",
-    format="archives",
-    hub=INTERNVL,
-    revision=INTERNVL_REVISION,
-    patterns=("data/web-celebrity*", "web-celebrity.zip"),
-    by_hand=(
-        "Fetch web-celebrity.zip from the folder that ShareGPT4V shares on Drive. Its size is published nowhere."
-    ),
-    layouts=family(r"[^/]+\.(?:jpe?g|png|webp)", folder="web-celebrity"),
-    license="other",
-    access="open",
-    terms="academic use only, as ShareGPT4V says",
-    address="https://drive.google.com/drive/folders/1tCUQ-sq6vdshZVkF0ZeF3K4eztkXJgax",
-    files=1,
+    folder="web-celebrity",
+    archive="web-celebrity.zip",
 )

@@ -7,26 +7,8 @@ found all the same. A few pictures that records name are in no copy that is pass
 
 from __future__ import annotations
 
-from gristmill.sources._playground import INTERNVL, INTERNVL_REVISION, family
-from gristmill.spec.recipe import Source
+from gristmill.sources._playground import web
 
 __all__ = ["SOURCE"]
 
-SOURCE = Source(
-    key="wikiart",
-    role="media",
-    title="WikiArt pictures",
-    format="archives",
-    hub=INTERNVL,
-    revision=INTERNVL_REVISION,
-    patterns=("data/wikiart*", "wikiart.zip"),
-    by_hand=(
-        "Fetch wikiart.zip from the folder that ShareGPT4V shares on Drive. Its size is published nowhere."
-    ),
-    layouts=family(r"[^/]+\.(?:jpe?g|png|webp)", folder="wikiart"),
-    license="other",
-    access="open",
-    terms="academic use only, as ShareGPT4V says",
-    address="https://drive.google.com/drive/folders/1tCUQ-sq6vdshZVkF0ZeF3K4eztkXJgax",
-    files=1,
-)
+SOURCE = web("wikiart", title="WikiArt pictures", folder="wikiart", archive="wikiart.zip")
