@@ -20,9 +20,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.figure import Figure, Options
+from bench.figure import Figure, Options, spread
 from bench.measure import Measurement, measured
-from bench.paths import SHIPPED_PHOTOS, WORK, say
+from bench.paths import SHIPPED_PHOTOS, WORK, fresh, say
 
 RECORDS = 50_000
 WORKERS = 2
@@ -67,20 +67,20 @@ def race(records: int, rounds: int) -> list[Figure]:
         figures.append(
             Figure(
                 name=f"archives: records/s against unpacking and Pillow, {name}",
-                value=_spread(ratios),
+                value=spread(ratios),
                 goal=goal,
                 raw=raw,
             )
         )
     figures.append(
-        Figure(name="archives: bytes written over the shards'", value=_spread(written), goal="at most 1.05")
+        Figure(name="archives: bytes written over the shards'", value=spread(written), goal="at most 1.05")
     )
     return figures
 
 
 def run(upstream: Upstream, records: int) -> tuple[Measurement, float]:
     """From records to shards at its defaults; and the bytes it wrote over those of the shards."""
-    out = _fresh("archives")
+    out = fresh("archives")
     command = [GRISTMILL, "run", RECIPE, "--out", str(out), "--workers", str(WORKERS)]
     command += ["--source", f"annotations={upstream.records}"]
     for archive in upstream.archives:
@@ -95,7 +95,7 @@ def run(upstream: Upstream, records: int) -> tuple[Measurement, float]:
 
 
 def run_baseline(upstream: Upstream, processes: int) -> Measurement:
-    out = _fresh("archives-baseline")
+    out = fresh("archives-baseline")
     command = [
         sys.executable,
         "-m",
@@ -195,19 +195,6 @@ def _absolute(name: str, records: int, costs: Sequence[Measurement]) -> Figure:
         f"{cost.written_bytes / MB:,.0f} MB written"
     )
     return Figure(name=f"archives: {name}", value=value, goal="under 1 GB" if name == "gristmill" else "")
-
-
-def _spread(values: Sequence[float]) -> str:
-    ordered = sorted(values)
-    return f"{ordered[len(ordered) // 2]:.2f} ({ordered[0]:.2f} to {ordered[-1]:.2f})"
-
-
-def _fresh(name: str) -> Path:
-    out = WORK / "out" / name
-    shutil.rmtree(out, ignore_errors=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    (WORK / "logs").mkdir(parents=True, exist_ok=True)
-    return out
 
 
 if __name__ == "__main__":

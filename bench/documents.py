@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from bench.figure import Figure, Options
 from bench.measure import Measurement, measured
-from bench.paths import LISTS, WORK, say
+from bench.paths import LISTS, WORK, fresh, say
 from bench.server import HOSTS, HTTP_PORT, client_environment, serving
 
 WORKERS = 2
@@ -121,7 +121,7 @@ def figure(name: str, values: Sequence[float], goal: str, raw: Sequence[Any]) ->
 
 def run(recipe: str, source: Path, *extra: str, clean: bool = False, workers: int = WORKERS) -> Ran:
     """The tool at its defaults but for the permission to fetch from loopback."""
-    out = _fresh()
+    out = fresh("documents")
     command = [
         *(GRISTMILL, "run", recipe, "--out", str(out), "--source", f"annotations={source}"),
         *("--allow-private-addresses", "--workers", str(workers), *extra),
@@ -137,7 +137,7 @@ def run(recipe: str, source: Path, *extra: str, clean: bool = False, workers: in
 
 def run_published(source: Path) -> Ran:
     """Its three programs one after another, as one process tree."""
-    out = _fresh("published")
+    out = fresh("published")
     program = f'"{sys.executable}" -m bench.documents_baseline'
     steps = (f'{program} {step} "{source}" "{out}"' for step in ("download", "filter", "merge"))
     log = WORK / "logs" / "published.log"
@@ -149,14 +149,6 @@ def run_published(source: Path) -> Ran:
 def shards_bytes() -> int:
     """Bytes left of the last run of the tool."""
     return _size(WORK / "out" / "documents")
-
-
-def _fresh(name: str = "documents") -> Path:
-    out = WORK / "out" / name
-    shutil.rmtree(out, ignore_errors=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    (WORK / "logs").mkdir(exist_ok=True)
-    return out
 
 
 def _size(folder: Path) -> int:

@@ -17,9 +17,9 @@ from typing import Any
 
 from PIL import Image
 
-from bench.figure import Figure, Options
+from bench.figure import Figure, Options, spread
 from bench.measure import Measurement, measured
-from bench.paths import LISTS, SHIPPED_PHOTOS, WORK, say
+from bench.paths import LISTS, SHIPPED_PHOTOS, WORK, fresh, say
 
 LINES = 20_000
 WORKERS = 2
@@ -57,15 +57,13 @@ def race(lines: int, rounds: int) -> list[Figure]:
             theirs.wall_s / ours.wall_s for ours, theirs in zip(costs["gristmill"], costs[name], strict=True)
         ]
         raw = {who: [asdict(cost) for cost in some] for who, some in costs.items()}
-        figures.append(
-            Figure(name=f"samples/s against {name} (e)", value=_spread(ratios), goal=goal, raw=raw)
-        )
+        figures.append(Figure(name=f"samples/s against {name} (e)", value=spread(ratios), goal=goal, raw=raw))
     return figures
 
 
 def run(source: Path, lines: int) -> Measurement:
     """From lines to shards with two workers, at its defaults."""
-    out = _fresh("embedded")
+    out = fresh("embedded")
     command = [
         *(GRISTMILL, "run", "m3it-vqa-v2", "--out", str(out), "--source", f"annotations={source}"),
         *("--workers", str(WORKERS)),
@@ -79,7 +77,7 @@ def run(source: Path, lines: int) -> Measurement:
 
 
 def run_baseline(name: str, source: Path) -> Measurement:
-    out = _fresh("embedded-baseline")
+    out = fresh("embedded-baseline")
     file = next(source.rglob("train.jsonl"))
     command = [sys.executable, "-m", "bench.embedded_baseline", name, str(file), str(out)]
     cost = measured(command, log=WORK / "logs" / f"embedded-{name}.log")
@@ -94,19 +92,6 @@ def _absolute(name: str, lines: int, costs: Sequence[Measurement]) -> Figure:
         f"peak RSS (PSS) {cost.peak_rss_bytes / 1e6:,.0f} ({cost.peak_pss_bytes / 1e6:,.0f}) MB"
     )
     return Figure(name=f"embedded: {name}", value=value, goal="under 600 MB" if name == "gristmill" else "")
-
-
-def _spread(values: Sequence[float]) -> str:
-    ordered = sorted(values)
-    return f"{ordered[len(ordered) // 2]:.2f} ({ordered[0]:.2f} to {ordered[-1]:.2f})"
-
-
-def _fresh(name: str) -> Path:
-    out = WORK / "out" / name
-    shutil.rmtree(out, ignore_errors=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    (WORK / "logs").mkdir(parents=True, exist_ok=True)
-    return out
 
 
 def _size(folder: Path) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,3 +31,10 @@ class Figure:
     value: str
     goal: str = ""
     raw: dict[str, Any] = field(default_factory=dict)
+
+
+def spread(values: Sequence[float], form: str = "{:.2f}") -> str:
+    """The median, and the lowest and highest where there are several."""
+    low, high = form.format(min(values)), form.format(max(values))
+    median = form.format(statistics.median(values))
+    return f"{median} ({low} to {high})" if len(values) > 1 else median

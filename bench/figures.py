@@ -14,7 +14,7 @@ from bench.contestants import Contestant, Outcome, gristmill, img2dataset, limit
 from bench.decontaminate import decontaminate
 from bench.documents import documents
 from bench.embedded import embedded
-from bench.figure import Figure, Options
+from bench.figure import Figure, Options, spread
 from bench.measure import Measurement
 from bench.paths import say
 from bench.server import Trust, client_environment, serving
@@ -41,10 +41,10 @@ def crawl(files: Sequence[Path], options: Options) -> list[Figure]:
     return [
         *(_absolute(rounds, c.name) for c in contestants),
         Figure(
-            name="images/s against img2dataset (a), plain HTTP", value=_times(a), goal="at least 2", raw=raw
+            name="images/s against img2dataset (a), plain HTTP", value=spread(a), goal="at least 2", raw=raw
         ),
-        Figure(name="images/s against the script (b)", value=_times(b), goal="at least 3.5"),
-        Figure(name="CPU seconds against the script (b)", value=_times(cpu), goal="at most 0.5"),
+        Figure(name="images/s against the script (b)", value=spread(b), goal="at least 3.5"),
+        Figure(name="CPU seconds against the script (b)", value=spread(cpu), goal="at most 0.5"),
     ]
 
 
@@ -71,7 +71,7 @@ def _share(files: Sequence[Path], count: int, rounds: int) -> list[Figure]:
     return [
         Figure(
             name=f"share of the limit (c), {count:,} URLs",
-            value=_spread(shares, "{:.0%}"),
+            value=spread(shares, "{:.0%}"),
             goal="at least 85 %",
             raw={"limits": limits, "ours": [asdict(outcome) for outcome in outcomes]},
         )
@@ -123,11 +123,11 @@ def https(files: Sequence[Path], options: Options) -> list[Figure]:
             *(_absolute(rounds, name, f", HTTPS, {words}") for name in ("gristmill", "img2dataset")),
             Figure(
                 name=f"images/s against img2dataset (a), HTTPS, {words}",
-                value=_times(_ratios(rounds, "img2dataset", _speed)),
+                value=spread(_ratios(rounds, "img2dataset", _speed)),
                 goal="at least 2.5",
                 raw={"rounds": [_raw(r) for r in rounds], "limits_images_per_s": limits},
             ),
-            Figure(name=f"the limit (c) against (a), HTTPS, {words}", value=_times(of_limit)),
+            Figure(name=f"the limit (c) against (a), HTTPS, {words}", value=spread(of_limit)),
         ]
     return figures
 
@@ -185,14 +185,14 @@ def check(_files: Sequence[Path], options: Options) -> list[Figure]:
     return [
         Figure(
             name=f"check of {RECORDS:,} records without media",
-            value=f"{_spread([run['records'].wall_s for run in runs], '{:.1f}')} s, "
+            value=f"{spread([run['records'].wall_s for run in runs], '{:.1f}')} s, "
             f"{max(run['records'].peak_rss_bytes for run in runs) / 1e6:.0f} MB",
             goal="under 60 s and 1 GB",
             raw=raw,
         ),
         Figure(
             name=f"check of {PICTURES:,} pictures against a loop of Pillow",
-            value=_times(ratios),
+            value=spread(ratios),
             goal="at least 4",
         ),
     ]
@@ -237,7 +237,7 @@ def flan(_files: Sequence[Path], options: Options) -> list[Figure]:
             figures.append(
                 Figure(
                     name=f"sampling {size:,} of {rows:,} rows, {codec_name}, {words}: times faster than pandas; s",
-                    value=f"{_times(ratios)}; {_spread(seconds, '{:.1f}')}",
+                    value=f"{spread(ratios)}; {spread(seconds, '{:.1f}')}",
                     goal="at least 6" if way == "rows" else "",
                     raw={"runs": [{name: asdict(cost) for name, cost in run.items()} for run in runs]},
                 )
@@ -324,22 +324,11 @@ def _absolute(rounds: Sequence[dict[str, Outcome]], name: str, where: str = "") 
     runs = [r[name] for r in rounds]
     return Figure(
         name=f"{name}{where}: images/s; CPU s per 1,000; peak RSS (PSS)",
-        value=f"{_spread([run.images_per_s for run in runs], '{:.0f}')}; "
+        value=f"{spread([run.images_per_s for run in runs], '{:.0f}')}; "
         f"{statistics.median(run.cpu_s_per_1000 for run in runs):.1f}; "
         f"{max(run.cost.peak_rss_bytes for run in runs) / 1e6:.0f} "
         f"({max(run.cost.peak_pss_bytes for run in runs) / 1e6:.0f}) MB",
     )
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    """The median, and the lowest and highest where there are several."""
-    low, high = form.format(min(values)), form.format(max(values))
-    median = form.format(statistics.median(values))
-    return f"{median} ({low} to {high})" if len(values) > 1 else median
-
-
-def _times(values: Sequence[float]) -> str:
-    return _spread(values, "{:.2f}")
 
 
 def _raw(outcomes: dict[str, Outcome]) -> dict[str, Any]:

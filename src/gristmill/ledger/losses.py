@@ -41,10 +41,8 @@ ADVICE: Mapping[LossGroup, str] = {
 }
 """One sentence for each group."""
 
-_READING = frozenset(
+_TEXT = frozenset(
     {
-        Reason.BAD_ROW,
-        Reason.ROW_TOO_LONG,
         Reason.LEFT_OUT,
         Reason.EMPTY_TEXT,
         Reason.EMPTY_QUESTION,
@@ -62,6 +60,14 @@ _READING = frozenset(
         Reason.BAD_PATH,
         Reason.BAD_BOX,
         Reason.FEW_IMAGES,
+    }
+)
+"""Found in a row's words and what they name, by the dataset's own rules."""
+
+_READING = _TEXT | frozenset(
+    {
+        Reason.BAD_ROW,
+        Reason.ROW_TOO_LONG,
         Reason.DUPLICATE_KEY,
         Reason.BAD_URL,
         Reason.BAD_SCHEME,
@@ -84,30 +90,13 @@ _CHECKING = NO_PICTURE | frozenset(
         Reason.KILLED,
     }
 )
-_RULES = frozenset(
+_RULES = _TEXT | frozenset(
     {
         Reason.NO_SCORE,
         Reason.BELOW_FLOOR,
         Reason.BEYOND_SHARE,
         Reason.NOT_SAMPLED,
         Reason.NOT_CHOSEN,
-        Reason.LEFT_OUT,
-        Reason.EMPTY_TEXT,
-        Reason.EMPTY_QUESTION,
-        Reason.EMPTY_ANSWER,
-        Reason.TEXT_TOO_LONG,
-        Reason.BAD_CHARACTERS,
-        Reason.MEDIA_TOKEN,
-        Reason.BAD_TURNS,
-        Reason.TAG_MISMATCH,
-        Reason.CONTROL_TEXT,
-        Reason.MOJIBAKE,
-        Reason.FILE_ID,
-        Reason.TEXT_REPEATS,
-        Reason.TEXT_CUT_OFF,
-        Reason.BAD_PATH,
-        Reason.BAD_BOX,
-        Reason.FEW_IMAGES,
         Reason.NOT_NEEDED,
         Reason.DUPLICATE_KEY,
         Reason.TOO_SMALL,

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.ledger.fates import fates_table, write_fates
-from gristmill.run.stages._samples import INDEX_SCHEMA, content_digest
+from gristmill.ledger.fates import fates_table
+from gristmill.run.stages._changed_index import write_changed
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
 from gristmill.shards.samples import decode_sample, encode_sample
@@ -57,7 +57,7 @@ def run_screen(
         _change(line, sample, lost, _keeper(steps), drop, work)
         told += lost
     if told:
-        _write(lines, told, task, context, work)
+        write_changed(lines, told, task, context, work)
 
 
 @lru_cache(maxsize=2)
@@ -108,14 +108,3 @@ def _change(
         lacked = bool(sample.columns.get("missing_media"))
         work.facts["incomplete"] += (not isinstance(outcome, Drop)) - lacked
         work.media.update(media)
-
-
-def _write(lines: Sequence[Line], told: Sequence[Fate], task: Task, context: Context, work: Work) -> None:
-    source = context.inputs[task.number[1]]
-    table = pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
-    name, digest = layout.screened(task.inputs[0], task), content_digest(table)
-    with context.output("index", name, samples=work.kept, digest=digest) as out:
-        pq.write_table(table, out.stream, compression="zstd")
-    with context.output("fates", layout.fates_of(task), samples=len(told)) as fates:
-        write_fates(fates.stream, [fates_table(told, source=source.source, file=source.name)])
-    work.outputs += [out.info, fates.info]

@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.ledger.fates import fates_table, write_fates
-from gristmill.run.stages._samples import INDEX_SCHEMA, content_digest
+from gristmill.run.stages._changed_index import write_changed
 from gristmill.run.stages.unique import UniqueDecision
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
@@ -70,7 +69,6 @@ def _read(path: Path, keys: int) -> Digests:
 
 def _drop(positions: Sequence[int], task: Task, context: Context, work: Work) -> None:
     """Write the index without these lines' samples, and their fates."""
-    source = context.inputs[task.number[1]]
     lines = pq.read_table(context.input(task.inputs[0])).to_pylist()
     fates = []
     for position in positions:
@@ -89,10 +87,4 @@ def _drop(positions: Sequence[int], task: Task, context: Context, work: Work) ->
                 attempt=task.number[0],
             )
         )
-    table = pa.Table.from_pylist(lines, schema=INDEX_SCHEMA)
-    name, digest = layout.screened(task.inputs[0], task), content_digest(table)
-    with context.output("index", name, samples=work.kept, digest=digest) as out:
-        pq.write_table(table, out.stream, compression="zstd")
-    with context.output("fates", layout.fates_of(task), samples=len(fates)) as told:
-        write_fates(told.stream, [fates_table(fates, source=source.source, file=source.name)])
-    work.outputs += [out.info, told.info]
+    write_changed(lines, fates, task, context, work)
