@@ -107,14 +107,29 @@ def read_catalog(path: Path) -> Catalogued | None:
     """Say what a catalog holds; None if it is not there, or no whole one of this version."""
     try:
         summary = MemberIndex(path).summary
-    except (DamagedSource, UsageError):
+        return (
+            _catalogued(summary) if (summary.kind, summary.revision) == (CATALOG, CATALOG_REVISION) else None
+        )
+    except (DamagedSource, UsageError, KeyError, TypeError):
         return None
-    return _catalogued(summary) if (summary.kind, summary.revision) == (CATALOG, CATALOG_REVISION) else None
 
 
 def _catalogued(summary: Summary) -> Catalogued:
-    told = {**summary.told, "examples": tuple(summary.told["examples"])}
-    return Catalogued(members=summary.members, refused=dict(summary.refused), **told)
+    """What its writer said of it.
+
+    Raises:
+        KeyError, TypeError: It said something else.
+    """
+    told = summary.told
+    if not (isinstance(told["layout"], str) and isinstance(told["passed_over"], int)):
+        raise TypeError("a value of another type")
+    return Catalogued(
+        layout=told["layout"],
+        members=summary.members,
+        refused=dict(summary.refused),
+        passed_over=told["passed_over"],
+        examples=tuple(map(str, told["examples"])),
+    )
 
 
 def _renamed(indexed: Indexed, layout: MemberLayout | None, number: int) -> Iterator[Entry]:

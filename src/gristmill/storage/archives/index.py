@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from gristmill.spec.errors import DamagedSource
 from gristmill.storage.archives.entries import Entry, Refusal, Scan, Summary
 from gristmill.storage.archives.names import ODD, folded, member_name, stem_of
-from gristmill.storage.files import machine_error, whole_file
+from gristmill.storage.files import check_regular, machine_error, whole_file
 
 __all__ = ["SCHEMA", "IndexWriter", "MemberIndex"]
 
@@ -46,11 +46,27 @@ SCHEMA = pa.schema(
 )
 """Columns of an index; see :class:`gristmill.storage.archives.entries.Entry`."""
 
+_NUMBERS = ("offset", "packed_bytes", "size_bytes", "archive")
+_ALWAYS = ("key", "name", "method", *_NUMBERS)
+"""Columns without nulls."""
+_REFUSALS = pa.array([why.value for why in Refusal])
 _RUN = SCHEMA.append(pa.field("order", pa.int64()))
 _RUN_ROWS = 1 << 18
 _BATCH_ROWS = 1 << 14
 _GROUP_ROWS = 1 << 15
 _SUMMARY = b"gristmill.archive"
+_KINDS = {
+    "kind": str,
+    "revision": int,
+    "files": list,
+    "members": int,
+    "refused": dict,
+    "cut": str | None,
+    "notes": list,
+    "stems": bool,
+    "told": dict,
+}
+"""Of what is in a summary."""
 _ORDER = [("key", "ascending"), ("name", "ascending"), ("order", "ascending")]
 
 
@@ -248,13 +264,13 @@ class MemberIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            path.stat()
+            check_regular(path)
         except OSError as err:
             raise machine_error(err, path) from err
         try:
             with pq.ParquetFile(path) as file:
                 footer = file.metadata
-                if file.schema_arrow.names != SCHEMA.names:
+                if file.schema_arrow != SCHEMA:
                     raise DamagedSource(_damaged(path))
                 self.summary = _summary(orjson.loads((footer.metadata or {})[_SUMMARY]))
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as err:
@@ -275,7 +291,7 @@ class MemberIndex:
         wanted = pc.unique(keys)
         for table in self._groups_with(wanted):
             rows = table.filter(pc.is_in(table["key"], value_set=wanted))
-            for key, entry in zip(rows["key"].to_pylist(), _entries(rows), strict=True):
+            for key, entry in zip(rows["key"].to_pylist(), self._entries(rows), strict=True):
                 found.setdefault(key, []).append(entry)
         return [
             _chosen(name, found.get(key, []), loosely)
@@ -297,7 +313,7 @@ class MemberIndex:
     def entries(self) -> Iterator[Entry]:
         """All members, refused ones, too, in the index's order."""
         for table in self.batches():
-            yield from _entries(table)
+            yield from self._entries(table)
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The table, a piece at a time."""
@@ -307,6 +323,13 @@ class MemberIndex:
 
     def _opened(self) -> _Opened:
         return _Opened(self._path)
+
+    def _entries(self, table: pa.Table) -> Iterator[Entry]:
+        if not _can_be(table):
+            raise DamagedSource(_damaged(self._path))
+        for row in table.select(SCHEMA.names[1:]).to_pylist():
+            why = row["refused"]
+            yield Entry(**{**row, "refused": None if why is None else Refusal(why)})
 
 
 class _Opened:
@@ -338,19 +361,25 @@ def _bounds(column: Any) -> tuple[str | None, str | None]:
 
 
 def _summary(stored: dict[str, Any]) -> Summary:
+    if not all(isinstance(stored[name], kind) for name, kind in _KINDS.items()):
+        raise TypeError("a value of another type")
     files = tuple((str(name), int(size)) for name, size in stored["files"])
-    return Summary(**{**stored, "files": files, "notes": tuple(stored["notes"])})
+    refused = {why: int(members) for why, members in stored["refused"].items()}
+    return Summary(**{**stored, "files": files, "refused": refused, "notes": tuple(stored["notes"])})
+
+
+def _can_be(table: pa.Table) -> bool:
+    """Whether rows hold what was written: an index lies where others may write, too."""
+    if any(table[name].null_count for name in _ALWAYS):
+        return False
+    least = [pc.min(table[name]).as_py() for name in _NUMBERS]
+    refusals = pc.is_in(pc.drop_null(table["refused"]), value_set=_REFUSALS)
+    return all(number is None or number >= 0 for number in least) and pc.all(refusals).as_py() is not False
 
 
 def _text(name: str) -> str:
     """A name without halves of surrogate pairs, which no index holds."""
     return name.encode("utf-8", "replace").decode()
-
-
-def _entries(table: pa.Table) -> Iterator[Entry]:
-    for row in table.select(SCHEMA.names[1:]).to_pylist():
-        why = row["refused"]
-        yield Entry(**{**row, "refused": None if why is None else Refusal(why)})
 
 
 def _chosen(name: str, like: list[Entry], loosely: bool) -> Entry | None:

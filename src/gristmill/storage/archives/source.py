@@ -238,6 +238,10 @@ class ArchiveSource:
         return files.index(file)
 
     def _good(self, entry: Entry) -> Indexed:
+        if not 0 <= entry.archive < len(self._archives):
+            raise DamagedSource(
+                f"{self._catalog} names an archive that is not there. Remove it and give the same command again."
+            )
         indexed = self._archives[entry.archive]
         if entry.refused is not None:
             raise MemberRefused(str(indexed.archive), entry.name, entry.refused)

@@ -126,6 +126,8 @@ class FolderReader:
 
     def _opened(self, entry: Entry) -> tuple[str, int]:
         """The file, opened from the root down, and its path."""
+        if b"\0" in entry.raw_name:
+            raise MemberRefused(str(self._archive), entry.name, Refusal.NUL)
         target = _below(self._root, os.fsdecode(entry.raw_name))
         if target is None:
             raise MemberRefused(str(self._archive), entry.name, Refusal.LINK)
