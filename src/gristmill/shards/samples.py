@@ -9,13 +9,14 @@ from typing import Any, Self, cast
 from gristmill.shards.lossless import dumps, dumps_bare, is_tagged, loads, utf8
 from gristmill.shards.not_finite import NOT_FINITE, set_apart
 from gristmill.spec.body import Body
+from gristmill.spec.cut import Cut
 from gristmill.spec.locator import Locator, Url
 from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Text, Turn
 
 __all__ = ["StoredSample", "caption_of", "decode_sample", "encode_sample", "sample_parts"]
 
 _RESERVED = {"columns", "origin", "upstream", NOT_FINITE}
-_MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef) if f.name not in {"kind", "at"})
+_MEDIA_FIELDS = tuple(f.name for f in fields(MediaRef) if f.name not in {"kind", "at", "cut"})
 _SAID = (
     ("url", "url"),
     ("sha256", "sha256"),
@@ -30,7 +31,7 @@ _SAID = (
     ("phash_distance", "phash_distance"),
 )
 """Names in a ``json`` part, and the fields of :class:`MediaRef` behind them."""
-_SAID_IF_KNOWN = ("duration_s", "fps", "frames", "via", "at")
+_SAID_IF_KNOWN = ("duration_s", "fps", "frames", "via", "at", "cut")
 
 
 def sample_parts(sample: Sample, bodies: Mapping[str, Body]) -> list[tuple[str, Body]]:
@@ -157,6 +158,7 @@ def _plain_sample(sample: Sample) -> dict[str, Any]:
             name: {
                 "kind": ref.kind,
                 **_plain_locator(ref.at),
+                **_plain_cut(ref.cut),
                 **{f: v for f in _MEDIA_FIELDS if (v := getattr(ref, f)) is not None},
             }
             for name, ref in sample.media.items()
@@ -178,12 +180,20 @@ def _plain_locator(at: Locator | None) -> dict[str, Json]:
     return {"at": {"kind": kept.kind, **asdict(cast(Any, kept))}}
 
 
+def _plain_cut(cut: Cut | None) -> dict[str, Json]:
+    """The ends that a cut has."""
+    if cut is None:
+        return {}
+    return {"cut": {name: value for name, value in asdict(cut).items() if value is not None}}
+
+
 def _media_ref(facts: dict[str, Any]) -> MediaRef:
     url, at = facts.pop("url", None), facts.pop("at", None)
     locator: Locator | None = None if url is None else Url(url)
     if at is not None:
         locator = Locator.kinds[at.pop("kind")](**at)
-    return MediaRef(at=locator, **facts)
+    cut = facts.pop("cut", None)
+    return MediaRef(at=locator, cut=None if cut is None else Cut(**cut), **facts)
 
 
 def _facts(known: Mapping[str, Json]) -> dict[str, Json]:

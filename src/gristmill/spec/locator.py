@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-__all__ = ["Cell", "Embedded", "File", "Locator", "Member", "Url", "without_userinfo"]
+__all__ = ["Cell", "Embedded", "File", "Frames", "Locator", "Member", "Url", "Video", "without_userinfo"]
 
 _USERINFO = re.compile(r"//[^/?#\\]*@")
 
@@ -111,6 +111,36 @@ class File(Locator):
     source: str
     path: str
     kind = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Video(Locator):
+    """A video of a media source by its name without ending or, where the source lacks it, on a page of a video site.
+
+    Attributes:
+        source: Key of the source.
+        name: Such as a video's id at its site. Its container is found by trying the endings of videos.
+        page: Address of the page that shows it; empty where there is none. No page is asked without permission.
+    """
+
+    source: str
+    name: str
+    page: str = ""
+    kind = "video"
+
+
+@dataclass(frozen=True, slots=True)
+class Frames(Locator):
+    """A folder of pictures in a media source that are the frames of one video, in the order of their names.
+
+    Attributes:
+        source: Key of the source.
+        folder: As the annotation row names it.
+    """
+
+    source: str
+    folder: str
+    kind = "frames"
 
 
 def without_userinfo(url: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from gristmill.spec.cut import Cut
 from gristmill.spec.locator import Locator, Url
 from gristmill.spec.reasons import Reason
 
@@ -40,6 +41,7 @@ class MediaRef:
 
     Attributes:
         at: Where it is.
+        cut: The piece of the video there that it is; None is all of it.
         expected_width_px, expected_height_px, expected_phash: As the list says, to be compared with what comes.
         expected_hash: ``sha256:HEX`` or ``md5:HEX`` as the list promises it; other bytes are dropped.
         duration_s, fps, frames: Of a video: its length in seconds, frames a second, frames in all.
@@ -48,6 +50,7 @@ class MediaRef:
 
     kind: Literal["image", "video"] = "image"
     at: Locator | None = None
+    cut: Cut | None = None
     expected_width_px: int | None = None
     expected_height_px: int | None = None
     expected_phash: str | None = None
