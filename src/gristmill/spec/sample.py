@@ -42,6 +42,7 @@ class MediaRef:
     Attributes:
         at: Where it is.
         cut: The piece of the video there that it is; None is all of it.
+        name: Of its file in published copies, where ``at`` does not say it: of a clip, ``ID_START_END.mp4``.
         expected_width_px, expected_height_px, expected_phash: As the list says, to be compared with what comes.
         expected_hash: ``sha256:HEX`` or ``md5:HEX`` as the list promises it; other bytes are dropped.
         duration_s, fps, frames: Of a video: its length in seconds, frames a second, frames in all.
@@ -51,6 +52,7 @@ class MediaRef:
     kind: Literal["image", "video"] = "image"
     at: Locator | None = None
     cut: Cut | None = None
+    name: str | None = None
     expected_width_px: int | None = None
     expected_height_px: int | None = None
     expected_phash: str | None = None
