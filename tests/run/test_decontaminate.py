@@ -4,6 +4,8 @@ import base64
 import csv
 import io
 import json
+import re
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import pytest
 from PIL import Image, ImageOps
 from typed import gristmill
 
+from gristmill import recipes
+from gristmill.cli.metadata_files import write_metadata_files
 from gristmill.shards.webdataset import read_samples
 from gristmill.steps.evaluation_sets import hash_set
 from gristmill.steps.hash_list import SCHEMA, Banded, grams_of, read_lists
@@ -81,11 +85,15 @@ def training(tmp_path_factory):
     return at
 
 
+def full_name(setting: str) -> str:
+    return setting if setting.startswith("media.") else f"decontaminate.{setting}"
+
+
 def run(training: Path, out: Path, *settings: str, code: int = 0, workers: int = 0):
     return gristmill(
         "run", RECIPE, "--out", out, "--source", f"annotations={training / 'rows.jsonl'}", "--source",
         f"pictures={training / 'playground'}", "--workers", workers,
-        *(word for setting in settings for word in ("--set", f"decontaminate.{setting}")), code=code,
+        *(word for setting in settings for word in ("--set", full_name(setting))), code=code,
     )  # fmt: skip
 
 
@@ -170,6 +178,69 @@ def test_a_list_is_passed_on_without_pictures_and_is_part_of_what_a_dataset_is(t
     assert changed.returncode != 0
     assert "decontaminate/toy.parquet" in changed.stderr
     assert "gristmill hashes" in run(training, tmp_path / "n", f"against={listed}", "n=5", code=None).stderr
+
+
+def pictures_in(figure: str) -> list[Image.Image]:
+    bodies = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', figure)
+    return [Image.open(io.BytesIO(base64.b64decode(body))).convert("RGB") for body in bodies]
+
+
+def pairs_in(out: Path) -> list[str]:
+    """The figures of the report's section on pictures of evaluation sets."""
+    (page,) = out.glob("*/report.html")
+    _, _, rest = page.read_text().partition("Pictures of evaluation sets</h2>")
+    return re.findall(r"<figure>.*?</figure>", rest.partition("</section>")[0], re.DOTALL)
+
+
+def unlike(one: Image.Image, other: Image.Image) -> float:
+    """Mean difference of grey values, 0 to 255."""
+    grey = [np.asarray(each.convert("L").resize((32, 32)), np.float64) for each in (one, other)]
+    return float(np.abs(grey[0] - grey[1]).mean())
+
+
+@pytest.mark.parametrize("setting", ["action=drop", "action=mark", "media.encode=jpeg"])
+def test_the_report_shows_both_pictures_and_the_shards_none_of_the_sets(setting, training, tmp_path):
+    """Stored anew they lie in the spool, else where they stood."""
+    run(training, tmp_path / "out", f"against={as_folder(tmp_path)}", setting)
+    figures = pairs_in(tmp_path / "out")
+    assert [re.search(r"bench/sub/\d", figure)[0][-1] for figure in figures] == ["1", "3", "4"]
+    for number, figure in zip((1, 3, 4), figures, strict=True):
+        ours, theirs = pictures_in(figure)
+        change = list(CHANGED.values())[number]
+        assert unlike(ours, Image.open(io.BytesIO(change(opened(number))))) < 6
+        assert unlike(theirs, opened(number)) < 6
+        assert max(theirs.size) == 120
+        assert f"row {number}," in figure
+    parts = {
+        part
+        for shard in (tmp_path / "out").glob("*/shards/*.tar")
+        for s in read_samples(shard)
+        for part in s.parts
+    }
+    assert parts == {"jpg", "json", "txt"}
+
+
+def test_a_report_shows_what_it_has(training, tmp_path):
+    """A list without small pictures; then bytes that are gone from where they stood; then no list."""
+    folder, listed, out = as_folder(tmp_path), tmp_path / "lists/toy.parquet", tmp_path / "out"
+    listed.parent.mkdir()
+    hash_set(folder, listed, n=8)
+    own = shutil.copytree(training, tmp_path / "own")
+    run(own, out, f"against={listed}")
+    figures = pairs_in(out)
+    assert [len(pictures_in(figure)) for figure in figures] == [1, 1, 1]
+    assert "bench/sub/4.jpg" in figures[2]
+    assert "the hash list has no small pictures" in figures[2]
+    (place,) = (path.parent for path in out.glob("*/report.html"))
+    for path in (own / "playground/data/toy/images").iterdir():
+        path.unlink()
+    write_metadata_files(place, recipes.find(str(RECIPE)))
+    assert [pictures_in(figure) for figure in pairs_in(out)] == [[], [], []]
+    assert "its bytes are gone" in pairs_in(out)[0]
+    listed.unlink()
+    write_metadata_files(place, recipes.find(str(RECIPE)))
+    assert pairs_in(out) == []
+    assert "hash lists are gone" in place.joinpath("report.html").read_text()
 
 
 def test_mark_keeps_samples_and_names_what_they_hold(training, tmp_path):

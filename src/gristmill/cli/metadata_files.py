@@ -15,6 +15,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.seal import broken, seal
 from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.maintenance.reopen import Dataset
+from gristmill.run.maintenance.stored_media import StoredMedia
 from gristmill.run.state import layout
 from gristmill.run.state.layout import CARD, METADATA_FILES
 from gristmill.spec.command import for_readers, printable
@@ -59,7 +60,8 @@ def write_metadata_files(place: Place, recipe: Recipe) -> None:
         store.put(MANIFEST, body)
         store.put(CARD, card_bytes(recipe, config, ledger))
         store.put("croissant.json", croissant_bytes(recipe, config, ledger))
-        store.put("report.html", report_bytes(config, ledger))  # of what the manifest says, too
+        bodies = StoredMedia(store, recipe, config).bodies
+        store.put("report.html", report_bytes(config, ledger, bodies))  # of what the manifest says, too
         seal(ledger, {name: [store.read(name)] for name in METADATA_FILES})
         store.put(layout.DESCRIBED, _digest(body))
 

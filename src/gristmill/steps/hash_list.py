@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -33,6 +33,7 @@ __all__ = [
     "grams_of",
     "is_hash_list",
     "read_lists",
+    "thumbnails_in",
     "write_list",
 ]
 
@@ -55,6 +56,7 @@ _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
 
 _BUCKET_BITS = 16
+_ROWS_AT_ONCE = 1024
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -226,6 +228,31 @@ class HashList:
             return None
         question = self._questions.slice(int(found[place]), 1).to_pylist()[0]
         return KnownText(**question, share=float(shares[place]))
+
+
+def thumbnails_in(paths: Sequence[Path], wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+    """Small JPEGs of some pictures, by their set and name; without those that have none.
+
+    Args:
+        paths: Hash lists.
+        wanted: Sets and names.
+
+    Raises:
+        SourceError: A list cannot be read.
+    """
+    found: dict[tuple[str, str], bytes] = {}
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["set", "name", "thumbnail"]):
+                    some = batch.filter(pa.compute.is_valid(batch["thumbnail"]))
+                    keys = zip(some["set"].to_pylist(), some["name"].to_pylist(), strict=True)
+                    for place, key in enumerate(keys):
+                        if key in wanted:
+                            found.setdefault(key, some["thumbnail"][place].as_py())
+        except (pa.ArrowException, KeyError) as err:
+            raise SourceError(f"{path} is no readable hash list: {err}") from err
+    return found
 
 
 def read_lists(paths: Sequence[Path]) -> HashList:

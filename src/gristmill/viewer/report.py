@@ -30,6 +30,7 @@ from gristmill.shards.lossless import utf8
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.store import Store
+from gristmill.viewer.benchmarks import Bodies, benchmark_pairs
 from gristmill.viewer.charts import Bar, BarColumn, columns, connector, funnel_rows, widths
 from gristmill.viewer.lost import examples_of_loss
 from gristmill.viewer.measures import Histogram, Measures, measure
@@ -72,16 +73,21 @@ class Losses:
     command: str
 
 
-def report_bytes(config: RunConfig, ledger: Ledger) -> bytes:
+def report_bytes(config: RunConfig, ledger: Ledger, bodies: Bodies | None = None) -> bytes:
     """The content of ``report.html``.
 
     Reads the records, the fates, a few samples of a few shards and, if it is there, the manifest. Memory does
     not grow with the dataset.
 
+    Args:
+        config: What the dataset was begun with.
+        ledger: Its records.
+        bodies: Where pictures of samples that are in no shard are had from; None does without.
+
     Raises:
         OSError: As the system says.
     """
-    return utf8(template().render(_content(config, ledger)))
+    return utf8(template().render(_content(config, ledger, bodies)))
 
 
 @lru_cache(maxsize=1)
@@ -97,13 +103,14 @@ def template() -> Template:
     return environment.get_template("report.html")
 
 
-def _content(config: RunConfig, ledger: Ledger) -> dict[str, Any]:
+def _content(config: RunConfig, ledger: Ledger, bodies: Bodies | None) -> dict[str, Any]:
     totals = total(ledger.records.values())
     levels, judged = funnel(totals, config), totals.of("judging")
     shards = shards_of(ledger)
     shown = examples(ledger.store, shards, _EXAMPLES)
     fates, name = _fates(ledger), ledger.store.title
     measures = measure(fates)
+    pairs = benchmark_pairs(config, ledger, bodies)
     return {
         "card": _card(ledger.store, config),
         "name": shlex.quote(name),
@@ -123,12 +130,13 @@ def _content(config: RunConfig, ledger: Ledger) -> dict[str, Any]:
         "same_hosts": _same_hosts(totals.global_filter or {}),
         "statuses": _statuses(measures) if levels.asks else [],
         "lost": examples_of_loss(fates),
+        "pairs": pairs,
         "charts": _charts(measures, shown.lengths),
         "rate": _rate("Addresses" if levels.asks else "Pictures", measures),
         "measures": measures,
         "pictures": shown.pictures,
         "talks": shown.talks,
-        "notes": [*totals.notes, *shown.trouble],
+        "notes": [*totals.notes, *shown.trouble, *([pairs.trouble] if pairs.trouble else [])],
         "when": _when(totals),
         "explained": explained,
         "connector": connector,

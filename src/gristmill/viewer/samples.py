@@ -24,7 +24,7 @@ from gristmill.spec.task import ShardInfo
 from gristmill.storage.store import Store
 from gristmill.viewer.measures import Histogram
 
-__all__ = ["Example", "Examples", "ShownPicture", "ShownTurn", "examples"]
+__all__ = ["Decoders", "Example", "Examples", "ShownPicture", "ShownTurn", "examples"]
 
 _SIDE_PX, _SMALL_SIDE_PX = 300, 160
 _LOOKED_AT = 600
@@ -117,7 +117,7 @@ def examples(store: Store, shards: Sequence[ShardInfo], wanted: int) -> Examples
     chosen = evenly(list(by_path), wanted)
     made: list[Example] = []
     trouble: list[str] = []
-    with _Decoders() as decoders:
+    with Decoders() as decoders:
         reader = _Reader(decoders)
         for number, path in enumerate(chosen):
             share = (number + 1) * wanted // len(chosen) - number * wanted // len(chosen)
@@ -136,21 +136,30 @@ def examples(store: Store, shards: Sequence[ShardInfo], wanted: int) -> Examples
     )
 
 
-class _Decoders:
+class Decoders:
     """One decoder's process for each size of small pictures, started with the first of them."""
 
     def __init__(self) -> None:
         self._loop = asyncio.Runner()
         self._pools: dict[int, CodecPool] = {}
 
-    def small(self, body: bytes, side_px: int) -> tuple[bytes, int, int]:
-        """A JPEG with a longer side of at most ``side_px``, its width and height.
+    def small(self, body: bytes, side_px: int, original: str = "") -> ShownPicture | None:
+        """The picture with a longer side of at most ``side_px``; None of one that does not decode.
+
+        Args:
+            body: As it came.
+            side_px: Of the longer side.
+            original: Size of the original, in words.
 
         Raises:
-            Undecodable: As :meth:`gristmill.media.pool.CodecPool.transcode`.
             MachineError: No decoder can be started.
         """
-        return self._loop.run(self._small(body, side_px))
+        try:
+            jpeg, width_px, height_px = self._loop.run(self._small(body, side_px))
+        except Undecodable:
+            return None
+        source = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+        return ShownPicture(source=source, width_px=width_px, height_px=height_px, original=original)
 
     async def _small(self, body: bytes, side_px: int) -> tuple[bytes, int, int]:
         if side_px not in self._pools:
@@ -172,7 +181,7 @@ class _Decoders:
 class _Reader:
     """Makes examples, and counts how long the texts are that it passes."""
 
-    def __init__(self, decoders: _Decoders) -> None:
+    def __init__(self, decoders: Decoders) -> None:
         self._decoders = decoders
         self.lengths = Histogram.empty(_TEXT_LENGTHS)
         self._pictures = 0
@@ -227,18 +236,11 @@ class _Reader:
         body = sample.parts.get(name)
         if body is None or self._pictures >= _MOST_PICTURES:
             return None
-        try:
-            jpeg, width_px, height_px = self._decoders.small(body, side_px)
-        except Undecodable:
-            return None
-        self._pictures += 1
         media = facts.get("media")
-        return ShownPicture(
-            source="data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
-            width_px=width_px,
-            height_px=height_px,
-            original=_original(media.get(name) if isinstance(media, dict) else facts),
-        )
+        original = _original(media.get(name) if isinstance(media, dict) else facts)
+        picture = self._decoders.small(body, side_px, original)
+        self._pictures += picture is not None
+        return picture
 
 
 def _facts(sample: ShardSample) -> dict[str, Any]:

@@ -130,6 +130,12 @@ class MediaFiles:
         path = self.path(file)
         return path.is_dir() or (path.is_file() and path.stat().st_size == file.size_bytes)
 
+    @property
+    def is_ready(self) -> bool:
+        """Say whether all of it is there, indexed, so that opening it fetches nothing."""
+        here = all(self.index(files).is_file() and all(map(self.is_here, files)) for files in self.archives)
+        return here and (self.source.format == "parquet" or self.catalog.is_file())
+
     def prepare(self, watch: Watch) -> dict[str, Json]:
         """Fetch and index what is not there yet; returns what was found, for a record.
 
@@ -159,13 +165,13 @@ class MediaFiles:
         Raises:
             SourceError, AccessError, MachineError: As for :meth:`prepare`.
         """
-        indexes = [(files, self.index(files)) for files in self.archives]
-        here = all(index.is_file() and all(map(self.is_here, files)) for files, index in indexes)
-        if not here or (self.source.format != "parquet" and not self.catalog.is_file()):
+        if not self.is_ready:
             self.prepare(watch)
         if self.source.format == "parquet":
             return _Tables({file.name: self.path(file) for file in self.files})
-        return ArchiveSource([Indexed(self.archive(files), index) for files, index in indexes], self.catalog)
+        return ArchiveSource(
+            [Indexed(self.archive(files), self.index(files)) for files in self.archives], self.catalog
+        )
 
     def _bring(self, files: Sequence[InputFile], watch: Watch) -> dict[str, Json]:
         """One archive: fetched, checked, indexed."""

@@ -26,6 +26,7 @@ __all__ = [
     "Sources",
     "attempt_of",
     "body_at",
+    "body_of",
     "index_at",
     "kept_attempts",
     "lines_of",
@@ -107,12 +108,18 @@ def attempt_of(line: dict[str, Any], spool: SpoolReader, sources: Sources) -> Pa
         DamagedSource: A media source does not.
     """
     reason = Reason(line["reason"]) if line["reason"] else None
-    bodies = {medium["name"]: _body_of(medium, spool, sources) for medium in line["media"]}
+    bodies = {medium["name"]: body_of(medium, spool, sources) for medium in line["media"]}
     asked = None if line["began_at"] is None else (line["began_at"], line["ended_at"])
     return PackedRow(key=line["key"] or "", stored=line["sample"], reason=reason, bodies=bodies, asked=asked)
 
 
-def _body_of(medium: dict[str, Any], spool: SpoolReader, sources: Sources) -> Body:
+def body_of(medium: dict[str, Any], spool: SpoolReader, sources: Sources) -> Body:
+    """A medium's body, by what an index says of where it lies: in the spool, or in a media source.
+
+    Raises:
+        DamagedOutput: The spool does not hold it any more; of a large one as it is read.
+        DamagedSource: A media source does not.
+    """
     size = medium["size"]
     if medium["source"] is None:
         return body_at(spool, medium["offset"], size, medium["crc32"])
