@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 from typed import gristmill
 
-from gristmill.ledger.duplicates import LIST_SCHEMA, _lead  # the pairs themselves, over made-up hashes
+from gristmill.ledger.duplicates import (  # the pairs themselves, over made-up hashes
+    LIST_SCHEMA,
+    lead_near_hashes,
+)
 from gristmill.shards.webdataset import read_samples
 
 duckdb = pytest.importorskip("duckdb")
@@ -147,7 +150,7 @@ def test_near_hashes_are_led_as_a_plain_loop_leads_them(bits):
         )
         base.execute("CREATE TABLE hashes AS SELECT * FROM made")
         base.execute("CREATE TABLE led (n BIGINT, leader BIGINT)")
-        _lead(base, bits)
+        lead_near_hashes(base, bits)
         assert dict(base.execute("SELECT n, leader FROM led").fetchall()) == wanted
     assert wanted
 

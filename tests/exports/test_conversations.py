@@ -15,8 +15,7 @@ from made_shards import caption, conversation, document, finished, picture
 from typed import gristmill
 
 from gristmill import exports
-from gristmill.exports import FinishedShards, _dialect
-from gristmill.exports._conversation import Medium
+from gristmill.exports import FinishedShards, Medium, _dialect
 from gristmill.exports._media_folder import MediaFolder
 from gristmill.spec.errors import UsageError
 from gristmill.spec.locator import Member

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gristmill.exports._writing import finished_shards
+from gristmill.exports import finished_shards
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.spec.errors import Incomplete

@@ -7,8 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from made_shards import caption, conversation, document, finished
 
-from gristmill.exports import _row_groups
-from gristmill.exports._exporter import FinishedShards
+from gristmill.exports import FinishedShards, _row_groups
 from gristmill.exports.interleaved_parquet import InterleavedParquet
 from gristmill.spec.errors import UsageError
 

@@ -9,7 +9,7 @@ import pytest
 from made_shards import caption, conversation, document, finished, picture
 from vila_loaders import MMC4, TOKEN, Coyo, VFlan
 
-from gristmill.exports._exporter import FinishedShards
+from gristmill.exports import FinishedShards
 from gristmill.exports.vila import Vila
 from gristmill.exports.vila_unsharded import VilaUnsharded
 from gristmill.spec.errors import UsageError

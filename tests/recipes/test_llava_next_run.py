@@ -11,7 +11,7 @@ from typed import gristmill
 
 from gristmill import recipes
 from gristmill.shards.webdataset import read_samples
-from gristmill.sources._playground import INTERNVL
+from gristmill.sources import gqa
 from gristmill.testing.hub import FakeHub
 from gristmill.testing.pictures import shipped_pictures
 
@@ -102,7 +102,7 @@ def tree(tmp_path) -> Path:
 def test_the_group_from_one_repository_and_a_tree(repository, tree, tmp_path):
     given = dict.fromkeys(("coco", "vg", "textvqa", "llava-pretrain", "synthdog"), tree) | {"sam": "none"}
     words = [word for key, place in given.items() for word in ("--source", f"{key}={place}")]
-    with FakeHub({INTERNVL: repository}) as hub:
+    with FakeHub({gqa.SOURCE.hub: repository}) as hub:
         told = gristmill(
             "run", "llava-next", "--out", tmp_path, "--workers", 0, *words, code=3, HF_ENDPOINT=hub.url
         )

@@ -12,7 +12,7 @@ from made_shards import caption, conversation, document, finished, picture
 from small_world import NO_MANIFEST, Watcher, totals, tree_of
 from vila_loaders import MMC4, Coyo, VFlan
 
-from gristmill.exports._writing import finished_shards
+from gristmill.exports import finished_shards
 from gristmill.exports.vila import EXPORTER as VILA
 from gristmill.ledger.fates import read_fates
 from gristmill.ledger.ledger import Ledger

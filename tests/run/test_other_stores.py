@@ -11,8 +11,7 @@ from small_parts import mix_here, write_mixture, write_parts
 from small_world import NO_MANIFEST, Watcher, job, url, write_list
 
 from gristmill.cli.metadata_files import write_metadata_files
-from gristmill.exports import find
-from gristmill.exports._writing import finished_shards
+from gristmill.exports import find, finished_shards
 from gristmill.ledger.ledger import RECORDS, Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.driver import run

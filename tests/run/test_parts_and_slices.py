@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages import _samples as samples
-from gristmill.run.stages._pack import _bounds
+from gristmill.run.stages._pack import lines_of_slice
 from gristmill.run.stages._row_states import RowState
-from gristmill.run.stages._rows import ROW_COLUMN, PartWriter, _tapering
-from gristmill.run.stages._samples import INDEX_SCHEMA, _index_table, content_digest
+from gristmill.run.stages._rows import ROW_COLUMN, PartWriter, tapering_sizes
+from gristmill.run.stages._samples import INDEX_SCHEMA, content_digest, index_table
 from gristmill.run.state.context import Context, Work
 from gristmill.run.state.indexes import lines_of
 from gristmill.shards.spool import SpoolEntry
@@ -120,7 +120,7 @@ def test_rows_of_one_group_share_a_part_as_far_as_it_may_hold_them(tmp_path, gro
 
 @given(st.integers(0, 3_000), st.integers(1, 400), st.integers(1, 120))
 def test_parts_become_smaller_towards_the_end(rows, most, least):
-    sizes = _tapering(rows, most, least)
+    sizes = tapering_sizes(rows, most, least)
     assert sum(sizes) == rows
     assert all(0 < size <= most for size in sizes)
     assert sizes == sorted(sizes, reverse=True)
@@ -134,7 +134,7 @@ def test_parts_are_cut_so(tmp_path):
     box.keep(pa.table({"url": [f"u{n}" for n in range(100)]}), pa.array(range(100), pa.int64()))
     box.finish()
     sizes = [shard.samples for shard in work.outputs if shard.role == "part"]
-    assert sizes == _tapering(100, 40, 5)
+    assert sizes == tapering_sizes(100, 40, 5)
     assert sizes[0] > 2 * sizes[-1]
 
 
@@ -161,7 +161,7 @@ def test_each_line_of_an_index_belongs_to_one_slice(made):
     shard = ShardInfo(path="i", role="index", samples=sum(kept), size_bytes=1, digest="d")
     covered = []
     for start, stop in zip([0, *cuts], [*cuts, sum(kept)], strict=True):
-        first, end = _bounds(table, Slice(shard=shard, start=start, stop=stop))
+        first, end = lines_of_slice(table, Slice(shard=shard, start=start, stop=stop))
         assert sum(kept[first:end]) == stop - start
         covered += range(first, end)
     assert covered == list(range(len(kept)))
@@ -171,7 +171,7 @@ def test_an_index_that_differs_from_its_record_is_damage():
     table = pa.Table.from_pylist([{"position": 0, "reason": None}], schema=INDEX_SCHEMA)
     shard = ShardInfo(path="i", role="index", samples=2, size_bytes=1, digest="d")
     with pytest.raises(DamagedOutput, match="i: 1 samples, its record says 2"):
-        _bounds(table, Slice(shard=shard, start=0, stop=2))
+        lines_of_slice(table, Slice(shard=shard, start=0, stop=2))
 
 
 urls = st.lists(
@@ -219,12 +219,12 @@ def test_an_index_is_made_and_read_some_lines_at_a_time_and_is_the_same(monkeypa
         return {"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32}
 
     box = SimpleNamespace(place_of=place_of, fates={})
-    whole = _index_table(states, box)
+    whole = index_table(states, box)
     assert whole.num_rows == count
     assert [line["reason"] for line in lines_of(whole)] == [t.drop and str(t.drop.reason) for t in states]
     digest = content_digest(whole)
     monkeypatch.setattr(samples, "_LINES_AT_ONCE", 3)
-    pieces = _index_table(states, box)
+    pieces = index_table(states, box)
     assert pieces.equals(whole)
     assert all(column.num_chunks <= 1 for column in pieces.columns)  # what is written does not depend on them
     assert content_digest(pieces) == digest

@@ -19,7 +19,7 @@ from gristmill.run.maintenance.clean import clean
 from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.run.maintenance.verify import verify
 from gristmill.run.stages import unique
-from gristmill.run.stages._samples import RowState, _drop_repeated_keys
+from gristmill.run.stages._samples import RowState, drop_repeated_keys
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
@@ -37,7 +37,7 @@ def test_the_first_of_a_key_stays() -> None:
         RowState(2, 2, Sample(key="b")),
         RowState(3, 3, Sample(key="a")),
     ]
-    _drop_repeated_keys(states)
+    drop_repeated_keys(states)
     assert [one.drop.reason if one.drop else None for one in states] == [
         Reason.BAD_ROW,
         None,

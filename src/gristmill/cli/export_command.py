@@ -19,7 +19,7 @@ from gristmill.spec.command import to_type
 from gristmill.spec.errors import Incomplete, UsageError
 
 if TYPE_CHECKING:
-    from gristmill.exports._exporter import Exported, Exporter
+    from gristmill.exports import Exported, Exporter
     from gristmill.run.maintenance.reopen import Dataset
 
     _Choice = click.Choice[str]
@@ -131,7 +131,7 @@ def command(
 ) -> None:
     """Write a finished dataset in a trainer's own format."""
     from gristmill.cli.metadata_files import bring_up
-    from gristmill.exports._writing import finished_shards, or_nothing
+    from gristmill.exports import finished_shards, or_nothing
     from gristmill.ledger.run_config import datasets_in
     from gristmill.run.maintenance.reopen import open_dataset
     from gristmill.storage.files import machine_error
@@ -195,7 +195,7 @@ def _with_options(format_: str, given: dict[str, Any]) -> Exporter:
 
 def _that_share_a_folder(datasets: list[Path], exporter: Exporter) -> list[Path]:
     """Those that the exporter writes into one folder; it is said of the others why not, and what to type."""
-    from gristmill.exports._writing import finished_shards
+    from gristmill.exports import finished_shards
     from gristmill.run.maintenance.reopen import open_dataset
 
     shared = []

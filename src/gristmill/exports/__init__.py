@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from gristmill.exports._conversation import Conversation
+from gristmill.exports._conversation import Conversation, Medium
 from gristmill.exports._dialect import Dialect, Laid
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards, FittingExporter, option
-from gristmill.exports._writing import check_folder, shard_samples
+from gristmill.exports._writing import check_folder, finished_shards, or_nothing, shard_samples
 from gristmill.spec.registry import find_in, names_in
 
 __all__ = [
@@ -18,10 +18,13 @@ __all__ = [
     "FinishedShards",
     "FittingExporter",
     "Laid",
+    "Medium",
     "check_folder",
     "find",
+    "finished_shards",
     "names",
     "option",
+    "or_nothing",
     "shard_samples",
 ]
 

@@ -29,7 +29,15 @@ from gristmill.spec.errors import UsageError
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["LIST_SCHEMA", "MOST_BITS", "DuplicateGroup", "Duplicates", "find_duplicates", "spare_samples"]
+__all__ = [
+    "LIST_SCHEMA",
+    "MOST_BITS",
+    "DuplicateGroup",
+    "Duplicates",
+    "find_duplicates",
+    "lead_near_hashes",
+    "spare_samples",
+]
 
 MOST_BITS = 8
 _HASH_BITS = 64
@@ -261,7 +269,7 @@ def _group(base: duckdb.DuckDBPyConnection, bits: int | None) -> None:
     )
     base.execute("CREATE TABLE led (n BIGINT, leader BIGINT)")
     if bits:
-        _lead(base, bits)
+        lead_near_hashes(base, bits)
     base.execute(
         "CREATE TABLE grouped AS "
         "SELECT media.n, media.dataset, coalesce(led.leader, hashes.n, pictures.n) AS leader "
@@ -274,7 +282,7 @@ def _group(base: duckdb.DuckDBPyConnection, bits: int | None) -> None:
     )
 
 
-def _lead(base: duckdb.DuckDBPyConnection, bits: int) -> None:
+def lead_near_hashes(base: duckdb.DuckDBPyConnection, bits: int) -> None:
     """Fill the table ``led``: hashes that are near an earlier one which leads.
 
     Two hashes that differ in at most n bits are equal in one of n + 1 bands.

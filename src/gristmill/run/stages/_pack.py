@@ -16,7 +16,7 @@ from gristmill.spec.barrier import Barrier, PackedRow, Slice
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import Role, Task
 
-__all__ = ["run_pack"]
+__all__ = ["lines_of_slice", "run_pack"]
 
 
 def run_pack(step: Barrier, task: Task, decision: PackDecision, context: Context, work: Work) -> None:
@@ -45,7 +45,7 @@ class ShardWriter:
         """See :class:`gristmill.spec.step.PackContext`."""
         store = self._context.store
         table = index_at(store, piece.shard)
-        start, stop = _bounds(table, piece)
+        start, stop = lines_of_slice(table, piece)
         with open_spool(store, piece.shard) as spool:
             for line in lines_of(table.slice(start, stop - start)):
                 self._context.check_stop()
@@ -68,8 +68,12 @@ class ShardWriter:
         self._work.shape = shape
 
 
-def _bounds(table: Any, piece: Slice) -> tuple[int, int]:
-    """Lines of the index that belong to a slice: each failed row goes with the kept one before it."""
+def lines_of_slice(table: Any, piece: Slice) -> tuple[int, int]:
+    """Say which lines of an index belong to a slice: each failed row goes with the kept one before it.
+
+    Raises:
+        DamagedOutput: The index has other samples than its record says.
+    """
     kept: Sequence[int] = pa.compute.indices_nonzero(pa.compute.is_null(table["reason"])).to_pylist()
     if len(kept) != piece.shard.samples:
         raise DamagedOutput(f"{piece.shard.path}: {len(kept)} samples, its record says {piece.shard.samples}")

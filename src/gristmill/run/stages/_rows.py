@@ -28,7 +28,7 @@ from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import LINE_OFFSET, PrescanStep, TableStep
 from gristmill.spec.task import ShardInfo, Task
 
-__all__ = ["ROW_COLUMN", "fetch_input", "run_rows"]
+__all__ = ["ROW_COLUMN", "PartWriter", "fetch_input", "run_rows", "tapering_sizes"]
 
 _WRITERS = 4
 _PART_BYTES = 8 << 20
@@ -86,7 +86,7 @@ class PartWriter:
         """See :class:`gristmill.spec.step.TableContext`: equal parts instead of full ones and a rest."""
         self._limit = min(self._limit, part_rows or self._limit)
         if last_rows is not None:
-            self._cuts = _tapering(rows, self._limit, last_rows)
+            self._cuts = tapering_sizes(rows, self._limit, last_rows)
             return
         parts = max(1, -(-rows // self._limit))
         self._cuts = [(i + 1) * rows // parts - i * rows // parts for i in range(parts)]
@@ -190,7 +190,7 @@ class PartWriter:
             self._work.outputs.append(self._written.popleft().result())
 
 
-def _tapering(rows: int, most: int, least: int) -> list[int]:
+def tapering_sizes(rows: int, most: int, least: int) -> list[int]:
     """Sizes of parts, each an eighth of what is left, but for ``most`` and ``least``.
 
     Whoever takes the next part whenever it is done then ends at most about ``least`` rows after the others.

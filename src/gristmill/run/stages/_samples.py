@@ -45,7 +45,13 @@ from gristmill.spec.step import ADDED, SampleStep, ShardStep, TableStep
 from gristmill.spec.task import ShardInfo, Task, decided
 from gristmill.storage.store import Store
 
-__all__ = ["INDEX_SCHEMA", "content_digest", "run_samples"]
+__all__ = [
+    "INDEX_SCHEMA",
+    "content_digest",
+    "drop_repeated_keys",
+    "index_table",
+    "run_samples",
+]
 
 R = TypeVar("R")
 
@@ -125,7 +131,7 @@ def run_samples(
         origin = Origin(source=source.source, file=source.name, row=one.row)
         one.take(_parsed(recipe.parse, row, origin, place=place(one.row)))
     _check_first(states, source.name, task, context)
-    _drop_repeated_keys(states)
+    drop_repeated_keys(states)
     box = MediaWriter(task, context)
     before: Fates = {}
     try:
@@ -147,7 +153,7 @@ def run_samples(
     fates = list(fates_in_order(states, media, box.attempt))
     with context.output("fates", layout.fates_of(task), samples=len(fates)) as told:
         write_fates(told.stream, [fates_table(fates, source=source.source, file=source.name)])
-    table = _index_table(states, box)
+    table = index_table(states, box)
     digest = content_digest(table)
     with context.output("index", layout.index(task), samples=work.kept, digest=digest) as index:
         pq.write_table(table, index.stream, compression="zstd")
@@ -246,8 +252,8 @@ def _equipped(steps: Sequence[SampleStep | ShardStep], context: Context) -> Sequ
     return [step.with_aux(aux) if isinstance(step, SampleStep) else step for step in steps]
 
 
-def _drop_repeated_keys(states: Sequence[RowState]) -> None:
-    """The first sample of a key stays: two of one name cannot lie in a shard.
+def drop_repeated_keys(states: Sequence[RowState]) -> None:
+    """Drop all samples of a key but the first: two of one name cannot lie in a shard.
 
     The stage ``unique`` looks beyond the part.
     """
@@ -405,8 +411,8 @@ def _utf8(text: str) -> str:
     return text if text.isascii() else utf8(text).decode()
 
 
-def _index_table(states: Sequence[RowState], box: MediaWriter) -> pa.Table:
-    """The index, made some lines at a time: as Python objects they take several times its memory."""
+def index_table(states: Sequence[RowState], box: MediaWriter) -> pa.Table:
+    """Make the index, some lines at a time: as Python objects they take several times its memory."""
     batches = []
     for start in range(0, len(states), _LINES_AT_ONCE):
         lines = [_index_line(one, box) for one in states[start : start + _LINES_AT_ONCE]]
