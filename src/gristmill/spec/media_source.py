@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -107,6 +107,9 @@ class MediaSource(Protocol):
 
     def find(self, names: Sequence[str]) -> Sequence[Any | None]:
         """A :class:`SourceEntry` for each name, also of a member that is refused; None where there is nothing."""
+
+    def below(self, folders: Sequence[str]) -> Iterable[tuple[int, Any]]:
+        """A :class:`SourceEntry` for each member that lies in one of some folders, with the folder's number."""
 
     def open(self, entry: Any) -> BinaryIO:
         """A member's bytes.

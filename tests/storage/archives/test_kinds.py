@@ -10,11 +10,12 @@ import tarfile
 import threading
 import zipfile
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made import foldered, indexed, put, source_of, split, tar_gzipped, tarred, zipped
+from made import contents, foldered, indexed, put, source_of, split, tar_gzipped, tarred, zipped
 
 from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.storage.archives import (
@@ -455,3 +456,22 @@ def test_a_stream_gives_its_last_bytes_only_if_all_are_right(tmp_path):
     with source.open(source.find(["a"])[0]) as stream, pytest.raises(MemberRefused, match="checksum"):
         shutil.copyfileobj(stream, got)
     assert len(got.getvalue()) < 700_000
+
+
+@pytest.mark.parametrize(("archives", "loads"), [(4, 4), (5, 15)])
+def test_of_many_archives_few_hold_seek_points(archives, loads, tmp_path, monkeypatch):
+    """Reading goes round among some archives: seek points of the fifth take the place of the first's."""
+    bodies = {f"{m}.jpg": b"%d" % m for m in range(3)}
+    sources = [
+        source_of(
+            tar_gzipped(tmp_path / f"{n}.tar.gz", {name: bytes([n]) + body for name, body in bodies.items()})
+        )[1]
+        for n in range(archives)
+    ]
+    loaded = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: loaded.append(path) or real(path))
+    for name, body in bodies.items():
+        for n, source in enumerate(sources):
+            assert contents(source, [name]) == {name: bytes([n]) + body}
+    assert len([path for path in loaded if path.suffix == ".points"]) == loads

@@ -298,6 +298,10 @@ class _LeftOut:
         """See :class:`gristmill.spec.media_source.MediaSource`."""
         return [None] * len(names)
 
+    def below(self, folders: Sequence[str]) -> Sequence[tuple[int, Any]]:
+        """See :class:`gristmill.spec.media_source.MediaSource`."""
+        return ()
+
 
 class OpenedMedia(Mapping[str, Any]):
     """The media sources of a recipe by key, each opened when it is first asked for; one without files is empty."""

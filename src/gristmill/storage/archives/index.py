@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -298,6 +299,38 @@ class MemberIndex:
             for name, key in zip(asked, keys.to_pylist(), strict=True)
         ]
 
+    def below(self, folders: Sequence[str]) -> Iterator[tuple[int, Entry]]:
+        """The members that lie in some folders, refused ones, too, each with the number of its folder.
+
+        Members of a folder come in the order of the index, which is not that of the archive. A folder is known by its
+        exact name, since it is mostly an id; what lies in a folder within it is not in it.
+        """
+        asked = [_text(member_name(name.encode("utf-8", "surrogatepass"))[0]) for name in folders]
+        places: dict[str, list[int]] = {}
+        for number, name in enumerate(asked):
+            places.setdefault(name, []).append(number)
+        wanted = pa.array(places, pa.string())
+        for table in self._groups_below(wanted):
+            rows = table.filter(pc.is_in(_folders(table["name"]), value_set=wanted))
+            for entry in self._entries(rows) if rows.num_rows else ():
+                for number in places[entry.name.rpartition("/")[0]]:
+                    yield number, entry
+
+    def _groups_below(self, wanted: pa.Array) -> Iterator[pa.Table]:
+        """The row groups that may hold a member of some folders."""
+        lows = sorted(f"{key}/" for key in keys_of(wanted).to_pylist())
+        highs = list(accumulate((f"{low[:-1]}0" for low in lows), max))  # a zero is what comes behind a slash
+        groups = [
+            group
+            for group, (low, high) in enumerate(self._bounds)
+            if low is None
+            or high is None
+            or ((before := bisect_right(lows, high)) and highs[before - 1] > low)
+        ]
+        with self._opened() as file:
+            for group in groups:
+                yield file.read_row_group(group)
+
     def _groups_with(self, wanted: pa.Array) -> Iterator[pa.Table]:
         """The row groups that may hold one of some keys."""
         keys = sorted(wanted.to_pylist())
@@ -349,6 +382,11 @@ class _Opened:
         self._file.close()
         if isinstance(err, pa.ArrowException) or (isinstance(err, OSError) and err.errno is None):
             raise DamagedSource(_damaged(self._path)) from err
+
+
+def _folders(names: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The folder of each member; the empty text of one that lies in none."""
+    return pc.replace_substring_regex(names, r"(?s)(?:^|/)[^/]*\z", "")
 
 
 def _damaged(path: Path) -> str:

@@ -34,6 +34,9 @@ _POINTS_HEAD = struct.Struct("<5sBBQQLLL")
 _POINT_BYTES = 18
 _WINDOW_BYTES = 32 << 10
 
+_MOST_OPEN = 4
+"""Archives whose seek points a process holds; of some tens of archives those that were read last."""
+
 _AHEAD_BYTES = 4 << 20
 _NEAR_BYTES = 1 << 20
 """Unpacked at a time, and held, where a read begins this close behind the one before."""
@@ -185,6 +188,16 @@ class TarGzReader:
         self._lock, self._held = threading.Lock(), (0, b"")
         self._unpacked: Any = None
 
+    def let_go(self) -> bool:
+        """Give back the seek points, unless a thread reads by them just now; says whether it did."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._unpacked, self._held = None, (0, b"")
+        finally:
+            self._lock.release()
+        return True
+
     def pieces(self, entry: Entry) -> Iterator[bytes]:
         """See :class:`gristmill.storage.archives.kind.Reader`."""
         return checked(self._unpack(entry), self._archive, entry)
@@ -201,6 +214,7 @@ class TarGzReader:
 
     def _read_at(self, at: int, size: int, entry: Entry) -> bytes:
         with self._lock:
+            _OPENED.used(self)
             start, held = self._held
             if not start <= at <= at + size <= start + len(held):
                 follows = 0 <= at - start - len(held) <= _NEAR_BYTES and self._points.stat().st_size
@@ -253,10 +267,34 @@ def _is_whole(points: bytes) -> bool:
     return window == _WINDOW_BYTES and least <= len(points) <= least + number * _WINDOW_BYTES
 
 
+class _Opened:
+    """Readers of this process that hold seek points, the one used last at the end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers: list[weakref.ref[TarGzReader]] = []
+
+    def used(self, reader: TarGzReader) -> None:
+        """Take note that one reads, and have those let go that have not for the longest."""
+        with self._lock:
+            if self._readers and self._readers[-1]() is reader:
+                return
+            self._readers = [
+                one for one in self._readers if (known := one()) is not None and known is not reader
+            ]
+            for one in self._readers[: max(0, len(self._readers) - _MOST_OPEN + 1)]:
+                if (idle := one()) is None or idle.let_go():
+                    self._readers.remove(one)
+            self._readers.append(weakref.ref(reader))
+
+
 _READERS: weakref.WeakSet[TarGzReader] = weakref.WeakSet()
+_OPENED = _Opened()
 
 
 def _forked() -> None:
+    global _OPENED
+    _OPENED = _Opened()
     for reader in _READERS:
         reader.forked()
 
