@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gristmill.spec.cut import Cut
 from gristmill.spec.locator import Cell, Embedded, Url
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, MediaRef, Sample, Show, Text, Turn
@@ -13,7 +14,7 @@ GOOD = Sample(
     key="a/b 1",
     media={
         "image": MediaRef(at=Url("http://a.test/"), expected_width_px=3),
-        "000": MediaRef(at=Embedded("AA==")),
+        "000": MediaRef(at=Embedded("AA=="), cut=Cut(start_s=1, end_s=2), name="a_1_2.mp4", start_s=0.5),
     },
     turns=(
         Turn(role="user", parts=(Show(media="000", start_s=1, box_px=(0, 0, 1, 1)), Text(text="\ud800"))),
@@ -53,6 +54,8 @@ def turn(part):
         (media(at=Embedded(b"\0")), "media['image'].at.text"),
         (media(expected_hash=5), "media['image'].expected_hash"),
         (media(expected_width_px="5"), "media['image'].expected_width_px is '5' (str), expected a number"),
+        (media(cut=(1, 2)), "media['image'].cut is (1, 2) (tuple), expected a Cut or None"),
+        (media(name=7), "media['image'].name is 7 (int), expected text"),
         (media(kind="sound"), "media['image'].kind is 'sound'"),
         ({"turns": None}, "turns is None"),
         ({"turns": ("a",)}, "one of turns is 'a'"),

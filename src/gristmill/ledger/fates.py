@@ -31,6 +31,7 @@ _TYPES: dict[str, pa.DataType] = {
     "duration_s": pa.float64(),
     "fps": pa.float64(),
     "frames": pa.int64(),
+    "start_s": pa.float64(),
     "phash_distance": pa.int16(),
     "attempt": pa.int16(),
 }

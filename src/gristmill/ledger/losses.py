@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from gristmill.spec.fate import DOCUMENT_LOST, KEPT
-from gristmill.spec.reasons import NO_PICTURE, OURS, TRANSIENT, Reason
+from gristmill.spec.reasons import NO_PICTURE, NO_VIDEO, OURS, TRANSIENT, Reason
 
 __all__ = ["ADVICE", "LossGroup", "Phase", "explained", "group_of", "grouped", "phase_of"]
 
@@ -36,7 +36,7 @@ ADVICE: Mapping[LossGroup, str] = {
     LossGroup.OURS: "These may be our own network or machine. Check that first, then ask again.",
     LossGroup.MISSING: "Not in the media that were there. If an archive or a folder is missing, bring it, then ask "
     "again with --reason no_file.",
-    LossGroup.NEVER: "Gone, refused by the owner, or not a usable picture. Asking again soon will not change it.",
+    LossGroup.NEVER: "Gone, refused by the owner, or of no use as it is. Asking again soon will not change it.",
     LossGroup.RULES: "Left out by this dataset's own rules and limits. Nothing is broken.",
 }
 """One sentence for each group."""
@@ -76,19 +76,23 @@ _READING = _TEXT | frozenset(
         Reason.NO_IMAGE,
     }
 )
-_CHECKING = NO_PICTURE | frozenset(
-    {
-        Reason.TOO_SMALL,
-        Reason.ASPECT,
-        Reason.HASH_MISMATCH,
-        Reason.PHASH_MISMATCH,
-        Reason.SIZE_MISMATCH,
-        Reason.BAD_BASE64,
-        Reason.SAME_PICTURE,
-        Reason.BENCHMARK_PICTURE,
-        Reason.BENCHMARK_TEXT,
-        Reason.KILLED,
-    }
+_CHECKING = (
+    NO_PICTURE
+    | NO_VIDEO
+    | frozenset(
+        {
+            Reason.TOO_SMALL,
+            Reason.ASPECT,
+            Reason.HASH_MISMATCH,
+            Reason.PHASH_MISMATCH,
+            Reason.SIZE_MISMATCH,
+            Reason.BAD_BASE64,
+            Reason.SAME_PICTURE,
+            Reason.BENCHMARK_PICTURE,
+            Reason.BENCHMARK_TEXT,
+            Reason.KILLED,
+        }
+    )
 )
 _RULES = _TEXT | frozenset(
     {
@@ -104,6 +108,8 @@ _RULES = _TEXT | frozenset(
         Reason.SIZE_MISMATCH,
         Reason.TOO_LARGE,
         Reason.TOO_MANY_PIXELS,
+        Reason.TOO_LONG,
+        Reason.TOO_FEW_FRAMES,
         Reason.SAME_PICTURE,
         Reason.BENCHMARK_PICTURE,
         Reason.BENCHMARK_TEXT,
@@ -171,9 +177,9 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.ROBOTS: "disallowed by robots.txt",
     Reason.EMPTY: "the body is empty",
     Reason.NOT_AN_IMAGE: "something else than a picture came",
-    Reason.UNSUPPORTED: "a picture format that is not accepted",
-    Reason.TRUNCATED: "the picture is cut off",
-    Reason.UNDECODABLE: "the picture does not decode",
+    Reason.UNSUPPORTED: "a format that is not accepted",
+    Reason.TRUNCATED: "it is cut off",
+    Reason.UNDECODABLE: "it does not decode",
     Reason.TOO_MANY_PIXELS: "more pixels than the limit",
     Reason.DECODER_CRASH: "the decoder crashed on it",
     Reason.DECODER_TIMEOUT: "decoding took too long",
@@ -182,6 +188,12 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.HASH_MISMATCH: "other bytes than the list promised",
     Reason.PHASH_MISMATCH: "another picture than the list describes",
     Reason.SIZE_MISMATCH: "another width or height than the row says",
+    Reason.NOT_A_VIDEO: "something else than a video came",
+    Reason.NO_VIDEO_STREAM: "the file has no moving pictures",
+    Reason.BROKEN_TAIL: "the end of the video is missing or does not decode",
+    Reason.CUT_OUTSIDE: "the video ends before the piece that is wanted",
+    Reason.TOO_LONG: "longer than the limit, in seconds",
+    Reason.TOO_FEW_FRAMES: "the clip has too few frames for a trainer",
     Reason.BAD_BASE64: "the text in the picture's place is not Base64",
     Reason.NO_FILE: "the picture file that the row names is not there",
     Reason.NO_IMAGE: "the row holds no picture",

@@ -31,7 +31,7 @@ _SAID = (
     ("phash_distance", "phash_distance"),
 )
 """Names in a ``json`` part, and the fields of :class:`MediaRef` behind them."""
-_SAID_IF_KNOWN = ("duration_s", "fps", "frames", "via", "at", "cut", "name")
+_SAID_IF_KNOWN = ("duration_s", "fps", "frames", "start_s", "via", "at", "cut", "name")
 
 
 def sample_parts(sample: Sample, bodies: Mapping[str, Body]) -> list[tuple[str, Body]]:

@@ -28,6 +28,7 @@ class Fate:
         elapsed_s: From the first request to the last byte, all tries together.
         finished_at: Unix time, seconds.
         duration_s, fps, frames: Of a video: its length in seconds, frames a second, frames in all.
+        start_s: Of a piece of a video: where in that video its first frame truly stands.
         via: The mirror that it came from, where it is not from the URL's own host.
         attempt: 0 for the run, n for the n-th retry round.
     """
@@ -55,6 +56,7 @@ class Fate:
     duration_s: float | None = None
     fps: float | None = None
     frames: int | None = None
+    start_s: float | None = None
     phash: str | None = None
     phash_distance: int | None = None
     final_url: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["GONE", "NO_PICTURE", "OURS", "PERMANENT", "TRANSIENT", "WEB", "Reason"]
+__all__ = ["GONE", "NO_PICTURE", "NO_VIDEO", "OURS", "PERMANENT", "TRANSIENT", "WEB", "Reason"]
 
 
 class Reason(StrEnum):
@@ -96,6 +96,12 @@ class Reason(StrEnum):
     HASH_MISMATCH = "hash_mismatch"  # checksum differs from the list's
     PHASH_MISMATCH = "phash_mismatch"  # perceptual hash further than allowed
     SIZE_MISMATCH = "size_mismatch"  # another width or height than the row says
+    NOT_A_VIDEO = "not_a_video"  # a page, a playlist, a picture, or no container that is read
+    NO_VIDEO_STREAM = "no_video_stream"  # sound alone, or a cover picture
+    BROKEN_TAIL = "broken_tail"  # it ends before its container says, or its last frames do not decode
+    CUT_OUTSIDE = "cut_outside"  # the piece that is wanted lies beyond the video's end
+    TOO_LONG = "too_long"  # seconds beyond the step's limit
+    TOO_FEW_FRAMES = "too_few_frames"  # fewer than the step's least: trainers skip or fail on so short a clip
     SAME_PICTURE = "same_picture"  # many unlike URLs were answered with this picture
 
     BENCHMARK_PICTURE = "benchmark_picture"  # a picture of an evaluation set
@@ -150,6 +156,16 @@ NO_PICTURE: frozenset[Reason] = frozenset(
     }
 )
 """Bytes came, and the decoders make no picture of them."""
+
+NO_VIDEO: frozenset[Reason] = (NO_PICTURE - {Reason.NOT_AN_IMAGE}) | {
+    Reason.NOT_A_VIDEO,
+    Reason.NO_VIDEO_STREAM,
+    Reason.BROKEN_TAIL,
+    Reason.CUT_OUTSIDE,
+    Reason.TOO_LONG,
+    Reason.TOO_FEW_FRAMES,
+}
+"""Bytes came, and no video or no clip is made of them."""
 
 GONE: frozenset[Reason] = frozenset({Reason.HTTP_404, Reason.HTTP_410, Reason.DNS_NOT_FOUND})
 """No longer there: what a mirror is asked for. A refusal (403, 451, an opt-out, robots.txt) is not: nobody's no is

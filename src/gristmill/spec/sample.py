@@ -46,6 +46,7 @@ class MediaRef:
         expected_width_px, expected_height_px, expected_phash: As the list says, to be compared with what comes.
         expected_hash: ``sha256:HEX`` or ``md5:HEX`` as the list promises it; other bytes are dropped.
         duration_s, fps, frames: Of a video: its length in seconds, frames a second, frames in all.
+        start_s: Of a piece of a video: where in that video its first frame truly stands.
         via: The mirror that it came from, where it is not from the URL's own host.
     """
 
@@ -70,6 +71,7 @@ class MediaRef:
     duration_s: float | None = None
     fps: float | None = None
     frames: int | None = None
+    start_s: float | None = None
     phash: str | None = None
     phash_distance: int | None = None
     via: str | None = None  # the mirror that it came from, where it is not from the URL's own host

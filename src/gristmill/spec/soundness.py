@@ -11,6 +11,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, cast
 
+from gristmill.spec.cut import Cut
 from gristmill.spec.locator import Locator
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import CHANGES, Drop, MediaRef, Sample, Show, Text, Turn
@@ -31,8 +32,9 @@ _TEXTS: tuple[str, ...] = (
     "mime",
     "phash",
     "via",
+    "name",
 )
-_NUMBERS = tuple(f.name for f in fields(MediaRef) if f.name not in {*_TEXTS, "kind", "at"})
+_NUMBERS = tuple(f.name for f in fields(MediaRef) if f.name not in {*_TEXTS, "kind", "at", "cut"})
 _FIELDS = (
     (attrgetter(*_TEXTS), _TEXTS, frozenset({str, type(None)}), "text"),
     (attrgetter(*_NUMBERS), _NUMBERS, frozenset({int, float, type(None)}), "a number"),
@@ -76,6 +78,8 @@ def _in_media(sample: Sample, *, stored: bool) -> str | None:
             return _no(f"media[{name!r}].kind", ref.kind, "image or video")
         if (fault := _in_locator(ref.at)) is not None:
             return f"media[{name!r}].at{fault}"
+        if ref.cut is not None and not isinstance(ref.cut, Cut):
+            return _no(f"media[{name!r}].cut", ref.cut, "a Cut or None")
         for fields_of, names, kinds, wanted in _FIELDS:
             if not kinds.issuperset(map(type, fields_of(ref))):
                 field = next(one for one in names if type(getattr(ref, one)) not in kinds)

@@ -2,8 +2,8 @@
 
 ===================  ====================================================================================
 over tables          select; rows, with spread and repeats; cells; named; lines; pickles; sample, with spacing
-over samples         crawl, embedded (evenly), media, instruct, hygiene, marks, wikimedia, ids_by_place,
-                     check (conversations/), decontaminate, with hash_list and evaluation_sets
+over samples         crawl, embedded (evenly), media, clip (videos), instruct, hygiene, marks, wikimedia,
+                     ids_by_place, check (conversations/), decontaminate, with hash_list and evaluation_sets
 their media          taking: the one way of all; asking: which are asked for; facts; loop_thread; acquirers/, a
                      file for each kind of locator; transcoders/, a file for each kind of medium
 over the dataset     same_picture, with same_tally and near; pack; shuffle, with permutation

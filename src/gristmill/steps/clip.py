@@ -1,0 +1,123 @@
+"""Videos and pieces of them, wherever they are: checked to the last frame, cut, counted, stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gristmill.spec.cut import Cut
+from gristmill.spec.errors import UsageError
+from gristmill.spec.reasons import NO_VIDEO, Reason
+from gristmill.spec.sample import Drop, MediaRef, Outcome, Sample
+from gristmill.spec.step import MediaContext, Needs, runtime_option
+from gristmill.steps.media import Media
+
+__all__ = ["Clip"]
+
+_LONGEST_DECODING_S = 840
+"""A worker that gets nowhere for fifteen minutes is taken for stuck."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip(Media):
+    """Bring each video once for all that is wanted of it, see that it decodes, cut its clips, count their frames.
+
+    Pictures that a sample has besides are treated as by :class:`gristmill.steps.media.Media`, with its settings.
+
+    Attributes:
+        mode: How clips are cut. ``exact``: encoded anew, from the first frame that is meant to the last; ``copy``:
+            not encoded anew, so from the key frame before, and the true start is recorded.
+        whole: Of a video of which no piece is meant. ``keep``: as it came, unless it is larger than
+            ``short_side_px`` or has sound that is to be dropped; ``encode``: always encoded anew.
+        short_side_px: Shorter side of what is encoded at most; 0 leaves it as it is.
+        audio: Sound of what is encoded: ``keep`` or ``drop``.
+        encode_crf: Of the H.264 encoder, 0 (without loss) to 51.
+        store: ``mp4``, or ``frames``: JPEGs ``000.jpg``, ``001.jpg`` and so on, of samples with one medium.
+        frame_rate: Frames a second of a video that is stored as frames; and at which a folder of frames is played.
+        min_frames: Clips with fewer are dropped. Of exactly 8 frames nothing is trained in VILA.
+        published_end: Leave out the last frame of pieces by frames, as the published script of Shot2Story does.
+        broken_tail: Of a video whose last part does not decode: ``drop`` it, or ``keep`` what decodes.
+        max_duration_s: A longer video is dropped. 0 is off.
+        max_pixels: Of a frame, and of a picture.
+        max_body_bytes: Of a video as it comes.
+        max_image_bytes: Of a picture as it comes.
+        codecs: Decoding processes beside each worker.
+        video_deadline_s: For one video with all its clips; what takes longer costs that video.
+        keep_sources: Videos that had to be fetched one by one stay in ``sources`` when their clips are done.
+    """
+
+    mode: Literal["exact", "copy"] = "exact"
+    whole: Literal["keep", "encode"] = "keep"
+    short_side_px: int = 0
+    audio: Literal["keep", "drop"] = "keep"
+    encode_crf: int = 20
+    store: Literal["mp4", "frames"] = "mp4"
+    frame_rate: float = 2.0
+    min_frames: int = 9
+    published_end: bool = False
+    broken_tail: Literal["drop", "keep"] = "drop"
+    max_duration_s: float = 4 * 3600.0
+    max_body_bytes: int = 8 << 30
+    max_image_bytes: int = 64 << 20
+
+    video_deadline_s: float = runtime_option(600.0)
+    keep_sources: bool = runtime_option(False)
+
+    name = "clip"
+    revision = 1
+    needs = Needs(cpus=1, memory_gib=0.8)
+    drops = Media.drops | NO_VIDEO
+
+    def __post_init__(self) -> None:
+        Media.__post_init__(self)
+        for name, known in (
+            ("mode", ("exact", "copy")),
+            ("whole", ("keep", "encode")),
+            ("audio", ("keep", "drop")),
+            ("store", ("mp4", "frames")),
+            ("broken_tail", ("drop", "keep")),
+        ):
+            if getattr(self, name) not in known:
+                raise UsageError(f"clip.{name}={getattr(self, name)}: expected {' or '.join(known)}")
+        for name, low, high in (
+            ("short_side_px", 0, 8192),
+            ("encode_crf", 0, 51),
+            ("frame_rate", 0.01, 240),
+            ("min_frames", 1, 1_000_000),
+            ("max_duration_s", 0, 1_000_000),
+            ("max_image_bytes", 1, 1 << 40),
+            ("video_deadline_s", 1, _LONGEST_DECODING_S),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"clip.{name}={getattr(self, name)}: expected {low} to {high}")
+
+    @property
+    def keeps_bytes(self) -> bool:
+        """See :class:`gristmill.spec.step.ShardStep`: pieces never lie in shards as they came."""
+        return False
+
+    def apply(self, samples: Sequence[Sample], box: MediaContext) -> Iterator[Outcome]:
+        """See :class:`gristmill.steps.embedded.DecodeEmbedded`."""
+        meant = [self._meant(sample) for sample in samples]
+        taken = Media.apply(self, [one for one in meant if isinstance(one, Sample)], box)
+        for one in meant:
+            yield one if isinstance(one, Drop) else next(taken)
+
+    def _meant(self, sample: Sample) -> Outcome:
+        """The sample with the pieces that are meant, or why it cannot be stored so."""
+        videos = [ref for ref in sample.media.values() if ref.kind == "video"]
+        if self.store == "frames" and videos and len(sample.media) > 1:
+            said = f"{len(sample.media)} media; stored as frames a sample has one"
+            return Drop(reason=Reason.BAD_ROW, detail=said)
+        if not self.published_end:
+            return sample
+        media: dict[str, MediaRef] = {}
+        for name, ref in sample.media.items():
+            cut = ref.cut
+            if cut is not None and cut.first_frame is not None and cut.last_frame is not None:
+                if cut.first_frame == cut.last_frame:
+                    return Drop(reason=Reason.TOO_FEW_FRAMES, detail=f"{name}: none without its last frame")
+                cut = Cut(first_frame=cut.first_frame, last_frame=cut.last_frame - 1)
+            media[name] = replace(ref, cut=cut)
+        return replace(sample, media=media)
