@@ -39,7 +39,7 @@ def test_a_tree_as_people_have_it_and_crawled_covers(tree, tmp_path):
     out = tmp_path / "out"
     with FakeWeb(hosts=1) as web:
         books = {
-            number: {"imageURL": web.url(f"/photo/{n}.{kind}"), "title": "Kites", "split": 1}
+            number: {"imageURL": web.url(f"/photo/{n}.{kind}?w=800"), "title": "Kites", "split": 1}
             for n, (number, kind) in enumerate(COVERS.items())
         }
         books["1400319999"] = {"imageURL": web.url("/photo/9.jpg"), "title": "Of the benchmark", "split": 3}
@@ -47,6 +47,7 @@ def test_a_tree_as_people_have_it_and_crawled_covers(tree, tmp_path):
         polite = ("--contact", "me@example.org", "--allow-private-addresses", "--set", "rows.where=split=1")
         given = ("--source", f"annotations={tmp_path / 'dataset.json'}", "--workers", 0)
         gristmill("run", "ocr-vqa-images", "--out", out, *given, *polite)
+    assert samples(out / "ocr-vqa-images")[0].parts["jpg"] == shipped_pictures().get(0, width_px=800).data
     images = [*TREE, *(f"ocr_vqa/images/{number}.jpg" for number in COVERS), "gqa/images/gone.jpg", None]
     records = [record(number, image) for number, image in enumerate(images)] * 4
     records[-2] = record(99, "gqa/images/42.jpg")

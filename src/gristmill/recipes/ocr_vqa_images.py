@@ -2,8 +2,9 @@
 
 Mishra et al., 2019 (https://ocr-vqa.github.io). ``dataset.json`` is one object of books by their numbers: the
 address of the cover, title, author, genre, questions and answers, and the split (1 train, 2 validation, 3 test). A
-sample is the cover as it came, whatever its format, under the book's number, with the title as its text. The shards
-are tars, so the source ``ocr-vqa`` of LLaVA's mixtures reads them as they lie, where each cover is ``NUMBER.jpg``.
+sample is the cover under the book's number, with the title as its text: a JPEG as it came, anything else as a JPEG of
+the same size. The shards are tars, so the source ``ocr-vqa`` of LLaVA's mixtures reads them as they lie, where each
+cover is ``NUMBER.jpg``.
 What is odd about it: addresses are plain http; some 900 covers are no JPEG; 355 are known to be gone.
 """
 
@@ -42,7 +43,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
 
 RECIPE = Recipe(
     name="ocr_vqa_images",
-    version="2026.12.1",
+    version="2026.12.2",
     title="OCR-VQA covers",
     description="Covers of books with their titles, for the mixtures that ask about what is printed on them.",
     homepage="https://ocr-vqa.github.io/",
@@ -72,7 +73,7 @@ RECIPE = Recipe(
     writes=frozenset({"media.url"}),
     steps=(
         TakeRows(drop_columns=("questions", "answers")),
-        Crawl(keep_original=True, min_side_px=16),
+        Crawl(resize_mode="no", keep_original=True, encode_quality=95, min_side_px=16),
         SamePicture(),
         Pack(shard_samples=10_000),
     ),

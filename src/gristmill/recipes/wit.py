@@ -101,7 +101,7 @@ def _size(text: Json) -> int | None:
 
 RECIPE = Recipe(
     name="wit",
-    version="2026.12.1",
+    version="2026.12.2",
     title="WIT, English",
     description="Pictures of English Wikipedia articles with what the articles say of them.",
     homepage="https://github.com/google-research-datasets/wit",
@@ -150,7 +150,9 @@ RECIPE = Recipe(
         WikimediaThumbnails(),
         Crawl(
             hosts=(WIKIMEDIA,),
+            resize_mode="no",
             keep_original=True,
+            encode_quality=95,
             phash=False,
             min_side_px=32,
             total_s=60.0,
@@ -175,7 +177,9 @@ RECIPE = Recipe(
         "https://storage.googleapis.com/gresearch/wit/) reads the original rows, of which the English ones are "
         "taken (rows.where). A million pictures are most of a day of fetching: --tasks 0:1 takes one file of ten.",
         "--set thumbnails.width_px=0 asks for originals, of which some have hundreds of megabytes.",
-        "SVG and TIFF come as PNG and JPEG thumbnails. GIF and WebP come as they are.",
+        "SVG and TIFF come as PNG and JPEG thumbnails, GIF and WebP as their originals. A JPEG is stored as it came, "
+        "all else as a JPEG of the same size; --set crawl.resize_mode=keep_ratio brings the shorter side to "
+        "crawl.size_px.",
         "The texts that surround a picture (context_*) are not carried: nothing here uses them, and they are most of "
         "the bytes.",
     ),
