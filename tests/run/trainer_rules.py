@@ -28,15 +28,20 @@ def llava(row, folder):
 
 
 def vila_release(row, folder):
-    """``LazySupervisedDataset`` at 143c773: pictures in the places of their tags, of a video one question."""
+    """``LazySupervisedDataset`` at 143c773: pictures in the places of their tags, of a video one question.
+
+    Of a video it takes eight frames, spread over all but the last of those that the record says it has.
+    """
     if "image" in row:
         named = row["image"] if isinstance(row["image"], list) else [row["image"]]
         bodies = [Path(folder, name).read_bytes() for name in named]
         text = "".join(turn["value"] for turn in row["conversations"])
         assert text.count("<image>") == len(bodies)
-    elif "video" in row:
-        bodies = [Path(folder, row["video"]).read_bytes()]
-        assert len(row["conversations"]) == 2
+    elif "video" in row or "video_id" in row:
+        bodies = [Path(folder, row.get("video") or f"{row['video_id']}.mp4").read_bytes()]
+        assert len(row["conversations"] if "video" in row else (row["q"], row["a"])) == 2
+        assert row.get("frame_count", 9) > 8
+        assert row.get("fps", 1) > 0
     else:
         bodies = []
         assert not any(
@@ -137,8 +142,15 @@ def llama_factory(row, info, media_dir):
             row[columns[column]] if column in columns else []
         )  # a KeyError, if a row has not what is named
         assert sum(message[tags["content_tag"]].count(tag) for message in messages) == len(named)
-        bodies += [Path(media_dir, name).read_bytes() for name in named]
+        bodies += [_bytes_of(name, media_dir) for name in named]
     return bodies
+
+
+def _bytes_of(name, folder=""):
+    """Of a file; of a list of paths, the frames of one video, those of each."""
+    if isinstance(name, list):
+        return [_bytes_of(frame, folder) for frame in name]
+    return Path(folder, name).read_bytes()
 
 
 def swift(row):
@@ -149,9 +161,10 @@ def swift(row):
     bodies = []
     for column, tag in (("images", "<image>"), ("videos", "<video>")):
         named = row.get(column) or []
-        assert all(os.path.isabs(name) for name in named)
+        flat = [path for name in named for path in (name if isinstance(name, list) else [name])]
+        assert all(os.path.isabs(path) for path in flat)
         assert sum(message["content"].count(tag) for message in row["messages"]) == len(named)
-        bodies += [Path(name).read_bytes() for name in named]
+        bodies += [_bytes_of(name) for name in named]
     return bodies
 
 

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from gristmill.exports._unfit import PICTURE_ENDINGS, Unfit
+from gristmill.exports._unfit import PICTURE_ENDINGS, VIDEO_ENDINGS, Unfit
 from gristmill.shards.lossless import utf8
 from gristmill.shards.not_finite import put_back
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.body import Body
-from gristmill.spec.sample import Json
+from gristmill.spec.sample import Json, is_numbered
 
 __all__ = ["MARKS", "Conversation", "Kind", "Medium", "Turn", "conversation_of", "tagged", "without_marks"]
 
-Kind: TypeAlias = Literal["image", "video"]
+Kind: TypeAlias = Literal["image", "video", "frames"]
+"""Frames are a video that is stored as a picture for each frame."""
 Part: TypeAlias = "str | Medium"
 
 MARKS = (
@@ -39,8 +40,9 @@ MARKS = (
 )
 """What readers or models' processors take for the place of a medium, wherever it stands."""
 
-_VIDEO_ENDINGS = frozenset({"avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm"})
 _ROLES = frozenset({"user", "assistant", "system"})
+FRAMES = "frames"
+"""What turns call the one video of a sample that is stored as its frames, ``000.jpg``, ``001.jpg`` and so on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +50,12 @@ class Medium:
     """A picture or a video of a conversation.
 
     Attributes:
-        part: Its name in the shard.
+        part: Its name in the shard; of frames that of the first.
+        body: Its bytes; of frames those of the first.
         original: Its path upstream, as the annotations have it; empty where they have none.
         as_upstream: Its bytes are those that came from there.
+        fps, frame_count: Of a video: frames a second, and how many; None where nobody measured them.
+        frames: Bytes of each of its frames, in order, if it is stored so.
     """
 
     kind: Kind
@@ -58,6 +63,14 @@ class Medium:
     body: Body
     original: str
     as_upstream: bool
+    fps: float | None = None
+    frame_count: int | None = None
+    frames: tuple[Body, ...] = ()
+
+    @property
+    def is_video(self) -> bool:
+        """It is one, in one file or as its frames."""
+        return self.kind != "image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +124,13 @@ class Conversation:
         return [medium for turn in self.turns for medium in turn.media]
 
     def of_kind(self, kind: Kind) -> list[Medium]:
-        """Its pictures, or its videos."""
+        """Its pictures, its videos, or those that are stored as frames."""
         return [medium for medium in self.media if medium.kind == kind]
+
+    @property
+    def videos(self) -> list[Medium]:
+        """Its videos, those that are stored as frames too."""
+        return [medium for medium in self.media if medium.is_video]
 
     @property
     def media_in_front(self) -> bool:
@@ -151,12 +169,15 @@ def conversation_of(sample: ShardSample, *, question: str | None = None) -> Conv
 def _media_of(key: str, record: Mapping[str, Json], parts: Mapping[str, Body]) -> dict[str, Medium]:
     names = [name for name in parts if name not in {"json", "txt"}]
     known = record.get("media") or dict.fromkeys(names, record)
+    if "media" not in record and names and all(map(is_numbered, names)):
+        names.sort()
+        return {FRAMES: _frames(record, [parts[name] for name in names], names[0])}
     names.sort(key=[*known].index if set(names) <= set(known) else names.index)  # as they lie in the shard
     originals = _originals(record, names, known)
     found = {}
     for name in names:
         ending = name.rpartition(".")[2]
-        kind: Kind = "video" if ending in _VIDEO_ENDINGS else "image"
+        kind: Kind = "video" if ending in VIDEO_ENDINGS else "image"
         if kind == "image" and ending not in PICTURE_ENDINGS:
             raise Unfit("other_medium", f"sample {key} has {name}, which is no picture and no video")
         facts = known.get(name) or {}
@@ -167,26 +188,50 @@ def _media_of(key: str, record: Mapping[str, Json], parts: Mapping[str, Body]) -
             body=parts[name],
             original=originals.get(name, ""),
             as_upstream=upstream_bytes is None or upstream_bytes == facts.get("stored_bytes"),
+            fps=facts.get("fps"),
+            frame_count=facts.get("frames"),
         )
     return found
+
+
+def _frames(record: Mapping[str, Json], bodies: Sequence[Body], first: str) -> Medium:
+    """The one video of a sample whose numbered parts are not media of their own: they are its frames."""
+    return Medium(
+        kind="frames",
+        part=first,
+        body=bodies[0],
+        original=_originals(record, [FRAMES], {FRAMES: record})[FRAMES],
+        as_upstream=False,
+        fps=record.get("fps"),
+        frame_count=len(bodies),
+        frames=tuple(bodies),
+    )
 
 
 def _originals(
     record: Mapping[str, Json], names: Sequence[str], known: Mapping[str, Mapping[str, Json]]
 ) -> dict[str, str]:
-    """Paths of a sample's media: as its row has them, or else in their source, below its key.
+    """Paths of a sample's media: as published copies or its row have them, or else in their source, below its key.
 
     A name without a folder is not all of a path where the source has folders: in ScienceQA all are ``image.png``.
     """
     named = _named_in_row(record, names)
     found = {}
     for name in names:
-        at = (known.get(name) or {}).get("at")
-        source, inner = (at["source"], at["path"]) if isinstance(at, dict) and "path" in at else ("", "")
+        facts = known.get(name) or {}
+        at = facts.get("at")
+        source, inner = _place_of(at) if isinstance(at, dict) else ("", "")
         path = named.get(name, "")
         whole = path and ("/" in path or "/" not in inner)
-        found[name] = path if whole or not inner else f"{source}/{inner}"
+        found[name] = facts.get("name") or (path if whole or not inner else f"{source}{inner}")
     return found
+
+
+def _place_of(at: Mapping[str, Json]) -> tuple[str, str]:
+    """What stands before a path in a source, and the path; a video is called by its id alone."""
+    if video := at.get("name") or at.get("folder"):
+        return "", video
+    return (f"{at['source']}/", at["path"]) if "path" in at else ("", "")
 
 
 def _named_in_row(record: Mapping[str, Json], names: Sequence[str]) -> dict[str, str]:
@@ -264,7 +309,7 @@ def _check(key: str, turns: Sequence[Turn], media: Mapping[str, Medium]) -> None
         if turn.role != "user" and turn.media:
             raise Unfit("medium_in_answer", f"sample {key} has a medium in a turn of {turn.role}")
     shown = {medium.part for turn in turns for medium in turn.media}
-    if missing := [name for name in media if name not in shown]:
+    if missing := [medium.part for medium in media.values() if medium.part not in shown]:
         raise Unfit("medium_not_shown", f"sample {key} has {missing[0]}, and no turn shows it")
 
 

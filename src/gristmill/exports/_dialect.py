@@ -43,10 +43,10 @@ __all__ = ["Dialect", "JsonRows", "Laid", "RowFile", "RowsWritten", "command", "
 _REVISION = 1
 _INCOMING = ".incoming"
 _MEDIA = "media"
-_KINDS: tuple[Kind, ...] = ("image", "video")
+_KINDS: tuple[Kind, ...] = ("image", "video", "frames")
 _HELD_BYTES = 8 << 20
 """Of rows that wait for one with a medium; more of them wait on the disk."""
-_PLURAL: Mapping[Kind, str] = {"image": "images", "video": "videos"}
+_PLURAL: Mapping[Kind, str] = {"image": "images", "video": "videos", "frames": "frames"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,8 +148,10 @@ class Dialect(FittingExporter):
         trainer: Whose reader it is for.
         by_kinds: Each kind of media has a file of rows of its own.
         array: Files of rows are JSON arrays; else JSON Lines.
-        takes_system, takes_video: Whether a system's turn, or a video, fits.
+        takes_system, takes_video, takes_frames: Whether a system's turn, a video, or a video that is stored as its
+            frames fits.
         any_case: The reader takes a tag in capitals for one too.
+        instead_of_video: What a user may do where no video fits, after a colon or semicolon.
     """
 
     reads = "conversations; captions with --question"
@@ -161,7 +163,9 @@ class Dialect(FittingExporter):
     array: ClassVar[bool] = False
     takes_system: ClassVar[bool] = True
     takes_video: ClassVar[bool] = True
+    takes_frames: ClassVar[bool] = False
     any_case: ClassVar[bool] = False
+    instead_of_video: ClassVar[str] = ""
 
     question: str | None = option(None, "What is asked of captions. Otherwise they do not fit.")
     escape_tags: bool = option(
@@ -305,7 +309,16 @@ class Dialect(FittingExporter):
                 f"sample {conversation.key} begins with a system's turn, and {self.trainer} has none",
             )
         if not self.takes_video and conversation.of_kind("video"):
-            raise Unfit("video", f"sample {conversation.key} has a video, and {self.trainer} reads none")
+            raise Unfit(
+                "video",
+                f"sample {conversation.key} has a video, and {self.trainer} reads none{self.instead_of_video}",
+            )
+        if not self.takes_frames and conversation.of_kind("frames"):
+            raise Unfit(
+                "frames",
+                f"sample {conversation.key} has a video that is stored as pictures of its frames, and "
+                f"{self.trainer} reads videos as files",
+            )
 
     def _finish(self, work: Path, laid: Laid, dataset: FinishedShards, done: Exported) -> None:
         """Write what lies beside rows and media."""

@@ -20,7 +20,7 @@ from gristmill.spec.errors import GristmillError, UsageError
 from gristmill.spec.sample import Json
 from gristmill.storage.files import sync_folder, write_whole
 
-__all__ = ["MADE_OF", "found_whole", "whole_folder"]
+__all__ = ["MADE_OF", "found_whole", "remove", "whole_folder"]
 
 MADE_OF = ".gristmill.json"
 """Says what the folder was made of, and the account of that; hidden, so that no loader takes it for data."""
@@ -90,7 +90,7 @@ def whole_folder(out: Path, made_of: Mapping[str, Json]) -> Iterator[tuple[Path,
             raise
         _sync(lock)
         for hidden in work.glob(".*"):
-            hidden.unlink()
+            remove(hidden)
         write_whole(work / MADE_OF, json.dumps({"made_of": made_of, "account": account}).encode())
         work.rename(out)
         sync_folder(out.parent)
@@ -113,12 +113,17 @@ def _read(path: Path) -> dict[str, Json]:
     return found if isinstance(found, dict) else {}
 
 
+def remove(path: Path) -> None:
+    """Take away a file, which may be another name of somebody's, or a folder; nothing, if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        remove(path)
 
 
 def _sync(fd: int) -> None:

@@ -10,7 +10,8 @@ from gristmill.spec.sample import Json
 
 __all__ = ["TAGS", "llava_row", "only_movable", "paths_of"]
 
-TAGS: Mapping[Kind, str] = {"image": "<image>", "video": "<video>"}
+TAGS: Mapping[Kind, str] = {"image": "<image>", "video": "<video>", "frames": "<video>"}
+_KEYS: Mapping[Kind, str] = {"image": "image", "video": "video", "frames": "video"}
 _ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
@@ -21,19 +22,22 @@ def llava_row(
     tags: Mapping[Kind, str] = TAGS,
     lists: bool = False,
 ) -> dict[str, Json]:
-    """One row; a key of media is there only where it has some.
+    """One row; a key of media is there only where it has some, ``fps`` and ``frame_count`` where they were measured.
 
     Args:
         conversation: Any.
         paths: Of its media, in order.
-        tags: For each kind of medium.
+        tags: For each kind of medium; of a video that is stored as frames the path is their folder.
         lists: A single medium is a list of one too.
     """
     row: dict[str, Json] = {"id": conversation.key}
     for kind in TAGS:
         found = paths_of(conversation, paths, kind)
         if found:
-            row[kind] = found[0] if len(found) == 1 and not lists else found
+            row[_KEYS[kind]] = found[0] if len(found) == 1 and not lists else found
+    videos = conversation.videos
+    if len(videos) == 1 and videos[0].fps and videos[0].frame_count:
+        row["fps"], row["frame_count"] = videos[0].fps, videos[0].frame_count
     row["conversations"] = [
         {"from": _ROLES[turn.role], "value": tagged(turn, tags)} for turn in conversation.turns
     ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from gristmill.exports._conversation import Conversation, Kind, Medium, Turn, tagged
-from gristmill.exports._llava_rows import TAGS, paths_of
+from gristmill.exports._llava_rows import TAGS
+from gristmill.exports._media_folder import frame_name
 from gristmill.spec.sample import Json
 
 __all__ = ["COLUMNS", "message_row", "part_row"]
 
-COLUMNS: dict[Kind, str] = {"image": "images", "video": "videos"}
+COLUMNS: dict[Kind, str] = {"image": "images", "video": "videos", "frames": "videos"}
 """Names of the lists of media."""
 
 
@@ -28,10 +30,17 @@ def message_row(conversation: Conversation, paths: Sequence[str], *, before: str
             {"role": turn.role, "content": tagged(turn, TAGS, glue="")} for turn in conversation.turns
         ],
     }
+    media = list(zip(conversation.media, paths, strict=True))
     for kind, column in COLUMNS.items():
-        if found := paths_of(conversation, paths, kind):
-            row[column] = [f"{before}{path}" for path in found]
+        if found := [_named(medium, f"{before}{path}") for medium, path in media if medium.kind == kind]:
+            row[column] = [*row.get(column, ()), *found]
     return row
+
+
+def _named(medium: Medium, path: str) -> Json:
+    """A path; of a video that is stored as frames the paths of these, as LLaMA-Factory and swift take it."""
+    count = len(medium.frames)
+    return [str(PurePosixPath(path, frame_name(n, count))) for n in range(count)] if count else path
 
 
 def part_row(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["PICTURE_ENDINGS", "Unfit", "pictures_of"]
+__all__ = ["PICTURE_ENDINGS", "VIDEO_ENDINGS", "Unfit", "pictures_of"]
 
 PICTURE_ENDINGS = frozenset({"avif", "bmp", "gif", "jpeg", "jpg", "png", "tiff", "webp"})
+VIDEO_ENDINGS = frozenset({"avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm"})
 
 
 class Unfit(Exception):

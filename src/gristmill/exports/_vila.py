@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter, option
 from gristmill.exports._pickled_list import PickledList
-from gristmill.exports._unfit import Unfit
+from gristmill.exports._unfit import VIDEO_ENDINGS, Unfit
 from gristmill.exports._vila_items import MOST_PICTURES, Form, ItemMaker, form_of
 from gristmill.exports._writing import shard_samples
 from gristmill.shards.not_finite import put_back
@@ -91,12 +91,14 @@ def account_of(form: Form, file: str = "") -> Exported:
 
 
 def holds_conversations(dataset: FinishedShards) -> bool:
-    """Say whether upstream has its samples as lists of turns, as LLaVA has: the first of them tells."""
+    """Say whether upstream has its samples as lists of turns, as LLaVA has, or of videos: the first of them tells."""
     folder = dataset.folder
     samples = (sample for shard in dataset.shards for sample in shard_samples(folder, shard, check=False))
     first = next(samples, None)
     if first is None:
         return False
+    if any(name.rpartition(".")[2] in VIDEO_ENDINGS for name in first.parts):
+        return True
     upstream = put_back(first.parts["json"]).get("upstream")
     return isinstance(upstream, dict) and isinstance(upstream.get("conversations"), list)
 

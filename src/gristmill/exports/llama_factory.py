@@ -35,6 +35,7 @@ class LlamaFactory(Dialect):
 
     writes = "images.jsonl, text.jsonl and the like, dataset_info.json, media/"
     trainer: ClassVar[str] = "LLaMA-Factory"
+    takes_frames: ClassVar[bool] = True
 
     def row(self, conversation: Conversation, paths: Sequence[str], laid: Laid) -> dict[str, Json]:
         """See :func:`message_row`."""

@@ -1,7 +1,8 @@
 """LLaVA's own JSON: one picture a record, text-only records without a tag.
 
 Reader: ``LazySupervisedDataset`` in https://github.com/haotian-liu/LLaVA, ``llava/train/train.py``. It opens one
-picture, moves its tag before the words of its turn, and knows the speakers human and gpt alone.
+picture, moves its tag before the words of its turn, and knows the speakers human and gpt alone. A record with the key
+``video`` it takes for text; trainers that come from it read the key.
 """
 
 from __future__ import annotations
@@ -29,20 +30,32 @@ class Llava(Dialect):
     by_kinds: ClassVar[bool] = False
     array: ClassVar[bool] = True
     takes_system: ClassVar[bool] = False
-    takes_video: ClassVar[bool] = False
+    instead_of_video: ClassVar[str] = (
+        ". Write them under the key video, for trainers that come from it, with --videos"
+    )
 
     lines: bool = option(False, "JSON Lines (train.jsonl), which LLaVA's own trainer does not read.")
+    videos: bool = option(
+        False,
+        "Write videos under the key video, which trainers that come from LLaVA's read. Its own takes such records "
+        "for text, so otherwise they do not fit.",
+    )
+
+    @property
+    def takes_video(self) -> bool:  # type: ignore[override]
+        """See :class:`Dialect`."""
+        return self.videos
 
     def file_name(self, dataset: FinishedShards, kinds: Sequence[Kind]) -> str:
         """See :class:`Dialect`."""
         return "train.jsonl" if self.lines else "train.json"
 
     def check(self, conversation: Conversation) -> None:
-        """One picture, not between words."""
+        """One picture or video, not between words."""
         if len(conversation.media) > 1:
             raise Unfit(
                 "several_pictures",
-                f"sample {conversation.key} has {len(conversation.media)} pictures, and LLaVA opens one; "
+                f"sample {conversation.key} has {len(conversation.media)} media, and LLaVA opens one; "
                 "--to llava-next takes several",
             )
         only_movable(conversation, self.trainer)

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from gristmill.exports._conversation import Conversation
 from gristmill.exports._dialect import Dialect, Laid, command
-from gristmill.exports._llava_rows import llava_row, only_movable
+from gristmill.exports._llava_rows import TAGS, llava_row, only_movable
 from gristmill.exports._unfit import Unfit
 from gristmill.spec.sample import Json
 
@@ -34,8 +34,7 @@ class LlavaNext(Dialect):
 
     def check(self, conversation: Conversation) -> None:
         """Pictures or one video."""
-        videos = conversation.of_kind("video")
-        if videos and len(conversation.media) > 1:
+        if conversation.videos and len(conversation.media) > 1:
             raise Unfit(
                 "video_and_more",
                 f"sample {conversation.key} has a video and more, and LLaVA-NeXT reads one of them",
@@ -44,7 +43,7 @@ class LlavaNext(Dialect):
 
     def row(self, conversation: Conversation, paths: Sequence[str], laid: Laid) -> dict[str, Json]:
         """See :func:`llava_row`; the tag of a video is ``<image>``."""
-        return llava_row(conversation, paths, tags={"image": "<image>", "video": "<image>"})
+        return llava_row(conversation, paths, tags=dict.fromkeys(TAGS, "<image>"))
 
     def registration(self, laid: Laid) -> Mapping[str, str]:
         """The list of files."""

@@ -24,6 +24,7 @@ class Swift(Dialect):
 
     writes = "images.jsonl, text.jsonl and the like, media/"
     trainer: ClassVar[str] = "ms-swift"
+    takes_frames: ClassVar[bool] = True
 
     def row(self, conversation: Conversation, paths: Sequence[str], laid: Laid) -> dict[str, Json]:
         """See :func:`message_row`."""

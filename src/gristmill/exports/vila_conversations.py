@@ -4,7 +4,8 @@ Readers in https://github.com/NVlabs/VILA: at 143c773 ``LazySupervisedDataset`` 
 registry ``llava/data/datasets_mixture.py``; at its head ``LLaVADataset`` and ``LLaVANextDataset`` in
 ``llava/data/dataset_impl/llava.py``. ``LLaVADataset`` puts all media before the first words, so that a file with
 pictures elsewhere is for ``LLaVANextDataset``, which wants lists and reads no video. The release reads the first
-question of a video only.
+question of a video only, trusts ``fps`` and ``frame_count`` of the record, and spreads its frames over all but the
+last one, so that a video needs one more than it takes; a folder of frames is a video to the head alone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = ["EXPORTER", "REGISTRY", "VilaConversations"]
 _DATA = "playground/data"
 _YAML = "vila.yaml"
 _ENTRY = "add_dataset.py"
+_ASKED = "video_chatgpt"
 
 REGISTRY: Mapping[str, tuple[str, str, str]] = {
     "llava-cc3m-595k": (
@@ -83,11 +85,14 @@ class VilaConversations(Dialect):
     by_kinds: ClassVar[bool] = False
     array: ClassVar[bool] = True
     takes_system: ClassVar[bool] = False
+    takes_frames: ClassVar[bool] = True
 
     head_only: bool = option(
         False,
-        "For VILA's head alone: videos with several questions fit, of which its release reads the first.",
+        "For VILA's head alone: videos with several questions, of which its release reads the first, short ones and "
+        "folders of frames fit.",
     )
+    video_frames: int = option(8, "Frames that the trainer takes of a video (VILA's num_video_frames).")
 
     def folders(self, dataset: FinishedShards) -> tuple[str, str]:
         """As the release's registry has them; of other datasets a folder of their own."""
@@ -103,31 +108,54 @@ class VilaConversations(Dialect):
             name = REGISTRY[dataset.name][1].rpartition("/")[2]
         else:
             name = f"{registered(dataset.name)}.json"
-        if "video" in kinds and (dataset.name not in REGISTRY or "video" not in REGISTRY[dataset.name][2]):
+        if _of_videos(kinds) and (dataset.name not in REGISTRY or "video" not in REGISTRY[dataset.name][2]):
             stem, _, ending = name.rpartition(".")
             return f"{stem}_video.{ending}"
         return name
 
     def check(self, conversation: Conversation) -> None:
-        """Pictures, or one video with one question."""
-        videos = conversation.of_kind("video")
-        if videos and len(conversation.media) > 1:
-            raise Unfit(
-                "video_and_more",
-                f"sample {conversation.key} has a video and more, and VILA reads one of them",
-            )
-        if videos and len(conversation.turns) > 2 and not self.head_only:
+        """Pictures, or one video with one question that the release gets its frames of."""
+        videos = conversation.videos
+        if not videos:
+            return
+        said = f"sample {conversation.key}"
+        then = "for its head alone: --to vila-conversations --head-only"
+        if len(conversation.media) > 1:
+            raise Unfit("video_and_more", f"{said} has a video and more, and VILA reads one of them")
+        if self.head_only:
+            return
+        if len(conversation.turns) > 2:
             raise Unfit(
                 "several_turns",
-                f"sample {conversation.key} asks {len(conversation.turns) // 2} questions of a video, and VILA's "
-                "release reads the first; for its head alone: --head-only",
+                f"{said} asks {len(conversation.turns) // 2} questions of a video, and VILA's release reads the "
+                f"first; {then}",
+            )
+        (video,) = videos
+        if video.frames:
+            raise Unfit(
+                "frames",
+                f"{said} has a video that is stored as pictures of its frames, which VILA's release sees as black; "
+                f"{then}",
+            )
+        if video.frame_count is not None and video.frame_count <= self.video_frames:
+            raise Unfit(
+                "too_few_frames",
+                f"{said} has a video of {video.frame_count} frames, and VILA's release needs "
+                f"{self.video_frames + 1} to take {self.video_frames}; {then}",
             )
 
     def row(self, conversation: Conversation, paths: Sequence[str], laid: Laid) -> dict[str, Json]:
-        """See :func:`llava_row`; a picture is a list of one too, a video is a path."""
+        """See :func:`llava_row`; a picture is a list of one too, a video is a path.
+
+        Of Video-ChatGPT the keys of its own file stand beside: where the release finds a ``video`` it does not look
+        at them.
+        """
         row = llava_row(conversation, paths, lists=True)
         if "video" in row:
             (row["video"],) = row["video"]
+            if laid.name == _ASKED:
+                question, answer = (turn.text.strip() for turn in conversation.turns[:2])
+                row |= {"q": question, "a": answer, "video_id": row["video"].removesuffix(".mp4")}
         return row
 
     def registration(self, laid: Laid) -> Mapping[str, str]:
@@ -138,7 +166,7 @@ class VilaConversations(Dialect):
                 "_target_": _reader(file),
                 "data_path": laid.at(file.name),
                 "media_dir": laid.at(laid.media),
-                "is_video": "video" in file.kinds,
+                "is_video": _of_videos(file.kinds),
             }
             entries += f"{name}:\n" + "".join(
                 f"  {key}: {json.dumps(value)}\n" for key, value in entry.items()
@@ -170,11 +198,15 @@ def _names(laid: Laid) -> dict[str, RowsWritten]:
     return {known.get(file.name, name): file for name, file in laid.names.items()}
 
 
+def _of_videos(kinds: Sequence[Kind]) -> bool:
+    return "video" in kinds or "frames" in kinds
+
+
 def _reader(file: RowsWritten) -> str:
     """The head's class that reads a file."""
     return (
         "llava.data.LLaVANextDataset"
-        if file.elsewhere and "video" not in file.kinds
+        if file.elsewhere and not _of_videos(file.kinds)
         else "llava.data.LLaVADataset"
     )
 

@@ -1,0 +1,209 @@
+"""Exports of videos: names, measured rates and counts, folders of frames, by the rules of each trainer's reader."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import trainer_rules as rules
+import yaml
+from made_shards import finished, picture
+
+from gristmill import exports
+from gristmill.exports import FinishedShards
+from gristmill.exports.vila_conversations import REGISTRY
+from gristmill.spec.cut import Cut
+from gristmill.spec.errors import UsageError
+from gristmill.spec.locator import Frames, Video
+from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
+
+
+def clip(n, *, frames=25, fps=12.5, name=None, at=None, upstream=None, turns=2, body=None, cut=None):
+    """A clip as a run packs it: one part ``mp4``, its facts flat."""
+    ref = MediaRef(
+        kind="video",
+        at=at,
+        cut=cut,
+        name=name,
+        mime="video/mp4",
+        raw_bytes=10_000,
+        size_bytes=100,
+        duration_s=frames / fps,
+        fps=fps,
+        frames=frames,
+    )
+    said = [Turn(role="user", parts=(Text(text="What happens?\n"), Show(media="mp4")))]
+    said += [Turn(role="assistant", parts=(Text(text="A fall."),))]
+    said += [
+        Turn(role=("user", "assistant")[i % 2], parts=(Text(text=f"word {i}"),)) for i in range(turns - 2)
+    ]
+    sample = Sample(key=f"c_{n}", media={"mp4": ref}, turns=tuple(said), upstream=upstream or {"n": n})
+    return sample, {"mp4": body or b"\x00\x00\x00\x18ftypmp42 made up %d" % n}
+
+
+def as_frames(n, count=12, *, name="v_one-Scene-001", seen=None):
+    """A video that is stored as its frames."""
+    ref = MediaRef(
+        kind="video",
+        at=Frames("videos", name),
+        mime="image/jpeg",
+        duration_s=count / 2,
+        fps=2.0,
+        frames=count,
+    )
+    turns = (
+        Turn(role="user", parts=(Show(media="frames"), Text(text="\nRetell it."))),
+        Turn(role="assistant", parts=(Text(text="It ends."),)),
+    )
+    names = [f"{i:03d}.jpg" for i in range(count)]
+    sample = Sample(key=f"f_{n}", media={"frames": ref}, turns=turns, upstream={"video": name})
+    return sample, {part: picture(100 * (seen or n) + i) for i, part in enumerate(names)}
+
+
+def written(folder, samples, name="made-set"):
+    """A dataset of one shard."""
+    return FinishedShards(folder=folder, shards=tuple(finished(folder, [samples])), name=name)
+
+
+def export(to, dataset, out, **options):
+    return list(replace(exports.find(to), **options).export(dataset, out))[-1]
+
+
+def release(out, name):
+    """Rows, and the folder of media, where the registry of VILA's release has them."""
+    _, rows, media = REGISTRY[name]
+    data = out / "playground" / "data"
+    return rules.lines(data / rows), data / media
+
+
+NAMED = [
+    (dict(name="-bC_12345678_0.mp4"), "-bC_12345678_0.mp4"),
+    (dict(at=Video("videos", "AbC.3")), "AbC.3.mp4"),
+    (dict(at=Video("videos", "v_a"), upstream={"video": "clips/v_a.webm"}), "clips/v_a.mp4"),
+    (dict(at=Video("videos", "v_b"), upstream={"video": "v_b"}), "v_b.mp4"),
+    (dict(at=Video("videos", "v_c"), cut=Cut(start_s=1, end_s=2), name="v_c_1_2.mp4"), "v_c_1_2.mp4"),
+    (dict(name="../v_d.mp4"), "00000/c_5.mp4"),
+    (dict(), "00000/c_6.mp4"),
+]
+
+
+def test_videos_are_named_as_published_copies_have_them(tmp_path):
+    samples = [clip(n, **known) for n, (known, _) in enumerate(NAMED)]
+    done = export("vila", written(tmp_path / "d", samples, "youcook2"), tmp_path / "out")
+    rows, media = release(tmp_path / "out", "youcook2")
+    assert [row["video"] for row in rows] == [name for _, name in NAMED]
+    assert [rules.vila_release(row, media) for row in rows] == [[bodies["mp4"]] for _, bodies in samples]
+    assert {(row["fps"], row["frame_count"]) for row in rows} == {(12.5, 25)}
+    assert (done.samples, done.left_out) == (len(NAMED), 0)
+    (entry,) = yaml.safe_load((tmp_path / "out" / "vila.yaml").read_text()).values()
+    assert (entry["is_video"], entry["media_dir"]) == (True, str(media))
+    for row, (_, bodies) in zip(rows, samples, strict=True):
+        assert rules.vila_head(row, entry)[0] == [bodies["mp4"], "What happens?"]
+
+
+def test_two_cuts_under_one_name_are_told_apart(tmp_path):
+    samples = [clip(n, name="AbC_0.mp4", body=b"ftyp %d" % (n // 2)) for n in range(3)]
+    export("qwen-vl", written(tmp_path / "d", samples), tmp_path / "out")
+    names = [row["video"][0] for row in rules.lines(tmp_path / "out" / "train.jsonl")]
+    assert names[0] == names[1] == "AbC_0.mp4"
+    assert (tmp_path / "out" / "media" / names[2]).read_bytes() == b"ftyp 1"
+
+
+@pytest.mark.parametrize(
+    ("sample", "options", "kind"),
+    [
+        (clip(0, frames=8), {}, "too_few_frames"),
+        (clip(0, frames=9), {}, None),
+        (clip(0, frames=16), {"video_frames": 16}, "too_few_frames"),
+        (clip(0, frames=8), {"head_only": True}, None),
+        (clip(0, turns=4), {}, "several_turns"),
+        (as_frames(0), {}, "frames"),
+        (as_frames(0), {"head_only": True}, None),
+    ],
+)
+def test_what_would_train_on_black_frames_does_not_fit_the_release(tmp_path, sample, options, kind):
+    dataset = written(tmp_path / "d", [sample, clip(1)], "vatex")
+    done = export("vila-conversations", dataset, tmp_path / "out", leave_out=True, **options)
+    assert dict(done.reasons) == ({kind: 1} if kind else {})
+    if kind:
+        with pytest.raises(UsageError, match="--leave-out"):
+            export("vila-conversations", dataset, tmp_path / "refused", **options)
+
+
+def test_video_chatgpt_has_its_own_keys_and_those_of_both_loaders(tmp_path):
+    made = clip(0, at=Video("videos", "v_0aB1cD2eF3g"), upstream={"q": "?", "video_id": "v_0aB1cD2eF3g"})
+    export("vila", written(tmp_path / "d", [made], "video-chatgpt"), tmp_path / "out")
+    ((row,), media) = release(tmp_path / "out", "video-chatgpt")
+    assert (row["video"], row["video_id"]) == ("v_0aB1cD2eF3g.mp4", "v_0aB1cD2eF3g")
+    assert (row["q"], row["a"]) == ("What happens?", "A fall.")
+    raw = {name: row[name] for name in ("q", "a", "video_id")}
+    assert rules.vila_release(raw, media) == rules.vila_release(row, media) == [made[1]["mp4"]]
+
+
+def test_a_video_that_is_stored_as_frames_is_a_folder_of_them(tmp_path):
+    samples = [
+        as_frames(1),
+        as_frames(5, seen=1),
+        as_frames(2, 11),
+        as_frames(3, 10, name="a/b.mp4"),
+        clip(4),
+    ]
+    dataset = written(tmp_path / "d", samples, "sharegpt-video")
+    done = export("vila-conversations", dataset, tmp_path / "head", head_only=True)
+    rows, media = release(tmp_path / "head", "sharegpt-video")
+    assert rows[0]["video"] == rows[1]["video"] == "v_one-Scene-001"
+    assert rows[2]["video"].startswith("v_one-Scene-001-")  # other frames, the same name
+    assert rows[3]["video"] == "a/b"
+    assert done.changed == {"with media named apart from others of the same name upstream": 1}
+    for row, (_, bodies) in zip(rows[:4], samples, strict=False):
+        read = [path.read_bytes() for path in sorted((media / row["video"]).iterdir())]
+        assert read == list(bodies.values())
+        assert all(path.suffix == ".jpeg" for path in (media / row["video"]).iterdir())
+        assert (row["fps"], row["frame_count"]) == (2.0, len(bodies))
+    for to, reader in (("llama-factory", _llama_factory), ("swift", _swift)):
+        export(to, dataset, tmp_path / to)
+        frames = [[list(bodies.values())] for _, bodies in samples[:4]]
+        assert reader(tmp_path / to) == [*frames, [samples[4][1]["mp4"]]]
+    with pytest.raises(UsageError, match="reads videos as files"):
+        export("qwen-vl", dataset, tmp_path / "qwen")
+
+
+def _llama_factory(out):
+    info = json.loads((out / "dataset_info.json").read_text())
+    assert list(info) == ["sharegpt_video", "sharegpt_video_videos"]
+    return [
+        rules.llama_factory(row, entry, out)
+        for entry in info.values()
+        for row in rules.lines(out / entry["file_name"])
+    ]
+
+
+def _swift(out):
+    return [rules.swift(row) for name in ("frames", "videos") for row in rules.lines(out / f"{name}.jsonl")]
+
+
+def test_frames_appear_whole(tmp_path):
+    """A folder that a killed export left begun is made anew, and one that is there is not written twice."""
+    dataset, out = written(tmp_path / "d", [as_frames(1), as_frames(2, name="w")]), tmp_path / "out"
+    export("swift", dataset, tmp_path / "other")
+    begun = replace(exports.find("swift")).export(dataset, out)
+    next(begun)
+    begun.close()
+    (work,) = tmp_path.glob(".out.part")
+    (work / ".incoming").mkdir()
+    (work / ".incoming" / "0001.jpeg").write_bytes(b"torn")
+    export("swift", dataset, out)
+    found = {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*.jpeg")}
+    assert found == {
+        str(p.relative_to(tmp_path / "other")): p.read_bytes() for p in (tmp_path / "other").rglob("*.jpeg")
+    }
+
+
+def test_llava_writes_videos_where_it_is_told_to(tmp_path):
+    dataset = written(tmp_path / "d", [clip(0, name="a.mp4")])
+    with pytest.raises(UsageError, match="--videos"):
+        export("llava", dataset, tmp_path / "out")
+    export("llava", dataset, tmp_path / "out", videos=True)
+    (row,) = rules.lines(tmp_path / "out" / "train.json")
+    assert row["video"] == "a.mp4"
+    assert row["conversations"][0]["value"] == "What happens?\n<video>"
+    assert (tmp_path / "out" / "media" / "a.mp4").is_file()
