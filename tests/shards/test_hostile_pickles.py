@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import numpy
 import pytest
 from pickled import all_rows
 
@@ -53,6 +54,14 @@ def inst(module: bytes, name: bytes) -> bytes:
     return b"(i" + module + b"\n" + name + b"\n."
 
 
+def numbers(shape: bytes, body: bytes = b"abcd") -> bytes:
+    """A list of one NumPy array of int32 whose shape is what some opcodes make."""
+    return (
+        b"\x80\x04]cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01btR(K\x01" + shape +
+        b"cnumpy\ndtype\n\x8c\x02i4\x89\x88\x87R\x89C" + bytes([len(body)]) + body + b"tba."
+    )  # fmt: skip
+
+
 HOSTILE = {
     "reduce": (pickle.dumps([{"a": Runs()}]), r"run \w+\.system"),
     "reduce, protocol 0": (pickle.dumps([Runs()], 0), r"run \w+\.system"),
@@ -63,7 +72,24 @@ HOSTILE = {
     "a class": (pickle.dumps([{"a": dict}, OSError]), r"run builtins\.dict"),
     "a function": (pickle.dumps([{"a": len}], 1), r"run __builtin__\.len"),
     "an ordered dict": (pickle.dumps([collections.OrderedDict(a=1)]), r"run collections\.OrderedDict"),
-    "numpy": (b"\x80\x02]cnumpy.core.multiarray\n_reconstruct\n.", r"run numpy\.core\.multiarray\._reconstruct"),
+    "numpy": (b"\x80\x02]cnumpy.core.multiarray\nfromfile\n.", r"run numpy\.core\.multiarray\.fromfile"),
+    "numpy, a name alone": (b"\x80\x02]cnumpy.core.multiarray\n_reconstruct\n.", "not hold a list"),
+    "numpy, built as an instance": (inst(b"numpy", b"dtype"), r"run numpy\.dtype"),
+    "numpy, its state": (b"\x80\x02]cnumpy\nndarray\nNb.", "set an object's state"),
+    "numpy, called": (b"\x80\x02]cnumpy\nndarray\nK\x05\x85Ra.", "call of numpy.ndarray as NumPy does not"),
+    "numpy, an array of a subclass": (pickle.dumps([{"a": numpy.ma.array([1])}]), r"run numpy\.ma"),
+    "numpy, objects": (pickle.dumps([{"a": numpy.array([Runs()])}], 4), "holds a NumPy array of 'O8'"),
+    "numpy, objects of plain data": (pickle.dumps([{"a": numpy.array([{}])}], 4), "of 'O8'"),
+    "numpy, texts": (pickle.dumps([{"a": numpy.array(["x"])}]), "of 'U1'"),
+    "numpy, times": (pickle.dumps([{"a": numpy.array(["2026-01-01"], "M8[s]")}]), "of 'M8'"),
+    "numpy, structures": (pickle.dumps([{"a": numpy.zeros(2, "i4,i4")}], 4), "of 'V8'"),
+    "numpy, a type of no bytes": (pickle.dumps([{"a": numpy.zeros(2, "V0")}], 4), "NumPy array of 'V0'"),
+    "numpy, a shape that is too large": (numbers(b"J\xff\xff\xff\x7f\x85"), "array of shape"),
+    "numpy, a shape of many empty lists": (numbers(b"J\xff\xff\xff\x7fK\x00\x86", b""), "array of shape"),
+    "numpy, a negative shape": (numbers(b"J\xff\xff\xff\xff\x85"), "no sound shape"),
+    "numpy, a shape of lists": (numbers(b"]\x85"), "no sound shape"),
+    "numpy, forty dimensions": (numbers(b"(" + b"K\x01" * 40 + b"t"), "no sound shape"),
+    "numpy, bytes as text": (numbers(b"K\x01\x85").replace(b"C\x04", b"U\x04"), "array of objects, or"),
     "bytes of protocol 2": (pickle.dumps([{"rawbytes": b"\xff"}], 2), r"run _codecs\.encode"),
     "stack global": (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", r"run os\.system"),
     "stack global in an item": (b"\x80\x04]}(\x8c\x01k\x8c\x05posix\x8c\x06system\x93ue.", r"run posix\.system"),

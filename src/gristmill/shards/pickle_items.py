@@ -7,19 +7,20 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from gristmill.shards.far_texts import FarText, Step
 from gristmill.shards.pickle_bytes import Far, PickleBytes
 from gristmill.shards.pickle_machine import Machine
+from gristmill.shards.pickle_numbers import Admitted, NumberArray, NumberType
 from gristmill.shards.pickle_stack import BAD_KEY
 from gristmill.spec.errors import SourceError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 
-__all__ = ["ItemRow", "pickled_rows"]
+__all__ = ["ItemRow", "PlainCopy", "check_head", "pickled_rows"]
 
 _MOST_LEVELS = 50
 _MOST_VALUES = 1_000_000
@@ -77,7 +78,7 @@ def pickled_rows(
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(fd).st_size
-        _check_head(path, os.pread(fd, 8, 0))
+        check_head(path, os.pread(fd, 8, 0))
         machine = Machine(PickleBytes(fd, path, 0, size))
         for number, (offset, value) in enumerate(machine.items()):
             yield _row(number, offset, value, max_item_bytes)
@@ -89,7 +90,12 @@ def pickled_rows(
         os.close(fd)
 
 
-def _check_head(path: Path, head: bytes) -> None:
+def check_head(path: Path, head: bytes) -> None:
+    """Refuse a file whose first bytes say that it is no pickle.
+
+    Raises:
+        SourceError: They do.
+    """
     if not head:
         raise SourceError(f"{path}: it is empty. Copy it again.")
     for magic, what in _STRANGERS.items():
@@ -102,7 +108,7 @@ def _row(number: int, offset: int, value: Any, max_item_bytes: int) -> ItemRow:
     if type(value) is not dict:
         row.reason, row.detail = Reason.BAD_ROW, f"from byte {offset}: not a dict but {type(value).__name__}"
         return row
-    walk = _Walk()
+    walk = PlainCopy()
     fault = walk.over(value)
     if fault:
         row.reason, row.detail = Reason.BAD_ROW, f"from byte {offset}: {fault}"
@@ -113,13 +119,21 @@ def _row(number: int, offset: int, value: Any, max_item_bytes: int) -> ItemRow:
     return row
 
 
-class _Walk:
-    """Goes through an item without recursion and copies it, so that what it shares with itself is counted."""
+class PlainCopy:
+    """Goes through an item without recursion and copies it, so that what it shares with itself is counted.
 
-    def __init__(self) -> None:
+    Args:
+        most_values: That the copy may have.
+
+    Attributes:
+        made: The copy; long texts and bytes replaced by None.
+        far: Those texts and bytes.
+    """
+
+    def __init__(self, most_values: int = _MOST_VALUES) -> None:
         self.made: dict[str, Json] = {}
         self.far: list[FarText] = []
-        self._values = 0
+        self._values, self._most_values = 0, most_values
         self._text_bytes = 0
 
     def over(self, value: dict[str, Any]) -> str | None:
@@ -131,11 +145,15 @@ class _Walk:
                 return "nested too deeply"
             pairs = source.items() if type(source) is dict else enumerate(source)
             self._values += len(source)
-            if self._values > _MOST_VALUES or self._text_bytes > _MOST_TEXT_BYTES:
+            if self._values > self._most_values or self._text_bytes > _MOST_TEXT_BYTES:
                 return "too many values, or one within itself"
             for key, item in pairs:
                 if key == BAD_KEY:
                     return "a key that is not a text"
+                if type(item) in {Admitted, NumberArray, NumberType}:
+                    fault = self._count(item)
+                    if fault:
+                        return fault
                 made = self._made(item, (*path, key))
                 if type(source) is dict:
                     target[key] = made
@@ -144,6 +162,15 @@ class _Walk:
                 if type(item) in {dict, list, tuple}:
                     waiting.append((item, made, (*path, key)))
         return None
+
+    def _count(self, item: Any) -> str | None:
+        """An array of numbers will be lists; anything else of NumPy is no value."""
+        if type(item) is not NumberArray:
+            return "a name of NumPy where a value should stand"
+        if not item.filled:
+            return "a NumPy array without what is in it"
+        self._values += item.lists
+        return "too many values" if self._values > self._most_values else None
 
     def _made(self, item: Any, path: tuple[Step, ...]) -> Json:
         kind = type(item)
@@ -154,6 +181,8 @@ class _Walk:
         if kind is Far:
             self.far.append(FarText(path, item))
             return None
+        if kind is NumberArray:
+            return cast(NumberArray, item).value()
         if kind is str:
             self._text_bytes += len(item)
         return item

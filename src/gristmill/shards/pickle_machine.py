@@ -1,9 +1,10 @@
 """A machine for pickles of plain data: gives out the items of a pickled list one by one, and runs nothing.
 
 It knows the opcodes that make None, numbers, text, bytes, lists, tuples and dicts, and no others: what would import,
-call or build anything is refused by name. Long texts and bytes are passed over and stand as :class:`Far`. What a
-pickle memoizes is remembered by its place in the file and made again from there when it is asked for, so memory holds
-one item and 8 bytes for each memo, however long the list. Opcodes: ``pickletools`` of the standard library.
+call or build anything is refused by name; NumPy's arrays of numbers are known by name and made without it. Long
+texts and bytes are passed over and stand as :class:`Far`. What a pickle memoizes is remembered by its place in the
+file and made again from there when it is asked for, so memory holds one item and 8 bytes for each memo, however long
+the list. Opcodes: ``pickletools`` of the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 from gristmill.shards.pickle_bytes import Far
-from gristmill.shards.pickle_stack import BAD_KEY, FAR_BYTES, ROOT, TEXTS, StackMachine, decoded
+from gristmill.shards.pickle_numbers import (
+    Admitted,
+    NotAdmitted,
+    NumberArray,
+    NumberType,
+    admitted,
+    built,
+    called,
+)
+from gristmill.shards.pickle_stack import BAD_KEY, FAR_BYTES, TEXTS, StackMachine, decoded
 
 __all__ = ["Machine"]
 
@@ -233,19 +243,51 @@ class Machine(StackMachine):
             self._filled_at = self._data.offset
 
     def _stop(self, at: int) -> None:
-        if self._shared.root_at < 0 or self._outer or self._stack != [ROOT]:
-            raise self._refused(at, "it does not hold a list of samples")
+        self._end(at)
         self._ended = True
 
-    # opcodes: what is refused
+    # opcodes: NumPy's arrays of numbers, and what would run anything
+
+    def _names(self) -> tuple[str, str]:
+        module, name = (self._data.line(_MOST_NAME_BYTES).decode("utf-8", "replace") for _ in range(2))
+        return module, name
 
     def _global(self, at: int) -> None:
-        module, name = (self._data.line(_MOST_NAME_BYTES).decode("utf-8", "replace") for _ in range(2))
-        raise self._refused(at, f"it wants to run {module}.{name}")
+        self._named(at, *self._names())
 
     def _stack_global(self, at: int) -> None:
         name, module = self._pop(at), self._pop(at)
-        raise self._refused(at, f"it wants to run {module!s:.100}.{name!s:.100}")
+        self._named(at, module, name)
+
+    def _named(self, at: int, module: Any, name: Any) -> None:
+        found = admitted(module, name)
+        if found is None:
+            raise self._refused(at, f"it wants to run {module!s:.100}.{name!s:.100}")
+        self._push(at, found)
+
+    def _inst(self, at: int) -> None:
+        module, name = self._names()
+        raise self._refused(at, f"it wants to run {module}.{name}")
+
+    def _reduce(self, at: int) -> None:
+        arguments, function = self._pop(at), self._pop(at)
+        if type(function) is not Admitted:
+            raise self._refused(at, "it wants to call something")
+        try:
+            self._push(at, called(function, arguments, self._data))
+        except NotAdmitted as err:
+            raise self._refused(at, f"it holds {err}") from None
+
+    def _build(self, at: int) -> None:
+        state = self._pop(at)
+        value = self._stack[-1] if self._stack else None
+        if not isinstance(value, NumberArray | NumberType):
+            raise self._refused(at, "it wants to set an object's state")
+        try:
+            built(value, state, self._data)
+        except NotAdmitted as err:
+            raise self._refused(at, f"it holds {err}") from None
+        self._made_at = -1
 
     def _persid(self, at: int) -> None:
         name = self._data.line(_MOST_NAME_BYTES)
@@ -311,12 +353,12 @@ _OPCODES: dict[int, Callable[[Machine, int], None]] = {
     0x95: Machine._frame,
     ord("."): Machine._stop,
     ord("c"): Machine._global,
-    ord("i"): Machine._global,
+    ord("i"): Machine._inst,
     0x93: Machine._stack_global,
     ord("P"): Machine._persid,
     ord("Q"): _refusal("it wants a persistent object"),
-    ord("R"): _refusal("it wants to call something"),
-    ord("b"): _refusal("it wants to set an object's state"),
+    ord("R"): Machine._reduce,
+    ord("b"): Machine._build,
     ord("o"): _refusal("it wants to build an object"),
     0x81: _refusal("it wants to build an object"),
     0x92: _refusal("it wants to build an object"),

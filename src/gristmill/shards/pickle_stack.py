@@ -67,7 +67,7 @@ class StackMachine(ABC):
         self._live: dict[int, tuple[int, Any]] = {}
         self._memos = 0
         self._made_at = -1
-        self._values = 0
+        self._values, self._most_values = 0, _MOST_VALUES
         self._start, self._start_memos, self._start_batched = 0, 0, False
         self._ready: list[tuple[int, Any]] = []
         self._given_early = False
@@ -112,6 +112,11 @@ class StackMachine(ABC):
     def _step(self) -> None:
         """Do one opcode."""
 
+    def _end(self, at: int) -> None:
+        """The pickle says that it ends here."""
+        if self._shared.root_at < 0 or self._outer or self._stack != [ROOT]:
+            raise self._refused(at, "it does not hold a list of samples")
+
     def _refused(self, at: int, what: str) -> Exception:
         return self._data.refused(at, what)
 
@@ -130,8 +135,8 @@ class StackMachine(ABC):
     def _count(self, at: int) -> None:
         """One more value or memo of this item."""
         self._values += 1
-        if self._values > _MOST_VALUES:
-            raise self._refused(at, f"one item has more than {_MOST_VALUES:,} values")
+        if self._values > self._most_values:
+            raise self._refused(at, f"one item has more than {self._most_values:,} values")
 
     def _push_dict(self, at: int, value: dict[str, Any], start: int, memos: int) -> None:
         """A dict right behind a dict, both items of the list: the first one is whole.
