@@ -101,6 +101,10 @@ class SourceEntry(Protocol):
     def offset(self) -> int:
         """Say where in the archive: neighbours are read one after another."""
 
+    @property
+    def refused(self) -> str | None:
+        """Say why it is not read; None of one that is."""
+
 
 class MediaSource(Protocol):
     """Members of archives and folders; such as :class:`gristmill.storage.archives.ArchiveSource`."""

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from gristmill.spec.body import Body, Pointer
 from gristmill.spec.fate import Fate
+from gristmill.spec.locator import Locator
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop, Json, Outcome, Sample
 
@@ -143,6 +144,16 @@ class TableContext(Protocol):
     def scratch(self) -> AbstractContextManager[Path]:
         """An empty folder until the block ends."""
 
+    def first_media(self, table: Any) -> Sequence[Locator | None]:
+        """Say where the first medium of each of some rows is, by the recipe's parse; None of one without any."""
+
+    def source(self, key: str) -> Any:
+        """A media source, as :mod:`gristmill.spec.media_source` has it.
+
+        Raises:
+            RecipeError: The recipe declares none of that key.
+        """
+
 
 class TableStep(Step):
     """Whole columns, before there are samples. ``part_rows``: most rows that one crawl task is given."""
@@ -153,6 +164,11 @@ class TableStep(Step):
 
     takes_aux: ClassVar[bool] = False
     """It works with the files of ``aux`` sources, which then decide what comes out."""
+
+    @property
+    def takes_media(self) -> bool:
+        """It looks at where media lie in media sources, which then decides what comes out."""
+        return False
 
     def with_aux(self, aux: Mapping[str, tuple[Path, ...]]) -> Self:
         """The step as it works with the files of ``aux`` sources, by the source's key; most need none."""

@@ -1,7 +1,8 @@
 """The verbs: a file for each step, and beside it what only that step needs.
 
 ===================  ====================================================================================
-over tables          select; rows, with spread and repeats; cells; named; lines; pickles; sample, with spacing
+over tables          select; rows, with spread, repeats, by_place; cells; named; lines; pickles; sample, with
+                     spacing
 over samples         crawl, embedded (evenly), media, clip (videos), instruct, hygiene, marks, wikimedia,
                      ids_by_place, check (conversations/), decontaminate, with hash_list and evaluation_sets
 their media          taking: the one way of all; asking: which are asked for; facts; loop_thread; acquirers/, a

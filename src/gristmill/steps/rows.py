@@ -19,6 +19,7 @@ from gristmill.spec.columns import column_of
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableContext, TableStep
+from gristmill.steps.by_place import ByPlace
 from gristmill.steps.repeats import Repeats
 from gristmill.steps.spread import spread
 
@@ -40,6 +41,8 @@ class TakeRows(TableStep):
         unique: Column whose repeated values are worked on once: rows that repeat an earlier row's value leave
             right behind it and go to the same task, or, where a part does not hold them, to the next ones too. None
             leaves all rows where they stand.
+        by_place: Rows are handed on in the order in which their first media lie in media sources, see
+            :mod:`gristmill.steps.by_place`, and those of one medium together: a tar.gz is then unpacked about once.
         format: Of the file, or None to tell by its name.
         each: Column of lists of which every element makes a row of its own, see :mod:`gristmill.steps.spread`.
         where: Which rows are meant, as ``COLUMN=VALUE`` or ``COLUMN=VALUE|VALUE``: those of which one column holds
@@ -62,6 +65,7 @@ class TakeRows(TableStep):
 
     columns: tuple[str, ...] = ()
     unique: str | None = None
+    by_place: bool = False
     format: str | None = None
     each: str | None = None
     where: tuple[str, ...] = ()
@@ -87,10 +91,19 @@ class TakeRows(TableStep):
             raise UsageError(f"rows.drop_columns: {', '.join(both)} is needed. Drop others.")
         if self.where and self.unique:
             raise UsageError("rows: where and unique do not go together")
+        if self.by_place and self.unique:
+            raise UsageError(
+                "rows: by_place and unique do not go together: by_place brings rows together itself"
+            )
         for condition in self.where:
             if not all(condition.partition("=")):
                 raise UsageError(f"rows.where={condition}: expected COLUMN=VALUE or COLUMN=VALUE|VALUE")
         _ = self.framing  # refuses what cannot be
+
+    @property
+    def takes_media(self) -> bool:
+        """See :class:`TableStep`."""
+        return self.by_place
 
     @property
     def left_beside(self) -> tuple[str, ...]:
@@ -129,19 +142,27 @@ class TakeRows(TableStep):
             box.note(f"only the first file in this zip was read, and not {', '.join(map(repr, more[:3]))}")
         for note in notes_of(table, framing):
             box.note(note)
-        if self.unique is None or box.only is not None:  # a small run takes the first rows as they are
+        if box.only is not None or not (self.unique or self.by_place):  # a small run takes the first rows
             self._keep(table, framing, box, None)
             return
+        with box.scratch() as scratch:
+            if self.by_place:
+                self._keep(table, framing, box, ByPlace(self._read(table, framing), box, scratch))
+            else:
+                self._keep(table, framing, box, self._repeats(table, framing, scratch))
+
+    def _repeats(self, table: Path, framing: Framing, scratch: Path) -> Repeats:
+        assert self.unique is not None
         alone = framing.format_of(table) == "parquet" and not self.each
         column = [column_of(self.unique, column_names(table, framing))] if alone else None
-        with box.scratch() as scratch:
-            repeats = Repeats(
-                lambda only: self._read(table, framing, column if only else None), self.unique, scratch
-            )
-            self._keep(table, framing, box, repeats)
+        return Repeats(
+            lambda only: self._read(table, framing, column if only else None), self.unique, scratch
+        )
 
-    def _keep(self, table: Path, framing: Framing, box: TableContext, repeats: Repeats | None) -> None:
-        total = repeats.rows if repeats else box.only
+    def _keep(
+        self, table: Path, framing: Framing, box: TableContext, arranged: Repeats | ByPlace | None
+    ) -> None:
+        total = arranged.rows if arranged else box.only
         if framing.format_of(table) == "parquet" and not self.each:
             in_file = pq.read_metadata(table).num_rows
             total = in_file if total is None else min(total, in_file)
@@ -155,11 +176,15 @@ class TakeRows(TableStep):
         taken = 0
         for some, rows in self._chosen(table, framing, box):
             taken += some.num_rows
-            if repeats:
-                repeats.keep(some, rows, box)
+            if isinstance(arranged, ByPlace):
+                arranged.add(some, rows)
+            elif arranged:
+                arranged.keep(some, rows, box)
             else:
                 box.keep(some, rows)
             box.progress(taken, None)
+        if isinstance(arranged, ByPlace):
+            arranged.hand_on(box.keep)
 
     def _read(
         self, table: Path, framing: Framing, columns: Sequence[str] | None = None

@@ -84,6 +84,18 @@ class _Decisions:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
 
+    def first_media(self, table: Any) -> Sequence[None]:
+        """No media are at hand, and rows stay where they stand."""
+        return [None] * int(table.num_rows)
+
+    def source(self, key: str) -> Any:
+        """There is none.
+
+        Raises:
+            RecipeError: Always.
+        """
+        raise RecipeError(f"no media source is at hand here, not {key!r} either")
+
     def of(self, row: int) -> Json:
         """The place of a row that was kept, counted from 0, or why it was not."""
         return str(self.dropped[row]) if row in self.dropped else self.kept.index(row)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from gristmill.spec.fate import DOCUMENT_LOST, KEPT, Fate
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import CHANGES, Drop, Outcome, Sample
 
-__all__ = ["Faulty", "RowState", "account", "fates_in_order"]
+__all__ = ["ROW_FAULTS", "Faulty", "RowState", "account", "fates_in_order"]
 
 _HOSTS_RECORDED = 20
 _NO_FAILURE = frozenset(
@@ -32,6 +35,22 @@ _NO_FAILURE = frozenset(
 _MOST_DETAIL = 200
 _LONGEST_HOST = 253
 """Characters of a host's name (RFC 1035); what is longer in a malformed address is none, and would fill records."""
+
+
+ROW_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    StopIteration,
+    TypeError,
+    ValueError,
+    re.error,
+    struct.error,
+    zlib.error,
+)
+"""What Python raises where a row has another shape than ``parse`` reckons with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,15 +17,19 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.ledger.run_config import InputFile
+from gristmill.run.stages._row_states import ROW_FAULTS
 from gristmill.run.stages._tables import InputTable, aux_files, fetch_input
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
 from gristmill.shards.arrow_values import row_bytes
 from gristmill.shards.column_kinds import check_columns
 from gristmill.shards.far_texts import FAR_COLUMN
+from gristmill.shards.rows import readable_rows
 from gristmill.spec.errors import SourceError
+from gristmill.spec.locator import Locator
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Recipe
+from gristmill.spec.recipe import Parse, Recipe
+from gristmill.spec.sample import Json, Sample
 from gristmill.spec.step import LINE_OFFSET, PrescanStep, TableStep
 from gristmill.spec.task import ShardInfo, Task
 
@@ -46,7 +51,7 @@ def run_rows(step: TableStep, recipe: Recipe, task: Task, prescan: Any, context:
     source = context.inputs[task.number[1]]
     upstream = recipe.source(source.source)
     file = InputTable(source, task, context, work)
-    box = PartWriter(step, task, context, work, source)
+    box = PartWriter(step, recipe.parse, task, context, work, source)
     if source.note:
         box.note(source.note)
     try:
@@ -67,7 +72,10 @@ def run_rows(step: TableStep, recipe: Recipe, task: Task, prescan: Any, context:
 class PartWriter:
     """Cuts kept rows into Parquet parts and collects fates: a :class:`gristmill.spec.step.TableContext`."""
 
-    def __init__(self, step: TableStep, task: Task, context: Context, work: Work, source: InputFile) -> None:
+    def __init__(
+        self, step: TableStep, parse: Parse, task: Task, context: Context, work: Work, source: InputFile
+    ) -> None:
+        self._parse = parse
         self.only = context.only
         self.stop: Event = context.stop
         self._task, self._context, self._work, self._source = task, context, work, source
@@ -143,6 +151,24 @@ class PartWriter:
     def scratch(self) -> AbstractContextManager[Path]:
         """See :class:`gristmill.spec.step.TableContext`."""
         return self._context.scratch(self._task)
+
+    def first_media(self, table: Any) -> list[Locator | None]:
+        """See :class:`gristmill.spec.step.TableContext`."""
+        self._context.check_stop()
+        return [None if isinstance(row, str) else self._first_medium(row) for row in readable_rows(table)]
+
+    def _first_medium(self, row: Mapping[str, Json]) -> Locator | None:
+        try:
+            outcome = self._parse(row)
+        except ROW_FAULTS:  # it is told when the row is made a sample
+            return None
+        return (
+            next(iter(outcome.media.values())).at if isinstance(outcome, Sample) and outcome.media else None
+        )
+
+    def source(self, key: str) -> Any:
+        """See :class:`gristmill.spec.step.TableContext`."""
+        return self._context.media_source(key)
 
     def finish(self) -> None:
         """Write what is left, and the fates."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import struct
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,7 +20,7 @@ from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages._lines import rows_in
 from gristmill.run.stages._previous_rounds import Fates, known_before, spooled, take_over
 from gristmill.run.stages._quarantine import BELIEVED, Suspects
-from gristmill.run.stages._row_states import Faulty, RowState, account, fates_in_order
+from gristmill.run.stages._row_states import ROW_FAULTS, Faulty, RowState, account, fates_in_order
 from gristmill.run.stages._rows import ROW_COLUMN
 from gristmill.run.stages._tables import aux_files, fetch_input
 from gristmill.run.stages.samples import RetryDecision
@@ -55,20 +52,6 @@ __all__ = [
 
 R = TypeVar("R")
 
-_ROW_FAULTS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    StopIteration,
-    TypeError,
-    ValueError,
-    re.error,
-    struct.error,
-    zlib.error,
-)
-"""What Python raises where a row has another shape than ``parse`` reckons with."""
 _SAMPLED = 20
 """If so many rows of a run's first part come to nothing by the recipe's own fault, all of them would."""
 _LINES_AT_ONCE = 512
@@ -185,7 +168,7 @@ def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) ->
     """What ``parse`` makes of a row; a sample without a key is named after its place upstream."""
     try:
         outcome = parse(row)
-    except _ROW_FAULTS as err:  # an odd row must cost itself, not the thousands that stand beside it
+    except ROW_FAULTS as err:  # an odd row must cost itself, not the thousands that stand beside it
         return Faulty(f"parse raised {type(err).__name__}: {err}")
     if isinstance(outcome, Sample) and (outcome.key is None or outcome.key == ""):
         outcome = replace(outcome, key=place)
@@ -282,7 +265,7 @@ def _apply(step: SampleStep | ShardStep, states: Sequence[RowState], box: MediaW
 def _stepped(step: SampleStep, sample: Sample) -> Outcome | Faulty:
     try:
         return step.apply(sample)
-    except _ROW_FAULTS as err:
+    except ROW_FAULTS as err:
         return Faulty(f"{step.name} raised {type(err).__name__}: {err}")
 
 

@@ -51,7 +51,8 @@ class Rows(Stage[TableStep]):
         """Hand on the parts of each file, file after file."""
         if round_ == 0:
             aux = sorted(file.digest for file in plan.config.aux) if self.steps[0].takes_aux else []
-            identity, only = "+".join([self.identity, *aux]), plan.config.only
+            media = [file.digest for file in plan.config.media_in(0)] if self.steps[0].takes_media else []
+            identity, only = "+".join([self.identity, *aux, *media]), plan.config.only
             async for made in upstream:
                 decision = FileDecision(only=only, prescan=made.decision)
                 self._tasks.append(

@@ -1,7 +1,8 @@
 """Acquirers bring the bodies of media: a file for each kind of locator, found by its name.
 
 A file ``KIND.py`` has ``async def acquirer(step)``, which gives an :class:`Acquirer` for the locators of that kind.
-Settings that it needs and the step does not have are its own affair.
+One whose media lie in archives may have ``places(source, wanted)``, see :func:`places_of`. Settings that it needs and
+the step does not have are its own affair.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.registry import module_in
 from gristmill.spec.step import MediaContext
 
-__all__ = ["Acquired", "Acquirer", "Deliver", "Wanted", "acquirer_of"]
+__all__ = ["Acquired", "Acquirer", "Deliver", "Place", "Wanted", "acquirer_of", "places_of"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +40,9 @@ class Acquired:
 
 Wanted: TypeAlias = Sequence[tuple[int, Locator]]
 """Locators, each with the number under which it is delivered."""
+
+Place: TypeAlias = tuple[int, int]
+"""Where a medium lies in a media source: the number of the archive, and the offset in it."""
 
 Deliver: TypeAlias = Callable[[int, Acquired], Awaitable[Wanted]]
 """Takes what came of a number, and returns what is wanted in consequence."""
@@ -71,3 +75,16 @@ async def acquirer_of(kind: str, step: Any) -> Acquirer:
         raise RecipeError(f"no acquirer brings media by {kind!r}: there is no steps/acquirers/{kind}.py")
     made: Acquirer = await module.acquirer(step)
     return made
+
+
+def places_of(kind: str, source: Any, wanted: Sequence[Locator]) -> Sequence[Place | None]:
+    """Say where in a media source media lie; None of one that is not there, or of a kind that lies in no archive.
+
+    Args:
+        kind: Of all the locators.
+        source: Theirs.
+        wanted: Better many at once than one.
+    """
+    places = getattr(module_in(__name__, kind), "places", None)
+    found: Sequence[Place | None] = [None] * len(wanted) if places is None else places(source, wanted)
+    return found

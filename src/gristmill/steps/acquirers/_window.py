@@ -7,9 +7,9 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, cast
 
 from gristmill.spec.body import FileBody, release
 from gristmill.spec.errors import Stopped
@@ -17,7 +17,7 @@ from gristmill.spec.locator import Locator
 from gristmill.spec.step import MediaContext
 from gristmill.steps.acquirers import Acquired, Deliver, Wanted
 
-__all__ = ["Settings", "Windowed", "written"]
+__all__ = ["Settings", "Windowed", "filled", "written"]
 
 _WINDOW_PER_CODEC = 6
 
@@ -85,10 +85,21 @@ def written(pieces: Iterable[bytes], folder: Path) -> FileBody:
     Raises:
         OSError: As the system says, or whatever ``pieces`` raises; nothing is left behind.
     """
+
+    def fill(stream: BinaryIO) -> None:
+        for piece in pieces:
+            stream.write(piece)
+
+    return filled(fill, folder)
+
+
+def filled(fill: Callable[[BinaryIO], None], folder: Path) -> FileBody:
+    """The same of what ``fill`` writes, in whichever order."""
     fd, name = tempfile.mkstemp(dir=folder)
     try:
         with os.fdopen(fd, "wb", buffering=0) as stream:
-            size = sum(map(stream.write, pieces))
+            fill(cast(BinaryIO, stream))
+            size = os.fstat(stream.fileno()).st_size
     except BaseException:  # whatever it is: half a file is of no use; and it is raised on
         os.unlink(name)
         raise

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from gristmill.spec.body import LARGE_BYTES, PIECE_BYTES, Body, FileBody, Pointer
-from gristmill.spec.locator import Member
+from gristmill.spec.locator import Locator, Member
 from gristmill.spec.media_source import MediaSource, SourceEntry
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import MediaContext
-from gristmill.steps.acquirers import Acquired, Wanted
+from gristmill.steps.acquirers import Acquired, Place, Wanted
 from gristmill.steps.acquirers._window import Settings, Windowed, written
 from gristmill.storage.archives import MemberRefused, Refusal
 
-__all__ = ["acquirer"]
+__all__ = ["acquirer", "places", "reason_of"]
 
 _REASONS = {Refusal.TOO_LARGE: Reason.TOO_LARGE, Refusal.TRUNCATED: Reason.SHORT_BODY}
 """What is no file that is not there, or not where it may be."""
@@ -60,7 +60,12 @@ class MemberAcquirer(Windowed):
             pointer = member and Pointer(source=key, member=member, crc32=entry.crc32)
             return Acquired(body=_body(source, entry, box), pointer=pointer or None)
         except MemberRefused as err:
-            return Acquired(reason=_REASONS.get(err.refusal, Reason.NO_FILE), detail=str(err)[:200])
+            return Acquired(reason=reason_of(err.refusal), detail=str(err)[:200])
+
+
+def reason_of(refusal: Refusal) -> Reason:
+    """Say why a medium is lost whose member is refused."""
+    return _REASONS.get(refusal, Reason.NO_FILE)
 
 
 def _together(found: Sequence[tuple[int, SourceEntry]]) -> Iterator[Sequence[tuple[int, SourceEntry]]]:
@@ -91,6 +96,12 @@ def _body(source: MediaSource, entry: SourceEntry, box: MediaContext) -> Body:
         return FileBody(path=extent.path, offset=extent.offset, size_bytes=extent.size_bytes)
     with source.open(entry) as stream:
         return written(iter(lambda: stream.read(PIECE_BYTES), b""), box.scratch())
+
+
+def places(source: MediaSource, wanted: Sequence[Locator]) -> list[Place | None]:
+    """See :func:`gristmill.steps.acquirers.places_of`."""
+    found = source.find([at.path if isinstance(at, Member) else "" for at in wanted])
+    return [None if entry is None else (entry.archive, entry.offset) for entry in found]
 
 
 async def acquirer(step: Settings) -> MemberAcquirer:
