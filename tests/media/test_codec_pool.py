@@ -12,7 +12,7 @@ import pytest
 from blocking_pool import BlockingPool
 from made_images import photo, saved
 
-from gristmill.media import pool as pool_module
+from gristmill.media import children
 from gristmill.media.image import Undecodable, transcode
 from gristmill.media.settings import ImageSettings
 from gristmill.spec.errors import MachineError
@@ -206,7 +206,7 @@ with socket.socket(fileno=0) as sock:
 def test_whom_others_kill_is_asked_again_and_a_crash_is_believed_when_it_repeats(
     tmp_path, monkeypatch, signals, reason, said
 ):
-    monkeypatch.setattr(pool_module, "_WAIT_S", 0.0)
+    monkeypatch.setattr(children, "_WAIT_S", 0.0)
     (tmp_path / "flag").touch()
     command = (sys.executable, "-S", "-E", "-c", PLAYED, tmp_path / "flag", ",".join(map(str, signals)))
     with BlockingPool(SETTINGS, processes=2, command=[*map(str, command)]) as pool:

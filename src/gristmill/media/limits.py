@@ -14,10 +14,11 @@ import sys
 
 __all__ = [
     "CPU_SIGNAL",
+    "allow_bytes",
     "allow_pixels",
-    "begin_picture",
+    "begin_body",
     "enclose",
-    "end_picture",
+    "end_body",
     "give_back",
     "used_bytes",
 ]
@@ -44,14 +45,14 @@ _has_bytes = 0  # address space before the picture; 0 in a process that is not e
 _statm_fd = -1  # kept open in a process that is enclosed: opening it takes eight times as long as reading it
 
 
-def enclose() -> None:
-    """Begin to bound this process: no core dumps, no writing of files, few open ones, memory as it is now."""
+def enclose(*, file_bytes: int = 0) -> None:
+    """Begin to bound this process: no core dumps, no larger files than that, few open ones, memory as now."""
     global _has_bytes, _statm_fd
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(CPU_SIGNAL, signal.SIG_DFL)
     for limit, most in (
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, MOST_FILES),
     ):
         resource.setrlimit(limit, (most, most))
@@ -60,7 +61,7 @@ def enclose() -> None:
         _has_bytes, _ = used_bytes()
 
 
-def begin_picture(body_bytes: int, *, wall_s: float, cpu_s: float) -> None:
+def begin_body(body_bytes: int, *, wall_s: float, cpu_s: float) -> None:
     """From here on: so much time until this process is ended by SIGALRM or ``CPU_SIGNAL``, no large memory."""
     global _has_bytes
     signal.setitimer(signal.ITIMER_REAL, wall_s)
@@ -72,16 +73,21 @@ def begin_picture(body_bytes: int, *, wall_s: float, cpu_s: float) -> None:
 
 def allow_pixels(pixels: int) -> None:
     """Make room for decoding so many pixels; without effect in a process that is not enclosed."""
+    allow_bytes(RESERVE_BYTES + pixels * BYTES_PER_PIXEL)
+
+
+def allow_bytes(size_bytes: int) -> None:
+    """Make room for so much more; without effect in a process that is not enclosed."""
     if not _has_bytes:
         return
-    most_bytes = _has_bytes + RESERVE_BYTES + pixels * BYTES_PER_PIXEL
+    most_bytes = _has_bytes + size_bytes
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard != resource.RLIM_INFINITY:
         most_bytes = min(most_bytes, hard)
     resource.setrlimit(resource.RLIMIT_AS, (most_bytes, hard))
 
 
-def end_picture() -> int:
+def end_body() -> int:
     """Stop the clocks, lift the bound on memory.
 
     Returns:

@@ -55,11 +55,12 @@ def ready_in(data: bytearray) -> Literal[True] | None:
         return None
     if data != READY:
         raise ValueError("not a codec process")
+    data.clear()
     return True
 
 
 def answer_in(data: bytearray) -> tuple[dict[str, Any], bytes] | None:
-    """A child's answer, facts and stored bytes; None before all of it is there.
+    """Take a child's answer, facts and stored bytes, out of what came; None before all of it is there.
 
     Raises:
         ValueError: The facts are not JSON.
@@ -70,7 +71,10 @@ def answer_in(data: bytearray) -> tuple[dict[str, Any], bytes] | None:
     body_at = _ANSWER.size + facts_bytes
     if len(data) < body_at + body_bytes:
         return None
-    return orjson.loads(memoryview(data)[_ANSWER.size : body_at]), bytes(memoryview(data)[body_at:])
+    with memoryview(data) as view:
+        facts, body = orjson.loads(view[_ANSWER.size : body_at]), bytes(view[body_at : body_at + body_bytes])
+    del data[: body_at + body_bytes]
+    return facts, body
 
 
 def _receive(sock: socket.socket, size_bytes: int) -> bytes:

@@ -63,9 +63,9 @@ def serve(sock: socket.socket, settings: ImageSettings, codec: Codec, deadline_s
     leave = False
     while not leave and (body := wire.receive_request(sock)) is not None:
         # The parent's deadline kills a child that hangs; this one does if the parent is gone.
-        limits.begin_picture(len(body), wall_s=deadline_s + 1, cpu_s=CPU_S)
+        limits.begin_body(len(body), wall_s=deadline_s + 1, cpu_s=CPU_S)
         facts, stored = _answer(body, settings, codec)
-        resident_bytes = limits.end_picture()
+        resident_bytes = limits.end_body()
         leave = facts["leave"] = resident_bytes > RECYCLE_RSS_BYTES
         wire.send_answer(sock, facts, stored)
         if resident_bytes > TRIM_RSS_BYTES:

@@ -1,0 +1,135 @@
+"""Which containers and codecs are handed to a decoder: told by magic bytes, named to FFmpeg, never guessed by it."""
+
+from __future__ import annotations
+
+from gristmill.media.errors import Undecodable
+from gristmill.media.sniff import sniff
+from gristmill.spec.reasons import Reason
+
+__all__ = ["AUDIO_CODECS", "CODECS", "DEMUXERS", "HEAD_BYTES", "container_of"]
+
+HEAD_BYTES = 4096
+"""As much of a file's start as tells its container."""
+
+DEMUXERS = {
+    "mp4": "mov",
+    "mov": "mov",
+    "mkv": "matroska",
+    "webm": "matroska",
+    "avi": "avi",
+    "flv": "flv",
+    "wmv": "asf",
+    "mpeg": "mpeg",
+    "ts": "mpegts",
+    "ogv": "ogg",
+}
+"""Container to FFmpeg's demuxer."""
+
+CODECS = frozenset(
+    [
+        "h264",
+        "hevc",
+        "vp8",
+        "vp9",
+        "av1",
+        "mpeg4",
+        "mpeg1video",
+        "mpeg2video",
+        "h263",
+        "flv1",
+        "msmpeg4v1",
+        "msmpeg4v2",
+        "msmpeg4v3",
+        "wmv1",
+        "wmv2",
+        "wmv3",
+        "vc1",
+        "theora",
+        "mjpeg",
+        "prores",
+        "rawvideo",
+    ]
+)
+"""Codecs of pictures that are decoded, by FFmpeg's names."""
+
+AUDIO_CODECS = frozenset(
+    [
+        "aac",
+        "mp3",
+        "mp2",
+        "ac3",
+        "eac3",
+        "opus",
+        "vorbis",
+        "flac",
+        "alac",
+        "wmav1",
+        "wmav2",
+        "amrnb",
+        "amrwb",
+        "pcm_s16le",
+        "pcm_s16be",
+        "pcm_u8",
+        "pcm_s24le",
+        "pcm_f32le",
+        "pcm_mulaw",
+        "pcm_alaw",
+        "adpcm_ms",
+        "adpcm_ima_wav",
+    ]
+)
+"""Codecs of sound that are decoded."""
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"FLV\x01", "flv"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "wmv"),
+    (b"\0\0\1\xba", "mpeg"),
+    (b"OggS", "ogv"),
+)
+# First boxes of QuickTime files that are older than "ftyp" (QuickTime File Format, "Overview of the file format").
+_BOXES = (b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot")
+_TS_PACKET_BYTES = 188
+_DOC_TYPE = b"\x42\x82"
+
+
+def container_of(head: bytes) -> str:
+    """Name the container of a file that begins with ``head``.
+
+    Returns:
+        A key of ``DEMUXERS``.
+
+    Raises:
+        Undecodable: EMPTY, or NOT_A_VIDEO with what it is.
+    """
+    if not head:
+        raise Undecodable(Reason.EMPTY)
+    found = _container(head)
+    if found is None:
+        raise Undecodable(Reason.NOT_A_VIDEO, sniff(head))
+    return found
+
+
+def _container(head: bytes) -> str | None:
+    for magic, name in _MAGIC:
+        if head.startswith(magic):
+            return name
+    if head[4:8] == b"ftyp" and sniff(head) == "mp4":
+        return "mov" if head[8:12] == b"qt  " else "mp4"
+    if head[4:8] in _BOXES and int.from_bytes(head[:4], "big") != 0:
+        return "mov"
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return _matroska(head)
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "avi"
+    if len(head) > 2 * _TS_PACKET_BYTES and all(head[n * _TS_PACKET_BYTES] == 0x47 for n in range(3)):
+        return "ts"
+    return None
+
+
+def _matroska(head: bytes) -> str | None:
+    """Tell by the DocType in the EBML header (RFC 8794, 11.2.6)."""
+    at = head.find(_DOC_TYPE, 0, 128)
+    if at < 0:
+        return None
+    name = head[at + 3 : at + 3 + (head[at + 2] & 0x7F)].rstrip(b"\0")
+    return {b"webm": "webm", b"matroska": "mkv"}.get(name)

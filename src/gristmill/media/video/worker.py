@@ -1,0 +1,181 @@
+"""A process for videos: one video at a time, answers as they are finished, until its parent goes.
+
+Started by ``gristmill.media.video.pool`` as ``gristmill.media.worker`` is by its pool. Clips are written by this
+process into the folder that is named to it, each no larger than a limit that the kernel enforces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from gristmill.media import limits, wire
+from gristmill.media.errors import Undecodable
+from gristmill.media.video import clips, stills
+from gristmill.media.video.facts import VideoFacts
+from gristmill.media.video.settings import VideoSettings
+from gristmill.media.video.window import Window
+from gristmill.media.worker import OOM_SCORE
+from gristmill.spec.cut import Cut
+from gristmill.spec.reasons import Reason
+
+__all__ = ["main"]
+
+CPU_S = 4 * 3600.0
+"""Processor time that a video may use in all; between two signs of life it is the parent's deadline that counts."""
+MEMORY_BYTES = 700 << 20
+"""Address space beyond what the process has when it begins, for a frame of no size."""
+BYTES_PER_PIXEL = 150
+RECYCLE_RSS_BYTES = 400 << 20
+
+Said = tuple[dict[str, Any], bytes]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until the parent closes its end."""
+    settings_json, deadline_s = arguments or sys.argv[1:]
+    settings = VideoSettings(**orjson.loads(settings_json))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    limits.enclose(file_bytes=settings.max_clip_bytes)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write(OOM_SCORE)
+    gc.freeze()
+    gc.enable()
+    with socket.socket(fileno=os.dup(0)) as sock, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        sock.sendall(wire.READY)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        _serve(sock, settings, float(deadline_s))
+    os._exit(0)
+
+
+def _serve(sock: socket.socket, settings: VideoSettings, deadline_s: float) -> None:
+    leave = False
+    while not leave and (request := wire.receive_request(sock)) is not None:
+        data = wire.receive_request(sock)
+        if data is None:
+            return
+        limits.begin_body(len(data), wall_s=CPU_S, cpu_s=CPU_S)
+        limits.allow_bytes(MEMORY_BYTES + settings.max_pixels * BYTES_PER_PIXEL)
+        end: dict[str, Any] = {}
+        job = _Job(orjson.loads(request), data, settings, sock)
+        try:
+            for facts, stored in job.answers():
+                wire.send_answer(sock, facts, stored)
+        except Undecodable as err:
+            end = _refused(err)
+        except MemoryError:
+            end = {"reason": str(Reason.UNDECODABLE), "detail": "needs too much memory"}
+        except OSError as err:
+            if isinstance(err, BrokenPipeError | ConnectionResetError):
+                raise
+            end = _os_error(err)
+        finally:
+            job.close()
+        gc.collect()
+        leave = limits.end_body() > RECYCLE_RSS_BYTES
+        wire.send_answer(sock, {**end, "leave": leave}, b"")
+        limits.give_back()
+
+
+def _refused(err: Undecodable) -> dict[str, Any]:
+    return {"reason": str(err.reason), "detail": err.detail}
+
+
+def _os_error(err: OSError) -> dict[str, Any]:
+    """A file that grew beyond its limit is the video's fault; all else is the machine's."""
+    if err.errno == errno.EFBIG:
+        return {"reason": str(Reason.TOO_LARGE), "detail": "the clip would be larger than the limit"}
+    return {
+        "machine": f"A video could not be read or written: {err}. See to the disk, then run the same command."
+    }
+
+
+class _Job:
+    """One request: the readers that it opened, and its answers."""
+
+    def __init__(
+        self, asked: dict[str, Any], data: bytes, settings: VideoSettings, sock: socket.socket
+    ) -> None:
+        self._asked, self._data, self._settings, self._sock = asked, data, settings, sock
+        self._readers: list[BinaryIO] = []
+
+    def _reader(self) -> BinaryIO:
+        at = self._asked["at"]
+        reader: Any = (
+            BytesIO(self._data) if at is None else Window(at["path"], at["offset"], at["size_bytes"])
+        )
+        self._readers.append(reader)
+        return reader  # type: ignore[no-any-return]
+
+    def _beat(self) -> None:
+        wire.send_answer(self._sock, {"beat": True}, b"")
+
+    def _path(self, number: int) -> Path:
+        return Path(self._asked["folder"], f"{self._asked['token']}-{number}.mp4")
+
+    def close(self) -> None:
+        for reader in self._readers:
+            reader.close()
+
+    def answers(self) -> Iterator[Said]:
+        """Answer the request, but for the end."""
+        asked, settings = self._asked, self._settings
+        match asked["do"]:
+            case "probe":
+                yield {"facts": asdict(clips.measured(self._reader, settings, self._beat))}, b""
+            case "clips":
+                cuts = [(number, Cut(**cut)) for number, cut in asked["cuts"]]
+                for number, made in clips.clips(self._reader, cuts, self._path, settings, self._beat):
+                    yield {"clip": number, **self._said(made, self._path(number))}, b""
+            case "whole" if settings.mode == "keep":
+                facts = clips.measured(self._reader, settings, self._beat)
+                if facts.broken_tail and not settings.keep_broken:
+                    raise Undecodable(Reason.BROKEN_TAIL, f"{facts.frames} frames decode")
+                yield {"facts": asdict(facts)}, b""
+            case "whole":
+                made = clips.whole(self._reader, self._path(0), settings, self._beat)
+                if isinstance(made, Undecodable):
+                    raise made
+                yield self._said(made, self._path(0)), b""
+            case "joined":
+                path = self._path(0)
+                stills.joined(self._reader(), asked["fps"], path, settings, self._beat)
+                yield self._said(clips.measured_file(path, settings), path), b""
+            case "frames":
+                wanted = {
+                    name: asked[name] for name in ("times_s", "count", "short_side_px") if name in asked
+                }
+                for jpeg in stills.frames_at(self._reader, settings, self._beat, **wanted):
+                    yield {}, jpeg
+            case "split":
+                for number, jpeg in enumerate(stills.split(self._reader, asked["fps"], settings, self._beat)):
+                    path = Path(asked["folder"], f"{asked['token']}-{number:06}.jpg")
+                    path.write_bytes(jpeg)
+                    yield {"file": _file(path)}, b""
+
+    def _said(self, made: VideoFacts | Undecodable, path: Path) -> dict[str, Any]:
+        if isinstance(made, Undecodable):
+            return _refused(made)
+        return {"facts": asdict(made), "file": _file(path)}
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {"path": str(path), "size_bytes": path.stat().st_size, "temporary": True}
+
+
+if __name__ == "__main__":
+    main()
