@@ -30,7 +30,7 @@ class Box:
     def done(self) -> Mapping[tuple[int, str], Fate]:
         return dict(self.fates)
 
-    def store(self, fate: Fate, body: Body | None, pointer: Pointer | None = None) -> None:
+    def store(self, fate: Fate, body: Body | None, pointer: Pointer | None = None, pieces=()) -> None:
         assert (fate.row, fate.medium) not in self.fates or fate.reason is Reason.NOT_NEEDED
         self.fates[fate.row, fate.medium] = fate
         if pointer is not None:

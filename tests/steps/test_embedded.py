@@ -48,7 +48,7 @@ class Box:
     def done(self):
         return dict(self.fates)
 
-    def store(self, fate, body, pointer=None):
+    def store(self, fate, body, pointer=None, pieces=()):
         self.stored += 1
         self.fates[fate.row, fate.medium] = fate
         if body is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Self, cast
 
@@ -11,6 +11,7 @@ from gristmill.shards.not_finite import NOT_FINITE, set_apart
 from gristmill.spec.body import Body
 from gristmill.spec.cut import Cut
 from gristmill.spec.locator import Locator, Url
+from gristmill.spec.part_names import FRAMES, frame_names
 from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Text, Turn
 
 __all__ = ["StoredSample", "caption_of", "decode_sample", "encode_sample", "sample_parts"]
@@ -85,11 +86,18 @@ class StoredSample:
 
     def parts(self, bodies: Mapping[str, Body]) -> list[tuple[str, Body]]:
         """See :func:`sample_parts`."""
-        parts: list[tuple[str, Body]] = [(name, bodies[name]) for name in self.media]
+        parts: list[tuple[str, Body]] = [(name, bodies[name]) for name in self._part_names()]
         if all(turn["role"] == "caption" for turn in self._plain["turns"]):
             parts.append(("txt", utf8(self.caption)))
         parts.append(("json", self.json()))
         return parts
+
+    def _part_names(self) -> Iterator[str]:
+        for name, known in self.media.items():
+            if name == FRAMES:
+                yield from frame_names(known["frames"])
+            else:
+                yield name
 
     def json(self) -> bytes:
         """The ``json`` part: the same bytes for the same sample; nothing in it depends on the run.

@@ -276,13 +276,16 @@ class MediaContext(Protocol):
     def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """The samples as they are to be taken: all at once, or a few at a time where they killed a worker."""
 
-    def store(self, fate: Fate, body: Body | None, pointer: Pointer | None = None) -> None:
+    def store(
+        self, fate: Fate, body: Body | None, pointer: Pointer | None = None, pieces: Sequence[int] = ()
+    ) -> None:
         """Keep one finished medium, or the fate of one that could not be had; survives a kill.
 
         Args:
             fate: Of the medium.
             body: What is to lie in the shard; None of one that is not kept, or that is only pointed to.
             pointer: Where in a media source the very bytes stand; packing takes them from there.
+            pieces: Of a video that is stored as its frames: how many bytes of the body each has.
         """
 
     def scratch(self) -> Path:

@@ -6,13 +6,15 @@ import asyncio
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gristmill.media.hamming import hamming
 from gristmill.media.settings import Decoding
 from gristmill.spec.body import Body, Pointer, pieces_of, release, size_of
+from gristmill.spec.cut import Cut
 from gristmill.spec.fate import Fate, fate_of
 from gristmill.spec.locator import Locator
 from gristmill.spec.part_names import medium_of, part_of
@@ -112,31 +114,44 @@ class Taking:
     async def _settle(
         self, asking: Asking, number: int, acquired: Acquired, box: MediaContext, tally: Tally
     ) -> Wanted:
-        """Store what came; returns what is to be asked for in consequence."""
-        wanting, checked = asking.wanting(number), None
-        if acquired.body is not None:
-            checked = await self._checked(acquired, [one.ref for one in wanting], box)
-            wanting = asking.wanting(number)
-        for one in wanting:
-            fate = self._judged(one, acquired, checked)
-            if checked and fate.reason is None:
-                box.store(fate, checked.body, checked.pointer)
-            else:
-                box.store(fate, None)
-            one.page.settle(one.name, fate.reason)
-            tally.received(fate)
-        if checked and isinstance(checked.made, StoredMedium):
-            release(checked.made.body)
-        pages = [one.page for one in wanting]
-        more = list(asking.due(pages))
-        tally.settled(pages)
+        """Store what came, each piece of it as soon as it is made; returns what is to be asked for in consequence."""
+        more: list[tuple[int, Locator]] = []
+
+        def settle(wanting: Sequence[Sought], checked: Checked | None) -> None:
+            for one in wanting:
+                fate = self._judged(one, acquired, checked)
+                if checked and fate.reason is None:
+                    box.store(fate, checked.body, checked.pointer, checked.pieces)
+                else:
+                    box.store(fate, None)
+                one.page.settle(one.name, fate.reason)
+            pages = [one.page for one in wanting]
+            more.extend(asking.due(pages))
+            tally.settled(pages)
+
+        if acquired.body is None:
+            settle(asking.wanting(number), None)
+            return more
+        tally.received(size_of(acquired.body))
+        refs = [one.ref for one in asking.wanting(number)]
+        async with aclosing(self._checked(acquired, refs, box)) as pieces:
+            async for cut, checked in pieces:
+                try:
+                    settle([one for one in asking.wanting(number) if one.ref.cut == cut], checked)
+                finally:
+                    if isinstance(checked.made, StoredMedium):
+                        release(checked.made.body)
         return more
 
-    async def _checked(self, acquired: Acquired, refs: Sequence[MediaRef], box: MediaContext) -> Checked:
-        """Hash a body, and have it decoded; waits for a decoder."""
+    async def _checked(
+        self, acquired: Acquired, refs: Sequence[MediaRef], box: MediaContext
+    ) -> AsyncGenerator[tuple[Cut | None, Checked]]:
+        """Hash a body, and have it decoded, whole or piece by piece; waits for a decoder."""
         body, promised = acquired.body, acquired.pointer and acquired.pointer.crc32
         assert body is not None
-        kind = refs[0].kind if refs else "image"
+        if not refs:
+            return
+        kind = refs[0].kind
         if kind not in self._transcoders:
             self._transcoders[kind] = transcoder_of(kind, self._step)
         kinds = {"sha256", *(["md5"] if self._step.md5 else ()), *(_expected(ref)[0] for ref in refs)} - {""}
@@ -145,12 +160,15 @@ class Taking:
             read = _digests(body, kinds, pointed)
         else:
             read = await asyncio.to_thread(_digests, body, kinds, pointed)
-        made: StoredMedium | Drop = Drop(
-            reason=Reason.NO_FILE, detail="its checksum is not the one that is promised"
-        )
-        if promised is None or promised == read.crc32:
-            made = await self._transcoders[kind].take(body, read.of["sha256"], box)
-        return Checked(acquired, read, made)
+        cuts = list(dict.fromkeys(ref.cut for ref in refs))
+        if promised is not None and promised != read.crc32:
+            drop = Drop(reason=Reason.NO_FILE, detail="its checksum is not the one that is promised")
+            for cut in cuts:
+                yield cut, Checked(acquired, read, drop)
+            return
+        async with aclosing(self._transcoders[kind].take(body, read.of["sha256"], cuts, box)) as pieces:
+            async for cut, made in pieces:
+                yield cut, Checked(acquired, read, made)
 
     def _judged(self, one: Sought, acquired: Acquired, checked: Checked | None) -> Fate:
         """The fate of a medium: whether it is kept, and what is known of it."""
@@ -223,6 +241,11 @@ class Checked:
         return None if self.pointer else self.acquired.body
 
     @property
+    def pieces(self) -> Sequence[int]:
+        """Say what sizes the parts have that the body is stored in, if it is more than one."""
+        return self.made.pieces if isinstance(self.made, StoredMedium) else ()
+
+    @property
     def pointer(self) -> Pointer | None:
         """Say where it stands, if the bytes that came are kept and stand in a media source."""
         if isinstance(self.made, Drop) or self.made.body is not None or self.acquired.pointer is None:
@@ -261,9 +284,9 @@ class Tally:
         self._reasons: Counter[str] = Counter()
         self.settled(pages)
 
-    def received(self, fate: Fate) -> None:
-        """One more medium is finished."""
-        self._bytes_in += fate.raw_bytes or 0
+    def received(self, size_bytes: int) -> None:
+        """One more body came."""
+        self._bytes_in += size_bytes
 
     def settled(self, pages: Sequence[Page]) -> None:
         """Something became of media of these samples."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.inputs.media import Watch, media_of, shared_folder
-from gristmill.run.stages._previous_rounds import spooled
+from gristmill.run.stages._spooled import Spooled
 from gristmill.run.state.indexes import body_of
 from gristmill.shards.spool import SpoolReader, read_spool
 from gristmill.spec.body import LARGE_BYTES, bytes_of
@@ -71,7 +71,8 @@ def _places(path: Path, wanted: Collection[tuple[int, str]]) -> dict[tuple[int, 
     """Where some media of a spool lie, as an index has it; what was stored last of one counts."""
     places: dict[tuple[int, str], dict[str, Any]] = {}
     for entry in read_spool(path, finished=False, check_bodies=False):
-        fate, pointer = spooled(entry.header)
+        spooled = Spooled.read(entry.header)
+        fate, pointer = spooled.fate, spooled.pointer
         size = fate.size_bytes or 0
         if (fate.row, fate.medium) not in wanted or fate.reason is not None or size > LARGE_BYTES:
             continue

@@ -11,8 +11,8 @@ over the dataset       statistics over all media, then screen: samples lose the 
                        equal keys the first sample stays
 shards                 pack; or, in a shuffle, scatter, keys, gather
 within tasks           _tables (files as table steps see them), _lines (rows of a part), _row_states (sums and fates),
-                       _previous_rounds (before a retry's), _quarantine (what kills workers), _changed_index (one
-                       whose samples a later task changed)
+                       _spooled (what stands before a medium), _previous_rounds (before a retry's), _quarantine (what
+                       kills workers), _changed_index (one whose samples a later task changed)
 between runs           _replaced: a good annotation file in the place of a damaged one
 =====================  =============================================================================================
 """

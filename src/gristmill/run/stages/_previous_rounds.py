@@ -6,19 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.run.stages._spooled import Spooled, fate_from
 from gristmill.run.stages.samples import RetryDecision
 from gristmill.run.state import layout
 from gristmill.run.state.context import Work
 from gristmill.run.state.indexes import body_at, open_spool
 from gristmill.shards.spool import read_spool
-from gristmill.spec.body import Body, Pointer
+from gristmill.spec.body import Body
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.fate import Fate
 from gristmill.spec.part_names import medium_of
@@ -26,7 +26,7 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.task import Task, decided
 from gristmill.storage.store import Store
 
-__all__ = ["Fates", "key_of", "known_before", "spooled", "take_over"]
+__all__ = ["Fates", "key_of", "known_before", "take_over"]
 
 Fates = Mapping[tuple[int, str], Fate]
 _FIELDS = tuple(field.name for field in fields(Fate))
@@ -37,7 +37,7 @@ class Box(Protocol):
 
     fates: dict[tuple[int, str], Fate]
 
-    def take_over(self, fate: Fate, body: Body | None) -> None:
+    def take_over(self, spooled: Spooled, body: Body | None) -> None:
         """Keep a medium of an earlier round."""
 
 
@@ -52,7 +52,7 @@ def known_before(store: Store, task: Task, rows: Sequence[int]) -> Fates:
         table = pq.read_table(store.fetch(layout.fates_beside(index)), columns=list(_FIELDS))
         wanted = pa.array(np.isin(table["row"].to_numpy(), rows))
         for values in table.filter(wanted).to_pylist():
-            fate = _fate(values)
+            fate = fate_from(values)
             if fate.medium:
                 found[key_of(fate)] = fate
     return found
@@ -73,36 +73,25 @@ def take_over(before: Fates, store: Store, task: Task, box: Box, work: Work) -> 
     again = {*decided(task, RetryDecision).reasons, str(Reason.NOT_NEEDED)}
     here = {key_of(fate) for fate in box.fates.values()}
     had = {key for key, fate in before.items() if fate.reason is None and key not in here}
-    for fate, body in _bodies(store, task, had):
+    for spooled, body in _bodies(store, task, had):
         if body is not None:
-            box.take_over(fate, body)
-        had.discard(key_of(fate))
+            box.take_over(spooled, body)
+        had.discard(key_of(spooled.fate))
     if had:
         work.notes.append(
             f"{len(had)} pictures that an earlier round had are cleaned away: they are asked for again."
         )
     for key, fate in before.items():
         if fate.reason is not None and str(fate.reason) not in again and key not in here:
-            box.take_over(fate, None)
+            box.take_over(Spooled(fate=fate), None)
 
 
-def _bodies(store: Store, task: Task, wanted: set[tuple[int, str]]) -> Iterator[tuple[Fate, Body | None]]:
+def _bodies(store: Store, task: Task, wanted: set[tuple[int, str]]) -> Iterator[tuple[Spooled, Body | None]]:
     """Kept media out of the spools of earlier rounds, as far as those are whole; None if only pointed to."""
     for index in reversed(task.inputs[1:]):
         with suppress(DamagedOutput, FileNotFoundError), open_spool(store, index) as spool:
             for entry in read_spool(Path(spool.path), check_bodies=False):
-                fate, pointer = spooled(entry.header)
-                if key_of(fate) in wanted and fate.reason is None:
-                    yield fate, None if pointer else body_at(spool, entry.offset, entry.size, entry.crc32)
-
-
-def spooled(header: bytes) -> tuple[Fate, Pointer | None]:
-    """The account of a medium that stands before it in a spool, and where it stands if not there."""
-    values = orjson.loads(header)
-    pointer = values.pop("pointer", None)
-    return _fate(values), pointer and Pointer(**pointer)
-
-
-def _fate(values: dict[str, Any]) -> Fate:
-    reason = values.pop("reason")
-    return Fate(**values, reason=Reason(reason) if reason else None)
+                spooled = Spooled.read(entry.header)
+                if key_of(spooled.fate) in wanted and spooled.fate.reason is None:
+                    pointed = spooled.pointer is not None
+                    yield spooled, None if pointed else body_at(spool, entry.offset, entry.size, entry.crc32)

@@ -139,10 +139,10 @@ def _failed_before(fate: Fate, attempt: int, before: Fates) -> bool:
 
 
 def _asked(fates: Sequence[Fate]) -> Collection[Fate]:
-    """One fate for each URL: a task asks once for all that name it."""
+    """One fate for each URL, and each video out of which several pieces come: a task asks once for all of them."""
     of_url: dict[object, Fate] = {}
     for fate in fates:
-        of = fate.url or (fate.row, fate.medium)
+        of = fate.url or fate.sha256 or (fate.row, fate.medium)
         if of not in of_url or fate.tries > of_url[of].tries:
             of_url[of] = fate
     return of_url.values()

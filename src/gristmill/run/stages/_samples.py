@@ -11,17 +11,17 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import fates_table, write_fates
 from gristmill.ledger.run_config import InputFile
 from gristmill.run.stages._lines import rows_in
-from gristmill.run.stages._previous_rounds import Fates, known_before, spooled, take_over
+from gristmill.run.stages._previous_rounds import Fates, known_before, take_over
 from gristmill.run.stages._quarantine import BELIEVED, Suspects
 from gristmill.run.stages._row_states import ROW_FAULTS, Faulty, RowState, account, fates_in_order
 from gristmill.run.stages._rows import ROW_COLUMN
+from gristmill.run.stages._spooled import Spooled, pieces_in
 from gristmill.run.stages._tables import aux_files, fetch_input
 from gristmill.run.stages.samples import RetryDecision
 from gristmill.run.state import layout
@@ -292,45 +292,40 @@ class MediaWriter:
         self._task, self._context, self._path = task, context, path
         self._spool = SpoolWriter(path)
         self.fates: dict[tuple[int, str], Fate] = {}
-        self._entries: dict[tuple[int, str], SpoolEntry] = {}
-        self._pointers: dict[tuple[int, str], Pointer] = {}
+        self._spooled: dict[tuple[int, str], tuple[Spooled, SpoolEntry]] = {}
         self._scratch = ExitStack()
         self._scratch_path: Path | None = None
         for entry in self._spool.entries:
-            self._take(*spooled(entry.header), entry)
+            self._take(Spooled.read(entry.header), entry)
 
     @property
     def shared(self) -> Path:
         """See :class:`gristmill.spec.step.MediaContext`."""
         return self._context.store.work(layout.HOSTS)
 
-    def _take(self, fate: Fate, pointer: Pointer | None, entry: SpoolEntry) -> None:
-        place = (fate.row, fate.medium)
-        self.fates[place], self._entries[place] = fate, entry
-        self._pointers.pop(place, None)
-        if pointer is not None:
-            self._pointers[place] = pointer
+    def _take(self, spooled: Spooled, entry: SpoolEntry) -> None:
+        place = (spooled.fate.row, spooled.fate.medium)
+        self.fates[place], self._spooled[place] = spooled.fate, (spooled, entry)
 
-    def place_of(self, row: int, medium: str) -> dict[str, Any]:
-        """Say where a kept medium lies, as the index has it."""
-        fate, entry = self.fates[row, medium], self._entries[row, medium]
-        pointer = self._pointers.get((row, medium))
-        if pointer is None:
-            return {"name": medium, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32}
-        stands = {"source": pointer.source, "member": pointer.member, "sha256": fate.sha256}
-        return {"name": medium, "size": fate.size_bytes, "crc32": pointer.crc32, **stands}
+    def places_of(self, row: int, medium: str) -> Iterator[dict[str, Any]]:
+        """Say where a kept medium lies, as the index has it: one place, or of a video's frames one each."""
+        spooled, entry = self._spooled[row, medium]
+        return spooled.places(entry.offset, entry.size, entry.crc32)
 
     def done(self) -> Mapping[tuple[int, str], Fate]:
         """See :class:`gristmill.spec.step.MediaContext`."""
         return dict(self.fates)
 
-    def store(self, fate: Fate, body: Body | None, pointer: Pointer | None = None) -> None:
+    def store(
+        self, fate: Fate, body: Body | None, pointer: Pointer | None = None, pieces: Sequence[int] = ()
+    ) -> None:
         """See :class:`gristmill.spec.step.MediaContext`."""
         fate.attempt = self.attempt
         fate.url = fate.url and _utf8(fate.url)  # an address may hold half a surrogate pair
         fate.detail = _utf8(fate.detail)
         fate.finished_at = round(time.time(), 3)
-        self._append(fate, body, pointer)
+        pairs = tuple(pieces_in(body, pieces)) if body is not None and pieces else ()
+        self._append(Spooled(fate=fate, pointer=pointer, pieces=pairs), body)
 
     def portions(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """See :class:`gristmill.spec.step.MediaContext`: all at once, unless they killed a worker before."""
@@ -351,15 +346,12 @@ class MediaWriter:
             if (sample.row, name) not in self.fates:
                 self.store(fate_of(sample, name, reason=reason, detail=said), None)
 
-    def take_over(self, fate: Fate, body: Body | None) -> None:
+    def take_over(self, spooled: Spooled, body: Body | None) -> None:
         """Keep a medium of an earlier round, as that round accounted for it."""
-        self._append(fate, body, None)
+        self._append(spooled, body)
 
-    def _append(self, fate: Fate, body: Body | None, pointer: Pointer | None) -> None:
-        header = orjson.dumps(fate)
-        if pointer is not None:
-            header = header[:-1] + b',"pointer":' + orjson.dumps(pointer) + b"}"
-        self._take(fate, pointer, self._spool.append(header, body))
+    def _append(self, spooled: Spooled, body: Body | None) -> None:
+        self._take(spooled, self._spool.append(spooled.header(), body))
 
     def scratch(self) -> Path:
         """See :class:`gristmill.spec.step.MediaContext`."""
@@ -409,7 +401,7 @@ def _index_line(one: RowState, box: MediaWriter) -> dict[str, Any]:
     fates = [box.fates[name] for name in names if name in box.fates]
     asked = [(f.finished_at - (f.elapsed_s or 0), f.finished_at) for f in fates if f.finished_at is not None]
     kept = one.sample.media if one.sample and not one.drop else ()
-    media = [box.place_of(one.row, name) for name in kept]
+    media = [place for name in kept for place in box.places_of(one.row, name)]
     return {
         "position": one.position,
         "row": one.row,

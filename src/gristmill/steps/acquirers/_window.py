@@ -20,6 +20,8 @@ from gristmill.steps.acquirers import Acquired, Deliver, Wanted
 __all__ = ["Settings", "Windowed", "filled", "written"]
 
 _WINDOW_PER_CODEC = 6
+_FILES = 1
+"""Bodies in work while the next is written to a file of its own: so there are at most two, be they whole videos."""
 
 
 class Settings(Protocol):
@@ -66,7 +68,8 @@ class Windowed(ABC):
                     if box.stop.is_set():
                         raise Stopped("the run was asked to stop")
                     waiting.append(asyncio.ensure_future(one(number, acquired)))
-                    if len(waiting) > self._window:
+                    made = isinstance(acquired.body, FileBody) and acquired.body.temporary
+                    while len(waiting) > (_FILES if made else self._window):
                         await waiting.popleft()
                 while waiting:
                     await waiting.popleft()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncGenerator, Sequence
 
 from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import Decoding
 from gristmill.media.transcoded import Transcoded
-from gristmill.spec.body import Body, bytes_of
+from gristmill.spec.body import Body, bytes_of, size_of
+from gristmill.spec.cut import Cut
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Drop
 from gristmill.spec.step import MediaContext
@@ -31,12 +33,21 @@ class ImageTranscoder:
         settings = step.image_settings()
         self._checks = settings.only_check
         self._known: OrderedDict[str, asyncio.Future[StoredMedium | Drop]] = OrderedDict()
+        self._most_bytes = getattr(step, "max_image_bytes", None)  # of a step that takes larger things too
         self._one_large = asyncio.Lock()  # is in memory at a time
         self._pool = CodecPool(settings, processes=step.codecs, deadline_s=step.codec_deadline_s)
 
-    async def take(self, body: Body, sha256: str, box: MediaContext) -> StoredMedium | Drop:
+    async def take(
+        self, body: Body, sha256: str, cuts: Sequence[Cut | None], box: MediaContext
+    ) -> AsyncGenerator[tuple[Cut | None, StoredMedium | Drop]]:
         """See :class:`gristmill.steps.transcoders.Transcoder`."""
-        return await (self._checked(body, sha256) if self._checks else self._asked(body))
+        made: StoredMedium | Drop
+        if self._most_bytes is not None and size_of(body) > self._most_bytes:
+            made = Drop(reason=Reason.TOO_LARGE, detail=f"{size_of(body):,} bytes")
+        else:
+            made = await (self._checked(body, sha256) if self._checks else self._asked(body))
+        for cut in cuts:
+            yield cut, made
 
     async def _asked(self, body: Body) -> StoredMedium | Drop:
         try:
