@@ -5,13 +5,14 @@ import re
 import pytest
 
 from gristmill.spec import errors
-from gristmill.spec.errors import DriftError, GristmillError, Interrupted, UnknownName
+from gristmill.spec.errors import DriftError, GristmillError, Interrupted, SiteShut, UnknownName
 
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, GristmillError)]
 ARGUMENTS = {
     UnknownName: ("recipe", "coyo-700", ("coyo-700m", "other")),
     DriftError: ("coyo-700m", "/data/coyo", (("select.share", "0.2", "0.1"), ("only", "null", "5"))),
     Interrupted: (15,),
+    SiteShut: ("video.example", 1_000_000.0, "not a robot?"),
 }
 
 
@@ -39,6 +40,7 @@ def test_exit_codes_are_those_of_the_design():
         "ByHandSource",
         "Incomplete",
         "OursNotTheirs",
+        "SiteShut",
         "Stopped",
     }
     assert {name for name, code in codes.items() if code == 75} == {"Busy"}

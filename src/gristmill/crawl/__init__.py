@@ -1,4 +1,4 @@
-"""Asking strangers for URLs, politely and safely, each URL with exactly one outcome."""
+"""Asking strangers for URLs, politely and safely, each URL with exactly one outcome; ``sites/`` asks for videos."""
 
 from __future__ import annotations
 

@@ -30,6 +30,13 @@ _REMEDIES: Mapping[str, str] = {
     Reason.ASPECT: "--max-aspect sets the limit",
     Reason.HASH_MISMATCH: "See whether --hash-column and --hash-kind are what the list holds; without them pictures "
     "are taken as they come",
+    Reason.VIDEO_LOGIN: "Cookies of somebody who is logged in there show them: --set clip.cookies=FILE",
+    Reason.VIDEO_AGE: "Cookies of somebody who has shown their age there show them: --set clip.cookies=FILE",
+    Reason.VIDEO_REGION: "A copy of your own, with --source, or a proxy elsewhere if you may use one",
+    Reason.BOT_CHECK: "Wait some hours; cookies (--set clip.cookies=FILE) and a longer --set clip.sleep_s help",
+    Reason.NO_RUNTIME: "pip install deno, then ask again",
+    Reason.NO_FORMAT: "See examples in fates/: a newer yt-dlp (pip install -U yt-dlp) may know these pages",
+    Reason.SITE_REFUSED: "See the detail in fates/; a newer yt-dlp (pip install -U yt-dlp) may know these pages",
     Reason.TLS: "Look at this machine's clock and certificates",
 }
 

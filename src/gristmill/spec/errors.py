@@ -12,6 +12,7 @@ GristmillError                 exit 1
 ├── DamagedOutput              exit 1   bytes on disk that differ from their record
 ├── MachineError               exit 1   disk full, no permission: stop, nothing finished is lost
 ├── OursNotTheirs              exit 3   the breaker: our network or name service is down
+│   └── SiteShut               exit 3   a video site takes us for a robot, or wants to be asked less
 ├── TaskFailed                 exit 1   one task failed, with its cause
 ├── Incomplete                 exit 3   finished below the expected completeness, or resumable
 ├── Busy                       exit 75  another run holds what is needed
@@ -22,6 +23,8 @@ All survive pickling: their constructor arguments are plain data and are what ``
 """
 
 from __future__ import annotations
+
+import time
 
 __all__ = [
     "AccessError",
@@ -36,6 +39,7 @@ __all__ = [
     "MachineError",
     "OursNotTheirs",
     "RecipeError",
+    "SiteShut",
     "SourceError",
     "Stopped",
     "TaskFailed",
@@ -131,6 +135,33 @@ class OursNotTheirs(GristmillError):
     """Too many failures in a row that look like our own network's fault; the run stops."""
 
     exit_code = 3
+
+
+class SiteShut(OursNotTheirs):
+    """A video site is not to be asked for now; the run stops, and no video is lost by it.
+
+    Args:
+        site: Its name.
+        until_s: Unix time before which it is not asked; 0 where time alone does not help.
+        said: What it said, or what is missing here; empty where it was not asked.
+    """
+
+    def __init__(self, site: str, until_s: float, said: str = "") -> None:
+        super().__init__(site, until_s, said)
+        self.site, self.until_s, self.said = site, until_s, said
+
+    def __str__(self) -> str:
+        if not self.until_s:
+            return (
+                f"{self.site} gives no video to this machine. {self.said} Then give the same command again."
+            )
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.until_s))
+        said = f" It said: {self.said}" if self.said else ""
+        return (
+            f"{self.site} is left alone until {when}: it takes us for a robot, or is asked too much.{said}\n"
+            "No video is lost by it. Give the same command again then; cookies of somebody who is logged in, or a "
+            "longer pause between videos, may help."
+        )
 
 
 class TaskFailed(GristmillError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["GONE", "NO_PICTURE", "NO_VIDEO", "OURS", "PERMANENT", "TRANSIENT", "WEB", "Reason"]
+__all__ = ["GONE", "NO_PICTURE", "NO_VIDEO", "OURS", "PERMANENT", "SITE", "TRANSIENT", "WEB", "Reason"]
 
 
 class Reason(StrEnum):
@@ -78,6 +78,19 @@ class Reason(StrEnum):
     HTTP_5XX = "http_5xx"
     HTTP_OTHER = "http_other"
 
+    # a video site's word on a video, or on us
+    VIDEO_GONE = "video_gone"  # removed, or never there
+    VIDEO_PRIVATE = "video_private"
+    VIDEO_LOGIN = "video_login"  # for those who are logged in
+    VIDEO_AGE = "video_age"  # for those who have shown their age
+    VIDEO_REGION = "video_region"  # not in this country
+    VIDEO_MEMBERS = "video_members"  # for members, or those who pay
+    VIDEO_NOT_YET = "video_not_yet"  # it is live, or yet to come
+    BOT_CHECK = "bot_check"  # the site takes us for a robot
+    NO_RUNTIME = "no_runtime"  # the site gives no video without a JavaScript runtime, and there is none
+    NO_FORMAT = "no_format"  # the page shows no video that can be taken, or several
+    SITE_REFUSED = "site_refused"  # for another reason, which the detail says
+
     # consent
     OPTED_OUT = "opted_out"
     ROBOTS = "robots"
@@ -134,6 +147,9 @@ TRANSIENT: frozenset[Reason] = frozenset(
         Reason.SHORT_BODY,
         Reason.HTTP_429,
         Reason.HTTP_5XX,
+        Reason.VIDEO_NOT_YET,
+        Reason.BOT_CHECK,
+        Reason.NO_RUNTIME,
         Reason.KILLED,
     }
 )
@@ -170,6 +186,23 @@ NO_VIDEO: frozenset[Reason] = (NO_PICTURE - {Reason.NOT_AN_IMAGE}) | {
 GONE: frozenset[Reason] = frozenset({Reason.HTTP_404, Reason.HTTP_410, Reason.DNS_NOT_FOUND})
 """No longer there: what a mirror is asked for. A refusal (403, 451, an opt-out, robots.txt) is not: nobody's no is
 got round by way of a mirror."""
+
+SITE: frozenset[Reason] = frozenset(
+    {
+        Reason.VIDEO_GONE,
+        Reason.VIDEO_PRIVATE,
+        Reason.VIDEO_LOGIN,
+        Reason.VIDEO_AGE,
+        Reason.VIDEO_REGION,
+        Reason.VIDEO_MEMBERS,
+        Reason.VIDEO_NOT_YET,
+        Reason.BOT_CHECK,
+        Reason.NO_RUNTIME,
+        Reason.NO_FORMAT,
+        Reason.SITE_REFUSED,
+    }
+)
+"""What a video site says, beside what any host on the web may."""
 
 OURS: frozenset[Reason] = frozenset({Reason.DNS_FAILED, Reason.CONNECT_FAILED, Reason.INTERNAL_ERROR})
 """Reasons that may be our own network's or machine's fault when they come in a row."""

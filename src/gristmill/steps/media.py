@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gristmill.crawl.sites.settings import SiteSettings
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import CHANGES, Drop, MediaRef, Outcome, Sample
@@ -44,6 +45,11 @@ class Media(DecodeEmbedded):
         DecodeEmbedded.__post_init__(self)
         if self.size_differs not in ("keep", "drop"):
             raise UsageError(f"media.size_differs={self.size_differs}: expected keep or drop")
+
+    @property
+    def sites(self) -> SiteSettings | None:
+        """Say how video sites are asked: not at all."""
+        return None
 
     def apply(self, samples: Sequence[Sample], box: MediaContext) -> Iterator[Outcome]:
         """See :class:`DecodeEmbedded`."""

@@ -60,7 +60,7 @@ class Windowed(ABC):
             try:
                 more.extend(await deliver(number, acquired))
             finally:
-                release(acquired.body)
+                self.release(acquired)
 
         try:
             while wanted:
@@ -77,6 +77,10 @@ class Windowed(ABC):
         finally:
             for future in waiting:
                 future.cancel()
+
+    def release(self, acquired: Acquired) -> None:
+        """Give back what was delivered: what was made for it alone is removed."""
+        release(acquired.body)
 
     async def close(self) -> None:  # noqa: B027 - most hold nothing
         """See :class:`gristmill.steps.acquirers.Acquirer`: it holds nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 from gristmill.spec.body import LARGE_BYTES, PIECE_BYTES, Body, FileBody, Pointer
 from gristmill.spec.locator import Locator, Member
@@ -14,7 +15,7 @@ from gristmill.steps.acquirers import Acquired, Place, Wanted
 from gristmill.steps.acquirers._window import Settings, Windowed, written
 from gristmill.storage.archives import MemberRefused, Refusal
 
-__all__ = ["acquirer", "places", "reason_of"]
+__all__ = ["acquirer", "member_of", "places", "reason_of"]
 
 _REASONS = {Refusal.TOO_LARGE: Reason.TOO_LARGE, Refusal.TRUNCATED: Reason.SHORT_BODY}
 """What is no file that is not there, or not where it may be."""
@@ -42,25 +43,38 @@ class MemberAcquirer(Windowed):
             found.sort(key=lambda one: (one[1].archive, one[1].offset))
             for some in _together(found):
                 read = await asyncio.to_thread(self._read, key, source, [entry for _, entry in some], box)
-                for (number, _), acquired in zip(some, read, strict=True):
-                    yield number, acquired
+                for (number, _), one in zip(some, read, strict=True):
+                    yield number, one
 
     def _read(
         self, key: str, source: MediaSource, entries: Sequence[SourceEntry], box: MediaContext
     ) -> list[Acquired]:
-        return [self._acquired(key, source, entry, box) for entry in entries]
+        return [member_of(key, source, entry, box, self.most_bytes) for entry in entries]
 
-    def _acquired(self, key: str, source: MediaSource, entry: SourceEntry, box: MediaContext) -> Acquired:
-        if entry.size_bytes > self.most_bytes:
-            return Acquired(reason=Reason.TOO_LARGE, detail=f"{entry.size_bytes:,} bytes")
-        try:
-            member = source.pointer(entry)
-            if not entry.size_bytes:
-                return Acquired(reason=Reason.EMPTY)
-            pointer = member and Pointer(source=key, member=member, crc32=entry.crc32)
-            return Acquired(body=_body(source, entry, box), pointer=pointer or None)
-        except MemberRefused as err:
-            return Acquired(reason=reason_of(err.refusal), detail=str(err)[:200])
+
+def member_of(
+    key: str, source: MediaSource, entry: SourceEntry, box: MediaContext, most_bytes: int, **told: Any
+) -> Acquired:
+    """Read one member, or say why not.
+
+    Args:
+        key: Of the source.
+        source: Holds the member.
+        entry: The member.
+        box: Of the task.
+        most_bytes: A larger one is refused.
+        told: Further columns of the medium's fate.
+    """
+    if entry.size_bytes > most_bytes:
+        return Acquired(reason=Reason.TOO_LARGE, detail=f"{entry.size_bytes:,} bytes")
+    try:
+        member = source.pointer(entry)
+        if not entry.size_bytes:
+            return Acquired(reason=Reason.EMPTY)
+        pointer = member and Pointer(source=key, member=member, crc32=entry.crc32)
+        return Acquired(body=_body(source, entry, box), pointer=pointer or None, told=told)
+    except MemberRefused as err:
+        return Acquired(reason=reason_of(err.refusal), detail=str(err)[:200])
 
 
 def reason_of(refusal: Refusal) -> Reason:
