@@ -35,3 +35,14 @@ def test_a_run_from_the_hub_loses_the_odd_rows_and_no_other(hub, tmp_path):
         for name in record["image"]:
             assert (rows.parent / "images" / name).is_file()
     gristmill("check", rows, "--media", rows.parent / "images")
+
+
+def test_two_annotation_files_are_not_given_the_same_keys(tmp_path):
+    """A folder with two copies below it."""
+    for place in ("new", "old"):
+        write_llava_cc3m(tmp_path / "rows" / place, 2)
+    own = (tmp_path / "rows/new/images.zip").rename(tmp_path / "own.zip")
+    given = ("--source", f"annotations={tmp_path / 'rows'}", "--source", f"cc3m={own}")
+    told = gristmill("run", "llava-cc3m-595k", "--out", tmp_path / "out", *given, code=2)
+    assert "2 are there: new/chat.json, old/chat.json" in told.stderr
+    assert f"--source annotations={tmp_path / 'rows/new/chat.json'}" in told.stderr

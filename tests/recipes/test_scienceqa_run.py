@@ -2,13 +2,16 @@
 
 import json
 import zipfile
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typed import gristmill
 
+from gristmill.recipes.scienceqa import HUB
 from gristmill.shards.webdataset import read_samples
+from gristmill.testing.hub import FakeHub
 from gristmill.testing.pictures import shipped_pictures
 
 TEXTS = [
@@ -103,13 +106,41 @@ def test_parquet_alone_gives_no_ids_and_asks_for_no_zip(tmp_path, problems):
     assert "train.zip" in waiting.stderr
 
 
+def test_by_default_parquet_comes_from_the_hub_and_nothing_by_hand(tmp_path, problems):
+    files = {f"data/{PARQUET}": tmp_path / PARQUET, "data/test-0.parquet": b"not asked for"}
+    with FakeHub({HUB: files}) as hub:
+        out = tmp_path / "out"
+        planned = gristmill("plan", "scienceqa", "--out", out, HF_ENDPOINT=hub.url)
+        assert "train.zip" not in planned.stdout + planned.stderr
+        gristmill("run", "scienceqa", "--out", out, "--workers", 0, HF_ENDPOINT=hub.url)
+        assert not any("test-0" in request.path for request in hub.log if "resolve" in request.path)
+    assert [body for _, _, body in samples(out) if body] == [picture(n) for n in (1, 3, 7, 9, 11)]
+
+
 def test_rows_in_another_order_get_no_ids(tmp_path, problems):
     write_parquet(tmp_path / PARQUET, problems, lambda made, key: sorted(made, key=key, reverse=True))
     told = run(tmp_path / "a", 1, annotations=tmp_path / PARQUET, problems=tmp_path / "problems.json")
-    assert "row 0 is not the problem at that place of problems (id 1)" in told.stderr
+    assert f"{PARQUET}: its rows are not found in their order" in told.stderr
+    assert "row 0) among the 10 train records of problems.json" in told.stderr
 
 
-def test_one_of_several_files_of_a_split_gets_no_ids(tmp_path, problems):
-    (tmp_path / PARQUET).rename(part := tmp_path / "train-00000-of-00002.parquet")
+@pytest.mark.parametrize("cuts", [(0, 4, 10), (0, 7, 8, 10)])
+def test_a_split_in_several_files_gets_the_ids_of_the_whole(tmp_path, problems, cuts):
+    """Of which two rows are equal, and any file may be given alone."""
+    whole = pq.read_table(tmp_path / PARQUET)
+    (tmp_path / PARQUET).unlink()
+    for n, (low, high) in enumerate(pairwise(cuts)):
+        path = tmp_path / f"train-{n:05d}-of-{len(cuts) - 1:05d}.parquet"
+        pq.write_table(whole.slice(low, high - low), path)
+    run(tmp_path / "all", annotations=tmp_path, problems=tmp_path / "problems.json")
+    ids = [n for n in problems if problems[n]["split"] == "train"]
+    assert [one[0] for one in samples(tmp_path / "all")] == ids
+    run(tmp_path / "last", annotations=path, problems=tmp_path / "problems.json")
+    assert [one[0] for one in samples(tmp_path / "last")] == ids[cuts[-2] :]
+
+
+def test_a_file_that_may_stand_at_several_places_gets_no_ids(tmp_path, problems):
+    part = tmp_path / "train-00000-of-00004.parquet"
+    pq.write_table(pq.read_table(tmp_path / PARQUET).slice(2, 1), part)
     told = run(tmp_path / "a", 1, annotations=part, problems=tmp_path / "problems.json")
-    assert f"{part.name} is one of 2 files of its split" in told.stderr
+    assert f"{part.name}: its rows are found at 2 places among the 10 train records" in told.stderr

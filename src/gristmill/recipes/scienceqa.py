@@ -2,7 +2,8 @@
 
 Lu et al., 2022 (https://arxiv.org/abs/2209.09513), https://github.com/lupantech/ScienceQA. Three forms of it go
 round, and rows of each are known by what they hold. ``problems.json`` is one object of all 21,208 problems by their
-ids, with the split of each. On the hub they are Parquet files by split, without ids, the pictures within. VILA's
+ids, with the split of each. On the hub they are Parquet files by split, without ids, the pictures within: these are
+what is read unless another form is given, for nothing of them has to be fetched by hand. VILA's
 ``scienceqa_train_12k.json`` is what LLaVA's converter makes of the training split, pictures at ``ID/image.png``.
 Problems of the first two forms become conversations by that converter's rule (QCM-LEA of
 scripts/convert_sqa_to_llava.py at https://github.com/haotian-liu/LLaVA): question, context and choices by letters,
@@ -20,13 +21,15 @@ from gristmill.recipes._main_branch import MAIN_BRANCH, VILA
 from gristmill.sources import scienceqa
 from gristmill.spec.locator import Cell, Member
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Expect, Recipe, Source
+from gristmill.spec.recipe import Expect, Recipe, Source, Variant
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Part, Sample, Show, Text, Turn
-from gristmill.steps.cells import TakeCells
 from gristmill.steps.check import CheckConversations
-from gristmill.steps.ids_by_place import IdsByPlace
+from gristmill.steps.ids_by_place import ID_BY_PLACE, TakeByPlace
 from gristmill.steps.media import Media
 from gristmill.steps.pack import Pack
+
+HUB = "derek-thomas/ScienceQA"
+"""The repository of its Parquet files."""
 
 LETTERS = "ABCDE"
 """Of choices, of which a problem has two to five."""
@@ -71,7 +74,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
             Turn(role="user", parts=(*asked, *(Show(media=name) for name in media))),
             Turn(role="assistant", parts=(Text(text=said.replace("Answer: ", "")),)),
         ),
-        columns={"id": problem},
+        columns={"id": problem or row.get(ID_BY_PLACE)},
     )
 
 
@@ -93,7 +96,7 @@ def _unescaped(text: Json) -> str:
 
 RECIPE = Recipe(
     name="scienceqa",
-    version="2026.12.1",
+    version="2026.12.2",
     title="ScienceQA",
     description=(
         "School problems with choices, half of them about a picture, with the lecture and solution that lead to the "
@@ -112,15 +115,16 @@ RECIPE = Recipe(
     sources=(
         Source(
             key="annotations",
-            hub=VILA,
+            hub=HUB,
             revision="main",
-            patterns=("scienceqa_train_12k.json", "problems.json", "train-*.parquet"),
-            format="json",
-            license="unstated by VILA; cc-by-nc-sa-4.0 by ScienceQA's authors",
+            license="cc-by-nc-sa-4.0 by ScienceQA's authors; the copy on the hub says cc-by-sa-4.0, VILA nothing",
             files=1,
-            size_bytes=18_100_000,
-            rows=12_726,
-        ),
+            variants={
+                "parquet": Variant(patterns=("data/train-*.parquet",), size_bytes=377_000_000, rows=12_726),
+                "vila": Variant(patterns=("scienceqa_train_12k.json",), size_bytes=18_100_000, rows=12_726),
+                "problems": Variant(patterns=("problems.json",), rows=21_208),
+            },
+        ).with_variant("parquet"),
         scienceqa.SOURCE,
         Source(
             key="problems",
@@ -136,23 +140,25 @@ RECIPE = Recipe(
     ),
     parse=parse,
     writes=frozenset({"media.at", "turns"}),
-    key="scienceqa_{row:08d}",
+    key="scienceqa_{file:02d}_{row:08d}",
     steps=(
-        TakeCells(where=("split=train",)),
-        IdsByPlace(),
+        TakeByPlace(where=("split=train",)),
         CheckConversations(),
         Media(),
         Pack(shard_samples=5_000),
     ),
     expect=Expect(kept_share=0.95, media_per_row=0.49, stored_bytes=45_000),
     traps=(
-        MAIN_BRANCH.format(repo=VILA),
+        MAIN_BRANCH.format(repo=HUB),
+        "Parquet rows have no ids. With --source problems=problems.json they get them by their places, if all agree "
+        "in question and choices; else the run ends with a sentence.",
+        "VILA's conversations: --set annotations.variant=vila --source annotations=hf://datasets/"
+        + VILA
+        + "@main, or "
+        "a copy of one's own; their pictures are in the authors' zips, which are had by hand.",
         "--source annotations=problems.json reads all problems; those of the splits val and test are left out "
         "(left_out) unless --set 'rows.where=split=train|val' names them. Get it from raw.githubusercontent.com: the "
         "link that other guides give is a page of HTML.",
-        "--source annotations=train-00000-of-00001-1028f23e353fbe3e.parquet of derek-thomas/ScienceQA on the hub has "
-        "the pictures within, so that no zip is needed, and no ids. With --source problems=problems.json rows get "
-        "them by their places, if all agree in question and choices; else the run ends with a sentence.",
         "Whether VILA's paths have the split in front is not known; ids are unique, so both forms lead to the same "
         "picture.",
         "Licences differ: its authors say CC BY-NC-SA 4.0, the copy on the hub cc-by-sa-4.0.",

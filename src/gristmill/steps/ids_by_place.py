@@ -5,103 +5,104 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import pyarrow as pa
+
+from gristmill.shards.framing import Framing
 from gristmill.shards.rows import read_rows, rows_of
 from gristmill.spec.errors import SourceError
-from gristmill.spec.sample import Json, Outcome, Sample
-from gristmill.spec.step import SampleStep
+from gristmill.spec.sample import Json
+from gristmill.spec.step import ADDED, TableContext
+from gristmill.steps.cells import TakeCells
 
-__all__ = ["IdsByPlace"]
+__all__ = ["ID_BY_PLACE", "TakeByPlace"]
 
-Ids = Mapping[str, list[tuple[str, str]]]
-"""Of each split the ids in rising order, each with a digest of what its record says."""
+ID_BY_PLACE = f"{ADDED}id"
+"""Column of a row that got its id by its place."""
 
-_KEY, _SPLIT, _ID = "__key__", "split", "id"
+_KEY, _SPLIT = "__key__", "split"
 _IN_NAME = re.compile(r"(train|val|test)")
-_PART = re.compile(r"-\d+-of-0*([1-9]\d*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IdsByPlace(SampleStep):
-    """Give each row of a Parquet file the id of the record at its place, if a file of records by ids is there.
+class TakeByPlace(TakeCells):
+    """Every row of a list, as :class:`TakeCells` has it; those of Parquet files get ids, if records by ids are there.
 
-    Records are those of the row's split, which is named in its file's name, by rising ids. A row that says something
-    else than the record at its place ends the run: then no id can be told by place, and equal rows not by their text.
+    The rows of a file must be some of the records of its split, one after the other by rising ids; the file's name
+    says which split. So a split may lie in several files. If the rows are found at no place, or at more than one, the
+    run ends: then no id can be told by place, and equal rows not by what they say.
 
     Attributes:
-        source: Key of the ``aux`` source that holds the records. Without its file no row gets an id.
-        fields: What a row and its record must agree in.
+        records: Key of the ``aux`` source that holds the records. Without its file no row gets an id.
+        agree: What a row and its record must agree in.
     """
 
-    source: str = "problems"
-    fields: tuple[str, ...] = ("question", "choices")
+    records: str = "problems"
+    agree: tuple[str, ...] = ("question", "choices")
+    _files: tuple[Path, ...] = field(default=(), repr=False, compare=False, metadata={"identity": False})
 
-    name = "ids"
-    _ids: Ids | None = field(default=None, repr=False, compare=False, metadata={"identity": False})
+    takes_aux = True
 
     def with_aux(self, aux: Mapping[str, tuple[Path, ...]]) -> Self:
-        """See :class:`SampleStep`.
+        """See :class:`gristmill.spec.step.TableStep`."""
+        return replace(self, _files=aux.get(self.records, ()))
+
+    def _chosen(self, table: Path, framing: Framing, box: TableContext) -> Iterator[tuple[Any, Any]]:
+        chosen = TakeCells._chosen(self, table, framing, box)
+        if not self._files or framing.format_of(table) != "parquet":
+            yield from chosen
+            return
+        ids = pa.array(self._ids(table), pa.string())
+        for some, rows in chosen:
+            yield some.append_column(ID_BY_PLACE, ids.take(rows)), rows
+
+    def _ids(self, table: Path) -> list[str]:
+        """The ids of all rows of a file.
 
         Raises:
-            SourceError: The file cannot be read, or holds no records by ids.
+            SourceError: They cannot be told.
         """
-        paths = aux.get(self.source)
-        if not paths:
-            return self
-        stat = paths[0].stat()
-        return replace(self, _ids=_read(paths[0], self.fields, stat.st_size, stat.st_mtime_ns))
-
-    def apply(self, sample: Sample) -> Outcome:
-        """See :class:`SampleStep`.
-
-        Raises:
-            SourceError: Ids cannot be told by place.
-        """
-        origin = sample.origin
-        if self._ids is None or origin is None or sample.columns.get(_ID) is not None:
-            return sample
-        if not all(name in sample.upstream for name in self.fields):
-            return sample
-        split, part = _IN_NAME.search(origin.file), _PART.search(origin.file)
-        if part and part[1] != "1":
-            raise SourceError(
-                f"{origin.file} is one of {part[1]} files of its split: what the others hold decides the places of "
-                "its rows, so ids cannot be told by place. Give the split as one file, or leave --source "
-                f"{self.source} out: samples then have no id of upstream."
+        batches = read_rows(table, columns=self.agree)
+        said = [self._digest(row) for batch in batches for row in rows_of(batch.table)]
+        split = _IN_NAME.search(table.name)
+        records = self._records(split[1]) if split else []
+        there = [digest for _, digest in records]
+        starts = range(len(there) - len(said) + 1)
+        places = [start for start in starts if there[start : start + len(said)] == said]
+        if len(places) == 1:
+            return [key for key, _ in records[places[0] : places[0] + len(said)]]
+        if places:
+            why = f"its rows are found at {len(places)} places"
+        else:
+            n = next(
+                (n for n, (ours, theirs) in enumerate(zip(said, there, strict=False)) if ours != theirs), 0
             )
-        known = self._ids.get(split[1], []) if split else []
-        found = known[origin.row] if origin.row < len(known) else None
-        if found is None or found[1] != _digest(sample.upstream, self.fields):
-            raise SourceError(
-                f"{origin.file}: its row {origin.row} is not the problem at that place of {self.source}"
-                f"{f' (id {found[0]})' if found else ''}, so ids cannot be told by place. Leave --source "
-                f"{self.source} out: samples then have no id of upstream."
-            )
-        return replace(sample, columns={**sample.columns, _ID: found[0]})
+            first = f" (the first that differs from the first records is row {n})" if there else ""
+            why = f"its rows are not found in their order{first}"
+        raise SourceError(
+            f"{table.name}: {why} among the {len(there):,} {split[1] if split else ''} records of "
+            f"{self._files[0].name} by rising ids, so ids cannot be told by place. Leave --source {self.records} "
+            "out: samples then have no id of upstream."
+        )
 
+    def _records(self, split: str) -> list[tuple[str, str]]:
+        """Ids of a split in rising order, each with a digest of what its record says."""
+        found = []
+        for batch in read_rows(self._files[0]):
+            for row in rows_of(batch.table):
+                key, of = row.get(_KEY), row.get(_SPLIT)
+                if not isinstance(key, str) or not key.isdecimal() or not isinstance(of, str):
+                    raise SourceError(
+                        f"{self._files[0]}: expected records by their ids, each with a split, as problems.json has."
+                    )
+                if of == split:
+                    found.append((key, self._digest(row)))
+        return sorted(found, key=lambda one: int(one[0]))
 
-@lru_cache(maxsize=2)
-def _read(path: Path, fields: tuple[str, ...], size: int, changed: int) -> Ids:
-    """The records of a file as it is now."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for batch in read_rows(path):
-        for row in rows_of(batch.table):
-            key, split = row.get(_KEY), row.get(_SPLIT)
-            if not isinstance(key, str) or not key.isdecimal() or not isinstance(split, str):
-                raise SourceError(
-                    f"{path}: expected records by their ids, each with a split, as problems.json has."
-                )
-            found.setdefault(split, []).append((key, _digest(row, fields)))
-    for ids in found.values():
-        ids.sort(key=lambda one: int(one[0]))
-    return found
-
-
-def _digest(row: Mapping[str, Json], fields: tuple[str, ...]) -> str:
-    text = json.dumps([row.get(name) for name in fields])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    def _digest(self, row: Mapping[str, Json]) -> str:
+        text = json.dumps([row.get(name) for name in self.agree])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -33,7 +33,7 @@ from gristmill.shards.samples import encode_sample
 from gristmill.spec.errors import GristmillError, RecipeError
 from gristmill.spec.locator import Embedded
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Recipe
+from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import Drop, Json, Outcome
 from gristmill.spec.step import LINE_OFFSET, SampleStep, Step, TableStep
 
@@ -125,7 +125,7 @@ def check_recipe(
     if not isinstance(step, TableStep):
         raise RecipeError(f"{recipe.name}: its first step, {step.name}, is not one over the table")
     with tempfile.TemporaryDirectory() as scratch:
-        table = _table_file(Path(scratch), recipe.sources[0].format, rows)
+        table = _table_file(Path(scratch), recipe.sources[0], rows)
         decisions = _Decisions()
         step.apply(table, decisions)
         _check_declared(step, decisions.dropped.values())
@@ -182,8 +182,9 @@ def _named(outcome: Outcome, recipe: Recipe, row: int) -> Outcome:
     return replace(outcome, key=outcome.key or recipe.key.format(file=0, row=row))
 
 
-def _table_file(folder: Path, file_format: str, rows: Sequence[Mapping[str, Json]]) -> Path:
-    if file_format in {"json", "jsonl"}:
+def _table_file(folder: Path, source: Source, rows: Sequence[Mapping[str, Json]]) -> Path:
+    met = [pattern for variant in source.variants.values() for pattern in variant.patterns]
+    if source.format in {"json", "jsonl"} or any(pattern.endswith("json") for pattern in met):
         path = folder / "rows.jsonl"
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         return path

@@ -131,6 +131,7 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
                 f"{recipe.public_name}: {source.by_hand or 'this source cannot be fetched'}\n"
                 f"Then give the same command with --source {source.key}=FOLDER."
             )
+    _check_keys(recipe, files["rows"])
     return Resolved(
         inputs=tuple(files["rows"]),
         aux=tuple(files["aux"]),
@@ -138,6 +139,18 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
         waiting=tuple(waiting),
         remotes=remotes,
         sources=sources,
+    )
+
+
+def _check_keys(recipe: Recipe, rows: Sequence[InputFile]) -> None:
+    """Refuse several annotation files where keys are made of rows' numbers alone: two samples would share one."""
+    if len(rows) < 2 or "{file" in recipe.key:
+        return
+    names = ", ".join(file.name for file in rows[:5])
+    raise UsageError(
+        f"{recipe.public_name} makes keys for one annotation file, and {len(rows)} are there: {names}. Name the one "
+        f"that is meant: --source {rows[0].source}={rows[0].path or rows[0].name} (a recipe for several has {{file}} "
+        "in its key)."
     )
 
 
