@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from typed import gristmill
 
+from gristmill.testing.videos import MadeVideo, made_video
+
 
 def record(name, *texts, **more):
     """A LLaVA record about a picture."""
@@ -139,7 +141,7 @@ def media(root, kind):
         "p4.jpg": picture(8, 40),
         "P5.JPG": picture(colour=(1, 2, 3)),
         **{f"same{n}.jpg": picture(colour=(0, 0, 0)) for n in range(11)},
-        "v.mp4": b"\0\0\0\x18ftypmp42" + bytes(40),
+        "v.mp4": made_video(MadeVideo(frames=12)),
         "page.mp4": b"<html>",
     }
     if kind == "folder":

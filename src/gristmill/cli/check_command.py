@@ -97,6 +97,17 @@ def command(
         click.echo(json.dumps(result.as_json(), indent=2))
     else:
         _print(file, result, out, looked=bool(media))
+    if result.undecoded:
+        were = (
+            "video was only seen to be there"
+            if result.undecoded == 1
+            else "videos were only seen to be there"
+        )
+        click.echo(
+            f"{result.undecoded:,} {were}. To have them decoded to the last frame: "
+            "pip install 'gristmill[video]'",
+            err=True,
+        )
     if any(one.action == "drop" for one in result.found):
         done = "were left out" if out else "would be dropped"
         raise Incomplete(

@@ -31,6 +31,8 @@ _COLUMNS = (
     "original_height_px",
     "size_bytes",
     "phash_distance",
+    "duration_s",
+    "fps",
 )
 _INTERVALS_S = (
     *(0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
@@ -41,6 +43,12 @@ _DAY_S = 86_400
 
 _SHORT_SIDE_PX = (0, 64, 128, 192, 256, 336, 448, 512, 640, 768, 1024, 1536, 2048, 3072, np.inf)
 _STORED_BYTES = (*(1000 * k for k in (0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)), np.inf)
+_VIDEO_BYTES = (
+    *(1_000_000 * mb for mb in (0, 0.1, 0.2, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)),
+    np.inf,
+)
+_DURATION_S = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 120, 180, 300, 600, np.inf)
+_FPS = (0, 1, 3, 6, 9, 11, 14, 17, 22, 23.9, 24.5, 26, 29.9, 30.5, 49, 59, 61, np.inf)
 _ELAPSED_S = (0, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, np.inf)
 _PHASH_DISTANCE = (0, 1, *range(3, 35, 2), np.inf)  # 0, then pairs 1-2, 3-4, ..., then beyond
 
@@ -127,6 +135,9 @@ class Measures:
     short_side_px: Histogram = field(default_factory=lambda: Histogram.empty(_SHORT_SIDE_PX))
     stored_bytes: Histogram = field(default_factory=lambda: Histogram.empty(_STORED_BYTES))
     elapsed_s: Histogram = field(default_factory=lambda: Histogram.empty(_ELAPSED_S))
+    video_bytes: Histogram = field(default_factory=lambda: Histogram.empty(_VIDEO_BYTES))
+    duration_s: Histogram = field(default_factory=lambda: Histogram.empty(_DURATION_S))
+    fps: Histogram = field(default_factory=lambda: Histogram.empty(_FPS))
     phash_distance: Histogram = field(default_factory=lambda: Histogram.empty(_PHASH_DISTANCE))
     rate: Rate | None = None
 
@@ -141,12 +152,17 @@ class Measures:
         aux = pc.min_element_wise(
             columns["original_width_px"], columns["original_height_px"], skip_nulls=False
         )
-        for histogram, values in (
-            (self.short_side_px, aux),
-            (self.stored_bytes, columns["size_bytes"]),
-            (self.phash_distance, columns["phash_distance"]),
+        is_video = columns["duration_s"].is_valid()
+        videos, pictures = pc.and_(kept, is_video), pc.and_(kept, pc.invert(is_video))
+        for histogram, values, counted in (
+            (self.short_side_px, aux, kept),
+            (self.stored_bytes, columns["size_bytes"], pictures),
+            (self.video_bytes, columns["size_bytes"], videos),
+            (self.duration_s, columns["duration_s"], videos),
+            (self.fps, columns["fps"], videos),
+            (self.phash_distance, columns["phash_distance"], kept),
         ):
-            histogram.add(values.filter(kept).drop_null().to_numpy(zero_copy_only=False))
+            histogram.add(values.filter(counted).drop_null().to_numpy(zero_copy_only=False))
         self.elapsed_s.add(columns["elapsed_s"].drop_null().to_numpy(zero_copy_only=False))
         if self.rate is not None:
             timed = columns["finished_at"].is_valid()

@@ -292,10 +292,15 @@ def _charts(measures: Measures, lengths: Histogram) -> list[Chart]:
     charts = []
     px = _median(measures.short_side_px, lambda v: f"{v:,.0f} px")
     size = _median(measures.stored_bytes, size_text)
+    long = _median(measures.duration_s, lambda v: f"{v:,.1f} s")
+    video = _median(measures.video_bytes, size_text)
     took = _median(measures.elapsed_s, lambda v: f"{v:.2f} s")
     for title, note, histogram, label in (
         ("Shorter side of the originals, in pixels", px, measures.short_side_px, lambda v: f"{v:g}"),
         ("Stored size of a picture, in kB", size, measures.stored_bytes, lambda v: f"{v / 1000:g}"),
+        ("Length of a video as stored, in seconds", long, measures.duration_s, lambda v: f"{v:g}"),
+        ("Frames a second of a video as stored", "", measures.fps, lambda v: f"{v:g}"),
+        ("Stored size of a video, in MB", video, measures.video_bytes, lambda v: f"{v / 1e6:g}"),
         ("Time for one address, all tries, in seconds", took, measures.elapsed_s, lambda v: f"{v:g}"),
     ):
         if histogram.total:

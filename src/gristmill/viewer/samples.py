@@ -7,7 +7,7 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import orjson
@@ -17,16 +17,24 @@ from gristmill.ledger.reading import samples_in
 from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import thumbnails
+from gristmill.media.video.pool import VideoPool
+from gristmill.media.video.settings import VideoSettings
 from gristmill.shards.webdataset import ShardSample
-from gristmill.spec.errors import DamagedOutput, MachineError
+from gristmill.spec.body import LARGE_BYTES, FileBody, bytes_of
+from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.store import Store
 from gristmill.viewer.measures import Histogram
 
-__all__ = ["Decoders", "Example", "Examples", "ShownPicture", "ShownTurn", "examples"]
+__all__ = ["Decoders", "Example", "Examples", "ShownPicture", "ShownTurn", "ShownVideo", "examples"]
 
-_SIDE_PX, _SMALL_SIDE_PX = 300, 160
+_SIDE_PX, _SMALL_SIDE_PX, _FRAME_SIDE_PX = 300, 160, 160
+_SHEET = 4
+"""Frames of a video that are shown of it."""
+_VIDEO_PARTS = frozenset({"avi", "mkv", "mov", "mp4", "webm"})
+_FRAMES = "frames"
+"""What turns call a video that is stored as its frames."""
 _LOOKED_AT = 600
 """Samples per shard among which examples are taken, so that large shards need not be read to their end."""
 
@@ -53,11 +61,27 @@ class ShownPicture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShownVideo:
+    """A contact sheet of a video.
+
+    Attributes:
+        frames: Some of its frames, evenly spread from the first to the last.
+        said: How long it is, and what else was measured, in words.
+    """
+
+    frames: tuple[ShownPicture, ...]
+    said: str
+
+
+Piece: TypeAlias = str | ShownPicture | ShownVideo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShownTurn:
-    """Who says what: texts and pictures in their order."""
+    """Who says what: texts, pictures and videos in their order."""
 
     role: str
-    pieces: tuple[str | ShownPicture, ...]
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +89,7 @@ class Example:
     """One sample.
 
     Attributes:
-        more: Texts and pictures that are not shown.
+        more: Texts and media that are not shown.
     """
 
     key: str
@@ -132,16 +156,22 @@ def examples(store: Store, shards: Sequence[ShardInfo], wanted: int) -> Examples
         pictures=[one for one in made if one.caption is not None],
         talks=evenly(talks, _MOST_TALKS),
         lengths=reader.lengths,
-        trouble=trouble,
+        trouble=[*trouble, *([decoders.why_no_videos] if decoders.why_no_videos else [])],
     )
 
 
 class Decoders:
-    """One decoder's process for each size of small pictures, started with the first of them."""
+    """One decoder's process for each size of small pictures, and one for videos, started with the first of them.
+
+    Attributes:
+        why_no_videos: Why none is shown though there are some, as a sentence.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.Runner()
         self._pools: dict[int, CodecPool] = {}
+        self._videos: VideoPool | None = None
+        self.why_no_videos = ""
 
     def small(self, body: bytes, side_px: int, original: str = "") -> ShownPicture | None:
         """The picture with a longer side of at most ``side_px``; None of one that does not decode.
@@ -161,6 +191,27 @@ class Decoders:
         source = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
         return ShownPicture(source=source, width_px=width_px, height_px=height_px, original=original)
 
+    def sheet(self, body: bytes | FileBody) -> list[ShownPicture]:
+        """Some frames of a video, small; none of one that does not decode, or where nothing here decodes videos.
+
+        Raises:
+            MachineError: No decoder can be started.
+        """
+        try:
+            frames = self._loop.run(self._frames(body))
+        except Undecodable:
+            return []
+        except UsageError as err:  # the extra is not installed
+            self.why_no_videos = str(err)
+            return []
+        small = (self.small(frame, _FRAME_SIDE_PX) for frame in frames)
+        return [frame for frame in small if frame is not None]
+
+    async def _frames(self, body: bytes | FileBody) -> list[bytes]:
+        if self._videos is None:
+            self._videos = VideoPool(VideoSettings(max_streams=1000), processes=1)
+        return await self._videos.frames_at(body, _SHEET)
+
     async def _small(self, body: bytes, side_px: int) -> tuple[bytes, int, int]:
         if side_px not in self._pools:
             self._pools[side_px] = CodecPool(thumbnails(side_px), processes=1)
@@ -173,7 +224,7 @@ class Decoders:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pool in self._pools.values():
+        for pool in (*self._pools.values(), *([self._videos] if self._videos else ())):
             self._loop.run(pool.close())
         self._loop.close()
 
@@ -191,7 +242,7 @@ class _Reader:
         places = {i * within // wanted for i in range(wanted)}
         found: list[int] = []
         try:
-            for place, sample in enumerate(samples_in(store, shard)):
+            for place, sample in enumerate(samples_in(store, shard, LARGE_BYTES)):
                 turns = _turns(sample)
                 found.append(sum(len(piece.get("text", "")) for turn in turns for piece in turn["parts"]))
                 if place in places and (example := self._example(sample, turns)) is not None:
@@ -212,14 +263,14 @@ class _Reader:
         shown: list[ShownTurn] = []
         left, more, lost = _MOST_PIECES, 0, 0
         for turn in turns:
-            pieces: list[str | ShownPicture] = []
+            pieces: list[Piece] = []
             for piece in turn["parts"]:
                 if left == 0:
                     more += 1
                 elif "media" in piece:
-                    picture = self._picture(sample, str(piece["media"]), facts, side_px)
-                    pieces += [picture] if picture else []
-                    lost += picture is None
+                    shown_medium = self._medium(sample, str(piece["media"]), facts, side_px)
+                    pieces += [shown_medium] if shown_medium else []
+                    lost += shown_medium is None
                     left -= 1
                 else:
                     pieces.append(_shortened(str(piece.get("text", "")), characters))
@@ -230,17 +281,42 @@ class _Reader:
             return None
         return Example(key=sample.key, turns=tuple(shown), more=more)
 
-    def _picture(
+    def _medium(
         self, sample: ShardSample, name: str, facts: Mapping[str, Any], side_px: int
-    ) -> ShownPicture | None:
-        body = sample.parts.get(name)
-        if body is None or self._pictures >= _MOST_PICTURES:
+    ) -> ShownPicture | ShownVideo | None:
+        if self._pictures >= _MOST_PICTURES:
             return None
         media = facts.get("media")
-        original = _original(media.get(name) if isinstance(media, dict) else facts)
-        picture = self._decoders.small(body, side_px, original)
+        own = media.get(name) if isinstance(media, dict) else facts
+        is_video = name.rpartition(".")[2] in _VIDEO_PARTS
+        if is_video or (name == _FRAMES and name not in sample.parts):
+            return self._video(sample, name, own) if is_video else self._frames(sample, own)
+        body = _body(sample, name)
+        picture = None if body is None else self._decoders.small(bytes_of(body), side_px, _original(own))
         self._pictures += picture is not None
         return picture
+
+    def _video(self, sample: ShardSample, name: str, facts: Json) -> ShownVideo | None:
+        body = _body(sample, name)
+        return None if body is None else self._sheet(self._decoders.sheet(body), facts)
+
+    def _frames(self, sample: ShardSample, facts: Json) -> ShownVideo | None:
+        """Of a video that is stored as its frames."""
+        names = sorted(
+            name for name in (*sample.parts, *sample.large) if name.rpartition(".")[2] in IMAGE_PARTS
+        )
+        bodies = (_body(sample, name) for name in evenly(names, _SHEET))
+        found = (self._decoders.small(bytes_of(body), _FRAME_SIDE_PX) for body in bodies if body)
+        return self._sheet([frame for frame in found if frame is not None], facts)
+
+    def _sheet(self, frames: Sequence[ShownPicture], facts: Json) -> ShownVideo | None:
+        self._pictures += len(frames)
+        return ShownVideo(frames=tuple(frames), said=_measured(facts)) if frames else None
+
+
+def _body(sample: ShardSample, name: str) -> bytes | FileBody | None:
+    """A part's bytes, or where they lie; None where there is no such part."""
+    return sample.parts.get(name) or sample.large.get(name)
 
 
 def _facts(sample: ShardSample) -> dict[str, Any]:
@@ -257,7 +333,9 @@ def _turns(sample: ShardSample) -> list[dict[str, Any]]:
     if isinstance(turns, list) and all(map(_is_turn, turns)):
         return turns
     pieces: list[dict[str, Json]] = [
-        {"media": name} for name in sample.parts if name.rpartition(".")[2] in IMAGE_PARTS
+        {"media": name}
+        for name in (*sample.parts, *sample.large)
+        if name.rpartition(".")[2] in IMAGE_PARTS | _VIDEO_PARTS
     ]
     text = sample.parts.get("txt", b"").decode(errors="replace")
     return [{"role": "caption", "parts": [*pieces, *([{"text": text}] if text else [])]}]
@@ -277,6 +355,16 @@ def _original(facts: Json) -> str:
         return ""
     width, height = facts.get("original_width"), facts.get("original_height")
     return f"{width} × {height} px" if width and height else ""
+
+
+def _measured(facts: Json) -> str:
+    """Length, rate, number of frames and size of a video, where they are known."""
+    if not isinstance(facts, dict):
+        return ""
+    forms = (("duration_s", "{:,.1f} s"), ("fps", "{:.4g} a second"), ("frames", "{:,} frames"))
+    said = [form.format(facts[name]) for name, form in forms if isinstance(facts.get(name), (int, float))]
+    width, height = facts.get("width"), facts.get("height")
+    return ", ".join([*said, *([f"{width} × {height} px"] if width and height else [])])
 
 
 def _shortened(text: str, characters: int) -> str:

@@ -104,6 +104,7 @@ class MediumFact(NamedTuple):
         detail: What was seen.
         width_px, height_px: As the file's head says; 0 where that was not read.
         digest: Of its bytes.
+        fps, frames: Of a video: as measured; 0 where it was not.
         name: What it is called in truth, where the path differs by case or Unicode form alone.
     """
 
@@ -113,6 +114,8 @@ class MediumFact(NamedTuple):
     height_px: int = 0
     digest: int = 0
     name: str = ""
+    fps: float = 0.0
+    frames: int = 0
 
 
 @dataclass(slots=True)
@@ -128,6 +131,8 @@ class ConversationRecord:
         fixed_turns: Its shape has places for just these turns, so that none can be taken out.
         odd_media: Values in the place of a path that are none.
         size_px: Width and height that the record says its one picture has.
+        fps, frames: What it says of its one video: frames a second, and how many, as it stands there; None where it
+            says nothing.
         boxes: Boxes beside the texts: left, top, right, bottom.
         facts: What is behind each path, by :func:`key_of`; None where nobody looked.
         raw: The JSON object; None for a sample.
@@ -143,6 +148,8 @@ class ConversationRecord:
     fixed_turns: bool = False
     odd_media: list[tuple[str, Json]] = field(default_factory=list)
     size_px: tuple[int, int] | None = None
+    fps: Json = None
+    frames: Json = None
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     facts: Mapping[int, MediumFact] | None = None
     raw: Any = None

@@ -75,6 +75,7 @@ class Examination:
         good: Records that are kept as they are.
         fixed, dropped: The others.
         media: Media that were looked at.
+        undecoded: Videos among them that were only seen to be there: nothing here decodes them.
         unused: Media folders and archives in which no medium was found, each with the name of one thing in it.
         found: All findings: those that drop, then those that mend, by falling number.
     """
@@ -86,6 +87,7 @@ class Examination:
     fixed: int = 0
     dropped: int = 0
     media: int = 0
+    undecoded: int = 0
     unused: list[tuple[str, str]] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
 
@@ -192,6 +194,7 @@ def _facts(
             tell("media", len(pictures.facts))
         pictures.finish()
         result.media, result.unused = len(pictures.facts), pictures.unused
+        result.undecoded = pictures.undecoded
         return pictures.facts
 
 

@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import os
 import re
+import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -19,6 +20,9 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import ImageSettings
 from gristmill.media.sniff import sniff
+from gristmill.media.video.pool import VideoPool, require_video
+from gristmill.media.video.settings import VideoSettings
+from gristmill.spec.body import PIECE_BYTES, FileBody, release
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.steps.conversations.conversation import MediumFact, key_of
@@ -41,14 +45,24 @@ __all__ = ["PLACEHOLDER_NAMES", "MediaFacts"]
 PLACEHOLDER_NAMES = 10
 """The same bytes under so many names are a placeholder."""
 _SETTINGS = ImageSettings(only_check=True, phash=False, max_pixels=1_000_000_000)
+_VIDEO_SETTINGS = VideoSettings(max_pixels=1 << 28, max_duration_s=24 * 3600, max_streams=1000)
 _MOST_BYTES = 256 << 20
 _HEAD_BYTES = 4096
+_PICTURES = frozenset({"jpg", "jpeg", "png", "webp", "bmp"})
 _NO_VIDEO = frozenset({"html", "json", "xml", "svg", "empty", "zip", "gzip", "pdf", "executable"})
 _CODES = {
     Reason.EMPTY: "media_empty",
     Reason.NOT_AN_IMAGE: "media_other",
     Reason.UNSUPPORTED: "media_other",
 }
+_VIDEO_CODES = {
+    Reason.EMPTY: "media_empty",
+    Reason.NOT_A_VIDEO: "media_other",
+    Reason.NO_VIDEO_STREAM: "no_video_stream",
+    Reason.BROKEN_TAIL: "broken_tail",
+}
+_MISSING = {"video": "video_missing"}
+_NOT_THERE = frozenset({"media_missing", *_MISSING.values()})
 _BOX = re.compile(r"###\s*\[[^\]]*\]\s*$")
 _FOLDERS_KEPT = 256
 _FOLDER_NAMES = 100_000
@@ -85,6 +99,16 @@ class _MediaRoot(Protocol):
             MemberRefused, OSError: They cannot be had.
         """
 
+    def file(self, found: _Found, scratch: Path) -> FileBody:
+        """Its bytes as a file: where it lies, or copied into the folder ``scratch``.
+
+        Raises:
+            MemberRefused, OSError: They cannot be had.
+        """
+
+    def frames(self, found: _Found) -> list[str]:
+        """Names in a folder that is a video as its frames."""
+
     def example(self) -> str:
         """The name of one thing that lies in it; empty where there is none."""
 
@@ -100,6 +124,7 @@ class MediaFacts:
 
     Attributes:
         facts: By :func:`key_of` the path.
+        undecoded: Videos of which it was only seen that they are there, because the library for them is not.
 
     Raises:
         UsageError: A root is not there.
@@ -113,11 +138,13 @@ class MediaFacts:
         self._example = ""
         self._loop: LoopThread | None = None
         self._decoders: CodecPool | None = None
+        self._videos: VideoPool | None = None
+        self.undecoded = 0
         self._folders = [str(root.absolute()) for root in roots if root.is_dir()]
         with ExitStack() as files:
-            scratch = Path(files.enter_context(TemporaryDirectory(prefix="gristmill-check-")))
+            self._scratch = Path(files.enter_context(TemporaryDirectory(prefix="gristmill-check-")))
             archives = enumerate(archives_of(_with_parts(roots)))
-            self._roots = [_root(archive, scratch / f"{number}.index") for number, archive in archives]
+            self._roots = [_root(archive, self._scratch / f"{number}.index") for number, archive in archives]
             self._files = files.pop_all()
         self._used = [False] * len(self._roots)
 
@@ -136,35 +163,36 @@ class MediaFacts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._loop is not None and self._decoders is not None:
-            self._loop.wait_for(self._decoders.close())
+        if self._loop is not None:
+            for pool in (self._decoders, self._videos):
+                if pool is not None:
+                    self._loop.wait_for(pool.close())
             self._loop.close()
         self._files.close()
 
     def look(self, media: Iterable[tuple[str, str]]) -> None:
         """Look at those of some media, each a kind and a path, that were not looked at yet."""
         new = {path: kind for kind, path in media if key_of(path) not in self.facts}
-        pictures: list[tuple[int, str, _Found]] = []
+        looked: list[tuple[int, str, _Found]] = []
         for path, (number, found) in zip(new, self._find(list(new)), strict=True):
             if found is None:
                 self._example = path
-                self.facts[key_of(path)] = MediumFact("media_missing")
+                self.facts[key_of(path)] = MediumFact(_MISSING.get(new[path], "media_missing"))
             elif found.refused:
                 self.facts[key_of(path)] = MediumFact("media_undecodable", found.refused)
             elif not found.size_bytes:
                 self.facts[key_of(path)] = MediumFact("media_empty")
-            elif new[path] == "image":
-                pictures.append((number, path, found))
-            else:
-                self.facts[key_of(path)] = self._other(number, found)._replace(
+            elif new[path] == "audio":
+                self.facts[key_of(path)] = self._sound(number, found)._replace(
                     name=self._own_name(path, found)
                 )
-        if pictures:
-            pictures.sort(key=lambda one: (one[0], one[2].order))
+            else:
+                looked.append((number, path, found))
+        if looked:
+            looked.sort(key=lambda one: (one[0], one[2].order))
             if self._loop is None:
                 self._loop = LoopThread("check")
-                self._decoders = CodecPool(_SETTINGS, processes=self._processes)
-            self._loop.wait_for(self._decode(iter(pictures)))
+            self._loop.wait_for(self._decode(iter(looked), new))
 
     def finish(self) -> None:
         """Mark those that have the bytes of many others, once all media were looked at.
@@ -172,7 +200,7 @@ class MediaFacts:
         Raises:
             UsageError: None of them was there, so that something else was meant than the roots.
         """
-        if self.facts and all(fact.code == "media_missing" for fact in self.facts.values()):
+        if self.facts and all(fact.code in _NOT_THERE for fact in self.facts.values()):
             packed = {root.example() for root in self._roots if isinstance(root, _ArchiveRoot)}
             there = sorted(packed.union(*map(os.listdir, self._folders)) - {""})[:5]
             raise UsageError(
@@ -208,10 +236,11 @@ class MediaFacts:
         """The medium's own name, where the path says another."""
         return "" if found.name == self._name(path) else found.name
 
-    async def _decode(self, pictures: Iterator[tuple[int, str, _Found]]) -> None:
+    async def _decode(self, media: Iterator[tuple[int, str, _Found]], kinds: Mapping[str, str]) -> None:
         async def some() -> None:
-            for number, path, found in pictures:
-                fact = await self._picture(number, found)
+            for number, path, found in media:
+                one = self._video if kinds[path] == "video" else self._picture
+                fact = await one(number, found)
                 self.facts[key_of(path)] = fact._replace(name=self._own_name(path, found))
 
         await asyncio.gather(*(some() for _ in range(2 * self._processes)))
@@ -224,7 +253,8 @@ class MediaFacts:
         except (MemberRefused, OSError) as err:
             return MediumFact("media_undecodable", str(err))
         digest = int.from_bytes(hashlib.sha256(body).digest()[:8], "big")
-        assert self._decoders is not None
+        if self._decoders is None:
+            self._decoders = CodecPool(_SETTINGS, processes=self._processes)
         try:
             picture = await self._decoders.transcode(body)
         except Undecodable as err:
@@ -235,8 +265,40 @@ class MediaFacts:
             return MediumFact("media_tiny", f"{width} x {height} px", width, height, digest)
         return MediumFact("", "", width, height, digest)
 
-    def _other(self, number: int, found: _Found) -> MediumFact:
-        """A video or a sound: not decoded, but no page, and not empty."""
+    async def _video(self, number: int, found: _Found) -> MediumFact:
+        """A video, decoded to the last frame; a folder of its frames."""
+        root = self._roots[number]
+        if found.size_bytes < 0:
+            names = root.frames(found)
+            strange = [name for name in names if name.rpartition(".")[2].lower() not in _PICTURES]
+            if strange:
+                return MediumFact("media_other", f"{strange[0]} among its frames")
+            return MediumFact(frames=len(names))
+        if not _decodes_videos():
+            fact = self._sound(number, found)
+            self.undecoded += not fact.code
+            return fact
+        if self._videos is None:
+            self._videos = VideoPool(_VIDEO_SETTINGS, processes=self._processes)
+        body: FileBody | None = None
+        try:
+            body = root.file(found, self._scratch)
+            facts = await self._videos.probe(body)
+        except (MemberRefused, OSError) as err:
+            return MediumFact("video_unreadable", str(err))
+        except Undecodable as err:
+            return MediumFact(_VIDEO_CODES.get(err.reason, "video_unreadable"), str(err))
+        finally:
+            release(body)
+        fact = MediumFact(
+            width_px=facts.width_px, height_px=facts.height_px, fps=facts.fps, frames=facts.frames
+        )
+        if facts.broken_tail:
+            return fact._replace(code="broken_tail", detail=f"{facts.frames} frames decode")
+        return fact
+
+    def _sound(self, number: int, found: _Found) -> MediumFact:
+        """A sound, or a video that cannot be decoded here: no page, and not empty."""
         if found.size_bytes < 0:
             return MediumFact()
         try:
@@ -244,6 +306,14 @@ class MediaFacts:
         except (MemberRefused, OSError) as err:
             return MediumFact("media_undecodable", str(err))
         return MediumFact("media_other", form) if form in _NO_VIDEO else MediumFact()
+
+
+def _decodes_videos() -> bool:
+    try:
+        require_video()
+    except UsageError:  # the extra is not installed, which is told at the end
+        return False
+    return True
 
 
 def _with_parts(roots: Sequence[Path]) -> list[Path]:
@@ -301,6 +371,25 @@ class _ArchiveRoot:
         assert found.entry is not None
         with self._source.open(found.entry) as stream:
             return stream.read(most_bytes)
+
+    def file(self, found: _Found, scratch: Path) -> FileBody:
+        """See :class:`_MediaRoot`."""
+        assert found.entry is not None
+        with (
+            self._source.open(found.entry) as stream,
+            NamedTemporaryFile(dir=scratch, delete=False) as copy,
+        ):
+            body = FileBody(path=Path(copy.name), size_bytes=found.size_bytes, temporary=True)
+            try:
+                shutil.copyfileobj(stream, copy, PIECE_BYTES)
+            except BaseException:  # an interruption too; and it is raised on
+                release(body)
+                raise
+        return body
+
+    def frames(self, found: _Found) -> list[str]:
+        """See :class:`_MediaRoot`: an archive has no folders."""
+        return []
 
 
 class _FolderRoot:
@@ -380,6 +469,14 @@ class _FolderRoot:
         """See :class:`_MediaRoot`."""
         with open(os.path.join(self._root, found.name), "rb") as stream:
             return stream.read(most_bytes)
+
+    def file(self, found: _Found, scratch: Path) -> FileBody:
+        """See :class:`_MediaRoot`."""
+        return FileBody(path=self._root / found.name, size_bytes=found.size_bytes)
+
+    def frames(self, found: _Found) -> list[str]:
+        """See :class:`_MediaRoot`. What a trainer's ``*`` finds: no hidden files."""
+        return sorted(name for name in os.listdir(self._root / found.name) if not name.startswith("."))
 
 
 def _folded(name: str) -> str:

@@ -10,7 +10,7 @@ two columns                ``query, response`` (swift), ``instruction, input, ou
 
 Either list may be called ``conversation``, and its turns may be of the other kind. Media are in ``image``, ``video``,
 ``audio``, or these with an ``s``: a path, a list of them, or objects with ``path``, ``url`` or ``bytes``; a list
-within a list is a video as its frames (swift).
+within a list is a video as its frames (swift). ``video_id`` is the name of an MP4 without its ending (Video-ChatGPT).
 """
 
 from __future__ import annotations
@@ -200,9 +200,14 @@ def _add_media(record: ConversationRecord, row: dict[str, Json]) -> None:
         if key in row:
             for medium in _media_in(record, kind, key, row):
                 record.media.append(medium)
+    if isinstance(name := row.get("video_id"), str) and name and not record.media:
+        record.media.append(MediumPath("video", f"{name}.mp4", own=True))
+        record.tagged = False  # VILA's release puts it in front
     width, height = row.get("width"), row.get("height")
     if isinstance(width, int) and isinstance(height, int) and len(record.media) == 1:
         record.size_px = (width, height)
+    if [medium.kind for medium in record.media] == ["video"]:
+        record.fps, record.frames = row.get("fps"), row.get("frame_count")
     objects = row.get("objects")
     for holder in (row, objects) if isinstance(objects, dict) else (row,):
         for key in _BOXES:

@@ -58,7 +58,7 @@ CHECKS = (
     Check(
         code="media_missing",
         action=DROP,
-        says="no such file in the media folder or archives",
+        says="no such picture or sound in the media folder or archives",
         why="LLaVA's loaders stop; VILA's head, InternVL and Qwen draw another record silently.",
         of_file=True,
     ),
