@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from gristmill.spec.errors import AccessError, SourceError
-from gristmill.storage.hub import HubFile, commit_of, download, list_files, read_range
+from gristmill.storage.hub import (
+    MODELS,
+    HubFile,
+    commit_of,
+    download,
+    hub_repo,
+    hub_url,
+    list_files,
+    read_range,
+)
 from gristmill.testing.hub import DEFAULT_REVISION, FakeHub
 
 REPO = "owner/captions"
@@ -30,7 +39,8 @@ PATTERNS = ("data/*.parquet",)
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
-    repos = {REPO: FILES, "owner/gated": FILES, "owner/secret": FILES}
+    models = {"x.tar.gz.aa": LARGE}
+    repos = {REPO: FILES, "owner/gated": FILES, "owner/secret": FILES, f"{MODELS}{REPO}": models}
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
@@ -316,3 +326,27 @@ def test_an_answer_that_drips_is_given_up(hub, monkeypatch, tmp_path):
     monkeypatch.setattr("gristmill.storage.hub._SLOWEST_BYTES_S", 10**15)
     with pytest.raises(SourceError, match="too slowly"):
         list_files(REPO, DEFAULT_REVISION, PATTERNS)
+
+
+def test_a_repository_of_models_is_another_than_one_of_datasets_of_its_name(hub, tmp_path):
+    repo = f"{MODELS}{REPO}"
+    assert commit_of(repo, "main") == DEFAULT_REVISION
+    (file,) = list_files(repo, DEFAULT_REVISION, ("*.tar.gz.*",))
+    assert download(repo, DEFAULT_REVISION, file, tmp_path).read_bytes() == LARGE
+    assert read_range(repo, DEFAULT_REVISION, file.name, file.size_bytes, 5, 9) == LARGE[5:9]
+    with pytest.raises(SourceError, match=f"See {hub.url}/{REPO}/tree/"):
+        list_files(repo, DEFAULT_REVISION, PATTERNS)
+
+
+@pytest.mark.parametrize(
+    ("repo", "url"), [(REPO, f"hf://datasets/{REPO}"), (f"{MODELS}{REPO}", f"hf://{REPO}")]
+)
+def test_addresses_of_repositories(repo, url):
+    assert (hub_url(repo), hub_repo(url)) == (url, repo)
+
+
+@pytest.mark.parametrize(
+    "url", ["hf://a", "hf://datasets/a", "hf://datasets/a/b/c", "hf://a/b/c", "a/b", "hf://"]
+)
+def test_what_is_no_address_of_a_repository(url):
+    assert hub_repo(url) is None

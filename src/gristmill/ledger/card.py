@@ -29,6 +29,7 @@ from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
+from gristmill.storage.hub import MODELS
 
 __all__ = ["REDISTRIBUTION", "card", "card_bytes", "command"]
 
@@ -121,7 +122,11 @@ def _front_matter(recipe: Recipe, levels: Funnel, schema: Sequence[Json], shards
         "task_categories": ["image-to-text", "image-text-to-text"]
         if _pictures(schema)
         else ["text-generation", "question-answering"],
-        "source_datasets": list(dict.fromkeys(source.hub for source in recipe.sources if source.hub)),
+        "source_datasets": list(
+            dict.fromkeys(
+                source.hub for source in recipe.sources if source.hub and not source.hub.startswith(MODELS)
+            )
+        ),
         "tags": ["webdataset", "gristmill"],
         "configs": [
             {

@@ -21,6 +21,7 @@ from gristmill.shards.references import is_references
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
+from gristmill.storage.hub import hub_page
 
 __all__ = ["croissant", "croissant_bytes"]
 
@@ -143,7 +144,7 @@ def _semantic(version: str) -> str:
 
 def _origins(recipe: Recipe) -> list[str]:
     return [
-        f"https://huggingface.co/datasets/{s.hub}/tree/{s.revision}" if s.hub else str(s.url)
+        f"{hub_page(s.hub)}/tree/{s.revision}" if s.hub else str(s.url)
         for s in recipe.sources
         if s.hub or s.url
     ]

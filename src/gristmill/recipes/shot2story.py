@@ -129,6 +129,8 @@ RECIPE = Recipe(
             role="media",
             title="Shot2Story's clips",
             format="archives",
+            hub="models/mhan/shot2story-videos",
+            revision="main",
             patterns=("release_134k_videos.tar.gz.*",),
             by_hand=(
                 "Fetch release_134k_videos.tar.gz.* (one archive in parts, all of them) from "

@@ -75,7 +75,7 @@ class Source:
             names, and the name of its folder in ``DIR/sources``.
         role: What its files are: ``rows``, annotations whose rows become samples; ``aux``, something small that
             steps are given whole and that need not be there; ``media``, pictures or videos that samples name.
-        hub: Dataset repository on the Hugging Face hub.
+        hub: Repository on the Hugging Face hub: ``OWNER/NAME`` of datasets, ``models/OWNER/NAME`` of models.
         revision: Commit of that repository. A source is pinned or it is a person's own copy.
         patterns: Which files.
         leave_out: Of a folder of one's own, which files are passed over though they are like ``patterns``: by the

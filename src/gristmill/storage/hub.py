@@ -22,7 +22,26 @@ from typing import Any
 from gristmill.spec.errors import AccessError, SourceError
 from gristmill.storage.files import sha256_file
 
-__all__ = ["HubFile", "commit_of", "download", "list_files", "read_range"]
+__all__ = [
+    "HUB_URL",
+    "MODELS",
+    "HubFile",
+    "commit_of",
+    "download",
+    "hub_page",
+    "hub_repo",
+    "hub_url",
+    "list_files",
+    "read_range",
+]
+
+HUB_URL = "hf://"
+"""What addresses of repositories begin with, as the hub's own file system has them."""
+
+MODELS = "models/"
+"""What the name of a repository of models begins with here."""
+
+_DATASETS = "datasets/"
 
 _SHA256_DIGITS, _GIT_DIGITS = 64, 40
 _CHUNK_BYTES = 1 << 20
@@ -39,7 +58,7 @@ _WAIT_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubFile:
-    """One file of a dataset repository.
+    """One file of a repository.
 
     Attributes:
         digest: SHA-256 of the content where the hub states it (large files), else the git blob id.
@@ -54,8 +73,35 @@ def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT") or None
 
 
+def _typed(repo: str) -> tuple[str, str]:
+    """The hub's word for the kind of a repository, and its name there: ``models/OWNER/NAME`` is one of models."""
+    if repo.startswith(MODELS):
+        return "model", repo.removeprefix(MODELS)
+    return "dataset", repo
+
+
+def hub_url(repo: str) -> str:
+    """The address of a repository as a person types it: ``hf://datasets/OWNER/NAME``, of models ``hf://OWNER/NAME``."""
+    kind, name = _typed(repo)
+    return f"{HUB_URL}{_DATASETS if kind == 'dataset' else ''}{name}"
+
+
+def hub_repo(url: str) -> str | None:
+    """The repository of such an address; None if it is none."""
+    place = url.removeprefix(HUB_URL)
+    if place == url or place.removeprefix(_DATASETS).count("/") != 1:
+        return None
+    return place.removeprefix(_DATASETS) if place.startswith(_DATASETS) else MODELS + place
+
+
+def hub_page(repo: str, endpoint: str = "https://huggingface.co") -> str:
+    """The address of a repository's page."""
+    kind, name = _typed(repo)
+    return f"{endpoint}/{_DATASETS if kind == 'dataset' else ''}{name}"
+
+
 def _page(repo: str) -> str:
-    return f"{_endpoint() or 'https://huggingface.co'}/datasets/{repo}"
+    return hub_page(repo, _endpoint() or "https://huggingface.co")
 
 
 @contextmanager
@@ -98,7 +144,7 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         said = str(err).strip().partition("\n")[0]
         raise SourceError(f"the hub refused {repo}: {said}. Give the same command again later.") from err
     except errors.HFValidationError as err:
-        raise SourceError(f"{repo} is no name of a dataset repository: {err}") from err
+        raise SourceError(f"{repo} is no name of a repository: {err}") from err
     except _SHAPES as err:
         raise SourceError(
             f"what answers at {_endpoint() or 'https://huggingface.co'} is not the hub ({type(err).__name__} on what "
@@ -202,7 +248,7 @@ def _unreachable(repo: str, err: Exception) -> SourceError:
 
 
 def commit_of(repo: str, revision: str) -> str:
-    """The commit that a branch or tag of a dataset repository stands for.
+    """The commit that a branch or tag of a repository stands for.
 
     Raises:
         AccessError, SourceError: As for :func:`list_files`.
@@ -210,7 +256,8 @@ def commit_of(repo: str, revision: str) -> str:
     from huggingface_hub import HfApi
 
     with _explained(repo, revision), _listing():
-        found = HfApi(endpoint=_endpoint()).dataset_info(repo, revision=revision).sha
+        kind, own = _typed(repo)
+        found = HfApi(endpoint=_endpoint()).repo_info(own, revision=revision, repo_type=kind).sha
     if not found:
         raise SourceError(
             f"the hub names no commit for {repo}@{revision}. Name one with --source KEY=hf://...@COMMIT."
@@ -219,10 +266,10 @@ def commit_of(repo: str, revision: str) -> str:
 
 
 def list_files(repo: str, revision: str, patterns: Sequence[str], *, needed: bool = True) -> list[HubFile]:
-    """Files of a dataset repository at a revision that match any of the patterns, sorted by name.
+    """Files of a repository at a revision that match any of the patterns, sorted by name.
 
     Args:
-        repo: ``OWNER/NAME``.
+        repo: ``OWNER/NAME`` of datasets, ``models/OWNER/NAME`` of models.
         revision: Commit, or a branch.
         patterns: As of ``fnmatch``.
         needed: That there are none is an error.
@@ -236,7 +283,8 @@ def list_files(repo: str, revision: str, patterns: Sequence[str], *, needed: boo
 
     with _explained(repo, revision), _listing():
         api = HfApi(endpoint=_endpoint())
-        tree = list(api.list_repo_tree(repo, recursive=True, revision=revision, repo_type="dataset"))
+        kind, own = _typed(repo)
+        tree = list(api.list_repo_tree(own, recursive=True, revision=revision, repo_type=kind))
     found = [
         HubFile(
             name=entry.path,
@@ -303,6 +351,7 @@ def download(
 def _fetched(repo: str, revision: str, name: str, folder: Path, tell: Callable[[int], None]) -> Path:
     from huggingface_hub import hf_hub_download
 
+    kind, own = _typed(repo)
     bar = _teller(tell)
     for attempt in range(_TRIES):
         time.sleep(_WAIT_S * attempt)
@@ -310,10 +359,10 @@ def _fetched(repo: str, revision: str, name: str, folder: Path, tell: Callable[[
             with _explained(repo, revision):
                 return Path(
                     hf_hub_download(
-                        repo,
+                        own,
                         name,
                         revision=revision,
-                        repo_type="dataset",
+                        repo_type=kind,
                         local_dir=folder,
                         endpoint=_endpoint(),
                         tqdm_class=bar,
@@ -397,7 +446,7 @@ def _range(repo: str, revision: str, name: str, size_bytes: int, start: int, sto
 
     with _explained(repo, revision):
         files = HfFileSystem(endpoint=_endpoint())
-        place = f"datasets/{repo}/{name}"
+        place = f"{hub_url(repo).removeprefix(HUB_URL)}/{name}"
         with files.open(place, "rb", revision=revision, size=size_bytes, cache_type="none") as stream:
             stream.seek(start)
             body: bytes = stream.read(stop - start)

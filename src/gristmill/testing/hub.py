@@ -52,7 +52,8 @@ class FakeHub(LoopbackServer):
     """The made-up hub; a context manager that serves from a thread of its own.
 
     Args:
-        repos: dataset name (``owner/name`` or ``name``) to a folder, or to path -> bytes or file.
+        repos: dataset name (``owner/name`` or ``name``), or ``models/owner/name``, to a folder, or to path -> bytes
+            or file.
         revision: the commit that ``main`` stands for in every repository.
         token: the only valid token; needed for private and gated repositories.
         private: repositories that do not exist for those without the token.
@@ -120,12 +121,16 @@ class FakeHub(LoopbackServer):
         try:
             if parts[:2] == ["api", "datasets"]:
                 await self._answer_api(exchange, *self._repo_and_rest(parts[2:]))
+            elif parts[:2] == ["api", "models"]:
+                await self._answer_api(exchange, *self._repo_and_rest(parts[2:], of="models/"))
             elif parts[0] == "datasets":
                 await self._answer_resolve(exchange, *self._repo_and_rest(parts[1:]))
             elif parts[0] == "_content":
                 await self._answer_content(exchange, parts[1])
             elif parts == ["api", "whoami-v2"]:
                 await self._answer_whoami(exchange)
+            elif parts[2:3] == ["resolve"]:
+                await self._answer_resolve(exchange, *self._repo_and_rest(parts, of="models/"))
             else:
                 raise _Refused(404, "", "Not Found")
         except _Refused as refused:
@@ -135,9 +140,9 @@ class FakeHub(LoopbackServer):
 
     # who may see what
 
-    def _repo_and_rest(self, parts: list[str]) -> tuple[str, list[str]]:
+    def _repo_and_rest(self, parts: list[str], of: str = "") -> tuple[str, list[str]]:
         for length in (2, 1):
-            if (name := "/".join(parts[:length])) in self._repos:
+            if (name := of + "/".join(parts[:length])) in self._repos:
                 return name, parts[length:]
         raise _Refused(401, "RepoNotFound", "Repository not found")
 

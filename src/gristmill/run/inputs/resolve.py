@@ -22,7 +22,7 @@ from gristmill.spec.media_source import Download
 from gristmill.spec.recipe import Recipe, Source, SourceRole
 from gristmill.spec.task import digest_of
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
-from gristmill.storage.hub import HubFile, commit_of, list_files
+from gristmill.storage.hub import HUB_URL, HubFile, commit_of, hub_repo, list_files
 from gristmill.storage.store import Place
 from gristmill.storage.url import is_url, name_of
 
@@ -30,8 +30,6 @@ __all__ = ["LEFT_OUT", "Resolved", "resolve"]
 
 LEFT_OUT = "none"
 """In the place of a media source: it is done without, and media that lie in it are lost as ``no_file``."""
-
-_HUB_URL = "hf://datasets/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,11 +180,15 @@ def _beside(place: str | None) -> str | None:
 def _hub_of(source: Source, place: str | None) -> tuple[str, str] | None:
     if place is None:
         return (source.hub, source.revision) if source.hub and source.revision else None
-    if not place.startswith(_HUB_URL):
+    if not place.startswith(HUB_URL):
         return None
-    repo, at, revision = place.removeprefix(_HUB_URL).partition("@")
-    if not at or repo.count("/") != 1:
-        raise UsageError(f"--source {source.key}={place}: expected {_HUB_URL}OWNER/NAME@REVISION")
+    url, _, revision = place.partition("@")
+    repo = hub_repo(url)
+    if repo is None or not revision:
+        raise UsageError(
+            f"--source {source.key}={place}: expected hf://datasets/OWNER/NAME@REVISION, or hf://OWNER/NAME@REVISION "
+            "of a repository of models"
+        )
     return repo, revision
 
 
@@ -221,7 +223,7 @@ def _from_url(source: Source, place: str) -> InputFile:
     if source.sha256 is None:
         raise UsageError(
             f"--source {source.key}={place}: no checksum is known of this source, so it is not taken from a URL; "
-            f"give a file or folder, or {_HUB_URL}OWNER/NAME@REVISION."
+            f"give a file or folder, or hf://datasets/OWNER/NAME@REVISION."
         )
     return InputFile(
         source=source.key, name=name_of(place), size_bytes=source.size_bytes or 0, digest=source.sha256

@@ -13,7 +13,7 @@ from gristmill.spec.command import naming_source
 from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.spec.step import LocalFile
 from gristmill.spec.task import Task
-from gristmill.storage.hub import HubFile, download, read_range
+from gristmill.storage.hub import HubFile, download, hub_url, read_range
 from gristmill.storage.url import fetch, is_url
 
 __all__ = ["InputTable", "aux_files", "fetch_input"]
@@ -151,7 +151,7 @@ class InputTable:
         if is_url(self._place):
             return f"{self.name} is what {self._place} holds, of {size}, with the checksum that the recipe names."
         repo, _, revision = self._place.partition("@")
-        new = f"--source {key}=hf://datasets/{repo}@REVISION"
+        new = f"--source {key}={hub_url(repo)}@REVISION"
         mended = f"Once it is mended there, give the same command with {new}: {kept}."
         if self._whole is None:
             return (

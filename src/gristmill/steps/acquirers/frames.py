@@ -30,8 +30,6 @@ __all__ = ["acquirer", "places"]
 
 _ENDINGS = (".jpg", ".jpeg")
 _HEAD, _END = b"\xff\xd8\xff", b"\xff\xd9"
-_TAIL_BYTES = 32
-"""In which the mark of a JPEG's end stands: some cameras write a little behind it."""
 _NAMED = 5
 
 
@@ -125,14 +123,14 @@ def _copy(source: MediaSource, frame: SourceEntry, to: BinaryIO) -> None:
     head = tail = b""
     with source.open(frame) as stream:
         while piece := stream.read(PIECE_BYTES):
-            head, tail = head or piece[: len(_HEAD)], (tail + piece)[-_TAIL_BYTES:]
+            head, tail = head or piece[: len(_HEAD)], (tail + piece)[-len(_END) :]
             to.write(piece)
     if not head:
         raise _BadFrame(Reason.EMPTY, f"{frame.name} is empty")
     if head != _HEAD:
         raise _BadFrame(Reason.NOT_AN_IMAGE, f"{frame.name} is no JPEG")
-    if _END not in tail:
-        raise _BadFrame(Reason.TRUNCATED, f"{frame.name} is cut off")
+    if tail != _END:
+        raise _BadFrame(Reason.TRUNCATED, f"{frame.name} does not end as a JPEG does")
 
 
 def _spread(frames: Sequence[SourceEntry]) -> str:
