@@ -7,8 +7,9 @@ exclusive-or, by which a wrong reading is known. The tone is higher by 50 Hz in 
 from __future__ import annotations
 
 import io
+import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -87,6 +88,7 @@ def made_video(kind: MadeVideo) -> bytes:
     if kind.container in ("mp4", "mov") and kind.faststart:
         options["movflags"] = "+faststart"
     times = kind.times()
+    lengths = {time: end - time for time, end in itertools.pairwise(times)}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "video")
         with av.open(str(path), "w", format=kind.container, options=options) as out:
@@ -103,12 +105,11 @@ def made_video(kind: MadeVideo) -> bytes:
                     waiting = next(blocks, None)
                 frame = av.VideoFrame.from_ndarray(_turned(number, kind), format="rgb24")
                 frame.pts, frame.time_base = time, 1 / kind.rate
-                frame.duration = times[number + 1] - time
-                out.mux(video.encode(frame))
+                _mux(out, video.encode(frame), lengths)
             while waiting is not None:
                 out.mux(sound.encode(waiting))
                 waiting = next(blocks, None)
-            out.mux(video.encode(None))
+            _mux(out, video.encode(None), lengths)
             if sound is not None:
                 out.mux(sound.encode(None))
         data = path.read_bytes()
@@ -160,6 +161,13 @@ def counters_in(video: bytes) -> list[int | None]:
 def tone_hz(second: float) -> float:
     """Frequency of the tone at a time."""
     return _LOWEST_HZ + _STEP_HZ * int(second)
+
+
+def _mux(out: Any, packets: Sequence[Any], lengths: Mapping[int, int]) -> None:
+    """Write coded frames with their lengths, which encoders forget."""
+    for packet in packets:
+        packet.duration = lengths[packet.pts]
+        out.mux(packet)
 
 
 def _turned(number: int, kind: MadeVideo) -> RGB:

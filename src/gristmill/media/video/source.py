@@ -320,20 +320,24 @@ class VideoSource:
         """Coded frames of a span, from the key frame before it on, in the order in which they are decoded.
 
         Returns:
-            The number of the frame that is shown first, and packets.
+            The number of that key frame, and packets. Those that are shown before it need what lies before it.
         """
         start = self._key_before(span[0])
-        end = int(self.times[span[1]])
-        stop = int(np.flatnonzero(self._coded <= end)[-1])
-        first = int(np.searchsorted(self.times, self._coded[start : stop + 1].min()))
+        stop = int(np.flatnonzero(self._coded <= self.times[span[1]])[-1])
+        first = int(np.searchsorted(self.times, self._coded[start]))
         return first, self._copied(start, stop)
 
     def _copied(self, start: int, stop: int) -> Iterator[Any]:
         self._seek(start)
-        for place, packet in enumerate(self._packets(int(self._coded[start])), start):
-            if place > stop or packet.size == 0:
+        begin, end = int(self._coded[start]), int(self._coded[stop])
+        for packet in self._packets(begin):
+            if packet.size == 0:
                 return
-            yield packet
+            last = packet.pts == end
+            if packet.pts is not None and packet.pts >= begin:
+                yield packet
+            if last:
+                return
 
     # opening
 

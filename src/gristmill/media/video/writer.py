@@ -6,7 +6,7 @@ there is nothing to agree on. The index lies in front of the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Mp4Writer:
     ) -> None:
         self._settings, self._tick = settings, tick
         self.written = 0
+        self._lengths: dict[int, int] = {}
         self._sound = sound
         self._first_block = next(sound, None) if sound is not None else None
         self._file = open(path, "xb")  # noqa: SIM115 - closed by close()
@@ -106,9 +107,16 @@ class Mp4Writer:
                 setattr(context, name, getattr(frame, name))
         frame.pts, frame.time_base, frame.duration = time, self._tick, length
         frame.pict_type = av.video.frame.PictureType.NONE
-        self._out.mux(self._video.encode(frame))
+        self._lengths[time] = length
+        self._mux(self._video.encode(frame))
         self.written += 1
         self._sound_until(time * self._tick)
+
+    def _mux(self, packets: Sequence[Any]) -> None:
+        """Write coded frames, with their lengths, which the encoder forgets."""
+        for packet in packets:
+            packet.duration = self._lengths.pop(packet.pts)
+            self._out.mux(packet)
 
     def copy(self, packet: Any) -> None:
         """Take a coded frame as it is; its times are set."""
@@ -142,7 +150,7 @@ class Mp4Writer:
         """Encode what is left and write the index."""
         self._sound_until(None)
         if self.written and self._video.codec_context is not None and self._video.codec_context.is_encoder:
-            self._out.mux(self._video.encode(None))
+            self._mux(self._video.encode(None))
         if self._audio is not None:
             self._out.mux(self._audio.encode(None))
         self._out.close()
