@@ -20,6 +20,7 @@ class Box:
         self.fates = dict(done or {})
         self.bodies: dict[tuple[int, str], bytes | None] = {}
         self.pointers: dict[tuple[int, str], Pointer] = {}
+        self.pieces: dict[tuple[int, str], list[int]] = {}
         self.folder: tempfile.TemporaryDirectory | None = None
         self.shared = Path(tempfile.gettempdir())
         self.progressed: list[tuple[int, dict[str, int], int]] = []
@@ -33,6 +34,7 @@ class Box:
     def store(self, fate: Fate, body: Body | None, pointer: Pointer | None = None, pieces=()) -> None:
         assert (fate.row, fate.medium) not in self.fates or fate.reason is Reason.NOT_NEEDED
         self.fates[fate.row, fate.medium] = fate
+        self.pieces[fate.row, fate.medium] = list(pieces)
         if pointer is not None:
             assert body is None
             with self.sources[pointer.source].reopen(pointer.member) as stream:

@@ -13,7 +13,7 @@ _PARTS = frozenset({"jpg", "png", "webp", "gif", "bmp", "tiff", "avif"})
 
 FRAMES = "frames"
 """Name of a video that is stored as its frames: its parts are ``000.jpg``, ``001.jpg`` and so on."""
-_VIDEO_PARTS = frozenset({"mp4", "webm", "mkv", "mov", "avi", FRAMES})
+_VIDEO_PARTS = frozenset({"mp4", "webm", "mkv", "mov", "avi", "flv", "wmv", "mpeg", "ts", "ogv", FRAMES})
 """The same, where it is a video."""
 
 

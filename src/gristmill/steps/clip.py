@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gristmill.media.video.pool import require_video
+from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.cut import Cut
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import NO_VIDEO, Reason
@@ -15,8 +17,8 @@ from gristmill.steps.media import Media
 
 __all__ = ["Clip"]
 
-_LONGEST_DECODING_S = 840
-"""A worker that gets nowhere for fifteen minutes is taken for stuck."""
+_LONGEST_DECODING_S = 600
+"""A worker that gets nowhere for half an hour is taken for stuck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +30,9 @@ class Clip(Media):
     Attributes:
         mode: How clips are cut. ``exact``: encoded anew, from the first frame that is meant to the last; ``copy``:
             not encoded anew, so from the key frame before, and the true start is recorded.
-        whole: Of a video of which no piece is meant. ``keep``: as it came, unless it is larger than
-            ``short_side_px`` or has sound that is to be dropped; ``encode``: always encoded anew.
-        short_side_px: Shorter side of what is encoded at most; 0 leaves it as it is.
+        whole: Of a video of which no piece is meant. ``keep``: as it came, unless trainers do not read its container,
+            it is larger than ``short_side_px`` or has sound that is to be dropped; ``encode``: as a clip.
+        short_side_px: Shorter side of what is encoded at most, an even number; 0 leaves it as it is.
         audio: Sound of what is encoded: ``keep`` or ``drop``.
         encode_crf: Of the H.264 encoder, 0 (without loss) to 51.
         store: ``mp4``, or ``frames``: JPEGs ``000.jpg``, ``001.jpg`` and so on, of samples with one medium.
@@ -38,12 +40,12 @@ class Clip(Media):
         min_frames: Clips with fewer are dropped. Of exactly 8 frames nothing is trained in VILA.
         published_end: Leave out the last frame of pieces by frames, as the published script of Shot2Story does.
         broken_tail: Of a video whose last part does not decode: ``drop`` it, or ``keep`` what decodes.
-        max_duration_s: A longer video is dropped. 0 is off.
-        max_pixels: Of a frame, and of a picture.
+        max_duration_s: A longer video is dropped.
+        max_frame_pixels: Videos with larger frames are dropped.
         max_body_bytes: Of a video as it comes.
         max_image_bytes: Of a picture as it comes.
         codecs: Decoding processes beside each worker.
-        video_deadline_s: For one video with all its clips; what takes longer costs that video.
+        video_deadline_s: For some fifty frames of a video; a decoder that takes longer is given up, and the video.
         keep_sources: Videos that had to be fetched one by one stay in ``sources`` when their clips are done.
     """
 
@@ -58,10 +60,11 @@ class Clip(Media):
     published_end: bool = False
     broken_tail: Literal["drop", "keep"] = "drop"
     max_duration_s: float = 4 * 3600.0
+    max_frame_pixels: int = 4096 * 2304
     max_body_bytes: int = 8 << 30
     max_image_bytes: int = 64 << 20
 
-    video_deadline_s: float = runtime_option(600.0)
+    video_deadline_s: float = runtime_option(60.0)
     keep_sources: bool = runtime_option(False)
 
     name = "clip"
@@ -81,16 +84,40 @@ class Clip(Media):
             if getattr(self, name) not in known:
                 raise UsageError(f"clip.{name}={getattr(self, name)}: expected {' or '.join(known)}")
         for name, low, high in (
-            ("short_side_px", 0, 8192),
-            ("encode_crf", 0, 51),
             ("frame_rate", 0.01, 240),
             ("min_frames", 1, 1_000_000),
-            ("max_duration_s", 0, 1_000_000),
             ("max_image_bytes", 1, 1 << 40),
             ("video_deadline_s", 1, _LONGEST_DECODING_S),
         ):
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"clip.{name}={getattr(self, name)}: expected {low} to {high}")
+        if self.mode == "copy" and (self.short_side_px or self.whole == "encode"):
+            raise UsageError("clip.mode=copy encodes nothing: it goes without short_side_px and whole=encode")
+        self.video_settings()
+
+    def missing(self) -> str:
+        """See :class:`gristmill.spec.step.Step`: the library for videos, where it is not installed."""
+        try:
+            require_video()
+        except UsageError as err:
+            return str(err)
+        return ""
+
+    def video_settings(self) -> VideoSettings:
+        """Say what the decoders of videos are to do.
+
+        Raises:
+            UsageError: A setting that cannot be.
+        """
+        return VideoSettings(
+            mode=self.mode,
+            short_side_px=self.short_side_px,
+            audio=self.audio,
+            crf=self.encode_crf,
+            keep_broken=self.broken_tail == "keep",
+            max_pixels=self.max_frame_pixels,
+            max_duration_s=self.max_duration_s,
+        )
 
     @property
     def keeps_bytes(self) -> bool:

@@ -9,7 +9,7 @@ import importlib.util
 import json
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -85,7 +85,7 @@ class VideoPool(ChildPool):
 
     async def clips(
         self, body: VideoBody, cuts: Sequence[Cut], folder: Path
-    ) -> AsyncIterator[tuple[int, VideoClip | Undecodable]]:
+    ) -> AsyncGenerator[tuple[int, VideoClip | Undecodable]]:
         """Cut pieces out of a video, which is decoded once for all of them.
 
         Yields:

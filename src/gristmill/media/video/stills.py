@@ -13,13 +13,14 @@ import simplejpeg
 
 from gristmill.media.errors import Undecodable
 from gristmill.media.video.clips import Reader
+from gristmill.media.video.jpegs import jpeg_sizes
 from gristmill.media.video.settings import VideoSettings
 from gristmill.media.video.shape import FrameShape, scaled
 from gristmill.media.video.source import VideoSource
 from gristmill.media.video.writer import Mp4Writer
 from gristmill.spec.reasons import Reason
 
-__all__ = ["frames_at", "joined", "jpegs_in", "split"]
+__all__ = ["frames_at", "joined", "split"]
 
 QUALITY = 90
 
@@ -111,8 +112,10 @@ def joined(
     shape: FrameShape | None = None
     count = 0
     try:
-        for jpeg in jpegs_in(stream):
-            frame = _picture(jpeg, settings)
+        data, at = stream.read(), 0
+        for size in jpeg_sizes(data):
+            frame = _picture(data[at : at + size], settings)
+            at += size
             if writer is None or shape is None:
                 size_px = scaled((frame.width, frame.height), settings.short_side_px)
                 shape = FrameShape(rotation=0, size_px=size_px)
@@ -138,57 +141,3 @@ def _picture(jpeg: bytes, settings: VideoSettings) -> Any:
         return av.VideoFrame.from_ndarray(simplejpeg.decode_jpeg(jpeg, colorspace="RGB"), format="rgb24")
     except ValueError as err:
         raise Undecodable(Reason.UNDECODABLE, str(err)) from err
-
-
-def jpegs_in(stream: BinaryIO) -> Iterator[bytes]:
-    """Take apart JPEGs that lie one behind another (ITU-T T.81, B.1.1): by the lengths of their segments, so that the
-    end of a thumbnail within one is not taken for its own.
-
-    Raises:
-        Undecodable: What lies there is no JPEG, or ends before it ends.
-    """
-    data = memoryview(stream.read())
-    at = 0
-    while at < len(data):
-        end = _end_of_jpeg(data, at)
-        yield bytes(data[at:end])
-        at = end
-
-
-def _end_of_jpeg(data: memoryview, at: int) -> int:
-    if bytes(data[at : at + 3]) != b"\xff\xd8\xff":
-        raise Undecodable(Reason.UNDECODABLE, f"no JPEG at byte {at:,}")
-    at += 2
-    while at + 4 <= len(data) + 2:
-        if data[at] != 0xFF:
-            break
-        marker = data[at + 1]
-        if marker == 0xD9:
-            return at + 2
-        if marker == 0xFF:  # fill
-            at += 1
-            continue
-        if 0xD0 <= marker <= 0xD7 or marker == 0x01:
-            at += 2
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA:
-            at = _end_of_scan(data, at)
-    raise Undecodable(Reason.TRUNCATED, "the last JPEG is cut off")
-
-
-def _end_of_scan(data: memoryview, at: int) -> int:
-    """Where the next marker stands: within a scan 0xFF is followed by 0 or a restart marker."""
-    step = 1 << 16
-    while at < len(data):
-        piece = bytes(data[at : at + step])
-        found = piece.find(b"\xff")
-        if found < 0:
-            at += len(piece)
-        elif at + found + 1 >= len(data):
-            break
-        elif data[at + found + 1] == 0 or 0xD0 <= data[at + found + 1] <= 0xD7:
-            at += found + 2
-        else:
-            return at + found
-    raise Undecodable(Reason.TRUNCATED, "a JPEG is cut off")
