@@ -227,7 +227,8 @@ SYSTEM = talk(8, ("system", "Be brief."), ("user", "{0}What?"), ("assistant", "T
     ("to", "sample", "kind"),
     [
         *((to, SYSTEM, "system_turn") for to in ("llava", "llava-next", "qwen-vl", "vila-conversations")),
-        *((to, VIDEO_TALK, "video") for to in ("llava", "internvl", "trl")),
+        *((to, VIDEO_TALK, "video") for to in ("llava", "trl")),
+        ("internvl", VIDEO_TALK, "video_unreadable"),
         ("internvl", SYSTEM, "first_turn_without_medium"),
         ("llava", SEVERAL[0][0], "several_pictures"),
         ("llava", talk(9, "See{0}here", "No.", paths=["9.jpg"]), "medium_within_text"),

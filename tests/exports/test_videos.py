@@ -1,12 +1,15 @@
 """Exports of videos: names, measured rates and counts, folders of frames, by the rules of each trainer's reader."""
 
+import io
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import trainer_rules as rules
 import yaml
 from made_shards import finished, picture
+from PIL import Image
 
 from gristmill import exports
 from gristmill.exports import FinishedShards
@@ -15,6 +18,7 @@ from gristmill.spec.cut import Cut
 from gristmill.spec.errors import UsageError
 from gristmill.spec.locator import Frames, Video
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
+from gristmill.testing.videos import MadeVideo, made_video, read_counter
 
 
 def clip(n, *, frames=25, fps=12.5, name=None, at=None, upstream=None, turns=2, body=None, cut=None):
@@ -179,6 +183,27 @@ def _llama_factory(out):
 
 def _swift(out):
     return [rules.swift(row) for name in ("frames", "videos") for row in rules.lines(out / f"{name}.jsonl")]
+
+
+def test_internvl_sees_pictures_of_the_frames(tmp_path):
+    body = made_video(MadeVideo(frames=29))
+    samples = [clip(0, frames=29, name="v/a.mp4", body=body), as_frames(1, 10), as_frames(2, 3)]
+    done = export("internvl", written(tmp_path / "d", samples), tmp_path / "out", video_frames=4)
+    rows = rules.lines(tmp_path / "out" / "train.jsonl")
+    first, frames, few = rows
+    assert first["image"] == [f"v/a/000{n}.jpeg" for n in range(1, 5)]
+    said = first["conversations"][0]["value"]
+    assert said == "What happens?\nFrame-1: <image>\nFrame-2: <image>\nFrame-3: <image>\nFrame-4: <image>"
+    shown = [np.asarray(Image.open(io.BytesIO(one))) for one in rules.internvl(first, tmp_path / "out/media")]
+    counters = [read_counter(one) for one in shown]
+    assert (counters[0], counters[-1]) == (0, 28)
+    assert counters == sorted(counters)
+    stored = [*samples[1][1].values()]
+    assert rules.internvl(frames, tmp_path / "out/media") == [stored[n] for n in (0, 3, 6, 9)]
+    assert few["conversations"][0]["value"].startswith(
+        "Frame-1: <image>\nFrame-2: <image>\nFrame-3: <image>\nRetell"
+    )
+    assert done.changed["with a video shown as pictures of its frames"] == 3
 
 
 def test_frames_appear_whole(tmp_path):

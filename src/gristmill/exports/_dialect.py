@@ -18,8 +18,8 @@ import re
 import shlex
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -151,6 +151,7 @@ class Dialect(FittingExporter):
         takes_system, takes_video, takes_frames: Whether a system's turn, a video, or a video that is stored as its
             frames fits.
         any_case: The reader takes a tag in capitals for one too.
+        what_changes: What :meth:`changing` does, as a clause.
         instead_of_video: What a user may do where no video fits, after a colon or semicolon.
     """
 
@@ -166,6 +167,7 @@ class Dialect(FittingExporter):
     takes_frames: ClassVar[bool] = False
     any_case: ClassVar[bool] = False
     instead_of_video: ClassVar[str] = ""
+    what_changes: ClassVar[str] = ""
 
     question: str | None = option(None, "What is asked of captions. Otherwise they do not fit.")
     escape_tags: bool = option(
@@ -204,6 +206,13 @@ class Dialect(FittingExporter):
         Raises:
             Unfit: It does not.
         """
+
+    def changing(self) -> AbstractContextManager[Callable[[Conversation], Conversation]]:
+        """Say what is done to each conversation that fits, for the time of an export: nothing.
+
+        What it makes another of is counted as changed by :attr:`what_changes`. It may raise :class:`Unfit`.
+        """
+        return nullcontext(lambda conversation: conversation)
 
     def folders(self, dataset: FinishedShards) -> tuple[str, str]:
         """Say where files of rows and media go, in the folder."""
@@ -251,9 +260,9 @@ class Dialect(FittingExporter):
             files = _Files(self, dataset, work, rows)
             link = None if self.link is None else Path(self.link)
             folder = MediaFolder(work / media, work / _INCOMING, self.names, link)
-            with files.opened:
+            with files.opened, self.changing() as change:
                 for number, shard in enumerate(dataset.shards):
-                    self._add_shard(dataset, (number, shard), laid, files, folder, done)
+                    self._add_shard(dataset, (number, shard), laid, (files, folder, change), done)
                     yield done
                 if not self.by_kinds and not files.written:
                     files.begin(())
@@ -274,11 +283,11 @@ class Dialect(FittingExporter):
         dataset: FinishedShards,
         numbered: tuple[int, ShardInfo],
         laid: Laid,
-        files: _Files,
-        folder: MediaFolder,
+        into: tuple[_Files, MediaFolder, Callable[[Conversation], Conversation]],
         done: Exported,
     ) -> None:
         number, shard = numbered
+        files, folder, change = into
         marks = re.compile("|".join(map(re.escape, MARKS)), re.IGNORECASE if self.any_case else 0)
         for sample in shard_samples(dataset.folder, shard, large_bytes=LARGE_BYTES):
             try:
@@ -286,6 +295,7 @@ class Dialect(FittingExporter):
                 self._check_kinds(conversation)
                 self.check(conversation)
                 cleaned = without_marks(conversation, marks, escape=self.escape_tags)
+                shown = change(cleaned)
             except Unfit as err:
                 if not self.leave_out:
                     raise UsageError(
@@ -296,8 +306,10 @@ class Dialect(FittingExporter):
                 continue
             if cleaned is not conversation:
                 done.changed["with a tag within a text escaped"] += 1
-            paths = self.media_paths(cleaned, number, folder, done)
-            files.add(cleaned, self.row(cleaned, paths, laid))
+            if shown is not cleaned:
+                done.changed[self.what_changes] += 1
+            paths = self.media_paths(shown, number, folder, done)
+            files.add(shown, self.row(shown, paths, laid))
             done.samples += 1
         done.shards += 1
         files.end_shard()

@@ -92,7 +92,9 @@ class VilaConversations(Dialect):
         "For VILA's head alone: videos with several questions, of which its release reads the first, short ones and "
         "folders of frames fit.",
     )
-    video_frames: int = option(8, "Frames that the trainer takes of a video (VILA's num_video_frames).")
+    video_frames: int = option(
+        8, "Frames that the trainer takes of a video; for internvl they are pictures, evenly spread."
+    )
 
     def folders(self, dataset: FinishedShards) -> tuple[str, str]:
         """As the release's registry has them; of other datasets a folder of their own."""
