@@ -4,11 +4,13 @@ import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from test_take_rows import take
 
+from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.steps import spread
-from gristmill.steps.spread import ELEMENT, LIST_ROW, MOST_ELEMENTS
+from gristmill.steps.spread import ELEMENT, LIST, LIST_ROW, MOST_ELEMENTS
 
 ROWS = [
     {"url": "a", "text": ["1", "2", "3"]},
@@ -67,3 +69,31 @@ def test_bad_rows_keep_their_places_among_those_that_are_spread(tmp_path):
         5: Reason.ROW_TOO_LONG,
         8: Reason.BAD_ROW,
     }
+
+
+def test_several_lists_of_a_row_take_turns(tmp_path):
+    path = tmp_path / "a.json"
+    rows = [{"en": ["a", "b", "c"], "zh": ["x", "y"]}, {"en": [], "zh": None}, {"en": ["d"]}, {"zh": ["z"]}]
+    path.write_text(json.dumps(rows))
+    found = [
+        (row, one[LIST_ROW], one[LIST] and one[one[LIST]][one[ELEMENT]])
+        for row, one in take(path, each="en|zh").kept
+    ]
+    wanted = [(0, "a"), (0, "x"), (0, "b"), (0, "y"), (0, "c"), (1, None), (2, "d"), (3, "z")]
+    assert found == [(number, *one) for number, one in enumerate(wanted)]
+
+
+def test_of_rows_that_are_alike_the_first_are_taken(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*ROWS, {"text": ["7", "8"]}]))
+    for only in (None, 5):
+        box = take(path, only=only, each="text", alike="url", most_alike=2)
+        taken = [0, 1, 3, 4, 6, 7, 8, 9]  # rows without a value are like no other
+        assert [row for row, _ in box.kept] == taken[:only]
+        assert {2, 5} == {row for row, reason in box.dropped.items() if reason is Reason.LEFT_OUT}
+    where = take(path, each="text", alike="url", most_alike=1, where=("url=a|b",))
+    assert [row for row, _ in where.kept] == [0, 3, 8, 9]
+    with pytest.raises(UsageError, match="a column in alike"):
+        take(path, most_alike=1)
+    with pytest.raises(UsageError, match="most_alike and unique do not go together"):
+        take(path, unique="url", alike="url", most_alike=1)

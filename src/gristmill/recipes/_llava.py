@@ -33,8 +33,8 @@ from gristmill.spec.sample import CHANGES, Drop, Json, MediaRef, Outcome, Part, 
 
 __all__ = ["Family", "InFamilies", "LlavaRecords", "Place", "dialogue"]
 
-Place: TypeAlias = Callable[[str], Locator | Drop]
-"""Says where the medium is that a record names by a path, or why it can be nowhere."""
+Place: TypeAlias = Callable[[str], Locator | MediaRef | Drop]
+"""Says where the medium is that a record names by a path, and what of it is meant; or why it can be nowhere."""
 
 TOKEN_ADDED = "token_added"
 """The word in the column ``changes`` of a sample whose record had no token for its pictures."""
@@ -111,7 +111,7 @@ class LlavaRecords:
             at = self.place(plain)
             if isinstance(at, Drop):
                 return at
-            media.append(MediaRef(kind=self.kind, at=at))
+            media.append(at if isinstance(at, MediaRef) else MediaRef(kind=self.kind, at=at))
         return media
 
 

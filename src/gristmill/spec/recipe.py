@@ -56,11 +56,13 @@ class Variant:
     Attributes:
         patterns: Which files it is.
         size_bytes, rows: As published.
+        settings: Of steps, as typed, where it is read otherwise than the one that the recipe's own are for.
     """
 
     patterns: tuple[str, ...]
     size_bytes: int | None = None
     rows: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 MEDIA_FORMATS = ("archives", "folder", "parquet")
@@ -379,12 +381,21 @@ class Recipe:
     def _variants(self) -> dict[str, Json]:
         return {source.key: source.variant for source in self.sources if source.variants}
 
+    def _of_variants(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """The settings that chosen variants bring with them."""
+        found: dict[str, str] = {}
+        for source in self.sources:
+            chosen = settings.get(f"{source.key}.variant")
+            if source.variants and chosen is not None:
+                found.update(source.with_variant(chosen).variants[chosen].settings)
+        return found
+
     def with_settings(self, settings: Mapping[str, str]) -> Recipe:
         """The recipe with ``STEP.FIELD`` settings replaced by values as typed on the command line.
 
         ``expect.kept_share`` sets the share below which a run ends with exit code 3.
         Of a source ``SOURCE.order`` can be set, the order of its annotation files, and where upstream has several
-        versions of them ``SOURCE.variant``.
+        versions of them ``SOURCE.variant``, which may bring settings of its own: those that are typed hold.
 
         Raises:
             UnknownName: No such step or field.
@@ -395,7 +406,7 @@ class Recipe:
                 left = tuple(one for one in self.optional if one is not option)
                 return replace(option.added_to(self, settings), optional=left).with_settings(settings)
         steps, sources, expect = list(self.steps), list(self.sources), self.expect
-        for dotted, text in settings.items():
+        for dotted, text in {**self._of_variants(settings), **settings}.items():
             name, _, field_name = dotted.partition(".")
             if dotted == "expect.kept_share":
                 expect = replace(expect, kept_share=_share(dotted, text))

@@ -21,7 +21,7 @@ from gristmill.spec.step import TableContext
 from gristmill.steps.ordered import OrderedTables
 from gristmill.steps.spill import PORTIONS, Spill
 
-__all__ = ["Repeats"]
+__all__ = ["Repeats", "digested"]
 
 Int64s: TypeAlias = npt.NDArray[np.int64]
 
@@ -66,12 +66,12 @@ class Repeats:
         apart = self._scratch / "often"
         with apart.open("wb") as stream:
             for batch in batches:
-                digested = _digested(batch, column)
-                self.rows += len(digested)
-                self._end = max(self._end, int(digested["row"].max(initial=-1)) + 1)
-                known = np.isin(digested["digest"], np.fromiter(often, np.uint64, len(often)))
-                digested[known].tofile(stream)
-                rest = digested[~known]
+                some = digested(batch, column)
+                self.rows += len(some)
+                self._end = max(self._end, int(some["row"].max(initial=-1)) + 1)
+                known = np.isin(some["digest"], np.fromiter(often, np.uint64, len(often)))
+                some[known].tofile(stream)
+                rest = some[~known]
                 spill.add(rest, rest["digest"] % np.uint64(PORTIONS))
                 values, counts = np.unique(rest["digest"], return_counts=True)
                 for value in values[counts >= _OFTEN][: _MOST_OFTEN - len(often)].tolist():
@@ -126,13 +126,14 @@ class Repeats:
         box.keep(table, pa.array(own, pa.int64()))
 
 
-def _digested(batch: RowBatch, column: str) -> npt.NDArray[Any]:
+def digested(batch: RowBatch, column: str) -> npt.NDArray[Any]:
+    """Rows' positions, each with 8 bytes that rows with the same value in a column share."""
     where = batch.rows.to_numpy()
     values = (None if isinstance(row, str) else value_at(row, column) for row in readable_rows(batch.table))
     hashes = b"".join(_digest(value, row) for value, row in zip(values, where, strict=True))
-    digested = np.empty(len(where), _DIGESTED)
-    digested["digest"], digested["row"] = np.frombuffer(hashes, np.uint64), where
-    return digested
+    found = np.empty(len(where), _DIGESTED)
+    found["digest"], found["row"] = np.frombuffer(hashes, np.uint64), where
+    return found
 
 
 def _digest(value: object, row: int) -> bytes:

@@ -19,6 +19,7 @@ from gristmill.spec.columns import column_of
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.step import TableContext, TableStep
+from gristmill.steps.alike import Alike
 from gristmill.steps.by_place import ByPlace
 from gristmill.steps.repeats import Repeats
 from gristmill.steps.spread import spread
@@ -44,7 +45,11 @@ class TakeRows(TableStep):
         by_place: Rows are handed on in the order in which their first media lie in media sources, see
             :mod:`gristmill.steps.by_place`, and those of one medium together: a tar.gz is then unpacked about once.
         format: Of the file, or None to tell by its name.
-        each: Column of lists of which every element makes a row of its own, see :mod:`gristmill.steps.spread`.
+        each: Column of lists of which every element makes a row of its own, see :mod:`gristmill.steps.spread`; of
+            several, as ``COLUMN|COLUMN``, the elements in turn.
+        alike: Column by which rows are counted as alike, for ``most_alike``.
+        most_alike: Of rows with one value of ``alike`` so many are taken, the first ones; further ones are left out.
+            0 takes all.
         where: Which rows are meant, as ``COLUMN=VALUE`` or ``COLUMN=VALUE|VALUE``: those of which one column holds
             something else are left out. A row without that column stays.
         drop_columns: Columns that are not carried: they go into no sample, and of Parquet they are not even read.
@@ -68,6 +73,8 @@ class TakeRows(TableStep):
     by_place: bool = False
     format: str | None = None
     each: str | None = None
+    alike: str | None = None
+    most_alike: int = 0
     where: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
     header: bool | None = None
@@ -86,11 +93,13 @@ class TakeRows(TableStep):
     def __post_init__(self) -> None:
         if min(self.parts, self.part_rows) < 1:
             raise UsageError("rows: parts and part_rows must be at least 1")
-        needed = {*self.columns, *filter(None, [self.unique, self.each])}
+        if self.most_alike < 0 or (self.most_alike and self.alike is None):
+            raise UsageError("rows.most_alike: expected 0 or more, and a column in alike")
+        needed = {*self._needed}
         if both := sorted(needed & {*self.drop_columns}):
             raise UsageError(f"rows.drop_columns: {', '.join(both)} is needed. Drop others.")
-        if self.where and self.unique:
-            raise UsageError("rows: where and unique do not go together")
+        if (self.where or self.most_alike) and self.unique:
+            raise UsageError(f"rows: {'where' if self.where else 'most_alike'} and unique do not go together")
         if self.by_place and self.unique:
             raise UsageError(
                 "rows: by_place and unique do not go together: by_place brings rows together itself"
@@ -104,6 +113,15 @@ class TakeRows(TableStep):
     def takes_media(self) -> bool:
         """See :class:`TableStep`."""
         return self.by_place
+
+    @property
+    def _lists(self) -> tuple[str, ...]:
+        return tuple(self.each.split("|")) if self.each else ()
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        alike = [self.alike] if self.most_alike else []
+        return (*self.columns, *filter(None, [self.unique, *self._lists, *alike]))
 
     @property
     def left_beside(self) -> tuple[str, ...]:
@@ -135,7 +153,7 @@ class TakeRows(TableStep):
             UsageError: A named column is missing.
         """
         framing = self.framing
-        check_columns(table, framing, (*self.columns, *filter(None, [self.unique, self.each])))
+        check_columns(table, framing, self._needed)
         if framing.format_of(table) not in {"json", "jsonl"}:  # whose rows may each have others
             check_columns(table, framing, self.drop_columns)
         if more := passed_over(table):
@@ -198,16 +216,23 @@ class TakeRows(TableStep):
             batches = (
                 replace(batch, table=without_names(batch.table, self.drop_columns)) for batch in batches
             )
-        return spread(batches, self.each) if self.each else batches
+        return spread(batches, self._lists) if self._lists else batches
 
     def _chosen(self, table: Path, framing: Framing, box: TableContext) -> Iterator[tuple[Any, Any]]:
         """Good rows with their positions, as many as are wanted; the others get their fate."""
         left, told, foreign = box.only, 0, 0
+        alike = self._alike(table, framing)
         for batch in self._read(table, framing):
             _drop_bad(batch.bad, box, alike=told >= _MOST_DETAILS)
             told += len(batch.bad)
             foreign += sum(NOT_UTF8 in bad.detail for bad in batch.bad)
             some, rows = self._meant(batch, box)
+            if alike and (there := alike.late(rows.to_numpy())).any():
+                late = pa.array(there)
+                box.drop(
+                    rows.filter(late), Reason.LEFT_OUT, f"behind {self.most_alike} with its {self.alike}"
+                )
+                some, rows = some.filter(pc.invert(late)), rows.filter(pc.invert(late))
             if left is not None:
                 box.drop(rows.slice(left), Reason.NOT_CHOSEN)
                 some, rows = some.slice(0, left), rows.slice(0, left)
@@ -219,8 +244,8 @@ class TakeRows(TableStep):
                 f"{foreign:,} {lines} not UTF-8; a file in another encoding is read with --encoding cp1252, say"
             )
 
-    def _meant(self, batch: RowBatch, box: TableContext) -> tuple[Any, Any]:
-        """The rows that ``where`` means, with their positions; the others get their fate."""
+    def _meant(self, batch: RowBatch, box: TableContext | None = None) -> tuple[Any, Any]:
+        """The rows that ``where`` means, with their positions; ``box`` is told of the others."""
         some, rows = batch.table, batch.rows
         for condition in self.where:
             column, _, values = condition.partition("=")
@@ -229,10 +254,19 @@ class TakeRows(TableStep):
                 continue
             meant = pc.or_kleene(pc.is_null(held), pc.is_in(held, pa.array(values.split("|"))))
             for value in pc.unique(held.filter(pc.invert(meant))).to_pylist():
+                if box is None:
+                    break
                 there = pc.fill_null(pc.equal(held, value), fill_value=False)
                 box.drop(rows.filter(there), Reason.LEFT_OUT, f"{column} is {value}"[:200])
             some, rows = some.filter(meant), rows.filter(meant)
         return some, rows
+
+    def _alike(self, table: Path, framing: Framing) -> Alike | None:
+        """Which rows come after so many that are like them; None where all are taken."""
+        if self.alike is None or not self.most_alike:
+            return None
+        meant = (RowBatch(*self._meant(batch), []) for batch in self._read(table, framing))
+        return Alike(meant, self.alike, self.most_alike)
 
 
 def _drop_bad(bad: Sequence[BadRow], box: TableContext, *, alike: bool) -> None:

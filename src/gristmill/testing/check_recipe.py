@@ -34,7 +34,7 @@ from gristmill.spec.errors import GristmillError, RecipeError
 from gristmill.spec.locator import Embedded
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
-from gristmill.spec.sample import Drop, Json, Outcome
+from gristmill.spec.sample import Drop, Json, Origin, Outcome
 from gristmill.spec.step import LINE_OFFSET, SampleStep, Step, TableStep
 
 __all__ = ["GOLDEN", "check_recipe", "difference", "golden_rows", "write_expected"]
@@ -133,7 +133,9 @@ def check_recipe(
         outcomes = [recipe.parse(decisions.given.get(n, row)) for n, row in enumerate(upstream)]
     head = {"recipe": recipe.public_name, "version": recipe.version, "notes": decisions.notes}
     steps = [step.with_aux(_aux_files(recipe, folder)) for step in _leading(recipe)]
-    made = [_through(steps, _named(outcome, recipe, row)) for row, outcome in enumerate(outcomes)]
+    made = [
+        _through(steps, _named(*one, recipe, n)) for n, one in enumerate(zip(outcomes, upstream, strict=True))
+    ]
     return [head, *({"row": n, "table": decisions.of(n), **_plain(o)} for n, o in enumerate(made))]
 
 
@@ -175,11 +177,16 @@ def _check_declared(step: Step, reasons: Iterable[Reason]) -> None:
         )
 
 
-def _named(outcome: Outcome, recipe: Recipe, row: int) -> Outcome:
-    """As in a run: a sample that ``parse`` gives no key is named after its place."""
+def _named(outcome: Outcome, row: Mapping[str, Json], recipe: Recipe, number: int) -> Outcome:
+    """As in a run: the sample knows its row and its place, and is named after that if ``parse`` gives no key."""
     if isinstance(outcome, Drop):
         return outcome
-    return replace(outcome, key=outcome.key or recipe.key.format(file=0, row=row))
+    return replace(
+        outcome,
+        key=outcome.key or recipe.key.format(file=0, row=number),
+        origin=Origin(source=recipe.sources[0].key, file="rows.jsonl", row=number),
+        upstream=row,
+    )
 
 
 def _table_file(folder: Path, source: Source, rows: Sequence[Mapping[str, Json]]) -> Path:

@@ -265,6 +265,7 @@ def _from_disk(source: Source, place: Path, *, named: bool = False) -> list[Inpu
 def _matching(source: Source, place: Path, named: bool) -> tuple[list[tuple[str, Path]], list[str]]:
     """Files with their names, and names of those that are like them and are passed over."""
     if place.is_file():
+        _check_variant(source, place)
         return [(place.name, place)], []
     if not place.is_dir():
         raise UsageError(f"{_typed(source, place)}: there is no such file or folder.")
@@ -288,6 +289,27 @@ def _matching(source: Source, place: Path, named: bool) -> tuple[list[tuple[str,
         if path.is_symlink() and not path.exists():
             raise UsageError(f"{path} is a link to nothing. Put there what it leads to, or remove it.")
     return [(name, place / name) for name in chosen], passed
+
+
+def _check_variant(source: Source, place: Path) -> None:
+    """Refuse a file that by its name is another variant than the one that is read, and is read otherwise.
+
+    Raises:
+        UsageError: It is.
+    """
+    if source.variant is None or _like([place.name], source.patterns):
+        return
+    own = source.variants[source.variant].settings
+    others = [
+        name
+        for name, of in source.variants.items()
+        if of.settings != own and _like([place.name], of.patterns)
+    ]
+    if others:
+        raise UsageError(
+            f"{_typed(source, place)}: by its name it is the file of another variant than {source.variant}: give "
+            f"--set {source.key}.variant={others[0]} too, or name the file otherwise."
+        )
 
 
 def _left_out(source: Source, names: Sequence[str]) -> tuple[list[str], list[str]]:
