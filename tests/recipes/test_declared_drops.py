@@ -8,7 +8,7 @@ from gristmill import recipes
 from gristmill.cli.options import setting_lines
 from gristmill.ledger.losses import Phase, phase_of
 from gristmill.spec.errors import RecipeError
-from gristmill.spec.reasons import Reason
+from gristmill.spec.reasons import NO_VIDEO, SITE, Reason
 from gristmill.spec.sample import Drop
 from gristmill.spec.step import SampleStep
 from gristmill.steps.crawl import Crawl
@@ -43,7 +43,7 @@ def test_a_drop_for_a_reason_that_is_not_declared_is_told():
 def test_a_crawl_declares_all_that_the_web_may_do():
     lost = {reason for reason in Reason if phase_of(reason) in {Phase.FETCHING, Phase.CHECKING}}
     rows = {Reason.NO_SCORE, Reason.BELOW_FLOOR, Reason.BEYOND_SHARE, Reason.NOT_SAMPLED, Reason.NOT_CHOSEN}
-    assert lost - rows - Crawl.drops == {
+    assert lost - rows - SITE - NO_VIDEO - Crawl.drops == {
         Reason.NOT_NEEDED,
         Reason.SAME_PICTURE,
         Reason.SIZE_MISMATCH,

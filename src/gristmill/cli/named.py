@@ -35,6 +35,9 @@ _OPTIONS = {
     "crawl.allow_private_addresses": "--allow-private-addresses",
     "crawl.proxy": "--proxy URL",
     "crawl.verify_tls": "--no-verify-tls",
+    "clip.ask_sites": "--set=clip.ask_sites=true",
+    "clip.proxy": "--set=clip.proxy=URL",
+    "clip.allow_private_addresses": "--set=clip.allow_private_addresses=true",
 }
 
 

@@ -37,6 +37,13 @@ from gristmill.cli.options import (
     help="Where annotation files of yours lie, if they are still to be read.",
 )
 @click.option(
+    "--set",
+    "manner",
+    multiple=True,
+    metavar="STEP.FIELD=VALUE",
+    help="How to ask, not what: clip.ask_sites=true, clip.cookies=FILE.",
+)
+@click.option(
     "--without-permissions",
     is_flag=True,
     help="Go on without what the folder was begun with: private addresses, any certificate.",
@@ -50,6 +57,7 @@ def command(
     reason: str,
     recipe: str | None,
     sources: tuple[str, ...],
+    manner: tuple[str, ...],
     without_permissions: bool,
     workers: int | None,
     on: str,
@@ -82,7 +90,7 @@ def command(
     from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of, reasons_from
 
     reasons = reasons_from(reason)
-    runtime = runtime_options(
+    runtime = pairs("--set", manner) | runtime_options(
         contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept, proxy
     )
     for dataset in datasets_in(folder):

@@ -143,6 +143,8 @@ def run(
             refuse_while_waiting(
                 recipe, resolved, job.folder, lambda: _raise_if_signalled(signalled), watcher.say
             )
+            for said in filter(None, (step.remark() for step in recipe.steps)):
+                watcher.say(said)
             with store.leases(layout.LEASES) as leases:
                 return _run(
                     job, recipe, resolved, store, leases, watcher, signalled, stop, ready, when_settled

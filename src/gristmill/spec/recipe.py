@@ -349,6 +349,16 @@ class Recipe:
         return self.built.input if self.built else "annotation file"
 
     @property
+    def asks_elsewhere(self) -> bool:
+        """A step asks elsewhere for what lies in no media source."""
+        return any(step.asks_elsewhere for step in self.steps)
+
+    @property
+    def elsewhere(self) -> str:
+        """Say what to type so that a step asks elsewhere; empty where none can."""
+        return next((step.elsewhere for step in self.steps if step.elsewhere), "")
+
+    @property
     def asks(self) -> bool:
         """A step asks the network for media."""
         return any(step.needs.network for step in self.steps)

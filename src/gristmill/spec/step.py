@@ -108,6 +108,20 @@ class Step(ABC):
         """Say what a person must give before it can run, and how; empty where nothing is missing."""
         return ""
 
+    def remark(self) -> str:
+        """Say what a person should know before it begins; empty where nothing."""
+        return ""
+
+    @property
+    def asks_elsewhere(self) -> bool:
+        """Say whether what lies in no media source is asked for elsewhere: then no person need bring one."""
+        return False
+
+    @property
+    def elsewhere(self) -> str:
+        """Say what to type so that it asks elsewhere, and whom; empty where it cannot."""
+        return ""
+
     def identity(self) -> dict[str, Json]:
         """Name, revision and every setting that may change what comes out."""
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("identity", True)}

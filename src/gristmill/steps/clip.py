@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Literal
 
+from gristmill.crawl.sites.runtimes import sentence
+from gristmill.crawl.sites.settings import SiteSettings
 from gristmill.media.video.pool import require_video
 from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.cut import Cut
 from gristmill.spec.errors import UsageError
-from gristmill.spec.reasons import NO_VIDEO, Reason
+from gristmill.spec.reasons import NO_VIDEO, SITE, WEB, Reason
 from gristmill.spec.sample import Drop, MediaRef, Outcome, Sample
-from gristmill.spec.step import MediaContext, Needs, runtime_option
+from gristmill.spec.step import MediaContext, Needs, permission, runtime_option
 from gristmill.steps.media import Media
+from gristmill.steps.video_names import with_published
 
 __all__ = ["Clip"]
 
@@ -45,7 +49,16 @@ class Clip(Media):
         max_body_bytes: Of a video as it comes.
         max_image_bytes: Of a picture as it comes.
         codecs: Decoding processes beside each worker.
-        video_deadline_s: For some fifty frames of a video; a decoder that takes longer is given up, and the video.
+        video_deadline_s: For one video with all its clips; what takes longer costs that video.
+        ask_sites: Ask video sites, by yt-dlp, for videos that lie in no source: a person allows it, who knows that
+            the terms of a site may not.
+        site_height_px: Of what a site offers, the best that is no higher.
+        cookies: File of cookies in Netscape's format, for sites.
+        proxy: Through which sites are asked, as yt-dlp takes it.
+        rate_bytes_s: Most bytes a second of one download from a site; 0 is as fast as it comes.
+        sleep_s: Pause between requests to a site, and between two of its videos.
+        site_total_s: For one video from a site, page and download.
+        allow_private_addresses: Of sites: for tests and intranets.
         keep_sources: Videos that had to be fetched one by one stay in ``sources`` when their clips are done.
     """
 
@@ -64,13 +77,22 @@ class Clip(Media):
     max_body_bytes: int = 8 << 30
     max_image_bytes: int = 64 << 20
 
+    site_height_px: int = 480
+
+    ask_sites: bool = permission(False)
+    cookies: str | None = runtime_option(None)
+    proxy: str | None = permission(None)
+    rate_bytes_s: int = runtime_option(0)
+    sleep_s: float = runtime_option(1.0)
+    site_total_s: float = runtime_option(1500.0)
+    allow_private_addresses: bool = permission(False)
     video_deadline_s: float = runtime_option(60.0)
     keep_sources: bool = runtime_option(False)
 
     name = "clip"
     revision = 1
     needs = Needs(cpus=1, memory_gib=0.8)
-    drops = Media.drops | NO_VIDEO
+    drops = Media.drops | NO_VIDEO | SITE | WEB
 
     def __post_init__(self) -> None:
         Media.__post_init__(self)
@@ -94,13 +116,19 @@ class Clip(Media):
         if self.mode == "copy" and (self.short_side_px or self.whole == "encode"):
             raise UsageError("clip.mode=copy encodes nothing: it goes without short_side_px and whole=encode")
         self.video_settings()
+        try:
+            self.site_settings()
+        except ValueError as err:
+            raise UsageError(f"clip: {err}") from err
 
     def missing(self) -> str:
-        """See :class:`gristmill.spec.step.Step`: the library for videos, where it is not installed."""
+        """See :class:`gristmill.spec.step.Step`: the libraries for videos, where they are not installed."""
         try:
             require_video()
         except UsageError as err:
             return str(err)
+        if self.ask_sites and find_spec("yt_dlp") is None:
+            return "Video sites are asked by yt-dlp, which is missing here: pip install 'gristmill[video]'"
         return ""
 
     def video_settings(self) -> VideoSettings:
@@ -119,6 +147,45 @@ class Clip(Media):
             max_duration_s=self.max_duration_s,
         )
 
+    def remark(self) -> str:
+        """See :class:`gristmill.spec.step.Step`: which JavaScript runtime there is."""
+        return sentence() if self.ask_sites else ""
+
+    @property
+    def asks_elsewhere(self) -> bool:
+        """See :class:`gristmill.spec.step.Step`: it does where a person allowed it."""
+        return self.ask_sites
+
+    @property
+    def elsewhere(self) -> str:
+        """See :class:`gristmill.spec.step.Step`: video sites, where a person allows it."""
+        return (
+            "have video sites asked for each video, as far as their terms let you: --set clip.ask_sites=true"
+        )
+
+    @property
+    def sites(self) -> SiteSettings | None:
+        """Say how video sites are asked; None where nobody allowed it."""
+        return self.site_settings() if self.ask_sites else None
+
+    def site_settings(self) -> SiteSettings:
+        """Say how video sites would be asked.
+
+        Raises:
+            ValueError: A setting that cannot be.
+        """
+        return SiteSettings(
+            height_px=self.site_height_px,
+            audio=self.audio == "keep",
+            max_body_bytes=self.max_body_bytes,
+            total_s=self.site_total_s,
+            rate_bytes_s=self.rate_bytes_s,
+            sleep_s=self.sleep_s,
+            cookies=self.cookies,
+            proxy=self.proxy,
+            allow_private_addresses=self.allow_private_addresses,
+        )
+
     @property
     def keeps_bytes(self) -> bool:
         """See :class:`gristmill.spec.step.ShardStep`: pieces never lie in shards as they came."""
@@ -127,7 +194,7 @@ class Clip(Media):
     def apply(self, samples: Sequence[Sample], box: MediaContext) -> Iterator[Outcome]:
         """See :class:`gristmill.steps.embedded.DecodeEmbedded`."""
         meant = [self._meant(sample) for sample in samples]
-        taken = Media.apply(self, [one for one in meant if isinstance(one, Sample)], box)
+        taken = Media.apply(self, with_published([one for one in meant if isinstance(one, Sample)], box), box)
         for one in meant:
             yield one if isinstance(one, Drop) else next(taken)
 

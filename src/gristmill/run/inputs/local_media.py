@@ -85,8 +85,14 @@ def put_by_hand(source: Source, shared: Path) -> str | None:
     return os.pathsep.join(map(str, found)) if source.home else str(place)
 
 
-def to_fetch(source: Source, shared: Path | None) -> str:
-    """Say what a person must do to have a media source, in sentences."""
+def to_fetch(source: Source, shared: Path | None, elsewhere: str = "") -> str:
+    """Say what a person must do to have a media source, in sentences.
+
+    Args:
+        source: The source.
+        shared: ``DIR/sources``, if it is known.
+        elsewhere: What to type to have its media asked for elsewhere, and whom.
+    """
     size = f", {size_text(source.size_bytes)}" if source.size_bytes else ""
     place = str(shared / source.key) if shared else f"DIR/sources/{source.key}"
     said = f"{source.key} ({source.title or 'media'}{size}): {source.by_hand or 'Nothing fetches it.'}"
@@ -98,7 +104,7 @@ def to_fetch(source: Source, shared: Path | None) -> str:
         said += f" Its files: {', '.join(names)}."
     return (
         f"{said} Put it into {place}/, or name where you have it: --source {source.key}=PATH (or do without it: "
-        f"--source {source.key}=none)"
+        f"--source {source.key}=none{f'; or {elsewhere}' if elsewhere else ''})"
     )
 
 

@@ -26,10 +26,12 @@ from gristmill.storage.hub import HUB_URL, HubFile, commit_of, hub_repo, list_fi
 from gristmill.storage.store import Place
 from gristmill.storage.url import is_url, name_of
 
-__all__ = ["LEFT_OUT", "Resolved", "resolve"]
+__all__ = ["ELSEWHERE", "LEFT_OUT", "Resolved", "resolve"]
 
 LEFT_OUT = "none"
 """In the place of a media source: it is done without, and media that lie in it are lost as ``no_file``."""
+ELSEWHERE = "elsewhere"
+"""In its place where nobody brought it, and a step asks elsewhere for what lies in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,7 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
                     repo, revision, source.patterns, needed=not (by_hand or source.role == "aux")
                 )
             if by_hand and not listed:
-                waiting.append(source.key)
+                _without(source, recipe, waiting, sources)
                 continue
             chosen, passed = _left_out(source, [file.name for file in listed])
             listed = [file for file in listed if file.name in set(chosen)]
@@ -123,7 +125,7 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
             named = place != (replaced.get(source.beside, place) if source.beside else place)
             found += arranged(source, _from_disk(source, Path(place), named=named))
         elif source.role == "media":
-            waiting.append(source.key)
+            _without(source, recipe, waiting, sources)
         elif source.role != "aux":
             raise ByHandSource(
                 f"{recipe.public_name}: {source.by_hand or 'this source cannot be fetched'}\n"
@@ -150,6 +152,14 @@ def _check_keys(recipe: Recipe, rows: Sequence[InputFile]) -> None:
         f"that is meant: --source {rows[0].source}={rows[0].path or rows[0].name} (a recipe for several has {{file}} "
         "in its key)."
     )
+
+
+def _without(source: Source, recipe: Recipe, waiting: list[str], sources: dict[str, str]) -> None:
+    """Nobody brought a media source: the dataset waits for it, unless what lies in it is asked for elsewhere."""
+    if recipe.asks_elsewhere:
+        sources[source.key] = ELSEWHERE
+    else:
+        waiting.append(source.key)
 
 
 def _all_like(files: Sequence[InputFile], pattern: str) -> bool:

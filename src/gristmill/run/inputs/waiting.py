@@ -71,7 +71,7 @@ def refuse_while_waiting(
     if not resolved.waiting:
         return
     shared = shared_folder(place)
-    told = "\n".join(to_fetch(recipe.source(key), shared) for key in resolved.waiting)
+    told = "\n".join(to_fetch(recipe.source(key), shared, recipe.elsewhere) for key in resolved.waiting)
     waits = f"{recipe.public_name} waits for what only a person can fetch:\n{told}"
     others = media_of(recipe, resolved.media, resolved.remotes, shared)
     if others:

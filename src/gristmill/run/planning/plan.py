@@ -16,7 +16,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
 from gristmill.run.inputs.local_media import to_fetch
 from gristmill.run.inputs.media import MediaFiles, shared_folder
-from gristmill.run.inputs.resolve import LEFT_OUT, Resolved, resolve
+from gristmill.run.inputs.resolve import ELSEWHERE, LEFT_OUT, Resolved, resolve
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.planner import Planner
 from gristmill.run.state.layout import check_place
@@ -72,6 +72,8 @@ class PlannedMedia:
         """For a person."""
         if self.place == LEFT_OUT:
             return [f"media  {self.key:<11} left out: what lies in it is lost as no_file"]
+        if self.place == ELSEWHERE:
+            return [f"media  {self.key:<11} nobody brought it: what lies in it is asked for one by one"]
         size = f", {size_text(self.size_bytes)}" if self.size_bytes else ""
         fetch = f", of which {size_text(self.fetch_bytes)} to fetch" if self.fetch_bytes else ""
         lines = [f"media  {self.key:<11} {self.place or 'WAITS FOR YOU'}{size}{fetch}; {self.access}"]
@@ -202,7 +204,7 @@ def plan(
     done, left = _tasks(recipe, resolved, folder, only) if folder and resolved and looked else (0, None)
     expect = recipe.expect
     requests = _times(chosen, expect.media_per_row) if recipe.asks else 0
-    media = tuple(_media(source, resolved, folder) for source in recipe.of_role("media"))
+    media = tuple(_media(recipe, source, resolved, folder) for source in recipe.of_role("media"))
     held += sum(one.fetch_bytes for one in media)
     kept = expect.usual_share or expect.kept_share or 1.0
     fetch, fetch_requests = _fetching(recipe, remote, fetch, chosen)
@@ -222,7 +224,7 @@ def plan(
         receive_bytes=_times(_times(requests, kept), expect.received_bytes),
         shard_bytes=shards,
         disk_bytes=None if shards is None else shards + held + (0 if _stay(recipe, resolved) else shards),
-        remark=expect.remark,
+        remark=" ".join(filter(None, [expect.remark, *(step.remark() for step in recipe.steps)])),
         tasks_done=done,
         tasks_left=left,
         inputs="lists" if any(source.path for source in recipe.sources) else "annotation files",
@@ -252,13 +254,13 @@ def _local_media(recipe: Recipe, replaced: Mapping[str, str]) -> Recipe:
     return replace(recipe, sources=tuple(kept))
 
 
-def _media(source: Source, resolved: Resolved | None, folder: Path | None) -> PlannedMedia:
+def _media(recipe: Recipe, source: Source, resolved: Resolved | None, folder: Path | None) -> PlannedMedia:
     """What a media source takes; without having looked, as published."""
     own = tuple(file for file in resolved.media if file.source == source.key) if resolved else ()
-    waits = source.key in resolved.waiting if resolved else source.home is None
+    waits = source.key in resolved.waiting if resolved else source.home is None and not recipe.asks_elsewhere
     place = None if waits else (resolved.sources.get(source.key) if resolved else None) or source.home
     shared = shared_folder(folder) if folder else None
-    fetch = 0 if own or waits or place == LEFT_OUT else source.size_bytes or 0
+    fetch = 0 if own or waits or place in (ELSEWHERE, LEFT_OUT) else source.size_bytes or 0
     if own:
         files = MediaFiles(source=source, files=own, home=place, shared=shared or Path())
         fetch = sum(
@@ -275,7 +277,7 @@ def _media(source: Source, resolved: Resolved | None, folder: Path | None) -> Pl
         layouts=tuple(f"{layout.name} ({layout.member})" for layout in source.layouts),
         size_bytes=sum(file.size_bytes for file in own) or source.size_bytes,
         fetch_bytes=fetch,
-        to_do=to_fetch(source, shared) if waits else "",
+        to_do=to_fetch(source, shared, recipe.elsewhere) if waits else "",
     )
 
 

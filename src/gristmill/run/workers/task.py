@@ -55,7 +55,7 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
     """
     started = time.monotonic()
     work = Work()
-    if context.media and not context.media_sources:
+    if recipe.of_role("media") and not context.media_sources:
         context.media_sources = OpenedMedia(
             recipe, context.media, context.remotes, context.shared, _Stoppable(context)
         )

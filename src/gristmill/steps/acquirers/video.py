@@ -37,7 +37,7 @@ _WITHOUT_RUNTIME = 3
 """So many pages in a row that give no video for want of a JavaScript runtime end a run."""
 
 
-class VideoSettings(Settings, Protocol):
+class PageSettings(Settings, Protocol):
     """Holds what it wants to know of the step."""
 
     @property
@@ -46,9 +46,17 @@ class VideoSettings(Settings, Protocol):
 
 
 class VideoAcquirer(Windowed):
-    """Looks all names up in their sources; asks sites for the rest, one page after another."""
+    """Looks all names up in their sources; asks sites for the rest, one page after another.
 
-    def __init__(self, step: VideoSettings) -> None:
+    Attributes:
+        asking: It waits for a site. Each such wait has an end.
+        fill, silent: As of a crawler that has enough to do.
+    """
+
+    fill = 1.0
+    silent = 0
+
+    def __init__(self, step: PageSettings) -> None:
         super().__init__(step)
         self._sites = step.sites
         self._on_disk = asyncio.Semaphore(1 + step.codecs)  # one is fetched while others are cut
@@ -56,6 +64,7 @@ class VideoAcquirer(Windowed):
         self._leases: Leases | None = None
         self._given: dict[Path, Path] = {}  # folders of what sites gave, by the video
         self._asked_at = 0.0
+        self.asking = False
         self._without_runtime = 0
 
     async def bodies(self, wanted: Wanted, box: MediaContext) -> AsyncIterator[tuple[int, Acquired]]:
@@ -88,6 +97,11 @@ class VideoAcquirer(Windowed):
         else:
             shutil.rmtree(own, ignore_errors=True)
             self._leave(own)
+
+    @property
+    def crawler(self) -> VideoAcquirer:
+        """Say by whom to judge whether a worker waits for others."""
+        return self
 
     async def close(self) -> None:
         """See :class:`gristmill.steps.acquirers.Acquirer`."""
@@ -129,8 +143,11 @@ class VideoAcquirer(Windowed):
             if left_s:
                 raise SiteShut(site, time.time() + left_s)
             await self._rest(settings, box)
-            said = await ask(target.text, own, settings, box.stop)
-            self._asked_at = time.monotonic()
+            self.asking = True
+            try:
+                said = await ask(target.text, own, settings, box.stop)
+            finally:
+                self.asking, self._asked_at = False, time.monotonic()
         told: dict[str, Any] = {
             "url": target.text,
             "tries": 1,
@@ -222,6 +239,6 @@ def places(source: MediaSource, wanted: Sequence[Locator]) -> list[Place | None]
     return [None if one is None else (one.entry.archive, one.entry.offset) for one in held]
 
 
-async def acquirer(step: VideoSettings) -> VideoAcquirer:
+async def acquirer(step: PageSettings) -> VideoAcquirer:
     """See :mod:`gristmill.steps.acquirers`."""
     return VideoAcquirer(step)

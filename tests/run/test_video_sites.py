@@ -1,0 +1,82 @@
+"""Datasets of videos that nobody brought: they wait for a person, or ask the videos' pages where that is allowed."""
+
+import json
+
+import pytest
+from typed import gristmill
+
+from gristmill.testing.web import FakeWeb
+
+RECIPE = """
+from gristmill.spec.locator import Video
+from gristmill.spec.media_source import MemberLayout
+from gristmill.spec.recipe import Expect, Recipe, Source
+from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
+from gristmill.steps.clip import Clip
+from gristmill.steps.pack import Pack
+from gristmill.steps.rows import TakeRows
+
+
+def parse(row):
+    ref = MediaRef(kind="video", at=Video("videos", row["video"], row["page"]))
+    parts = (Show(media="video"), Text(text=row["caption"]))
+    return Sample(key=row["video"], media={"video": ref}, turns=(Turn(role="caption", parts=parts),))
+
+
+RECIPE = Recipe(
+    name="toy_videos", version="2026.12.1", title="Toy videos", description="Made up.",
+    homepage="https://example.org/toy", license="cc0-1.0",
+    sources=(
+        Source(key="annotations", by_hand="Have it made.", format="jsonl", license="cc0-1.0"),
+        Source(key="videos", role="media", format="archives", by_hand="Fetch them by hand.",
+               layouts=(MemberLayout(name="any", member=r"(?:.*/)?([^/]+\\.mp4)", path=r"\\1"),)),
+    ),
+    parse=parse, writes=frozenset({"media.at"}),
+    steps=(TakeRows(format="jsonl"), Clip(), Pack(shard_samples=10)),
+    expect=Expect(kept_share=0.9),
+)
+"""
+
+
+@pytest.fixture
+def web():
+    with FakeWeb(hosts=1) as web:
+        yield web
+
+
+@pytest.fixture
+def words(tmp_path, web):
+    """The words of a command about three videos, each with a page."""
+    (tmp_path / "toy_videos.py").write_text(RECIPE)
+    rows = tmp_path / "rows.jsonl"
+    named = [
+        {"video": name, "page": web.url(f"/{name}.mp4"), "caption": "a caption"} for name in ("a", "b", "c")
+    ]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in named))
+    return [tmp_path / "toy_videos.py", "--out", tmp_path / "out", "--source", f"annotations={rows}"]
+
+
+ALLOWED = (
+    "--set",
+    "clip.ask_sites=true",
+    "--set",
+    "clip.allow_private_addresses=true",
+    "--set",
+    "clip.sleep_s=0",
+)
+
+
+def test_without_videos_and_without_permission_it_waits_and_says_both_ways(words, web):
+    for said in (gristmill("run", *words, "--workers", 0, code=3).stderr, gristmill("plan", *words).stdout):
+        assert "Fetch them by hand." in said
+        assert "--source videos=PATH" in said
+        assert "--set clip.ask_sites=true" in said
+    assert not web.hits
+
+
+def test_plan_says_who_is_asked_and_with_which_runtime(words, web):
+    said = gristmill("plan", *words, *ALLOWED).stdout
+    assert "nobody brought it: what lies in it is asked for one by one" in said
+    assert "JavaScript runtime" in said
+    assert "WAITS FOR YOU" not in said
+    assert not web.hits
