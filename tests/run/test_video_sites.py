@@ -5,6 +5,8 @@ import json
 import pytest
 from typed import gristmill
 
+from gristmill.testing.archives import foldered
+from gristmill.testing.videos import MadeVideo, made_video
 from gristmill.testing.web import FakeWeb
 
 RECIPE = """
@@ -80,3 +82,32 @@ def test_plan_says_who_is_asked_and_with_which_runtime(words, web):
     assert "JavaScript runtime" in said
     assert "WAITS FOR YOU" not in said
     assert not web.hits
+
+
+def test_a_folder_is_read_first_and_pages_are_asked_for_the_rest(words, web, tmp_path):
+    video = made_video(MadeVideo(frames=12))
+    web.put("/b.mp4", video, content_type="video/mp4")
+    web.put("/c.mp4", b"", status=429)
+    foldered(tmp_path / "mine", {"a.mp4": video})
+    run = ("run", *words, "--source", f"videos={tmp_path / 'mine'}", "--workers", 0, *ALLOWED)
+    said = gristmill(*run, code=3).stderr
+    assert "JavaScript runtime" in said
+    assert "127.0.0.1" in said
+    assert "is left alone until" in said
+    web.put("/c.mp4", b"", status=404)
+    asked = web.hits.total()
+    assert "is left alone until" in gristmill(*run, code=3).stderr
+    assert web.hits.total() == asked  # it is not asked before the time is over
+    for state in (tmp_path / "out").rglob("127.0.0.1*.json"):
+        state.write_text("{}")  # the time is over
+    web.forget()
+    gristmill(*run, "--min-kept", "0.5")
+    assert not any("/b.mp4" in path for path in web.hits)  # what came is not asked for again
+    status = json.loads(gristmill("status", tmp_path / "out", "--json").stdout)
+    assert (status["counts"]["packed"], status["dropped"]) == (2, {"http_404": 1})
+    web.put("/c.mp4", video, content_type="video/mp4")
+    retried = ("retry", tmp_path / "out", "--recipe", words[0], "--reason", "http_404", *run[4:8])
+    assert "begun with --set=clip.ask_sites=true" in gristmill(*retried, code=2).stderr
+    gristmill(*retried, *ALLOWED, "--workers", 0)
+    status = json.loads(gristmill("status", tmp_path / "out", "--json").stdout)
+    assert (status["counts"]["packed"], status["dropped"]) == (3, {})
