@@ -12,7 +12,7 @@ from gristmill.media.video.facts import VideoFacts
 from gristmill.media.video.settings import VideoSettings
 from gristmill.media.video.shape import FrameShape, scaled
 from gristmill.media.video.sound import Sound
-from gristmill.media.video.source import Span, VideoSource
+from gristmill.media.video.source import BAD, Span, VideoSource
 from gristmill.media.video.writer import Mp4Writer
 from gristmill.spec.cut import Cut
 from gristmill.spec.reasons import Reason
@@ -102,7 +102,12 @@ def _cut(
 ) -> Iterator[Made]:
     if settings.mode == "copy":
         for number, span in spans:
-            yield number, _copied(source, span, reader, paths(number), settings)
+            try:
+                yield number, _copied(source, span, reader, paths(number), settings)
+            except BAD as err:
+                if isinstance(err, OSError):  # of our own file
+                    raise
+                yield number, Undecodable(Reason.UNDECODABLE, str(err.strerror))
         return
     size_px = scaled(source.size_px, settings.short_side_px)
     most = max(1, ENCODERS_BYTES // (size_px[0] * size_px[1] * _ENCODER_BYTES_PER_PIXEL))
@@ -170,21 +175,22 @@ class _Cutting:
         """Write what is left, and measure what lies there."""
         wanted = self.span[1] - self.span[0] + 1
         got = self._writer.written
-        try:
-            if got == 0 or (got < wanted and not self._settings.keep_broken):
-                self.abandon()
-                return Undecodable(Reason.BROKEN_TAIL, f"{got} of {wanted} frames decode")
-            self._writer.finish()
-        finally:
-            self.close()
-        return measured_file(self._path, self._settings, broken=got < wanted, start_s=self._start_s)
+        if got == 0 or (got < wanted and not self._settings.keep_broken):
+            self.abandon()
+            return Undecodable(Reason.BROKEN_TAIL, f"{got} of {wanted} frames decode")
+        self._writer.finish()
+        self._close()
+        return measured_file(
+            self._path, self._settings, self._source.beat, broken=got < wanted, start_s=self._start_s
+        )
 
     def abandon(self) -> None:
         """Leave no file."""
         self._writer.abandon()
+        self._close()
         self._path.unlink(missing_ok=True)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         if self._sound:
             self._sound.close()
 
@@ -209,17 +215,17 @@ def _encoded(
             for cutting in active:
                 cutting.take(number, shaped)
             for cutting in [each for each in active if each.span[1] <= number]:
+                made = cutting.finish()
                 active.remove(cutting)
-                yield cutting.number, cutting.finish()
+                yield cutting.number, made
         while active:
-            cutting = active.pop(0)
-            yield cutting.number, cutting.finish()
+            made = active[0].finish()
+            yield active.pop(0).number, made
         for name, (first, last) in reversed(waiting):
             yield name, Undecodable(Reason.BROKEN_TAIL, f"0 of {last - first + 1} frames decode")
     finally:
         for cutting in active:
             cutting.abandon()
-            cutting.close()
 
 
 def _copied(
@@ -232,7 +238,10 @@ def _copied(
         )
     first, packets = source.coded(span)
     start_s, end_s = source.seconds(int(source.times[first])), source.seconds(source.end_of(span[1]))
+    begin = int(source.times[first])
     sound = _sound(source, reader, settings)
+    writer: Mp4Writer | None = None
+    whole = False
     try:
         writer = Mp4Writer(
             path,
@@ -244,20 +253,23 @@ def _copied(
             layout=sound.layout if sound else "stereo",
             template=source.video,
         )
-        begin = int(source.times[first])
         for packet in packets:
             packet.pts -= begin
             packet.dts = None if packet.dts is None else packet.dts - begin
             writer.copy(packet)
         writer.finish()
+        facts = measured_file(path, settings, source.beat, start_s=start_s, decode=True)
+        whole = settings.keep_broken or not facts.broken_tail
+    except Undecodable as err:
+        return err
     finally:
         if sound:
             sound.close()
-    facts = measured_file(path, settings, start_s=start_s, decode=True)
-    if facts.broken_tail and not settings.keep_broken:
-        path.unlink()
-        return Undecodable(Reason.BROKEN_TAIL, f"{facts.frames} frames decode")
-    return facts
+        if not whole:
+            if writer is not None:
+                writer.abandon()
+            path.unlink(missing_ok=True)
+    return facts if whole else Undecodable(Reason.BROKEN_TAIL, f"{facts.frames} frames decode")
 
 
 def _sound(source: VideoSource, reader: Reader, settings: VideoSettings) -> Sound | None:
@@ -269,15 +281,21 @@ def _sound(source: VideoSource, reader: Reader, settings: VideoSettings) -> Soun
 def measured_file(
     path: Path,
     settings: VideoSettings,
+    beat: Callable[[], None],
     *,
     broken: bool = False,
     start_s: Fraction = Fraction(0),
     decode: bool = False,
 ) -> VideoFacts:
-    """Measure a clip that we have written: what lies there, not what was meant."""
+    """Measure a clip that we have written: what lies there, not what was meant.
+
+    Raises:
+        Undecodable: It is no video.
+    """
     with path.open("rb") as file:
-        clip = VideoSource(file, settings)
-        count = sum(1 for _ in clip.decoded([(0, clip.frames - 1)])) if decode else clip.frames
-        facts = clip.facts(count, broken=broken, start_s=float(start_s))
-        clip.close()
-    return facts
+        clip = VideoSource(file, settings, beat)
+        try:
+            count = sum(1 for _ in clip.decoded([(0, clip.frames - 1)])) if decode else clip.frames
+            return clip.facts(count, broken=broken, start_s=float(start_s))
+        finally:
+            clip.close()

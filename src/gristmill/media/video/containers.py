@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
 from gristmill.media.errors import Undecodable
 from gristmill.media.sniff import sniff
 from gristmill.spec.reasons import Reason
 
-__all__ = ["AUDIO_CODECS", "CODECS", "DEMUXERS", "HEAD_BYTES", "container_of"]
+__all__ = ["AUDIO_CODECS", "CODECS", "DEMUXERS", "HEAD_BYTES", "container_of", "is_cut_off"]
 
 HEAD_BYTES = 4096
 """As much of a file's start as tells its container."""
@@ -90,6 +92,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 _BOXES = (b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot")
 _TS_PACKET_BYTES = 188
 _DOC_TYPE = b"\x42\x82"
+_SEGMENT = b"\x18\x53\x80\x67"
+_MOST_BOXES = 1000
 
 
 def container_of(head: bytes) -> str:
@@ -133,3 +137,46 @@ def _matroska(head: bytes) -> str | None:
         return None
     name = head[at + 3 : at + 3 + (head[at + 2] & 0x7F)].rstrip(b"\0")
     return {b"webm": "webm", b"matroska": "mkv"}.get(name)
+
+
+def is_cut_off(stream: BinaryIO, name: str) -> bool:
+    """Say whether a file ends before its own outermost sizes say so; containers that do not tell are not."""
+    size_bytes = stream.seek(0, 2)
+    if name in ("mp4", "mov"):
+        return _boxes_end(stream, size_bytes) > size_bytes
+    stream.seek(0)
+    head = stream.read(HEAD_BYTES)
+    if name == "avi":
+        return int.from_bytes(head[4:8], "little") + 8 > size_bytes
+    if name in ("mkv", "webm"):
+        return _segment_end(head) > size_bytes
+    return False
+
+
+def _boxes_end(stream: BinaryIO, size_bytes: int) -> int:
+    """Where the last of the outermost boxes ends (ISO/IEC 14496-12, 4.2)."""
+    at = 0
+    for _ in range(_MOST_BOXES):
+        if at >= size_bytes:
+            break
+        stream.seek(at)
+        head = stream.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8:  # 0: to the end of the file
+            break
+        at += length
+    return at
+
+
+def _segment_end(head: bytes) -> int:
+    """Where the segment ends (RFC 9559, 5.1): 0 if that is not said."""
+    at = head.find(_SEGMENT)
+    if at < 0:
+        return 0
+    at += len(_SEGMENT)
+    bytes_of_size = 9 - head[at].bit_length() if at < len(head) and head[at] else 0
+    size = int.from_bytes(head[at : at + bytes_of_size], "big") & ((1 << 7 * bytes_of_size) - 1)
+    unknown = size == (1 << 7 * bytes_of_size) - 1
+    return 0 if unknown else at + bytes_of_size + size

@@ -118,7 +118,8 @@ class VideoPool(ChildPool):
         handed: set[int] = set()
         try:
             while (made := await ready.get()) is not None:
-                handed.add(made[0])
+                if isinstance(made[1], VideoClip):
+                    handed.add(made[0])
                 yield made
             await task
         finally:

@@ -17,7 +17,14 @@ import numpy.typing as npt
 from av.stream import Discard
 
 from gristmill.media.errors import Undecodable
-from gristmill.media.video.containers import AUDIO_CODECS, CODECS, DEMUXERS, HEAD_BYTES, container_of
+from gristmill.media.video.containers import (
+    AUDIO_CODECS,
+    CODECS,
+    DEMUXERS,
+    HEAD_BYTES,
+    container_of,
+    is_cut_off,
+)
 from gristmill.media.video.facts import VideoFacts
 from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.cut import Cut
@@ -67,7 +74,13 @@ class VideoSource:
     ) -> None:
         self._stream, self._settings, self.beat = stream, settings, beat
         self.container = container_of(stream.read(HEAD_BYTES))
-        self._input, self.video = self._opened()
+        self._cut_off = is_cut_off(stream, self.container)
+        try:
+            self._input, self.video = self._opened()
+        except Undecodable as err:
+            if self._cut_off and err.reason in (Reason.UNDECODABLE, Reason.NO_VIDEO_STREAM):
+                raise Undecodable(Reason.BROKEN_TAIL, "the file is cut off") from err
+            raise
         self.codec: str = self.video.codec_context.codec.canonical_name
         self.tick: Fraction = self.video.time_base
         self._list_packets()
@@ -412,7 +425,8 @@ class VideoSource:
     ) -> None:
         """Tell from the packets, in the order in which they are decoded, when each frame is shown."""
         if not coded:
-            raise Undecodable(Reason.BROKEN_TAIL if self.broken else Reason.UNDECODABLE, "no frames")
+            broken = self.broken or self._cut_off
+            raise Undecodable(Reason.BROKEN_TAIL if broken else Reason.UNDECODABLE, "no frames")
         self.by_time = (
             self.container != "avi" and None not in coded and len(set(coded)) == len(coded) and bool(keys)
         )
@@ -426,6 +440,10 @@ class VideoSource:
         self.end = int(self.times[-1]) + (
             last_duration or usual or (round(1 / rate / self.tick) if rate else 1)
         )
+        promised = self._input.duration  # of the longest stream, in microseconds
+        if self._cut_off and self.container in ("mkv", "webm") and promised:
+            missing_s = Fraction(promised, 1_000_000) - self.end * self.tick
+            self.broken = self.broken or missing_s * self.frames > 2 * self.duration_s  # more than two frames
         if self.duration_s > self._settings.max_duration_s:
             raise Undecodable(Reason.TOO_LONG, f"{float(self.duration_s):.0f} s")
 
@@ -462,6 +480,7 @@ def open_container(stream: BinaryIO, name: str, settings: VideoSettings) -> Any:
             format=DEMUXERS[name],
             container_options={
                 "protocol_whitelist": "none",
+                "format_whitelist": DEMUXERS[name],
                 "codec_whitelist": ",".join(sorted(CODECS | AUDIO_CODECS)),
                 "max_streams": str(settings.max_streams),
             },

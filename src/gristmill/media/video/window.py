@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import io
+from io import BufferedIOBase, RawIOBase
 
 __all__ = ["Window"]
 
 
 class Window(io.RawIOBase):
-    """A range of a file as a file of its own; what lies around it is not seen."""
+    """A range of a file; what lies around it is not seen.
 
-    def __init__(self, path: str, offset: int, size_bytes: int) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
-        self._offset, self._size_bytes, self._at = offset, size_bytes, 0
+    Args:
+        file: Closed with this.
+        offset: Where it begins, bytes.
+        size_bytes: Of the range.
+    """
+
+    def __init__(self, file: RawIOBase | BufferedIOBase, offset: int, size_bytes: int) -> None:
+        self._file, self._offset, self._size_bytes, self._at = file, offset, size_bytes, 0
 
     def readable(self) -> bool:
         """As files."""
@@ -31,12 +37,12 @@ class Window(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As files."""
-        base = (0, self._at, self._size_bytes)[whence]
-        if base + offset < 0:
-            raise ValueError("before the beginning")
-        self._at = base + offset
-        return self._at
+        """As files, but for a place before the beginning: that is no exception, FFmpeg is told with -1."""
+        to = (0, self._at, self._size_bytes)[whence] + offset
+        if to < 0:
+            return -1
+        self._at = to
+        return to
 
     def tell(self) -> int:
         """As files."""

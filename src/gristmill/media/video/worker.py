@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 
@@ -26,6 +26,7 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.video import clips, stills
 from gristmill.media.video.facts import VideoFacts
 from gristmill.media.video.settings import VideoSettings
+from gristmill.media.video.source import BAD
 from gristmill.media.video.window import Window
 from gristmill.media.worker import OOM_SCORE
 from gristmill.spec.cut import Cut
@@ -39,6 +40,19 @@ MEMORY_BYTES = 700 << 20
 """Address space beyond what the process has when it begins, for a frame of no size."""
 BYTES_PER_PIXEL = 150
 RECYCLE_RSS_BYTES = 400 << 20
+
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EACCES,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
 
 Said = tuple[dict[str, Any], bytes]
 
@@ -82,7 +96,9 @@ def _serve(sock: socket.socket, settings: VideoSettings, deadline_s: float) -> N
         except OSError as err:
             if isinstance(err, BrokenPipeError | ConnectionResetError):
                 raise
-            end = _os_error(err)
+            end = _os_error(err, job.folder)
+        except BAD as err:
+            end = _refused(Undecodable(Reason.UNDECODABLE, str(err.strerror)))
         finally:
             job.close()
         gc.collect()
@@ -95,13 +111,14 @@ def _refused(err: Undecodable) -> dict[str, Any]:
     return {"reason": str(err.reason), "detail": err.detail}
 
 
-def _os_error(err: OSError) -> dict[str, Any]:
-    """A file that grew beyond its limit is the video's fault; all else is the machine's."""
+def _os_error(err: OSError, folder: str) -> dict[str, Any]:
+    """Tell the video's fault, as a file that grew beyond its limit, from the machine's."""
     if err.errno == errno.EFBIG:
-        return {"reason": str(Reason.TOO_LARGE), "detail": "the clip would be larger than the limit"}
-    return {
-        "machine": f"A video could not be read or written: {err}. See to the disk, then run the same command."
-    }
+        return _refused(Undecodable(Reason.TOO_LARGE, "the clip would be larger than the limit"))
+    if isinstance(err, BAD) and err.errno not in _OF_THE_MACHINE:
+        return _refused(Undecodable(Reason.UNDECODABLE, str(err.strerror)))
+    said = f"A video could not be read, or its clips written to {folder or 'memory'}: {err}."
+    return {"machine": f"{said}\nSee to the disk, then run the same command."}
 
 
 class _Job:
@@ -111,15 +128,22 @@ class _Job:
         self, asked: dict[str, Any], data: bytes, settings: VideoSettings, sock: socket.socket
     ) -> None:
         self._asked, self._data, self._settings, self._sock = asked, data, settings, sock
-        self._readers: list[BinaryIO] = []
+        self._readers: list[Window] = []
+
+    @property
+    def folder(self) -> str:
+        """The folder that files are written to, if any are."""
+        return str(self._asked.get("folder", ""))
 
     def _reader(self) -> BinaryIO:
         at = self._asked["at"]
-        reader: Any = (
-            BytesIO(self._data) if at is None else Window(at["path"], at["offset"], at["size_bytes"])
-        )
+        if at is None:
+            reader = Window(BytesIO(self._data), 0, len(self._data))
+        else:
+            file = open(at["path"], "rb", buffering=0)  # noqa: SIM115 - the window closes it
+            reader = Window(file, at["offset"], at["size_bytes"])
         self._readers.append(reader)
-        return reader  # type: ignore[no-any-return]
+        return cast(BinaryIO, reader)
 
     def _beat(self) -> None:
         wire.send_answer(self._sock, {"beat": True}, b"")
@@ -154,7 +178,7 @@ class _Job:
             case "joined":
                 path = self._path(0)
                 stills.joined(self._reader(), asked["fps"], path, settings, self._beat)
-                yield self._said(clips.measured_file(path, settings), path), b""
+                yield self._said(clips.measured_file(path, settings, self._beat), path), b""
             case "frames":
                 wanted = {
                     name: asked[name] for name in ("times_s", "count", "short_side_px") if name in asked

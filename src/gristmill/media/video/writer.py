@@ -60,8 +60,6 @@ class Mp4Writer:
         self._lengths: dict[int, int] = {}
         self._sound = sound
         self._first_block = next(sound, None) if sound is not None else None
-        self._file = open(path, "xb")  # noqa: SIM115 - closed by close()
-        self._file.close()
         movflags = "+faststart+negative_cts_offsets" if template is not None else "+faststart"
         self._out = av.open(
             f"file:{path}", "w", format="mp4", container_options={**_MUXER, "movflags": movflags}
@@ -120,9 +118,11 @@ class Mp4Writer:
 
     def copy(self, packet: Any) -> None:
         """Take a coded frame as it is; its times are set."""
+        time_s = packet.pts * self._tick
         packet.stream = self._video
         self._out.mux(packet)
         self.written += 1
+        self._sound_until(time_s)
 
     def _sound_until(self, time_s: Fraction | None) -> None:
         """Encode the sound up to a time; None: all that is left."""
