@@ -14,6 +14,7 @@ from typed import by_entry_point, gristmill
 
 from gristmill.cli import prepare
 from gristmill.cli.many import SomeFailed
+from gristmill.ledger.words import size_text
 from gristmill.spec.errors import Busy
 
 MIXTURE = """
@@ -323,6 +324,25 @@ def test_a_mixture_that_comes_with_gristmill_is_a_part_like_any_other(tmp_path):
     given = ("--set", "vflan.text-flan.sample.size=1000")
     fewer = json.loads(gristmill("plan", outer, "--json", *given).stdout)
     assert fewer["samples"] < planned["samples"]
+
+
+def test_plan_counts_media_of_the_parts_once_and_says_what_waits(tmp_path):
+    parts = r"    parts=\(.*?\n    \),"
+    both = '    parts=(Part(name="llava-v1.5-mix665k"), Part(name="sharegpt4v-pretrain")),'
+    (mine := tmp_path / "both.py").write_text(re.sub(parts, both, MIXTURE, flags=re.DOTALL))
+    planned = json.loads(gristmill("plan", mine, "--json").stdout)
+    media = {one["key"]: one["fetch_bytes"] for one in planned["media"]}
+    assert media["coco"] > 19e9  # both parts have it
+    assert len(media) == len(planned["media"])
+    annotations = max(part["plan"]["fetch_bytes"] for part in planned["parts"])
+    shards = planned["shard_bytes"] + 2 * sum(part["bytes"] for part in planned["parts"])
+    assert planned["disk_bytes"] <= shards + sum(media.values()) + annotations
+    assert planned["disk_bytes"] >= shards + sum(media.values())
+    told = gristmill("plan", mine).stdout
+    assert "media  sam         WAITS FOR YOU" in told
+    assert f"all media          {size_text(sum(media.values()))} to fetch" in told
+    alone = gristmill("plan", "llava-v1.5-mix665k", "--offline").stdout
+    assert "archive (train2017/000000000009.jpg)" in alone
 
 
 def test_wrong_words(world, tmp_path):

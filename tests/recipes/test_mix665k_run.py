@@ -20,8 +20,9 @@ TREE = [
 COVERS = {"1400319960": "jpg", "140031996X": "gif"}
 
 
-def record(number: int, image: str | None) -> dict:
-    asked = ("<image>\n" if image else "") + f"What is number {number}?"
+def record(number: int, image: str | list[str] | None) -> dict:
+    tags = "<image>\n" * (len(image) if isinstance(image, list) else bool(image))
+    asked = f"{tags}What is number {number}?"
     said = [{"from": "human", "value": asked}, {"from": "gpt", "value": f"Number {number}."}]
     return {"id": "42", **({"image": image} if image else {}), "conversations": said}
 
@@ -51,13 +52,14 @@ def test_a_tree_as_people_have_it_and_crawled_covers(tree, tmp_path):
     images = [*TREE, *(f"ocr_vqa/images/{number}.jpg" for number in COVERS), "gqa/images/gone.jpg", None]
     records = [record(number, image) for number, image in enumerate(images)] * 4
     records[-2] = record(99, "gqa/images/42.jpg")
+    records.append(record(100, TREE[:2]))
     rows = tmp_path / "llava_v1_5_mix665k.json"
     rows.write_text(json.dumps(records, indent=2))
     places = {"annotations": rows, "ocr-vqa": out / "ocr-vqa-images/shards"}
     places |= dict.fromkeys(("coco", "gqa", "textvqa", "vg"), tree)
     run = ("run", "llava-v1.5-mix665k", "--out", out, "--workers", 0)
     told = gristmill(*run, *sources({**places, "vg": "none"}), code=3)
-    assert "69.4 % of 36 samples were kept" in told.stderr
+    assert "70.3 % of 37 samples were kept" in told.stderr
     data = out / "llava-v1.5-mix665k"
     assert len(samples(data)) == len(records) - 3 - 8  # the picture that is nowhere, and two of Visual Genome
     card = (data / "README.md").read_text()
@@ -66,8 +68,11 @@ def test_a_tree_as_people_have_it_and_crawled_covers(tree, tmp_path):
     again = ("--reason", "no_file", "--workers", 0, *sources(places))
     gristmill("retry", data, *again, code=3)
     assert len(samples(data)) == len(records) - 3
+    said = json.loads(gristmill("status", data, "--json").stdout)["documents"]
+    assert said["with_images"] == len(records) - 4  # those of text alone are none
+    assert said["images"] == {"kept": 31, "no_file": 3}
     gristmill("verify", data)
-    gristmill("export", data, "--to", "llava", "--out", tmp_path / "llava")
+    gristmill("export", data, "--to", "llava", "--leave-out", "--out", tmp_path / "llava")
     exported = [json.loads(path.read_text()) for path in (tmp_path / "llava").glob("*.json")]
     named = {name for rows in exported if isinstance(rows, list) for one in rows for name in _names(one)}
     assert {"coco/train2017/000000000042.jpg", "vg/VG_100K_2/43.jpg"} <= named

@@ -28,6 +28,7 @@ def test_a_source_is_its_file(source):
 def test_a_source_says_how_large_it_is_and_how_it_is_had(source):
     assert source.size_bytes or source.hub
     assert source.layouts
+    assert all(layout.example for layout in source.layouts)  # which fits, or the layout is refused
     if source.hub and source.revision == "main":  # what it holds is not known for certain
         assert source.by_hand
         assert source.address
@@ -52,6 +53,11 @@ def test_coco_is_found_in_each_of_its_layouts(member, layout):
     paths = {one.name: path for one in sources.find("coco").layouts if (path := one.path_of(member))}
     assert list(paths) == ([layout] if layout else [])
     assert [path.lower() for path in paths.values()] == ["train2017/000000000009.jpg"] * len(paths)
+
+
+def test_an_example_that_is_not_of_its_layout_is_refused():
+    with pytest.raises(RecipeError, match=r"its example train/1\.png is not like"):
+        MemberLayout(name="archive", member=r"train/\d+\.jpg", example="train/1.png")
 
 
 def test_no_such_source():

@@ -103,7 +103,7 @@ def command(
 
     for_each(members, plan_one, as_json=as_json)
     if len(planned) > 1 and not as_json:
-        media = media_bytes(planned)
+        media = media_bytes(source for one in planned for source in one.media)
         beside = f", {size_text(media)} of media beside (what several share is fetched once)" if media else ""
         click.echo(
             f"== all {len(planned)}: {size_text(sum(one.fetch_bytes for one in planned))} to fetch{beside}, shards "

@@ -11,7 +11,7 @@ from gristmill import mixtures
 from gristmill.cli.options import of_part, recipe_loader, source_keys
 from gristmill.cli.prepare import check_own_part, is_own
 from gristmill.ledger.words import count_text, size_text
-from gristmill.run.planning.plan import Planned, plan
+from gristmill.run.planning.plan import Planned, PlannedMedia, media_bytes, plan
 from gristmill.spec.command import to_type
 from gristmill.spec.mixture import Mixture, Part
 
@@ -33,9 +33,11 @@ class PlannedMix:
         fetch_requests: Requests for them; at least.
         requests: Media to be asked for.
         receive_bytes: What their answers will amount to.
+        media: Media sources of those parts, each once.
         shard_bytes: What the mixture's shards will amount to.
         disk_bytes: Most that lies on disk at once beside what is there: the mixture's shards, and for parts that are
-            not finished their shards, as much again for media not yet packed, and the annotation files of one part.
+            not finished their shards, as much again for media not yet packed, their media sources, and the
+            annotation files of one part.
     """
 
     name: str
@@ -49,6 +51,7 @@ class PlannedMix:
     fetch_requests: int
     requests: int | None
     receive_bytes: int | None
+    media: tuple[PlannedMedia, ...]
     shard_bytes: int | None
     disk_bytes: int | None
 
@@ -76,6 +79,9 @@ class PlannedMix:
                 lines.append(
                     f"requests           {_known(self.requests)}, {_size(self.receive_bytes)} to receive"
                 )
+            lines += [line for one in self.media for line in one.lines(layouts=False)]
+            if fetched := media_bytes(self.media):
+                lines.append(f"all media          {size_text(fetched)} to fetch")
         about = "" if self.counted or self.samples is None else "about "
         lines.append(f"samples            {about}{_known(self.samples)}")
         lines.append(f"shards             {_size(self.shard_bytes)}")
@@ -144,8 +150,9 @@ def plan_mixture(
         fetch_requests=sum(planned.fetch_requests for planned in plans),
         requests=_sum(planned.requests for planned in plans),
         receive_bytes=_sum(planned.receive_bytes for planned in plans),
+        media=(media := _media(plans)),
         shard_bytes=shard_bytes,
-        disk_bytes=_sum([shard_bytes, _disk(plans)]),
+        disk_bytes=_sum([shard_bytes, _disk(plans), media_bytes(media)]),
     )
 
 
@@ -189,11 +196,20 @@ def _finished(part: Part, out: Path | None, sources: Mapping[str, str]) -> dict[
 
 
 def _disk(plans: Sequence[Planned | PlannedMix]) -> int | None:
-    """Parts are prepared one after another: of their annotation files only one part's lie on disk."""
+    """Parts are prepared one after another: of their annotation files only one part's lie on disk. Without media."""
     if any(planned.disk_bytes is None or planned.shard_bytes is None for planned in plans):
         return None
-    held = max(((planned.disk_bytes or 0) - 2 * (planned.shard_bytes or 0) for planned in plans), default=0)
-    return held + sum(2 * (planned.shard_bytes or 0) for planned in plans)
+    shards = [2 * (planned.shard_bytes or 0) for planned in plans]
+    beside = [
+        (planned.disk_bytes or 0) - media_bytes(planned.media) - packed
+        for planned, packed in zip(plans, shards, strict=True)
+    ]
+    return max([0, *beside]) + sum(shards)
+
+
+def _media(plans: Sequence[Planned | PlannedMix]) -> tuple[PlannedMedia, ...]:
+    """The media sources of all parts; what several share is fetched once."""
+    return tuple({(one.key, one.place): one for planned in plans for one in planned.media}.values())
 
 
 def _sum(values: Any) -> int | None:

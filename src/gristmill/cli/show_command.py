@@ -97,7 +97,9 @@ def _card(recipe: Recipe) -> str:
                 "at": source.address,
             }
             lines += [f"{'':<10}{word}: {said}" for word, said in told.items() if said]
-            lines += [f"{'':<10}layout {one.name}: {one.member} as {one.path}" for one in source.layouts]
+            for one in source.layouts:
+                such = f", such as {one.example}" if one.example else ""
+                lines.append(f"{'':<10}layout {one.name}: {one.member} as {one.path}{such}")
         if source.number:
             lines += [f"          in {source.order} order ({source.key}.order: numeric or published)"]
         if source.size_bytes:

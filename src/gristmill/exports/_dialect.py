@@ -40,7 +40,7 @@ from gristmill.spec.task import ShardInfo, digest_of
 
 __all__ = ["Dialect", "JsonRows", "Laid", "RowFile", "RowsWritten", "command", "registered"]
 
-_REVISION = 1
+_REVISION = 2
 _INCOMING = ".incoming"
 _MEDIA = "media"
 _KINDS: tuple[Kind, ...] = ("image", "video", "frames")

@@ -11,9 +11,12 @@ from gristmill.ledger.totals import Totals
 from gristmill.spec.reasons import Reason
 from gristmill.spec.sample import Json
 
-__all__ = ["Documents", "documents"]
+__all__ = ["UNUSABLE", "WITHOUT_MEDIA", "Documents", "documents"]
 
-_UNUSABLE = (Reason.BAD_ROW, Reason.ROW_TOO_LONG, Reason.EMPTY_TEXT, Reason.DUPLICATE_KEY, Reason.FEW_IMAGES)
+UNUSABLE = (Reason.BAD_ROW, Reason.ROW_TOO_LONG, Reason.EMPTY_TEXT, Reason.DUPLICATE_KEY, Reason.FEW_IMAGES)
+"""Samples that are no documents with images, as upstream has them."""
+WITHOUT_MEDIA = "without_media"
+"""A task's fact: how many other samples name no medium."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,9 @@ def documents(totals: Totals, levels: Funnel) -> Documents | None:
         incomplete += int(stage.facts["incomplete"])
     return Documents(
         annotated=levels.count("annotated"),
-        with_images=samples.samples_in - sum(samples.dropped[reason] for reason in _UNUSABLE),
+        with_images=samples.samples_in
+        - sum(samples.dropped[reason] for reason in UNUSABLE)
+        - int(samples.facts[WITHOUT_MEDIA]),
         complete=levels.count("kept") - incomplete,
         kept=levels.count("kept"),
         images={fate: n for fate, n in media.most_common() if n > 0},

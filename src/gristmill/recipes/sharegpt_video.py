@@ -101,7 +101,14 @@ RECIPE = Recipe(
             hub=_HUB,
             revision="main",
             patterns=("train_600k/chunk_*.tar.gz", "train_300k/chunk_*.tar.gz"),
-            layouts=(MemberLayout(name="folders", member=r"(?:.*/)?([^/]+/[^/]+\.jpe?g)", path=r"\1"),),
+            layouts=(
+                MemberLayout(
+                    name="folders",
+                    member=r"(?:.*/)?([^/]+/[^/]+\.jpe?g)",
+                    path=r"\1",
+                    example="v_0a1b/c01_0001.jpeg",
+                ),
+            ),
             license="apache-2.0; the videos belong to their owners",
             files=46,
             size_bytes=420_000_000_000,

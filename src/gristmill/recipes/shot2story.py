@@ -138,7 +138,12 @@ RECIPE = Recipe(
             ),
             address="https://huggingface.co/mhan/shot2story-videos",
             layouts=(
-                MemberLayout(name="videos", member=r"(?:.*/)?([^/]+\.(?:mp4|mkv|webm|avi|mov))", path=r"\1"),
+                MemberLayout(
+                    name="videos",
+                    member=r"(?:.*/)?([^/]+\.(?:mp4|mkv|webm|avi|mov))",
+                    path=r"\1",
+                    example="v_0a1b.mp4",
+                ),
             ),
             stems=True,
             license="HD-VILA-100M's terms",

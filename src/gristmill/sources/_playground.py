@@ -20,22 +20,24 @@ INTERNVL_REVISION = "main"
 
 
 def family(
-    file: str, *, below: str = "images/", folder: str, flat: str | None = None
+    file: str, *, example: str, below: str = "images/", folder: str, flat: str | None = None
 ) -> tuple[MemberLayout, ...]:
     """Layouts of a family whose records name a picture by what stands below its folder: ``gqa/images/`` and that.
 
     Args:
+        example: A picture's path in people's trees, from the family's folder on.
         file: Regular expression of that, without groups.
         below: Of what stands before it in archives: a folder, or a regular expression of several.
         folder: Of the family's folder, as people's trees have it.
         flat: Of names without any folder, where they are not like those of other pictures.
     """
+    inside, name = example.partition("/")[2], example.rpartition("/")[2]
     layouts = [
-        MemberLayout(name="archive", member=rf"{below}({file})", path=r"\1"),
-        MemberLayout(name="tree", member=rf"(?:.*/)?{folder}/{below}({file})", path=r"\1"),
+        MemberLayout(name="archive", member=rf"{below}({file})", path=r"\1", example=inside),
+        MemberLayout(name="tree", member=rf"(?:.*/)?{folder}/{below}({file})", path=r"\1", example=example),
     ]
     if flat is not None:
-        layouts.append(MemberLayout(name="flat", member=flat))
+        layouts.append(MemberLayout(name="flat", member=flat, example=name))
     return tuple(layouts)
 
 
@@ -58,7 +60,7 @@ def web(key: str, *, title: str, folder: str, archive: str, others: tuple[str, .
         revision=INTERNVL_REVISION,
         patterns=(f"data/{folder}*", *others, archive),
         by_hand=f"Fetch {archive} from the folder that ShareGPT4V shares on Drive. Its size is published nowhere.",
-        layouts=family(r"[^/]+\.(?:jpe?g|png|webp)", folder=folder),
+        layouts=family(r"[^/]+\.(?:jpe?g|png|webp)", folder=folder, example=f"{folder}/images/1.jpg"),
         license="other",
         access="open",
         terms="academic use only, as ShareGPT4V says",

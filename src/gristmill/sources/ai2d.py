@@ -21,7 +21,9 @@ SOURCE = Source(
     revision=INTERNVL_REVISION,
     patterns=("data/ai2d*", "ai2d*.zip"),
     by_hand="Fetch the archive that InternLM-XComposer shares on Drive. Its size is published nowhere.",
-    layouts=family(r"(?:abc_)?images/[^/]+\.(?:png|jpe?g)", below="", folder="ai2d"),
+    layouts=family(
+        r"(?:abc_)?images/[^/]+\.(?:png|jpe?g)", below="", folder="ai2d", example="ai2d/images/0.png"
+    ),
     license="other",
     access="open",
     terms="license.txt in AI2D's archive: research alone, nothing passed on; others say CC BY-SA",

@@ -15,6 +15,7 @@ __all__ = ["REPOSITORY", "REVISION", "SOURCE"]
 REPOSITORY = "liuhaotian/LLaVA-CC3M-Pretrain-595K"
 REVISION = "814894e93db9e12a1dee78b9669e20e8606fd590"
 _NAME = r"GCC_train_\d{9}\.jpg"
+_FILE = "GCC_train_002109690.jpg"
 
 SOURCE = Source(
     key="cc3m",
@@ -25,12 +26,13 @@ SOURCE = Source(
     revision=REVISION,
     patterns=("images.zip",),
     layouts=(
-        MemberLayout(name="archive", member=_NAME),
-        MemberLayout(name="folder", member=f"images/({_NAME})", path=r"\1"),
+        MemberLayout(name="archive", member=_NAME, example=_FILE),
+        MemberLayout(name="folder", member=f"images/({_NAME})", path=r"\1", example=f"images/{_FILE}"),
         MemberLayout(
             name="tree",
             member=rf"(?:.*/)?(?:LLaVA-Pretrain|LLaVA-CC3M-Pretrain-595K|cc3m)/(?:images/)?({_NAME})",
             path=r"\1",
+            example=f"LLaVA-CC3M-Pretrain-595K/images/{_FILE}",
         ),
     ),
     license="other",

@@ -24,7 +24,12 @@ SOURCE = Source(
         "Give --source chartqa=hf://datasets/ahmed-masry/ChartQA@main, or fetch ChartQA Dataset.zip from there, "
         "875 MB."
     ),
-    layouts=family(r"(?:train|val|test)/png/[^/]+\.png", below="(?:ChartQA Dataset/)?", folder="chartqa"),
+    layouts=family(
+        r"(?:train|val|test)/png/[^/]+\.png",
+        below="(?:ChartQA Dataset/)?",
+        folder="chartqa",
+        example="chartqa/train/png/1.png",
+    ),
     license="gpl-3.0",
     access="open",
     terms="GPL-3.0 as its repository says; the charts are their sites'",

@@ -24,9 +24,19 @@ SOURCE = Source(
         ),
     ),
     layouts=(
-        MemberLayout(name="archive", member=r"(?:images/)?(train2017/\d{12}\.jpg)", path=r"\1"),
-        MemberLayout(name="tree", member=r"(?:.*/)?coco/(?:images/)?(train2017/\d{12}\.jpg)", path=r"\1"),
-        MemberLayout(name="flat", member=r"\d{12}\.jpg", path=r"train2017/\g<0>"),
+        MemberLayout(
+            name="archive",
+            member=r"(?:images/)?(train2017/\d{12}\.jpg)",
+            path=r"\1",
+            example="train2017/000000000009.jpg",
+        ),
+        MemberLayout(
+            name="tree",
+            member=r"(?:.*/)?coco/(?:images/)?(train2017/\d{12}\.jpg)",
+            path=r"\1",
+            example="coco/train2017/000000000009.jpg",
+        ),
+        MemberLayout(name="flat", member=r"\d{12}\.jpg", path=r"train2017/\g<0>", example="000000000009.jpg"),
     ),
     license="other",
     terms="each picture is under the terms that its author gave it on Flickr (https://cocodataset.org/#termsofuse)",

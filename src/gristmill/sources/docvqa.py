@@ -24,7 +24,12 @@ SOURCE = Source(
         "Register at https://rrc.cvc.uab.es/?ch=17 and fetch train.tar.gz, whose size is published nowhere. "
         "val.tar.gz and test.tar.gz are not needed."
     ),
-    layouts=family(r"(?:train|val|test)/documents/[^/]+\.png", below="", folder="docvqa"),
+    layouts=family(
+        r"(?:train|val|test)/documents/[^/]+\.png",
+        below="",
+        folder="docvqa",
+        example="docvqa/train/documents/xnbl0037_1.png",
+    ),
     license="other",
     access="login",
     terms="the portal's; documents are of UCSF's Industry Documents Library",

@@ -25,6 +25,7 @@ SOURCE = Source(
         r"bar_(?:train|val_easy|val_hard)_\d{8}\.png",
         below="(?:images/)?",
         folder="dvqa(?:_dataset)?",
+        example="dvqa/images/bar_train_00000001.png",
     ),
     license="unstated",
     access="open",

@@ -25,6 +25,7 @@ SOURCE = Source(
         r"[^/]+\.(?:png|jpe?g)",
         below=r"(?:images|geoqa\+_images)/",
         folder=r"geoqa(?:\+|[_-]plus)?",
+        example="geoqa+/images/0.png",
         flat=r"\d+\.(?:png|jpe?g)",
     ),
     license="unstated",

@@ -21,7 +21,7 @@ SOURCE = Source(
     revision=INTERNVL_REVISION,
     patterns=("data/gqa*", "images.zip"),
     by_hand="Fetch https://downloads.cs.stanford.edu/nlp/data/gqa/images.zip, some 20.3 GB.",
-    layouts=family(r"n?\d+\.jpg", folder="gqa", flat=r"n?\d+\.jpg"),
+    layouts=family(r"n?\d+\.jpg", folder="gqa", example="gqa/images/2354786.jpg", flat=r"n?\d+\.jpg"),
     license="cc-by-4.0 or mit, as copies say",
     terms="unknown; each picture has Flickr's terms of its author",
     address="https://cs.stanford.edu/people/dorarad/gqa/download.html",

@@ -13,6 +13,7 @@ from gristmill.spec.recipe import Source
 __all__ = ["SOURCE"]
 
 _NAME = r"\d{5}/\d{9}\.jpg"
+_FILE = "00453/004539375.jpg"
 
 SOURCE = Source(
     key="llava-pretrain",
@@ -23,12 +24,13 @@ SOURCE = Source(
     revision="70f9d1e5e1a697fe35830875cfc7de1dd590d727",
     patterns=("images.zip",),
     layouts=(
-        MemberLayout(name="archive", member=_NAME),
-        MemberLayout(name="folder", member=f"images/({_NAME})", path=r"\1"),
+        MemberLayout(name="archive", member=_NAME, example=_FILE),
+        MemberLayout(name="folder", member=f"images/({_NAME})", path=r"\1", example=f"images/{_FILE}"),
         MemberLayout(
             name="tree",
             member=rf"(?:.*/)?llava[_-]pretrain/(?:images/){{0,2}}({_NAME})",
             path=r"\1",
+            example=f"llava/llava_pretrain/images/{_FILE}",
         ),
     ),
     license="other",

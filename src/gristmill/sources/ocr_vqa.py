@@ -28,7 +28,7 @@ SOURCE = Source(
         "Crawl them: gristmill run ocr-vqa-images --source annotations=dataset.json, then give its folder of shards. "
         "Or give a folder or an archive of the covers."
     ),
-    layouts=family(_NAME, folder="ocr_?vqa", flat=_NAME),
+    layouts=family(_NAME, folder="ocr_?vqa", example="ocr_vqa/images/140031996X.jpg", flat=_NAME),
     stems=True,
     license="unstated",
     terms="unknown, Apache-2.0 as a loader of others says; covers belong to their publishers",

@@ -24,12 +24,18 @@ SOURCE = Source(
     ),
     patterns=("sa_0000*.tar", "sam*.zip", "sam*.tar"),
     layouts=(
-        MemberLayout(name="archive", member=r"sa_\d+\.jpg"),
-        MemberLayout(name="folder", member=r"(?:images|sa_\d{6}|\d{6})/(sa_\d+\.jpg)", path=r"\1"),
+        MemberLayout(name="archive", member=r"sa_\d+\.jpg", example="sa_545504.jpg"),
+        MemberLayout(
+            name="folder",
+            member=r"(?:images|sa_\d{6}|\d{6})/(sa_\d+\.jpg)",
+            path=r"\1",
+            example="sa_000020/sa_545504.jpg",
+        ),
         MemberLayout(
             name="tree",
             member=r"(?:.*/)?(?:sam|sa-?1b)/(?:images/)?(?:(?:sa_)?\d{6}/)?(sa_\d+\.jpg)",
             path=r"\1",
+            example="sam/images/sa_545504.jpg",
         ),
     ),
     license="other",

@@ -26,9 +26,19 @@ SOURCE = Source(
     patterns=("train.zip", "val.zip", "test.zip", "*.zip"),
     unless="*.parquet",
     layouts=(
-        MemberLayout(name="archive", member=r"(?:train|val|test)/(\d+/[^/]+\.png)", path=r"\1"),
-        MemberLayout(name="tree", member=r".*/(?:train|val|test)/(\d+/[^/]+\.png)", path=r"\1"),
-        MemberLayout(name="folders", member=r"\d+/[^/]+\.png"),
+        MemberLayout(
+            name="archive",
+            member=r"(?:train|val|test)/(\d+/[^/]+\.png)",
+            path=r"\1",
+            example="train/1/image.png",
+        ),
+        MemberLayout(
+            name="tree",
+            member=r".*/(?:train|val|test)/(\d+/[^/]+\.png)",
+            path=r"\1",
+            example="images/train/1/image.png",
+        ),
+        MemberLayout(name="folders", member=r"\d+/[^/]+\.png", example="1/image.png"),
     ),
     license="cc-by-nc-sa-4.0",
     terms="CC BY-NC-SA 4.0 as its authors say; the copy on the hub says cc-by-sa-4.0",

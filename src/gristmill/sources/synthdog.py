@@ -31,6 +31,7 @@ SOURCE = Source(
         _NAME,
         below="(?:images|synthdog-en-images)/",
         folder="synthdog-en",
+        example="synthdog-en/images/0_1.jpg",
         flat=r"(?:synthdog_en_)?\d+(?:_\d+)?\.(?:jpe?g|png)",
     ),
     license="unstated",

@@ -23,7 +23,13 @@ SOURCE = Source(
             url="https://dl.fbaipublicfiles.com/textvqa/images/train_val_images.zip", size_bytes=7_072_297_970
         ),
     ),
-    layouts=family(r"[0-9a-f]{16}\.jpg", below="train_images/", folder="textvqa", flat=r"[0-9a-f]{16}\.jpg"),
+    layouts=family(
+        r"[0-9a-f]{16}\.jpg",
+        below="train_images/",
+        folder="textvqa",
+        example="textvqa/train_images/0054c91397f2fe05.jpg",
+        flat=r"[0-9a-f]{16}\.jpg",
+    ),
     license="cc-by-4.0",
     terms="CC BY 4.0 (https://textvqa.org/dataset/); pictures are Open Images', CC BY 2.0",
     address="https://textvqa.org/dataset/",

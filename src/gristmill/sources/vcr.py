@@ -12,6 +12,8 @@ from gristmill.spec.recipe import Source
 
 __all__ = ["SOURCE"]
 
+_FILE = "movieclips_Titanic/a@1.jpg"
+
 SOURCE = Source(
     key="vcr",
     role="media",
@@ -22,9 +24,16 @@ SOURCE = Source(
     ),
     patterns=("vcr1images.zip", "vcr1images*"),
     layouts=(
-        MemberLayout(name="archive", member=r"vcr1images/([^/]+/[^/]+\.jpg)", path=r"\1"),
-        MemberLayout(name="tree", member=r".*/vcr1images/([^/]+/[^/]+\.jpg)", path=r"\1"),
-        MemberLayout(name="folders", member=r"(?:lsmdc|movieclips)_[^/]+/[^/]+\.jpg"),
+        MemberLayout(
+            name="archive", member=r"vcr1images/([^/]+/[^/]+\.jpg)", path=r"\1", example=f"vcr1images/{_FILE}"
+        ),
+        MemberLayout(
+            name="tree",
+            member=r".*/vcr1images/([^/]+/[^/]+\.jpg)",
+            path=r"\1",
+            example=f"vcr/vcr1images/{_FILE}",
+        ),
+        MemberLayout(name="folders", member=r"(?:lsmdc|movieclips)_[^/]+/[^/]+\.jpg", example=_FILE),
     ),
     license="other",
     access="form",

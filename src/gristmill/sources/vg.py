@@ -24,8 +24,18 @@ SOURCE = Source(
         Download(url=f"{_HOST}/images2.zip", size_bytes=5_471_658_058),
     ),
     layouts=(
-        MemberLayout(name="archive", member=r"(?:images/)?(VG_100K(?:_2)?/\d+\.jpg)", path=r"\1"),
-        MemberLayout(name="tree", member=r"(?:.*/)?vg/(?:images/)?(VG_100K(?:_2)?/\d+\.jpg)", path=r"\1"),
+        MemberLayout(
+            name="archive",
+            member=r"(?:images/)?(VG_100K(?:_2)?/\d+\.jpg)",
+            path=r"\1",
+            example="VG_100K_2/1.jpg",
+        ),
+        MemberLayout(
+            name="tree",
+            member=r"(?:.*/)?vg/(?:images/)?(VG_100K(?:_2)?/\d+\.jpg)",
+            path=r"\1",
+            example="vg/VG_100K_2/1.jpg",
+        ),
     ),
     license="cc-by-4.0",
     terms="annotations CC BY 4.0; each picture has Flickr's terms of its author",

@@ -51,17 +51,21 @@ class MemberLayout:
         member: Regular expression of a member's whole name, without regard to case. Members that are like none of
             a source's layouts are passed over and counted.
         path: The path that records use, with the groups of ``member``: ``\1``, ``\g<name>``.
+        example: A member's name that is of this layout, for ``plan``.
     """
 
     name: str
     member: str
     path: str = r"\g<0>"
+    example: str = ""
 
     def __post_init__(self) -> None:
         try:
             _whole(self.member).sub(self.path, "")
         except (re.error, IndexError) as err:
             raise RecipeError(f"layout {self.name!r}: {self.member!r} to {self.path!r}: {err}") from err
+        if self.example and not self.fits(self.example):
+            raise RecipeError(f"layout {self.name!r}: its example {self.example} is not like {self.member!r}")
 
     def fits(self, member: str) -> bool:
         """Say whether a member's name is of this layout."""

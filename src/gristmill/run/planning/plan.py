@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.step import PrescanStep, ShardStep
 from gristmill.storage.store import store_at
 
-__all__ = ["Planned", "media_bytes", "plan"]
+__all__ = ["Planned", "PlannedMedia", "media_bytes", "plan"]
 
 _ACCESS = {
     "open": "open: no account needed",
@@ -68,8 +68,8 @@ class PlannedMedia:
     fetch_bytes: int
     to_do: str = ""
 
-    def lines(self) -> list[str]:
-        """For a person."""
+    def lines(self, *, layouts: bool = True) -> list[str]:
+        """For a person; with what its members are called, if that is wanted."""
         if self.place == LEFT_OUT:
             return [f"media  {self.key:<11} left out: what lies in it is lost as no_file"]
         if self.place == ELSEWHERE:
@@ -81,7 +81,7 @@ class PlannedMedia:
             lines.append(f"                   {self.to_do}")
         elif self.terms:
             lines.append(f"                   terms: {self.terms}")
-        if self.layouts:
+        if self.layouts and layouts:
             lines.append(f"                   layouts: {', '.join(self.layouts)}")
         return lines
 
@@ -232,9 +232,9 @@ def plan(
     )
 
 
-def media_bytes(plans: Sequence[Planned]) -> int:
-    """Say how much is fetched of the media sources of several recipes: what they share, once."""
-    return sum({(one.key, one.place): one.fetch_bytes for planned in plans for one in planned.media}.values())
+def media_bytes(media: Iterable[PlannedMedia]) -> int:
+    """Say how much is fetched of media sources, of one recipe or of several: what they share, once."""
+    return sum({(one.key, one.place): one.fetch_bytes for one in media}.values())
 
 
 def _stay(recipe: Recipe, resolved: Resolved | None) -> bool:
@@ -274,7 +274,7 @@ def _media(recipe: Recipe, source: Source, resolved: Resolved | None, folder: Pa
         license=source.license,
         terms=source.terms,
         address=source.address,
-        layouts=tuple(f"{layout.name} ({layout.member})" for layout in source.layouts),
+        layouts=tuple(f"{layout.name} ({layout.example or layout.member})" for layout in source.layouts),
         size_bytes=sum(file.size_bytes for file in own) or source.size_bytes,
         fetch_bytes=fetch,
         to_do=to_fetch(source, shared, recipe.elsewhere) if waits else "",

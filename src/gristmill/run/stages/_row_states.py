@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from gristmill.ledger.documents import UNUSABLE, WITHOUT_MEDIA
 from gristmill.run.stages._previous_rounds import Fates, key_of
 from gristmill.run.state.context import Work
 from gristmill.shards.lossless import utf8
@@ -70,6 +71,12 @@ class RowState:
     drop: Drop | None = None
     fault: bool = False
 
+    @property
+    def names_no_medium(self) -> bool:
+        """It is a usable sample as upstream has it, of text alone."""
+        usable = self.drop is None or self.drop.reason not in UNUSABLE
+        return usable and self.sample is not None and not self.sample.media
+
     def take(self, outcome: Outcome | Faulty) -> None:
         """Go on with what a step made of the sample."""
         if isinstance(outcome, Sample):
@@ -106,6 +113,9 @@ def account(
     work.facts.update(f"{CHANGES}.{word}" for sample in kept for word in sample.columns.get(CHANGES, ()))
     work.hosts = _failures(own, attempt, before)
     work.facts.update(_sizes(kept))
+    if not attempt:  # whom a later round asks for was counted in the first
+        bare = sum(one.names_no_medium for one in states)
+        work.facts.update(+Counter({WITHOUT_MEDIA: bare}))
     if any(one.sample and one.sample.may_have_several for one in states):
         lacking = {fate.row for fate in fates if fate.reason is not None}
         media = Counter(fate.row for fate in fates)
