@@ -1,12 +1,15 @@
 """Exports of videos: names, measured rates and counts, folders of frames, by the rules of each trainer's reader."""
 
+import asyncio
 import io
 import json
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import trainer_rules as rules
+import webdataset
 import yaml
 from made_shards import finished, picture
 from PIL import Image
@@ -14,6 +17,9 @@ from PIL import Image
 from gristmill import exports
 from gristmill.exports import FinishedShards
 from gristmill.exports.vila_conversations import REGISTRY
+from gristmill.media.video.pool import VideoPool
+from gristmill.media.video.settings import VideoSettings
+from gristmill.spec.body import bytes_of
 from gristmill.spec.cut import Cut
 from gristmill.spec.errors import UsageError
 from gristmill.spec.locator import Frames, Video
@@ -44,7 +50,7 @@ def clip(n, *, frames=25, fps=12.5, name=None, at=None, upstream=None, turns=2, 
     return sample, {"mp4": body or b"\x00\x00\x00\x18ftypmp42 made up %d" % n}
 
 
-def as_frames(n, count=12, *, name="v_one-Scene-001", seen=None):
+def as_frames(n, count=12, *, name="v_one-Scene-001", seen=None, medium="frames"):
     """A video that is stored as its frames."""
     ref = MediaRef(
         kind="video",
@@ -55,11 +61,11 @@ def as_frames(n, count=12, *, name="v_one-Scene-001", seen=None):
         frames=count,
     )
     turns = (
-        Turn(role="user", parts=(Show(media="frames"), Text(text="\nRetell it."))),
+        Turn(role="user", parts=(Show(media=medium), Text(text="\nRetell it."))),
         Turn(role="assistant", parts=(Text(text="It ends."),)),
     )
     names = [f"{i:03d}.jpg" for i in range(count)]
-    sample = Sample(key=f"f_{n}", media={"frames": ref}, turns=turns, upstream={"video": name})
+    sample = Sample(key=f"f_{n}", media={medium: ref}, turns=turns, upstream={"video": name})
     return sample, {part: picture(100 * (seen or n) + i) for i, part in enumerate(names)}
 
 
@@ -167,7 +173,7 @@ def test_a_video_that_is_stored_as_frames_is_a_folder_of_them(tmp_path):
         export(to, dataset, tmp_path / to)
         frames = [[list(bodies.values())] for _, bodies in samples[:4]]
         assert reader(tmp_path / to) == [*frames, [samples[4][1]["mp4"]]]
-    with pytest.raises(UsageError, match="reads videos as files"):
+    with pytest.raises(UsageError, match="stored as pictures of its frames"):
         export("qwen-vl", dataset, tmp_path / "qwen")
 
 
@@ -232,3 +238,66 @@ def test_llava_writes_videos_where_it_is_told_to(tmp_path):
     assert row["video"] == "a.mp4"
     assert row["conversations"][0]["value"] == "What happens?\n<video>"
     assert (tmp_path / "out" / "media" / "a.mp4").is_file()
+
+
+SOURCES = {
+    MadeVideo(frames=80, b_frames=2, key_every=30): [(10, 49), (3, 11)],
+    MadeVideo(frames=60, rate=Fraction(30000, 1001), b_frames=3, audio_s=None): [(7, 39)],
+    MadeVideo(frames=60, pattern=(1, 2), codec="mpeg4", container="avi"): [(20, 45)],
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The shard of clips as they are cut in a run, the rows of VILA's release, and where their videos lie."""
+    folder = tmp_path_factory.mktemp("exported")
+    made = asyncio.run(_cut(folder))
+    samples = [
+        clip(n, name=f"{first}.mp4", frames=one.facts.frames, fps=one.facts.fps, body=bytes_of(one.body))
+        for n, (first, one) in enumerate(made)
+    ]
+    export("vila", written(folder / "d", samples, "youcook2"), folder / "out")
+    rows, media = release(folder / "out", "youcook2")
+    return folder / "d" / "shards" / "00000.tar", rows, media
+
+
+async def _cut(folder):
+    made = []
+    async with VideoPool(VideoSettings(preset="ultrafast"), processes=1) as pool:
+        for kind, spans in SOURCES.items():
+            cuts = [Cut(first_frame=first, last_frame=last) for first, last in spans]
+            found = {n: one async for n, one in pool.clips(made_video(kind), cuts, folder)}
+            made += [(first, found[n]) for n, (first, _) in enumerate(spans)]
+    return made
+
+
+@pytest.mark.filterwarnings("ignore")  # it leaves its files to the garbage collector
+def test_shards_are_read_by_webdataset(exported):
+    shard, rows, media = exported
+    read = list(webdataset.WebDataset(str(shard), shardshuffle=False))
+    assert [one["mp4"] for one in read] == [(media / row["video"]).read_bytes() for row in rows]
+    assert [json.loads(one["json"])["frames"] for one in read] == [row["frame_count"] for row in rows]
+
+
+def test_opencv_takes_what_the_release_asks_for_and_none_of_it_is_black(exported):
+    _, rows, media = exported
+    for row in rows:
+        path, first = media / row["video"], int(row["video"].partition(".")[0])
+        shown = list(map(read_counter, rules.vila_release_frames(path, row["fps"], row["frame_count"])))
+        assert len(shown) == len(set(shown)) == 8
+        assert shown == sorted(shown)
+        assert shown[0] == first
+        sought = list(map(read_counter, rules.vila_head_frames(path, 8)))
+        assert (sought[0], sought[-1]) == (first, first + row["frame_count"] - 1)
+
+
+@pytest.mark.slow
+def test_decord_comes_back_with_the_last_frame(exported):
+    decord = pytest.importorskip("decord")
+    _, rows, media = exported
+    for row in rows:
+        first, count = int(row["video"].partition(".")[0]), row["frame_count"]
+        reader = decord.VideoReader(str(media / row["video"]), num_threads=1)
+        assert len(reader) == count
+        shown = [read_counter(frame) for frame in reader.get_batch(range(count)).asnumpy()]
+        assert shown == [*range(first, first + count)]

@@ -6,7 +6,7 @@ import io
 from PIL import Image
 
 from gristmill.ledger.ledger import Ledger
-from gristmill.shards.samples import StoredSample, encode_sample, sample_parts
+from gristmill.shards.samples import sample_parts
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.locator import Url
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
@@ -29,7 +29,7 @@ def finished(folder, shards) -> list[ShardInfo]:
         with path.open("wb") as stream:
             tar = TarWriter(stream)
             for sample, bodies in samples:
-                for part, body in _parts_of(sample, bodies):
+                for part, body in sample_parts(sample, bodies):
                     tar.add(f"{sample.key}.{part}", body)
             tar.close()
         body = path.read_bytes()
@@ -54,13 +54,6 @@ def finished(folder, shards) -> list[ShardInfo]:
         )
     ledger.close()
     return infos
-
-
-def _parts_of(sample, bodies):
-    """Parts as they lie in a shard; those of a video that is stored as its frames are no media of their own."""
-    if "frames" not in sample.media:
-        return sample_parts(sample, bodies)
-    return [*bodies.items(), ("json", StoredSample.read(encode_sample(sample)).json())]
 
 
 def caption(n: int, text: str = "a cat"):

@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
+
 
 def lines(path):
     """Rows of JSON Lines or of a JSON array."""
@@ -48,6 +50,39 @@ def vila_release(row, folder):
             tag in turn["value"] for turn in row["conversations"] for tag in ("<image>", "<video>")
         )
     return bodies
+
+
+def vila_release_frames(path, fps, frame_count, wanted=8):
+    """``opencv_extract_frames`` at 143c773: read in order, taken where an even spread over all but the last says."""
+    import cv2
+
+    video = cv2.VideoCapture(str(path))
+    wanted_at = np.linspace(0, frame_count - 2, wanted, dtype=int)
+    taken, number = [], 0
+    while len(taken) < wanted and fps > 0:
+        found, frame = video.read()
+        assert found, f"{path} ends before its frame {number} of {frame_count}"
+        if number in wanted_at:
+            taken.append(frame)
+        number += 1
+    video.release()
+    return taken
+
+
+def vila_head_frames(path, wanted):
+    """``_load_video`` of VILA's head: each of an even spread from the first to the last is sought by its number."""
+    import cv2
+
+    video = cv2.VideoCapture(str(path))
+    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    taken = []
+    for number in np.round(np.linspace(0, count - 1, wanted)).astype(int):
+        video.set(cv2.CAP_PROP_POS_FRAMES, int(number))
+        found, frame = video.read()
+        assert found, f"{path}: frame {number} of {count} cannot be read"
+        taken.append(frame)
+    video.release()
+    return taken
 
 
 def vila_head(row, entry):

@@ -16,6 +16,7 @@ from gristmill.shards.lossless import utf8
 from gristmill.shards.not_finite import put_back
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.body import Body
+from gristmill.spec.part_names import FRAMES
 from gristmill.spec.sample import Json, is_numbered
 
 __all__ = ["MARKS", "Conversation", "Kind", "Medium", "Turn", "conversation_of", "tagged", "without_marks"]
@@ -41,8 +42,6 @@ MARKS = (
 """What readers or models' processors take for the place of a medium, wherever it stands."""
 
 _ROLES = frozenset({"user", "assistant", "system"})
-FRAMES = "frames"
-"""What turns call the one video of a sample that is stored as its frames, ``000.jpg``, ``001.jpg`` and so on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +168,9 @@ def conversation_of(sample: ShardSample, *, question: str | None = None) -> Conv
 def _media_of(key: str, record: Mapping[str, Json], parts: Mapping[str, Body]) -> dict[str, Medium]:
     names = [name for name in parts if name not in {"json", "txt"}]
     known = record.get("media") or dict.fromkeys(names, record)
-    if "media" not in record and names and all(map(is_numbered, names)):
-        names.sort()
-        return {FRAMES: _frames(record, [parts[name] for name in names], names[0])}
+    if names and all(map(is_numbered, names)) and not set(names) & set(record.get("media", ())):
+        name, facts = next(iter(record.get("media", {FRAMES: record}).items()))
+        return {name: _frames(record, name, facts, {part: parts[part] for part in sorted(names)})}
     names.sort(key=[*known].index if set(names) <= set(known) else names.index)  # as they lie in the shard
     originals = _originals(record, names, known)
     found = {}
@@ -194,17 +193,20 @@ def _media_of(key: str, record: Mapping[str, Json], parts: Mapping[str, Body]) -
     return found
 
 
-def _frames(record: Mapping[str, Json], bodies: Sequence[Body], first: str) -> Medium:
+def _frames(
+    record: Mapping[str, Json], name: str, facts: Mapping[str, Json], bodies: Mapping[str, Body]
+) -> Medium:
     """The one video of a sample whose numbered parts are not media of their own: they are its frames."""
+    first, *_ = bodies
     return Medium(
         kind="frames",
         part=first,
-        body=bodies[0],
-        original=_originals(record, [FRAMES], {FRAMES: record})[FRAMES],
+        body=bodies[first],
+        original=_originals(record, [name], {name: facts})[name],
         as_upstream=False,
-        fps=record.get("fps"),
+        fps=facts.get("fps"),
         frame_count=len(bodies),
-        frames=tuple(bodies),
+        frames=tuple(bodies.values()),
     )
 
 

@@ -329,7 +329,7 @@ class Dialect(FittingExporter):
             raise Unfit(
                 "frames",
                 f"sample {conversation.key} has a video that is stored as pictures of its frames, and "
-                f"{self.trainer} reads videos as files",
+                f"{self.trainer} cannot be told so",
             )
 
     def _finish(self, work: Path, laid: Laid, dataset: FinishedShards, done: Exported) -> None:

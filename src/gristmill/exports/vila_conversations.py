@@ -191,6 +191,8 @@ class VilaConversations(Dialect):
         )
         release = command("cp", "-al", laid.at(f"{_DATA}/."), f"{_DATA}/")
         head = f"VILA_DATASETS={shlex.quote(laid.at(_YAML))} {train}"
+        if self.head_only:
+            return head
         return f"# VILA's head\n{head}\n# its release (143c773)\n{release}\n{train}"
 
 

@@ -11,7 +11,7 @@ from gristmill.shards.not_finite import NOT_FINITE, set_apart
 from gristmill.spec.body import Body
 from gristmill.spec.cut import Cut
 from gristmill.spec.locator import Locator, Url
-from gristmill.spec.part_names import FRAMES, frame_names
+from gristmill.spec.part_names import frame_names, is_frames
 from gristmill.spec.sample import Json, MediaRef, Origin, Part, Sample, Show, Text, Turn
 
 __all__ = ["StoredSample", "caption_of", "decode_sample", "encode_sample", "sample_parts"]
@@ -94,7 +94,7 @@ class StoredSample:
 
     def _part_names(self) -> Iterator[str]:
         for name, known in self.media.items():
-            if name == FRAMES:
+            if is_frames(name):
                 yield from frame_names(known["frames"])
             else:
                 yield name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FRAMES", "frame_names", "medium_of", "part_of"]
+__all__ = ["FRAMES", "frame_names", "is_frames", "medium_of", "part_of"]
 
 _ONLY = "image"
 _ONLY_VIDEO = "video"
@@ -12,7 +12,10 @@ _PARTS = frozenset({"jpg", "png", "webp", "gif", "bmp", "tiff", "avif"})
 """Part names that the only medium of a sample may have in a shard."""
 
 FRAMES = "frames"
-"""Name of a video that is stored as its frames: its parts are ``000.jpg``, ``001.jpg`` and so on."""
+"""Name of a video that is stored as its frames: its parts are ``000.jpg``, ``001.jpg`` and so on.
+
+As an ending it is that of a medium that is named by its position: ``000.frames``.
+"""
 _VIDEO_PARTS = frozenset({"mp4", "webm", "mkv", "mov", "avi", "flv", "wmv", "mpeg", "ts", "ogv", FRAMES})
 """The same, where it is a video."""
 
@@ -30,6 +33,11 @@ def medium_of(part: str) -> str:
     if part in _VIDEO_PARTS:
         return _ONLY_VIDEO
     return _ONLY if part in _PARTS else part.partition(".")[0]
+
+
+def is_frames(part: str) -> bool:
+    """Say whether a medium of this name is a video that is stored as its frames."""
+    return part.rpartition(".")[2] == FRAMES
 
 
 def frame_names(frames: int) -> list[str]:

@@ -22,6 +22,7 @@ from gristmill.media.video.settings import VideoSettings
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.body import LARGE_BYTES, FileBody, bytes_of
 from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
+from gristmill.spec.part_names import is_frames
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.store import Store
@@ -33,8 +34,6 @@ _SIDE_PX, _SMALL_SIDE_PX, _FRAME_SIDE_PX = 300, 160, 160
 _SHEET = 4
 """Frames of a video that are shown of it."""
 _VIDEO_PARTS = frozenset({"avi", "mkv", "mov", "mp4", "webm"})
-_FRAMES = "frames"
-"""What turns call a video that is stored as its frames."""
 _LOOKED_AT = 600
 """Samples per shard among which examples are taken, so that large shards need not be read to their end."""
 
@@ -289,7 +288,7 @@ class _Reader:
         media = facts.get("media")
         own = media.get(name) if isinstance(media, dict) else facts
         is_video = name.rpartition(".")[2] in _VIDEO_PARTS
-        if is_video or (name == _FRAMES and name not in sample.parts):
+        if is_video or is_frames(name):
             return self._video(sample, name, own) if is_video else self._frames(sample, own)
         body = _body(sample, name)
         picture = None if body is None else self._decoders.small(bytes_of(body), side_px, _original(own))
