@@ -41,6 +41,8 @@ def command(out: Path, rows: int, keep: bool) -> None:
 
     _make_room(out, keep)
     found = upstreams()
+    for name in [name for name, upstream in found.items() if upstream.missing]:
+        click.echo(f"{name} is left out. To have it: {found.pop(name).missing}")
     with FakeWeb() as web:
         for name, upstream in found.items():
             with upstream.play(out / "upstream" / name, web, rows) as hub_url:

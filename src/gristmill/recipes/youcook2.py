@@ -139,7 +139,14 @@ RECIPE = Recipe(
     writes=frozenset({"media.at", "turns"}),
     key="youcook2_{row:08d}",
     steps=(TakeRows(by_place=True), VideoSegments(), CheckConversations(), Clip(), Pack(shard_samples=1_000)),
-    expect=Expect(kept_share=0.7, usual_share=0.8, stored_bytes=4_000_000),
+    expect=Expect(
+        kept_share=0.7,
+        usual_share=0.8,
+        stored_bytes=4_000_000,
+        remark=(
+            "Clips of the validation subset are among the rows; --set segments.subsets=training leaves them out."
+        ),
+    ),
     traps=(
         MAIN_BRANCH.format(repo=VILA),
         "VILA's file has clips of the validation subset: whoever trains on it and reports YouCook2's validation "
