@@ -15,6 +15,7 @@ from bench.decontaminate import decontaminate
 from bench.documents import documents
 from bench.embedded import embedded
 from bench.figure import Figure, Options, spread
+from bench.frames import frames
 from bench.measure import Measurement
 from bench.paths import say
 from bench.server import Trust, client_environment, serving
@@ -286,6 +287,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "documents": documents,
     "embedded": embedded,
     "archives": archives,
+    "frames": frames,
     "decontaminate": decontaminate,
     "flan": flan,
     "shuffle": shuffle,

@@ -12,15 +12,14 @@ file, so that a loader that wants one sees black frames without a word.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from gristmill.recipes._llava import LlavaRecords
 from gristmill.recipes._main_branch import MAIN_BRANCH
-from gristmill.spec.locator import Frames, Locator
+from gristmill.spec.locator import Frames
 from gristmill.spec.media_source import MemberLayout
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Expect, Recipe, Source, Variant
-from gristmill.spec.sample import Drop, Json, Outcome, Sample
+from gristmill.spec.sample import Drop, Json, MediaRef, Outcome
 from gristmill.steps.check import CheckConversations
 from gristmill.steps.clip import Clip
 from gristmill.steps.pack import Pack
@@ -43,12 +42,12 @@ _VARIANTS = {
 }
 
 
-def _place(path: str) -> Locator | Drop:
+def _place(path: str) -> MediaRef | Drop:
     """The folder of a video's frames: the last part of the path, without the ending that some copies give it."""
     folder = path.rstrip("/").rpartition("/")[2].removesuffix(".mp4")
     if folder in {"", ".", ".."}:
         return Drop(reason=Reason.BAD_PATH, detail=f"{path!r} names no folder"[:200])
-    return Frames("frames", folder)
+    return MediaRef(kind="video", at=Frames("frames", folder), name=f"{folder}.mp4")
 
 
 _CONVERSATION = LlavaRecords(place=_place, kind="video")
@@ -58,14 +57,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
     """A conversation about one video."""
     if "video" not in row:
         return Drop(reason=Reason.BAD_ROW, detail="no video")
-    sample = _CONVERSATION(row)
-    if not isinstance(sample, Sample):
-        return sample
-    media = {
-        name: replace(ref, name=f"{ref.at.folder}.mp4") if isinstance(ref.at, Frames) else ref
-        for name, ref in sample.media.items()
-    }
-    return replace(sample, media=media)
+    return _CONVERSATION(row)
 
 
 RECIPE = Recipe(

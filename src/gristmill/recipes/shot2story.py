@@ -21,12 +21,12 @@ from dataclasses import replace
 
 from gristmill.recipes._llava import LlavaRecords
 from gristmill.recipes._main_branch import MAIN_BRANCH, VILA
+from gristmill.recipes._videos import VIDEOS, stem, videos
 from gristmill.spec.cut import Cut
-from gristmill.spec.locator import Locator, Video
-from gristmill.spec.media_source import MemberLayout
+from gristmill.spec.locator import Video
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Expect, Recipe, Source
-from gristmill.spec.sample import Drop, Json, MediaRef, Outcome, Sample
+from gristmill.spec.sample import Drop, Json, MediaRef, Outcome
 from gristmill.steps.check import CheckConversations
 from gristmill.steps.clip import Clip
 from gristmill.steps.pack import Pack
@@ -35,26 +35,20 @@ from gristmill.steps.shots import ShotFrames
 
 _UPSTREAM = "mhan/shot2story"
 _SHOT = re.compile(r"(?P<clip>.+)_(?P<first>\d{1,9})_(?P<last>\d{1,9})")
-_ENDING = re.compile(r"\.(?:mp4|mkv|webm|avi|mov)$", re.IGNORECASE)
 _QUESTION = "Describe the video."
 
 
-def _shot(path: str) -> MediaRef | Drop:
+def _place(path: str) -> MediaRef | Drop:
     """The clip that a path names, and the frames of it that are meant."""
-    stem = _ENDING.sub("", path.rpartition("/")[2])
-    found = _SHOT.fullmatch(stem)  # from the right: whatever is left is the clip
+    name = stem(path)
+    found = _SHOT.fullmatch(name)  # from the right: whatever is left is the clip
     if found is None:
-        return MediaRef(kind="video", at=Video("videos", stem), name=f"{stem}.mp4")
+        return MediaRef(kind="video", at=Video(VIDEOS, name), name=f"{name}.mp4")
     first, last = int(found["first"]), int(found["last"])
     if last < first:
         return Drop(reason=Reason.BAD_ROW, detail=f"{path!r} ends before it begins"[:200])
     cut = Cut(first_frame=first, last_frame=last)
-    return MediaRef(kind="video", at=Video("videos", found["clip"]), cut=cut, name=f"{stem}.mp4")
-
-
-def _place(path: str) -> Locator | Drop:
-    ref = _shot(path)
-    return ref if isinstance(ref, Drop) else ref.at or Drop(reason=Reason.NO_FILE)
+    return MediaRef(kind="video", at=Video(VIDEOS, found["clip"]), cut=cut, name=f"{name}.mp4")
 
 
 _CONVERSATION = LlavaRecords(place=_place, kind="video")
@@ -63,8 +57,7 @@ _CONVERSATION = LlavaRecords(place=_place, kind="video")
 def parse(row: Mapping[str, Json]) -> Outcome:
     """A conversation as VILA has it, or a shot and its caption as published."""
     if "conversations" in row:
-        sample = _CONVERSATION(row)
-        return _with_frames(sample, row["video"]) if isinstance(sample, Sample) and sample.media else sample
+        return _CONVERSATION(row)
     if isinstance(row.get("video_names"), list) or isinstance(row.get("captions"), list):
         said = "a clip of several shots: give a file of shots, 43k_human_shot_train.json or 20k_human_shot_*.json"
         return Drop(reason=Reason.LEFT_OUT, detail=said)
@@ -74,20 +67,7 @@ def parse(row: Mapping[str, Json]) -> Outcome:
     if not caption.strip():
         return Drop(reason=Reason.EMPTY_ANSWER, detail="no caption")
     turns = [{"from": "human", "value": f"<video>\n{_QUESTION}"}, {"from": "gpt", "value": caption.strip()}]
-    sample = _CONVERSATION({"video": video, "conversations": turns})
-    return _with_frames(sample, video) if isinstance(sample, Sample) else sample
-
-
-def _with_frames(sample: Sample, video: Json) -> Outcome:
-    """The sample with the frames that the names of its videos say."""
-    paths = [video] if isinstance(video, str) else video
-    media: dict[str, MediaRef] = {}
-    for name, path in zip(sample.media, paths, strict=True):
-        ref = _shot(path)
-        if isinstance(ref, Drop):
-            return ref
-        media[name] = ref
-    return replace(sample, media=media)
+    return _CONVERSATION({"video": video, "conversations": turns})
 
 
 RECIPE = Recipe(
@@ -124,31 +104,21 @@ RECIPE = Recipe(
             by_hand="Lists of shots, for rows that name a clip without frames.",
             license="cc-by-nc-sa-4.0",
         ),
-        Source(
-            key="videos",
-            role="media",
-            title="Shot2Story's clips",
-            format="archives",
+        replace(
+            videos(
+                title="Shot2Story's clips",
+                by_hand=(
+                    "Fetch release_134k_videos.tar.gz.* (one archive in parts, all of them), some 160 GB. They are "
+                    "read where they lie."
+                ),
+                address="https://huggingface.co/mhan/shot2story-videos",
+                terms="https://github.com/microsoft/XPretrain/tree/main/hd-vila-100m: research only",
+                license="HD-VILA-100M's terms",
+                size_bytes=160_000_000_000,
+            ),
             hub="models/mhan/shot2story-videos",
             revision="main",
             patterns=("release_134k_videos.tar.gz.*",),
-            by_hand=(
-                "Fetch release_134k_videos.tar.gz.* (one archive in parts, all of them) from "
-                "https://huggingface.co/mhan/shot2story-videos, some 160 GB. They are read where they lie."
-            ),
-            address="https://huggingface.co/mhan/shot2story-videos",
-            layouts=(
-                MemberLayout(
-                    name="videos",
-                    member=r"(?:.*/)?([^/]+\.(?:mp4|mkv|webm|avi|mov))",
-                    path=r"\1",
-                    example="v_0a1b.mp4",
-                ),
-            ),
-            stems=True,
-            license="HD-VILA-100M's terms",
-            terms="https://github.com/microsoft/XPretrain/tree/main/hd-vila-100m: research only",
-            size_bytes=160_000_000_000,
         ),
     ),
     parse=parse,
@@ -166,6 +136,8 @@ RECIPE = Recipe(
         "The frames in a name are both meant. The published script loses each shot's last frame: "
         "--set clip.published_end=true gives its clips.",
         "Frames are counted in the clips as published: a copy at another frame rate shifts every cut.",
+        "The clips lie in a repository of models, by its address. If that is not found: --source "
+        "videos=hf://datasets/mhan/shot2story-videos@main.",
         "The clips are one tar.gz in parts. It is unpacked twice: to be indexed, and for all shots in its order.",
         "Captions of sounds and speech, where a row has them, stay in the sample's upstream row.",
     ),

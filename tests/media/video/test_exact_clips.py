@@ -14,6 +14,7 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.video import clips
 from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.cut import Cut
+from gristmill.spec.reasons import Reason
 from gristmill.testing.videos import MadeVideo, counters_in, made_video, read_counter, tone_hz
 
 BETTER = (("preset", "veryfast"),)  # with these x264 makes pyramids of B-frames and open ends
@@ -212,6 +213,15 @@ def test_other_readers_see_the_same_frames(tmp_path):
     reader.set(cv2.CAP_PROP_POS_FRAMES, 20)
     assert read_counter(reader.read()[1]) == 27
     reader.release()
+
+
+def test_frames_that_are_counted_beyond_the_end_were_counted_in_another_copy(tmp_path):
+    video = made_video(MadeVideo(frames=20))
+    made = cut(video, [Cut(first_frame=10, last_frame=last) for last in (19, 21, 22)], tmp_path)
+    assert [counters_in(made[n][1]) for n in (0, 1)] == [
+        list(range(10, 20))
+    ] * 2  # some decoders count two more
+    assert made[2][0].reason is Reason.CUT_OUTSIDE
 
 
 def test_sizes_are_even_and_the_shorter_side_as_wanted(tmp_path):

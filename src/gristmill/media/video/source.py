@@ -48,6 +48,9 @@ MOST_ERRORS = 1000
 
 av.logging.set_level(None)
 
+_COUNTED_APART = 2
+"""Frames at a video's end in whose number decoders may differ."""
+
 
 class VideoSource:
     """A video that is open for decoding.
@@ -123,10 +126,14 @@ class VideoSource:
         return self._shape
 
     def span(self, cut: Cut) -> Span:
-        """Say which frames a cut means; its end may lie behind the video's.
+        """Say which frames a cut means; the end of one by seconds may lie behind the video's.
+
+        A cut by frames that are not there was counted in another copy, at another rate perhaps, in which all of its
+        frames were others. Only the last few are not the same by all decoders.
 
         Raises:
-            Undecodable: CUT_OUTSIDE if there are none; BROKEN_TAIL if they are missing because the file is broken.
+            Undecodable: CUT_OUTSIDE if there are none, or not those it counts; BROKEN_TAIL if they are missing
+                because the file is broken.
         """
         if cut.first_frame is not None and cut.last_frame is not None:
             first, last = cut.first_frame, cut.last_frame
@@ -140,7 +147,8 @@ class VideoSource:
                 Reason.BROKEN_TAIL, f"{self.frames} frames, {float(self.duration_s):.3f} s are there"
             )
         last = min(last, self.frames - 1)
-        if first > last:
+        counted = cut.last_frame is not None and cut.last_frame - last > _COUNTED_APART
+        if first > last or counted:
             raise Undecodable(Reason.CUT_OUTSIDE, f"{self.frames} frames, {float(self.duration_s):.3f} s")
         return first, last
 
