@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.machinery
+import itertools
 import json
 import sys
 import types
@@ -65,34 +66,54 @@ def lance(folder: str) -> Iterator[Any]:
     import lance
 
     dataset = lance.dataset(f"{folder}/data.lance")
-    blobs = [field.name for field in dataset.schema if (field.metadata or {}).get(b"lance-encoding:blob")]
+    blobs = [field.name for field in dataset.schema if "lance.blob" in str(field.type)]
     names = [name for name in dataset.schema.names if name not in blobs]
     for n, row in enumerate(dataset.to_table(columns=names).to_pylist()):
         yield row | {name: dataset.take_blobs(name, indices=[n])[0].readall() for name in blobs}
 
 
 def energon(folder: str) -> Iterator[Any]:
-    from megatron.energon import TaskEncoder, WorkerConfig, get_train_dataset, stateless
+    """Undecoded, in order; of a mixture a thousand samples as a trainer draws them."""
+    import dataclasses
 
-    class Raw(TaskEncoder):
+    from megatron import energon
+
+    @energon.edataclass
+    class Whole(energon.Sample):
+        parts: dict
+
+    @energon.stateless
+    def cook(sample: dict) -> Whole:
+        parts = {name: body for name, body in sample.items() if not name.startswith("__")}
+        return Whole(**energon.basic_sample_keys(sample), parts=parts)
+
+    class Raw(energon.DefaultTaskEncoder):
         decoder = None
-        cookers = ()
-
-        @stateless
-        def encode_sample(self, sample):
-            return sample
+        cookers = (energon.Cooker(cook),)
 
         def batch(self, samples):
             return samples[0]
 
-        def select_samples_to_pack(self, samples):
-            return [samples]
+        def encode_batch(self, batch):
+            return batch
 
-    config = WorkerConfig(rank=0, world_size=1, num_workers=0)
-    common = {"worker_config": config, "task_encoder": Raw(), "batch_size": None}
-    yield from get_train_dataset(
-        folder, shuffle_buffer_size=None, max_samples_per_sequence=None, repeat=False, **common
-    )
+    config = energon.WorkerConfig(rank=0, world_size=1, num_workers=0)
+    common = {"worker_config": config, "task_encoder": Raw(), "batch_size": 1}
+    if folder.endswith(".yaml"):
+        more = {"shuffle_buffer_size": None, "max_samples_per_sequence": None}
+        drawn = itertools.islice(
+            energon.get_loader(energon.get_train_dataset(folder, **more, **common)), 1000
+        )
+    else:
+        drawn = energon.get_loader(energon.get_val_dataset(folder, split_part="train", **common))
+    for sample in drawn:
+        values = {
+            field.name: getattr(sample, field.name)
+            for field in dataclasses.fields(sample)
+            if field.name[0] != "_"
+        }
+        said = (sample.__subflavors__ or {}).get("source")
+        yield {"key": sample.__key__, "source": said, **values.pop("parts", {}), **values}
 
 
 if __name__ == "__main__":

@@ -16,14 +16,10 @@ from pathlib import Path
 import orjson
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards
-from gristmill.ledger.reading import whole_parts
+from gristmill.exports._in_place import tar_shards
 from gristmill.shards.shape import Shape
-from gristmill.spec.command import to_type
-from gristmill.spec.errors import DamagedOutput, UsageError
-from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import open_regular
-from gristmill.storage.store import store_at
 
 __all__ = ["EXPORTER", "WIDS_NAME", "unfit_for_coyo_wds", "wids_index"]
 
@@ -74,44 +70,19 @@ class WebdatasetIndex(Exporter):
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Write the index into ``out``, the shards' own folder or another; always anew."""
-        store = store_at(dataset.folder)
-        if store.local is None:
-            raise UsageError(
-                f"{store} is no folder, and the index names files by their paths. Copy it first."
-            )
-        if out.resolve() != (store.local / "shards").resolve():
-            out.mkdir(parents=True, exist_ok=True)
         done, entries = Exported(), []
-        for folder, shard in _whole_shards(dataset, store.local):
-            path = folder / shard.path
-            with open_regular(path) as stream:
-                if os.fstat(stream.fileno()).st_size != shard.size_bytes:
-                    raise DamagedOutput(
-                        f"{path} has another size than its record says. See: {to_type('verify', folder)}"
-                    )
+        for shard in tar_shards(dataset):
+            with open_regular(shard.path) as stream:
                 md5 = hashlib.file_digest(stream, "md5").hexdigest()
-            url = os.path.relpath(path.resolve(), out.resolve())
+            url = os.path.relpath(shard.path.resolve(), out.resolve())
             entries.append((url, shard.samples, shard.size_bytes, md5))
             done.shards, done.samples = done.shards + 1, done.samples + shard.samples
             yield done
+        out.mkdir(parents=True, exist_ok=True)
         write_whole(out / WIDS_NAME, wids_index(dataset.name, entries))
         if why := unfit_for_coyo_wds(dataset.shape()):
             done.notes.append(f"wids reads these samples; VILA's loader type coyo-wds stops at them: {why}.")
         yield done
-
-
-def _whole_shards(dataset: FinishedShards, folder: Path) -> Iterator[tuple[Path, ShardInfo]]:
-    """The tar files that hold all samples and no others, each with the folder of its dataset.
-
-    Raises:
-        UsageError: The dataset refers to some samples of a shard, or to one twice, or under another key.
-    """
-    if not dataset.refers:
-        yield from ((folder, shard) for shard in dataset.shards)
-        return
-    for path, samples, size_bytes in whole_parts(folder):
-        part, name = path.parent.parent, f"{path.parent.name}/{path.name}"
-        yield part, ShardInfo(path=name, role="shard", samples=samples, size_bytes=size_bytes, digest="")
 
 
 EXPORTER = WebdatasetIndex()

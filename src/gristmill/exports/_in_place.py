@@ -1,0 +1,65 @@
+"""Finds the tar files that hold all of a dataset's samples and no others, and gives them second names in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gristmill.exports._exporter import FinishedShards
+from gristmill.ledger.reading import whole_parts
+from gristmill.spec.command import to_type
+from gristmill.spec.errors import DamagedOutput, UsageError
+from gristmill.storage.inside import open_regular
+from gristmill.storage.store import store_at
+
+__all__ = ["TarShard", "give_name", "tar_shards"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarShard:
+    """A shard where it lies."""
+
+    path: Path
+    samples: int
+    size_bytes: int
+
+
+def tar_shards(dataset: FinishedShards) -> Iterator[TarShard]:
+    """The shards of a dataset; of an index-only mixture those of its parts.
+
+    Raises:
+        UsageError: Its store is no folder; or it refers to some samples of a shard, to one twice, or by another key.
+        DamagedOutput: One is not of the size that its record says, or gone.
+    """
+    folder = store_at(dataset.folder).local
+    if folder is None:
+        raise UsageError(
+            f"{dataset.folder} is no folder, and its shards are to be read where they lie. Copy it first."
+        )
+    if dataset.refers:
+        found = whole_parts(folder)
+    else:
+        found = ((folder / shard.path, shard.samples, shard.size_bytes) for shard in dataset.shards)
+    for path, samples, size_bytes in found:
+        with open_regular(path) as stream:
+            if os.fstat(stream.fileno()).st_size != size_bytes:
+                raise DamagedOutput(
+                    f"{path} has another size than its record says. See: {to_type('verify', path.parent.parent)}"
+                )
+        yield TarShard(path=path, samples=samples, size_bytes=size_bytes)
+
+
+def give_name(path: Path, name: Path) -> None:
+    """Give a file a second name: a hard link, or on another disk a symbolic one.
+
+    Raises:
+        OSError: As the system says.
+    """
+    name.unlink(missing_ok=True)
+    with suppress(OSError):
+        name.hardlink_to(path.resolve())
+        return
+    name.symlink_to(path.resolve())
