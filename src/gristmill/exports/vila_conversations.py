@@ -155,7 +155,7 @@ class VilaConversations(Dialect):
         row = llava_row(conversation, paths, lists=True)
         if "video" in row:
             (row["video"],) = row["video"]
-            if laid.name == _ASKED:
+            if laid.name == _ASKED and row["video"].endswith(".mp4"):  # which is put behind ``video_id``
                 question, answer = (turn.text.strip() for turn in conversation.turns[:2])
                 row |= {"q": question, "a": answer, "video_id": row["video"].removesuffix(".mp4")}
         return row

@@ -132,7 +132,7 @@ def _content(config: RunConfig, ledger: Ledger, bodies: Bodies | None) -> dict[s
         "lost": examples_of_loss(fates),
         "pairs": pairs,
         "charts": _charts(measures, shown.lengths),
-        "rate": _rate("Addresses" if levels.asks else "Pictures", measures),
+        "rate": _rate(_media_of(levels, measures), measures),
         "measures": measures,
         "pictures": shown.pictures,
         "talks": shown.talks,
@@ -345,6 +345,13 @@ def _heights(top: float, unit: str = "") -> tuple[str, str]:
     """The labels of a chart's whole height, and of half of it."""
     whole, half = (f"{v:,.1f}" if v < 10 and v != int(v) else f"{v:,.0f}" for v in (top, top / 2))
     return f"{whole}{unit}", f"{half}{unit}"
+
+
+def _media_of(levels: Funnel, measures: Measures) -> str:
+    """What is finished one by one, as the start of a heading."""
+    if levels.asks:
+        return "Addresses"
+    return "Videos" if measures.duration_s.total else "Pictures"
 
 
 def _rate(what: str, measures: Measures) -> Chart | None:

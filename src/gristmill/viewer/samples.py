@@ -304,7 +304,9 @@ class _Reader:
         names = sorted(
             name for name in (*sample.parts, *sample.large) if name.rpartition(".")[2] in IMAGE_PARTS
         )
-        bodies = (_body(sample, name) for name in evenly(names, _SHEET))
+        count = min(_SHEET, len(names))
+        chosen = (names[n * (len(names) - 1) // max(count - 1, 1)] for n in range(count))
+        bodies = (_body(sample, name) for name in chosen)
         found = (self._decoders.small(bytes_of(body), _FRAME_SIDE_PX) for body in bodies if body)
         return self._sheet([frame for frame in found if frame is not None], facts)
 

@@ -62,6 +62,7 @@ _VIDEO_CODES = {
     Reason.BROKEN_TAIL: "broken_tail",
 }
 _MISSING = {"video": "video_missing"}
+_UNREADABLE = {"video": "video_unreadable"}
 _NOT_THERE = frozenset({"media_missing", *_MISSING.values()})
 _BOX = re.compile(r"###\s*\[[^\]]*\]\s*$")
 _FOLDERS_KEPT = 256
@@ -179,7 +180,8 @@ class MediaFacts:
                 self._example = path
                 self.facts[key_of(path)] = MediumFact(_MISSING.get(new[path], "media_missing"))
             elif found.refused:
-                self.facts[key_of(path)] = MediumFact("media_undecodable", found.refused)
+                code = _UNREADABLE.get(new[path], "media_undecodable")
+                self.facts[key_of(path)] = MediumFact(code, found.refused)
             elif not found.size_bytes:
                 self.facts[key_of(path)] = MediumFact("media_empty")
             elif new[path] == "audio":
