@@ -59,6 +59,9 @@ def test_rows_attempted_and_their_sums():
         "original_width": 640,
         "original_height": 853,
         "sha256": "ab",
+        "duration_s": None,
+        "fps": None,
+        "frames": None,
     }
     assert [(row["status"], row["error_message"]) for row in rows[1:]] == [
         ("failed_to_download", "http_404"),
@@ -138,6 +141,7 @@ def test_every_reason_has_a_word_of_img2dataset(reason):
     decoding = "decod" in reason or reason in {
         "empty", "not_an_image", "unsupported", "truncated", "too_many_pixels", "too_small", "aspect",
         "phash_mismatch", "size_mismatch",
+        "not_a_video", "no_video_stream", "broken_tail", "cut_outside", "too_long", "too_few_frames",
     }  # fmt: skip
     of_the_row = reason in {
         "bad_row", "row_too_long", "no_score", "empty_text", "empty_question", "empty_answer", "text_too_long",

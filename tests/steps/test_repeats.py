@@ -1,6 +1,7 @@
 """Rows that repeat an earlier row's value: right behind it, whatever is on disk meanwhile."""
 
 import random
+import re
 
 import pyarrow as pa
 import pytest
@@ -21,7 +22,7 @@ class Box:
         self.most = max(self.most, table.num_rows)
 
 
-def given_out(values, tmp_path, batch_rows, *, gaps=()):
+def given_out(values, tmp_path, batch_rows, *, gaps=(), part=None):
     """What a list of these values becomes; rows in ``gaps`` cannot be read."""
     where = [row for row in range(len(values)) if row not in gaps]
 
@@ -31,7 +32,7 @@ def given_out(values, tmp_path, batch_rows, *, gaps=()):
             table = pa.table({"url": [values[row] for row in own], "text": ["x" * 100] * len(own)})
             yield RowBatch(table, pa.array(own, pa.int64()))
 
-    found, box = Repeats(read, "url", tmp_path), Box()
+    found, box = Repeats(read, "url", tmp_path, part), Box()
     assert found.rows == len(where)
     for batch in read():
         found.keep(batch.table, batch.rows, box)
@@ -65,3 +66,10 @@ def test_rows_stand_behind_the_first_of_their_value(kind, in_memory, tmp_path, m
     if in_memory == 1 << 10:
         assert box.most < 400  # what is handed on at once does not go with the repeats of one value
     assert list(tmp_path.rglob("guests-*[0-9]")) == []
+
+
+def test_a_part_of_the_value_tells_what_is_the_same(tmp_path):
+    values = ["a_1_2", "b_1_2", "a_3_4", "odd", None, "b_1_2", "odd", "a_9_9"]
+    _, box = given_out(values, tmp_path, 3, part=re.compile(r"(.)_\d_\d"))
+    assert box.values == ["a_1_2", "a_3_4", "a_9_9", "b_1_2", "b_1_2", "odd", "odd", None]
+    assert box.groups == [0, 0, 0, 1, 1, 3, 3, 4]

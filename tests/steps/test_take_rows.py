@@ -197,3 +197,12 @@ def test_rows_of_other_splits_and_languages_are_left_out(tmp_path, ending):
 def test_conditions_that_cannot_be(fields):
     with pytest.raises(UsageError, match=r"where"):
         TakeRows(**fields)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("(a", "unterminated"), ("a", "one group"), ("(a)(b)", "one group")],
+)
+def test_a_part_of_a_value_is_one_group(given, said):
+    with pytest.raises(UsageError, match=said):
+        TakeRows(unique="url", unique_part=given)

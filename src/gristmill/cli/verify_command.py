@@ -73,8 +73,7 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
         if not as_json:
             click.echo(
                 f"{dataset}: {count_text(result.shards, 'shard')}, {count_text(result.samples, 'sample')}, "
-                f"{count_text(result.pictures, 'picture')}, {size_text(result.size_bytes)}: "
-                f"{_said_of(result)}"
+                f"{_media_of(result)}, {size_text(result.size_bytes)}: {_said_of(result)}"
             )
             for place, problem in [*result.problems[:20], *result.remarks[:20]]:
                 click.echo(f"  {place}: {problem}")
@@ -86,6 +85,20 @@ def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
                 anew = "give the run's command again"
             then = f"To make it anew, {anew}."
         raise DamagedOutput(f"something is not as recorded. {then}")
+
+
+def _media_of(result: Verified) -> str:
+    from gristmill.ledger.words import count_text
+
+    videos = count_text(result.videos, "video")
+    pictures = count_text(result.pictures, "picture")
+    return (
+        videos
+        if result.videos and not result.pictures
+        else f"{pictures}, {videos}"
+        if result.videos
+        else pictures
+    )
 
 
 def _said_of(result: Verified) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from gristmill import __version__
-from gristmill.ledger.features import IMAGE_PARTS, features, printed, shape_of
+from gristmill.ledger.features import IMAGE_PARTS, VIDEO_PARTS, features, printed, shape_of
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.losses import ADVICE, explained, grouped
@@ -119,7 +119,9 @@ def _front_matter(recipe: Recipe, levels: Funnel, schema: Sequence[Json], shards
         **_hub_license(recipe),
         "pretty_name": recipe.title,
         "size_categories": [_size_category(levels.count("packed"))],
-        "task_categories": ["image-to-text", "image-text-to-text"]
+        "task_categories": ["video-text-to-text"]
+        if _videos(schema)
+        else ["image-to-text", "image-text-to-text"]
         if _pictures(schema)
         else ["text-generation", "question-answering"],
         "source_datasets": list(
@@ -195,17 +197,24 @@ def _contents(schema: Sequence[Json], shape: Shape, *, mixed: bool, refers: bool
     parts = [field["name"] for field in schema if not field["name"].startswith("__")]
     media = [part for part in parts if part not in ("txt", "json")]
     numbered = [part for part in media if part[0].isdigit()]
-    lines = [f"- `<key>.{part}`: the picture as stored" for part in media if part not in numbered]
+    lines = [
+        f"- `<key>.{part}`: the {'video' if part in VIDEO_PARTS else 'picture'} as stored"
+        for part in media
+        if part not in numbered
+    ]
+    frames = numbered and "frames" in shape.json.fields
     if numbered:
         upto = f" ... `<key>.{numbered[-1]}`" if len(numbered) > 1 else ""
-        lines.append(
-            f"- `<key>.{numbered[0]}`{upto}: the pictures as stored, by position, as many as there are"
-        )
+        what = "the frames of its video, in order" if frames else "the pictures as stored, by position"
+        lines.append(f"- `<key>.{numbered[0]}`{upto}: {what}, as many as there are")
     lines += ["- `<key>.txt`: its text; empty where there is none"] if "txt" in parts else []
     said = "`turns`, each with its `role` and its `parts`, text or a picture's name; " if numbered else ""
+    videos = frames or any(part.rpartition(".")[2] in VIDEO_PARTS for part in media)
+    medium = "video" if videos else "picture"
+    counted = "; of a video `duration_s`, `fps` and `frames`, measured on what is stored" if videos else ""
     facts = (
-        f"{said}`url`; `sha256`, `md5` and `bytes` of the picture as it came; `original_width`, `original_height`; "
-        "`width`, `height`, `stored_bytes` as stored; `phash` and `phash_distance`"
+        f"{said}`url`; `sha256`, `md5` and `bytes` of the {medium} as it came; `original_width`, `original_height`; "
+        f"`width`, `height`, `stored_bytes` as stored{counted}; `phash` and `phash_distance`"
         if media
         else "`turns`, each with its `role` and text"
     )
@@ -400,11 +409,11 @@ The `size` bytes at `offset` of a shard are one sample: the members of a tar fil
 def _of_every_sample(shape: Shape) -> list[str]:
     """What a tuple can ask of every sample, in the words of ``webdataset``; nothing where samples are too unlike."""
     sets = [one & frozenset(shape.parts) for one in shape.sets or ()]
-    pictures = [part for part in shape.parts if part in IMAGE_PARTS]
-    if not sets or shape.positions or any(len(one.intersection(pictures)) != bool(pictures) for one in sets):
+    media = [part for part in shape.parts if part in IMAGE_PARTS or part in VIDEO_PARTS]
+    if not sets or shape.positions or any(len(one.intersection(media)) != bool(media) for one in sets):
         return []
     both = [part for part in ("txt", "json") if all(part in one for one in sets)]
-    return [";".join(pictures), *both] if pictures else both
+    return [";".join(media), *both] if media else both
 
 
 def _pictures(schema: Sequence[Json]) -> list[str]:
@@ -412,13 +421,18 @@ def _pictures(schema: Sequence[Json]) -> list[str]:
     return [field["name"] for field in schema if field["name"].rpartition(".")[2] in IMAGE_PARTS]
 
 
+def _videos(schema: Sequence[Json]) -> list[str]:
+    """Parts that are videos."""
+    return [field["name"] for field in schema if field["name"].rpartition(".")[2] in VIDEO_PARTS]
+
+
 def _licence(recipe: Recipe, schema: Sequence[Json]) -> str:
     said = f"## Licence\n\n{recipe.license}, as upstream states it."
-    if not _pictures(schema):
+    if not _pictures(schema) and not _videos(schema):
         return said
     return (
         f"{said} {REDISTRIBUTION[recipe.redistribution]} "
-        "Each picture has its own owner, whatever the licence of the list says."
+        f"Each {'video' if _videos(schema) else 'picture'} has its own owner, whatever the licence of the list says."
     )
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import orjson
 
 from gristmill import __version__
-from gristmill.ledger.features import IMAGE_PARTS, features, shape_of
+from gristmill.ledger.features import IMAGE_PARTS, VIDEO_PARTS, features, shape_of
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.run_config import RunConfig
@@ -35,6 +35,7 @@ _MIME = {
     "png": "image/png",
     "webp": "image/webp",
     "gif": "image/gif",
+    **VIDEO_PARTS,
 }
 _KEY = {"fileProperty": "filename"}
 
@@ -268,7 +269,9 @@ def _record_sets(schema: Sequence[Json]) -> list[Json]:
         part = field["name"]
         members = f"{part}-members"
         key = _field(part, "key", members, "sc:Text", _KEY)
-        kind = "sc:ImageObject" if part.rpartition(".")[2] in IMAGE_PARTS else "sc:Text"
+        ending = part.rpartition(".")[2]
+        kind = "sc:ImageObject" if ending in IMAGE_PARTS else "sc:Text"
+        kind = "sc:VideoObject" if ending in VIDEO_PARTS else kind
         content = _field(part, "content", members, kind, {"fileProperty": "content"})
         if "struct" in field:
             content["description"] = "JSON object: " + ", ".join(_described(f) for f in field["struct"])

@@ -32,7 +32,17 @@ from gristmill.shards.shape import (
 from gristmill.shards.webdataset import read_samples
 from gristmill.spec.sample import Json
 
-__all__ = ["FACTS", "IMAGE_PARTS", "Kind", "evenly", "features", "kind_of", "printed", "shape_of"]
+__all__ = [
+    "FACTS",
+    "IMAGE_PARTS",
+    "VIDEO_PARTS",
+    "Kind",
+    "evenly",
+    "features",
+    "kind_of",
+    "printed",
+    "shape_of",
+]
 
 Item = TypeVar("Item")
 Kind: TypeAlias = Json
@@ -59,6 +69,14 @@ FACTS: Mapping[str, Kind] = {
 """Types of the keys that every ``json`` part has, where no sample has a value."""
 
 IMAGE_PARTS = frozenset({"jpg", "jpeg", "png", "webp", "gif"})
+VIDEO_PARTS: Mapping[str, str] = {
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+    "mkv": "video/x-matroska",
+    "mov": "video/quicktime",
+    "avi": "video/x-msvideo",
+}
+"""Endings of parts that are videos, and their media types."""
 
 
 def shape_of(ledger: Ledger) -> Shape:

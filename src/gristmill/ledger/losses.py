@@ -206,7 +206,7 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.TOO_LONG: "longer than the limit, in seconds",
     Reason.TOO_FEW_FRAMES: "the clip has too few frames for a trainer",
     Reason.BAD_BASE64: "the text in the picture's place is not Base64",
-    Reason.NO_FILE: "the picture file that the row names is not there",
+    Reason.NO_FILE: "the file that the row names is not there",
     Reason.NO_IMAGE: "the row holds no picture",
     Reason.BENCHMARK_PICTURE: "a picture of an evaluation set that is kept out",
     Reason.BENCHMARK_TEXT: "a question of an evaluation set that is kept out",

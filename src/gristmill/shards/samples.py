@@ -192,7 +192,11 @@ def _plain_cut(cut: Cut | None) -> dict[str, Json]:
     """The ends that a cut has."""
     if cut is None:
         return {}
-    return {"cut": {name: value for name, value in asdict(cut).items() if value is not None}}
+    seconds = {
+        name: float(value) for name in ("start_s", "end_s") if (value := getattr(cut, name)) is not None
+    }
+    frames = {n: value for n in ("first_frame", "last_frame") if (value := getattr(cut, n)) is not None}
+    return {"cut": {**seconds, **frames}}
 
 
 def _media_ref(facts: dict[str, Any]) -> MediaRef:

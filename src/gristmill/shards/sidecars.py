@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from gristmill.shards.lossless import utf8
 from gristmill.shards.samples import StoredSample
-from gristmill.spec.reasons import NO_PICTURE, Reason
+from gristmill.spec.reasons import NO_PICTURE, NO_VIDEO, Reason
 
 __all__ = ["SIDECAR_SCHEMA", "Sidecars", "status_of"]
 
@@ -34,21 +34,31 @@ SIDECAR_SCHEMA = pa.schema(
         ("original_width", pa.int32()),
         ("original_height", pa.int32()),
         ("sha256", pa.string()),
+        ("duration_s", pa.float64()),
+        ("fps", pa.float64()),
+        ("frames", pa.int64()),
     ]
 )
-"""Columns of ``00000.parquet``. Facts of a medium are null where a sample has none, or several."""
+"""Columns of ``00000.parquet``; those of videos, the last, are not img2dataset's.
+
+Facts of a medium are null where a sample has none, or several.
+"""
 
 _GROUP_ROWS, _GROUP_BYTES = 8192, 16 << 20
 _CHUNK_ROWS, _CHUNK_BYTES = 1024, 2 << 20
 """Of rows that are Python objects at once. 1,024 is the Parquet writer's own step: the file does not depend on it."""
 
-_AFTER_THE_DOWNLOAD = NO_PICTURE | {
-    Reason.EMPTY,
-    Reason.TOO_SMALL,
-    Reason.ASPECT,
-    Reason.PHASH_MISMATCH,
-    Reason.SIZE_MISMATCH,
-}
+_AFTER_THE_DOWNLOAD = (
+    NO_PICTURE
+    | NO_VIDEO
+    | {
+        Reason.EMPTY,
+        Reason.TOO_SMALL,
+        Reason.ASPECT,
+        Reason.PHASH_MISMATCH,
+        Reason.SIZE_MISMATCH,
+    }
+)
 """img2dataset's ``failed_to_resize``: the bytes came, but no picture was made of them."""
 
 
@@ -129,6 +139,9 @@ class Sidecars:
                 known.get("original_width_px"),
                 known.get("original_height_px"),
                 known.get("sha256"),
+                known.get("duration_s"),
+                known.get("fps"),
+                known.get("frames"),
             )
         )
         whole = self._group_rows + len(self._rows) == _GROUP_ROWS

@@ -122,7 +122,7 @@ class Reason(StrEnum):
 
     # a body within the annotation row
     BAD_BASE64 = "bad_base64"  # the text in the picture's place is not Base64
-    NO_FILE = "no_file"  # the picture file that the row names is not there, or not where it may be
+    NO_FILE = "no_file"  # the file that the row names is not there, or not where it may be
     NO_IMAGE = "no_image"  # a row about a picture that holds none
 
     # mixing

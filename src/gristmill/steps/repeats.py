@@ -7,6 +7,7 @@ set apart on disk, by the row that they repeat; then all are given out in order.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -40,15 +41,22 @@ class Repeats:
     Args:
         read: Reads the list anew; of each row only what ``column`` needs where it is called with true.
         column: Of whose values repeats are looked for; rows without a value repeat none.
+        part: Only its first group counts of values that it matches as a whole.
         scratch: An empty folder that stays as long as this is used.
 
     Attributes:
         rows: How many rows the list has.
     """
 
-    def __init__(self, read: Callable[[bool], Iterable[RowBatch]], column: str, scratch: Path) -> None:
+    def __init__(
+        self,
+        read: Callable[[bool], Iterable[RowBatch]],
+        column: str,
+        scratch: Path,
+        part: re.Pattern[str] | None = None,
+    ) -> None:
         self.rows = self._end = 0
-        self._scratch = scratch
+        self._scratch, self._part = scratch, part
         pairs = Spill(scratch, "pairs", _PAIR)
         for found in self._pairs(read(True), column):
             pairs.add(found, found["row"] * PORTIONS // self._end)
@@ -66,7 +74,7 @@ class Repeats:
         apart = self._scratch / "often"
         with apart.open("wb") as stream:
             for batch in batches:
-                some = digested(batch, column)
+                some = digested(batch, column, self._part)
                 self.rows += len(some)
                 self._end = max(self._end, int(some["row"].max(initial=-1)) + 1)
                 known = np.isin(some["digest"], np.fromiter(often, np.uint64, len(often)))
@@ -126,19 +134,21 @@ class Repeats:
         box.keep(table, pa.array(own, pa.int64()))
 
 
-def digested(batch: RowBatch, column: str) -> npt.NDArray[Any]:
-    """Rows' positions, each with 8 bytes that rows with the same value in a column share."""
+def digested(batch: RowBatch, column: str, part: re.Pattern[str] | None = None) -> npt.NDArray[Any]:
+    """Rows' positions, each with 8 bytes that rows with the same value in a column share, or the same part of one."""
     where = batch.rows.to_numpy()
     values = (None if isinstance(row, str) else value_at(row, column) for row in readable_rows(batch.table))
-    hashes = b"".join(_digest(value, row) for value, row in zip(values, where, strict=True))
+    hashes = b"".join(_digest(value, row, part) for value, row in zip(values, where, strict=True))
     found = np.empty(len(where), _DIGESTED)
     found["digest"], found["row"] = np.frombuffer(hashes, np.uint64), where
     return found
 
 
-def _digest(value: object, row: int) -> bytes:
+def _digest(value: object, row: int, part: re.Pattern[str] | None) -> bytes:
     """8 bytes that equal values share; rows without a value share theirs with none."""
     text = str(value) if value else f"\0{row}"
+    if part is not None and (found := part.fullmatch(text)):
+        text = found[1]
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ class TakeRows(TableStep):
         unique: Column whose repeated values are worked on once: rows that repeat an earlier row's value leave
             right behind it and go to the same task, or, where a part does not hold them, to the next ones too. None
             leaves all rows where they stand.
+        unique_part: A regular expression with one group, which is the part of such a value that repeats: of names of
+            clips that of their video, ``(.{11})_[0-9]+_[0-9]+``. Values that it does not match count whole.
         by_place: Rows are handed on in the order in which their first media lie in media sources, see
             :mod:`gristmill.steps.by_place`, and those of one medium together: a tar.gz is then unpacked about once.
         format: Of the file, or None to tell by its name.
@@ -70,6 +73,7 @@ class TakeRows(TableStep):
 
     columns: tuple[str, ...] = ()
     unique: str | None = None
+    unique_part: str | None = None
     by_place: bool = False
     format: str | None = None
     each: str | None = None
@@ -100,6 +104,7 @@ class TakeRows(TableStep):
             raise UsageError(f"rows.drop_columns: {', '.join(both)} is needed. Drop others.")
         if (self.where or self.most_alike) and self.unique:
             raise UsageError(f"rows: {'where' if self.where else 'most_alike'} and unique do not go together")
+        self._unique_part()
         if self.by_place and self.unique:
             raise UsageError(
                 "rows: by_place and unique do not go together: by_place brings rows together itself"
@@ -174,8 +179,29 @@ class TakeRows(TableStep):
         alone = framing.format_of(table) == "parquet" and not self.each
         column = [column_of(self.unique, column_names(table, framing))] if alone else None
         return Repeats(
-            lambda only: self._read(table, framing, column if only else None), self.unique, scratch
+            lambda only: self._read(table, framing, column if only else None),
+            self.unique,
+            scratch,
+            self._unique_part(),
         )
+
+    def _unique_part(self) -> re.Pattern[str] | None:
+        """The pattern of the part that repeats.
+
+        Raises:
+            UsageError: It is none, or has not one group.
+        """
+        if self.unique_part is None:
+            return None
+        try:
+            found = re.compile(self.unique_part, re.DOTALL)
+        except re.error as err:
+            raise UsageError(f"rows.unique_part={self.unique_part}: {err}") from err
+        if found.groups != 1 or self.unique is None:
+            raise UsageError(
+                f"rows.unique_part={self.unique_part}: expected one group in parentheses, and rows.unique"
+            )
+        return found
 
     def _keep(
         self, table: Path, framing: Framing, box: TableContext, arranged: Repeats | ByPlace | None

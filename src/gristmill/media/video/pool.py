@@ -23,12 +23,17 @@ from gristmill.spec.cut import Cut
 from gristmill.spec.errors import MachineError, UsageError
 from gristmill.spec.reasons import Reason
 
-__all__ = ["VideoPool", "require_video"]
+__all__ = ["VideoPool", "has_video", "require_video"]
 
 VideoBody: TypeAlias = bytes | FileBody
 Said: TypeAlias = dict[str, Any]
 
 _MAIN = "import gc; gc.disable(); from gristmill.media.video.worker import main; main()"
+
+
+def has_video() -> bool:
+    """Say whether the library for videos is installed."""
+    return importlib.util.find_spec("av") is not None
 
 
 def require_video() -> None:
@@ -37,7 +42,7 @@ def require_video() -> None:
     Raises:
         UsageError: It is not; the message says how it comes.
     """
-    if importlib.util.find_spec("av") is None:
+    if not has_video():
         raise UsageError("Videos need PyAV, which is not installed. Type: pip install 'gristmill[video]'")
 
 

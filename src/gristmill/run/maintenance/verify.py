@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -20,11 +20,15 @@ from gristmill.ledger.seal import SEAL, broken
 from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import CHECKING
+from gristmill.media.video.pool import VideoPool, has_video
+from gristmill.media.video.settings import VideoSettings
 from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.state.layout import CARD, INTERMEDIATE, MADE, METADATA_FILES
 from gristmill.shards.webdataset import ShardSample
-from gristmill.spec.body import LARGE_BYTES, Body, bytes_of
+from gristmill.spec.body import LARGE_BYTES, Body, FileBody, bytes_of
 from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.part_names import FRAMES, frame_names
+from gristmill.spec.sample import is_numbered
 from gristmill.spec.task import ShardInfo, TaskRecord
 from gristmill.storage.store import Store
 
@@ -35,6 +39,8 @@ _WINDOW_BYTES = 64 << 20
 _TEXTS = frozenset({"txt", "json"})
 _EXPORTED = frozenset({"wids-meta.json", ".nv-meta"})
 _PICTURES = ("jpg", "png", "webp", "gif", "bmp", "tiff", "avif")
+_VIDEOS = ("mp4", "webm", "mkv", "mov", "avi")
+_CHECKING_VIDEOS = VideoSettings(mode="keep", max_pixels=1 << 26, max_duration_s=24 * 3600.0)
 
 
 @dataclass(slots=True)
@@ -51,6 +57,7 @@ class Verified:
     shards: int = 0
     samples: int = 0
     pictures: int = 0
+    videos: int = 0
     size_bytes: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
@@ -71,7 +78,7 @@ def verify(
     Args:
         ledger: The dataset's records.
         threads: Decoders at once.
-        decode: Also decode every picture, in full, in decoders' processes: it may be a stranger's.
+        decode: Also decode every picture and every video, in full, in decoders' processes: it may be a stranger's.
         complete: Nothing is left to be made, so that what belongs to no record was not made by a run.
         tell: Called after each shard.
     """
@@ -89,6 +96,9 @@ def verify(
             if len(result.problems) > before:
                 result.damaged.append(record.task_id)
             tell(result)
+    if decode and result.videos and not has_video():
+        said = f"{result.videos:,} videos were only seen to be there. To decode them: pip install 'gristmill[video]'"
+        result.remarks.append((".", said))
     _check_keys(hashes, result)
     _check_others(ledger, result, complete)
     _check_manifest(ledger, result)
@@ -123,7 +133,9 @@ def _check_shard(
         for window in _windows(samples_in(store, shard, LARGE_BYTES)):
             for sample, problem in zip(window, judge.problems(window), strict=True):
                 keys.append(int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big"))
-                result.pictures += sum(part.rpartition(".")[2] in _PICTURES for part in _media_of(sample))
+                endings = [part.rpartition(".")[2] for part in _media_of(sample)]
+                result.pictures += sum(ending in _PICTURES for ending in endings)
+                result.videos += sum(ending in _VIDEOS for ending in endings)
                 if problem:
                     result.problems.append((shard.path, f"sample {sample.key}: {problem}"))
     except DamagedOutput as err:
@@ -165,7 +177,11 @@ def _shape_problem(sample: ShardSample) -> str | None:
     if facts.get("key") != sample.key:
         return f"its .json part speaks of key {facts.get('key')!r}"
     named = set(facts.get("media") or {})
-    have = _media_of(sample).keys()
+    have: Set[str] = _media_of(sample).keys()
+    if FRAMES in named or (not named and facts.get("frames") and all(map(is_numbered, have))):
+        if have != {*frame_names(facts["frames"])}:
+            return f"its .json part speaks of {facts['frames']} frames, the shard holds {len(have)} pictures"
+        have = {FRAMES}  # which is what turns show
     if named and named != have:
         return f"its .json part names {sorted(named)}, the shard holds {sorted(have)}"
     shown = {
@@ -182,13 +198,15 @@ class _Judge:
     """Says of samples what is wrong with them; their pictures are decoded in decoders' processes.
 
     Args:
-        decoders: Processes; none if pictures are not decoded.
+        decoders: Processes; none if pictures and videos are not decoded.
     """
 
     def __init__(self, decoders: int) -> None:
         self._loop = asyncio.Runner()
         self._one_large = asyncio.Lock()  # is in memory at a time
         self._pool = CodecPool(CHECKING, processes=decoders) if decoders else None
+        self._videos: VideoPool | None = None  # begun with the first video
+        self._decoders = decoders
 
     def problems(self, samples: Sequence[ShardSample]) -> list[str | None]:
         """For each sample a sentence, or None."""
@@ -202,15 +220,36 @@ class _Judge:
         if problem or self._pool is None:
             return problem
         for part, body in _media_of(sample).items():
-            if part.rpartition(".")[2] in _PICTURES:
-                try:
+            ending = part.rpartition(".")[2]
+            try:
+                if ending in _PICTURES:
                     if isinstance(body, bytes):
                         await self._pool.transcode(body)
                         continue
                     async with self._one_large:
                         await self._pool.transcode(bytes_of(body))
-                except Undecodable as err:
-                    return f"{part} does not decode: {err}"
+                elif ending in _VIDEOS and has_video() and (said := await self._of_video(sample, part, body)):
+                    return said
+            except Undecodable as err:
+                return f"{part} does not decode: {err}"
+        return None
+
+    async def _of_video(self, sample: ShardSample, part: str, body: Body) -> str | None:
+        """What is wrong with a video, if anything: it decodes to the last frame, and has as many as are said.
+
+        Raises:
+            Undecodable: It does not decode at all.
+        """
+        if self._videos is None:
+            self._videos = VideoPool(_CHECKING_VIDEOS, processes=self._decoders)
+        assert isinstance(body, bytes | FileBody)
+        found = await self._videos.probe(body)
+        known = orjson.loads(sample.parts["json"])
+        said = (known.get("media") or {}).get(part, known).get("frames")
+        if found.broken_tail:
+            return f"{part} does not decode beyond frame {found.frames}"
+        if said is not None and said != found.frames:
+            return f"{part} has {found.frames} frames, its .json part says {said}"
         return None
 
     def __enter__(self) -> Self:
@@ -219,8 +258,9 @@ class _Judge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._loop.run(self._pool.close())
+        for pool in (self._pool, self._videos):
+            if pool is not None:
+                self._loop.run(pool.close())
         self._loop.close()
 
 
