@@ -10,7 +10,7 @@ from gristmill.testing.videos import MadeVideo, made_video
 from gristmill.testing.web import FakeWeb
 
 RECIPE = """
-from gristmill.spec.locator import Video
+from gristmill.spec.locator import Url, Video
 from gristmill.spec.media_source import MemberLayout
 from gristmill.spec.recipe import Expect, Recipe, Source
 from gristmill.spec.sample import MediaRef, Sample, Show, Text, Turn
@@ -20,7 +20,8 @@ from gristmill.steps.rows import TakeRows
 
 
 def parse(row):
-    ref = MediaRef(kind="video", at=Video("videos", row["video"], row["page"]))
+    at = Url(row["page"]) if row["video"] == "direct" else Video("videos", row["video"], row["page"])
+    ref = MediaRef(kind="video", at=at)
     parts = (Show(media="video"), Text(text=row["caption"]))
     return Sample(key=row["video"], media={"video": ref}, turns=(Turn(role="caption", parts=parts),))
 
@@ -48,11 +49,12 @@ def web():
 
 @pytest.fixture
 def words(tmp_path, web):
-    """The words of a command about three videos, each with a page."""
+    """The words of a command about three videos with a page each, and one at an address of its own."""
     (tmp_path / "toy_videos.py").write_text(RECIPE)
     rows = tmp_path / "rows.jsonl"
     named = [
-        {"video": name, "page": web.url(f"/{name}.mp4"), "caption": "a caption"} for name in ("a", "b", "c")
+        {"video": name, "page": web.url(f"/{name}.mp4"), "caption": "a caption"}
+        for name in ("a", "b", "c", "direct")
     ]
     rows.write_text("".join(json.dumps(row) + "\n" for row in named))
     return [tmp_path / "toy_videos.py", "--out", tmp_path / "out", "--source", f"annotations={rows}"]
@@ -87,6 +89,7 @@ def test_plan_says_who_is_asked_and_with_which_runtime(words, web):
 def test_a_folder_is_read_first_and_pages_are_asked_for_the_rest(words, web, tmp_path):
     video = made_video(MadeVideo(frames=12))
     web.put("/b.mp4", video, content_type="video/mp4")
+    web.put("/direct.mp4", video, content_type="video/mp4")
     web.put("/c.mp4", b"", status=429)
     foldered(tmp_path / "mine", {"a.mp4": video})
     run = ("run", *words, "--source", f"videos={tmp_path / 'mine'}", "--workers", 0, *ALLOWED)
@@ -104,10 +107,10 @@ def test_a_folder_is_read_first_and_pages_are_asked_for_the_rest(words, web, tmp
     gristmill(*run, "--min-kept", "0.5")
     assert not any("/b.mp4" in path for path in web.hits)  # what came is not asked for again
     status = json.loads(gristmill("status", tmp_path / "out", "--json").stdout)
-    assert (status["counts"]["packed"], status["dropped"]) == (2, {"http_404": 1})
+    assert (status["counts"]["packed"], status["dropped"]) == (3, {"http_404": 1})
     web.put("/c.mp4", video, content_type="video/mp4")
     retried = ("retry", tmp_path / "out", "--recipe", words[0], "--reason", "http_404", *run[4:8])
     assert "begun with --set=clip.ask_sites=true" in gristmill(*retried, code=2).stderr
     gristmill(*retried, *ALLOWED, "--workers", 0)
     status = json.loads(gristmill("status", tmp_path / "out", "--json").stdout)
-    assert (status["counts"]["packed"], status["dropped"]) == (3, {})
+    assert (status["counts"]["packed"], status["dropped"]) == (4, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gristmill.spec.body import Body
 from gristmill.spec.reasons import Reason
 
 __all__ = ["Answer", "clean"]
@@ -28,7 +29,7 @@ class Answer:
     """In words, at most 200 characters, control characters escaped; may quote the server."""
     status: int | None = None
     """HTTP status of the last answer that had one."""
-    body: bytes | None = None
+    body: Body | None = None
     content_type: str | None = None
     """As the server says; not to be trusted."""
     tries: int = 0

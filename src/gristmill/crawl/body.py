@@ -13,10 +13,12 @@ import zstandard
 
 from gristmill.crawl.budget import Hold
 from gristmill.crawl.guard import Refused
+from gristmill.crawl.partial import Partial
 from gristmill.crawl.watch import Attempt
+from gristmill.spec.body import PIECE_BYTES, Body
 from gristmill.spec.reasons import Reason
 
-__all__ = ["read_body"]
+__all__ = ["read_body", "read_large"]
 
 _GZIP_WBITS = 31
 _ZLIB_WBITS = 15
@@ -216,6 +218,78 @@ async def read_body(
     sink.end()
     hold.settle(size)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def read_large(
+    response: aiohttp.ClientResponse,
+    attempt: Attempt,
+    hold: Hold,
+    max_bytes: int,
+    came: Partial,
+    *,
+    goes_on: bool,
+) -> Body:
+    """Read a body to its end, into a file once it is large.
+
+    Args:
+        response: Its head was taken.
+        attempt: Counts.
+        hold: Of what is in memory.
+        max_bytes: Of all of it.
+        came: What came before, to which it is added.
+        goes_on: The answer is what was missing, or says that nothing is.
+
+    Raises:
+        Refused: As :func:`read_body`.
+        aiohttp.ClientError: As the HTTP client. What came is kept.
+        MachineError: The disk is full, or the like.
+    """
+    sink = _sink(response, max_bytes)
+    packed = not isinstance(sink, _Plain)
+    if not goes_on:
+        whole = None if packed else response.content_length
+        if whole is not None and whole > max_bytes:
+            raise Refused(Reason.TOO_LARGE, f"{whole} bytes announced, {max_bytes} allowed")
+        came.begin({} if packed else response.headers, whole)
+    in_file = goes_on
+    waiting: list[bytes] = []
+    size = 0
+
+    async def write() -> None:
+        nonlocal size
+        data = b"".join(waiting)
+        waiting.clear()
+        size = 0
+        attempt.paused = True
+        writing = asyncio.ensure_future(asyncio.to_thread(came.write, data))
+        try:
+            await asyncio.shield(writing)
+        finally:
+            attempt.paused = False
+            await writing  # also where it is cancelled: nothing else may be written meanwhile
+
+    try:
+        while response.status != 416 and (chunk := await response.content.readany()):
+            attempt.received_bytes += len(chunk)
+            if packed:
+                chunk = await _unpacked(sink, chunk, attempt)
+            size += len(chunk)
+            waiting.append(chunk)
+            if came.size_bytes + size > max_bytes or attempt.received_bytes > max_bytes:
+                raise Refused(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
+            in_file = in_file or size > came.large_bytes
+            if in_file and size >= PIECE_BYTES:
+                await write()
+            elif size > hold.held_bytes:
+                await _make_room(hold, size, attempt)
+    finally:
+        if in_file and waiting:
+            data = b"".join(waiting)  # at once, also where it is cancelled
+            waiting.clear()
+            came.write(data)
+    sink.end()
+    hold.settle(size if not in_file else 0)
+    return came.finished() if in_file else b"".join(waiting)
 
 
 async def _unpacked(sink: _Sink, data: bytes, attempt: Attempt) -> bytes:

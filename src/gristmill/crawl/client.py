@@ -21,7 +21,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gristmill.crawl.addresses import is_public
-from gristmill.crawl.body import read_body
+from gristmill.crawl.body import read_body, read_large
 from gristmill.crawl.budget import Hold
 from gristmill.crawl.classify import EXCHANGE_ERRORS, Broken, describe, reason_of_error, reason_of_status
 from gristmill.crawl.costs import Costs
@@ -29,8 +29,10 @@ from gristmill.crawl.dns import Resolver
 from gristmill.crawl.guard import Refused, Target
 from gristmill.crawl.head import HEAD_END, Smuggling, mended
 from gristmill.crawl.optout import directives_for_us, opted_out, reservations
+from gristmill.crawl.partial import Partial
 from gristmill.crawl.settings import GATEWAY, CrawlSettings, Proxy
 from gristmill.crawl.watch import Attempt, ExchangePhase, RequestWatch
+from gristmill.spec.body import Body
 from gristmill.spec.errors import MachineError
 from gristmill.spec.reasons import Reason
 
@@ -76,7 +78,7 @@ class Exchange:
     detail: str = ""
     status: int | None = None
     location: str | None = None
-    body: bytes | None = None
+    body: Body | None = None
     content_type: str | None = None
     opt_out: tuple[str, ...] = ()
     retry_after: str | None = None
@@ -316,6 +318,7 @@ class Client:
         patience: Callable[[], float] | None = None,
         host: str | None = None,
         first_bytes: int | None = None,
+        came: Partial | None = None,
     ) -> Exchange:
         """Ask for one URL, once, without following a redirect.
 
@@ -327,6 +330,7 @@ class Client:
             give_way: Called with the bytes received so far once the server turns out to be slow.
             patience: Seconds within which the head must come; ``stall_s`` by default.
             host: By which name the watch knows those of this host.
+            came: What came of its body before, if large bodies go to files.
             first_bytes: Take no more of the body than that, and whatever an opt-out header says: it is no picture.
 
         Returns:
@@ -344,7 +348,7 @@ class Client:
         try:
             result.looked_up = await self._look_up(target)
             attempt.deadline_s = self._loop.time() + left_s
-            await self._ask(target, attempt, hold, keep_alive, first_bytes, result)
+            await self._ask(target, attempt, hold, keep_alive, first_bytes, came, result)
         except Refused as refusal:
             result.reason, result.detail = refusal.reason, refusal.detail
         except EXCHANGE_ERRORS as error:
@@ -411,6 +415,7 @@ class Client:
         hold: Hold,
         keep_alive: Callable[[], bool],
         first_bytes: int | None,
+        came: Partial | None,
         result: Exchange,
     ) -> None:
         loop_time = self._loop.time
@@ -419,14 +424,14 @@ class Client:
         response = await self._session.get(
             target.url(),
             allow_redirects=False,
-            headers=self._headers(target, keep=keep_alive()),
+            headers=self._headers(target, keep=keep_alive()) | (came.headers() if came else {}),
             **self._through,
         )
         try:
             attempt.enter(ExchangePhase.BODY, loop_time())
             result.head_s = attempt.seen_at_s - asked_s
             attempt.response = response
-            await self._read(response, attempt, hold, keep_alive, first_bytes, result)
+            await self._read(response, attempt, hold, keep_alive, first_bytes, came, result)
         finally:
             response.release()  # closes the connection, too, if the body was not read to its end
 
@@ -444,6 +449,7 @@ class Client:
         hold: Hold,
         keep_alive: Callable[[], bool],
         first_bytes: int | None,
+        came: Partial | None,
         result: Exchange,
     ) -> None:
         settings = self._settings
@@ -456,11 +462,12 @@ class Client:
             result.opt_out += reservations(
                 headers.getall("TDM-Reservation", ()), headers.getall("Content-Usage", ())
             )
+        goes_on = came is not None and came.goes_on(response.status, headers)
         if response.status in _REDIRECTS:
             result.location = headers.get("Location")
             if result.location is None:
                 raise Refused(Reason.REDIRECTS, f"status {response.status} without a Location")
-        else:
+        elif not goes_on:
             result.reason = reason_of_status(response.status, headers.get("Content-Range"))
         if self._proxy is not None and response.url.scheme == "http" and response.status in GATEWAY:
             result.ours = Ours.PERHAPS
@@ -479,10 +486,15 @@ class Client:
         connection = response.connection
         if connection is not None and connection.protocol is not None and not keep_alive():
             connection.protocol.force_close()
-        body = await read_body(response, attempt, hold, settings.max_body_bytes, first_bytes)
-        if not body:
+        if came is not None:
+            result.body = await read_large(
+                response, attempt, hold, settings.max_body_bytes, came, goes_on=goes_on
+            )
+        else:
+            result.body = await read_body(response, attempt, hold, settings.max_body_bytes, first_bytes)
+        if not result.body:
+            result.body = None
             raise Refused(Reason.EMPTY, "no bytes")
-        result.body = body
 
     def _make_socket(self, address: tuple[Any, ...]) -> socket.socket:
         """The guard at its last gate: nothing connects but through here, to exactly this address."""

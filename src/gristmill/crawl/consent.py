@@ -22,6 +22,7 @@ from gristmill.crawl.policy import READ_BYTES, PolicyFile, Rules
 from gristmill.crawl.robots import AI_TXT, ROBOTS
 from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.tdmrep import TDMREP
+from gristmill.spec.body import bytes_of
 from gristmill.spec.reasons import TRANSIENT, Reason
 
 __all__ = ["Consent", "Permission"]
@@ -194,7 +195,7 @@ class Consent:
     async def _read(self, file: PolicyFile, exchange: Exchange, cost: Cost) -> _Kept:
         now_s, reason, status = self._clock(), exchange.reason, exchange.status
         if reason is None:
-            body = exchange.body or b""
+            body = bytes_of(exchange.body or b"")
             rules = await self._measured(cost, len(body), file.read, body)
             return _Kept(now_s + KEPT_S, rules=rules, size_bytes=len(body))
         refused = status is not None and 400 <= status < 500 and reason is not Reason.HTTP_429

@@ -22,6 +22,7 @@ from gristmill.crawl.dns import Resolver
 from gristmill.crawl.guard import Refused, Target, parse
 from gristmill.crawl.loop import end_all, room_for_sockets
 from gristmill.crawl.outcome import Outcomes
+from gristmill.crawl.partial import Partials
 from gristmill.crawl.politeness import Politeness
 from gristmill.crawl.probe import Probe
 from gristmill.crawl.schedule import Host, Schedule
@@ -120,6 +121,7 @@ class Crawler:
         self._short_of_urls = False  # whatever may begin now has begun, and there would be room for more
         self._ran_at_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._partials: Partials | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -154,12 +156,16 @@ class Crawler:
         await self._consent.close()
         self._watch.close()
         await self._client.close()
+        if self._partials is not None:
+            self._partials.close()
         await self._resolver.close()
 
     def share(self, folder: Path) -> None:
         """Share what the rules of hosts allow with other processes, by files in a folder; before the first crawl."""
         for slots in self._slots.values():
             slots.share(folder)
+        if self.settings.large_bytes and self._partials is None:
+            self._partials = Partials(folder / "bodies", self.settings.large_bytes)
 
     @property
     def fill(self) -> float:
@@ -370,6 +376,8 @@ class Crawler:
             more = await item.batch.consume(item.index, answer)
         finally:
             self._consuming -= 1
+            if self._partials is not None:
+                self._partials.release(item.url, answer.reason)
         for index, url in more or ():
             self._enter(item.batch, index, url)
         item.batch.answered()
@@ -455,4 +463,5 @@ class Crawler:
             give_way=partial(self._give_way, place),
             patience=partial(self._politeness.patience_s, host, item.tries),
             host=host.key,
+            came=None if self._partials is None else self._partials.of(item.url),
         )

@@ -96,6 +96,8 @@ class CrawlSettings:
     min_rate_window_s: float = 10.0
     max_body_bytes: int = 32 * MIB
     """Of the body as sent, and again of the body after decompression."""
+    large_bytes: int = 0
+    """A larger body goes to a file, if the crawler was told where; 0: all stay in memory."""
     max_redirects: int = 5
 
     tries: int = 3

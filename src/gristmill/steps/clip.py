@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Literal
 
+from gristmill.crawl.settings import CrawlSettings
 from gristmill.crawl.sites.runtimes import sentence
 from gristmill.crawl.sites.settings import SiteSettings
 from gristmill.media.video.pool import require_video
 from gristmill.media.video.settings import VideoSettings
+from gristmill.spec.body import LARGE_BYTES
 from gristmill.spec.cut import Cut
 from gristmill.spec.errors import UsageError
 from gristmill.spec.reasons import NO_VIDEO, SITE, WEB, Reason
@@ -167,6 +169,26 @@ class Clip(Media):
     def sites(self) -> SiteSettings | None:
         """Say how video sites are asked; None where nobody allowed it."""
         return self.site_settings() if self.ask_sites else None
+
+    def crawl_settings(self) -> CrawlSettings:
+        """For videos that lie at addresses of their own: few at a time, large ones by way of files.
+
+        Raises:
+            UsageError: A setting that cannot be.
+        """
+        try:
+            return CrawlSettings(
+                in_flight=4,
+                per_host=2,
+                total_s=self.site_total_s,
+                tries=8,
+                max_body_bytes=self.max_body_bytes,
+                large_bytes=LARGE_BYTES,
+                proxy=self.proxy,
+                allow_private_addresses=self.allow_private_addresses,
+            )
+        except ValueError as err:
+            raise UsageError(f"clip: {err}") from err
 
     def site_settings(self) -> SiteSettings:
         """Say how video sites would be asked.
