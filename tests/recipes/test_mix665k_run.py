@@ -65,8 +65,10 @@ def test_a_tree_as_people_have_it_and_crawled_covers(tree, tmp_path):
     card = (data / "README.md").read_text()
     assert "source `vg`: left out, nothing was read of it" in card
     assert "source `coco`: somebody's own copy, in the place of <http" in card
-    again = ("--reason", "no_file", "--workers", 0, *sources(places))
-    gristmill("retry", data, *again, code=3)
+    again = ("retry", data, "--reason", "no_file", "--workers", 0)
+    told = gristmill(*again, *sources({"vg": tree}), code=None)  # a row lacks a picture of GQA, too
+    assert "nobody says where it lies. Name it: --source gqa=PATH" in told.stderr
+    gristmill(*again, *sources({"vg": tree, "gqa": tree}), code=3)
     assert len(samples(data)) == len(records) - 3
     said = json.loads(gristmill("status", data, "--json").stdout)["documents"]
     assert said["with_images"] == len(records) - 4  # those of text alone are none

@@ -189,9 +189,9 @@ def test_an_archive_that_came_later_is_read_by_a_retry(rows, tmp_path):
     assert "input.pictures/1.zip" in said
     assert f"gristmill retry {dataset(out)} --reason no_file" in said
     retry = ("retry", dataset(out), "--recipe", recipe("zip"), "--reason", "no_file", "--workers", 0)
-    places = ("--source", f"annotations={rows}", "--source", f"pictures={first}{os.pathsep}{second}")
+    places = ("--source", f"pictures={first}{os.pathsep}{second}")
     said = gristmill(*retry, code=2).stderr
-    assert f"--recipe {recipe('zip')} --reason no_file --workers 0 --source annotations=" in said
+    assert f"--recipe {recipe('zip')} --reason no_file --workers 0 --source pictures=" in said
     gristmill(*retry, *places)
     found = check(out)
     assert [one["files"] for one in found["archives"]] == [["0.zip"], ["1.zip"]]

@@ -5,6 +5,9 @@ import json
 from PIL import Image
 from typed import gristmill
 
+from gristmill.testing.archives import zipped
+from gristmill.testing.hub import FakeHub
+
 RECIPE = """
 from gristmill.recipes._llava import Family, InFamilies, LlavaRecords
 from gristmill.spec.recipe import Recipe, Source
@@ -106,3 +109,59 @@ def test_a_mixture_of_a_recipe_of_ones_own_takes_it_where_it_is_finished(tmp_pat
     gristmill("run", tmp_path / "pairs.py", *out, *sources, "--workers", 0)
     gristmill("run", tmp_path / "mine.py", *out, "--workers", 0)
     assert json.loads((tmp_path / "out/mine/dataset.json").read_text())["counts"]["packed"] == 2
+
+
+TWO = """
+from gristmill.recipes._llava import Family, InFamilies, LlavaRecords
+from gristmill.spec.recipe import Recipe, Source
+from gristmill.steps.media import Media
+from gristmill.steps.pack import Pack
+from gristmill.steps.rows import TakeRows
+
+RECIPE = Recipe(
+    name="two",
+    version="2026.12.1",
+    title="Two",
+    description="Questions about pictures of two sources.",
+    homepage="https://example.org",
+    license="cc0-1.0",
+    sources=(
+        Source(key="annotations", hub="made/up", revision="main", patterns=("rows.json",), format="json"),
+        Source(
+            key="public", role="media", format="archives", hub="made/up", revision="main", patterns=("public.zip",)
+        ),
+        Source(key="own", role="media", format="archives", by_hand="Make them."),
+    ),
+    parse=LlavaRecords(
+        place=InFamilies((Family(prefix="public/", source="public"), Family(prefix="own/", source="own")))
+    ),
+    writes=frozenset({"media.at"}),
+    steps=(TakeRows(), Media(), Pack()),
+)
+"""
+
+
+def test_a_retry_asks_for_no_source_that_is_not_named(tmp_path):
+    """The hub may be down by then, and its main branch is another."""
+    (tmp_path / "two.py").write_text(TWO)
+    body = tmp_path / "0.png"
+    Image.new("RGB", (8, 8)).save(body)
+    turns = [{"from": "human", "value": "<image>\\nWhat?"}, {"from": "gpt", "value": "Black."}]
+    rows = [{"image": name, "conversations": turns} for name in ("public/0.png", "own/0.png", "own/1.png")]
+    upstream = {
+        "rows.json": json.dumps(rows).encode(),
+        "public.zip": zipped(tmp_path / "public.zip", {"0.png": body.read_bytes()}).read_bytes(),
+    }
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "0.png").write_bytes(body.read_bytes())
+    given = ("--source", f"own={own}", "--workers", 0)
+    with FakeHub({"made/up": upstream}) as hub:
+        run = ("run", tmp_path / "two.py", "--out", tmp_path / "out", *given)
+        gristmill(*run, code=None, HF_ENDPOINT=hub.url)
+    (own / "1.png").write_bytes(body.read_bytes())
+    retry = ("retry", tmp_path / "out/two", "--recipe", tmp_path / "two.py", "--reason", "no_file", *given)
+    gristmill(*retry, HF_ENDPOINT=hub.url)
+    status = json.loads(gristmill("status", tmp_path / "out/two", "--json").stdout)
+    assert (status["counts"]["packed"], status["dropped"]) == (3, {})
+    gristmill("verify", tmp_path / "out/two")

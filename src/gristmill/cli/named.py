@@ -8,7 +8,7 @@ annotation files are read only from within the folder, from where the recipe say
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from gristmill.ledger.run_config import InputFile
 from gristmill.run.inputs.local_media import media_here, put_by_hand
 from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.resolve import Resolved, resolve
-from gristmill.run.maintenance.reopen import Dataset, reads_sources
+from gristmill.run.maintenance.reopen import Dataset, reads_rows
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
 from gristmill.spec.locator import without_userinfo
@@ -119,7 +119,10 @@ def check_permissions(opened: Dataset, given: Mapping[str, Any]) -> None:
 
 
 def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> Resolved:
-    """The annotation files of a folder, as far as they are still to be read.
+    """The files of a folder's sources, as far as they are still to be read; of those not named, as they were found.
+
+    Nobody is asked for a source that is not named. Where a media source is named, others that lie elsewhere need not
+    be: whether one is needed is known when a sample names what lies in it.
 
     Args:
         opened: The folder.
@@ -129,9 +132,40 @@ def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> 
     Raises:
         UsageError: One is to be read, and it is the folder alone that says where from.
     """
-    if replaced:
-        return resolve(recipe, replaced, opened.folder)
-    found = opened.resolved()
+    for key in replaced:
+        recipe.source(key)  # raises UnknownName
+    named = tuple(one for one in recipe.sources if one.key in replaced or one.beside in replaced)
+    now = resolve(replace(recipe, sources=named), replaced, opened.folder) if named else Resolved(inputs=())
+    begun = _as_begun(opened, recipe, {one.key for one in named})
+    order = {one.key: place for place, one in enumerate(recipe.sources)}
+
+    def both(ours: Sequence[InputFile], theirs: Sequence[InputFile]) -> tuple[InputFile, ...]:
+        return tuple(sorted((*ours, *theirs), key=lambda file: order[file.source]))
+
+    return Resolved(
+        inputs=both(begun.inputs, now.inputs),
+        aux=both(begun.aux, now.aux),
+        media=both(begun.media, now.media),
+        waiting=now.waiting,
+        remotes={**begun.remotes, **now.remotes},
+        sources={**begun.sources, **now.sources},
+    )
+
+
+def _as_begun(opened: Dataset, recipe: Recipe, named: Collection[str]) -> Resolved:
+    """What a folder was begun with of sources that are not named, without places that it alone vouches for.
+
+    Raises:
+        UsageError: One of those is to be read.
+    """
+    whole = opened.resolved()
+    found = replace(
+        whole,
+        inputs=tuple(file for file in whole.inputs if file.source not in named),
+        aux=tuple(file for file in whole.aux if file.source not in named),
+        media=_put_since(opened, recipe, [file for file in whole.media if file.source not in named]),
+        sources={key: place for key, place in whole.sources.items() if key not in named},
+    )
     homes = {source.key: source for source in recipe.sources}
     remotes = {}
     for key, place in found.remotes.items():
@@ -140,17 +174,22 @@ def sources_of(opened: Dataset, recipe: Recipe, replaced: Mapping[str, str]) -> 
             place in (source.url, source.home) or (source.hub and place.partition("@")[0] == source.hub)
         ):
             remotes[key] = place
-    found = replace(found, media=_put_since(opened, recipe, found.media))
     strange = {
         file.source: _as_given(found, file.source)
         for file in (*found.inputs, *found.aux, *found.media)
         if (file.source not in remotes if file.path is None else not _is_ours(opened.folder, file.path))
     }
-    if strange and reads_sources(opened, recipe):
+    read = {
+        *(file.source for file in found.inputs if reads_rows(opened, recipe)),
+        *(f.source for f in found.aux),
+    }
+    if not any(recipe.source(key).role == "media" for key in named):
+        read |= {file.source for file in found.media}
+    if needed := {key: place for key, place in strange.items() if key in read}:
         raise UsageError(
-            f"{opened.folder} names {', '.join(strange.values())} for what is still to be read, and nothing beyond a "
+            f"{opened.folder} names {', '.join(needed.values())} for what is still to be read, and nothing beyond a "
             "folder is read because the folder says so. If it is yours, name it: "
-            + _again(*(word for key, place in strange.items() for word in ("--source", f"{key}={place}")))
+            + _again(*(word for key, place in needed.items() for word in ("--source", f"{key}={place}")))
         )
     inputs, aux, media = (
         tuple(replace(file, path=None) if file.source in strange else file for file in files)

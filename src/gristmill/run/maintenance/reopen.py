@@ -32,7 +32,7 @@ __all__ = [
     "interrupted",
     "open_dataset",
     "planner_of",
-    "reads_sources",
+    "reads_rows",
     "reasons_from",
     "under_way",
 ]
@@ -174,13 +174,12 @@ def add_round(
     return True
 
 
-def reads_sources(opened: Dataset, recipe: Recipe) -> bool:
+def reads_rows(opened: Dataset, recipe: Recipe) -> bool:
     """Say whether annotation files are still to be read: rows to be chosen, or texts that stay where they lie."""
     table = Pipeline(recipe).table
     if table is None:
         return False
-    unread = len(opened.ledger.of("reading")) < len(opened.config.inputs)
-    return unread or table.keeps_source or bool(opened.config.aux or opened.config.media)
+    return table.keeps_source or len(opened.ledger.of("reading")) < len(opened.config.inputs)
 
 
 def planner_of(opened: Dataset, recipe: Recipe) -> Planner:
