@@ -16,7 +16,7 @@ from typed import gristmill
 
 from gristmill.recipes._main_branch import VILA
 from gristmill.shards.webdataset import read_samples
-from gristmill.testing.archives import split, tar_gzipped
+from gristmill.testing.archives import foldered, split, tar_gzipped
 from gristmill.testing.hub import FakeHub
 from gristmill.testing.videos import MadeVideo, counter_frame, counters_in, made_video
 
@@ -181,3 +181,15 @@ def test_folders_of_frames_become_videos_in_the_order_of_the_archives(frames, tm
         "frames that are missing by their numbers: 5"
     }
     gristmill("verify", data)
+
+
+def test_frames_in_folders_are_kept_as_pictures(frames, tmp_path):
+    tree = foldered(tmp_path / "tree", {f"own/{name[2:]}": body for name, body in chunk(FOLDERS[0]).items()})
+    (tmp_path / "rows.jsonl").write_text(f"{json.dumps(caption('-b_C'))}\n")
+    given = ("--source", f"annotations={tmp_path / 'rows.jsonl'}", "--source", f"frames={tree}")
+    gristmill(
+        "run", "sharegpt-video", "--out", tmp_path, "--workers", 0, "--set", "clip.store=frames", *given
+    )
+    (one,) = samples_in(tmp_path / "sharegpt-video").values()
+    pictures = [one.parts[f"{n:03d}.jpg"] for n in range(LENGTH)]
+    assert pictures == [jpeg(n) for n in range(LENGTH)]
