@@ -5,9 +5,11 @@ Frames of the videos show their numbers, which are read back out of what was sto
 
 import io
 import json
+import pickle
 import random
 from fractions import Fraction
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -103,14 +105,23 @@ def test_shots_are_cut_by_both_their_frames_out_of_an_archive_in_parts(shots, tm
     gristmill("verify", data)
 
 
-def test_the_published_script_loses_each_last_frame(shots, tmp_path):
-    (tmp_path / "rows.json").write_text(json.dumps([shot("AbCdEfGhIjK.11", 0, 19)]))
-    given = ("--source", f"annotations={tmp_path / 'rows.json'}", "--source", f"videos={shots}")
-    gristmill(
-        "run", "shot2story", "--out", tmp_path, "--workers", 0, "--set", "clip.published_end=true", *given
-    )
-    (one,) = samples_in(tmp_path / "shot2story").values()
-    assert counters_in(one.parts["000.mp4"]) == list(range(19))
+def test_upstreams_own_shots_without_their_last_frames_as_the_published_script_cuts_them(shots, tmp_path):
+    """One is named without its frames, which the published list says."""
+    rows = [
+        {"video": "AbCdEfGhIjK.3_10_25.mp4", "caption": "A door opens.", "audio_caption": "", "asr": ""},
+        {"video": "AbCdEfGhIjK.11.mp4", "caption": "A hand waves.", "audio_caption": "", "asr": ""},
+    ]
+    (tmp_path / "20k_split_info.pkl").write_bytes(pickle.dumps({"AbCdEfGhIjK.11.mp4": np.array([[2, 18]])}))
+    given = ("--source", f"splits={tmp_path / '20k_split_info.pkl'}", "--source", f"videos={shots}")
+    settings = ("--set", "annotations.variant=val", "--set", "clip.published_end=true")
+    with FakeHub({"mhan/shot2story": {"20k_human_shot_val.json": json.dumps(rows).encode()}}) as hub:
+        words = ("run", "shot2story", "--out", tmp_path, "--workers", 0, *settings, *given)
+        gristmill(*words, HF_ENDPOINT=hub.url)
+    found = samples_in(tmp_path / "shot2story").values()
+    assert {upstream_of(one)["caption"]: counters_in(one.parts["000.mp4"]) for one in found} == {
+        "A door opens.": list(range(10, 25)),
+        "A hand waves.": list(range(2, 18)),
+    }
 
 
 HUB = "ShareGPTVideo/train_video_and_instruction"

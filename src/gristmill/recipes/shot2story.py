@@ -25,7 +25,7 @@ from gristmill.recipes._videos import VIDEOS, stem, videos
 from gristmill.spec.cut import Cut
 from gristmill.spec.locator import Video
 from gristmill.spec.reasons import Reason
-from gristmill.spec.recipe import Expect, Recipe, Source
+from gristmill.spec.recipe import Expect, Recipe, Source, Variant
 from gristmill.spec.sample import Drop, Json, MediaRef, Outcome
 from gristmill.steps.check import CheckConversations
 from gristmill.steps.clip import Clip
@@ -36,6 +36,12 @@ from gristmill.steps.shots import ShotFrames
 _UPSTREAM = "mhan/shot2story"
 _SHOT = re.compile(r"(?P<clip>.+)_(?P<first>\d{1,9})_(?P<last>\d{1,9})")
 _QUESTION = "Describe the video."
+_VARIANTS = {
+    "vila": Variant(hub=VILA, patterns=("shot2story_shotonly.json",), size_bytes=29_300_000, rows=48_000),
+    "train": Variant(hub=_UPSTREAM, patterns=("43k_human_shot_train.json",), size_bytes=199_000_000),
+    "val": Variant(hub=_UPSTREAM, patterns=("20k_human_shot_val.json",), size_bytes=9_890_000),
+    "test": Variant(hub=_UPSTREAM, patterns=("20k_human_shot_test.json",), size_bytes=19_600_000),
+}
 
 
 def _place(path: str) -> MediaRef | Drop:
@@ -89,13 +95,11 @@ RECIPE = Recipe(
             key="annotations",
             hub=VILA,
             revision="main",
-            patterns=("shot2story_shotonly.json", "*human_shot_*.json"),
             format="json",
             license="unstated by VILA; cc-by-nc-sa-4.0 by Shot2Story's authors",
             files=1,
-            size_bytes=29_300_000,
-            rows=48_000,
-        ),
+            variants=_VARIANTS,
+        ).with_variant("vila"),
         Source(
             key="splits",
             role="aux",
@@ -127,9 +131,9 @@ RECIPE = Recipe(
     steps=(TakeRows(by_place=True), CheckConversations(), ShotFrames(), Clip(), Pack(shard_samples=500)),
     expect=Expect(kept_share=0.8, stored_bytes=900_000),
     traps=(
-        MAIN_BRANCH.format(repo=VILA),
-        "Upstream's files of shots are read with --source annotations=43k_human_shot_train.json (from "
-        f"https://huggingface.co/datasets/{_UPSTREAM}); their question is then worded by this recipe.",
+        MAIN_BRANCH.format(repo=f"{VILA}, and of {_UPSTREAM}"),
+        "Upstream's files of shots: --set annotations.variant=train, val or test. Their question is worded by this "
+        "recipe.",
         "Files with several shots a row (134k_full_train.json, 43k_human_train.json, 90k_gptv_train.json, "
         "20k_val.json) are left out row by row: of the 90,000 clips that a model described, shots have placeholders "
         "in place of captions.",

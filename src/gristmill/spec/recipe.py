@@ -56,12 +56,14 @@ class Variant:
     Attributes:
         patterns: Which files it is.
         size_bytes, rows: As published.
+        hub: Repository of these files; all versions of a source name theirs, or none does.
         settings: Of steps, as typed, where it is read otherwise than the one that the recipe's own are for.
     """
 
     patterns: tuple[str, ...]
     size_bytes: int | None = None
     rows: int | None = None
+    hub: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -152,6 +154,8 @@ class Source:
             raise RecipeError(f"source {self.key!r}: {self.hub} has no pinned revision")
         if self.url and not re.fullmatch(r"[0-9a-f]{64}", self.sha256 or ""):
             raise RecipeError(f"source {self.key!r}: {self.url} has no SHA-256 to be known by")
+        if len({one.hub is None for one in self.variants.values()}) > 1:
+            raise RecipeError(f"source {self.key!r}: some of its variants name a hub, and some do not")
         if self.order not in {"published", "numeric"}:
             raise UsageError(f"{self.key}.order={self.order}: expected published or numeric")
         if self.order == "numeric" and self.number is None:
@@ -186,7 +190,12 @@ class Source:
             raise UsageError(f"{self.key}.variant={name}: expected one of {', '.join(self.variants)}")
         chosen = self.variants[name]
         return replace(
-            self, variant=name, patterns=chosen.patterns, size_bytes=chosen.size_bytes, rows=chosen.rows
+            self,
+            variant=name,
+            hub=chosen.hub or self.hub,
+            patterns=chosen.patterns,
+            size_bytes=chosen.size_bytes,
+            rows=chosen.rows,
         )
 
     @property
