@@ -274,7 +274,7 @@ def test_retry_is_advised_for_what_may_come_back_alone(tmp_path: Path, web: Fake
     [
         (("run", "coyo-700", "--out", "x"), "Did you mean 'coyo-700m'?"),
         (("show", "vflam"), "Did you mean 'vflan'?"),
-        (("plan", "nothing"), "m3it, vflan."),
+        (("plan", "nothing"), "m3it, vflan, vila-v1.5-align"),
         (("run", "crawl", "--out", "x"), "gristmill crawl URLS"),
         (("rnu",), "Did you mean 'run'?"),
         (("crawl", "absent.csv", "--out", "x"), "no such file"),

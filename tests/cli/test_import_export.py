@@ -159,7 +159,7 @@ def test_import_told_wrongly(pickles: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for words, text in (
         (("import", pickles, "--out", tmp_path / "o"), "--from"),
-        (("import", pickles, "--from", "llava", "--out", tmp_path / "o"), "'vila'"),
+        (("import", pickles, "--from", "coco", "--out", tmp_path / "o"), "'vila'"),
         (("import", pickles, "--from", "vila"), "--out"),
         (
             ("import", pickles, "--from", "vila", "--out", tmp_path / "file"),

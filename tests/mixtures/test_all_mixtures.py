@@ -18,7 +18,7 @@ def test_mixture(name):
     assert name not in (*recipes.names(), *recipes.groups())
     assert mixture.recipe().public_name == name
     for part in mixture.parts:
-        recipe = recipes.find(part.name)
+        recipe = mixtures.find(part.name) if mixtures.is_mixture(part.name) else recipes.find(part.name)
         if part.published:
             assert f"{recipe.published_as}.pkl" == part.published
 

@@ -1,9 +1,11 @@
-"""``gristmill import DIR --from vila --out OUT``."""
+"""``gristmill import PLACE --from FORM --out OUT``."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,43 +20,80 @@ from gristmill.cli.options import (
 )
 from gristmill.spec.errors import UsageError
 
+if TYPE_CHECKING:
+    from gristmill.run.begin import Job
+
 _FORMS = ("auto", "coyo", "mmc4", "vflan")
+_OF_VILA, _OF_LLAVA = ("form", "images", "keep_damaged"), ("media", "videos", "name", "title", "license")
 
 
 @click.command("import")
-@click.argument("place", metavar="DIR", type=LocalPath())
-@click.option("--from", "format_", type=click.Choice(["vila"]), required=True, help="What lies in DIR.")
+@click.argument("place", metavar="PLACE", type=LocalPath())
+@click.option(
+    "--from", "format_", type=click.Choice(["vila", "llava"]), required=True, help="What lies there."
+)
 @click.option("--out", required=True, type=LocalPath(), help="Where to.")
-@click.option("--form", type=click.Choice(_FORMS), help="Of the items; auto: each file's by its keys (auto).")
+@click.option(
+    "--form", type=click.Choice(_FORMS), help="vila: of the items; auto: each file's by its keys (auto)."
+)
 @click.option(
     "--images",
     type=LocalPath(),
-    help="Folder of pictures that items name by a path ending in .jpg. Without it such items are dropped.",
+    help="vila: folder of pictures that items name by a path ending in .jpg. Without it such items are dropped.",
 )
-@click.option("--keep-damaged", is_flag=True, help="Of a damaged pickle keep the items before the damage.")
-@click.option("--shard-samples", type=click.IntRange(1), help="Samples a shard (10,000).")
+@click.option(
+    "--keep-damaged", is_flag=True, help="vila: of a damaged pickle keep the items before the damage."
+)
+@click.option(
+    "--media",
+    multiple=True,
+    metavar="PATH",
+    help="llava: folder or archive of what records name; may be given again. Default: where PLACE is.",
+)
+@click.option("--videos", is_flag=True, help="llava: records may name videos. Needs gristmill[video].")
+@click.option("--name", help="llava: of the dataset (conversations).")
+@click.option("--title", help="llava: for the card.")
+@click.option("--license", help="llava: for the card, as an SPDX name or your own words.")
+@click.option("--shard-samples", type=click.IntRange(1), help="Samples a shard.")
 @run_options
 @json_option
 def command(place: Path, **given: Any) -> None:
-    """Take VILA's pickles into shards, without running anything in them.
+    """Take what trainers read into shards: VILA's pickles, or conversations in LLaVA's form with their media.
 
-    DIR is a pickle, or a folder of pickles of one form: captions (coyo), documents (mmc4), or questions with
-    answers (vflan). A pickle that names a class or a function is refused. The same command continues what was
-    interrupted.
+    vila: PLACE is a pickle, or a folder of pickles of one form: captions (coyo), documents (mmc4), or questions with
+    answers (vflan). Nothing in them is run: a pickle that names a class or a function is refused.
+
+    llava: PLACE is JSON or JSON Lines of {id, image, conversations}, or a folder of such files. Each record is
+    checked, as `gristmill check` checks it, and its media are taken where they lie.
+
+    The same command continues what was interrupted.
 
     \b
     Example:
       gristmill import playground/data/coyo-700m/pkl02-split --from vila --out coyo
       gristmill import vqa_gqa_train.pkl --from vila --out gqa --images playground/data/coco
+      gristmill import mine.json --from llava --media pictures.zip --name mine --out data/mine
     """
     from gristmill.cli.finish import run_and_tell
-    from gristmill.run.begin import Job
 
     if not place.exists():
         raise UsageError(f"{place}: there is no such file or folder.")
     out: Path = given["out"]
     if out.is_file():
         raise UsageError(f"{out} is a file. Name a folder with --out.")
+    of_other = {
+        option: value
+        for option, value in given.items()
+        if value and option in (_OF_LLAVA if given["format_"] == "vila" else _OF_VILA)
+    }
+    if of_other:
+        names = ", ".join(f"--{option.replace('_', '-')}" for option in of_other)
+        raise UsageError(f"{names}: not with --from {given['format_']}")
+    job = _pickles(place, out, given) if given["format_"] == "vila" else _conversations(place, out, given)
+    run_and_tell(job, as_json=given["as_json"])
+
+
+def _pickles(place: Path, out: Path, given: Mapping[str, Any]) -> Job:
     if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
         raise UsageError(
             f"{out} lies in {place}, which VILA's loaders count the files of. Name another --out."
@@ -62,28 +101,53 @@ def command(place: Path, **given: Any) -> None:
     images: Path | None = given["images"]
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images}: there is no such folder.")
-    arguments = {"path": str(place.resolve())}
-    settings = {**_settings(given), **pairs("--set", given["settings"])}
     runtime = {} if images is None else {"pickles.images": str(images.resolve())}
-    workers = given["workers"]
-    load = recipe_loader("import", arguments, {**settings, **runtime})
+    return _job("import", {"path": str(place.resolve())}, out, given, runtime=runtime)
+
+
+def _conversations(place: Path, out: Path, given: Mapping[str, Any]) -> Job:
+    missing = [path for path in given["media"] if not Path(path).exists()]
+    if missing:
+        raise UsageError(f"--media {missing[0]}: there is no such file or folder.")
+    words = {name: given[name] for name in ("name", "title", "license") if given[name] is not None}
+    arguments = {"path": str(place.resolve()), "kind": "videos" if given["videos"] else "pictures", **words}
+    beside = place if place.is_dir() else place.resolve().parent
+    media = os.pathsep.join(given["media"]) or str(beside)
+    return _job("conversations", arguments, out, given, replaced={"media": media})
+
+
+def _job(
+    reference: str,
+    arguments: Mapping[str, Any],
+    out: Path,
+    given: Mapping[str, Any],
+    *,
+    runtime: Mapping[str, str] | None = None,
+    replaced: Mapping[str, str] | None = None,
+) -> Job:
+    from gristmill.run.begin import Job
+
+    settings = {**_settings(given), **pairs("--set", given["settings"])}
+    load = recipe_loader(reference, dict(arguments), {**settings, **(runtime or {})})
     load()  # what is wrong with a setting is said before a folder is made
-    job = Job(
+    workers = given["workers"]
+    return Job(
         load=load,
-        reference="import",
+        reference=reference,
         folder=out,
+        arguments={key: value for key, value in arguments.items() if key != "path"},
         settings=settings,
-        runtime=runtime,
+        runtime=runtime or {},
+        replaced=replaced or {},
         only=given["only"],
         span=parse_span(given["tasks"], given["share"]),
         share=given["share"],
         on=given["on"],
         workers=default_workers() if workers is None else workers,
     )
-    run_and_tell(job, as_json=given["as_json"])
 
 
-def _settings(given: dict[str, Any]) -> dict[str, str]:
+def _settings(given: Mapping[str, Any]) -> dict[str, str]:
     settings = {}
     if given["form"]:
         settings["pickles.form"] = given["form"]

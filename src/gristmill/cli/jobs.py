@@ -49,7 +49,7 @@ def recipe_job(
     settings = with_lists(recipe, settings, folder)
     return Job(
         load=recipe_loader(name, None, {**settings, **own}),
-        reference=str(Path(name).resolve()) if name.endswith(".py") else name,
+        reference=str(Path(name).resolve()) if name.endswith((".py", ".toml")) else name,
         folder=folder,
         settings=settings,
         runtime=own,

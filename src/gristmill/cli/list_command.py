@@ -47,6 +47,8 @@ def command(as_json: bool) -> None:
         click.echo(f"{group:<{wide}}{len(members)} recipes as one")
     for mixture in mixed:
         click.echo(line(mixture, wide))
+    for group, mixed_names in mixtures.groups().items():
+        click.echo(f"{group:<{wide}}{len(mixed_names)} mixtures, the stages of one training")
     click.echo(f"More of each: {to_type('show', 'NAME')}")
 
 

@@ -34,6 +34,7 @@ _COMMANDS = {
     "export": "Write a trainer's own format.",
     "import": "A trainer's own format to shards.",
     "crawl": "Any list of image URLs to shards.",
+    "new": "A file to begin a mixture of your own with.",
     "clean": "Remove what is no longer needed.",
     "demo": "The recipes on a made-up upstream on this machine.",
 }

@@ -130,8 +130,8 @@ def mix(
     """
     from gristmill import mixtures
     from gristmill.cli.finish import run_and_tell
+    from gristmill.cli.left_out import without_left_out
     from gristmill.cli.metadata_files import bring_up
-    from gristmill.cli.mixed_duplicates import without_duplicates
     from gristmill.ledger.run_config import RunConfig
     from gristmill.run.begin import Job
     from gristmill.run.inputs.mixture_parts import find_parts, place_of
@@ -148,10 +148,10 @@ def mix(
             bring_up(open_dataset(place))
     parts = find_parts(mixture, parts_in or out, replaced, typed=name)
     folder = out / mixture.public_name
-    parts = without_duplicates(load().steps[-1], mixture, parts, folder)
+    parts = without_left_out(load().steps[-1], mixture, parts, folder)
     job = Job(
         load=load,
-        reference=str(Path(name).resolve()) if name.endswith(".py") else name,
+        reference=str(Path(name).resolve()) if name.endswith((".py", ".toml")) else name,
         folder=folder,
         settings=settings,
         span=span,

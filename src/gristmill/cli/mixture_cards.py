@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gristmill.cli.options import setting_lines
+from gristmill.spec.command import to_type
 from gristmill.spec.mixture import Mixture
 
 __all__ = ["card", "line", "plain"]
@@ -48,7 +49,13 @@ def card(mixture: Mixture) -> str:
     for part in mixture.parts:
         more = f"  {part.published}" if part.published else ""
         prefix = f"  keys begin with {part.prefix}" if part.prefix else ""
-        lines.append(f"  {part.name:<{wide}}  weight {part.weight:g}{prefix}{more}")
+        cap = f", at most {part.cap:,}" if part.cap is not None else ""
+        which = f", {part.subset} ones" if part.subset != "even" else ""
+        where = f", where {' and '.join(part.where)}" if part.where else ""
+        by = (
+            f"  by {to_type(*part.command)}" if part.command else f"  in {part.folder}" if part.folder else ""
+        )
+        lines.append(f"  {part.name:<{wide}}  weight {part.weight:g}{cap}{which}{where}{prefix}{more}{by}")
     lines += ["", "settings (--set STEP.FIELD=VALUE):", *setting_lines(mixture.shuffle)]
     if mixture.traps:
         lines += ["", "known traps:", *(f"  - {trap}" for trap in mixture.traps)]

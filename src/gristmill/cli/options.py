@@ -17,6 +17,7 @@ import click
 from gristmill.ledger.words import count_text
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UnknownName, UsageError
+from gristmill.spec.mixture import STAGES
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
 from gristmill.storage.files import check_name
@@ -40,6 +41,7 @@ __all__ = [
     "setting_lines",
     "share_option",
     "source_keys",
+    "stage_option",
     "workers_option",
 ]
 
@@ -138,6 +140,12 @@ def share_option(function: F) -> F:
     """``--share``."""
     said = "Of N commands on one DIR this is the Ith: it does its share. `slurm`: as the job array says."
     return click.option("--share", callback=_share, metavar="I/N", help=said)(function)
+
+
+def stage_option(function: F) -> F:
+    """``--stage``."""
+    said = "Of a training with stages, as vila-v1.5, only this one."
+    return click.option("--stage", type=click.Choice(STAGES), help=said)(function)
 
 
 def _executor(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -355,7 +363,7 @@ def recipe_loader(
     """A picklable function that builds the recipe, or a mixture as one, here and in workers."""
     from gristmill import mixtures, recipes
 
-    if reference.endswith(".py"):
+    if reference.endswith((".py", ".toml")):
         reference = str(Path(reference).resolve())
     if mixtures.is_mixture(reference):
         return partial(mixtures.load, reference, settings)
@@ -373,7 +381,7 @@ def recipes_of(name: str) -> tuple[str, ...]:
     try:
         return recipes.members(name)
     except UnknownName as err:
-        raise UnknownName(err.kind, err.name, (*err.known, *mixtures.names())) from None
+        raise UnknownName(err.kind, err.name, (*err.known, *mixtures.names(), *mixtures.groups())) from None
 
 
 def default_workers() -> int:

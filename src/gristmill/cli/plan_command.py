@@ -17,6 +17,7 @@ from gristmill.cli.options import (
     pairs,
     recipe_loader,
     recipes_of,
+    stage_option,
 )
 from gristmill.spec.errors import UsageError
 
@@ -33,6 +34,7 @@ from gristmill.spec.errors import UsageError
     type=LocalPath(file_okay=False),
     help="Also look at this disk, and what is done.",
 )
+@stage_option
 @click.option("--offline", is_flag=True, help="Ask nobody: use the published figures.")
 @json_option
 def command(
@@ -41,6 +43,7 @@ def command(
     settings: tuple[str, ...],
     only: int | None,
     out: Path | None,
+    stage: str | None,
     offline: bool,
     as_json: bool,
 ) -> None:
@@ -49,13 +52,15 @@ def command(
     NAME may also be a list of URLs, as `gristmill crawl` takes it.
 
     Of a mixture: which parts are finished in DIR, what those take that are not, by published figures, and what
-    mixing them would write.
+    mixing them would write. Of the stages of a training, as vila-v1.5: what you must fetch or sign first, then all
+    parts.
 
     \b
     Example:
       gristmill plan coyo-700m
       gristmill plan coyo-700m --source annotations=/mnt/coyo --out data
       gristmill plan urls.parquet
+      gristmill plan vila-v1.5 --out data
     """
     from gristmill import mixtures
     from gristmill.cli.many import for_each
@@ -75,6 +80,14 @@ def command(
             short = " - NOT ENOUGH" if planned.disk_bytes is not None and planned.disk_bytes > free else ""
             click.echo(f"free on that disk  {free / 1e9:,.1f} GB{short}")
 
+    if name in mixtures.groups():
+        from gristmill.cli.mixture_group import plan_group
+
+        changed = pairs("--set", settings)
+        plan_group(
+            name, stage, out, sources=pairs("--source", sources), settings=changed, only=only, as_json=as_json
+        )
+        return
     if mixtures.is_mixture(name):
         from gristmill.cli.prepare import own_settings
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from gristmill import mixtures
 from gristmill.cli.options import of_part, recipe_loader, source_keys
-from gristmill.cli.prepare import check_own_part, is_own
+from gristmill.cli.prepare import is_own, refuse_own_part
 from gristmill.ledger.words import count_text, size_text
+from gristmill.run.inputs.mixture_parts import place_of, prepared_by, read_part
 from gristmill.run.planning.plan import Planned, PlannedMedia, media_bytes, plan
 from gristmill.spec.command import to_type
 from gristmill.spec.mixture import Mixture, Part
+from gristmill.spec.recipe import Recipe
 
 __all__ = ["PlannedMix", "plan_mixture"]
 
@@ -123,14 +125,23 @@ def plan_mixture(
     plans: list[Planned | PlannedMix] = []
     for part in mixture.parts:
         found = _finished(part, out, sources)
-        if not found["finished"]:
-            if is_own(part.name):
-                check_own_part(part, finished=False, out=out)
+        if not found["finished"] and part.command:
+            found["state"] = f"to be prepared: {to_type(*prepared_by(part, out or Path('DIR')))}"
+        elif not found["finished"]:
+            if part.folder or is_own(part.name):
+                refuse_own_part(part, out)
             own = of_part(part.name, sources, source_keys(part.name)), of_part(part.name, settings)
-            planned, kept = _planned(part, out, *own, only)
-            found |= {"samples": kept, "bytes": planned.shard_bytes, "plan": planned.as_dict()}
+            planned, kept, waits = _planned(part, out, *own, only)
+            found |= {
+                "samples": kept,
+                "bytes": planned.shard_bytes,
+                "plan": planned.as_dict(),
+                "waits": waits,
+            }
+            if waits and found["state"] != "not finished":
+                found["state"] = "waits for you"
             plans.append(planned)
-        parts.append(found)
+        parts.append({**found, "license": _license(part)})
     shard_bytes = _sum(
         None if found["bytes"] is None else int(found["bytes"] * part.weight)
         for part, found in zip(mixture.parts, parts, strict=True)
@@ -144,7 +155,7 @@ def plan_mixture(
             None if found["samples"] is None else part.taken(found["samples"])
             for part, found in zip(mixture.parts, parts, strict=True)
         ),
-        counted=not plans,
+        counted=all(found["finished"] for found in parts),
         access=sorted({needed for planned in plans for needed in _access(planned)}),
         fetch_bytes=sum(planned.fetch_bytes for planned in plans),
         fetch_requests=sum(planned.fetch_requests for planned in plans),
@@ -158,15 +169,42 @@ def plan_mixture(
 
 def _planned(
     part: Part, out: Path | None, sources: Mapping[str, str], settings: Mapping[str, str], only: int | None
-) -> tuple[Planned | PlannedMix, int | None]:
-    """What preparing a part takes, and how many samples will be in it."""
+) -> tuple[Planned | PlannedMix, int | None, list[str]]:
+    """What preparing a part takes, how many samples will be in it, and what a person must do first."""
     if mixtures.is_mixture(part.name):
         mix = plan_mixture(mixtures.find(part.name), part.name, out, sources, settings, only)
-        return mix, mix.samples
+        return mix, mix.samples, [said for found in mix.parts for said in found.get("waits", ())]
     recipe = recipe_loader(part.name, None, dict(settings))()
     planned = plan(recipe, sources, only=only, folder=None, offline=True)
     share = recipe.expect.usual_share or recipe.expect.kept_share or 1.0
-    return planned, None if planned.samples is None else int(planned.samples * share)
+    kept = None if planned.samples is None else int(planned.samples * share)
+    return planned, kept, _waits(recipe, out, sources)
+
+
+def _waits(recipe: Recipe, out: Path | None, sources: Mapping[str, str]) -> list[str]:
+    """What only a person can fetch, and neither named nor put into ``DIR/sources``, in sentences."""
+    from gristmill.run.inputs.local_media import put_by_hand, to_fetch
+    from gristmill.run.inputs.media import shared_folder
+
+    shared = None if out is None else shared_folder(out / recipe.public_name)
+    said = []
+    for source in recipe.sources:
+        if source.key in sources or source.home or source.path or source.role == "aux":
+            continue
+        if source.role == "rows":
+            said.append(f"{source.key}: {source.by_hand}")
+        elif shared is None or put_by_hand(source, shared) is None:
+            said.append(to_fetch(source, shared))
+    return said
+
+
+def _license(part: Part) -> str:
+    """The licences of a part, as its recipe and its sources say, each once."""
+    if part.folder or part.command or mixtures.is_mixture(part.name) or is_own(part.name):
+        return ""
+    recipe: Recipe = recipe_loader(part.name)()
+    media = sorted({source.license for source in recipe.of_role("media")} - {recipe.license})
+    return recipe.license + (f"; media: {', '.join(media)}" if media else "")
 
 
 def _access(planned: Planned | PlannedMix) -> Sequence[str]:
@@ -174,9 +212,11 @@ def _access(planned: Planned | PlannedMix) -> Sequence[str]:
 
 
 def _finished(part: Part, out: Path | None, sources: Mapping[str, str]) -> dict[str, Any]:
-    from gristmill.run.inputs.mixture_parts import place_of, read_part
-
-    folder = None if out is None and part.name not in sources else place_of(part, out or Path(), sources)
+    folder = (
+        None
+        if out is None and part.name not in sources and not part.folder
+        else place_of(part, out or Path(), sources)
+    )
     manifest = None if folder is None else read_part(folder)
     found: dict[str, Any] = {
         "part": part.name,

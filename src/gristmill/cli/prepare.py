@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import io
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -57,13 +59,19 @@ def prepare_and_mix(
     _check_finished(mixture, out, finished, name)
     parts = {part.name: part for part in mixture.parts if part.name not in finished}
 
-    known = {name: source_keys(name) for name in parts}
+    known = {name: None if part.command else source_keys(name) for name, part in parts.items()}
     _check_sources(sources, known)
 
     def prepare(name: str) -> None:
         part = parts[name]
-        if is_own(name):
-            check_own_part(part, finished=_is_finished(part, out), out=out)
+        if part.command or part.folder or is_own(name):
+            finished = _is_finished(part, out)
+            if part.command:
+                _by_command(part, out, workers, only, quiet=finished)
+            elif not finished:
+                refuse_own_part(part, out)
+            if finished:
+                click.echo(f"{name} is finished", err=True)
             return
         copies = of_part(name, sources, known[name])
         try:
@@ -115,18 +123,19 @@ def is_own(name: str) -> bool:
     return name not in recipes.names() and not mixtures.is_mixture(name)
 
 
-def check_own_part(part: Part, *, finished: bool, out: Path | None) -> None:
-    """See that a part of somebody's own recipe or list is finished: it cannot be prepared by its name.
+def refuse_own_part(part: Part, out: Path | None) -> NoReturn:
+    """Say that a part of somebody's own recipe or list must be finished: it cannot be prepared by its name.
 
     Raises:
-        Incomplete: It is not.
+        Incomplete: Always.
     """
-    if not finished:
-        raise Incomplete(
-            f"Part {part.name} has no recipe that comes with Gristmill, and is not finished in {out or 'DIR'}. "
-            f"Prepare it by its own file: {to_type('run', 'FILE.py', '--out', out or 'DIR')}. If it lies elsewhere: "
-            f"--source {part.name}=FOLDER"
-        )
+    elsewhere = f"If it lies elsewhere: --source {part.name}=FOLDER"
+    if part.folder:
+        raise Incomplete(f"Part {part.name} is not finished in {part.folder}. Finish it. {elsewhere}")
+    raise Incomplete(
+        f"Part {part.name} has no recipe that comes with Gristmill, and is not finished in {out or 'DIR'}. "
+        f"Prepare it by its own file: {to_type('run', 'FILE.py', '--out', out or 'DIR')}. {elsewhere}"
+    )
 
 
 def _check_patterns(mixture: Mixture, option: str, patterns: list[str]) -> None:
@@ -166,9 +175,28 @@ def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], ty
 
 
 def _is_finished(part: Part, out: Path) -> bool:
-    from gristmill.run.inputs.mixture_parts import read_part
+    from gristmill.run.inputs.mixture_parts import place_of, read_part
 
-    return bool((read_part(out / part.name) or {}).get("complete"))
+    return bool((read_part(place_of(part, out, {})) or {}).get("complete"))
+
+
+def _by_command(part: Part, out: Path, workers: int | None, only: int | None, *, quiet: bool) -> None:
+    """Give the command that prepares a part, as it would be typed; one that is finished is compared with it.
+
+    Raises:
+        GristmillError: As that command.
+    """
+    from gristmill.cli.main import cli
+    from gristmill.run.inputs.mixture_parts import prepared_by
+
+    words = prepared_by(part, out)
+    for option, value in (("--workers", workers), ("--only", only)):
+        if value is not None and option not in words:
+            words = (*words, option, str(value))
+    if not quiet:
+        click.echo(to_type(*words), err=True)
+    with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
+        cli.main(list(words), prog_name="gristmill", standalone_mode=False)
 
 
 def _prepare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from gristmill.cli.options import (
     recipes_of,
     run_options,
     runtime_options,
+    stage_option,
 )
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
@@ -33,6 +35,14 @@ from gristmill.spec.errors import UsageError
     help="A copy or mirror of a source; of pictures also a folder, an archive, or several: give it again.",
 )
 @click.option("--to", "to_step", metavar="STEP", help="Stop after this step.")
+@click.option(
+    "--have",
+    "have",
+    multiple=True,
+    metavar="PART=FOLDER",
+    help="Of a mixture, a part that is finished elsewhere.",
+)
+@stage_option
 @run_options
 @politeness_options
 @json_option
@@ -41,6 +51,8 @@ def command(
     out: Path,
     sources: tuple[str, ...],
     to_step: str | None,
+    have: tuple[str, ...],
+    stage: str | None,
     only: int | None,
     tasks: str | None,
     share: tuple[int, int] | None,
@@ -60,12 +72,14 @@ def command(
 
     Where NAME is a mixture, its parts are prepared first, each under DIR, then mixed. Then --source and --set take
     a part's name in front (a pattern will do): --source 'm3it-*.annotations=PATH', --set text-flan.STEP.FIELD=VALUE;
-    --source PART=FOLDER names a dataset that is finished already.
+    --have PART=FOLDER names a dataset that is finished already. Where NAME stands for the stages of a training, as
+    vila-v1.5, each is a mixture of its own, and what waits for you does not stop the rest.
 
     \b
     Example:
       gristmill run coyo-700m --out data --tasks 0:1 --only 1000 --contact me@example.org
       gristmill run coyo-700m --out data --source annotations=/mnt/coyo --set select.share=0.1
+      gristmill run vila-v1.5 --out data --stage align
 
     NAME may be a group of recipes (`gristmill list` names them): each is prepared under DIR in turn, and one
     that cannot be does not stop the others.
@@ -76,6 +90,8 @@ def command(
     from gristmill.cli.finish import run_and_tell
     from gristmill.cli.jobs import recipe_job
     from gristmill.cli.many import for_each
+    from gristmill.cli.mixture_group import run_group
+    from gristmill.cli.prepare import prepare_and_mix
     from gristmill.run.planning.pipeline import Pipeline
 
     if name in recipes.commands():
@@ -85,12 +101,32 @@ def command(
     runtime = runtime_options(
         contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept, proxy
     )
-    replaced = pairs("--source", sources)
-    if mixtures.is_mixture(name):
-        _run_mixture(
-            name, out, replaced, given, runtime, only, workers, on, tasks or share or to_step, as_json
+    replaced = {**pairs("--source", sources), **pairs("--have", have)}
+    grouped = name in mixtures.groups()
+    if stage and not grouped:
+        raise UsageError(
+            f"--stage {stage}: {name} has no stages; those that have: {', '.join(mixtures.groups())}"
+        )
+    if grouped or mixtures.is_mixture(name):
+        if tasks or share or to_step:
+            raise UsageError(
+                f"--tasks, --share and --to are for one dataset: give them with each part of {name}, then: "
+                f"{to_type('run' if grouped else 'mix', name)}"
+            )
+        prepare = partial(run_group, name, stage) if grouped else partial(prepare_and_mix, name)
+        prepare(
+            out,
+            sources=replaced,
+            settings=given,
+            runtime=runtime,
+            only=only,
+            workers=workers,
+            on=on,
+            as_json=as_json,
         )
         return
+    if have:
+        raise UsageError(f"--have {have[0]}: {name} is no mixture, and has no parts")
 
     members = recipes_of(name)
     copies = copies_of(name, members, replaced)
@@ -113,35 +149,3 @@ def command(
         run_and_tell(job, as_json=as_json)
 
     for_each(members, run_one, as_json=as_json)
-
-
-def _run_mixture(
-    name: str,
-    out: Path,
-    sources: dict[str, str],
-    settings: dict[str, str],
-    runtime: dict[str, str],
-    only: int | None,
-    workers: int | None,
-    on: str,
-    divides: object,
-    as_json: bool,
-) -> None:
-    from gristmill.cli.prepare import prepare_and_mix
-
-    if divides:
-        raise UsageError(
-            f"--tasks, --share and --to are for one dataset: give them with each part of {name}, then: "
-            f"{to_type('mix', name)}"
-        )
-    prepare_and_mix(
-        name,
-        out,
-        sources=sources,
-        settings=settings,
-        runtime=runtime,
-        only=only,
-        workers=workers,
-        on=on,
-        as_json=as_json,
-    )

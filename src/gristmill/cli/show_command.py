@@ -30,12 +30,13 @@ def command(name: str, as_json: bool) -> None:
     from gristmill import mixtures, recipes
     from gristmill.cli import mixture_cards
 
-    if mixtures.is_mixture(name):
-        mixture = mixtures.find(name)
+    if mixed := mixtures.groups().get(name) or ((name,) if mixtures.is_mixture(name) else ()):
+        told = [mixtures.find(member) for member in mixed]
         if as_json:
-            click.echo(json.dumps(mixture_cards.plain(mixture), indent=2, default=sorted))
+            shown = [mixture_cards.plain(mixture) for mixture in told]
+            click.echo(json.dumps(shown if len(shown) > 1 else shown[0], indent=2, default=sorted))
         else:
-            click.echo(mixture_cards.card(mixture))
+            click.echo("\n\n".join(map(mixture_cards.card, told)))
         return
     found = (
         [recipes.load(name, {"path": recipes.built_by(name).place})]

@@ -15,7 +15,9 @@ from gristmill.cli.options import LocalPath, json_option
 @click.option("--watch", is_flag=True, help="Again every few seconds, until Ctrl-C.")
 @json_option
 def command(folder: Path, watch: bool, as_json: bool) -> None:
-    """The funnel of each dataset in DIR, failures by reason and host. Counts by records alone.
+    """The funnel of each dataset in DIR, failures by reason and host; of several, a line for each at the end.
+
+    Counts by records alone.
 
     \b
     Example:
@@ -24,14 +26,17 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     """
     from gristmill.cli.funnel import print_status
     from gristmill.cli.metadata_files import bring_up
+    from gristmill.cli.overview import print_overview
     from gristmill.cli.streams import nobody_reads
     from gristmill.cli.terminal import Terminal
+    from gristmill.ledger.part_state import state_of
     from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.words import count_text
     from gristmill.run.maintenance.reopen import open_dataset, under_way
 
     while True:
-        for dataset in datasets_in(folder):
+        datasets = datasets_in(folder)
+        for dataset in datasets:
             opened = open_dataset(dataset)
             print_status(dataset, opened.config, opened.ledger, as_json=as_json)
             bring_up(opened)
@@ -40,6 +45,8 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
                 click.echo(
                     f"under way or interrupted: {count_text(tasks, 'crawl task')}, {media:,} media finished in them"
                 )
+        if len(datasets) > 1 and not as_json:
+            print_overview([state_of(one, one.name, unbegun="not begun") for one in datasets])
         if not watch or nobody_reads():
             return
         time.sleep(5)

@@ -140,19 +140,20 @@ def spare_samples(
     scratch: Path,
     *,
     bits: int | None = 2,
+    without: Callable[[int, str, int], bool] = lambda dataset, shard, place: False,
     tell: Callable[[int], None] = lambda media: None,
     memory_bytes: int = 1 << 30,
 ) -> Iterator[tuple[int, str, int]]:
     """Samples all of whose media an earlier dataset has: the dataset's number, the shard, the place in it, in order.
 
     Those that speak of boxes are none of them, and those without media. Arguments are those of
-    :func:`find_duplicates`.
+    :func:`find_duplicates`, and ``without``, which says what samples are not looked at.
 
     Raises:
         UsageError: DuckDB is not installed.
         DamagedOutput: A shard is not what was written.
     """
-    with _compared(folders, scratch, bits, tell, memory_bytes) as base:
+    with _compared(folders, scratch, bits, tell, memory_bytes, without) as base:
         rows = base.execute(
             """
             SELECT media.dataset, media.shard, media.place
@@ -172,6 +173,7 @@ def _compared(
     bits: int | None,
     tell: Callable[[int], None],
     memory_bytes: int,
+    without: Callable[[int, str, int], bool] = lambda dataset, shard, place: False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the tables ``names``, ``media``, ``grouped`` and ``several``."""
     try:
@@ -183,7 +185,7 @@ def _compared(
     names = _names(folders)
     media = scratch / "media.parquet"
     with pq.ParquetWriter(media, _MEDIA, compression="zstd") as writer:
-        for batch in _batches(folders, tell):
+        for batch in _batches(folders, tell, without):
             writer.write_batch(batch)
     with duckdb.connect(str(scratch / "duplicates.duckdb")) as base:
         base.execute(f"SET memory_limit = '{memory_bytes}B'")
@@ -205,7 +207,9 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _batches(folders: Sequence[Path], tell: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+def _batches(
+    folders: Sequence[Path], tell: Callable[[int], None], without: Callable[[int, str, int], bool]
+) -> Iterator[pa.RecordBatch]:
     rows: list[dict[str, Any]] = []
     read = 0
     for dataset, folder in enumerate(folders):
@@ -216,6 +220,8 @@ def _batches(folders: Sequence[Path], tell: Callable[[int], None]) -> Iterator[p
             ledger.close()
         for shard in shards:
             for place, sample in enumerate(samples_in(folder, shard, large_bytes=_LARGE_BYTES)):
+                if without(dataset, shard.path, place):
+                    continue
                 for row in _media_of(sample):
                     rows.append({**row, "n": read, "dataset": dataset, "shard": shard.path, "place": place})
                     read += 1

@@ -36,7 +36,7 @@ class InputFile:
         number: Its number upstream, where its name has one.
         note: What its user should know, to be recorded when it is read.
         samples: How many it holds, where that is known: a finished shard of a mixture's part.
-        spare: Of a mixture's part, samples of the shard that are left out because an earlier part has their media.
+        spare: Of a mixture's part, samples of the shard that are left out, whatever share is taken of the others.
         since: Of a media source, the round of asking again from which on it is read; 0 is the first run.
     """
 
@@ -52,8 +52,9 @@ class InputFile:
     since: int = 0
 
 
-SPARE = "duplicates"
-"""Source of the list of a mixture's samples that are left out because an earlier part has their media."""
+LEFT_OUT = "left-out"
+"""Source of the list of a mixture's samples that are left out: they do not meet their part's conditions, or an
+earlier part has their media. Parquet, a row for each: ``input``, ``place`` in it, ``reason``."""
 
 _WORDS = {"title", "license", "description"}
 """Arguments that are words about a dataset and change nothing in it: they may differ from run to run."""

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from gristmill.spec.mixture import Mixture
+from gristmill.spec.mixture import STAGES, Mixture
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.registry import find_in, names_in
 
-__all__ = ["find", "is_mixture", "load", "names"]
+__all__ = ["find", "groups", "is_mixture", "load", "names"]
+
+_TOML = ".toml"
 
 
 def names() -> list[str]:
@@ -18,11 +20,31 @@ def names() -> list[str]:
     return names_in(__path__)
 
 
-def is_mixture(reference: str) -> bool:
-    """Say whether this is the name of a mixture, or the path of a file that holds one.
+def groups() -> dict[str, tuple[str, ...]]:
+    """Names that stand for several mixtures, by their own word, in the order of the stages that they are for."""
+    found: dict[str, list[Mixture]] = {}
+    for name in names():
+        mixture = find(name)
+        for group in mixture.groups:
+            found.setdefault(group, []).append(mixture)
+    return {
+        group: tuple(mixture.public_name for mixture in sorted(found[group], key=_place))
+        for group in sorted(found)
+    }
 
-    A file is looked at as text, so that nothing in it runs only to learn that.
+
+def _place(mixture: Mixture) -> int:
+    """Where a mixture stands in a training, by the first stage that it is for."""
+    return min((STAGES.index(stage) for stage in mixture.stages), default=len(STAGES))
+
+
+def is_mixture(reference: str) -> bool:
+    """Say whether this is the name of a mixture, or the path of a file that holds one: any TOML does.
+
+    A Python file is looked at as text, so that nothing in it runs only to learn that.
     """
+    if reference.endswith(_TOML):
+        return True
     if not reference.endswith(".py"):
         return reference in names()
     try:
@@ -32,12 +54,16 @@ def is_mixture(reference: str) -> bool:
 
 
 def find(reference: str) -> Mixture:
-    """A mixture by its name, or by the path of somebody's own file.
+    """A mixture by its name, or by the path of somebody's own file, Python or TOML.
 
     Raises:
         UnknownName: No such mixture or file.
         RecipeError: The file has no ``MIXTURE``, or it contradicts itself.
     """
+    if reference.endswith(_TOML):
+        from gristmill.mixtures._toml import read_toml
+
+        return read_toml(Path(reference))
     return find_in(sys.modules[__name__], reference, Mixture)
 
 

@@ -174,6 +174,18 @@ class Places(Protocol):
 class GlobalShuffle(Step):
     """A barrier at which samples of every input go to every output: scattered, then gathered."""
 
+    @abstractmethod
+    def ranks(self, start: int, stop: int, samples: int) -> Any:
+        """Say in which order random samples are taken of a mixture's part.
+
+        Args:
+            start, stop: Positions in the part.
+            samples: Of the part.
+
+        Returns:
+            For each position its place in that order: int64, shape (stop - start,).
+        """
+
     @property
     def without_duplicates(self) -> bool:
         """Say whether a mixture leaves out samples whose media an earlier part has."""

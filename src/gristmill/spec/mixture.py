@@ -7,19 +7,26 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from gristmill.spec.barrier import GlobalShuffle
+from gristmill.spec.condition import Condition
 from gristmill.spec.errors import RecipeError
 from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.registry import typed
 from gristmill.spec.sample import Drop, Json, Outcome
 
-__all__ = ["FORMAT", "Mixture", "Part"]
+__all__ = ["FORMAT", "STAGES", "Mixture", "Part"]
 
 FORMAT = "shards"
 """Format of a mixture's sources: the finished shards of a dataset."""
+
+Subset: TypeAlias = Literal["even", "first", "random"]
+SUBSETS: tuple[str, ...] = get_args(Subset)
+
+STAGES = ("align", "pretrain", "sft")
+"""Stages of a training, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,32 +36,55 @@ class Part:
     Attributes:
         name: Of its recipe, as typed.
         weight: How much of it, in samples: 1 is each once, 0.25 every fourth, 2.5 each twice and every second
-            once more. What is taken lies evenly spaced over the part. Further copies of a sample get keys of their
-            own, ``KEY-2``, ``KEY-3``.
+            once more. Further copies of a sample get keys of their own, ``KEY-2``, ``KEY-3``.
+        cap: Samples that are taken at most, copies counted; None for no limit.
+        subset: Which samples are taken where not all are, or more often than others: ``even`` ones, spaced evenly
+            over the part; the ``first``; or ``random`` ones, which the seed of the mixture decides.
+        where: Conditions, all of which a sample must meet: ``COLUMN OP VALUE``, see
+            :class:`gristmill.spec.condition.Condition`.
         prefix: Put before each key, where parts would have keys in common.
+        folder: Where it lies finished, if not beside the mixture.
+        command: The words of the command that prepares it, without its name and ``--out``, where it is not by
+            ``run NAME``: ``("crawl", "urls.parquet")``.
         published: Name of its file where the published way concatenates files by sorted names. Either all parts
             of a mixture have one, and stand in that order, or none.
     """
 
     name: str
     weight: float = 1.0
+    cap: int | None = None
+    subset: Subset = "even"
+    where: tuple[str, ...] = ()
     prefix: str = ""
+    folder: str = ""
+    command: tuple[str, ...] = ()
     published: str | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise RecipeError(f"part {self.name}: a weight is above 0, not {self.weight}")
+        if self.cap is not None and self.cap < 1:
+            raise RecipeError(f"part {self.name}: a cap is at least 1, not {self.cap}")
+        if self.subset not in SUBSETS:
+            raise RecipeError(f"part {self.name}: subset is one of {', '.join(SUBSETS)}, not {self.subset!r}")
+        for text in self.where:
+            Condition.read(text)
         if not re.fullmatch(r"[A-Za-z0-9_-]*", self.prefix):
             raise RecipeError(f"part {self.name}: prefix {self.prefix!r} is not of letters, digits, _ and -")
 
     def taken(self, samples: int) -> int:
         """Samples of the mixture that come from so many, copies counted: to the nearest, halves upwards."""
-        return math.floor(Fraction(str(self.weight)) * samples + Fraction(1, 2))
+        taken = math.floor(Fraction(str(self.weight)) * samples + Fraction(1, 2))
+        return taken if self.cap is None else min(taken, self.cap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
-    """Several datasets as one."""
+    """Several datasets as one.
+
+    Attributes:
+        groups: Names under which it is prepared together with others: the stages of one training.
+    """
 
     name: str
     version: str
@@ -68,6 +98,7 @@ class Mixture:
     redistribution: Literal["media", "urls", "nothing"] = "urls"
     stages: tuple[Literal["align", "pretrain", "sft"], ...] = ()
     traps: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [part.name for part in self.parts]

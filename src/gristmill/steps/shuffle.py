@@ -51,7 +51,7 @@ class Shuffle(GlobalShuffle):
 
     name = "shuffle"
     revision = 2
-    drops = frozenset({Reason.TAIL, Reason.DUPLICATE_PICTURE})
+    drops = frozenset({Reason.TAIL, Reason.DUPLICATE_PICTURE, Reason.LEFT_OUT})
     needs = Needs(cpus=1, memory_gib=0.3)
 
     def __post_init__(self) -> None:
@@ -63,6 +63,10 @@ class Shuffle(GlobalShuffle):
             raise UsageError(f"shuffle.duplicates={self.duplicates}: expected keep or drop")
         if self.duplicate_bits is not None and not 0 <= self.duplicate_bits <= _MOST_BITS:
             raise UsageError(f"shuffle.duplicate_bits: expected 0 to {_MOST_BITS} bits, or none")
+
+    def ranks(self, start: int, stop: int, samples: int) -> Places64:
+        """See :class:`GlobalShuffle`."""
+        return permuted(start, stop, samples=samples, seed=self.seed)
 
     @property
     def without_duplicates(self) -> bool:

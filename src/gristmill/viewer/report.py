@@ -90,9 +90,9 @@ def report_bytes(config: RunConfig, ledger: Ledger, bodies: Bodies | None = None
     return utf8(template().render(_content(config, ledger, bodies)))
 
 
-@lru_cache(maxsize=1)
-def template() -> Template:
-    """The page's template, compiled: that takes a while, and may be done before there is anything to write."""
+@lru_cache(maxsize=2)
+def template(page: str = "report.html") -> Template:
+    """A page's template, compiled: that takes a while, and may be done before there is anything to write."""
     environment = Environment(
         loader=PackageLoader("gristmill.viewer", "."),
         autoescape=True,
@@ -100,7 +100,7 @@ def template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html")
+    return environment.get_template(page)
 
 
 def _content(config: RunConfig, ledger: Ledger, bodies: Bodies | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from gristmill.storage.files import machine_error
 from gristmill.storage.inside import irregularity
 from gristmill.storage.store import Place, store_at
 
-__all__ = ["Parts", "find_parts", "place_of", "read_manifest", "read_part"]
+__all__ = ["Parts", "find_parts", "place_of", "prepared_by", "read_manifest", "read_part"]
 
 _MOST = 1 << 62
 """Products of sample counts stay below that, so that they fit into 64 bits."""
@@ -41,8 +41,14 @@ class Parts:
 
 
 def place_of(part: Part, out: Path, replaced: Mapping[str, str]) -> Path:
-    """The folder of a part: as given, else its place beside the mixture."""
-    return Path(replaced.get(part.name, out / part.name))
+    """The folder of a part: as given, as the mixture says, else its place beside the mixture."""
+    return Path(replaced.get(part.name) or part.folder or out / part.name)
+
+
+def prepared_by(part: Part, out: Path) -> tuple[str, ...]:
+    """The words of the command that prepares a part: its own, or ``run``, which makes a folder within ``out``."""
+    command = part.command or ("run", part.name)
+    return (*command, "--out", str(out if command[0] == "run" else out / part.name))
 
 
 def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str], typed: str | None = None) -> Parts:
@@ -114,7 +120,7 @@ def read_part(place: Place) -> dict[str, Any] | None:
 
 def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
     manifest = read_part(folder)
-    make = to_type("run", part.name, "--out", folder.parent)
+    make = to_type(*prepared_by(part, folder.parent))
     made = folder.parent / part.name
     if manifest is None and made != folder:
         raise ByHandSource(
@@ -128,7 +134,8 @@ def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
             f"All parts at once, if each is a recipe: {to_type('run', mixture, '--out', folder.parent)}. "
             f"If it lies elsewhere: --source {part.name}=FOLDER"
         )
-    if manifest.get("name") != part.name and not _is_nameless(manifest):
+    own = part.folder or part.command  # the mixture gives it a name, whatever it is called there
+    if manifest.get("name") != part.name and not own and not _is_nameless(manifest):
         raise UsageError(f"{mixture}: {folder} holds {manifest.get('name')!r}, not {part.name!r}.")
     if not _is_whole(manifest):
         raise DamagedOutput(
@@ -171,7 +178,7 @@ def _shards(part: Part, folder: Path, manifest: Mapping[str, Any]) -> Iterator[I
             )
         again = (
             f"Make it anew: {to_type('verify', folder, '--repair')}, then "
-            f"{to_type('run', part.name, '--out', folder.parent)}, with the options of the first time"
+            f"{to_type(*prepared_by(part, folder.parent))}, with the options of the first time"
         )
         try:
             size = path.stat().st_size
@@ -200,6 +207,7 @@ def _said(part: Part, manifest: Mapping[str, Any], samples: int) -> dict[str, Js
     return {
         "version": manifest["version"],
         "weight": part.weight,
+        "subset": part.subset,
         "prefix": part.prefix,
         "samples": samples,
         "taken": taken,

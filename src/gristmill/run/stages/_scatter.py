@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import not_kept_table, write_fates
 from gristmill.ledger.reading import PartShards
-from gristmill.ledger.run_config import SPARE, InputFile
+from gristmill.ledger.run_config import LEFT_OUT, InputFile
 from gristmill.run.stages._rows import fetch_input
-from gristmill.run.stages.scatter import ScatterDecision, Share
+from gristmill.run.stages.scatter import ScatterDecision
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Output, Work
 from gristmill.run.state.indexes import kept_attempts
@@ -92,10 +92,10 @@ def _of_shard(
             f"{context.inputs[position].path} holds {len(extents):,} samples, its dataset's manifest says "
             f"{shard.samples:,}."
         )
-    spare = _spare(position, decision, context)
+    spare = _left_out(position, decision, context)
     copies = np.zeros(len(extents), dtype=np.int64)
-    left = np.setdiff1d(np.arange(len(extents)), spare)
-    copies[left] = _copies(decision.share, len(left))
+    left = np.setdiff1d(np.arange(len(extents)), np.concatenate([np.empty(0, np.int64), *spare.values()]))
+    copies[left] = 1 if decision.share is None else decision.share.copies(len(left), step)
     taken = np.repeat(np.arange(len(extents)), copies)
     nth = np.arange(len(taken)) - np.repeat(np.cumsum(copies) - copies, copies)
     order, at, beyond = _placed(places, decision.start, len(taken))
@@ -105,7 +105,7 @@ def _of_shard(
         rows[name] = extents[name][taken[order]]
     lost = {
         Reason.NOT_CHOSEN: left[copies[left] == 0],
-        Reason.DUPLICATE_PICTURE: spare,
+        **spare,
         places.drop: taken[beyond],
     }
     _account(work, copies, len(order), lost)
@@ -160,21 +160,17 @@ def _referred(
     return np.concatenate(tables), list(files)
 
 
-def _copies(share: Share | None, samples: int) -> Array:
-    """How often each sample is taken, int64: evenly spaced over the part, whatever its shards."""
-    if share is None:
-        return np.ones(samples, dtype=np.int64)
-    ends = (share.first + np.arange(samples + 1, dtype=np.int64)) * share.taken // share.of
-    return np.diff(ends)
-
-
-def _spare(position: int, decision: ScatterDecision, context: Context) -> Array:
-    """Places of the samples of an input whose media an earlier part has: they are left out; int64, in order."""
+def _left_out(position: int, decision: ScatterDecision, context: Context) -> dict[Reason, Array]:
+    """Places of the samples of an input that are left out, by reason; int64, in order."""
     if not decision.without:
-        return np.empty(0, dtype=np.int64)
-    listed = next(file for file in context.aux if file.source == SPARE)
+        return {}
+    listed = next(file for file in context.aux if file.source == LEFT_OUT)
     table = pq.read_table(fetch_input(listed, context), filters=[("input", "==", position)])
-    return table["place"].to_numpy().astype(np.int64)
+    places, reasons = (
+        table["place"].to_numpy().astype(np.int64),
+        table["reason"].to_numpy(zero_copy_only=False),
+    )
+    return {Reason(reason): np.sort(places[reasons == reason]) for reason in dict.fromkeys(reasons.tolist())}
 
 
 def _account(work: Work, copies: Array, kept: int, lost: dict[Reason, Array]) -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from gristmill.ledger.run_config import SPARE, RunConfig
+from gristmill.ledger.run_config import LEFT_OUT, RunConfig
 from gristmill.run.planning.stage import Made, Plan, Stage
 from gristmill.spec.barrier import GlobalShuffle
+from gristmill.spec.mixture import Subset
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
 from gristmill.spec.task import Task, decided
@@ -26,24 +27,45 @@ __all__ = ["STAGE", "Scatter", "ScatterDecision", "Share"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Holds what is taken of a mixture's part, evenly spaced: ``taken`` of its ``of`` samples.
+    """Holds what is taken of a mixture's part: ``taken`` of its ``of`` samples.
 
     Attributes:
         first: The position in the part of the input's first sample.
+        subset: Which ones, see :class:`gristmill.spec.mixture.Part`.
     """
 
     first: int
     taken: int
     of: int
+    subset: Subset = "even"
 
     @property
     def whole(self) -> bool:
         """All of it, once each."""
         return self.taken == self.of
 
-    def of_next(self, samples: int) -> int:
+    def of_next(self, samples: int, step: GlobalShuffle) -> int:
         """Say how many are taken of so many samples from the first."""
-        return (self.first + samples) * self.taken // self.of - self.first * self.taken // self.of
+        if self.subset == "even":
+            return (self.first + samples) * self.taken // self.of - self.first * self.taken // self.of
+        often, more = divmod(self.taken, self.of)
+        if self.subset == "first":
+            return often * samples + max(0, min(samples, more - self.first))
+        return int(self.copies(samples, step).sum())
+
+    def copies(self, samples: int, step: GlobalShuffle) -> Any:
+        """Say how often each of so many samples from the first is taken: int64, shape (samples,)."""
+        import numpy as np
+
+        if self.subset == "even":
+            ends = (self.first + np.arange(samples + 1, dtype=np.int64)) * self.taken // self.of
+            return np.diff(ends)
+        often, more = divmod(self.taken, self.of)
+        if self.subset == "first":
+            rank = self.first + np.arange(samples, dtype=np.int64)
+        else:
+            rank = step.ranks(self.first, self.first + samples, self.of)
+        return often + (rank < more).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +78,7 @@ class ScatterDecision:
         earlier: Samples of the first round, where this is a later one.
         prefix: What keys get in front.
         share: What is taken; all if None.
-        without: Digest of the list of samples that are left out because an earlier part has their media.
+        without: Digest of the list of samples that are left out, see :data:`gristmill.ledger.run_config.LEFT_OUT`.
     """
 
     start: int
@@ -103,7 +125,7 @@ class Scatter(Stage[GlobalShuffle]):
                 yield Made(number=task.number, shard=rows, decision=task.decision)
 
     def _tasks(self, inputs: Sequence[Made], config: RunConfig) -> list[Task]:
-        taken = list(_taken(inputs, config))
+        taken = list(_taken(inputs, config, self.steps[0]))
         starts = [0, *accumulate(samples for samples, _, _ in taken)]
         identity, earlier = self.identity, self._earlier
         self._earlier = earlier or starts[-1]
@@ -119,7 +141,7 @@ class Scatter(Stage[GlobalShuffle]):
                     earlier=earlier,
                     prefix=prefix,
                     share=share,
-                    without=next((file.digest for file in config.aux if file.source == SPARE), ""),
+                    without=next((file.digest for file in config.aux if file.source == LEFT_OUT), ""),
                 ),
             )
             for made, start, (_, prefix, share) in zip(inputs, starts, taken, strict=False)
@@ -136,7 +158,9 @@ class Scatter(Stage[GlobalShuffle]):
         run_scatter(self.steps[0], task, decided(task, ScatterDecision), context, work)
 
 
-def _taken(inputs: Sequence[Made], config: RunConfig) -> Iterator[tuple[int, str, Share | None]]:
+def _taken(
+    inputs: Sequence[Made], config: RunConfig, step: GlobalShuffle
+) -> Iterator[tuple[int, str, Share | None]]:
     """How many samples are taken of each input, copies counted; the prefix of their keys; and by what share."""
     seen: Counter[str] = Counter()
     for made in inputs:
@@ -147,10 +171,15 @@ def _taken(inputs: Sequence[Made], config: RunConfig) -> Iterator[tuple[int, str
         file = config.inputs[made.number[1]]
         source, samples = file.source, samples - file.spare
         part = config.parts[source]
-        share = Share(first=seen[source], taken=part["taken"], of=part["samples"] - part.get("spare", 0))
+        share = Share(
+            first=seen[source],
+            taken=part["taken"],
+            of=part["samples"] - part.get("spare", 0),
+            subset=part.get("subset", "even"),
+        )
         seen[source] += samples
         prefix = part["prefix"] or ""
-        yield (samples, prefix, None) if share.whole else (share.of_next(samples), prefix, share)
+        yield (samples, prefix, None) if share.whole else (share.of_next(samples, step), prefix, share)
 
 
 STAGE = Scatter
