@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import shorten
 from typing import Any, get_args
 
 import click
@@ -42,7 +43,10 @@ def command(as_json: bool) -> None:
         access = max(
             facts["access"], key=get_args(Access).index
         )  # the hardest of them is what stops a person
-        click.echo(f"{facts['name']:<{wide}}{stages:<9}{rows:>6}{size:>9}  {access:<7}{facts['license']}")
+        known = (
+            f"{stages:<9}{rows:>6}{size:>9}  {access:<7}{shorten(facts['license'], 32, placeholder=' ...')}"
+        )
+        click.echo(f"{facts['name']:<{wide}}{known}")
     for group, members in recipes.groups().items():
         click.echo(f"{group:<{wide}}{len(members)} recipes as one")
     for mixture in mixed:
