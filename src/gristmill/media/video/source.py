@@ -441,7 +441,9 @@ class VideoSource:
         self._coded = np.array(coded if self.by_time else decoding, dtype=np.int64)
         self._places = {int(time): place for place, time in enumerate(self._coded)}
         self._keys = np.array(keys, dtype=np.int64)
-        self.times: npt.NDArray[np.int64] = np.sort(self._coded)
+        order = np.arange(len(coded))
+        # two frames that are said to be shown at once are shown one after the other
+        self.times: npt.NDArray[np.int64] = np.maximum.accumulate(np.sort(self._coded) - order) + order
         span = int(self.times[-1] - self.times[0])
         usual = round(span / (len(coded) - 1)) if len(coded) > 1 else 0
         rate = self.video.average_rate
@@ -493,6 +495,7 @@ def open_container(stream: BinaryIO, name: str, settings: VideoSettings) -> Any:
                 "max_streams": str(settings.max_streams),
             },
             options={"threads": "1", "max_pixels": str(settings.max_pixels)},
+            metadata_errors="replace",  # titles are in any encoding
             buffer_size=BUFFER_BYTES,
         )
     except av.error.MemoryError:

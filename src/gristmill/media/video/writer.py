@@ -6,6 +6,7 @@ there is nothing to agree on. The index lies in front of the data.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -55,9 +56,9 @@ class Mp4Writer:
         layout: str = "stereo",
         template: Any = None,
     ) -> None:
-        self._settings, self._tick = settings, tick
+        self._settings, self._tick, self._copies = settings, tick, template is not None
         self.written = 0
-        self._lengths: dict[int, int] = {}
+        self._lengths: deque[int] = deque()
         self._sound = sound
         self._first_block = next(sound, None) if sound is not None else None
         movflags = "+faststart+negative_cts_offsets" if template is not None else "+faststart"
@@ -65,7 +66,7 @@ class Mp4Writer:
             f"file:{path}", "w", format="mp4", container_options={**_MUXER, "movflags": movflags}
         )
         if template is not None:
-            self._video = self._out.add_stream_from_template(template)
+            self._video = self._out.add_stream_from_template(template, opaque=True)  # no encoder is opened
             self._video.time_base = tick
         else:
             self._video = self._encoder(size_px, rate)
@@ -105,15 +106,15 @@ class Mp4Writer:
                 setattr(context, name, getattr(frame, name))
         frame.pts, frame.time_base, frame.duration = time, self._tick, length
         frame.pict_type = av.video.frame.PictureType.NONE
-        self._lengths[time] = length
+        self._lengths.append(length)
         self._mux(self._video.encode(frame))
         self.written += 1
         self._sound_until(time * self._tick)
 
     def _mux(self, packets: Sequence[Any]) -> None:
-        """Write coded frames, with their lengths, which the encoder forgets."""
+        """Write coded frames, which come in the order of frames, with their lengths, which the encoder forgets."""
         for packet in packets:
-            packet.duration = self._lengths.pop(packet.pts)
+            packet.duration = round(self._lengths.popleft() * self._tick / packet.time_base)
             self._out.mux(packet)
 
     def copy(self, packet: Any) -> None:
@@ -149,7 +150,7 @@ class Mp4Writer:
     def finish(self) -> None:
         """Encode what is left and write the index."""
         self._sound_until(None)
-        if self.written and self._video.codec_context is not None and self._video.codec_context.is_encoder:
+        if self.written and not self._copies:
             self._mux(self._video.encode(None))
         if self._audio is not None:
             self._out.mux(self._audio.encode(None))
