@@ -14,6 +14,7 @@ from bench.contestants import Contestant, Outcome, gristmill, img2dataset, limit
 from bench.decontaminate import decontaminate
 from bench.documents import documents
 from bench.embedded import embedded
+from bench.exports import exports
 from bench.figure import Figure, Options, spread
 from bench.frames import frames
 from bench.measure import Measurement
@@ -289,6 +290,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "archives": archives,
     "frames": frames,
     "decontaminate": decontaminate,
+    "exports": exports,
     "flan": flan,
     "shuffle": shuffle,
     "bad_web": bad_web,
