@@ -229,6 +229,14 @@ def test_frames_appear_whole(tmp_path):
     }
 
 
+@pytest.mark.parametrize("sample", [clip(0, name="a.mp4"), as_frames(0, medium="000.frames")])
+def test_vila_takes_any_dataset_of_videos_for_conversations(tmp_path, sample):
+    dataset = written(tmp_path / "d", [sample], "my-clips")
+    done = export("vila", dataset, tmp_path / "out", leave_out=True)
+    assert (tmp_path / "out" / "vila.yaml").is_file()
+    assert dict(done.reasons) == ({"frames": 1} if "000.frames" in sample[0].media else {})
+
+
 def test_llava_writes_videos_where_it_is_told_to(tmp_path):
     dataset = written(tmp_path / "d", [clip(0, name="a.mp4")])
     with pytest.raises(UsageError, match="--videos"):

@@ -13,6 +13,7 @@ from gristmill.exports._vila_items import MOST_PICTURES, Form, ItemMaker, form_o
 from gristmill.exports._writing import shard_samples
 from gristmill.shards.not_finite import put_back
 from gristmill.spec.errors import UsageError
+from gristmill.spec.part_names import is_frames
 from gristmill.spec.task import ShardInfo, digest_of
 
 __all__ = ["VilaPickles", "account_of", "holds_conversations", "loader_of"]
@@ -97,9 +98,11 @@ def holds_conversations(dataset: FinishedShards) -> bool:
     first = next(samples, None)
     if first is None:
         return False
-    if any(name.rpartition(".")[2] in VIDEO_ENDINGS for name in first.parts):
+    record = put_back(first.parts["json"])
+    shown = {part["media"] for turn in record.get("turns") or () for part in turn["parts"] if "media" in part}
+    if any(name.rpartition(".")[2] in VIDEO_ENDINGS for name in first.parts) or any(map(is_frames, shown)):
         return True
-    upstream = put_back(first.parts["json"]).get("upstream")
+    upstream = record.get("upstream")
     return isinstance(upstream, dict) and isinstance(upstream.get("conversations"), list)
 
 
