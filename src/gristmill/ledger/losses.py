@@ -128,7 +128,7 @@ _EXPLAINED: Mapping[str, str] = {
     Reason.BEYOND_SHARE: "passes the floor, but not among the best share",
     Reason.NOT_SAMPLED: "not among the evenly spaced rows that were taken",
     Reason.NOT_CHOSEN: "left out by --only",
-    Reason.LEFT_OUT: "of a split or a language that is not meant",
+    Reason.LEFT_OUT: "of a split or a language that is not meant, or one too many of its kind",
     Reason.EMPTY_TEXT: "there is no text",
     Reason.EMPTY_QUESTION: "the question is empty",
     Reason.EMPTY_ANSWER: "the answer is empty",

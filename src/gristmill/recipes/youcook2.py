@@ -132,7 +132,6 @@ RECIPE = Recipe(
             address="http://youcook2.eecs.umich.edu/download",
             terms="for research that is not commercial",
             license=_LICENSE,
-            access="terms",
         ),
     ),
     parse=parse,

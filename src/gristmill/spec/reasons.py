@@ -22,7 +22,9 @@ class Reason(StrEnum):
     BEYOND_SHARE = "beyond_share"  # passes the floor, is not among the best share
     NOT_SAMPLED = "not_sampled"  # not among the evenly spaced rows
     NOT_CHOSEN = "not_chosen"  # outside --only N
-    LEFT_OUT = "left_out"  # a column says that it is of a split, or a language, that is not meant
+    LEFT_OUT = (
+        "left_out"  # of a split, or a language, that is not meant; or one too many of those that are alike
+    )
     EMPTY_TEXT = "empty_text"
     EMPTY_QUESTION = "empty_question"
     EMPTY_ANSWER = "empty_answer"
