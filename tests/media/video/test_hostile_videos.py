@@ -155,6 +155,7 @@ def test_broken_tails_are_said_and_kept_only_if_wanted(kind, tmp_path):
     facts, clips = asked(work, replace(FAST, keep_broken=True))
     assert counters_in(clips[1].body.path.read_bytes()) == list(range(10, facts.frames))
     assert counters_in(clips[2].body.path.read_bytes()) == list(range(facts.frames))
+    assert [clips[n].facts.broken_tail for n in range(3)] == [False, True, True]
 
 
 def test_a_folder_that_is_not_there_is_the_machine_s_fault(tmp_path):

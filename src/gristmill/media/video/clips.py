@@ -180,8 +180,9 @@ class _Cutting:
             return Undecodable(Reason.BROKEN_TAIL, f"{got} of {wanted} frames decode")
         self._writer.finish()
         self._close()
+        broken = got < wanted or (self._source.broken and self.span[1] == self._source.frames - 1)
         return measured_file(
-            self._path, self._settings, self._source.beat, broken=got < wanted, start_s=self._start_s
+            self._path, self._settings, self._source.beat, broken=broken, start_s=self._start_s
         )
 
     def abandon(self) -> None:

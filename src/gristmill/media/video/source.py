@@ -148,7 +148,7 @@ class VideoSource:
             )
         last = min(last, self.frames - 1)
         counted = cut.last_frame is not None and cut.last_frame - last > _COUNTED_APART
-        if first > last or counted:
+        if first > last or (counted and not self.broken):
             raise Undecodable(Reason.CUT_OUTSIDE, f"{self.frames} frames, {float(self.duration_s):.3f} s")
         return first, last
 
