@@ -22,7 +22,7 @@ class Box:
         self.pointers: dict[tuple[int, str], Pointer] = {}
         self.pieces: dict[tuple[int, str], list[int]] = {}
         self.folder: tempfile.TemporaryDirectory | None = None
-        self.shared = Path(tempfile.gettempdir())
+        self.shared = self.kept = Path(tempfile.gettempdir())
         self.progressed: list[tuple[int, dict[str, int], int]] = []
 
     def portions(self, samples):

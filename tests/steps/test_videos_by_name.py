@@ -42,7 +42,7 @@ GIVEN = [b"1", b"2", b"3", b"4", b"5", b"7", b"1", Reason.NO_FILE, Reason.NO_FIL
 @pytest.fixture
 def box(tmp_path):
     made = Box({})
-    made.shared = tmp_path / "shared"
+    made.shared, made.kept = tmp_path / "shared", tmp_path / "kept"
     made.sources["videos"] = ArchiveSource([])
     yield made
     if made.folder is not None:
@@ -55,7 +55,7 @@ def source_of(tmp_path: Path, path: Path, *, stems: bool = False) -> ArchiveSour
     return ArchiveSource(archives, tmp_path / "catalog")
 
 
-def taken(box: Box, places: list[Video], sites: SiteSettings | None = None):
+def taken(box: Box, places: list[Video], sites: SiteSettings | None = None, keep: bool = False):
     """What comes of each, as bytes or reason, and the fates' details."""
     found: dict[int, object] = {}
     details: dict[int, str] = {}
@@ -67,7 +67,9 @@ def taken(box: Box, places: list[Video], sites: SiteSettings | None = None):
         return ()
 
     async def take():
-        made = await video.acquirer(SimpleNamespace(sites=sites, max_body_bytes=1000, codecs=1))
+        made = await video.acquirer(
+            SimpleNamespace(sites=sites, max_body_bytes=1000, codecs=1, keep_sources=keep)
+        )
         try:
             await made.acquire(list(enumerate(places)), deliver, box)
         finally:
@@ -156,6 +158,16 @@ def test_a_site_is_asked_for_what_is_not_there_and_only_where_that_is_allowed(tm
     ]  # nothing is left on the disk
 
 
+def test_what_sites_gave_stays_where_that_is_asked_for(box, monkeypatch):
+    site = Site(monkeypatch, b"1", b"2")
+    places = on_site("a", "../b")
+    assert taken(box, places, SITES, keep=True)[0] == [b"1", b"2"]
+    assert sorted(path.name for path in (box.kept / "videos").iterdir()) == ["..%2Fb.mp4", "a.mp4"]
+    assert taken(box, places)[0] == [b"1", b"2"]  # and nobody is asked, nor need be allowed to be
+    assert len(site.pages) == 2
+    assert (box.kept / "videos" / "a.mp4").is_file()
+
+
 def test_a_bot_check_costs_no_video_and_shuts_the_site_for_later_commands(box, monkeypatch):
     site = Site(monkeypatch, b"1", BOT)
     with pytest.raises(SiteShut, match=r"video\.example is left alone until .*\nNo video is lost") as shut:
@@ -188,7 +200,9 @@ def test_few_videos_of_sites_lie_on_the_disk_at_once(box, monkeypatch):
 
     async def take():
         nonlocal most
-        made = await video.acquirer(SimpleNamespace(sites=SITES, max_body_bytes=1000, codecs=1))
+        made = await video.acquirer(
+            SimpleNamespace(sites=SITES, max_body_bytes=1000, codecs=1, keep_sources=False)
+        )
 
         async def deliver(number, acquired):
             nonlocal most

@@ -284,6 +284,10 @@ class MediaContext(Protocol):
     def shared(self) -> Path:
         """A folder in which all workers of a run see the same locks."""
 
+    @property
+    def kept(self) -> Path:
+        """A folder for what was fetched one by one and is to stay, for all datasets beside this one."""
+
     def done(self) -> Mapping[tuple[int, str], Fate]:
         """Media that an earlier, interrupted run of this task finished, by row and part name."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -98,6 +99,14 @@ def test_what_came_before_a_kill_is_gone_on_with(web, said, tmp_path):
     told = said(web.url("/r.mp4"))
     assert (tmp_path / told["file"]).read_bytes() == BODY
     assert any(one.headers.get("range") == "bytes=1000-" for one in web.log)
+
+
+def test_what_came_long_ago_is_not_gone_on_with(web, tmp_path):
+    part = tmp_path / "mp4.mp4.part"
+    part.write_bytes(b"of another file")
+    os.utime(part, (1, 1))
+    asked("http://a.example/", tmp_path, command=(sys.executable, "-c", ""))
+    assert not part.exists()
 
 
 def test_cookies_are_read_and_not_written(web, said, tmp_path):

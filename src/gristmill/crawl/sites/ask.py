@@ -29,6 +29,8 @@ _MAIN = "from gristmill.crawl.sites.child import main; main()"
 _COMMAND = (sys.executable, "-P", "-c", _MAIN)
 _DONE = "done.json"
 _POLL_S = 0.2
+_GOES_ON_S = 86_400.0
+"""What came longer ago is not gone on with: yt-dlp does not ask whether the site still has the same."""
 _LINE_BYTES = 1 << 20
 _TAIL_CHARS = 300
 
@@ -79,6 +81,9 @@ async def ask(
     found = _there(folder)
     if found is not None:
         return found
+    for part in folder.glob("*.part*"):
+        if time.time() - part.stat().st_mtime > _GOES_ON_S:
+            part.unlink()
     child = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_LINE_BYTES, start_new_session=True
     )

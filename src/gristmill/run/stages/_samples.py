@@ -303,6 +303,11 @@ class MediaWriter:
         """See :class:`gristmill.spec.step.MediaContext`."""
         return self._context.store.work(layout.HOSTS)
 
+    @property
+    def kept(self) -> Path:
+        """See :class:`gristmill.spec.step.MediaContext`."""
+        return self._context.shared / layout.KEPT
+
     def _take(self, spooled: Spooled, entry: SpoolEntry) -> None:
         place = (spooled.fate.row, spooled.fate.medium)
         self.fates[place], self._spooled[place] = spooled.fate, (spooled, entry)

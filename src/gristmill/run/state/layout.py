@@ -17,6 +17,7 @@ __all__ = [
     "FATES",
     "HOSTS",
     "INTERMEDIATE",
+    "KEPT",
     "LEASES",
     "MADE",
     "METADATA_FILES",
@@ -64,6 +65,8 @@ SOURCES = f"{STATE}/sources"
 """Annotation files fetched from upstream."""
 LEASES = f"{STATE}/leases"
 """Byte-range locks, one for each task."""
+KEPT = ".kept"
+"""In ``DIR/sources``: what was fetched one by one and is to stay."""
 HOSTS = f"{STATE}/hosts"
 """Locks on the connections to hosts that allow but a few."""
 DESCRIBED = f"{STATE}/described"

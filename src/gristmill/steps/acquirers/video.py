@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from gristmill.crawl.guard import Refused, Target, parse
 from gristmill.crawl.settings import CrawlSettings
@@ -21,12 +22,12 @@ from gristmill.spec.body import FileBody
 from gristmill.spec.errors import SiteShut, Stopped
 from gristmill.spec.locator import Locator, Video
 from gristmill.spec.media_source import MediaSource
-from gristmill.spec.reasons import Reason
+from gristmill.spec.reasons import TRANSIENT, Reason
 from gristmill.spec.step import MediaContext
 from gristmill.steps.acquirers import Acquired, Place, Wanted
 from gristmill.steps.acquirers._window import Settings, Windowed
 from gristmill.steps.acquirers.member import member_of
-from gristmill.steps.video_names import NamedVideo, find_videos
+from gristmill.steps.video_names import CONTAINERS, NamedVideo, find_videos
 from gristmill.storage.leases import Leases
 
 __all__ = ["acquirer", "places"]
@@ -43,6 +44,10 @@ class PageSettings(Settings, Protocol):
     @property
     def sites(self) -> SiteSettings | None:
         """Say how video sites are asked; None where nobody has allowed it."""
+
+    @property
+    def keep_sources(self) -> bool:
+        """Say whether what sites gave stays when its clips are done."""
 
 
 class VideoAcquirer(Windowed):
@@ -62,7 +67,8 @@ class VideoAcquirer(Windowed):
         self._on_disk = asyncio.Semaphore(1 + step.codecs)  # one is fetched while others are cut
         self._one_page = asyncio.Lock()  # at a time, whatever tasks a worker has
         self._leases: Leases | None = None
-        self._given: dict[Path, Path] = {}  # folders of what sites gave, by the video
+        self._keeps = step.keep_sources
+        self._given: dict[Path, tuple[Path, Path]] = {}  # by the video: its page's folder, where it is kept
         self._asked_at = 0.0
         self.asking = False
         self._without_runtime = 0
@@ -82,7 +88,10 @@ class VideoAcquirer(Windowed):
             for one, number in sorted(there, key=lambda it: (it[0].entry.archive, it[0].entry.offset, it[1])):
                 yield number, await asyncio.to_thread(self._read, key, source, one, box)
         for number, at in missing:
-            if self._sites is None or not at.page:
+            kept = _kept(at, box)
+            if kept is not None:
+                yield number, Acquired(body=FileBody(path=kept, size_bytes=kept.stat().st_size))
+            elif self._sites is None or not at.page:
                 said = f"{at.name} is not in {at.source}"
                 yield number, Acquired(reason=Reason.NO_FILE, detail=said[:200])
             else:
@@ -91,12 +100,18 @@ class VideoAcquirer(Windowed):
     def release(self, acquired: Acquired) -> None:
         """See :class:`Windowed`: what a site gave goes with its folder."""
         body = acquired.body
-        own = self._given.pop(body.path, None) if isinstance(body, FileBody) else None
-        if own is None:
+        given = self._given.pop(body.path, None) if isinstance(body, FileBody) else None
+        if given is None or not isinstance(body, FileBody):
             super().release(acquired)
-        else:
-            shutil.rmtree(own, ignore_errors=True)
-            self._leave(own)
+            return
+        own, kept = given
+        if self._keeps:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            half = kept.with_name(f".{kept.name}.half")
+            shutil.move(body.path, half)  # it may be another disk
+            half.replace(kept)
+        shutil.rmtree(own, ignore_errors=True)
+        self._leave(own)
 
     @property
     def crawler(self) -> VideoAcquirer:
@@ -130,6 +145,9 @@ class VideoAcquirer(Windowed):
         acquired = Acquired()
         try:
             acquired = await self._asked(target, own, settings, box)
+            if isinstance(acquired.body, FileBody):
+                kept = _place(at, box, acquired.body.path.suffix.lower())
+                self._given[acquired.body.path] = own, kept
         finally:
             if acquired.body is None:
                 self._leave(own)
@@ -154,11 +172,12 @@ class VideoAcquirer(Windowed):
             "elapsed_s": round(time.monotonic() - began, 3),
         }
         if isinstance(said, SiteRefusal):
+            if said.reason not in TRANSIENT:
+                shutil.rmtree(own, ignore_errors=True)
             self._refused(said, site, pauses, own.name)
             return Acquired(reason=said.reason, detail=said.detail, told=told)
         self._without_runtime = 0
         pauses.gave(site)
-        self._given[said.path] = own
         lines = f", {said.height_px} lines" if said.height_px else ""
         told["detail"] = f"format {said.format}{lines}"[:200]
         return Acquired(body=FileBody(path=said.path, size_bytes=said.path.stat().st_size), told=told)
@@ -171,7 +190,7 @@ class VideoAcquirer(Windowed):
         """
         if self._leases is None:
             self._leases = Leases(own.parent / "leases")
-        while own in self._given.values() or not self._leases.take(own.name):
+        while any(own == one for one, _ in self._given.values()) or not self._leases.take(own.name):
             await _unless_stopped(box)
         while self._on_disk.locked():
             await _unless_stopped(box)
@@ -227,6 +246,16 @@ def _target(page: str, settings: SiteSettings) -> Target:
         Refused: It is none that may be asked.
     """
     return parse(page, CrawlSettings(allow_private_addresses=settings.allow_private_addresses))
+
+
+def _place(at: Video, box: MediaContext, ending: str) -> Path:
+    """Where a video is kept: names are data, and may be no file's."""
+    return box.kept / at.source / (quote(at.name, safe="") + ending)
+
+
+def _kept(at: Video, box: MediaContext) -> Path | None:
+    places = (_place(at, box, f".{container}") for container in CONTAINERS)
+    return next((place for place in places if place.is_file()), None)
 
 
 def _digest(page: str) -> str:
