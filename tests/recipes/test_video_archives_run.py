@@ -204,3 +204,12 @@ def test_frames_in_folders_are_kept_as_pictures(frames, tmp_path):
     (one,) = samples_in(tmp_path / "sharegpt-video").values()
     pictures = [one.parts[f"{n:03d}.jpg"] for n in range(LENGTH)]
     assert pictures == [jpeg(n) for n in range(LENGTH)]
+    data, out = tmp_path / "sharegpt-video", tmp_path / "vila"
+    gristmill("verify", data)
+    gristmill("export", data, "--to", "vila-conversations", "--head-only", "--out", out)
+    rows, media = (
+        out / "playground/data/sharegpt_video" / name for name in ("video_caption_pretrain.json", "videos")
+    )
+    assert [path.read_bytes() for path in sorted((media / "-b_C").iterdir())] == pictures
+    found = json.loads(gristmill("check", rows, "--media", media, "--json").stdout)
+    assert (found["records"], found["good"]) == (1, 1)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import orjson
@@ -27,7 +27,7 @@ from gristmill.run.state.layout import CARD, INTERMEDIATE, MADE, METADATA_FILES
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.body import LARGE_BYTES, Body, FileBody, bytes_of
 from gristmill.spec.errors import DamagedOutput
-from gristmill.spec.part_names import FRAMES, frame_names
+from gristmill.spec.part_names import FRAMES, frame_names, is_frames
 from gristmill.spec.sample import is_numbered
 from gristmill.spec.task import ShardInfo, TaskRecord
 from gristmill.storage.store import Store
@@ -176,17 +176,19 @@ def _shape_problem(sample: ShardSample) -> str | None:
         return f"its .json part is not JSON ({err})"
     if facts.get("key") != sample.key:
         return f"its .json part speaks of key {facts.get('key')!r}"
-    named = set(facts.get("media") or {})
-    have: Set[str] = _media_of(sample).keys()
-    if FRAMES in named or (not named and facts.get("frames") and all(map(is_numbered, have))):
-        if have != {*frame_names(facts["frames"])}:
-            return f"its .json part speaks of {facts['frames']} frames, the shard holds {len(have)} pictures"
-        have = {FRAMES}  # which is what turns show
-    if named and named != have:
-        return f"its .json part names {sorted(named)}, the shard holds {sorted(have)}"
+    media: dict[str, dict[str, Any]] = facts.get("media") or {}
     shown = {
         piece["media"] for turn in facts.get("turns") or () for piece in turn["parts"] if "media" in piece
     }
+    have: Set[str] = _media_of(sample).keys()
+    frames = next(filter(is_frames, {*media, *shown}), "")
+    if frames or (not media and facts.get("frames") and all(map(is_numbered, have))):
+        count = media.get(frames, facts).get("frames") or 0
+        if have != {*frame_names(count)}:
+            return f"its .json part speaks of {count} frames, the shard holds {len(have)} pictures"
+        have = {frames or FRAMES}  # which is what turns show
+    if media and media.keys() != have:
+        return f"its .json part names {sorted(media)}, the shard holds {sorted(have)}"
     if shown and shown != have:
         return f"its turns show {sorted(shown)}, the shard holds {sorted(have)}"
     if sample.parts.get("txt") and facts.get("caption", "") is None:

@@ -20,7 +20,7 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.pool import CodecPool
 from gristmill.media.settings import ImageSettings
 from gristmill.media.sniff import sniff
-from gristmill.media.video.pool import VideoPool, require_video
+from gristmill.media.video.pool import VideoPool, has_video
 from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.body import PIECE_BYTES, FileBody, release
 from gristmill.spec.errors import UsageError
@@ -276,7 +276,7 @@ class MediaFacts:
             if strange:
                 return MediumFact("media_other", f"{strange[0]} among its frames")
             return MediumFact(frames=len(names))
-        if not _decodes_videos():
+        if not has_video():
             fact = self._sound(number, found)
             self.undecoded += not fact.code
             return fact
@@ -308,14 +308,6 @@ class MediaFacts:
         except (MemberRefused, OSError) as err:
             return MediumFact("media_undecodable", str(err))
         return MediumFact("media_other", form) if form in _NO_VIDEO else MediumFact()
-
-
-def _decodes_videos() -> bool:
-    try:
-        require_video()
-    except UsageError:  # the extra is not installed, which is told at the end
-        return False
-    return True
 
 
 def _with_parts(roots: Sequence[Path]) -> list[Path]:
