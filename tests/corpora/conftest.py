@@ -5,7 +5,19 @@ from fetch import Missing, folder, specimens
 
 
 @pytest.fixture(scope="session")
-def corpus():
+def corpus(everything):
+    """Every picture of the corpora."""
+    return [one for one in everything if one.kind != "video"]
+
+
+@pytest.fixture(scope="session")
+def videos(everything):
+    """Every video of the corpora."""
+    return [one for one in everything if one.kind == "video"]
+
+
+@pytest.fixture(scope="session")
+def everything():
     """Every file of the corpora; that they cannot be had is an error, not a reason to pass."""
     try:
         return list(specimens())
@@ -21,6 +33,6 @@ def corpus():
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "corpus" in getattr(item, "fixturenames", ()):
+        if "everything" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(600))

