@@ -78,8 +78,9 @@ def make_index(archive: Path, index: Path) -> None:
 
 def stream(archive: Path, index: Path) -> None:
     """Bring all folders, in the order in which they lie; says how much came."""
-    source = ArchiveSource([Indexed(Archive.at(archive), index)])
-    names = {entry.name.partition("/")[0] for entry in source._archives[0].index.entries()}
+    indexed = Indexed(Archive.at(archive), index)
+    source = ArchiveSource([indexed])
+    names = {entry.name.partition("/")[0] for entry in indexed.index.entries()}
     at: list[Any] = [Frames("frames", name) for name in sorted(names)]
     order = sorted(zip(places_of("frames", source, at), at, strict=True), key=lambda one: one[0] or (0, 0))
     came = [0, 0]

@@ -221,7 +221,7 @@ def _names(source: Source) -> list[str]:
     """Names of the source's files, or patterns of them, in lower case."""
     names = [name_of(one.url) for one in source.downloads]
     names += [pattern.rpartition("/")[2] for pattern in source.patterns if pattern != "*"]
-    return [name.lower() for name in names]
+    return list(dict.fromkeys(name.lower() for name in names))
 
 
 def _expected(source: Source) -> str:
