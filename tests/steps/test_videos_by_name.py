@@ -223,3 +223,23 @@ def test_a_stop_is_heeded_while_a_page_waits(box, monkeypatch):
     box.stop.set()
     with pytest.raises(Stopped):
         taken(box, on_site("a", "b"), SITES)
+
+
+def test_a_video_of_a_site_stays_where_its_clips_are_not_done(box, monkeypatch):
+    Site(monkeypatch)
+
+    async def take():
+        step = SimpleNamespace(sites=SITES, max_body_bytes=1000, codecs=1, keep_sources=False)
+        made = await video.acquirer(step)
+
+        async def deliver(number, acquired):
+            raise Stopped("in the middle of cutting")
+
+        try:
+            await made.acquire(list(enumerate(on_site("a"))), deliver, box)
+        finally:
+            await made.close()
+
+    with pytest.raises(Stopped):
+        asyncio.run(take())
+    assert len(list((box.shared / "sites").glob("*/*.mp4"))) == 1

@@ -57,10 +57,12 @@ class Windowed(ABC):
         waiting: deque[asyncio.Future[None]] = deque()
 
         async def one(number: int, acquired: Acquired) -> None:
+            done = False
             try:
                 more.extend(await deliver(number, acquired))
+                done = True
             finally:
-                self.release(acquired)
+                self.release(acquired, done=done)
 
         try:
             while wanted:
@@ -78,8 +80,13 @@ class Windowed(ABC):
             for future in waiting:
                 future.cancel()
 
-    def release(self, acquired: Acquired) -> None:
-        """Give back what was delivered: what was made for it alone is removed."""
+    def release(self, acquired: Acquired, *, done: bool) -> None:
+        """Give back what was delivered: what was made for it alone is removed.
+
+        Args:
+            acquired: As it was delivered.
+            done: It is of no use any more; else the run is to stop, or has failed, and a later one may want it.
+        """
         release(acquired.body)
 
     async def close(self) -> None:  # noqa: B027 - most hold nothing

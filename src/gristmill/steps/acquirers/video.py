@@ -97,20 +97,21 @@ class VideoAcquirer(Windowed):
             else:
                 yield number, await self._from_site(at, self._sites, box)
 
-    def release(self, acquired: Acquired) -> None:
-        """See :class:`Windowed`: what a site gave goes with its folder."""
+    def release(self, acquired: Acquired, *, done: bool) -> None:
+        """See :class:`Windowed`: once the clips are done, what a site gave goes with its folder, or is kept."""
         body = acquired.body
         given = self._given.pop(body.path, None) if isinstance(body, FileBody) else None
         if given is None or not isinstance(body, FileBody):
-            super().release(acquired)
+            super().release(acquired, done=done)
             return
         own, kept = given
-        if self._keeps:
+        if done and self._keeps:
             kept.parent.mkdir(parents=True, exist_ok=True)
             half = kept.with_name(f".{kept.name}.half")
             shutil.move(body.path, half)  # it may be another disk
             half.replace(kept)
-        shutil.rmtree(own, ignore_errors=True)
+        if done:
+            shutil.rmtree(own, ignore_errors=True)
         self._leave(own)
 
     @property
