@@ -55,6 +55,10 @@ def source_of(tmp_path: Path, path: Path, *, stems: bool = False) -> ArchiveSour
     return ArchiveSource(archives, tmp_path / "catalog")
 
 
+def step(sites: SiteSettings | None, *, keep: bool = False) -> SimpleNamespace:
+    return SimpleNamespace(sites=sites, max_body_bytes=1000, codecs=1, keep_sources=keep)
+
+
 def taken(box: Box, places: list[Video], sites: SiteSettings | None = None, keep: bool = False):
     """What comes of each, as bytes or reason, and the fates' details."""
     found: dict[int, object] = {}
@@ -67,9 +71,7 @@ def taken(box: Box, places: list[Video], sites: SiteSettings | None = None, keep
         return ()
 
     async def take():
-        made = await video.acquirer(
-            SimpleNamespace(sites=sites, max_body_bytes=1000, codecs=1, keep_sources=keep)
-        )
+        made = await video.acquirer(step(sites, keep=keep))
         try:
             await made.acquire(list(enumerate(places)), deliver, box)
         finally:
@@ -178,6 +180,31 @@ def test_a_bot_check_costs_no_video_and_shuts_the_site_for_later_commands(box, m
     assert len(site.pages) == 2
 
 
+def test_a_video_whose_clips_are_not_done_stays_and_those_before_a_shut_site_are_done(box, monkeypatch):
+    async def take(*names, shut: bool) -> list[int]:
+        made = await video.acquirer(step(SITES))
+        done: list[int] = []
+
+        async def deliver(number, acquired):
+            if not shut:
+                box.stop.set()
+            await asyncio.sleep(0.3 if shut else 5)
+            done.append(number)
+            return ()
+
+        with pytest.raises(SiteShut if shut else Stopped):
+            await made.acquire(list(enumerate(on_site(*names))), deliver, box)
+        await made.close()
+        return done
+
+    Site(monkeypatch, b"1")
+    assert asyncio.run(take("a", "b", "no room", shut=False)) == []
+    assert sorted(path.read_bytes() for path in box.shared.rglob("18.mp4")) == [b"1", b"v"]
+    box.stop.clear()
+    Site(monkeypatch, b"2", BOT)
+    assert asyncio.run(take("c", "d", shut=True)) == [0]
+
+
 def test_a_page_over_which_a_site_always_shuts_is_given_up(box, monkeypatch):
     Site(monkeypatch, BOT, BOT, BOT, b"1")
     monkeypatch.setattr("gristmill.crawl.sites.pauses.FIRST_S", 0.000001)
@@ -200,9 +227,7 @@ def test_few_videos_of_sites_lie_on_the_disk_at_once(box, monkeypatch):
 
     async def take():
         nonlocal most
-        made = await video.acquirer(
-            SimpleNamespace(sites=SITES, max_body_bytes=1000, codecs=1, keep_sources=False)
-        )
+        made = await video.acquirer(step(SITES))
 
         async def deliver(number, acquired):
             nonlocal most

@@ -95,7 +95,12 @@ class VideoAcquirer(Windowed):
                 said = f"{at.name} is not in {at.source}"
                 yield number, Acquired(reason=Reason.NO_FILE, detail=said[:200])
             else:
-                yield number, await self._from_site(at, self._sites, box)
+                try:
+                    yield number, await self._from_site(at, self._sites, box)
+                except SiteShut:
+                    while self._given:  # the clips of those that came before are made
+                        await _unless_stopped(box)
+                    raise
 
     def release(self, acquired: Acquired, *, done: bool) -> None:
         """See :class:`Windowed`: once the clips are done, what a site gave goes with its folder, or is kept."""
