@@ -11,6 +11,7 @@ from vila_loaders import MMC4, TOKEN, Coyo, VFlan
 
 from gristmill.exports import FinishedShards
 from gristmill.exports.vila import Vila
+from gristmill.exports.vila_conversations import REGISTRY, VilaConversations
 from gristmill.exports.vila_unsharded import VilaUnsharded
 from gristmill.spec.errors import UsageError
 from gristmill.storage.files import whole_file
@@ -290,3 +291,42 @@ def test_the_last_answer_may_hold_the_words_that_separate_turns(tmp_path):
     parts(tmp_path / "d", finished(tmp_path / "d", [[made]]), tmp_path / "out")
     (item,) = pickle.loads((tmp_path / "out" / "part-00000.pkl").read_bytes())
     assert item["answer"] == "x\nQuestion: y"
+
+
+RELEASE = {
+    "1_mm_align.sh": "llava_1_5_mm_align",
+    "2_pretrain_mmc4_coyo.sh": "coyo_25m+mmc4core+sharegpt4v_pretrain",
+    "3_sft.sh": "sharegpt4v_gpt4_100k+llava_instruct+sharegpt4v_sft+dvqa_train_200k+chartqa_train_18k+ai2d_train_12k"
+    "+docvqa_train_10k+geoqa+synthdog_en+vflan+scienceqa+sherlock+math+wit_subset+youcook2+vatex+video_chatgpt"
+    "+shot2story_shotonly+sharegpt_video",
+}
+"""What the scripts of VILA's release give as ``--data_mixture``."""
+
+
+def test_every_name_that_the_release_asks_for_is_registered(tmp_path):
+    """By ``vila`` for pickles, by ``vila-conversations`` for the others."""
+    given = {name for name, *_ in REGISTRY.values()}
+    infos = finished(tmp_path / "talk", QUESTIONS[2:])
+    talk = FinishedShards(folder=tmp_path / "talk", shards=tuple(infos), name="sharegpt4v-cap100k")
+    *_, _ = VilaConversations().export(talk, tmp_path / "json")
+    assert 'dataset_name="sharegpt4v_gpt4_100k"' in (tmp_path / "json/add_dataset.py").read_text()
+    given.add("sharegpt4v_gpt4_100k")
+    made_of = {
+        "coyo-700m": [[caption(1)]],
+        "mmc4-core": DOCUMENTS,
+        "vflan": QUESTIONS,
+        "gsm8k-screl": QUESTIONS,
+    }
+    for name, shards in made_of.items():
+        infos = finished(tmp_path / name, shards)
+        dataset = FinishedShards(folder=tmp_path / name, shards=tuple(infos), name=name)
+        for exporter in (Vila(), VilaUnsharded()):
+            if name in ("vflan", "gsm8k-screl") or isinstance(exporter, Vila):
+                out = tmp_path / f"{name}-{type(exporter).__name__}"
+                *_, done = exporter.export(dataset, out)
+                loader = {"coyo-700m": "coyo", "mmc4-core": "mmc4"}.get(name, "vflan")
+                assert f'dataset_type="{loader}", data_path="{out}"' in done.start
+        given.add(done.start.split()[-1])
+    asked = {name for mixture in RELEASE.values() for name in mixture.split("+")}
+    assert asked <= given
+    assert not any("+" in name for name in given)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from gristmill.exports._dialect import registered
 from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter, option
 from gristmill.exports._pickled_list import PickledList
 from gristmill.exports._unfit import VIDEO_ENDINGS, Unfit
@@ -16,9 +18,31 @@ from gristmill.spec.errors import UsageError
 from gristmill.spec.part_names import is_frames
 from gristmill.spec.task import ShardInfo, digest_of
 
-__all__ = ["VilaPickles", "account_of", "holds_conversations", "loader_of"]
+__all__ = ["ASKED_FOR", "VilaPickles", "account_of", "entry_of", "holds_conversations", "loader_of"]
+
+ASKED_FOR: Mapping[str, str] = {
+    "coyo-700m": "coyo_25m",
+    "mmc4-core": "mmc4core",
+    "vflan": "vflan",
+    "gsm8k-screl": "math",
+}
+"""By recipe or mixture: the name by which the scripts of VILA's release ask for its pickles.
+
+The registry of the same commit has the first as ``coyo``, so that a script as it is fails.
+"""
 
 _SPREAD = f"with {MOST_PICTURES} of their pictures, spread evenly"
+
+
+def entry_of(dataset: FinishedShards, loader: str, out: Path) -> str:
+    """The line by which VILA's release finds the folder under the name that its scripts ask for."""
+    name = ASKED_FOR.get(dataset.name) or registered(dataset.name)
+    where = {"dataset_name": name, "dataset_type": loader, "data_path": str(out.resolve())}
+    said = ", ".join(f"{key}={json.dumps(value)}" for key, value in where.items())
+    return (
+        "# in llava/data/datasets_mixture.py of VILA's release (143c773), instead of an entry of this name\n"
+        f"add_dataset(Dataset({said}))\n# in the script\n--data_mixture {name}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gristmill.exports._exporter import Exported, FinishedShards
 from gristmill.exports._pickled_list import PickledList, part_names, stamp_of
-from gristmill.exports._vila import VilaPickles, account_of, holds_conversations
+from gristmill.exports._vila import VilaPickles, account_of, entry_of, holds_conversations
 from gristmill.exports._writing import check_folder
 from gristmill.exports.vila_conversations import REGISTRY, VilaConversations
 from gristmill.spec.errors import UsageError
@@ -40,6 +40,7 @@ class Vila(VilaPickles):
         names = {name for number in range(len(dataset.shards)) for name in part_names(number)}
         check_folder(out, names, "VILA's loader counts what lies in the folder")
         done = account_of(maker.form)
+        done.start = entry_of(dataset, maker.form, out)
         for number, shard in enumerate(dataset.shards):
             pickle_name, count_name = part_names(number)
             stamp = self.stamp(maker, [shard])

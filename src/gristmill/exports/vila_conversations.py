@@ -72,8 +72,10 @@ REGISTRY: Mapping[str, tuple[str, str, str]] = {
 }
 """By recipe: the name in the release's registry, and below ``playground/data`` the file of rows and the media.
 
-``sharegpt4v_gpt4_100k`` is not among them: its entry names a folder ``playground/datasharegpt_video`` by mistake.
+``sharegpt4v_gpt4_100k`` is not among them: its entry names a folder ``playground/datasharegpt_video`` by mistake. So
+that the release's scripts find it, ``add_dataset.py`` has a line of that name.
 """
+_ASKED_FOR = {"sharegpt4v_cap100k": "sharegpt4v_gpt4_100k"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +181,7 @@ class VilaConversations(Dialect):
             lines.append(f"add_dataset(Dataset({said}))\n")
         return {
             _YAML: entries,
-            _ENTRY: "# in llava/data/datasets_mixture.py of VILA's release, unless its registry has the name\n"
+            _ENTRY: "# in llava/data/datasets_mixture.py of VILA's release, instead of an entry of this name\n"
             + "".join(lines),
         }
 
@@ -199,7 +201,7 @@ class VilaConversations(Dialect):
 def _names(laid: Laid) -> dict[str, RowsWritten]:
     """A name for each file of rows: that of the registry where it is there."""
     known = {f"{_DATA}/{rows}": name for name, rows, _ in REGISTRY.values()}
-    return {known.get(file.name, name): file for name, file in laid.names.items()}
+    return {known.get(file.name, _ASKED_FOR.get(name, name)): file for name, file in laid.names.items()}
 
 
 def _of_videos(kinds: Sequence[Kind]) -> bool:

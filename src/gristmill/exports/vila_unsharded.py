@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gristmill.exports._exporter import Exported, FinishedShards, option
 from gristmill.exports._pickled_list import PickledList, stamp_of
-from gristmill.exports._vila import VilaPickles, account_of, loader_of
+from gristmill.exports._vila import VilaPickles, account_of, entry_of, loader_of
 from gristmill.exports._writing import check_folder
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
@@ -70,6 +70,7 @@ class VilaUnsharded(VilaPickles):
         neighbours = {entry.name for entry in out.glob("*.pkl")} if out.is_dir() else set()
         check_folder(out, {*neighbours, path.name}, _RULE)
         done, stamp = account_of(maker.form, path.name), self.stamp(maker, dataset.shards)
+        done.start = entry_of(dataset, maker.form, out)
         if path.exists() and stamp_of(path) != stamp:
             raise UsageError(
                 f"{path} is there and was made of something else. Remove it, or choose another --name."
