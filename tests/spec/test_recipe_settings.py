@@ -115,3 +115,16 @@ def test_identity_is_what_decides_the_outcome():
     assert digest_of(one.identity()) == digest_of(replace(one, words=frozenset(["a", "b"])).identity())
     with pytest.raises(TypeError, match="cannot be part of an identity"):
         digest_of({"a": object()})
+
+
+def test_a_variant_brings_settings_of_its_own_and_what_is_typed_holds():
+    recipe = recipes.find("youcook2")
+    official = recipe.with_settings({"annotations.variant": "official"})
+    assert (official.steps[0].array, official.steps[0].each) == ("database", "annotations")
+    assert official.source("annotations").patterns == ("youcookii_annotations_trainval.json",)
+    pair = {"annotations.variant": "official", "rows.each": ""}
+    for typed in (pair, dict(reversed(pair.items()))):
+        assert recipe.with_settings(typed).steps[0].each is None
+    assert recipe.with_settings({"annotations.variant": "vila"}).steps == recipe.steps
+    with pytest.raises(UsageError, match="expected one of vila, official"):
+        recipe.with_settings({"annotations.variant": "other"})

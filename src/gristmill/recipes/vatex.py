@@ -93,7 +93,7 @@ RECIPE = Recipe(
             license=f"unstated by VILA; of VATEX {_LICENSE}",
             files=1,
             variants={
-                "vila": Variant(patterns=("vatex_filtered_v3.json",), size_bytes=115_000_000, rows=227_030),
+                "vila": Variant(patterns=("vatex_filtered_v3.json",), size_bytes=115_000_000),
                 "official": Variant(
                     patterns=(
                         "vatex_training_v*.json",
