@@ -40,7 +40,7 @@ def test_killed_and_killed_again(tmp_path, store):
             stderr=subprocess.DEVNULL,
         )
         with suppress(subprocess.TimeoutExpired):
-            process.wait(whole_s * (0.35 + 0.4 * rng.random() + max(0, kills - 4) / 10))
+            process.wait(whole_s * (0.2 + 0.3 * rng.random() + kills / 20))
         if process.poll() is not None:
             break
         with suppress(ProcessLookupError):

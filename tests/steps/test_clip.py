@@ -31,6 +31,7 @@ LIST_OF = {
     "b.mkv": VARIED,
     "short.mp4": made_video(MadeVideo(frames=8)),
     "torn.mp4": made_video(MadeVideo(frames=120, kept=0.8)),
+    "turned.mp4": made_video(MadeVideo(frames=12, rotation=90)),
     "page.mp4": b"<html>Video unavailable</html>",
     "empty.mp4": b"",
 }
@@ -138,6 +139,10 @@ def test_whole_videos_stay_as_they_came_where_they_fit(box, new_box):
     made = take(box, sample(0, "a.mp4"), sample(1, "b.mkv"))
     assert (box.bodies[0, "mp4"], box.bodies[1, "mkv"]) == (VIDEO, VARIED)
     assert (0, "mp4") in box.pointers  # and are not copied before they are packed
+    (turned,) = take(box, sample(2, "turned.mp4"))
+    assert box.bodies[2, "mp4"] != LIST_OF["turned.mp4"]
+    assert counters_in(box.bodies[2, "mp4"]) == list(range(12))
+    assert (turned.media["mp4"].width_px, turned.media["mp4"].height_px) == (48, 64)
     ref = made[1].media["mkv"]
     assert (ref.frames, ref.mime, ref.original_mime, ref.start_s) == (12, *["video/x-matroska"] * 2, None)
     anew = new_box()

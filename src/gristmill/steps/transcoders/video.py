@@ -160,6 +160,7 @@ class VideoTranscoder:
             self._step.whole == "keep"
             and facts.format in _READ
             and not facts.broken_tail
+            and not (facts.rotation and settings.mode != "copy")  # not every loader turns it
             and not (settings.short_side_px and side_px > settings.short_side_px)
             and not (settings.audio == "drop" and facts.has_audio)
         )
