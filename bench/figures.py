@@ -22,6 +22,7 @@ from bench.paths import say
 from bench.server import Trust, client_environment, serving
 from bench.shuffle import shuffle as shuffled
 from bench.urls import Scheme, url_list
+from bench.video import video
 
 SHORT_RUNS = 3  # of what takes seconds, and so is felt most by whatever else the machine does
 
@@ -293,6 +294,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "exports": exports,
     "flan": flan,
     "shuffle": shuffle,
+    "video": video,
     "bad_web": bad_web,
 }
 QUICK = ("crawl", "share", "https", "codec", "select", "plan")

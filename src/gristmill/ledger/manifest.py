@@ -16,6 +16,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.ledger.totals import Totals, total
+from gristmill.media.video.versions import versions
 from gristmill.shards.lossless import readable, utf8
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
@@ -34,6 +35,9 @@ __all__ = [
 MANIFEST = "dataset.json"
 FORMAT = "gristmill-dataset-1"
 """Raised when a key changes its meaning; new keys do not raise it."""
+
+CLIP = "clip"
+"""The step whose bytes depend on the version of a library."""
 
 _LISTED_FILES = 1000
 
@@ -65,6 +69,7 @@ def manifest(recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Jso
         "citation": recipe.citation,
         "traps": list(recipe.traps),
         "gristmill": __version__,
+        **({"libraries": dict(versions())} if any(step.name == CLIP for step in recipe.steps) else {}),
         "finished_at": _iso(totals.finished_at),
         "complete": levels.complete and levels.adds_up,
         "counts": _counts(levels, totals, shards),
