@@ -165,6 +165,15 @@ def test_what_does_not_fit_is_named_or_left_out_and_counted(tmp_path):
     assert export("mds", dataset, tmp_path / "out", leave_out=True).reasons == done.reasons
 
 
+@pytest.mark.parametrize("to", ["mds", "litdata", "hf"])
+def test_a_row_that_is_too_large_does_not_fit(tmp_path, monkeypatch, to):
+    monkeypatch.setattr(type(exports.find(to)), "most_bytes", 1500)
+    dataset = made(tmp_path / "d", [[video(1), (video(2)[0], {"000.mp4": b"x" * 1500})]])
+    with pytest.raises(UsageError, match=r"sample v_00000002 has .* bytes, and a row takes 1,500"):
+        export(to, dataset, tmp_path / "out")
+    assert export(to, dataset, tmp_path / "out", leave_out=True).reasons == {"too_large": 1}
+
+
 def test_a_sample_that_its_records_do_not_tell_of_is_damage(tmp_path):
     infos = finished(tmp_path / "d", [[caption(1)]])
     shape = Shape()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from gristmill.exports._columns import Columns, Row
 from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter
@@ -26,10 +27,16 @@ _REVISION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class RowStore(FittingExporter):
-    """A format that stores rows. What a subclass says of its files is plain data: the export may be gone on with."""
+    """A format that stores rows. What a subclass says of its files is plain data: the export may be gone on with.
+
+    Attributes:
+        most_bytes: That a row may have; by default what an Arrow column of plain bytes holds.
+    """
 
     reads = "any samples of pictures, videos and text"
     needs_all = "One index for all of it can be written when it is."
+
+    most_bytes: ClassVar[int] = (1 << 31) - (1 << 20)
 
     @abstractmethod
     def write(
@@ -61,6 +68,11 @@ class RowStore(FittingExporter):
         Raises:
             Unfit: It does not.
         """
+        if row.size_bytes > self.most_bytes:
+            raise Unfit(
+                "too_large",
+                f"sample {row.key} has {row.size_bytes:,} bytes, and a row takes {self.most_bytes:,}",
+            )
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Write all of a dataset; a killed export is gone on with."""

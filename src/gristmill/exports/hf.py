@@ -47,12 +47,15 @@ class HuggingFace(RowStore):
                 groups = RowGroups(
                     stream, schema, _features(columns), compression={"key": "zstd", "json": "zstd", **media}
                 )
-                size = 0
-                while row is not None and size < _FILE_BYTES:
-                    groups.add(_with_names(row, columns), row.size_bytes)
-                    size += row.size_bytes
-                    row = next(rows, None)
-                groups.close()
+                size, whole = 0, False
+                try:
+                    while row is not None and size < _FILE_BYTES:
+                        groups.add(_with_names(row, columns), row.size_bytes)
+                        size += row.size_bytes
+                        row = next(rows, None)
+                    whole = True
+                finally:
+                    groups.close(whole=whole)
             yield {
                 "path": f"data/{path.name}",
                 "rows": groups.count,

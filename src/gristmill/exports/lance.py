@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -34,6 +34,8 @@ class Lance(RowStore):
 
     writes = "data.lance/"
     loses = "nothing; media have no names but those that json says"
+
+    most_bytes: ClassVar[int] = 1 << 40
 
     def write(
         self, folder: Path, before: Sequence[Json], rows: Iterator[Row], columns: Columns

@@ -21,14 +21,11 @@ from gristmill.exports._arrow_rows import row_batch, row_schema
 from gristmill.exports._columns import Columns, Row
 from gristmill.exports._exporter import FinishedShards
 from gristmill.exports._row_store import RowStore, batches
-from gristmill.exports._unfit import Unfit
 from gristmill.spec.sample import Json
 
 __all__ = ["EXPORTER", "LitData"]
 
 _CHUNK_BYTES = 1 << 26
-_MOST_BYTES = (1 << 31) - (1 << 20)
-"""An Arrow column of plain bytes holds less than 2 GiB."""
 _BATCH_ROWS = 256
 _LAYOUT = b"LDARW01\0"
 
@@ -39,14 +36,6 @@ class LitData(RowStore):
 
     writes = "index.json, chunk-0-N.bin"
     loses = "nothing; media have no names but those that json says"
-
-    def check(self, row: Row) -> None:
-        """Less than 2 GiB."""
-        if row.size_bytes > _MOST_BYTES:
-            raise Unfit(
-                "too_large",
-                f"sample {row.key} has {row.size_bytes:,} bytes, and a chunk takes less than 2 GiB",
-            )
 
     def write(
         self, folder: Path, before: Sequence[Json], rows: Iterator[Row], columns: Columns

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
+from typing import ClassVar
 
 from gristmill.exports._columns import Columns, Row
 from gristmill.exports._exporter import FinishedShards, option
@@ -25,8 +26,6 @@ from gristmill.spec.sample import Json
 __all__ = ["EXPORTER", "Mds"]
 
 _SHARD_BYTES = 1 << 26
-_MOST_BYTES = (1 << 32) - (1 << 16)
-"""Offsets in a shard are of 32 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +35,17 @@ class Mds(RowStore):
     writes = "index.json, shard.NNNNN.mds"
     loses = "nothing; media have no names but those that json says"
 
+    most_bytes: ClassVar[int] = (1 << 32) - (1 << 16)  # offsets in a shard are of 32 bits
+
     hashes: bool = option(False, "SHA-1 of each shard in the index, for streaming's validate_hash='sha1'.")
 
     def check(self, row: Row) -> None:
         """At most one video: there is no list of bytes."""
+        super().check(row)
         if len(row.videos) > 1:
             raise Unfit(
                 "several_videos",
                 f"sample {row.key} has {len(row.videos)} videos, and MDS has no list of them",
-            )
-        if row.size_bytes > _MOST_BYTES:
-            raise Unfit(
-                "too_large", f"sample {row.key} has {row.size_bytes:,} bytes, and MDS takes less than 4 GiB"
             )
 
     def write(
