@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -57,7 +58,7 @@ def test_clips_from_rows_to_shards_and_a_video_that_came_later(tmp_path, monkeyp
     assert "10 videos" in gristmill("verify", out).stdout
 
 
-def test_a_clip_that_is_not_what_its_sample_says_is_found(tmp_path):
+def test_videos_as_frames_from_rows_to_shards(tmp_path):
     words = write_clipped(tmp_path, videos=1, clips=2)
     gristmill(*words, "--out", tmp_path / "d", "--on", "in-process", "--set", "clip.store=frames",
               "--set", "clip.frame_rate=12.5", code=None)  # fmt: skip
@@ -71,3 +72,20 @@ def test_a_clip_that_is_not_what_its_sample_says_is_found(tmp_path):
     assert (said["frames"], said["fps"], said["turns"][0]["parts"][0]) == (10, 12.5, {"media": "frames"})
     assert "20 pictures" in gristmill("verify", out).stdout
     assert io.BytesIO(parts["clipped_000000.000.jpg"]).read(3) == b"\xff\xd8\xff"
+
+
+def test_a_clip_that_has_other_frames_than_its_sample_says_is_found(tmp_path, monkeypatch):
+    clips = VideoPool.clips
+
+    async def miscounted(self, body, cuts, folder):
+        async for number, clip in clips(self, body, cuts, folder):
+            yield number, replace(clip, facts=replace(clip.facts, frames=clip.facts.frames + number))
+
+    words = write_clipped(tmp_path, videos=1, clips=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoPool, "clips", miscounted)
+        gristmill(*words, "--out", tmp_path / "d", "--on", "in-process", code=None)
+    said = gristmill("verify", tmp_path / "d" / "clipped", code=None)
+    assert said.returncode != 0
+    assert "sample clipped_000002: mp4 has 20 frames, its .json part says 21" in said.stdout
+    assert "clipped_000000:" not in said.stdout
