@@ -21,6 +21,7 @@ from gristmill import recipes
 from gristmill.cli.options import of_part
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.inputs import media
+from gristmill.run.inputs.local_media import put_by_hand
 from gristmill.shards.webdataset import read_samples
 from gristmill.testing import archived
 from gristmill.testing.archives import (
@@ -217,6 +218,21 @@ def test_what_was_put_by_hand_is_found_and_added_to(rows, tmp_path):
     retry = ("retry", dataset(out), "--recipe", recipe("folder"), "--reason", "no_file", "--workers", 0)
     gristmill(*retry, "--source", f"annotations={rows}")
     check(out)
+
+
+def test_archives_of_several_datasets_in_one_folder_are_each_taken_by_its_own(tmp_path):
+    """A dataset that was not fetched waits, or is fetched, whatever others have put or fetched there."""
+    shots, pieces = (recipes.find(name).source("videos") for name in ("shot2story", "youcook2"))
+    place = tmp_path / "videos"
+    fetched = place / "0123456789abcdef"
+    fetched.mkdir(parents=True)
+    tar_gzipped(fetched / "release_134k_videos.tar.gz", {"./v/AbCdEfGhIjK.3.mp4": b"x"})
+    assert put_by_hand(pieces, tmp_path) is None
+    own = zipped(place / "cooking.zip", {"-bCdEfGhIjK_0.mp4": b"x", "val/v_AbCdEfGhIjK.webm": b"x"})
+    assert put_by_hand(shots, tmp_path) is None
+    assert put_by_hand(pieces, tmp_path) == str(own)
+    more = tarred(place / "part.tar", {"_bCdE_GhIjK.12_0_19.mp4": b"x"})
+    assert put_by_hand(shots, tmp_path) == str(more)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,16 @@ from gristmill.spec.sample import MediaRef, Show, Text, Turn
 __all__ = ["VIDEOS", "asked", "clip", "stem", "videos", "whole"]
 
 VIDEOS = "videos"
-"""Key of the source in which they are: one for all recipes, for an id means the same video everywhere."""
+"""Key of the source in which they are: one for all recipes, for an id means the same video everywhere.
+
+What is named otherwise is not taken: in ``DIR/sources/videos`` archives of several datasets may lie.
+"""
 
 _PAGE = "https://www.youtube.com/watch?v={}"
 
 _ENDINGS = "mp4|mkv|webm|avi|mov"
+
+_BY_ID = r"(?:v_)?[\w-]{11}(?:_\d+)*"
 
 
 def videos(
@@ -28,6 +33,7 @@ def videos(
     address: str = "",
     files: int | None = None,
     size_bytes: int | None = None,
+    names: str = _BY_ID,
 ) -> Source:
     """A source of videos, in archives or a folder, by their names without endings, whatever folders they lie in.
 
@@ -35,6 +41,8 @@ def videos(
         title: What it holds, in a few words.
         by_hand: The sentence that tells a person where to get them.
         license, access, terms, address, files, size_bytes: See :class:`gristmill.spec.recipe.Source`.
+        names: Regular expression of names without endings: whole videos by their ids, and pieces with numbers
+            behind them. Archives in which nothing is named so are refused.
     """
     return Source(
         key=VIDEOS,
@@ -42,7 +50,7 @@ def videos(
         title=title,
         format="archives",
         by_hand=by_hand,
-        layouts=(MemberLayout(name="files", member=rf"(?:.*/)?([^/]+\.(?:{_ENDINGS}))", path=r"\1"),),
+        layouts=(MemberLayout(name="files", member=rf"(?:.*/)?((?:{names})\.(?:{_ENDINGS}))", path=r"\1"),),
         license=license,
         access=access,
         terms=terms,

@@ -119,6 +119,7 @@ RECIPE = Recipe(
                 terms="https://github.com/microsoft/XPretrain/tree/main/hd-vila-100m: research only",
                 license="HD-VILA-100M's terms",
                 size_bytes=160_000_000_000,
+                names=r"[^/]+\.\d+(?:_\d+_\d+)?",
             ),
             hub="models/mhan/shot2story-videos",
             revision="main",

@@ -24,7 +24,7 @@ from gristmill.storage.archives import Archive, kind_of, members_in, parts_besid
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.url import name_of
 
-__all__ = ["Seen", "media_here", "put_by_hand", "to_fetch"]
+__all__ = ["Seen", "is_fetched", "media_here", "put_by_hand", "to_fetch"]
 
 _ARCHIVE = re.compile(
     r".+\.(?:zip|tar|tgz|tar\.gz|z\d\d)(?:[._-]?(?:part[._-]?)?(?:\d{1,6}|[a-z]{2,4}))?", re.IGNORECASE
@@ -63,7 +63,8 @@ Seen: TypeAlias = dict[Path, Tree]
 def put_by_hand(source: Source, shared: Path) -> str | None:
     """Say where in ``DIR/sources`` a person has put a media source; None if there is nothing.
 
-    Beside what is fetched only archives count, not folders.
+    What was fetched there is none, whichever dataset it was fetched for. Of a source that can be fetched only
+    archives count that may be its own, not folders.
 
     Raises:
         DamagedSource: A link lies there.
@@ -71,18 +72,32 @@ def put_by_hand(source: Source, shared: Path) -> str | None:
     place = shared / source.key
     if not place.is_dir():
         return None
-    found = []
+    found, fetched = [], False
     for path in sorted(place.iterdir()):
         if path.is_symlink():
             raise DamagedSource(
                 f"{path} is a link. Name what it leads to instead: --source {source.key}={os.path.realpath(path)}"
             )
-        known = _ARCHIVE.fullmatch(_finished(path.name)) or path.suffix == ".parquet"
-        if not path.name.startswith(".") and (not source.home or (known and path.is_file())):
+        if is_fetched(path):
+            fetched = True
+        elif not path.name.startswith(".") and (not source.home or _is_its_archive(source, path)):
             found.append(path)
     if not found:
         return None
-    return os.pathsep.join(map(str, found)) if source.home else str(place)
+    return os.pathsep.join(map(str, found)) if source.home or fetched else str(place)
+
+
+def is_fetched(path: Path) -> bool:
+    """Say whether a folder in that of a media source is what was fetched, by the digest that is its name."""
+    return re.fullmatch(r"[0-9a-f]{16}", path.name) is not None and path.is_dir() and not path.is_symlink()
+
+
+def _is_its_archive(source: Source, path: Path) -> bool:
+    """Whether a file is an archive of a source, by its name and by the names in it."""
+    if path.suffix == ".parquet" and path.is_file():
+        return True
+    known = _ARCHIVE.fullmatch(_finished(path.name)) is not None and path.is_file()
+    return known and _may_hold_members(source, path)
 
 
 def to_fetch(source: Source, shared: Path | None, elsewhere: str = "") -> str:

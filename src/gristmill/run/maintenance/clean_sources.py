@@ -6,7 +6,6 @@ there stays, and what is removed is fetched and indexed again if a later command
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RUN_CONFIG, RunConfig
+from gristmill.run.inputs.local_media import is_fetched
 from gristmill.run.inputs.media import INDEXES, fetched_folder
 from gristmill.run.inputs.waiting import WAITING, needed_by_waiting, notes_of_waiting
 from gristmill.run.maintenance.clean import is_complete
@@ -78,7 +78,7 @@ def clean_sources(out: Path, *, dry_run: bool) -> CleanedSources:
             path.unlink()
     if not dry_run:
         for folder in shared.glob("*/*/"):
-            if _is_fetched(folder) and folder not in needs.folders:
+            if is_fetched(folder) and folder not in needs.folders:
                 shutil.rmtree(folder)
     return cleaned
 
@@ -113,7 +113,7 @@ def _unneeded(shared: Path, needs: _Needs, cleaned: CleanedSources) -> Iterator[
         path for path in shared.iterdir() if path.is_dir() and path.name not in (INDEXES, WAITING)
     ):
         for path in sorted(key.iterdir()):
-            if not _is_fetched(path):
+            if not is_fetched(path):
                 if key.name not in cleaned.by_hand:
                     cleaned.by_hand.append(key.name)
             elif path not in needs.folders:
@@ -124,7 +124,3 @@ def _unneeded(shared: Path, needs: _Needs, cleaned: CleanedSources) -> Iterator[
     for path in sorted((shared / INDEXES).iterdir()):
         if path.name.partition(".")[0] not in known and path.is_file() and not path.is_symlink():
             yield path
-
-
-def _is_fetched(path: Path) -> bool:
-    return re.fullmatch(r"[0-9a-f]{16}", path.name) is not None and path.is_dir() and not path.is_symlink()
