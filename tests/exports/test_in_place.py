@@ -16,6 +16,7 @@ import yaml
 from made_shards import caption, conversation, finished
 from row_sets import LOADERS, SETS, export, made, read_by, read_mds, told
 from small_parts import mix_here, write_mixture, write_parts
+from typed import gristmill
 
 from gristmill.exports import FinishedShards
 from gristmill.ledger.ledger import Ledger
@@ -131,6 +132,35 @@ def test_a_mixture_is_a_metadataset_with_its_weights(tmp_path):
     assert ["51 samples of the 101 of b-text" in note for note in done.notes] == [False, True]
     with pytest.raises(UsageError, match="does not take part a-pictures whole"):
         export("open-clip", captioned(mixture(tmp_path / "more", WEIGHED)), tmp_path / "clip")
+
+
+LEFT_OUT_AND_DOUBLED = """
+[shuffle]
+index_only = true
+[[part]]
+folder = "parts/a-pictures"
+where = ["upstream.n < 11"]
+weight = 2.1
+[[part]]
+folder = "parts/b-text"
+"""
+PUBLISHED = {"a-pictures": "published='a'", "b-text": "published='b'"}
+
+
+def test_whole_shards_are_not_what_a_mixture_with_conditions_or_a_tail_is(tmp_path):
+    """Of 23 samples 11 are taken, and these 2.1 times: 23, but not the 23 of the shards."""
+    write_parts(tmp_path / "parts", PARTS)
+    (tmp_path / "halves.toml").write_text(LEFT_OUT_AND_DOUBLED)
+    gristmill("mix", tmp_path / "halves.toml", "--out", tmp_path, "--workers", 0)
+    out = tmp_path / "index"
+    told = gristmill("export", tmp_path / "halves", "--to", "webdataset-index", "--out", out, code=2)
+    assert "does not take part a-pictures whole" in told.stderr
+    told = gristmill("export", tmp_path / "halves", "--to", "energon", "--out", tmp_path / "energon", code=2)
+    assert "leaves out 12 samples of part a-pictures" in told.stderr
+    orders = {"shuffle.order": "published", "shuffle.shards": "10", "shuffle.index_only": "true"}
+    mix_here(write_mixture(tmp_path / "small.py", PUBLISHED), tmp_path / "parts", settings=orders)
+    told = gristmill("export", tmp_path / "parts/small", "--to", "webdataset-index", "--out", out, code=2)
+    assert "leaves out the last 4 samples" in told.stderr
 
 
 def captioned(dataset):

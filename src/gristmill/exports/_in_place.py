@@ -39,10 +39,14 @@ def tar_shards(dataset: FinishedShards) -> Iterator[TarShard]:
         raise UsageError(
             f"{dataset.folder} is no folder, and its shards are to be read where they lie. Copy it first."
         )
+    found = [(folder / shard.path, shard.samples, shard.size_bytes) for shard in dataset.shards]
     if dataset.refers:
-        found = whole_parts(folder)
-    else:
-        found = ((folder / shard.path, shard.samples, shard.size_bytes) for shard in dataset.shards)
+        found = list(whole_parts(folder))
+        if over := sum(samples for _, samples, _ in found) - dataset.samples:
+            raise UsageError(
+                f"{dataset.folder} leaves out the last {over:,} samples of its order, and whole shards cannot "
+                "say which. Mix without --index-only into another folder."
+            )
     for path, samples, size_bytes in found:
         with open_regular(path) as stream:
             if os.fstat(stream.fileno()).st_size != size_bytes:

@@ -53,7 +53,7 @@ def whole_parts(folder: Path) -> Iterator[tuple[Path, int, int]]:
     """
     config, parts = RunConfig.read(folder), PartShards(folder)
     for part, said in config.parts.items():
-        if said["taken"] != said["samples"] or said["prefix"]:
+        if said["taken"] != said["samples"] or said.get("spare") or said["prefix"]:
             raise UsageError(
                 f"{folder} does not take part {part} whole and as it is, and a list of whole shards cannot say that. "
                 "Mix without --index-only into another folder."
