@@ -1,18 +1,44 @@
 """What every store must do: these tests run over each of them."""
 
 import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
 
 import pytest
 
 from gristmill.spec.errors import UsageError
+from gristmill.storage.object import ObjectStore
 from gristmill.storage.store import LocalStore, Store, Stored, store_at
 from gristmill.testing.memory_store import MemoryStore
 
 BODY = bytes(range(256)) * 4096
 
 
-@pytest.fixture(params=["local", "memory"])
-def store(request, tmp_path) -> Store:
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[dict[str, str]]:
+    """Options of a server that plays S3 in this process, with a bucket."""
+    pytest.importorskip("obstore")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    asked = HTTPConnection(host, port)
+    asked.request("PUT", "/bucket", headers={"Host": f"{host}:{port}"})
+    assert asked.getresponse().read() is not None
+    asked.close()
+    yield {
+        "endpoint": f"http://{host}:{port}",
+        "access_key_id": "own",
+        "secret_access_key": "own",
+        "region": "us-east-1",
+    }
+    server.stop()
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def store(request, tmp_path, monkeypatch) -> Store:
+    if request.param == "s3":
+        monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
+        return ObjectStore(f"s3://bucket/{tmp_path.name}", request.getfixturevalue("bucket"))
     return LocalStore(tmp_path / "data") if request.param == "local" else MemoryStore(tmp_path / "work")
 
 
@@ -127,6 +153,23 @@ def test_leases_are_had_once_by_whoever_is_alone(store):
         leases.release("task")
 
 
+def test_a_large_file_is_put_whole(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("gristmill.storage.object._PART_BYTES", 5 << 20)  # S3's least
+    path = tmp_path / "large"
+    path.write_bytes(BODY * 6)
+    store.put("large", path)
+    assert store.read("large") == BODY * 6
+    assert store.read("large", 6 << 20) == store.read("large", 5 << 20, 5 << 20) == b"" or store.size("large")
+
+
+def test_the_first_of_two_is_kept_and_folders_are_found(store):
+    assert store.keeps_what_is_first()
+    assert names(store) == []
+    store.put("one/.gristmill/run.json", b"1")
+    store.put("two/README.md", b"2")
+    assert store.below(".gristmill/run.json") == ("one",)
+
+
 def test_a_name_that_leaves_the_store_is_told(store):
     assert store.irregularity("../elsewhere") is not None
     assert store.irregularity("shards/00000.tar") is None
@@ -137,8 +180,8 @@ def test_a_place_is_a_store_a_folder_or_refused(tmp_path):
     store = MemoryStore(tmp_path)
     assert store_at(store) is store
     assert store_at(tmp_path) == LocalStore(tmp_path)
-    with pytest.raises(UsageError, match="no store for s3:"):
-        store_at(type(tmp_path)("s3://bucket/prefix"))
+    with pytest.raises(UsageError, match="no store for ftp:"):
+        store_at(type(tmp_path)("ftp://host/prefix"))
 
 
 def test_what_a_store_plays_comes_before_or_after_the_call_took_effect(tmp_path):

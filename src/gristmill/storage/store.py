@@ -13,7 +13,7 @@ import secrets
 import shutil
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -91,6 +91,22 @@ class Store(ABC):
     def settle(self, name: str) -> None:
         """Let go of a file in the making: it was put, and a record speaks of it."""
         self.work(name).unlink(missing_ok=True)
+
+    def __truediv__(self, name: str) -> Store:
+        """Give the store of a folder in this one, as a path does.
+
+        Raises:
+            UsageError: It is the place of one dataset, and has no folders.
+        """
+        raise UsageError(f"{self} holds one dataset alone.")
+
+    def keeps_what_is_first(self) -> bool:
+        """Try whether, of two that put a file if absent, the second is refused; some object stores put both."""
+        name = f".gristmill/probe-{_own_name()}"
+        try:
+            return [self.put_if_absent(name, b"") for _ in range(2)] == [True, False]
+        finally:
+            self.delete(name)
 
     @property
     def local(self) -> Path | None:
@@ -194,6 +210,14 @@ class LocalStore(Store):
 
     def __str__(self) -> str:
         return str(self.folder)
+
+    def __truediv__(self, name: str) -> LocalStore:
+        """See :class:`Store`."""
+        return LocalStore(self.folder / name)
+
+    def keeps_what_is_first(self) -> bool:
+        """See :class:`Store`: a file system links a name once."""
+        return True
 
     @property
     def local(self) -> Path:
@@ -375,15 +399,29 @@ Place: TypeAlias = Path | Store
 """A store, or the folder that is one."""
 
 
-def store_at(place: Place) -> Store:
-    """Give the store that a place is.
+def store_at(place: Place | str, options: Mapping[str, str] | None = None) -> Store:
+    """Give the store that a place is: a path, ``file://`` and a path, or the address of an object store.
+
+    Args:
+        place: It may be a store already.
+        options: Of an object store or its client, by obstore's names.
 
     Raises:
         UsageError: It is an address of something that no store is made for.
     """
     if isinstance(place, Store):
         return place
-    scheme, separator, _ = str(place).partition(":/")
-    if separator and scheme.isalnum() and not place.exists():
-        raise UsageError(f"{place}: there is no store for {scheme}: addresses. Name a folder.")
-    return LocalStore(place)
+    scheme, separator, rest = str(place).partition(":/")
+    if not separator or not scheme.isalnum() or Path(place).exists():
+        return LocalStore(Path(place))
+    if scheme == "file" and rest.startswith("/"):
+        return LocalStore(Path(f"/{rest.lstrip('/')}"))
+    from gristmill.storage.object import SCHEMES, ObjectStore
+
+    if scheme not in SCHEMES:
+        raise UsageError(
+            f"{place}: there is no store for {scheme}: addresses. Name a folder, or one of "
+            f"{', '.join(f'{known}://BUCKET/PREFIX' for known in SCHEMES if known != 'memory')}."
+        )
+    url = f"{scheme}://{rest}" if isinstance(place, Path) else place  # a path has lost one of its slashes
+    return ObjectStore(url, options or {})

@@ -1,0 +1,338 @@
+"""An object store as the place of a dataset: S3 and what speaks its protocol, Google Cloud Storage, Azure.
+
+Through obstore, of the extra ``cloud``. Whole objects are put, large ones in parts; a condition (the header
+``If-None-Match``) puts only if absent; ranges are read. What a run needs beyond that lies in a folder of this
+machine: in ``GRISTMILL_CACHE``, else ``XDG_CACHE_HOME``/gristmill, else ``~/.cache/gristmill``.
+
+Credentials, endpoint and region come from the environment by the store's own conventions (``AWS_ACCESS_KEY_ID``,
+``AWS_ENDPOINT_URL``, ``GOOGLE_SERVICE_ACCOUNT``, ``AZURE_STORAGE_ACCOUNT_NAME``, ...), or from options, whose keys
+are those of obstore. No option is ever stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
+from gristmill.storage.files import whole_file
+from gristmill.storage.inside import STATE_BYTES
+from gristmill.storage.store import Store, Stored
+
+__all__ = ["SCHEMES", "ObjectStore"]
+
+SCHEMES = ("s3", "gs", "az", "memory")
+"""Of addresses that are object stores; ``memory`` lasts as long as the process, for trials."""
+
+_PART_BYTES = 8 << 20
+_MOST_PARTS = 9_000
+"""Of 10,000 that S3 takes."""
+_PARTS_AT_ONCE = 4
+_LISTED_AT_ONCE = 1000
+_KEPT_BYTES = 8 << 30
+"""So much of what was fetched stays on this machine."""
+_IN_USE_S = 300.0
+"""What was fetched within that time stays, however much it is: who asked for it may not have opened it yet."""
+_RETRIES = {"max_retries": 8}
+_CLIENT_OPTIONS = (
+    "allow_http",
+    "allow_invalid_certificates",
+    "connect_timeout",
+    "pool_idle_timeout",
+    "proxy_ca_certificate",
+    "proxy_url",
+    "timeout",
+    "user_agent",
+)
+"""Keys of options that are the client's, not the store's."""
+_CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,80})</Code>"), re.compile(r"<Message>([^<]{1,300})</Message>")
+_GONE = ("NoSuchBucket", "NoSuchContainer", "ContainerNotFound", "The specified bucket does not exist")
+_REQUESTS: dict[str, Counter[str]] = {}
+
+
+@dataclass(frozen=True)
+class ObjectStore(Store):
+    """A bucket, or what lies below a prefix in one.
+
+    Args:
+        url: ``SCHEME://BUCKET/PREFIX``.
+        options: Of the store or its client, by obstore's names.
+
+    Raises:
+        UsageError: It is no such address.
+    """
+
+    url: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+
+    def __post_init__(self) -> None:
+        scheme, _, rest = self.url.partition("://")
+        words = rest.rstrip("/").split("/")
+        bare = scheme == "memory" and words == [""]
+        plain = rest.isprintable() and not set(rest) & set("?#%*\\")
+        if scheme not in SCHEMES or not (bare or all(words)) or {".", ".."} & {*words} or not plain:
+            raise UsageError(
+                f"{self.url}: expected SCHEME://BUCKET/PREFIX, SCHEME one of {', '.join(SCHEMES)}, the prefix "
+                "without any of ? # % * \\."
+            )
+        object.__setattr__(self, "url", f"{scheme}://{rest.rstrip('/')}")
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str) -> ObjectStore:
+        """See :class:`Store`."""
+        return replace(self, url=f"{self.url.rstrip('/')}/{name}" if self.url[-1] != "/" else self.url + name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.url.startswith("memory:"):
+            raise UsageError(f"{self.url} lasts as long as this process: give --workers 0 as well.")
+        return ObjectStore, (self.url, dict(self.options))
+
+    @property
+    def requests(self) -> Counter[str]:
+        """Count what this process asked of the store, by kind, and bytes that went and came."""
+        return _REQUESTS.setdefault(self.url, Counter())
+
+    def fetch(self, name: str) -> Path:
+        """See :class:`Store`; what was fetched stays on this machine, up to a number of bytes."""
+        folder = self.work("fetched")
+        mark = _digest(name)
+        if known := {path.name for path in folder.glob(f"{mark}.*")}:
+            tag = f"{mark}.{_tag(self._head(name))}"
+            path = folder / tag / name.rpartition("/")[2]
+            if tag in known and path.exists():
+                with suppress(FileNotFoundError):
+                    os.utime(folder / tag)
+                    return path
+        with self._asking("get", name):
+            got = self._api.get(self._client, name)
+            path = folder / f"{mark}.{_tag(got.meta)}" / name.rpartition("/")[2]
+            self.requests["bytes_in"] += got.meta["size"]
+            with whole_file(path) as stream:
+                for chunk in got.stream(min_chunk_size=1 << 20):
+                    stream.write(chunk)
+        _forget_oldest(folder)
+        return path
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        """See :class:`Store`."""
+        if size == 0:
+            return b""
+        with self._asking("get", name):
+            if start == 0 and size is None:
+                got = self._api.get(self._client, name)
+                if got.meta["size"] > STATE_BYTES:
+                    said = f"is larger than the {STATE_BYTES:,} bytes that such a file may have."
+                    raise DamagedOutput(f"{self}/{name} {said}")
+                body = bytes(got.bytes())
+            else:
+                wanted = {"offset": start} if size is None else (start, start + size)
+                try:
+                    body = bytes(self._api.get(self._client, name, options={"range": wanted}).bytes())
+                except self._api.exceptions.GenericError as err:
+                    if not _is_beyond(err):
+                        raise
+                    body = b""
+        self.requests["bytes_in"] += len(body)
+        return body
+
+    def put(self, name: str, body: bytes | Path) -> None:
+        """See :class:`Store`."""
+        size = len(body) if isinstance(body, bytes) else body.stat().st_size
+        part = max(_PART_BYTES, -(-size // _MOST_PARTS))
+        parted = size > part
+        with self._asking("put", name, 2 + -(-size // part) if parted else 1):
+            self._api.put(
+                self._client,
+                name,
+                body,
+                use_multipart=parted,
+                chunk_size=part,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+        self.requests["bytes_out"] += size
+
+    def put_if_absent(self, name: str, body: bytes) -> bool:
+        """See :class:`Store`."""
+        try:
+            with self._asking("put", name):
+                self._api.put(self._client, name, body, mode="create", use_multipart=False)
+        except FileExistsError:
+            return False
+        self.requests["bytes_out"] += len(body)
+        return True
+
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        """See :class:`Store`."""
+        with self._asking("list", folder, 0):
+            found = self._api.list(self._client, folder or None, chunk_size=_LISTED_AT_ONCE)
+            for chunk in found:
+                self.requests["list"] += 1
+                yield from (Stored(one["path"], one["size"]) for one in chunk)
+
+    def below(self, name: str) -> tuple[str, ...]:
+        """See :class:`Store`: a request for what lies just below, and one for each folder there."""
+        with self._asking("list", name):
+            folders = self._api.list_with_delimiter(self._client)["common_prefixes"]
+        return tuple(folder for folder in sorted(folders) if self.size(f"{folder}/{name}") is not None)
+
+    def size(self, name: str) -> int | None:
+        """See :class:`Store`."""
+        try:
+            return int(self._head(name)["size"])
+        except FileNotFoundError:
+            return None
+
+    def delete(self, name: str) -> None:
+        """See :class:`Store`."""
+        with suppress(FileNotFoundError), self._asking("delete", name):
+            self._api.delete(self._client, name)
+
+    def work(self, name: str) -> Path:
+        """See :class:`Store`: in a folder of this store's own among the caches of this machine."""
+        home = os.environ.get("GRISTMILL_CACHE") or os.path.join(
+            os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gristmill"
+        )
+        return Path(home) / "stores" / f"{self.title[:40] or 'memory'}-{_digest(self.url)}" / name
+
+    def _head(self, name: str) -> Mapping[str, Any]:
+        with self._asking("head", name):
+            found: Mapping[str, Any] = self._api.head(self._client, name)
+            return found
+
+    @property
+    def _client(self) -> Any:
+        return _client(self.url, tuple(sorted(self.options.items())), os.getpid())
+
+    @property
+    def _api(self) -> Any:
+        return _obstore(self.url)
+
+    @contextmanager
+    def _asking(self, kind: str, name: str, count: int = 1) -> Iterator[None]:
+        """Count requests, and put what goes wrong in the words of every store.
+
+        Raises:
+            FileNotFoundError: The object is not there.
+            FileExistsError: It is.
+            MachineError: Anything else, with what to do.
+        """
+        self.requests[kind] += count
+        errors = self._api.exceptions
+        try:
+            yield
+        except FileNotFoundError as err:
+            if kind == "put" or any(word in str(err) for word in _GONE):
+                raise MachineError(
+                    f"{self}/{name}: there is no such bucket. Create it, or correct the address."
+                ) from err
+            raise FileNotFoundError(2, "not in this store", f"{self}/{name}") from err
+        except errors.AlreadyExistsError as err:
+            raise FileExistsError(17, "in this store already", f"{self}/{name}") from err
+        except errors.BaseError as err:
+            raise MachineError(f"{self}/{name}: {_said(err)}") from err
+
+
+def _obstore(url: str) -> Any:
+    """The library, where it is installed.
+
+    Raises:
+        UsageError: It is not.
+    """
+    try:
+        api = import_module("obstore")
+        import_module("obstore.store")
+        import_module("obstore.exceptions")
+    except ImportError as err:
+        raise UsageError(f"{url} needs obstore. Give: pip install 'gristmill[cloud]'") from err
+    return api
+
+
+@lru_cache(maxsize=16)
+def _client(url: str, options: tuple[tuple[str, str], ...], process: int) -> Any:
+    """A client of this process's own: its threads do not outlive a fork."""
+    api = _obstore(url)
+    scheme = url.partition("://")[0]
+    if scheme == "memory":
+        return api.store.MemoryStore()
+    of_client: dict[str, Any] = {key: value for key, value in options if key in _CLIENT_OPTIONS}
+    of_store = {key: value for key, value in options if key not in _CLIENT_OPTIONS}
+    if scheme == "s3" and _endpoint(of_store).startswith("http://"):  # a person named it so
+        of_client.setdefault("allow_http", "true")
+    if scheme == "s3":  # one object at a time is deleted, and not all stores know how to delete many
+        of_store.setdefault("disable_bulk_delete", "true")
+    of_client = {
+        key: value == "true" if key.startswith("allow_") else value for key, value in of_client.items()
+    }
+    try:
+        return api.store.from_url(
+            url, config=of_store or None, client_options=of_client or None, retry_config=_RETRIES
+        )
+    except api.exceptions.BaseError as err:
+        raise UsageError(
+            f"{url}: {_first_line(err)} Say it in the environment, or with --store-option KEY=VALUE."
+        ) from err
+
+
+def _endpoint(given: Mapping[str, str]) -> str:
+    """Say where requests of S3's protocol go, if not to Amazon."""
+    names = ("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url", "aws_endpoint_url_s3")
+    found = {key.lower(): value for key, value in (*os.environ.items(), *given.items())}
+    return next((found[name] for name in names if found.get(name)), "")
+
+
+def _tag(meta: Mapping[str, Any]) -> str:
+    """What is another where another object took a name: its tag, else its time and size."""
+    return _digest(str(meta["e_tag"] or (meta["last_modified"], meta["size"])))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_beyond(err: Exception) -> bool:
+    """Whether a range was asked for that begins where the object has ended."""
+    return "416 Range Not Satisfiable" in str(err) or "StartTooLarge" in str(err)
+
+
+def _said(err: Exception) -> str:
+    """What a store answered, in a sentence; a signature that it was asked with is not told."""
+    text = str(err)
+    code, message = _CODE.search(text), _MESSAGE.search(text)
+    what = f"{message[1].rstrip('.')} ({code[1]})" if code and message else _first_line(err).rstrip(". ")
+    return (
+        f"the store said: {what}. Nothing finished is lost: put it right, then give the same command again."
+    )
+
+
+def _first_line(err: Exception) -> str:
+    line = str(err).partition("\n")[0]
+    return f"{line.partition('?')[0][:300].rstrip('. ')}."
+
+
+def _forget_oldest(folder: Path) -> None:
+    """Remove what was fetched longest ago, while it is more than stays; what is open stays readable."""
+    found = []
+    for place in folder.iterdir():
+        with suppress(OSError):
+            found.append((place.stat().st_mtime, sum(p.stat().st_size for p in place.iterdir()), place))
+    excess = sum(size for _, size, _ in found) - _KEPT_BYTES
+    for at, size, place in sorted(found):
+        if excess <= 0 or time.time() - at < _IN_USE_S:
+            return
+        excess -= size
+        with suppress(OSError):
+            for path in place.iterdir():
+                path.unlink()
+            place.rmdir()

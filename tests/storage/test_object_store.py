@@ -1,0 +1,130 @@
+"""Object stores over their own protocol: S3 as moto plays it, on loopback, and one that knows no conditions."""
+
+import pickle
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from gristmill.spec.errors import MachineError, UsageError
+from gristmill.storage.object import ObjectStore
+from gristmill.storage.store import LocalStore, store_at
+
+pytest.importorskip("obstore")
+
+
+class Forgetful(BaseHTTPRequestHandler):
+    """Puts whatever comes, on whatever condition, as some servers of S3's protocol do."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status=200, body=b"", **headers):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), "ETag": '"1"', **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_PUT(self):
+        self.server.puts.append((self.path, self.headers.get("If-None-Match")))
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(*self.server.answers.pop(0) if self.server.answers else ())
+
+    def do_DELETE(self):
+        self.answer(204)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def forgetful():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Forgetful)
+    server.puts, server.answers = [], []
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def at(server, **more):
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    options = {"endpoint": endpoint, "access_key_id": "own", "secret_access_key": "SECRET", "region": "x"}
+    return ObjectStore("s3://bucket/data", {**options, **more})
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_store_that_puts_in_spite_of_a_condition_is_found_out(forgetful):
+    assert not at(forgetful).keeps_what_is_first()
+    assert [condition for _, condition in forgetful.puts] == ["*", "*"]
+    assert ObjectStore("memory://probed").keeps_what_is_first()
+
+
+def test_what_a_store_refuses_is_said_in_a_sentence_without_secrets(forgetful):
+    said = b"<Error><Code>ExpiredToken</Code><Message>The token has expired.</Message></Error>"
+    forgetful.answers = [(400, said), (404, b"<Error><Code>NoSuchBucket</Code></Error>")]
+    with pytest.raises(
+        MachineError, match=r"s3://bucket/data/run.json: .*expired \(ExpiredToken\)"
+    ) as caught:
+        at(forgetful).put("run.json", b"1")
+    assert "SECRET" not in f"{caught.value}{at(forgetful)!r}"
+    with pytest.raises(MachineError, match="no such bucket"):
+        at(forgetful).put("run.json", b"1")
+
+
+def test_a_put_that_was_answered_503_is_tried_again(forgetful):
+    forgetful.answers = [(503, b"<Error><Code>SlowDown</Code></Error>")]
+    at(forgetful).put("run.json", b"1")
+    assert [path for path, _ in forgetful.puts] == ["/bucket/data/run.json"] * 2
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://", "s3:///prefix", "s3://bucket//x", "s3://bucket/../x", "s3://bucket/x?y", "s3:/bucket"]
+)
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(UsageError, match="BUCKET/PREFIX"):
+        store_at(url)
+
+
+def test_addresses_are_stores_and_file_is_a_folder(tmp_path):
+    assert store_at("s3://bucket/a/b/") == ObjectStore("s3://bucket/a/b") == store_at("s3://bucket/a") / "b"
+    assert store_at(type(tmp_path)("s3://bucket/a")) == ObjectStore("s3://bucket/a")
+    assert store_at(f"file://{tmp_path}") == LocalStore(tmp_path)
+    assert (store_at("gs://bucket/a").title, store_at("s3://bucket").title) == ("a", "bucket")
+    store = at(type("Server", (), {"server_port": 1}), timeout="3s")
+    assert pickle.loads(pickle.dumps(store)).options == store.options
+
+
+def test_an_option_that_no_store_has_is_refused():
+    with pytest.raises(UsageError, match=r"nonsense.*--store-option"):
+        ObjectStore("s3://bucket/a", {"nonsense": "1"}).size("x")
+
+
+def test_what_was_fetched_longest_ago_goes_where_it_is_too_much(monkeypatch):
+    monkeypatch.setattr("gristmill.storage.object._KEPT_BYTES", 1000)
+    monkeypatch.setattr("gristmill.storage.object._IN_USE_S", -1.0)
+    store = ObjectStore("memory://kept")
+    for n in range(4):
+        store.put(f"{n}.bin", bytes(400))
+    first = store.fetch("0.bin").open("rb")
+    paths = [store.fetch(f"{n}.bin") for n in range(4)]
+    assert [path.exists() for path in paths] == [False, False, True, True]
+    assert store.fetch("0.bin").read_bytes() == bytes(400)
+    with first:
+        assert len(first.read()) == 400
+
+
+def test_requests_and_bytes_are_counted():
+    store = ObjectStore("memory://counted")
+    store.put("a", b"12")
+    store.put_if_absent("a", b"345")
+    store.fetch("a")
+    store.fetch("a")
+    assert store.requests == {"put": 2, "get": 1, "head": 1, "bytes_out": 2, "bytes_in": 2}
