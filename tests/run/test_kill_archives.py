@@ -1,9 +1,10 @@
-"""kill -9 of runs over archives and folders at random instants, in indexing and packing too; ``make test-kill``.
+"""kill -9 of runs over archives and folders, in indexing and packing too, and of commands beside; ``make test-kill``.
 
 The same command, given again until it ends, leaves what an undisturbed one leaves; whatever lies under a final name
 in between is whole.
 """
 
+import hashlib
 import json
 import os
 import random
@@ -13,7 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import psutil
@@ -29,6 +31,16 @@ pytestmark = [pytest.mark.kill, pytest.mark.timeout(600)]
 GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
 PICTURES = 240
 ROWS = 1200
+MIXTURE = """
+from gristmill.spec.mixture import Mixture, Part
+from gristmill.steps.shuffle import Shuffle
+
+MIXTURE = Mixture(
+    name="both", version="2026.12.1", title="", description="", homepage="https://example.org", license="other",
+    parts=(Part(name="toy-zip", weight=3), Part(name="toy-tar", prefix="t-")),
+    shuffle=Shuffle(seed=2, shards=4, index_only=True),
+)
+"""
 Words = list[object]
 
 
@@ -47,6 +59,20 @@ def dataset(name: str) -> tuple[Callable[[Path], dict[str, str]], Callable[[Path
             check_final_names(out / name)
 
     return lambda out: tree_of(out / name), look
+
+
+def files_of(place: Path) -> dict[str, str]:
+    """Digests of all files in a folder, or of one and those that are called after it."""
+    paths = place.rglob("*") if place.is_dir() else place.parent.glob(f"{place.name}*")
+    return {
+        path.relative_to(place.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if path.is_file()
+    }
+
+
+def whole_or_absent(out: Path, wanted: dict[str, str]) -> None:
+    assert files_of(out).items() <= wanted.items()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +99,38 @@ def commands(tmp_path_factory) -> dict[str, Killed]:
         left, look = dataset(f"toy-{kind.replace('_', '-')}")
         return Killed(lambda out: ["run", recipe, "--out", out, *given, *more, "--workers", 2], left, look)
 
-    return {kind: run(kind) for kind in places}
+    few = foldered(base / "few", dict(list(members.items())[:60]))
+    talks, made, both = base / "talks.json", base / "made", base / "both.py"
+    said = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A picture."}]
+    records = [
+        {"id": n % 900, "image": f"images/{n % (PICTURES + 4):05d}.jpg", "conversations": said}
+        for n in range(ROWS)
+    ]
+    talks.write_text(json.dumps(records))
+    both.write_text(MIXTURE)
+    for kind in ("zip", "tar"):
+        subprocess.run(typed(run(kind).words(made)), check=True, capture_output=True)
+
+    def writes(*words: object) -> Killed:
+        return Killed(lambda out: [*words, "--out", out], files_of, whole_or_absent)
+
+    exported = ("export", made / "toy-zip", "--to", "llava", "--question", "What?", "--root", "/there")
+    mixed = ("mix", both, "--parts", made, "--workers", 2)
+    return {
+        **{kind: run(kind) for kind in places},
+        "check": replace(
+            writes(),
+            words=lambda out: ["check", talks, "--media", places["zip"], "--workers", 2, "--fix", out],
+        ),
+        "export": writes(*exported),
+        "mix": Killed(
+            lambda out: [*mixed, "--out", out],
+            lambda out: files_of(out / "both/references"),
+            lambda out, wanted: whole_or_absent(out / "both/references", wanted),
+        ),
+        "hashes": writes("hashes", few, "--thumbnails"),
+        "duplicates": writes("duplicates", made),
+    }
 
 
 def typed(words: Words) -> list[str]:
@@ -97,8 +154,10 @@ def killed_after(words: Words, seconds: float) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", ["zip", "tar", "tar_gz", "folder"])
+RUNS, OTHERS = ["zip", "tar", "tar_gz", "folder"], ["check", "export", "mix", "hashes", "duplicates"]
+
+
+@pytest.mark.parametrize(("name", "seed"), [*product(RUNS, range(3)), *((name, 0) for name in OTHERS)])
 def test_killed_and_given_again(name, seed, commands, tmp_path):
     command, rng = commands[name], random.Random(f"{name} {seed}")
     alone, out = tmp_path / "alone/out", tmp_path / "killed/out"

@@ -14,6 +14,7 @@ from gristmill.spec.errors import MachineError, UsageError
 from gristmill.storage.files import (
     fingerprint_file,
     machine_error,
+    scratch_folder,
     sha256_file,
     sweep_temporaries,
     whole_file,
@@ -162,6 +163,22 @@ def test_only_what_dead_processes_left_is_swept(tmp_path):
     assert not path.exists()
     assert names(tmp_path) == sorted([".hidden", elsewhere, "b"])
     assert sweep_temporaries(tmp_path / "no such folder") == 0
+
+
+def test_of_one_name_is_swept_what_was_to_become_it_scratch_folders_too(tmp_path):
+    out = tmp_path / "mine.parquet"
+    with scratch_folder(out) as held:
+        (held / "inside").write_bytes(BODY)
+        left = tmp_path / held.name.replace(held.name[-4:], "0000")
+        (left / "deep").mkdir(parents=True)
+        strange = tmp_path / ".other.tmp-of-another-program"
+        strange.write_bytes(BODY)
+        os.utime(strange, (0, 0))
+        assert sweep_temporaries(tmp_path, of=out.name) == 1
+        assert names(tmp_path) == sorted([held.name, strange.name])
+        with scratch_folder(out) as second:
+            assert names(tmp_path) == sorted([held.name, second.name, strange.name])
+    assert names(tmp_path) == [strange.name]
 
 
 def test_a_file_swept_before_its_lock_is_made_again(tmp_path, monkeypatch):

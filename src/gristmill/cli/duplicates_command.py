@@ -54,7 +54,7 @@ def command(folders: tuple[Path, ...], distance: int, exact: bool, out: Path | N
     from gristmill.run.maintenance.reopen import open_dataset
     from gristmill.spec.command import to_type
     from gristmill.spec.errors import UsageError
-    from gristmill.storage.files import whole_file
+    from gristmill.storage.files import scratch_folder, whole_file
 
     datasets = list(dict.fromkeys(dataset for folder in folders for dataset in datasets_in(folder)))
     for dataset in datasets:
@@ -80,8 +80,9 @@ def command(folders: tuple[Path, ...], distance: int, exact: bool, out: Path | N
                 for batch in batches:
                     writer.write_batch(batch)
 
-    beside = out.parent if out is not None else None
-    with TemporaryDirectory(prefix=".gristmill-duplicates-", dir=beside) as scratch:
+    with (
+        TemporaryDirectory(prefix="gristmill-duplicates-") if out is None else scratch_folder(out) as scratch
+    ):
         found = find_duplicates(
             datasets, Path(scratch), bits=None if exact else distance, write=write, tell=tell
         )

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 import orjson
@@ -31,7 +30,7 @@ from gristmill.spec.sample import Json
 from gristmill.spec.step import Step
 from gristmill.spec.task import ShardInfo, digest_of
 from gristmill.steps.shuffle import Shuffle
-from gristmill.storage.files import sha256_file, whole_file
+from gristmill.storage.files import scratch_folder, sha256_file, whole_file
 
 __all__ = ["without_left_out"]
 
@@ -87,9 +86,8 @@ def without_left_out(step: Step, mixture: Mixture, parts: Parts, folder: Path) -
 
 
 def _write(path: Path, mixture: Mixture, parts: Parts, *, compared: bool, bits: int | None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        TemporaryDirectory(prefix=".gristmill-left-out-", dir=path.parent) as scratch,
+        scratch_folder(path) as scratch,
         whole_file(path) as stream,
         pq.ParquetWriter(stream, _SCHEMA, compression="zstd") as writer,
     ):
@@ -103,7 +101,7 @@ def _write(path: Path, mixture: Mixture, parts: Parts, *, compared: bool, bits: 
         _append(writer, places, Reason.LEFT_OUT)
         if compared:
             click.echo("looking for pictures that several parts have", err=True)
-            _append(writer, _duplicates(parts, numbers, unmet, Path(scratch), bits), Reason.DUPLICATE_PICTURE)
+            _append(writer, _duplicates(parts, numbers, unmet, scratch, bits), Reason.DUPLICATE_PICTURE)
 
 
 def _append(writer: pq.ParquetWriter, places: Iterable[tuple[int, int]], reason: Reason) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
-from gristmill.storage.files import check_name, check_regular, machine_error, sha256_file
+from gristmill.storage.files import check_name, check_regular, machine_error, scratch_folder, sha256_file
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["ListPlace", "found_list", "local_list"]
@@ -126,10 +125,9 @@ def _fetched(url: str, folder: Path) -> Path:
     path = folder / name_of(url)
     if path.is_file():
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+    with scratch_folder(path) as scratch:
         try:
-            fetched = fetch(url, Path(scratch) / path.name, sha256=None)
+            fetched = fetch(url, scratch / path.name, sha256=None)
         except SourceError as err:
             said = str(err).replace("--source KEY=FILE", "its path in the place of the address")
             raise type(err)(said) from err
@@ -148,9 +146,8 @@ def _drained(urls: str, folder: Path, file_format: str | None) -> Path:
             f"{urls}: a list is expected through a pipe, as in: grep jpg urls.txt | "
             f"{to_type('crawl', '-', '--out', 'DIR', '--set', 'rows.format=txt')}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
-        copy = Path(scratch) / "pipe"
+    with scratch_folder(folder / "pipe") as scratch:
+        copy = scratch / "pipe"
         with _opened(urls) as stream, copy.open("wb") as out:
             head = _copy(stream, out)
         name = f"pipe.{_format(head, file_format)}"

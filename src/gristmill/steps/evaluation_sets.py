@@ -31,7 +31,7 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.settings import ImageSettings
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.steps.hash_list import SCHEMA, grams_of, is_hash_list, write_list
-from gristmill.storage.files import whole_file
+from gristmill.storage.files import sweep_temporaries, whole_file
 
 __all__ = ["Hashed", "hash_set"]
 
@@ -115,6 +115,7 @@ def hash_set(
     if not place.exists():
         raise UsageError(f"{place}: there is no such file or folder.")
     hashed, name = Hashed(), place.stem if place.is_file() else place.resolve().name
+    sweep_temporaries(out.parent, of=out.name)
     with whole_file(out) as stream:
         write_list(
             stream,

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import socket
 import stat
 import time
@@ -25,6 +26,7 @@ __all__ = [
     "fingerprint_file",
     "machine_error",
     "new_temporary",
+    "scratch_folder",
     "sha256_file",
     "sweep_temporaries",
     "sync_folder",
@@ -156,13 +158,17 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 def new_temporary(path: Path) -> tuple[Path, int]:
     """A new file beside ``path``, and a descriptor of it that holds its lock for as long as this process lives."""
     while True:
-        temporary = path.with_name(f".{path.name}{_TEMPORARY}{_host()}-{secrets.token_hex(4)}")
+        temporary = _temporary_name(path)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
         with suppress(OSError):  # a file system without locks: nobody sweeps there
             fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:
             return temporary, fd
         os.close(fd)  # swept between its making and its lock
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_TEMPORARY}{_host()}-{secrets.token_hex(4)}")
 
 
 def write_whole(path: Path, body: bytes) -> None:
@@ -184,31 +190,75 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def sweep_temporaries(folder: Path) -> int:
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` for what is needed while that is made; removed at the end, after a kill by the next.
+
+    Args:
+        path: The file that is being made; its folder is made if missing.
+
+    Raises:
+        OSError: As the system says.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_temporaries(path.parent, of=path.name)
+    while True:
+        scratch = _temporary_name(path)
+        scratch.mkdir()
+        with suppress(FileNotFoundError):  # swept between its making and its lock
+            fd = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # a file system without locks: nobody sweeps there
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            if scratch.is_dir():
+                break
+            os.close(fd)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(fd)
+
+
+def sweep_temporaries(folder: Path, of: str | None = None) -> int:
     """Remove what an interrupted process left half-written in ``folder``; returns how many.
 
     Whoever writes a file holds a lock on it, which ends with the process.
+
+    Args:
+        folder: Where to look.
+        of: Only what was to become this name: in a folder that is a person's, not ours.
     """
     if not folder.is_dir():
         return 0
+    begins = "." if of is None else f".{of}{_TEMPORARY}"
     with os.scandir(folder) as entries:
-        found = [entry for entry in entries if entry.name.startswith(".") and _TEMPORARY in entry.name]
+        found = [entry for entry in entries if entry.name.startswith(begins) and _TEMPORARY in entry.name]
     return sum(_swept(Path(entry.path)) for entry in found)
 
 
 def _swept(path: Path) -> bool:
-    """Remove a half-written file, unless somebody holds its lock, or may hold it on another machine."""
+    """Remove a half-written file or a scratch folder, unless somebody holds its lock, or may on another machine."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        how = os.O_RDONLY if path.is_dir() else os.O_RDWR
+        fd = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         found = os.fstat(fd)
         ours = path.name.rpartition(_TEMPORARY)[2].startswith(f"{_host()}-")
-        if not stat.S_ISREG(found.st_mode) or not (ours or time.time() - found.st_mtime > _ELSEWHERE_S):
+        folder = stat.S_ISDIR(found.st_mode)
+        if not (folder or stat.S_ISREG(found.st_mode)):
+            return False
+        old = (
+            not folder and time.time() - found.st_mtime > _ELSEWHERE_S
+        )  # a folder that is worked in may look old
+        if not (ours or old):
             return False
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
+        if folder:
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     except OSError:  # it is being written, it is gone, or nothing can be removed here
         return False
     finally:

@@ -314,8 +314,10 @@ def _copy(out: Path | None) -> Iterator[_Copy | None]:
     if out is None:
         yield None
         return
-    sweep_temporaries(out.parent)  # of a copy that was killed
-    with whole_file(out) as stream, whole_file(out.with_name(out.name + CHANGES_SUFFIX)) as changes:
+    beside = out.with_name(out.name + CHANGES_SUFFIX)
+    for path in (out, beside):
+        sweep_temporaries(path.parent, of=path.name)
+    with whole_file(out) as stream, whole_file(beside) as changes:
         copy = _Copy(stream, changes, lines=out.name.endswith("jsonl"))
         yield copy
         copy.finish()
