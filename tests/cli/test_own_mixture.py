@@ -128,6 +128,32 @@ def test_plan_and_show_say_how_parts_are_prepared(base, tmp_path):
     )
 
 
+def test_what_is_typed_for_a_part_reaches_its_command(base, tmp_path):
+    """So do evaluation sets, which conversations are kept clean of as recipes are."""
+    (tmp_path / "held-out").mkdir()
+    (tmp_path / "held-out/one.jpg").write_bytes(shipped_pictures().get(2, width_px=64).data)
+    (tmp_path / "clean.toml").write_text(
+        f"""
+        decontaminate = "held-out"
+        [[part]]
+        conversations = "{base}/mine.json"
+        media = "{base}/pictures.zip"
+        [[part]]
+        folder = "{base}/out/gsm8k-screl"
+        """
+    )
+    words = ["run", tmp_path / "clean.toml", "--out", tmp_path / "out", "--workers", 0]
+    told = gristmill(*words, "--set", "gsm8k-screl.pack.shard_samples=9", code=2)
+    assert "gsm8k-screl is not prepared here" in told.stderr
+    gristmill(*words, "--set", "mine.pack.shard_samples=9")
+    made = json.loads((tmp_path / "out/mine/dataset.json").read_text())
+    assert made["dropped"]["benchmark_picture"] == PICTURES // 8
+    assert [shard["samples"] for shard in made["shards"]] == [9, 9, 9, 8]
+    told = gristmill("plan", tmp_path / "clean.toml", "--out", tmp_path / "out").stdout
+    assert f"samples            {PICTURES * 7 // 8 + SUMS}\n" in told
+    assert "at most 40" in gristmill("plan", base / "own.toml", "--out", base / "out").stdout
+
+
 def test_a_new_mixture_can_be_planned_at_once(tmp_path):
     gristmill("new", "mixture", tmp_path / "mine")
     assert "gsm8k-screl" in gristmill("plan", tmp_path / "mine.toml", "--offline").stdout

@@ -64,6 +64,7 @@ def test_all_that_a_file_may_say(tmp_path):
     against = ("--set", f"decontaminate.against={tmp_path}/benchmarks")
     assert maths.command == ("run", "gsm8k-screl", "--set", "pack.shard_samples=10", *against)
     assert (vflan.name, vflan.weight) == ("vflan", 0.5)
+    assert vflan.command[3] == f"*.{against[1]}"
     assert (own.name, own.cap, own.command[:2]) == ("my-recipe", 5, ("run", f"{tmp_path}/my_recipe.py"))
     assert (finished.name, finished.folder) == ("set-one", str(tmp_path.parent / "finished" / "set_one"))
     assert (finished.where, finished.prefix) == (("score >= 0.3",), "one-")
@@ -73,6 +74,7 @@ def test_all_that_a_file_may_say(tmp_path):
     assert talks.command == (
         *("import", f"{tmp_path}/mine.json", "--from", "llava"),
         *("--media", f"{tmp_path}/pictures.zip", "--name", "mine"),
+        *against,
     )
     assert any("set-one is finished already" in trap for trap in mixture.traps)
     assert mixtures.load(str(tmp_path / "mix.toml"), {"shuffle.seed": "7"}).steps[0].seed == 7

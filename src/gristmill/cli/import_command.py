@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gristmill.cli.evaluation_lists import with_lists
 from gristmill.cli.options import (
     LocalPath,
     default_workers,
@@ -128,6 +129,8 @@ def _job(
     from gristmill.run.begin import Job
 
     settings = {**_settings(given), **pairs("--set", given["settings"])}
+    recipe = recipe_loader(reference, dict(arguments), {**settings, **(runtime or {})})()
+    settings = with_lists(recipe, settings, out)
     load = recipe_loader(reference, dict(arguments), {**settings, **(runtime or {})})
     load()  # what is wrong with a setting is said before a folder is made
     workers = given["workers"]

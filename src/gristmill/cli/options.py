@@ -251,6 +251,25 @@ def runtime_options(
     return expected | {f"crawl.{name}": str(value) for name, value in given.items() if value is not None}
 
 
+_RUNTIME_OPTIONS = {
+    "crawl.contact": "--contact",
+    "crawl.allow_private_addresses": "--allow-private-addresses",
+    "crawl.proxy": "--proxy",
+    "crawl.verify_tls": "--no-verify-tls",
+    "crawl.in_flight": "--in-flight",
+    "crawl.per_host": "--per-host",
+    "expect.kept_share": "--min-kept",
+}
+
+
+def runtime_words(runtime: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Turn what :func:`runtime_options` gave into options again, as typed, each with its value if it has one."""
+    return [
+        (_RUNTIME_OPTIONS[key],) if value in ("true", "false") else (_RUNTIME_OPTIONS[key], value)
+        for key, value in runtime.items()
+    ]
+
+
 def circumstances_of(recipe: Recipe, runtime: Mapping[str, str]) -> dict[str, str]:
     """Those that one of the recipe's steps has: a recipe that does not crawl has none of them."""
     steps = {"expect", *(step.name for step in recipe.steps)}

@@ -19,6 +19,9 @@ from gristmill.spec.recipe import Recipe
 
 __all__ = ["PlannedMix", "plan_mixture"]
 
+_REFERENCE_BYTES = 100
+"""Of a sample in an index-only mixture, about."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedMix:
@@ -30,12 +33,15 @@ class PlannedMix:
             otherwise estimated, and then also what preparing it takes.
         samples: Of the mixture.
         counted: All parts are finished: nothing is estimated.
+        thinned: Conditions, or pictures that several parts have, leave out some of them; how many is counted when it
+            is mixed.
         access: What the sources of parts that are not finished ask for.
         fetch_bytes: Annotations of those parts; at most.
         fetch_requests: Requests for them; at least.
         requests: Media to be asked for.
         receive_bytes: What their answers will amount to.
         media: Media sources of those parts, each once.
+        index_only: Its shards say where samples lie in those of the parts.
         shard_bytes: What the mixture's shards will amount to.
         disk_bytes: Most that lies on disk at once beside what is there: the mixture's shards, and for parts that are
             not finished their shards, as much again for media not yet packed, their media sources, and the
@@ -48,12 +54,14 @@ class PlannedMix:
     parts: list[dict[str, Any]]
     samples: int | None
     counted: bool
+    thinned: bool
     access: list[str]
     fetch_bytes: int
     fetch_requests: int
     requests: int | None
     receive_bytes: int | None
     media: tuple[PlannedMedia, ...]
+    index_only: bool
     shard_bytes: int | None
     disk_bytes: int | None
 
@@ -85,17 +93,25 @@ class PlannedMix:
             if fetched := media_bytes(self.media):
                 lines.append(f"all media          {size_text(fetched)} to fetch")
         about = "" if self.counted or self.samples is None else "about "
+        if self.thinned and self.samples is not None:
+            about = "at most " + about
         lines.append(f"samples            {about}{_known(self.samples)}")
         lines.append(f"shards             {_size(self.shard_bytes)}")
         lines.append(
             f"disk, at most      {_size(self.disk_bytes)} more, with all parts"
             if missing
-            else f"disk               {_size(self.disk_bytes)} more; twice that with shuffle.copy=true"
+            else f"disk               {_size(self.disk_bytes)} more"
+            + ("; samples stay in the parts" if self.index_only else "; twice that with shuffle.copy=true")
         )
         if missing:
+            known = [part["part"] for part in self.parts if "plan" in part]
             lines.append(
-                f"to be prepared     {count_text(len(missing), 'part')}, by published figures; all by "
-                f"{self.prepare}; what each takes: {to_type('plan', missing[0])}"
+                f"to be prepared     {count_text(len(missing), 'part')}, all by {self.prepare}"
+                + (
+                    f"; figures are published ones, of each part: {to_type('plan', known[0])}"
+                    if known
+                    else ""
+                )
             )
         return lines
 
@@ -142,26 +158,31 @@ def plan_mixture(
                 found["state"] = "waits for you"
             plans.append(planned)
         parts.append({**found, "license": _license(part)})
+    samples = _sum(
+        None if found["samples"] is None else part.taken(found["samples"])
+        for part, found in zip(mixture.parts, parts, strict=True)
+    )
     shard_bytes = _sum(
         None if found["bytes"] is None else int(found["bytes"] * part.weight)
         for part, found in zip(mixture.parts, parts, strict=True)
     )
+    if mixture.shuffle.refers and samples is not None:
+        shard_bytes = samples * _REFERENCE_BYTES
     return PlannedMix(
         name=mixture.public_name,
         version=mixture.version,
         prepare=to_type("run", reference, "--out", out or "DIR"),
         parts=parts,
-        samples=_sum(
-            None if found["samples"] is None else part.taken(found["samples"])
-            for part, found in zip(mixture.parts, parts, strict=True)
-        ),
+        samples=samples,
         counted=all(found["finished"] for found in parts),
+        thinned=any(part.where for part in mixture.parts) or mixture.shuffle.without_duplicates,
         access=sorted({needed for planned in plans for needed in _access(planned)}),
         fetch_bytes=sum(planned.fetch_bytes for planned in plans),
         fetch_requests=sum(planned.fetch_requests for planned in plans),
         requests=_sum(planned.requests for planned in plans),
         receive_bytes=_sum(planned.receive_bytes for planned in plans),
         media=(media := _media(plans)),
+        index_only=mixture.shuffle.refers,
         shard_bytes=shard_bytes,
         disk_bytes=_sum([shard_bytes, _disk(plans), media_bytes(media)]),
     )

@@ -6,7 +6,7 @@ import contextlib
 import fnmatch
 import io
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +15,7 @@ import click
 
 from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
-from gristmill.cli.options import of_part, recipe_loader, source_keys
+from gristmill.cli.options import of_part, recipe_loader, runtime_words, source_keys
 from gristmill.spec.command import for_part, to_type
 from gristmill.spec.errors import Busy, Incomplete, OursNotTheirs, SourceError, UnknownName, UsageError
 from gristmill.spec.mixture import Mixture, Part
@@ -61,13 +61,16 @@ def prepare_and_mix(
 
     known = {name: None if part.command else source_keys(name) for name, part in parts.items()}
     _check_sources(sources, known)
+    for part in parts.values():
+        _check_finished_part(part, sources, settings)
 
     def prepare(name: str) -> None:
         part = parts[name]
         if part.command or part.folder or is_own(name):
             finished = _is_finished(part, out)
             if part.command:
-                _by_command(part, out, workers, only, quiet=finished)
+                words = _more_words(part, sources, settings, runtime, only, workers, on)
+                _by_command(part, out, words, quiet=finished)
             elif not finished:
                 refuse_own_part(part, out)
             if finished:
@@ -180,8 +183,55 @@ def _is_finished(part: Part, out: Path) -> bool:
     return bool((read_part(place_of(part, out, {})) or {}).get("complete"))
 
 
-def _by_command(part: Part, out: Path, workers: int | None, only: int | None, *, quiet: bool) -> None:
+def _check_finished_part(part: Part, sources: Mapping[str, str], settings: Mapping[str, str]) -> None:
+    """Refuse what is typed for a part that is not prepared here.
+
+    Raises:
+        UsageError: Its name, and no pattern, stands in front of a source or a setting.
+    """
+    meant = [*of_part(part.name, sources, ()), *of_part(part.name, settings, ())]
+    if meant and not part.command and (part.folder or is_own(part.name)):
+        raise UsageError(
+            f"{part.name}.{meant[0]}: part {part.name} is not prepared here, but taken as it lies in "
+            f"{part.folder or 'DIR'}."
+        )
+
+
+def _more_words(
+    part: Part,
+    sources: Mapping[str, str],
+    settings: Mapping[str, str],
+    runtime: Mapping[str, str],
+    only: int | None,
+    workers: int | None,
+    on: str,
+) -> list[tuple[str, ...]]:
+    """What is typed for all parts or for this one, as options of the command that prepares it.
+
+    Raises:
+        UsageError: A source, and its command has none.
+    """
+    common = {"--workers": workers, "--only": only, "--on": None if on in ("", "local") else on}
+    words = [(option, str(value)) for option, value in common.items() if value is not None]
+    verb = part.command[0]
+    copies = of_part(part.name, sources, source_keys(part.command[1]) if verb == "run" else ())
+    if copies and verb != "run":
+        raise UsageError(
+            f"--source {part.name}.{next(iter(copies))}=...: gristmill {verb}, by which it is prepared, has none."
+        )
+    words += [("--source", f"{key}={place}") for key, place in copies.items()]
+    words += [("--set", f"{key}={value}") for key, value in of_part(part.name, settings).items()]
+    return words + (runtime_words(runtime) if verb in ("run", "crawl") else [])
+
+
+def _by_command(part: Part, out: Path, more: Sequence[tuple[str, ...]], *, quiet: bool) -> None:
     """Give the command that prepares a part, as it would be typed; one that is finished is compared with it.
+
+    Args:
+        part: Has the command.
+        out: The folder that holds the datasets.
+        more: Options and their values, for those that the command does not have already.
+        quiet: Nothing is said on standard output.
 
     Raises:
         GristmillError: As that command.
@@ -190,9 +240,9 @@ def _by_command(part: Part, out: Path, workers: int | None, only: int | None, *,
     from gristmill.run.inputs.mixture_parts import prepared_by
 
     words = prepared_by(part, out)
-    for option, value in (("--workers", workers), ("--only", only)):
-        if value is not None and option not in words:
-            words = (*words, option, str(value))
+    for option in more:
+        if option[0] in ("--set", "--source") or option[0] not in words:
+            words = (*words, *option)
     if not quiet:
         click.echo(to_type(*words), err=True)
     with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.mixture_parts import samples_and_copies
 from gristmill.ledger.remedies import commonest
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import failing, total
@@ -74,7 +75,7 @@ class RunTally:
             self.verb, self.none = "read", "none read yet"
         for account in _SHOWN:
             self.done[account] = totals.of(account).samples_in
-        self.total["placing"] = sum(max(part["samples"], part["taken"]) for part in config.parts.values())
+        self.total["placing"] = samples_and_copies(config)
         self.total["making"] = totals.of("reading").kept
         self.kept = totals.of("making").kept
         self.reasons.update(totals.of("making").dropped)

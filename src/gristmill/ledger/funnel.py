@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gristmill.ledger.losses import Phase, phase_of
+from gristmill.ledger.mixture_parts import samples_and_copies
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals
 from gristmill.spec.reasons import Reason
@@ -183,7 +184,7 @@ def _of_mixture(totals: Totals, config: RunConfig) -> Funnel:
         lost[Phase.PACKING if reason == Reason.TAIL else Phase.SELECTING][reason] += number
     kept = max(scatter.kept, packed)
     taken = kept + lost[Phase.PACKING].total()
-    inside = sum(max(part["samples"], part["taken"] + part.get("spare", 0)) for part in config.parts.values())
+    inside = samples_and_copies(config)
     waiting = inside - taken - lost[Phase.SELECTING].total()
     return Funnel(
         levels=(

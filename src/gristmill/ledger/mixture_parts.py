@@ -10,7 +10,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.spec.sample import Json
 
-__all__ = ["PartAccount", "parts_account"]
+__all__ = ["PartAccount", "parts_account", "samples_and_copies"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +41,11 @@ class PartAccount:
     def to_json(self) -> dict[str, Json]:
         """Plain data."""
         return {**asdict(self), "dropped": dict(self.dropped.most_common())}
+
+
+def samples_and_copies(config: RunConfig) -> int:
+    """Count the samples in all parts of a mixture, further copies included; 0 for a dataset."""
+    return sum(max(said["samples"], said["taken"] + said.get("spare", 0)) for said in config.parts.values())
 
 
 def parts_account(config: RunConfig, ledger: Ledger) -> list[PartAccount]:

@@ -10,7 +10,7 @@ version                 another one makes another mixture of the same parts: ``2
 stages                  ``align``, ``pretrain``, ``sft``
 decontaminate           evaluation sets that parts are kept clean of as they are prepared: ``decontaminate.against``
 shuffle.*               fields of :class:`gristmill.steps.shuffle.Shuffle`: seed, shards, index_only and others
-part.recipe             a recipe or mixture by its name, or a recipe's file
+part.recipe             a recipe or mixture by its name, or the file of one
 part.folder             a finished dataset
 part.list               a list of addresses that is crawled
 part.conversations      a file of conversations in LLaVA's form, whose media lie in ``part.media``
@@ -34,6 +34,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from gristmill.mixtures import is_mixture
 from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.steps.shuffle import Shuffle
@@ -123,12 +124,10 @@ def _part(said: Mapping[str, Any], number: int, folder: Path, against: str) -> P
     named = _text(said, kind, "")
     place = os.path.normpath(folder.absolute() / named)
     options = _texts(said, "options", where)
-    if against and kind in ("recipe", "list"):
-        options = [
-            *options,
-            "--set",
-            f"decontaminate.against={os.path.normpath(folder.absolute() / against)}",
-        ]
+    if against and kind != "folder":
+        every = "*." if kind == "recipe" and is_mixture(named) else ""
+        kept_out = os.path.normpath(folder.absolute() / against)
+        options = [*options, "--set", f"{every}decontaminate.against={kept_out}"]
     common: dict[str, Any] = {
         "name": _text(said, "name", _name(kind, named)),
         "weight": _weight(said, where),
@@ -139,8 +138,9 @@ def _part(said: Mapping[str, Any], number: int, folder: Path, against: str) -> P
         raise RecipeError(f"{where}: cap = {common['cap']!r}: expected a number of samples")
     match kind:
         case "recipe":
-            reference = place if named.endswith(".py") else named
-            own = named.endswith(".py") or options
+            own_file = named.endswith((".py", ".toml"))
+            reference = place if own_file else named
+            own = own_file or options
             return Part(**common, command=("run", reference, *options) if own else ())
         case "folder":
             return Part(**common, folder=place)
@@ -156,9 +156,8 @@ def _part(said: Mapping[str, Any], number: int, folder: Path, against: str) -> P
 def _name(kind: str, named: str) -> str:
     """What a part is called if it does not say so."""
     last = named.rstrip("/").rpartition("/")[2]
-    return (
-        named if kind == "recipe" and not named.endswith(".py") else last.partition(".")[0].replace("_", "-")
-    )
+    own_file = named.endswith((".py", ".toml"))
+    return named if kind == "recipe" and not own_file else last.partition(".")[0].replace("_", "-")
 
 
 def _weight(said: Mapping[str, Any], where: str) -> float:

@@ -54,8 +54,8 @@ def _refuse_repeats(task: Task, context: Context, hashes: Any) -> None:
     for key, place in _places(task, context, hashes):
         if key in seen:
             raise UsageError(
-                f"key {key} is in {seen[key]} and in {place}: a mixture's keys are unique. Give one of the parts a "
-                'prefix, Part(name=..., prefix="x-"), in the mixture\'s file, and mix into another folder.'
+                f"key {key} is in {seen[key]} and in {place}: a mixture's keys are unique. Give one of the parts "
+                'a prefix in the mixture\'s file, prefix = "x-", and mix into another folder.'
             )
         seen[key] = place
 
