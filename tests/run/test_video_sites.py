@@ -114,3 +114,9 @@ def test_a_folder_is_read_first_and_pages_are_asked_for_the_rest(words, web, tmp
     gristmill(*retried, *ALLOWED, "--workers", 0)
     status = json.loads(gristmill("status", tmp_path / "out", "--json").stdout)
     assert (status["counts"]["packed"], status["dropped"]) == (4, {})
+    half = next((tmp_path / "out").rglob("hosts")) / "sites" / ("0" * 32) / "v.mp4.part"
+    half.parent.mkdir()
+    half.write_bytes(b"a page that broke off")
+    assert "removed 3 files" in gristmill("clean", tmp_path / "out").stdout  # it, and two spools
+    assert not half.parent.exists()
+    assert list(half.parents[1].glob("*.json"))  # until when the site is left alone

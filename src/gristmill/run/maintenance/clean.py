@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
@@ -19,6 +20,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def clean(place: Place, config: RunConfig, ledger: Ledger, *, dry_run: bool) -> tuple[int, int]:
     """Remove media whose shards are finished, what a shuffle scattered, logs of void tasks, fetched annotations.
+
+    Once all is made, what was fetched of a video page that gave none goes, too.
 
     Indexes and parts stay: they are small, and ``retry`` needs them.
 
@@ -36,6 +39,7 @@ def clean(place: Place, config: RunConfig, ledger: Ledger, *, dry_run: bool) -> 
         there = {one.name: one.size_bytes for one in store.list(layout.CRAWLED)}
         there |= {one.name: one.size_bytes for one in store.list(layout.SCATTERED)}
         doomed = [name for name in spent(config, ledger) if name in there]
+        halves: list[Path] = []
         if is_complete(config, ledger):  # of no record, too
             recorded = {shard.path for record in ledger.records.values() for shard in record.outputs}
             doomed += [
@@ -43,10 +47,14 @@ def clean(place: Place, config: RunConfig, ledger: Ledger, *, dry_run: bool) -> 
                 for name in there
                 if name not in recorded and (name.endswith(".spool") or name.startswith(layout.SCATTERED))
             ]
+            halves = [path for path in sorted(store.work(layout.HOSTS).glob("*/*/**/*")) if path.is_file()]
+        size_bytes = sum(there[name] for name in doomed) + sum(path.lstat().st_size for path in halves)
         if not dry_run:
             _remove(doomed, ledger)
+            for folder in {path.parent for path in halves}:
+                shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(store.work(layout.SOURCES), ignore_errors=True)
-    return len(doomed), sum(there[name] for name in doomed)
+    return len(doomed) + len(halves), size_bytes
 
 
 def _remove(names: list[str], ledger: Ledger) -> None:
