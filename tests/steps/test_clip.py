@@ -191,10 +191,7 @@ def test_a_video_is_stored_as_its_frames(box):
     assert drop == Drop(reason=Reason.BAD_ROW, detail="2 media; stored as frames a sample has one")
 
 
-@pytest.mark.parametrize("large", [False, True])
-def test_frames_that_came_as_pictures_are_played_or_kept(new_box, tmp_path, monkeypatch, large):
-    if large:
-        monkeypatch.setattr(frames, "LARGE_BYTES", 100)
+def test_frames_that_came_as_pictures_are_played_or_kept(new_box, tmp_path, monkeypatch):
     jpegs = {f"./f/c01_{n:04d}.jpeg": picture(n) for n in range(1, 10)}
     box = new_box(frames=ArchiveSource([indexed(tarred(tmp_path / "f.tar", jpegs))[1]]))
     (played,) = take(box, sample(0, Frames("frames", "f")))
@@ -207,6 +204,10 @@ def test_frames_that_came_as_pictures_are_played_or_kept(new_box, tmp_path, monk
     assert (small.media["frames"].frames, small.media["frames"].height_px) == (9, 10)
     (piece,) = take(box, sample(3, Frames("frames", "f"), Cut(first_frame=2, last_frame=8)), min_frames=7)
     assert (piece.media["mp4"].frames, piece.media["mp4"].start_s) == (7, 1.0)
+    in_memory = box.bodies[1, "frames"]
+    monkeypatch.setattr(frames, "LARGE_BYTES", 100)  # by way of a file
+    take(box, sample(1, Frames("frames", "f")), store="frames", frame_rate=4)
+    assert box.bodies[1, "frames"] == in_memory
 
 
 def test_the_published_end_leaves_out_the_last_frame(box):

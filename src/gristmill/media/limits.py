@@ -6,6 +6,7 @@ file of a few kilobytes that claims a size of 32 x 32 and then asks for a gigaby
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -34,6 +35,9 @@ BYTES_PER_PIXEL = 24
 
 MOST_FILES = 64
 
+_OOM_SCORE = "500"
+"""Where the kernel wants memory, a decoder goes before the worker that it serves: it costs one picture or video."""
+
 _COPIES = 3  # of the file, in this process and its decoder
 
 _PAGE_BYTES = resource.getpagesize()
@@ -46,8 +50,13 @@ _statm_fd = -1  # kept open in a process that is enclosed: opening it takes eigh
 
 
 def enclose(*, file_bytes: int = 0) -> None:
-    """Begin to bound this process: no core dumps, no larger files than that, few open ones, memory as now."""
+    """Begin to bound this process: no core dumps, no larger files than that, few open ones, memory as now.
+
+    A terminal's signals are left to the parent.
+    """
     global _has_bytes, _statm_fd
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(CPU_SIGNAL, signal.SIG_DFL)
     for limit, most in (
@@ -57,6 +66,8 @@ def enclose(*, file_bytes: int = 0) -> None:
     ):
         resource.setrlimit(limit, (most, most))
     if sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write(_OOM_SCORE)
         _statm_fd = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
         _has_bytes, _ = used_bytes()
 

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import gc
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -28,9 +27,6 @@ __all__ = ["main", "serve"]
 
 Codec = Callable[[bytes, ImageSettings], Transcoded]
 
-OOM_SCORE = "500"
-"""Where the kernel wants memory, a decoder goes before the worker that it serves: it costs one image."""
-
 RECYCLE_RSS_BYTES = 250 << 20
 """A child that holds more than this after its answer leaves; another takes its place."""
 
@@ -47,7 +43,7 @@ def main(arguments: list[str] | None = None, codec: Codec = transcode) -> None:
     """Serve until the parent closes its end. ``codec`` is replaced in tests."""
     settings_json, deadline_s = arguments or sys.argv[1:]
     settings = ImageSettings(**orjson.loads(settings_json))
-    _limit()
+    limits.enclose()
     gc.freeze()
     gc.enable()
     with socket.socket(fileno=os.dup(0)) as sock, contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -80,16 +76,6 @@ def _answer(body: bytes, settings: ImageSettings, codec: Codec) -> tuple[dict[st
     except MemoryError:
         return {"reason": str(Reason.UNDECODABLE), "detail": "needs too much memory"}, b""
     return {name: getattr(made, name) for name in _FACTS}, made.body
-
-
-def _limit() -> None:
-    """Bound this process, and leave the terminal's signals to the parent."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    limits.enclose()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-            file.write(OOM_SCORE)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What strangers may send: each costs itself, in words, and leaves nothing behind."""
 
 import asyncio
+import io
 import os
 import random
 import struct
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from gristmill.media.errors import Undecodable
+from gristmill.media.video import clips
 from gristmill.media.video.pool import VideoPool
 from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.cut import Cut
@@ -117,19 +119,21 @@ def test_what_is_no_video_is_refused_in_words(tmp_path):
 
 
 def test_limits_of_settings(tmp_path):
-    video = made_video(MadeVideo(size_px=(320, 180)))
+    video = made_video(MadeVideo(frames=30))
 
     async def clip(pool):
         return await pool.whole(video, tmp_path)
 
     for settings, reason in (
-        (replace(FAST, max_pixels=64 * 48), Reason.TOO_MANY_PIXELS),
+        (replace(FAST, max_pixels=64 * 47), Reason.TOO_MANY_PIXELS),
         (replace(FAST, max_duration_s=1.0), Reason.TOO_LONG),
-        (replace(FAST, max_clip_bytes=5000), Reason.TOO_LARGE),
     ):
         with pytest.raises(Undecodable) as caught:
-            asked(clip, settings)
+            clips.whole(lambda: io.BytesIO(video), tmp_path / "clip", settings, lambda: None)
         assert caught.value.reason is reason
+    with pytest.raises(Undecodable) as caught:  # the kernel ends it, so it needs a process of its own
+        asked(clip, replace(FAST, max_clip_bytes=1000))
+    assert caught.value.reason is Reason.TOO_LARGE
     assert not list(tmp_path.iterdir())
     with pytest.raises(UsageError, match="crf"):
         VideoSettings(crf=99)
@@ -142,20 +146,29 @@ def test_broken_tails_are_said_and_kept_only_if_wanted(kind, tmp_path):
     video = made_video(kind)
     cuts = [Cut(first_frame=2, last_frame=11), Cut(first_frame=10, last_frame=45), Cut(0.0, 1.9)]
 
-    async def work(pool):
-        facts = await pool.probe(video)
-        clips = {number: clip async for number, clip in pool.clips(video, cuts, tmp_path)}
-        return facts, clips
+    def measured(settings):
+        return clips.measured(lambda: io.BytesIO(video), settings, lambda: None)
 
-    facts, clips = asked(work)
+    def cut(settings):
+        wanted = list(enumerate(cuts))
+        made = clips.clips(
+            lambda: io.BytesIO(video), wanted, lambda n: tmp_path / str(n), settings, lambda: None
+        )
+        return dict(made)
+
+    def shown(number):
+        return counters_in((tmp_path / str(number)).read_bytes())
+
+    facts, made = measured(FAST), cut(FAST)
     assert facts.broken_tail
     assert 12 < facts.frames < 45
-    assert counters_in(clips[0].body.path.read_bytes()) == list(range(2, 12))
-    assert (clips[1].reason, clips[2].reason) == (Reason.BROKEN_TAIL, Reason.BROKEN_TAIL)
-    facts, clips = asked(work, replace(FAST, keep_broken=True))
-    assert counters_in(clips[1].body.path.read_bytes()) == list(range(10, facts.frames))
-    assert counters_in(clips[2].body.path.read_bytes()) == list(range(facts.frames))
-    assert [clips[n].facts.broken_tail for n in range(3)] == [False, True, True]
+    assert shown(0) == list(range(2, 12))
+    assert (made[1].reason, made[2].reason) == (Reason.BROKEN_TAIL, Reason.BROKEN_TAIL)
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+    made = cut(replace(FAST, keep_broken=True))
+    assert shown(1) == list(range(10, facts.frames))
+    assert shown(2) == list(range(facts.frames))
+    assert [made[n].broken_tail for n in range(3)] == [False, True, True]
 
 
 def test_a_folder_that_is_not_there_is_the_machine_s_fault(tmp_path):
@@ -201,26 +214,27 @@ def test_a_child_that_ends_costs_no_clip_that_was_finished(how, reason, tmp_path
 
     made = asked(work, command=command, deadline_s=4 if how == "hang" else 60)
     assert sorted(number for number, _ in made) == [0, 1, 2, 3]
-    clips = dict(made)
+    by_number = dict(made)
     for number in range(4):
         if number < 2 or reason is None:
             last = min(49, 10 * number + 12)
-            assert counters_in(clips[number].body.path.read_bytes()) == list(range(10 * number, last + 1))
+            assert counters_in(by_number[number].body.path.read_bytes()) == list(range(10 * number, last + 1))
         else:
-            assert clips[number].reason is reason
+            assert by_number[number].reason is reason
     assert len(list((tmp_path / "made").iterdir())) == (4 if reason is None else 2)
 
 
 def test_who_stops_listening_leaves_nothing(tmp_path):
-    video = made_video(MadeVideo(frames=400, size_px=(320, 180), audio_s=None))
+    video = made_video(MadeVideo(frames=400))
 
     async def work(pool):
-        clips = pool.clips(video, [Cut(first_frame=0, last_frame=1), Cut(0.0, 16.0)], tmp_path)
-        async for _, clip in clips:
+        some = pool.clips(video, [Cut(first_frame=0, last_frame=1), Cut(0.0, 16.0)], tmp_path)
+        async for _, clip in some:
             clip.body.path.unlink()
+            children = [psutil.Process(pid) for pid in pool.pids()]
             break
-        await clips.aclose()
-        return [psutil.Process(pid) for pid in pool.pids()]
+        await some.aclose()
+        return children
 
     children = asked(work)
     assert not list(tmp_path.iterdir())

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import gc
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -28,7 +27,6 @@ from gristmill.media.video.facts import VideoFacts
 from gristmill.media.video.settings import VideoSettings
 from gristmill.media.video.source import BAD
 from gristmill.media.video.window import Window
-from gristmill.media.worker import OOM_SCORE
 from gristmill.spec.cut import Cut
 from gristmill.spec.reasons import Reason
 
@@ -61,12 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until the parent closes its end."""
     settings_json, deadline_s = arguments or sys.argv[1:]
     settings = VideoSettings(**orjson.loads(settings_json))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     limits.enclose(file_bytes=settings.max_clip_bytes)
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-            file.write(OOM_SCORE)
     gc.freeze()
     gc.enable()
     with socket.socket(fileno=os.dup(0)) as sock, contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -68,8 +68,10 @@ LEASES = f"{STATE}/leases"
 KEPT = ".kept"
 """In ``DIR/sources``: what was fetched one by one and is to stay."""
 HOSTS = f"{STATE}/hosts"
-"""Locks on the connections to hosts that allow but a few, and until when sites are left alone; a folder in a folder of it
-holds what was fetched of one page so far."""
+"""Locks on the connections to hosts that allow but a few, and until when sites are left alone.
+
+A folder in a folder of it holds what was fetched of one page so far.
+"""
 DESCRIBED = f"{STATE}/described"
 """Digest of the manifest, written when all metadata files of it are there."""
 REFERENCES = "references"
