@@ -15,6 +15,18 @@ def record(name, **said):
     return {"id": name, "video": name, **said, "conversations": turns}
 
 
+def test_plan_says_what_a_run_of_videos_lacks(monkeypatch):
+    said = gristmill("plan", "vatex", "--offline").stdout
+    assert "will not begin" not in said
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    lacking = "Videos need PyAV, which is not installed. Type: pip install 'gristmill[video]'"
+    assert gristmill("plan", "vatex", "--offline").stdout == f"{said}A run will not begin yet: {lacking}\n"
+    stages = gristmill("plan", "vila-v1.5", "--stage", "sft").stdout
+    waiting = next(line for line in stages.splitlines() if line.endswith(f": will not begin yet: {lacking}"))
+    videos = {"shot2story", "sharegpt-video", "vatex", "video-chatgpt", "youcook2"}
+    assert {*waiting.partition(":")[0].split(", ")} == videos
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """A folder of media."""

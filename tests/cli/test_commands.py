@@ -251,8 +251,8 @@ def test_retry_is_advised_for_what_may_come_back_alone(tmp_path: Path, web: Fake
     assert "Asking again does not bring back http_404 2." in said.stderr
     assert "--set crawl.mirror=" in said.stderr
     assert (
-        "nothing is asked for again: no sample was lost for stalled"
-        in gristmill("retry", out, "--reason", "stalled").stderr
+        "nothing is asked for again: no sample was lost for reset or stalled"
+        in gristmill("retry", out, "--reason", "stalled", "--reason", "reset").stderr
     )
 
     urls.write_text("\n".join([*gone, web.url("/heals.jpg")]))

@@ -285,7 +285,10 @@ def test_list_show_and_plan(world):
     listed = gristmill("list").stdout
     assert "vflan" in listed
     assert max(map(len, listed.splitlines())) < 100
-    assert any(one["name"] == "vflan" for one in json.loads(gristmill("list", "--json").stdout))
+    known = {one["name"]: one for one in json.loads(gristmill("list", "--json").stdout)}
+    assert "vflan" in known
+    assert (known["vatex"]["rows"], known["text-flan"]["rows"]) == (None, 377_759_274)  # of VATEX nobody says
+    assert re.search(r"^vatex +sft +\? ", listed, re.MULTILINE)
     assert "text_flan_1m.pkl" in gristmill("show", "vflan").stdout
     assert len(json.loads(gristmill("show", "vflan", "--json").stdout)["parts"]) == 15
     told = gristmill("plan", "vflan").stdout

@@ -41,7 +41,7 @@ def clip(n, *, frames=25, fps=12.5, name=None, at=None, upstream=None, turns=2, 
         fps=fps,
         frames=frames,
     )
-    said = [Turn(role="user", parts=(Text(text="What happens?\n"), Show(media="mp4")))]
+    said = [Turn(role="user", parts=(Text(text="What happens?"), Show(media="mp4")))]
     said += [Turn(role="assistant", parts=(Text(text="A fall."),))]
     said += [
         Turn(role=("user", "assistant")[i % 2], parts=(Text(text=f"word {i}"),)) for i in range(turns - 2)
@@ -61,7 +61,7 @@ def as_frames(n, count=12, *, name="v_one-Scene-001", seen=None, medium="frames"
         frames=count,
     )
     turns = (
-        Turn(role="user", parts=(Show(media=medium), Text(text="\nRetell it."))),
+        Turn(role="user", parts=(Show(media=medium), Text(text="Retell it."))),
         Turn(role="assistant", parts=(Text(text="It ends."),)),
     )
     names = [f"{i:03d}.jpg" for i in range(count)]

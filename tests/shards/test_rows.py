@@ -706,6 +706,14 @@ def test_json_that_is_no_whole_array(tmp_path, text):
         read(made(tmp_path, "a.json", text))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"), [("", "is empty"), ("<html>\nSign in", r"begins with '<html>\\nSign in'")]
+)
+def test_what_holds_no_array_at_all_is_said(tmp_path, text, said):
+    with pytest.raises(SourceError, match=f"holds no JSON array, but {said}"):
+        read(made(tmp_path, "a.json", text))
+
+
 def test_rows_before_the_cut_are_given_out(tmp_path):
     path = made(tmp_path, "a.json", '[{"a": 1}, {"a": 2}, {"a"')
     batches = read_rows(path, batch_rows=1)

@@ -39,7 +39,8 @@ def command(as_json: bool) -> None:
     for recipe in found:
         facts = _plain(recipe)
         size = size_text(facts["bytes"])
-        stages, rows = ",".join(facts["stages"]), short_count(facts["rows"])
+        stages = ",".join(facts["stages"])
+        rows = "?" if facts["rows"] is None else short_count(facts["rows"])
         access = max(
             facts["access"], key=get_args(Access).index
         )  # the hardest of them is what stops a person
@@ -61,7 +62,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
         "name": recipe.public_name,
         "version": recipe.version,
         "stages": list(recipe.stages),
-        "rows": sum(source.rows or 0 for source in recipe.sources),
+        "rows": recipe.published_rows,
         "bytes": sum(source.size_bytes or 0 for source in recipe.sources),
         "access": sorted({source.access for source in recipe.sources}),
         "license": recipe.license,

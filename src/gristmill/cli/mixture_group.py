@@ -149,7 +149,7 @@ def plan_group(
     if as_json:
         click.echo(json.dumps([planned.as_dict() for planned in plans], indent=2))
         return
-    for line in (*waiting_lines(plans), *_table(plans), *_licences(plans)):
+    for line in (*waiting_lines(plans), *_missing(plans), *_table(plans), *_licences(plans)):
         click.echo(line)
     click.echo(f"All of it: {to_type('run', group, '--out', out or 'DIR')}")
 
@@ -176,6 +176,15 @@ def waiting_lines(plans: Sequence[PlannedMix]) -> list[str]:
         )
         lines += [f"  {', '.join(dict.fromkeys(names))}\n    {sentence}" for sentence, names in said.items()]
     return lines
+
+
+def _missing(plans: Sequence[PlannedMix]) -> list[str]:
+    """Say what must be given or installed before parts begin, each thing once."""
+    said: dict[str, list[str]] = {}
+    for part in (part for planned in plans for part in planned.parts):
+        if missing := (part.get("plan") or {}).get("missing"):
+            said.setdefault(missing, []).append(part["part"])
+    return [f"{', '.join(dict.fromkeys(names))}: will not begin yet: {what}" for what, names in said.items()]
 
 
 def _table(plans: Sequence[PlannedMix]) -> list[str]:

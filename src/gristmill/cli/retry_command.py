@@ -23,10 +23,11 @@ from gristmill.cli.options import (
 @click.option(
     "--reason",
     "reason",
-    default="transient",
-    show_default=True,
+    multiple=True,
+    default=("transient",),
+    show_default="transient",
     metavar="R,...",
-    help="Which failures: reasons as `gristmill status` names them, `timeout`, or `transient`.",
+    help="Which failures: reasons as `gristmill status` names them, `timeout`, or `transient`; may be repeated.",
 )
 @click.option("--recipe", metavar="PATH", help="The recipe, where it is a file of your own.")
 @click.option(
@@ -54,7 +55,7 @@ from gristmill.cli.options import (
 @json_option
 def command(
     folder: Path,
-    reason: str,
+    reason: tuple[str, ...],
     recipe: str | None,
     sources: tuple[str, ...],
     manner: tuple[str, ...],
@@ -89,7 +90,7 @@ def command(
     from gristmill.run.begin import Job
     from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of, reasons_from
 
-    reasons = reasons_from(reason)
+    reasons = reasons_from(",".join(reason))
     runtime = pairs("--set", manner) | runtime_options(
         contact, allow_private_addresses, no_verify_tls, in_flight, per_host, min_kept, proxy
     )

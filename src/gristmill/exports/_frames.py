@@ -53,11 +53,15 @@ class VideoFrames:
         turns = []
         for turn in conversation.turns:
             parts: list[Part] = []
+            behind_video = False
             for part in turn.parts:
-                if isinstance(part, Medium) and part.is_video:
-                    parts += self._lines(conversation.key, part)
-                else:
-                    parts.append(part)
+                is_video = isinstance(part, Medium) and part.is_video
+                if (is_video and _goes_on(parts, -1)) or (behind_video and _goes_on([part], 0)):
+                    parts.append("\n")
+                parts += (
+                    self._lines(conversation.key, part) if isinstance(part, Medium) and is_video else [part]
+                )
+                behind_video = is_video
             turns.append(Turn(role=turn.role, parts=tuple(parts)))
         return Conversation(key=conversation.key, turns=tuple(turns))
 
@@ -96,3 +100,11 @@ class VideoFrames:
         if self._pool is not None:
             self._loop.run(self._pool.close())
         self._loop.close()
+
+
+def _goes_on(parts: list[Part], at: int) -> bool:
+    """Say whether a line cannot end there: a medium, or a text whose last (-1) or first (0) letter is no space."""
+    if not parts:
+        return False
+    part = parts[at]
+    return isinstance(part, Medium) or (part != "" and not part[at].isspace())

@@ -82,8 +82,8 @@ def look_up(job: Job) -> tuple[Recipe, Resolved]:
     find(job.on, job.workers)
     recipe = job.load()
     Pipeline(recipe)
-    if said := next(filter(None, (step.missing() for step in recipe.steps)), ""):
-        raise UsageError(said)
+    if recipe.missing:
+        raise UsageError(recipe.missing)
     resolved = job.resolved or resolve(recipe, job.replaced, job.folder)
     if job.span is not None:
         first, end = job.span

@@ -165,6 +165,9 @@ class Elements:
         if self._state == "within" and kept and self._breaks_at_the_end(bytes(kept)):
             self._state = "after"
             return self._given(begins_on, bytes(kept), b"")
+        if self._state == "before":
+            what = f"begins with {kept[:40].decode(errors='replace')!a}" if kept else "is empty"
+            raise SourceError(f"line {begins_on}: holds no JSON array, but {what}")
         if self._state != "after" or kept or too_long:
             raise SourceError(f"line {self._line}: ends in the middle of a JSON array, or has text behind it")
         raise StopIteration

@@ -368,6 +368,17 @@ class Recipe:
         return next((step.elsewhere for step in self.steps if step.elsewhere), "")
 
     @property
+    def published_rows(self) -> int | None:
+        """Rows of all sources as published; None where the number of some is not known."""
+        known = [source.rows for source in self.sources if source.role == "rows"]
+        return None if None in known else sum(rows or 0 for rows in known)
+
+    @property
+    def missing(self) -> str:
+        """Say what a person must give or install before it can run, and how; empty where nothing is missing."""
+        return next(filter(None, (step.missing() for step in self.steps)), "")
+
+    @property
     def asks(self) -> bool:
         """A step asks the network for media."""
         return any(step.needs.network for step in self.steps)

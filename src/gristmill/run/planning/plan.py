@@ -98,6 +98,7 @@ class Planned:
         receive_bytes: What their answers will amount to.
         disk_bytes: Most that lies on disk at once: shards, as much again for media not yet packed unless they
             stay in their archives, and the largest annotation file, and media sources that are fetched.
+        missing: What a person must give or install before a run begins, and how; empty where nothing.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Planned:
     shard_bytes: int | None
     disk_bytes: int | None
     remark: str
+    missing: str = ""
     tasks_done: int = 0
     tasks_left: int | None = None
     inputs: str = "annotation files"
@@ -160,6 +162,8 @@ class Planned:
             lines.append(f"tasks              {self.tasks_done:,} done, at least {self.tasks_left:,} to do")
         if self.remark:
             lines.append(self.remark)
+        if self.missing:
+            lines.append(f"A run will not begin yet: {self.missing}")
         return lines
 
 
@@ -225,6 +229,7 @@ def plan(
         shard_bytes=shards,
         disk_bytes=None if shards is None else shards + held + (0 if _stay(recipe, resolved) else shards),
         remark=" ".join(filter(None, [expect.remark, *(step.remark() for step in recipe.steps)])),
+        missing=recipe.missing,
         tasks_done=done,
         tasks_left=left,
         inputs="lists" if any(source.path for source in recipe.sources) else "annotation files",
