@@ -170,6 +170,10 @@ def test_conversations_of_ones_own_need_no_recipe(base, tmp_path):
     with zipfile.ZipFile(base / "pictures.zip") as pictures:
         pictures.extractall(tmp_path / "alone")
     assert "100 % of those chosen were kept" in gristmill(*words, "--out", tmp_path / "z").stdout
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/1.jpg").write_bytes(shipped_pictures().get(3, width_px=96).data)
+    clean = ("--out", tmp_path / "clean", "--set", f"decontaminate.against={tmp_path}/set")
+    assert f"benchmark_picture {PICTURES // 8}" in gristmill(*words, *clean, code=None).stdout
     told = gristmill(
         "import", base / "mine.json", "--from", "llava", "--media", "/none", "--out", tmp_path, code=2
     )
