@@ -4,6 +4,7 @@ start no decoders."""
 import gc
 import os
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,23 @@ def decoding_here() -> Iterator[None]:
         ):
             patch.setattr(f"gristmill.{user}.CodecPool", DecodesHere)
         yield
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[dict[str, str]]:
+    """Options of a server that plays S3 in this process, with a bucket."""
+    pytest.importorskip("obstore")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    asked = HTTPConnection(host, port)
+    asked.request("PUT", "/bucket", headers={"Host": f"{host}:{port}"})
+    assert asked.getresponse().read() is not None
+    asked.close()
+    yield {
+        "endpoint": f"http://{host}:{port}",
+        "access_key_id": "own",
+        "secret_access_key": "own",
+        "region": "us-east-1",
+    }
+    server.stop()

@@ -18,7 +18,7 @@ from gristmill.run.driver import run
 from gristmill.run.maintenance.clean import clean
 from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.run.maintenance.verify import verify
-from gristmill.spec.errors import MachineError
+from gristmill.spec.errors import MachineError, UsageError
 from gristmill.storage.store import LocalStore, Store
 from gristmill.testing.memory_store import MemoryStore
 
@@ -85,7 +85,7 @@ def test_a_run_goes_on_after_any_call_of_the_store_failed(place, tmp_path):
         def now(verb: str, name: str) -> None:
             if verb in ("put", "put_if_absent"):
                 number = broken.calls["put"] + broken.calls["put_if_absent"]
-                if number % 5 == 3 and number not in seen:
+                if number % 7 == 3 and number not in seen:
                     seen.add(number)
                     raise MachineError(f"{broken}/{name}: the store did not answer ({when}).")
 
@@ -106,6 +106,24 @@ def test_a_run_goes_on_after_any_call_of_the_store_failed(place, tmp_path):
     broken.before = broken.after = lambda verb, name: None
     assert made(broken, "shards") == made(whole, "shards")
     assert problems(broken) == NO_MANIFEST
+
+
+class Forgetful(MemoryStore):
+    """Puts in spite of what is there, as some object stores do."""
+
+    def put_if_absent(self, name: str, body: bytes) -> bool:
+        self.put(name, body)
+        return True
+
+
+def test_a_store_that_keeps_not_what_is_first_is_for_one_command(place, tmp_path):
+    store = Forgetful(tmp_path / "node")
+    with pytest.raises(UsageError, match="without --share"):
+        run_in(store, place, share=(1, 2))
+    assert list(store.list()) == []
+    ended, watcher = run_in(store, place)
+    assert ended.complete
+    assert any("no second command" in text for text in watcher.said)
 
 
 def test_shares_divide_a_dataset_where_nothing_can_be_locked(place, web, tmp_path):

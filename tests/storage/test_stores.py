@@ -1,8 +1,6 @@
 """What every store must do: these tests run over each of them."""
 
 import threading
-from collections.abc import Iterator
-from http.client import HTTPConnection
 
 import pytest
 
@@ -12,26 +10,6 @@ from gristmill.storage.store import LocalStore, Store, Stored, store_at
 from gristmill.testing.memory_store import MemoryStore
 
 BODY = bytes(range(256)) * 4096
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[dict[str, str]]:
-    """Options of a server that plays S3 in this process, with a bucket."""
-    pytest.importorskip("obstore")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    asked = HTTPConnection(host, port)
-    asked.request("PUT", "/bucket", headers={"Host": f"{host}:{port}"})
-    assert asked.getresponse().read() is not None
-    asked.close()
-    yield {
-        "endpoint": f"http://{host}:{port}",
-        "access_key_id": "own",
-        "secret_access_key": "own",
-        "region": "us-east-1",
-    }
-    server.stop()
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

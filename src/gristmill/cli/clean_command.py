@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from gristmill.cli.options import LocalPath
+from gristmill.cli.options import DatasetPlace, store_option
+from gristmill.storage.store import Place, Store
 
 
 @click.command("clean")
-@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
+@click.argument("folder", type=DatasetPlace(exists=True, file_okay=False))
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def command(folder: Path, dry_run: bool) -> None:
+@store_option
+def command(folder: Place, dry_run: bool) -> None:
     """Remove intermediate media whose shards are finished, and fetched annotation files.
 
     Media sources that were fetched for all datasets of a folder go, too, once none of these needs them.
@@ -37,6 +37,8 @@ def command(folder: Path, dry_run: bool) -> None:
         files, size = clean(dataset, opened.config, opened.ledger, dry_run=dry_run)
         verb = "would remove" if dry_run else "removed"
         click.echo(f"{dataset}: {verb} {count_text(files, 'file')}, {size_text(size)}")
+    if isinstance(folder, Store):
+        return
     out = folder.parent if RunConfig.lies_in(folder) else folder
     cleaned = clean_sources(out, dry_run=dry_run)
     if cleaned.files:

@@ -14,7 +14,7 @@ from gristmill.cli.framing import framing_options, framing_settings
 from gristmill.cli.list_check import Described, check_list
 from gristmill.cli.list_place import ListPlace, found_list, local_list
 from gristmill.cli.options import (
-    LocalPath,
+    DatasetPlace,
     default_workers,
     json_option,
     pairs,
@@ -23,8 +23,10 @@ from gristmill.cli.options import (
     recipe_loader,
     run_options,
     runtime_options,
+    store_option,
 )
 from gristmill.spec.errors import SourceError, UsageError
+from gristmill.storage.store import Place, store_at
 
 if TYPE_CHECKING:
     from gristmill.run.workers.launch import Launched
@@ -65,7 +67,7 @@ def picture_options(function: Any) -> Any:
 
 @click.command("crawl")
 @click.argument("urls")
-@click.option("--out", required=True, type=LocalPath(file_okay=False), help="Where to.")
+@click.option("--out", required=True, type=DatasetPlace(file_okay=False), help="Where to.")
 @click.option(
     "--url-column", default="url", show_default=True, help="Holds the addresses. A path will do: image.url"
 )
@@ -92,8 +94,9 @@ def picture_options(function: Any) -> Any:
 @picture_options
 @run_options
 @politeness_options
+@store_option
 @json_option
-def command(urls: str, out: Path, **given: Any) -> None:
+def command(urls: str, out: Place, **given: Any) -> None:
     """Fetch every image of a list (txt, csv, tsv, json, jsonl or parquet; a file or a folder of them).
 
     URLS may also be an address (https://), hf://datasets/OWNER/NAME@REVISION/PATH, or - for what comes through a
@@ -107,19 +110,21 @@ def command(urls: str, out: Path, **given: Any) -> None:
     All columns are carried but those of --drop-column, as for pictures beside their
     URLs. The same command continues what was interrupted.
     """
+    from gristmill.ledger.run_config import RunConfig
     from gristmill.run.workers.launch import launched
 
     local_list(urls)
     workers = given["workers"]
     workers = default_workers() if workers is None else workers
-    config = out.is_dir() and any(out.iterdir())  # then there may be nothing left to do
-    with launched(0 if config else workers, arrow_pool="system", ahead=_AHEAD) as ready:
+    local = store_at(out).local  # what is begun there may have nothing left to do
+    begun = any(local.iterdir()) if local and local.is_dir() else RunConfig.lies_in(out)
+    with launched(0 if begun else workers, arrow_pool="system", ahead=_AHEAD) as ready:
         typed = pairs("--set", given["settings"])
         with found_list(urls, out, typed.get("rows.format")) as place:
             _crawl(place, out, given, workers, ready)
 
 
-def _crawl(place: ListPlace, out: Path, given: dict[str, Any], workers: int, ready: list[Launched]) -> None:
+def _crawl(place: ListPlace, out: Place, given: dict[str, Any], workers: int, ready: list[Launched]) -> None:
     from gristmill.cli.finish import run_and_tell
     from gristmill.run.begin import Job
     from gristmill.run.inputs.resolve import resolve

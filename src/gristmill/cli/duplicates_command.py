@@ -56,7 +56,8 @@ def command(folders: tuple[Path, ...], distance: int, exact: bool, out: Path | N
     from gristmill.spec.errors import UsageError
     from gristmill.storage.files import scratch_folder, whole_file
 
-    datasets = list(dict.fromkeys(dataset for folder in folders for dataset in datasets_in(folder)))
+    named = dict.fromkeys(dataset for folder in folders for dataset in datasets_in(folder))
+    datasets = [dataset for dataset in named if isinstance(dataset, Path)]  # as all in a folder are
     for dataset in datasets:
         opened = open_dataset(dataset, made=False)
         try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from gristmill.cli.options import default_workers
 from gristmill.spec.recipe import Recipe
+from gristmill.storage.store import Place
 
 __all__ = ["with_lists"]
 
@@ -17,7 +18,7 @@ _FORMAT = 1
 """Another number hashes all sets anew."""
 
 
-def with_lists(recipe: Recipe, settings: Mapping[str, str], folder: Path) -> dict[str, str]:
+def with_lists(recipe: Recipe, settings: Mapping[str, str], folder: Place) -> dict[str, str]:
     """The settings, ``decontaminate.against`` naming a hash list or a folder of them.
 
     A set is hashed again only if one of its files has another name, size or time.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gristmill.cli.named import loader_of, options_of
 from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
@@ -16,6 +14,7 @@ from gristmill.run.driver import Ended
 from gristmill.run.maintenance.reopen import open_dataset
 from gristmill.spec.errors import Incomplete, UsageError
 from gristmill.spec.reasons import Reason
+from gristmill.storage.store import Place
 
 __all__ = ["check_expected", "shortfall"]
 
@@ -45,7 +44,7 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
     _check_any_packed(ended, levels)
 
 
-def shortfall(folder: Path) -> str | None:
+def shortfall(folder: Place) -> str | None:
     """Say what a finished dataset lacks, in the words of :func:`check_expected`; None if nothing.
 
     Of a folder without records nothing is known, nor of one whose recipe is a file: what a folder names is not run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +14,10 @@ import click
 from click.core import ParameterSource
 
 from gristmill import exports
-from gristmill.cli.options import LocalPath, json_option
+from gristmill.cli.options import DatasetPlace, LocalPath, json_option, store_option
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import Incomplete, UsageError
+from gristmill.storage.store import Place
 
 if TYPE_CHECKING:
     from gristmill.exports import Exported, Exporter
@@ -121,13 +122,14 @@ _HELP = (
 
 
 @click.command("export", cls=_Export, help="\n\n".join(_HELP))
-@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
+@click.argument("folder", type=DatasetPlace(exists=True, file_okay=False))
 @click.option("--to", "format_", type=_Format([*_KNOWN]), required=True, help="Format.")
 @click.option("--out", type=LocalPath(), help="Folder to write into.")
+@store_option
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, folder: Path, format_: str, out: Path | None, as_json: bool, **given: Any
+    ctx: click.Context, /, folder: Place, format_: str, out: Path | None, as_json: bool, **given: Any
 ) -> None:
     """Write a finished dataset in a trainer's own format."""
     from gristmill.cli.metadata_files import bring_up
@@ -193,7 +195,7 @@ def _with_options(format_: str, given: dict[str, Any]) -> Exporter:
     return replace(exporter, **given)
 
 
-def _that_share_a_folder(datasets: list[Path], exporter: Exporter) -> list[Path]:
+def _that_share_a_folder(datasets: Sequence[Place], exporter: Exporter) -> Sequence[Place]:
     """Those that the exporter writes into one folder; it is said of the others why not, and what to type."""
     from gristmill.exports import finished_shards
     from gristmill.run.maintenance.reopen import open_dataset
@@ -232,7 +234,7 @@ def _check_finished(opened: Dataset, shards: int, exporter: Exporter) -> None:
     click.echo(f"gristmill: {told} The same command adds the others when they are there.", err=True)
 
 
-def _plain(dataset: Path, done: Exported, format_: str, out: Path) -> dict[str, object]:
+def _plain(dataset: Place, done: Exported, format_: str, out: Path) -> dict[str, object]:
     return {
         "dataset": str(dataset),
         "format": format_,

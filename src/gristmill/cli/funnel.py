@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import click
 import orjson
@@ -73,7 +72,8 @@ def print_status(
             parts=parts_account(config, ledger),
         )
     )
-    for line in next_steps(totals, config, where=str(folder), options=options):
+    report = f"{folder}/report.html" if ledger.store.size("report.html") is not None else ""
+    for line in next_steps(totals, config, where=str(folder), options=options, report=report):
         console.print(line, soft_wrap=True)  # a command broken in two would be typed as two
 
 
@@ -294,7 +294,7 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
 
 
 def next_steps(
-    totals: Totals, config: RunConfig, *, where: str = "DIR", options: Sequence[str] = ()
+    totals: Totals, config: RunConfig, *, where: str = "DIR", options: Sequence[str] = (), report: str = ""
 ) -> Iterator[Text]:
     """Say what is still to do, a line each, and with which commands, in the dataset's folder ``where``."""
     levels = funnel(totals, config)
@@ -314,6 +314,5 @@ def next_steps(
     if config.rounds:
         again = "once" if len(config.rounds) == 1 else f"{len(config.rounds)} times"
         yield Text(f"asked again so far: {again}")
-    report = Path(where) / "report.html"
-    if report.exists():  # a first run writes it at its end
+    if report:  # a first run writes it at its end
         yield Text(f"the whole account, with pictures:  {report}")

@@ -8,13 +8,14 @@ from pathlib import Path
 from gristmill.cli.evaluation_lists import with_lists
 from gristmill.cli.options import circumstances_of, default_workers, recipe_loader
 from gristmill.run.begin import Job
+from gristmill.storage.store import Place
 
 __all__ = ["recipe_job"]
 
 
 def recipe_job(
     name: str,
-    out: Path,
+    out: Place,
     *,
     sources: Mapping[str, str],
     settings: Mapping[str, str],

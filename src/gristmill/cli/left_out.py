@@ -31,6 +31,7 @@ from gristmill.spec.step import Step
 from gristmill.spec.task import ShardInfo, digest_of
 from gristmill.steps.shuffle import Shuffle
 from gristmill.storage.files import scratch_folder, sha256_file, whole_file
+from gristmill.storage.store import Place
 
 __all__ = ["without_left_out"]
 
@@ -41,7 +42,7 @@ _LARGE_BYTES = 4096
 _COLUMNS_SHOWN = 20
 
 
-def without_left_out(step: Step, mixture: Mixture, parts: Parts, folder: Path) -> Parts:
+def without_left_out(step: Step, mixture: Mixture, parts: Parts, folder: Place) -> Parts:
     """The parts with what is left out of each; as they are where no part has conditions and duplicates are kept.
 
     The list lies in ``DIR/sources/left-out``, and is made once for the same shards.

@@ -20,6 +20,7 @@ from gristmill.ledger.words import size_text
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.storage.files import check_name, check_regular, machine_error, scratch_folder, sha256_file
+from gristmill.storage.store import Place, store_at
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["ListPlace", "found_list", "local_list"]
@@ -90,8 +91,8 @@ def _patterns(within: str | None) -> tuple[str, ...] | None:
 
 
 @contextmanager
-def found_list(urls: str, out: Path, file_format: str | None) -> Iterator[ListPlace]:
-    """A list, wherever it is; of one at an address or in a pipe there is a copy in the dataset's folder ``out``.
+def found_list(urls: str, out: Place, file_format: str | None) -> Iterator[ListPlace]:
+    """A list, wherever it is; of one at an address or in a pipe a copy on this machine, for the dataset at ``out``.
 
     The copy is made once, for as long as the folder is there; where nothing is begun within the block, it goes.
 
@@ -106,7 +107,7 @@ def found_list(urls: str, out: Path, file_format: str | None) -> Iterator[ListPl
     if place is not None:
         yield place
         return
-    folder = out / STATE / "lists"
+    folder = store_at(out).work(f"{STATE}/lists")
     new = not folder.exists()
     try:
         made = _fetched(urls, folder) if is_url(urls) else _drained(urls, folder, file_format)
@@ -116,7 +117,7 @@ def found_list(urls: str, out: Path, file_format: str | None) -> Iterator[ListPl
     finally:
         if new and not RunConfig.lies_in(out):
             shutil.rmtree(folder, ignore_errors=True)
-            for empty in (folder.parent, out):
+            for empty in (folder.parent, folder.parent.parent):
                 with suppress(OSError):
                     empty.rmdir()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from gristmill.cli.options import (
+    DatasetPlace,
     LocalPath,
     default_workers,
     json_option,
@@ -19,10 +20,12 @@ from gristmill.cli.options import (
     parse_span,
     recipe_loader,
     share_option,
+    store_option,
     workers_option,
 )
-from gristmill.spec.errors import Busy, DriftError, Incomplete
+from gristmill.spec.errors import Busy, DriftError, Incomplete, UsageError
 from gristmill.spec.recipe import Recipe
+from gristmill.storage.store import Place, Store
 
 __all__ = ["command", "mix"]
 
@@ -32,8 +35,8 @@ __all__ = ["command", "mix"]
 @click.option(
     "--out",
     required=True,
-    type=LocalPath(file_okay=False),
-    help="Where to; parts are looked for there.",
+    type=DatasetPlace(file_okay=False),
+    help="Where to; parts are looked for there, if it is a folder.",
 )
 @click.option(
     "--parts",
@@ -55,10 +58,11 @@ __all__ = ["command", "mix"]
     is_flag=True,
     help="Write where each sample lies in the parts, and copy none: the parts stay what is read.",
 )
+@store_option
 @json_option
 def command(
     name: str,
-    out: Path,
+    out: Place,
     parts: Path | None,
     sources: tuple[str, ...],
     tasks: str | None,
@@ -97,7 +101,7 @@ def command(
 
 def mix(
     name: str,
-    out: Path,
+    out: Place,
     *,
     parts_in: Path | None = None,
     replaced: Mapping[str, str],
@@ -142,11 +146,15 @@ def mix(
         mixture = replace(mixture, parts=tuple(part for part in mixture.parts if part.name in among))
     load = recipe_loader(name, None, dict(settings))
     load()  # a wrong setting shows before a part is looked for
+    if parts_in is None:
+        if isinstance(out, Store):
+            raise UsageError(f"{out} is no folder, and parts are read from one: name it with --parts DIR.")
+        parts_in = out
     for part in mixture.parts:
-        place = place_of(part, parts_in or out, replaced)
+        place = place_of(part, parts_in, replaced)
         if RunConfig.lies_in(place):
             bring_up(open_dataset(place))
-    parts = find_parts(mixture, parts_in or out, replaced, typed=name)
+    parts = find_parts(mixture, parts_in, replaced, typed=name)
     folder = out / mixture.public_name
     parts = without_left_out(load().steps[-1], mixture, parts, folder)
     job = Job(
@@ -164,7 +172,7 @@ def mix(
     try:
         run_and_tell(job, as_json=as_json)
     except DriftError as err:
-        err.hint = f" Its parts are found with --parts {shlex.quote(str(parts_in or out))}, of gristmill mix."
+        err.hint = f" Its parts are found with --parts {shlex.quote(str(parts_in))}, of gristmill mix."
         raise
     if _tidy(folder, load()):
         _check_parts([Path(place) for place in parts.resolved.sources.values()])
@@ -182,7 +190,7 @@ def _check_parts(folders: Sequence[Path]) -> None:
         raise Incomplete("all is mixed, but:\n" + "\n".join(short))
 
 
-def _tidy(folder: Path, recipe: Recipe) -> bool:
+def _tidy(folder: Place, recipe: Recipe) -> bool:
     """Remove what was scattered, once all is gathered; whether it is."""
     from gristmill.run.maintenance.clean import clean
     from gristmill.run.maintenance.reopen import open_dataset, planner_of

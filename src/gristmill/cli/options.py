@@ -21,9 +21,11 @@ from gristmill.spec.mixture import STAGES
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
 from gristmill.storage.files import check_name
+from gristmill.storage.store import Store, store_at
 
 __all__ = [
     "MOST_ROWS",
+    "DatasetPlace",
     "LocalPath",
     "circumstances_of",
     "copies_of",
@@ -42,6 +44,7 @@ __all__ = [
     "share_option",
     "source_keys",
     "stage_option",
+    "store_option",
     "workers_option",
 ]
 
@@ -49,6 +52,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_ROWS = 2**63 - 1
 """What a record and a table can count to."""
+_STORE_OPTIONS = "gristmill.store_options"
 _FEWEST_ALLOWED, _WORKERS_PER_CORE = 64, 4
 
 
@@ -68,6 +72,44 @@ class LocalPath(click.Path):
         path: Any = super().convert(value, param, ctx)
         # Arrow takes a relative path whose first name holds a colon for a URI
         return path.absolute() if ":" in str(path) else path
+
+
+class DatasetPlace(LocalPath):
+    """A path on this machine, or the address of an object store: where datasets lie."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        options = ctx.meta.get(_STORE_OPTIONS, {}) if ctx else {}
+        text = str(value)
+        if text.startswith("file:///"):
+            text = f"/{text.removeprefix('file:').lstrip('/')}"
+        if not isinstance(value, Store) and not re.match(r"(s3|gs|az|memory)://", text):
+            if options:
+                self.fail(f"{value} is a folder, and --store-option is for an object store.", param, ctx)
+            return super().convert(text, param, ctx)
+        try:
+            return store_at(value, options)
+        except UsageError as err:
+            self.fail(str(err), param, ctx)
+
+
+def _store_options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> None:
+    """Keep what is typed for the place of the same command."""
+    ctx.meta[_STORE_OPTIONS] = pairs("--store-option", values)
+
+
+def store_option(function: F) -> F:
+    """``--store-option``."""
+    option = click.option(
+        "--store-option",
+        multiple=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_store_options,
+        metavar="KEY=VALUE",
+        help="Of an object store: endpoint, region, ...; else as its variables say (AWS_...). Never stored.",
+    )
+    return option(function)
 
 
 def json_option(function: F) -> F:

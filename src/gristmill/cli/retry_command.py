@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from gristmill.cli.options import (
-    LocalPath,
+    DatasetPlace,
     default_workers,
     json_option,
     on_option,
     pairs,
     politeness_options,
     runtime_options,
+    store_option,
     workers_option,
 )
+from gristmill.storage.store import Place
 
 
 @click.command("retry")
-@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
+@click.argument("folder", type=DatasetPlace(exists=True, file_okay=False))
 @click.option(
     "--reason",
     "reason",
@@ -52,9 +52,10 @@ from gristmill.cli.options import (
 @workers_option
 @on_option
 @politeness_options
+@store_option
 @json_option
 def command(
-    folder: Path,
+    folder: Place,
     reason: tuple[str, ...],
     recipe: str | None,
     sources: tuple[str, ...],

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import click
 
 from gristmill.cli.options import (
-    LocalPath,
+    DatasetPlace,
     copies_of,
     json_option,
     pairs,
@@ -19,14 +18,16 @@ from gristmill.cli.options import (
     run_options,
     runtime_options,
     stage_option,
+    store_option,
 )
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
+from gristmill.storage.store import Place, Store
 
 
 @click.command("run")
 @click.argument("name")
-@click.option("--out", required=True, type=LocalPath(file_okay=False), help="Where to.")
+@click.option("--out", required=True, type=DatasetPlace(file_okay=False), help="Where to.")
 @click.option(
     "--source",
     "sources",
@@ -45,10 +46,11 @@ from gristmill.spec.errors import UsageError
 @stage_option
 @run_options
 @politeness_options
+@store_option
 @json_option
 def command(
     name: str,
-    out: Path,
+    out: Place,
     sources: tuple[str, ...],
     to_step: str | None,
     have: tuple[str, ...],
@@ -112,6 +114,11 @@ def command(
             raise UsageError(
                 f"--tasks, --share and --to are for one dataset: give them with each part of {name}, then: "
                 f"{to_type('run' if grouped else 'mix', name)}"
+            )
+        if isinstance(out, Store):
+            raise UsageError(
+                f"{name} is made of parts, which are read from a folder on this machine: prepare it in one, then "
+                f"put it there: {to_type('mix', name, '--parts', 'DIR', '--out', out)}"
             )
         prepare = partial(run_group, name, stage) if grouped else partial(prepare_and_mix, name)
         prepare(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import click
 
-from gristmill.cli.options import LocalPath, json_option
+from gristmill.cli.options import DatasetPlace, json_option, store_option
+from gristmill.storage.store import Place, Store
 
 
 @click.command("status")
-@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
+@click.argument("folder", type=DatasetPlace(exists=True, file_okay=False))
 @click.option("--watch", is_flag=True, help="Again every few seconds, until Ctrl-C.")
+@store_option
 @json_option
-def command(folder: Path, watch: bool, as_json: bool) -> None:
+def command(folder: Place, watch: bool, as_json: bool) -> None:
     """The funnel of each dataset in DIR, failures by reason and host; of several, a line for each at the end.
 
     Counts by records alone.
@@ -46,7 +47,8 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
                     f"under way or interrupted: {count_text(tasks, 'crawl task')}, {media:,} media finished in them"
                 )
         if len(datasets) > 1 and not as_json:
-            print_overview([state_of(one, one.name, unbegun="not begun") for one in datasets])
+            named = [(one, one.title if isinstance(one, Store) else one.name) for one in datasets]
+            print_overview([state_of(one, name, unbegun="not begun") for one, name in named])
         if not watch or nobody_reads():
             return
         time.sleep(5)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gristmill.cli.options import LocalPath, default_workers, json_option
+from gristmill.cli.options import DatasetPlace, default_workers, json_option, store_option
 from gristmill.spec.command import to_type
+from gristmill.storage.store import Place
 
 if TYPE_CHECKING:
     from gristmill.run.maintenance.verify import Verified
 
 
 @click.command("verify")
-@click.argument("folder", type=LocalPath(exists=True, file_okay=False))
+@click.argument("folder", type=DatasetPlace(exists=True, file_okay=False))
 @click.option("--no-decode", is_flag=True, help="Checksums, counts and keys only.")
 @click.option("--repair", is_flag=True, help="Let the next run make damaged files anew.")
+@store_option
 @json_option
-def command(folder: Path, no_decode: bool, repair: bool, as_json: bool) -> None:
+def command(folder: Place, no_decode: bool, repair: bool, as_json: bool) -> None:
     """Read all of it back as a trainer would: checksums, counts, keys, decodes, text against parts.
 
     \b
@@ -108,7 +109,7 @@ def _said_of(result: Verified) -> str:
     return "as recorded, but for what follows" if noticed else "all as recorded"
 
 
-def _plain(dataset: Path, result: Verified) -> dict[str, object]:
+def _plain(dataset: Place, result: Verified) -> dict[str, object]:
     from dataclasses import asdict
 
     return {"dataset": str(dataset), **asdict(result)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
@@ -12,6 +11,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
 from gristmill.spec.sample import Json
+from gristmill.storage.store import Place
 
 __all__ = ["PartState", "state_of"]
 
@@ -31,7 +31,7 @@ class PartState:
     """
 
     name: str
-    folder: Path
+    folder: Place
     of: str = ""
     rows: int | None = None
     kept: int | None = None
@@ -54,7 +54,7 @@ class PartState:
         return {**asdict(self), "folder": str(self.folder)}
 
 
-def state_of(folder: Path, name: str, *, of: str = "", unbegun: str) -> PartState:
+def state_of(folder: Place, name: str, *, of: str = "", unbegun: str) -> PartState:
     """Look how far a dataset is, by its records.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import msgspec
 import orjson
@@ -15,7 +14,7 @@ from gristmill.spec.errors import DamagedOutput, DriftError, UsageError
 from gristmill.spec.recipe import Built, Source
 from gristmill.spec.sample import Json
 from gristmill.storage.inside import is_below
-from gristmill.storage.store import Place, store_at
+from gristmill.storage.store import Place, Store, store_at
 
 __all__ = ["RUN_CONFIG", "InputFile", "RunConfig", "datasets_in", "refuse_older"]
 
@@ -299,14 +298,20 @@ def refuse_older(place: Place) -> None:
         )
 
 
-def datasets_in(folder: Path) -> list[Path]:
-    """The dataset folders that ``folder`` is or holds.
+def datasets_in(folder: Place) -> Sequence[Place]:
+    """The datasets that ``folder`` is or holds, by their places.
 
     Raises:
         UsageError: There is none.
     """
     if RunConfig.lies_in(folder):
         return [folder]
+    if isinstance(folder, Store):
+        if within := folder.below(RUN_CONFIG):
+            return [folder / name for name in within]
+        raise UsageError(
+            f"{folder} holds no dataset. Name the place that was given to --out, or one dataset in it."
+        )
     found = sorted(p.parent.parent for p in folder.glob(f"*/{STATE}/run.json")) if folder.is_dir() else []
     for path in found:
         if path.is_symlink():

@@ -36,6 +36,7 @@ from gristmill.spec.errors import (
     RecipeError,
     Stopped,
     TaskFailed,
+    UsageError,
 )
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import Task, TaskRecord
@@ -145,6 +146,7 @@ def run(
             )
             for said in filter(None, (step.remark() for step in recipe.steps)):
                 watcher.say(said)
+            _try_conditions(job, store, watcher)
             with store.leases(layout.LEASES) as leases:
                 return _run(
                     job, recipe, resolved, store, leases, watcher, signalled, stop, ready, when_settled
@@ -217,6 +219,22 @@ def _run(
     finally:
         ledger.close()
     return Ended(recipe, config, job.folder, planner.complete)
+
+
+def _try_conditions(job: Job, store: Store, watcher: Watcher) -> None:
+    """Find out whether a store keeps what is put first, on which several commands on one dataset rely.
+
+    Raises:
+        UsageError: It does not, and this is to be one of several.
+    """
+    if store.keeps_what_is_first():
+        return
+    told = f"{store} puts a file in the place of another though it is asked not to"
+    if job.share is not None:
+        raise UsageError(f"{told}, so that no two commands can work there: give one command without --share.")
+    watcher.say(
+        f"{told}: give no second command on this dataset, from any machine, before this one has ended."
+    )
 
 
 def check_open_files() -> None:

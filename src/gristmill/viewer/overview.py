@@ -30,9 +30,10 @@ def overview_bytes(title: str, beside: Path, parts: Sequence[PartState]) -> byte
 
 
 def _row(beside: Path, part: PartState) -> dict[str, Any]:
-    report = part.folder / _REPORT
-    inside = part.folder.is_relative_to(beside) and report.is_file()
-    where = quote(report.relative_to(beside).as_posix()) if inside else ""
+    where = ""
+    if isinstance(part.folder, Path) and part.folder.is_relative_to(beside):
+        report = part.folder / _REPORT
+        where = quote(report.relative_to(beside).as_posix()) if report.is_file() else ""
     return {
         "name": part.name,
         "inner": bool(part.of),

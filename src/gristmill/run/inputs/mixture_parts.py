@@ -41,8 +41,17 @@ class Parts:
 
 
 def place_of(part: Part, out: Path, replaced: Mapping[str, str]) -> Path:
-    """The folder of a part: as given, as the mixture says, else its place beside the mixture."""
-    return Path(replaced.get(part.name) or part.folder or out / part.name)
+    """The folder of a part: as given, as the mixture says, else its place beside the mixture.
+
+    Raises:
+        UsageError: It was given as an address.
+    """
+    named = replaced.get(part.name) or part.folder or out / part.name
+    if "://" in str(named):
+        raise UsageError(
+            f"part {part.name}: {named} is no folder on this machine, and parts are read from one."
+        )
+    return Path(named)
 
 
 def prepared_by(part: Part, out: Path) -> tuple[str, ...]:

@@ -1,0 +1,79 @@
+"""Commands on datasets in an object store."""
+
+import json
+
+import pytest
+from typed import gristmill
+
+from gristmill.storage.object import ObjectStore
+from gristmill.storage.store import LocalStore
+from gristmill.testing.web import FakeWeb
+
+
+@pytest.fixture
+def web():
+    with FakeWeb() as web:
+        yield web
+
+
+@pytest.fixture
+def stored(bucket, tmp_path, monkeypatch):
+    """Words that name the server, and an address in it."""
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
+    words = [word for key, value in bucket.items() for word in ("--store-option", f"{key}={value}")]
+    return words, f"s3://bucket/{tmp_path.name}"
+
+
+def shards(store):
+    return {one.name: store.read(one.name) for one in store.list("shards") if "_stats" not in one.name}
+
+
+def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_there(
+    web, bucket, stored, tmp_path
+):
+    words, out = stored
+    place, pictures = tmp_path / "urls.txt", f"{out}/pictures"
+    faults = [web.url("/fault/404/1")]
+    place.write_text("\n".join([*(web.url(f"/photo/{n}.jpg?w=64") for n in range(5)), *faults]))
+    options = ("--allow-private-addresses", "--workers", 0)
+    gristmill("crawl", place, "--out", pictures, *words, *options)
+    gristmill("crawl", place, "--out", tmp_path / "local", *options)
+    store = ObjectStore(pictures, bucket)
+    assert shards(store) == shards(LocalStore(tmp_path / "local")) != {}
+    said = gristmill("status", out, *words)
+    assert f"{pictures}/report.html" in said.stdout
+    assert json.loads(gristmill("status", pictures, "--json", *words).stdout)["folder"] == pictures
+    assert "all as recorded" in gristmill("verify", out, *words).stdout
+    store.delete("shards/00000.tar")
+    assert "is missing" in gristmill("verify", pictures, "--repair", *words, code=None).stdout
+    gristmill("crawl", place, "--out", pictures, *words, *options)
+    assert shards(store) == shards(LocalStore(tmp_path / "local"))
+    again = gristmill("retry", pictures, "--reason", "http_404", *words, *options)
+    assert "asking again" in again.stderr
+    assert f"{pictures}: removed" in gristmill("clean", out, *words).stdout
+    gristmill("export", pictures, "--to", "interleaved-parquet", "--out", tmp_path / "export", *words)
+    assert list((tmp_path / "export").glob("*.parquet"))
+    names = " ".join(one.name for one in store.list())
+    assert "probe-" not in names
+    assert bucket["endpoint"] not in store.read(".gristmill/run.json").decode()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("run", "vflan", "--out", "s3://bucket/x"), "gristmill mix vflan --parts DIR --out s3://bucket/x"),
+        (("mix", "vflan", "--out", "s3://bucket/x"), "--parts DIR"),
+        (("mix", "vflan", "--out", "x", "--source", "text-flan=s3://b/x"), "no folder on this machine"),
+        (("status", "s3://"), "expected SCHEME://BUCKET/PREFIX"),
+        (("crawl", "urls.txt", "--out", "x", "--store-option", "region=x"), "is for an object store"),
+        (("status", "s3://bucket/x", "--store-option", "region"), "expected KEY=VALUE"),
+        (("duplicates", "s3://bucket/x"), "a path on this machine is expected"),
+    ],
+)
+def test_what_needs_a_folder_or_another_address_says_so(typed, said, tmp_path):
+    assert said in gristmill(*typed, code=2, cwd=tmp_path).stderr
+
+
+def test_a_bucket_without_a_dataset_is_told(stored):
+    words, out = stored
+    assert f"{out} holds no dataset" in gristmill("status", out, *words, code=2).stderr
