@@ -15,7 +15,7 @@ import pytest
 import yaml
 from made_shards import caption, conversation, finished
 from row_sets import LOADERS, SETS, export, made, read_by, read_mds, told
-from small_parts import mix_here, write_mixture, write_parts
+from small_parts import mix_here, write_mixture, write_part, write_parts
 from typed import gristmill
 
 from gristmill.exports import FinishedShards
@@ -129,7 +129,7 @@ def test_a_mixture_is_a_metadataset_with_its_weights(tmp_path):
     ]
     assert (tmp_path / "out/b-text/00001.tar").samefile(tmp_path / "parts/b-text/shards/00001.tar")
     assert len(rows(tmp_path / "out/a-pictures/.nv-meta/index.sqlite", "SELECT * FROM samples")) == 23
-    assert ["51 samples of the 101 of b-text" in note for note in done.notes] == [False, True]
+    assert ["51 samples of the 101 of b-text" in note for note in done.notes] == [False, False, True]
     with pytest.raises(UsageError, match="does not take part a-pictures whole"):
         export("open-clip", captioned(mixture(tmp_path / "more", WEIGHED)), tmp_path / "clip")
 
@@ -163,6 +163,46 @@ def test_whole_shards_are_not_what_a_mixture_with_conditions_or_a_tail_is(tmp_pa
     assert "leaves out the last 4 samples" in told.stderr
 
 
+def test_keys_of_whole_parts_have_no_prefix_and_that_is_said(tmp_path):
+    done = export(
+        "webdataset-index", mixture(tmp_path, {"a-pictures": "", "b-text": "prefix='b-'"}), tmp_path
+    )
+    assert (done.shards, done.samples) == (5, 124)
+    assert done.notes[0] == "Keys are as they stand in the parts: without the prefix of b-text."
+
+
+NESTED = """
+[shuffle]
+index_only = true
+[[part]]
+folder = "parts/small"
+weight = 0.5
+[[part]]
+folder = "parts/c-text"
+"""
+
+
+def nested(tmp_path):
+    """Half of a mixture of 58 pictures and 51 texts, and 30 texts more."""
+    mixture(tmp_path, WEIGHED)
+    write_part(tmp_path / "parts/c-text", samples=30)
+    (tmp_path / "nested.toml").write_text(NESTED)
+    gristmill("mix", tmp_path / "nested.toml", "--out", tmp_path, "--workers", 0)
+    out = tmp_path / "nested-out"
+    return out, gristmill("export", tmp_path / "nested", "--to", "energon", "--out", out)
+
+
+def test_a_mixture_of_mixtures_is_a_metadataset_of_metadatasets(tmp_path):
+    out, told = nested(tmp_path)
+    assert "55 samples of the 109 of small" in told.stderr
+    weights = [
+        [(one["path"], one["weight"]) for one in yaml.safe_load(path.read_text())["splits"]["train"]["blend"]]
+        for path in (out / "mixture.yaml", out / "small/mixture.yaml")
+    ]
+    assert weights == [[("small/mixture.yaml", 55), ("c-text", 30)], [("a-pictures", 58), ("b-text", 51)]]
+    assert (out / "small/b-text/00001.tar").samefile(tmp_path / "parts/b-text/shards/00001.tar")
+
+
 def captioned(dataset):
     shape = Shape()
     shape.take([("jpg", b""), ("txt", b""), ("json", b"{}")])
@@ -187,7 +227,8 @@ def test_all_samples_by_energon(tmp_path):
     for (name, shards), out in zip(SETS.items(), outs, strict=True):
         export("energon", made(tmp_path / name / "d", shards), out)
     export("energon", mixture(tmp_path, WEIGHED), tmp_path / "out")
-    *found, drawn = read_by("energon", *outs, tmp_path / "out/mixture.yaml")
+    inner, _ = nested(tmp_path / "two")
+    *found, drawn, of_two = read_by("energon", *outs, tmp_path / "out/mixture.yaml", inner / "mixture.yaml")
     for samples, shards in zip(found, SETS.values(), strict=True):
         whole = [one for shard in shards for one in shard]
         assert [sample["key"] for sample in samples] == [sample.key for sample, _ in whole]
@@ -200,6 +241,10 @@ def test_all_samples_by_energon(tmp_path):
     counts = Counter(sample["source"] for sample in drawn)
     assert counts.keys() == {"a-pictures", "b-text"}
     assert abs(counts["a-pictures"] / counts.total() - 58 / 109) < 0.06
+    counts = Counter(sample["source"] for sample in of_two)
+    assert abs(counts["small"] / counts.total() - 55 / 85) < 0.06
+    pictures = [sample for sample in of_two if sample["key"].startswith("a-pictures")]
+    assert abs(len(pictures) / counts["small"] - 58 / 109) < 0.08
 
 
 @pytest.mark.slow

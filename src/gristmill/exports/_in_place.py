@@ -10,12 +10,13 @@ from pathlib import Path
 
 from gristmill.exports._exporter import FinishedShards
 from gristmill.ledger.reading import whole_parts
+from gristmill.ledger.run_config import RunConfig
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.storage.inside import open_regular
 from gristmill.storage.store import store_at
 
-__all__ = ["TarShard", "give_name", "tar_shards"]
+__all__ = ["TarShard", "give_name", "said_of_keys", "tar_shards"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ def tar_shards(dataset: FinishedShards) -> Iterator[TarShard]:
     """The shards of a dataset; of an index-only mixture those of its parts.
 
     Raises:
-        UsageError: Its store is no folder; or it refers to some samples of a shard, to one twice, or by another key.
+        UsageError: Its store is no folder; or it refers to some samples of a shard, or to one twice.
         DamagedOutput: One is not of the size that its record says, or gone.
     """
     folder = store_at(dataset.folder).local
@@ -54,6 +55,15 @@ def tar_shards(dataset: FinishedShards) -> Iterator[TarShard]:
                     f"{path} has another size than its record says. See: {to_type('verify', path.parent.parent)}"
                 )
         yield TarShard(path=path, samples=samples, size_bytes=size_bytes)
+
+
+def said_of_keys(dataset: FinishedShards) -> list[str]:
+    """Say which parts' prefixes the keys lack, as the shards of an index-only mixture's parts have them."""
+    parts = RunConfig.read(store_at(dataset.folder)).parts if dataset.refers else {}
+    named = [part for part, said in parts.items() if said["prefix"]]
+    return (
+        [f"Keys are as they stand in the parts: without the prefix of {', '.join(named)}."] if named else []
+    )
 
 
 def give_name(path: Path, name: Path) -> None:

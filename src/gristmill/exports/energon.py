@@ -24,7 +24,7 @@ from pathlib import Path
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards, option
 from gristmill.exports._folder import found_whole, whole_folder
-from gristmill.exports._in_place import TarShard, give_name, tar_shards
+from gristmill.exports._in_place import TarShard, give_name, said_of_keys, tar_shards
 from gristmill.exports._unfit import PICTURE_ENDINGS
 from gristmill.ledger.features import shape_of
 from gristmill.ledger.ledger import Ledger
@@ -97,6 +97,7 @@ class Energon(Exporter):
             yield from self._webdataset(dataset, folder, done)
             return
         blend = []
+        done.notes += said_of_keys(dataset)
         for part, taken in _parts(dataset, done):
             yield from self._write(part, folder / part.name, done)
             path = f"{part.name}/{_MIXTURE}" if part.refers else part.name

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards
 from gristmill.exports._folder import found_whole, whole_folder
-from gristmill.exports._in_place import give_name, tar_shards
+from gristmill.exports._in_place import give_name, said_of_keys, tar_shards
 from gristmill.shards.shape import Shape
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
@@ -47,7 +47,7 @@ class OpenClip(Exporter):
             yield Exported(**{**account, "start": _start(out, account["shards"])})
             return
         with whole_folder(out, made_of) as (work, account):
-            done, sizes = Exported(form="captions", reader="open_clip"), {}
+            done, sizes = Exported(form="captions", reader="open_clip", notes=said_of_keys(dataset)), {}
             for number, shard in enumerate(tar_shards(dataset)):
                 name = f"{number:05d}.tar"
                 give_name(shard.path, work / name)

@@ -16,7 +16,7 @@ from pathlib import Path
 import orjson
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards
-from gristmill.exports._in_place import tar_shards
+from gristmill.exports._in_place import said_of_keys, tar_shards
 from gristmill.shards.shape import Shape
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import open_regular
@@ -70,7 +70,7 @@ class WebdatasetIndex(Exporter):
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Write the index into ``out``, the shards' own folder or another; always anew."""
-        done, entries = Exported(), []
+        done, entries = Exported(notes=said_of_keys(dataset)), []
         for shard in tar_shards(dataset):
             with open_regular(shard.path) as stream:
                 md5 = hashlib.file_digest(stream, "md5").hexdigest()

@@ -44,18 +44,20 @@ def samples_in(place: Place, shard: ShardInfo, large_bytes: int | None = None) -
 def whole_parts(folder: Path) -> Iterator[tuple[Path, int, int]]:
     """The shards that an index-only mixture takes whole, in the order of its parts: place, samples, bytes.
 
+    Samples have the keys that they have there, without the prefixes of parts.
+
     Args:
         folder: The mixture's.
 
     Raises:
-        UsageError: It takes some samples of a part, or one more than once, or gives them other keys.
+        UsageError: It takes some samples of a part, or one more than once.
         DamagedOutput: A shard is gone.
     """
     config, parts = RunConfig.read(folder), PartShards(folder)
     for part, said in config.parts.items():
-        if said["taken"] != said["samples"] or said.get("spare") or said["prefix"]:
+        if said["taken"] != said["samples"] or said.get("spare"):
             raise UsageError(
-                f"{folder} does not take part {part} whole and as it is, and a list of whole shards cannot say that. "
+                f"{folder} does not take part {part} whole, and a list of whole shards cannot say that. "
                 "Mix without --index-only into another folder."
             )
     inner: set[str] = set()
