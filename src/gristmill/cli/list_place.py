@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,18 @@ from typing import BinaryIO
 
 import click
 
+from gristmill.cli.options import recipe_loader
 from gristmill.ledger.ledger import STATE
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
+from gristmill.spec.recipe import Recipe
 from gristmill.storage.files import check_name, check_regular, machine_error, scratch_folder, sha256_file
 from gristmill.storage.store import Place, store_at
 from gristmill.storage.url import fetch, is_url, name_of
 
-__all__ = ["ListPlace", "found_list", "local_list"]
+__all__ = ["ListPlace", "found_list", "is_list", "list_recipe", "local_list"]
 
 _PIPES = re.compile(r"-|/dev/stdin|/(?:dev|proc/self)/fd/\d+")
 _HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+?))?/*")
@@ -82,6 +84,26 @@ def local_list(urls: str) -> ListPlace | None:
     if not path.is_dir():
         check_regular(path)
     return ListPlace(path=str(path.resolve()))
+
+
+def is_list(name: str) -> bool:
+    """Say whether a name stands for a list, and not for a recipe."""
+    from gristmill import recipes
+
+    known = name.endswith(".py") or name in {*recipes.names(), *recipes.groups()}
+    return not known and ("://" in name or name == "-" or Path(name).exists())
+
+
+def list_recipe(name: str, url_column: str, settings: Mapping[str, str]) -> Recipe:
+    """The recipe of a list that can be looked at where it is.
+
+    Raises:
+        UsageError: A copy of it must be made first.
+    """
+    if (place := local_list(name)) is None:
+        raise UsageError(f"{name}: what it holds is known once it is here. Fetch it, then plan the file.")
+    recipe: Recipe = recipe_loader("crawl", {**place.arguments, "url_column": url_column}, dict(settings))()
+    return recipe
 
 
 def _patterns(within: str | None) -> tuple[str, ...] | None:

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gristmill.cli.list_place import local_list
+from gristmill.cli.list_place import is_list, list_recipe
 from gristmill.cli.options import (
     MOST_ROWS,
     LocalPath,
     copies_of,
     json_option,
     pairs,
+    politeness_options,
     recipe_loader,
     recipes_of,
+    runtime_options,
     stage_option,
+    workers_option,
 )
 from gristmill.spec.errors import UsageError
+
+if TYPE_CHECKING:
+    from gristmill.cli.planned_mix import PlannedMix
+    from gristmill.run.planning.plan import Planned
+    from gristmill.run.probing.findings import Probed
+
+_PROBED, _MOST_PROBED = 500, 20_000
 
 
 @click.command("plan")
@@ -36,6 +49,18 @@ from gristmill.spec.errors import UsageError
 )
 @stage_option
 @click.option("--offline", is_flag=True, help="Ask nobody: use the published figures.")
+@click.option(
+    "--probe",
+    "probed",
+    is_flag=False,
+    flag_value=_PROBED,
+    type=click.IntRange(1, _MOST_PROBED),
+    metavar="N",
+    help=f"Of what crawls: ask for the media of N rows ({_PROBED}), and say what may be expected of all.",
+)
+@click.option("--url-column", default="url", show_default=True, help="Of a list, as for `gristmill crawl`.")
+@workers_option
+@politeness_options
 @json_option
 def command(
     name: str,
@@ -45,11 +70,19 @@ def command(
     out: Path | None,
     stage: str | None,
     offline: bool,
+    probed: int | None,
+    url_column: str,
+    workers: int | None,
     as_json: bool,
+    **manners: Any,
 ) -> None:
     """Say what a run of NAME would fetch, ask for and write, and which access it needs. Moves nothing.
 
     NAME may also be a list of URLs, as `gristmill crawl` takes it.
+
+    With --probe a sample of the media is asked for as a run would, politely, and forgotten: how many will be kept,
+    with a 95 % interval, bytes, hours, and which hosts do not answer. It takes a minute or some. The options for how
+    to ask, and --workers, are for this.
 
     Of a mixture: which parts are finished in DIR, what those take that are not, by published figures, and what
     mixing them would write. Of the stages of a training, as vila-v1.5: what you must fetch or sign first, then all
@@ -60,25 +93,36 @@ def command(
       gristmill plan coyo-700m
       gristmill plan coyo-700m --source annotations=/mnt/coyo --out data
       gristmill plan urls.parquet
+      gristmill plan coyo-700m --probe 500 --contact you@example.org
       gristmill plan vila-v1.5 --out data
     """
     from gristmill import mixtures
     from gristmill.cli.many import for_each
-    from gristmill.cli.planned_mix import PlannedMix, plan_mixture
+    from gristmill.cli.planned_mix import plan_mixture
     from gristmill.ledger.words import size_text
-    from gristmill.run.planning.plan import Planned, media_bytes, plan
+    from gristmill.run.planning.plan import media_bytes, plan
 
     free = shutil.disk_usage(_existing(out)).free if out else None
 
-    def tell(planned: Planned | PlannedMix) -> None:
-        if as_json:
-            click.echo(json.dumps({**planned.as_dict(), "disk_free_bytes": free}, indent=2))
-            return
-        for line in planned.lines():
-            click.echo(line)
-        if free is not None:
-            short = " - NOT ENOUGH" if planned.disk_bytes is not None and planned.disk_bytes > free else ""
-            click.echo(f"free on that disk  {free / 1e9:,.1f} GB{short}")
+    tell = partial(_tell, free=free, as_json=as_json)
+    runtime = runtime_options(**manners)
+    if probed is not None:
+        from gristmill.cli.probed import probe_named
+
+        if offline:
+            raise UsageError("--probe asks for media, and --offline asks nobody: give one of them.")
+        given = pairs("--source", sources), {**pairs("--set", settings)}, runtime
+        planned_one, sample = probe_named(
+            name, probed, *given, url_column=url_column, only=only, out=out, workers=workers
+        )
+        tell(planned_one, sample)
+        if sample.interrupted:
+            sys.exit(128 + sample.signalled)
+        return
+    if runtime or workers is not None:
+        raise UsageError(
+            "--workers, and the options for how to ask, are for --probe: without it nobody is asked."
+        )
 
     if name in mixtures.groups():
         from gristmill.cli.mixture_group import plan_group
@@ -96,10 +140,8 @@ def command(
         tell(plan_mixture(mixture, name, out, replaced, changed, only))
         return
 
-    if _is_list(name):
-        if (place := local_list(name)) is None:
-            raise UsageError(f"{name}: what it holds is known once it is here. Fetch it, then plan the file.")
-        crawl = recipe_loader("crawl", place.arguments, pairs("--set", settings))()
+    if is_list(name):
+        crawl = list_recipe(name, url_column, pairs("--set", settings))
         tell(plan(crawl, pairs("--source", sources), only=only, folder=out, offline=False))
         return
 
@@ -125,11 +167,21 @@ def command(
         )
 
 
-def _is_list(name: str) -> bool:
-    from gristmill import recipes
-
-    known = name.endswith(".py") or name in {*recipes.names(), *recipes.groups()}
-    return not known and ("://" in name or name == "-" or Path(name).exists())
+def _tell(
+    planned: Planned | PlannedMix, sample: Probed | None = None, *, free: int | None, as_json: bool
+) -> None:
+    """Print what is planned, what is free on its disk, and what a sample came to."""
+    if as_json:
+        more = {"probe": sample.as_dict()} if sample else {}
+        click.echo(json.dumps({**planned.as_dict(), "disk_free_bytes": free, **more}, indent=2))
+        return
+    for line in planned.lines():
+        click.echo(line)
+    if free is not None:
+        short = " - NOT ENOUGH" if planned.disk_bytes is not None and planned.disk_bytes > free else ""
+        click.echo(f"free on that disk  {free / 1e9:,.1f} GB{short}")
+    for line in sample.lines() if sample else ():
+        click.echo(line)
 
 
 def _existing(path: Path) -> Path:

@@ -10,5 +10,6 @@ planning/              which tasks there are, and which is next
 inputs/                where annotation files are, and in which order
 state/                 where files lie in a dataset's folder, and what a task is given
 maintenance/           what is done with a dataset later: opened again, verified, cleaned
+probing/               a sample of a dataset, asked before anything is crawled
 =====================  =============================================================================================
 """

@@ -168,7 +168,13 @@ class Planned:
 
 
 def plan(
-    recipe: Recipe, replaced: Mapping[str, str], *, only: int | None, folder: Path | None, offline: bool
+    recipe: Recipe,
+    replaced: Mapping[str, str],
+    *,
+    only: int | None,
+    folder: Path | None,
+    offline: bool,
+    found: Resolved | None = None,
 ) -> Planned:
     """Work out what a run would do.
 
@@ -178,6 +184,7 @@ def plan(
         only: Rows per annotation file.
         folder: The dataset's folder, to see what is done already.
         offline: Use the published figures of sources that lie elsewhere.
+        found: The recipe's files, where they are known and need not be looked for.
 
     Raises:
         GristmillError: As for a run: a source that cannot be read, a wrong setting.
@@ -193,7 +200,7 @@ def plan(
         remote = sum(source.files or 0 for source in published)
         places = {s.key: s.home or s.by_hand or "?" for s in recipe.sources}
     else:
-        resolved = resolve(_local_media(recipe, replaced) if offline else recipe, replaced, folder)
+        resolved = found or resolve(_local_media(recipe, replaced) if offline else recipe, replaced, folder)
         files, places = len(resolved.inputs), resolved.sources
         rows, rows_are = _count_rows(recipe, resolved)
         fetch = sum(file.size_bytes for file in resolved.inputs if file.path is None)

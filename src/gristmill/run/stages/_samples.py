@@ -38,15 +38,17 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Parse, Recipe
 from gristmill.spec.sample import Drop, MediaRef, Origin, Outcome, Sample
 from gristmill.spec.soundness import fault_of
-from gristmill.spec.step import ADDED, SampleStep, ShardStep, TableStep
+from gristmill.spec.step import ADDED, MediaContext, SampleStep, ShardStep, TableStep
 from gristmill.spec.task import ShardInfo, Task, decided
 from gristmill.storage.store import Store
 
 __all__ = [
     "INDEX_SCHEMA",
+    "apply_step",
     "content_digest",
     "drop_repeated_keys",
     "index_table",
+    "parsed",
     "run_samples",
 ]
 
@@ -112,7 +114,7 @@ def run_samples(
             one.take(row)
             continue
         origin = Origin(source=source.source, file=source.name, row=one.row)
-        one.take(_parsed(recipe.parse, row, origin, place=place(one.row)))
+        one.take(parsed(recipe.parse, row, origin, place=place(one.row)))
     _check_first(states, source.name, task, context)
     drop_repeated_keys(states)
     box = MediaWriter(task, context)
@@ -122,7 +124,7 @@ def run_samples(
             before = known_before(context.store, task, [one.row for one in states])
             take_over(before, context.store, task, box, work)
         for step in steps:
-            _apply(step, states, box)
+            apply_step(step, states, box)
         box.sync()
     finally:
         box.close()
@@ -164,8 +166,8 @@ def failed_positions(store: Store, indexes: Sequence[ShardInfo], reasons: Sequen
     return sorted(position for position, reason in last.items() if reason in set(reasons))
 
 
-def _parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) -> Outcome | Faulty:
-    """What ``parse`` makes of a row; a sample without a key is named after its place upstream."""
+def parsed(parse: Parse, row: Mapping[str, Any], origin: Origin, place: str) -> Outcome | Faulty:
+    """Say what ``parse`` makes of a row; a sample without a key is named after its place upstream."""
     try:
         outcome = parse(row)
     except ROW_FAULTS as err:  # an odd row must cost itself, not the thousands that stand beside it
@@ -248,8 +250,8 @@ def drop_repeated_keys(states: Sequence[RowState]) -> None:
             seen.add(one.sample.key)
 
 
-def _apply(step: SampleStep | ShardStep, states: Sequence[RowState], box: MediaWriter) -> None:
-    """One step over those samples that still live."""
+def apply_step(step: SampleStep | ShardStep, states: Sequence[RowState], box: MediaContext) -> None:
+    """Take those samples that still live through one step."""
     living = [one for one in states if one.drop is None]
     samples = [one.sample for one in living if one.sample is not None]
     results: Iterable[Outcome | Faulty]
