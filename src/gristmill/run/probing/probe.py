@@ -38,6 +38,7 @@ from gristmill.spec.reasons import Reason
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Drop, Origin
 from gristmill.spec.step import SampleStep, ShardStep, TableStep
+from gristmill.storage.files import scratch_folder
 
 __all__ = ["probe"]
 
@@ -87,10 +88,10 @@ def probe(
         OursNotTheirs: Our own network is down.
         Stopped: It was stopped before anything was known.
     """
-    if said := next(filter(None, (step.missing() for step in recipe.steps)), ""):
-        raise UsageError(said)
-    with tempfile.TemporaryDirectory(prefix="gristmill-probe-") as made, _stopping(tell) as (stop, came):
-        folder = Path(made)
+    if recipe.missing:
+        raise UsageError(recipe.missing)
+    scratch = Path(tempfile.gettempdir()) / f"gristmill-probe-{os.getuid()}"
+    with scratch_folder(scratch) as folder, _stopping(tell) as (stop, came):
         sampled = _sampled(recipe, resolved, rows, folder, stop)
         if not sampled.read:
             names = ", ".join(file.path or file.name for file in resolved.inputs[:3])
