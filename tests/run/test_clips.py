@@ -44,6 +44,7 @@ def test_clips_from_rows_to_shards_and_a_video_that_came_later(tmp_path, monkeyp
     rows = pq.read_table(out / "shards" / "00000.parquet").to_pylist()
     assert {row["frames"] for row in rows if row["status"] == "success"} == {20}
     assert "8 videos" in gristmill("verify", out).stdout
+    assert json.loads((out / "dataset.json").read_text())["libraries"].keys() == {"pyav", "ffmpeg"}
     card = (out / "README.md").read_text()
     assert "`<key>.mp4`: the video as stored" in card
     assert "video-text-to-text" in card

@@ -184,6 +184,36 @@ def test_sound_is_of_the_same_span(tmp_path):
     assert not cut(made_video(kind), [Cut(0.0, 1.0)], tmp_path, audio="drop")[0][0].has_audio
 
 
+def test_sound_is_that_of_pictures_that_begin_after_it(tmp_path):
+    """A second later in the file, so that what is heard first is the tone of its second second."""
+    kind = MadeVideo(frames=50, start=25, container="matroska", audio_s=None)
+    made = cut(made_video(kind), [Cut(0.0, 0.9), Cut(1.1, 1.9)], tmp_path)
+    for number, second in ((0, 1), (1, 2)):
+        with av.open(io.BytesIO(made[number][1])) as opened:
+            wave = np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(audio=0)])
+        piece = wave[4800 : 4800 + 24000]
+        assert np.argmax(np.abs(np.fft.rfft(piece * np.hanning(24000)))) * 2 == pytest.approx(
+            tone_hz(second), abs=5
+        )
+
+
+def test_what_is_measured_of_rates_and_key_frames():
+    """A container that rounds times to milliseconds has no variable rate for that."""
+    for name, variable in (
+        ("29.97 b-frames", False),
+        ("vfr", True),
+        ("vfr mkv", True),
+        ("starts late", False),
+    ):
+        video = made_video(KINDS[name])
+        facts = clips.measured(lambda video=video: io.BytesIO(video), VideoSettings(), lambda: None)
+        assert (facts.variable_rate, facts.first_key_frame_s) == (variable, 0.0), name
+        assert facts.fps == pytest.approx(facts.frames / facts.duration_s)
+    rounded = made_video(MadeVideo(rate=Fraction(30000, 1001), container="matroska"))
+    facts = clips.measured(lambda: io.BytesIO(rounded), VideoSettings(), lambda: None)
+    assert (facts.frames, facts.variable_rate) == (50, False)
+
+
 @pytest.mark.parametrize("name", ["29.97 b-frames", "hevc mp4", "open gop", "turned 90", "vp9"])
 def test_copies_begin_at_the_key_frame_before(name, tmp_path):
     kind = KINDS[name]
@@ -213,6 +243,13 @@ def test_other_readers_see_the_same_frames(tmp_path):
     reader.set(cv2.CAP_PROP_POS_FRAMES, 20)
     assert read_counter(reader.read()[1]) == 27
     reader.release()
+
+
+def test_a_time_between_two_units_of_the_file_is_neither(tmp_path):
+    """A frame at 0.040 s is before 0.0401 s, though the file knows milliseconds alone."""
+    video = made_video(MadeVideo(frames=20, container="matroska"))
+    made = cut(video, [Cut(0.0401, 0.1601), Cut(0.04, 0.16)], tmp_path)
+    assert [counters_in(made[n][1]) for n in (0, 1)] == [[2, 3, 4], [1, 2, 3]]
 
 
 def test_frames_that_are_counted_beyond_the_end_were_counted_in_another_copy(tmp_path):
