@@ -31,6 +31,7 @@ KINDS = {
     "turned 270": MadeVideo(rotation=270, container="mov"),
     "avi without times": MadeVideo(container="avi", b_frames=2, options=BETTER, audio_s=None),
     "avi mpeg4": MadeVideo(container="avi", codec="mpeg4", b_frames=2),
+    "avi with empty chunks": MadeVideo(container="avi", codec="mpeg4", pattern=(1, 1, 1, 2)),
     "hevc mkv": MadeVideo(codec="libx265", container="matroska", b_frames=3, audio_s=None),
     "hevc mp4": MadeVideo(codec="libx265", b_frames=2),
     "vp9": MadeVideo(codec="libvpx-vp9", container="webm", audio_s=None),
@@ -218,16 +219,57 @@ def test_what_is_measured_of_rates_and_key_frames():
 def test_copies_begin_at_the_key_frame_before(name, tmp_path):
     kind = KINDS[name]
     video = made_video(kind)
-    facts, data = cut(video, [Cut(first_frame=31, last_frame=40)], tmp_path, mode="copy")[0]
-    numbers = counters_in(data)
-    assert numbers[0] <= 31
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert 40 <= numbers[-1] <= 43  # coded frames that are needed for the last may be shown behind it
-    assert facts.frames == len(numbers)
-    assert facts.start_s == pytest.approx(float(shown_s(kind)[numbers[0]]), abs=1e-6)
-    assert facts.rotation == kind.rotation
-    with av.open(io.BytesIO(data)) as opened:
-        assert next(opened.decode(video=0)).pts == 0
+    wanted = ((31, 40), (25, 49), (38, 49))
+    made = cut(video, [Cut(first_frame=n, last_frame=m) for n, m in wanted], tmp_path, mode="copy")
+    for number, (first, last) in enumerate(wanted):
+        facts, data = made[number]
+        numbers = counters_in(data)
+        assert numbers[0] <= first
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert last <= numbers[-1] <= last + 4  # one that is needed for the last may be shown behind it
+        assert facts.frames == len(numbers)
+        assert facts.start_s == pytest.approx(float(shown_s(kind)[numbers[0]]), abs=1e-6)
+        assert facts.rotation == kind.rotation
+        pictures = next(
+            track for track in box(data, b"moov", b"trak") if box(track, b"mdia", b"minf", b"vmhd")
+        )
+        assert all(struct.unpack_from(">i", one, 12) == (0,) for one in box(pictures, b"edts", b"elst"))
+        with av.open(io.BytesIO(data)) as opened:
+            assert next(opened.decode(video=0)).pts == 0
+
+
+def trimmed(video, first):
+    """The same from a frame on, not encoded anew: what comes between the key frame and it is hidden."""
+    out = io.BytesIO()
+    with av.open(io.BytesIO(video)) as old, av.open(out, "w", format="mp4") as new:
+        begin = [packet.pts for packet in old.demux(video=0) if packet.size]
+        begin = sorted(begin)[first]
+        old.seek(begin, stream=old.streams.video[0], backward=True)
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.pts, packet.dts = packet.pts - begin, packet.dts - begin
+                packet.stream = stream
+                new.mux(packet)
+    return out.getvalue()
+
+
+def test_frames_that_a_file_hides_are_not_of_it(tmp_path):
+    """They are decoded for the others; nothing can be copied that begins among them."""
+    video = trimmed(made_video(MadeVideo(b_frames=2, options=BETTER, key_every=20)), 27)
+    cuts = [Cut(0.0, 9.0), Cut(0.2, 0.4), Cut(first_frame=14, last_frame=20)]
+    made = cut(video, cuts, tmp_path)
+    assert [counters_in(made[n][1]) for n in range(3)] == [
+        list(range(27, 50)),
+        list(range(32, 37)),
+        list(range(41, 48)),
+    ]
+    copied = cut(video, cuts, tmp_path, mode="copy")
+    assert copied[0][0].reason is Reason.UNSUPPORTED
+    for number, first, last in ((1, 32, 36), (2, 41, 47)):
+        shown = counters_in(copied[number][1])
+        assert set(range(first, last + 1)) <= set(shown)
+        assert (shown[0] - 27) / 25 == pytest.approx(copied[number][0].start_s)
 
 
 def test_other_readers_see_the_same_frames(tmp_path):

@@ -237,7 +237,10 @@ def _copied(
         return Undecodable(
             Reason.UNSUPPORTED, f"{source.codec} in {source.container} cannot be copied into mp4"
         )
-    first, packets = source.coded(span)
+    try:
+        first, packets = source.coded(span)
+    except Undecodable as err:
+        return err
     start_s, end_s = source.seconds(int(source.times[first])), source.seconds(source.end_of(span[1]))
     begin = int(source.times[first])
     sound = _sound(source, reader, settings)

@@ -341,10 +341,19 @@ class VideoSource:
         """Coded frames of a span, from the key frame before it on, in the order in which they are decoded.
 
         Returns:
-            The number of that key frame, and packets. Those that are shown before it need what lies before it.
+            The number of that key frame, and packets. Those that are shown before it need what lies before it. A
+            frame that the last one needs may be shown behind it; then all between the two are among them, too.
+
+        Raises:
+            Undecodable: UNSUPPORTED: the file hides the key frame before it.
         """
         start = self._key_before(span[0])
-        stop = int(np.flatnonzero(self._coded <= self.times[span[1]])[-1])
+        if start not in self._keys:
+            raise Undecodable(Reason.UNSUPPORTED, "no key frame before it: it cannot be copied")
+        stop = start
+        shown = self.times[span[1]]
+        while (after := int(np.flatnonzero(self._coded <= shown)[-1])) > stop:
+            stop, shown = after, self._coded[start : after + 1].max()
         first = int(np.searchsorted(self.times, self._coded[start]))
         return first, self._copied(start, stop)
 
@@ -424,6 +433,8 @@ class VideoSource:
                 self.beat()
             if total > most:
                 raise Undecodable(Reason.TOO_LONG, f"more than {most:,} frames")
+        if self.container == "avi" and decoding:  # of a frame that is shown on, an empty chunk is counted
+            total = max(decoding) + 1
         if total < self.video.frames:
             self.broken = True
         self._list_frames(coded, decoding, keys, last_duration)
