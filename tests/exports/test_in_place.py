@@ -179,6 +179,11 @@ folder = "parts/small"
 weight = 0.5
 [[part]]
 folder = "parts/c-text"
+[[part]]
+name = "none"
+folder = "parts/c-text"
+weight = 0.01
+prefix = "none-"
 """
 
 
@@ -195,6 +200,7 @@ def nested(tmp_path):
 def test_a_mixture_of_mixtures_is_a_metadataset_of_metadatasets(tmp_path):
     out, told = nested(tmp_path)
     assert "55 samples of the 109 of small" in told.stderr
+    assert "no sample of none" in told.stderr
     weights = [
         [(one["path"], one["weight"]) for one in yaml.safe_load(path.read_text())["splits"]["train"]["blend"]]
         for path in (out / "mixture.yaml", out / "small/mixture.yaml")

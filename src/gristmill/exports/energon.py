@@ -155,6 +155,9 @@ def _parts(dataset: FinishedShards, done: Exported) -> Iterator[tuple[FinishedSh
                 f"{dataset.folder} leaves out {said['spare']:,} samples of part {part}, and a metadataset cannot say "
                 "which. Mix without --index-only into another folder."
             )
+        if not said["taken"]:
+            done.notes.append(f"The mixture has no sample of {part}, which the metadataset does not name.")
+            continue
         if part not in folders:
             raise DamagedOutput(
                 f"{dataset.folder}: part {part} is gone or has changed. Put it back there; or mix anew."
