@@ -162,8 +162,17 @@ def _option_row(param: click.Parameter) -> str | None:
     elif not param.is_flag:
         names += f" `{param.metavar or param.type.name.upper().replace(' RANGE', '')}`"
     names += " (may be repeated)" if param.multiple else ""
+    said = getattr(param, "show_default", None)
     shown = isinstance(param.default, (str, int)) and not isinstance(param.default, bool)
-    default = f"`{param.default}`" if shown else "required" if param.required else ""
+    default = (
+        f"`{param.default}`"
+        if shown
+        else f"`{said}`"
+        if isinstance(said, str)
+        else "required"
+        if param.required
+        else ""
+    )
     return f"| {names} | {_cell(param.help or '')} | {default} |"
 
 

@@ -204,3 +204,9 @@ def test_video_chatgpts_real_ids_and_another_sets_records():
     assert len(ids) == 13_303
     for row in json.loads(real("video-chatgpt/qwen3-vl.demo.video.json").read_text()):
         assert parse(row).media["000"].name == row["video"]
+
+
+def test_the_official_list_without_its_variant_is_told():
+    told = recipes.find("youcook2").parse(json.loads(LIST.read_text()))
+    assert isinstance(told, Drop)
+    assert told.detail.endswith("without --set annotations.variant=official")

@@ -1,5 +1,6 @@
 """A tree of several families in which archives are left that have one name: each source takes its own."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from gristmill import sources
 from gristmill.run.inputs.local_media import media_here
-from gristmill.spec.errors import DamagedSource
+from gristmill.spec.errors import DamagedSource, MachineError
 from gristmill.testing.archives import foldered, zipped
 
 
@@ -49,3 +50,25 @@ def test_a_page_in_the_place_of_an_archive_is_told_all_the_same(tree):
     (tree / "gqa/images.zip").write_text("<html>You have used up your quota.</html>")
     with pytest.raises(DamagedSource, match="web page"):
         media_here(sources.find("gqa"), str(tree))
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_where_its_files_are_wanted(tree, monkeypatch):
+    """Nothing of it is lost in silence; but what is not ours, or holds nothing wanted, may be closed."""
+    closed = {tree / "lost+found", tree / "gqa/images"}
+    (tree / "lost+found").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path) in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    gqa, cc3m = sources.find("gqa"), replace(sources.find("cc3m"), size_bytes=None)
+    with pytest.raises(MachineError, match=r"gqa/images: permission was denied"):
+        media_here(gqa, str(tree))
+    assert media_here(replace(cc3m, patterns=("images.zip",)), str(tree))
+    with pytest.raises(MachineError, match=r"gqa/images: permission was denied"):
+        media_here(gqa, str(tree / "gqa/images"))
+    closed.remove(tree / "gqa/images")
+    assert [file.name for file in media_here(gqa, str(tree))] == ["data"]

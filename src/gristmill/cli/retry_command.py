@@ -27,7 +27,7 @@ from gristmill.storage.store import Place
     default=("transient",),
     show_default="transient",
     metavar="R,...",
-    help="Which failures: reasons as `gristmill status` names them, `timeout`, or `transient`; may be repeated.",
+    help="Which failures: reasons as `gristmill status` names them, `timeout`, or `transient`.",
 )
 @click.option("--recipe", metavar="PATH", help="The recipe, where it is a file of your own.")
 @click.option(

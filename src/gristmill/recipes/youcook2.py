@@ -57,7 +57,10 @@ def parse(row: Mapping[str, Json]) -> Outcome:
         return _CONVERSATION(row)
     video, listed, element = row.get("__key__"), row.get("annotations"), row.get(ELEMENT)
     if not isinstance(video, str) or not isinstance(listed, list) or not isinstance(element, int):
-        return Drop(reason=Reason.BAD_ROW, detail="neither conversations nor one of a video's annotations")
+        hint = ": without --set annotations.variant=official" if "database" in row else ""
+        return Drop(
+            reason=Reason.BAD_ROW, detail=f"neither conversations nor one of a video's annotations{hint}"
+        )
     one = listed[element] if element < len(listed) else None
     if not _VIDEO.fullmatch(video) or not isinstance(one, dict):
         return Drop(reason=Reason.BAD_ROW, detail=f"video {video!r}, segment {one!r}"[:200])

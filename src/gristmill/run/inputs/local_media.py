@@ -20,7 +20,7 @@ from gristmill.ledger.run_config import InputFile
 from gristmill.ledger.words import count_text, size_text
 from gristmill.spec.errors import DamagedSource, UsageError
 from gristmill.spec.recipe import Source
-from gristmill.storage.archives import Archive, kind_of, members_in, parts_beside
+from gristmill.storage.archives import Archive, Refusal, kind_of, members_in, parts_beside
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.url import name_of
 
@@ -47,6 +47,7 @@ class Tree:
         archives: Files in it that are named as archives, or as parts of one, or as unfinished ones.
         tables: Parquet files.
         examples: A few of all.
+        closed: A folder in it, or itself, that this process may not look into; None if there is none.
     """
 
     digest: str
@@ -55,7 +56,11 @@ class Tree:
     archives: tuple[str, ...]
     tables: tuple[str, ...]
     examples: tuple[str, ...]
+    closed: Path | None = None
 
+
+_OF_THE_FILE_SYSTEM = "lost+found"
+"""Closed to all but the machine's owner, at the top of a disk."""
 
 Seen: TypeAlias = dict[Path, Tree]
 
@@ -134,6 +139,7 @@ def media_here(source: Source, place: str, seen: Seen | None = None) -> list[Inp
     Raises:
         UsageError: A path is not there, or nothing of that kind lies there.
         DamagedSource: A file is no archive.
+        MachineError: The system refuses, as with a folder that may not be looked into.
     """
     seen = {} if seen is None else seen
     paths = [Path(place)] if Path(place).exists() else [Path(one) for one in place.split(os.pathsep) if one]
@@ -160,6 +166,10 @@ def _in_folder(source: Source, folder: Path, tree: Tree) -> list[tuple[str, Path
     else:
         expected = [name for name in tree.archives if _is_expected(source, name)]
         named = [name for name in expected if _may_hold_members(source, folder / name)]
+        if not named and tree.closed is not None:
+            os.scandir(
+                tree.closed
+            ).close()  # raises what the system says: else all in it would be lost as no_file
         if not named and _holds_members(source, folder):
             return [(folder.resolve().name or "folder", folder)]
         named = named or expected or list(tree.archives)
@@ -179,6 +189,7 @@ def _looked_through(folder: Path, seen: Seen) -> Tree:
         return seen[folder]
     total = size = files = 0
     archives, tables, examples = [], [], []
+    closed = None
     for entry in members_in(Archive.at(folder)):
         told = f"{entry.name}\0{entry.size_bytes}\0{entry.refused or ''}".encode("utf-8", "surrogatepass")
         total += int.from_bytes(
@@ -191,8 +202,16 @@ def _looked_through(folder: Path, seen: Seen) -> Tree:
             tables.append(entry.name)
         if files <= _EXAMPLES:
             examples.append(entry.name)
+        unread = (
+            entry.refused is Refusal.UNREADABLE or not entry.name
+        )  # without a name it is the folder itself
+        if unread and entry.name != _OF_THE_FILE_SYSTEM:
+            at = folder / entry.name
+            closed = at if at.is_dir() else closed
     digest = hashlib.sha256(b"%d %d %d" % (total, size, files)).hexdigest()
-    seen[folder] = Tree(digest, size, files, tuple(sorted(archives)), tuple(sorted(tables)), tuple(examples))
+    seen[folder] = Tree(
+        digest, size, files, tuple(sorted(archives)), tuple(sorted(tables)), tuple(examples), closed
+    )
     return seen[folder]
 
 
