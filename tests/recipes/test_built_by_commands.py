@@ -20,7 +20,7 @@ def build(path, title=""):
 
 
 def test_those_there_are() -> None:
-    assert recipes.commands() == ["crawl", "import"]
+    assert recipes.commands() == ["conversations", "crawl", "import"]
     assert not {"crawl", "import"} & {*recipes.names()}
     assert recipes.load("crawl", {"path": "urls.txt"}).built == recipes.built_by("crawl")
     assert recipes.load("crawl", {"path": "urls.txt"}).asks
@@ -30,7 +30,7 @@ def test_those_there_are() -> None:
 def test_another_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "_command_photos.py").write_text(OWN)
     monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(tmp_path)])
-    assert recipes.commands() == ["crawl", "import", "photos"]
+    assert recipes.commands() == ["conversations", "crawl", "import", "photos"]
     assert recipes.built_by("photos").place == "FOLDER"
     recipe = recipes.load("photos", {"path": "summer"}, {"crawl.size_px": "200"})
     assert (recipe.title, recipe.input_noun) == ("summer", "album")

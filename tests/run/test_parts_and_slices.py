@@ -31,11 +31,16 @@ from gristmill.storage.store import store_at
 SOURCE = InputFile(source="list", name="a.parquet", size_bytes=1, digest="0" * 64)
 
 
+def no_rows(row):
+    raise AssertionError("rows are cut as they are")
+
+
 def box_in(folder, part_rows: int) -> tuple[PartWriter, Work, Context]:
     shard = ShardInfo(path="a.parquet", role="source", samples=0, size_bytes=1, digest="0" * 64)
     task = Task(stage="rows", number=(0, 0, 0), inputs=(shard,), identity="i")
     work, context = Work(), Context(store=store_at(folder), inputs=(SOURCE,), remotes={})
-    return PartWriter(TakeRows(part_rows=part_rows), task, context, work, SOURCE), work, context
+    step = TakeRows(part_rows=part_rows)
+    return PartWriter(step, no_rows, task, context, work, SOURCE), work, context
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
@@ -214,11 +219,11 @@ def test_an_index_is_made_and_read_some_lines_at_a_time_and_is_the_same(monkeypa
         states.append(RowState(n, 2 * n, sample, drop))
         entries[2 * n, "jpg"] = SpoolEntry(b"", 100 * n, n, n)
 
-    def place_of(row: int, name: str) -> dict[str, object]:
+    def places_of(row: int, name: str) -> list[dict[str, object]]:
         entry = entries[row, name]
-        return {"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32}
+        return [{"name": name, "offset": entry.offset, "size": entry.size, "crc32": entry.crc32}]
 
-    box = SimpleNamespace(place_of=place_of, fates={})
+    box = SimpleNamespace(places_of=places_of, fates={})
     whole = index_table(states, box)
     assert whole.num_rows == count
     assert [line["reason"] for line in lines_of(whole)] == [t.drop and str(t.drop.reason) for t in states]

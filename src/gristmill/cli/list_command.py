@@ -12,6 +12,8 @@ from gristmill.cli.options import json_option
 from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Access, Recipe
 
+_COLUMNS = 80
+
 
 @click.command("list")
 @json_option
@@ -44,10 +46,9 @@ def command(as_json: bool) -> None:
         access = max(
             facts["access"], key=get_args(Access).index
         )  # the hardest of them is what stops a person
-        known = (
-            f"{stages:<9}{rows:>6}{size:>9}  {access:<7}{shorten(facts['license'], 32, placeholder=' ...')}"
-        )
-        click.echo(f"{facts['name']:<{wide}}{known}")
+        line_of = f"{facts['name']:<{wide}}{stages:<9}{rows:>6}{size:>9}  {access:<7}"
+        room = max(_COLUMNS - len(line_of), len("..."))
+        click.echo(line_of + shorten(facts["license"], room, placeholder="..."))
     for group, members in recipes.groups().items():
         click.echo(f"{group:<{wide}}{len(members)} recipes as one")
     for mixture in mixed:
