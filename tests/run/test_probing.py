@@ -12,7 +12,7 @@ import pytest
 
 from gristmill.ledger.run_config import InputFile
 from gristmill.run.probing import excerpts
-from gristmill.run.probing.excerpts import drawn, evenly, excerpt_of
+from gristmill.run.probing.excerpts import drawn, evenly, excerpt_of, shares_of
 from gristmill.run.probing.findings import design_effect, interval
 from gristmill.shards.framing import Framing
 from gristmill.shards.rows import read_rows, rows_of
@@ -49,6 +49,20 @@ def test_evenly():
     assert len({row % 10 for row in rows}) == 10, "and not always the same"
     assert rows == drawn(1000, 100)
     assert drawn(3, 9) == [0, 1, 2]
+
+
+def test_large_files_give_more_rows():
+    files = [
+        InputFile(source="list", name=f"{n}", size_bytes=size, digest="")
+        for n, size in enumerate([10, 0, 990])
+    ]
+    assert shares_of(files, 100, 100) == [(files[0], 1), (files[2], 99)]
+    alike = [InputFile(source="list", name=f"{n}", size_bytes=7, digest="") for n in range(128)]
+    some = shares_of(alike, 500, 16)
+    assert [int(file.name) for file, _ in some] == list(range(4, 128, 8))
+    assert sum(share for _, share in some) == 500
+    assert {share for _, share in some} == {31, 32}
+    assert shares_of([], 5, 5) == []
 
 
 def rows():

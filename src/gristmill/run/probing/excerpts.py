@@ -10,9 +10,11 @@ from __future__ import annotations
 import io
 import random
 import zlib
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +27,7 @@ from gristmill.spec.errors import SourceError, UsageError
 from gristmill.storage.hub import read_range
 from gristmill.storage.url import is_url
 
-__all__ = ["Excerpt", "FarBytes", "drawn", "evenly", "excerpt_of"]
+__all__ = ["Excerpt", "FarBytes", "drawn", "evenly", "excerpt_of", "shares_of"]
 
 _FAR_GROUPS, _NEAR_GROUPS = 2, 8
 _WHOLE_GROUP_BYTES = 64 << 20
@@ -129,6 +131,24 @@ def drawn(count: int, wanted: int) -> list[int]:
     wanted, chance = min(count, wanted), random.Random(count)
     edges = [n * count // wanted for n in range(wanted + 1)] if wanted else [0]
     return [chance.randrange(start, stop) for start, stop in pairwise(edges)]
+
+
+def shares_of(files: Sequence[InputFile], rows: int, most_files: int) -> list[tuple[InputFile, int]]:
+    """Some annotation files, in their order, and how many rows of each: all bytes have the same chance.
+
+    Args:
+        files: All of them.
+        rows: In all.
+        most_files: So many files at most.
+    """
+    ends = list(accumulate(max(1, file.size_bytes) for file in files))
+    draws = evenly(ends[-1], min(rows, most_files)) if files else []
+    counts = Counter(bisect_right(ends, place) for place in draws)
+    shares, done = [], 0
+    for n, count in sorted(counts.items()):
+        first, done = done, done + count
+        shares.append((files[n], done * rows // len(draws) - first * rows // len(draws)))
+    return shares
 
 
 def excerpt_of(file: InputFile, place: str, framing: Framing, rows: int, folder: Path) -> tuple[Excerpt, int]:

@@ -175,7 +175,7 @@ class Probed:
         if self.rows_read > self.rows_chosen:
             lines.append(f"chosen             {_of(self.rows_chosen, self.rows_read)} rows")
         lines.append(
-            f"asked              {count_text(self.media, 'medium' if self.media == 1 else 'picture')} of "
+            f"asked              {count_text(self.media, 'picture')} of "
             f"{count_text(self.hosts_asked, 'host')} in {duration_text(self.elapsed_s)}"
         )
         lines.append(

@@ -24,7 +24,7 @@ from gristmill.ledger.run_config import InputFile
 from gristmill.ledger.words import count_text, size_text
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.probing.boxes import EnoughRows, ProbedMedia, ProbedRows
-from gristmill.run.probing.excerpts import Excerpt, drawn, evenly, excerpt_of
+from gristmill.run.probing.excerpts import Excerpt, drawn, excerpt_of, shares_of
 from gristmill.run.probing.findings import Pace, Probed, design_effect, interval, paces_sorted, worst
 from gristmill.run.stages._row_states import RowState
 from gristmill.run.stages._samples import apply_step, parsed
@@ -67,7 +67,7 @@ def probe(
     tell: Callable[[str], None],
     done: Callable[[int], None] = lambda n: None,
 ) -> Probed:
-    """Take rows evenly over the annotation files, choose as the recipe does, ask for their media, and sum up.
+    """Take rows from all over the annotation files, choose as the recipe does, ask for their media, and sum up.
 
     A first signal ends it with what is known by then; a second at once.
 
@@ -144,7 +144,7 @@ class _Sampled:
 
 
 def _sampled(recipe: Recipe, resolved: Resolved, rows: int, folder: Path, stop: Event) -> _Sampled:
-    """Rows evenly over the files and within them, as many as are wanted, chosen by the recipe's step, and parsed."""
+    """Rows from all over the files, by their sizes, as many as are wanted, chosen by the recipe, and parsed."""
     step = recipe.steps[0]
     assert isinstance(step, TableStep)
     if step.keeps_source or step.takes_media:
@@ -156,18 +156,17 @@ def _sampled(recipe: Recipe, resolved: Resolved, rows: int, folder: Path, stop: 
     framing = getattr(step, "framing", Framing())
     files = resolved.inputs
     far = any(file.path is None for file in files)
-    chosen = [files[n] for n in evenly(len(files), min(rows, _FAR_FILES) if far else rows)]
-    shares = [(n + 1) * rows // len(chosen) - n * rows // len(chosen) for n in range(len(chosen))]
+    chosen = shares_of(files, rows, _FAR_FILES if far else rows)
     selected = max(recipe.expect.selected_share, 1 / _MOST_READ)
     sampled = _Sampled(files=len(chosen), files_of=len(files))
 
-    def cut(numbered: tuple[int, InputFile]) -> tuple[Excerpt, int]:
-        n, file = numbered
+    def cut(numbered: tuple[int, tuple[InputFile, int]]) -> tuple[Excerpt, int]:
+        n, (file, share) = numbered
         own = folder / str(n)
         own.mkdir()
         place = "" if file.path is not None else resolved.remotes[file.source]
         with naming_source(file.source):
-            return excerpt_of(file, place, framing, math.ceil(shares[n] / selected), own)
+            return excerpt_of(file, place, framing, math.ceil(share / selected), own)
 
     hows: Counter[str] = Counter()
     with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -176,11 +175,11 @@ def _sampled(recipe: Recipe, resolved: Resolved, rows: int, folder: Path, stop: 
             sampled.moved_bytes += moved
             hows[excerpt.how] += 1
             box = ProbedRows(stop, folder / str(n), excerpt.only)
-            _read(step, recipe, chosen[n], excerpt, box)
+            _read(step, recipe, chosen[n][0], excerpt, box)
             sampled.dropped += box.dropped
             sampled.read += box.kept + box.beyond + box.dropped.total()
             sampled.chosen += box.kept + box.beyond
-            _add(sampled.states, recipe, chosen[n], box, shares[n])
+            _add(sampled.states, recipe, chosen[n][0], box, chosen[n][1])
             sampled.even &= excerpt.even
     sampled.taken = _taken(sampled, hows)
     if not sampled.even:
@@ -390,7 +389,7 @@ def _host_of(fate: Fate) -> str:
 def _taken(sampled: _Sampled, hows: Counter[str]) -> str:
     how = "; ".join(name for name, _ in hows.most_common(3))
     moved = f"; {size_text(sampled.moved_bytes)} of them were fetched" if sampled.moved_bytes else ""
-    of = f"{sampled.files:,} of {count_text(sampled.files_of, 'annotation file')}, evenly"
+    of = f"{sampled.files:,} of {count_text(sampled.files_of, 'annotation file')}, by their sizes"
     files = "the annotation file" if sampled.files_of == 1 else of
     return f"{count_text(len(sampled.states), 'row')} of {files}: {how}{moved}"
 
