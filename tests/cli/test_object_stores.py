@@ -42,7 +42,11 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
     assert shards(store) == shards(LocalStore(tmp_path / "local")) != {}
     said = gristmill("status", out, *words)
     assert f"{pictures}/report.html" in said.stdout
-    assert json.loads(gristmill("status", pictures, "--json", *words).stdout)["folder"] == pictures
+    assert "requests by tasks (" in said.stdout
+    counted = json.loads(gristmill("status", pictures, "--json", *words).stdout)
+    assert counted["folder"] == pictures
+    assert 10 < counted["store_requests"]["put"] < 40
+    assert counted["store_requests"]["bytes_out"] > len(b"".join(shards(store).values()))
     assert "all as recorded" in gristmill("verify", out, *words).stdout
     store.delete("shards/00000.tar")
     assert "is missing" in gristmill("verify", pictures, "--repair", *words, code=None).stdout

@@ -127,4 +127,5 @@ def test_requests_and_bytes_are_counted():
     store.put_if_absent("a", b"345")
     store.fetch("a")
     store.fetch("a")
-    assert store.requests == {"put": 2, "get": 1, "head": 1, "bytes_out": 2, "bytes_in": 2}
+    assert store.asked() == {"put": 2, "get": 1, "head": 1, "bytes_out": 2, "bytes_in": 2}
+    assert store.asked() == {}

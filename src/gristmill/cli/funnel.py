@@ -101,6 +101,7 @@ def funnel_json(totals: Totals, config: RunConfig) -> dict[str, Json]:
         "same_pictures": totals.global_filter or {},
         "requests": int(facts["requests"]),
         "received_bytes": int(facts["bytes_in"]),
+        "store_requests": totals.in_store,
         "listed_sizes": int(facts["listed_sizes"]),
         "other_sizes": int(facts["other_sizes"]),
         "started_at": totals.started_at,
@@ -277,6 +278,13 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
     if facts["requests"]:
         said.append(
             f"{size_text(facts['bytes_in'])} received in {count_text(int(facts['requests']), 'request')}"
+        )
+    if found := totals.in_store:
+        kinds = {kind: number for kind, number in found.items() if not kind.startswith("bytes_")}
+        said.append(
+            f"store: {count_text(sum(kinds.values()), 'request')} by tasks "
+            f"({', '.join(f'{kind} {number:,}' for kind, number in kinds.items())}), "
+            f"{size_text(found.get('bytes_out', 0))} put, {size_text(found.get('bytes_in', 0))} read"
         )
     if facts["listed_sizes"]:
         other, of = int(facts["other_sizes"]), int(facts["listed_sizes"])

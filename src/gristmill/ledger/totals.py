@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gristmill.spec.sample import CHANGES, Json
-from gristmill.spec.task import Account, TaskRecord
+from gristmill.spec.task import IN_STORE, Account, TaskRecord
 
 __all__ = ["StageTotals", "Totals", "failing", "total"]
 
@@ -72,6 +72,16 @@ class Totals:
         facts = self.of("making").facts
         found = {w.partition(".")[2]: int(n) for w, n in facts.items() if w.startswith(f"{CHANGES}.")}
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    @property
+    def in_store(self) -> dict[str, int]:
+        """Requests of all tasks to an object store, by kind, and bytes; empty of a folder."""
+        found: Counter[str] = Counter()
+        for stage in self.stages.values():
+            for word, number in stage.facts.items():
+                if word.startswith(f"{IN_STORE}."):
+                    found[word.partition(".")[2]] += int(number)
+        return dict(sorted(found.items()))
 
     @property
     def annotations(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from gristmill.spec.errors import GristmillError
 from gristmill.spec.sample import Json
 
 __all__ = [
+    "IN_STORE",
     "RECORD_FORMAT",
     "Account",
     "LostSamples",
@@ -22,6 +23,9 @@ __all__ = [
     "decided",
     "digest_of",
 ]
+
+IN_STORE = "store"
+"""Begins the names of facts that count requests to an object store."""
 
 Role: TypeAlias = Literal[
     "source", "part", "index", "spool", "fates", "shard", "sidecar", "blocklist", "keys"
@@ -123,7 +127,8 @@ class TaskRecord:
         facts: Other numbers: ``bytes_in``, ``bytes_out``, ``requests``; ``several``, samples with several media, and
             ``incomplete``, those kept without some;
             ``named``, kept samples of which the recipe gave the key;
-            ``repeated``, further copies; ``changes.WORD``, samples changed so.
+            ``repeated``, further copies; ``changes.WORD``, samples changed so;
+            ``store.KIND``, requests to an object store, and bytes, of its process since that ended another task.
         found: What a prescan of an annotation file, or the statistics, found; of one that packs, how many samples
             of which index it took, by the digests of these; None for other tasks.
         shape: Of a task that makes a shard, the text of its samples' :class:`gristmill.shards.shape.Shape`.

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
@@ -58,6 +59,8 @@ _CLIENT_OPTIONS = (
 _CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,80})</Code>"), re.compile(r"<Message>([^<]{1,300})</Message>")
 _GONE = ("NoSuchBucket", "NoSuchContainer", "ContainerNotFound", "The specified bucket does not exist")
 _REQUESTS: dict[str, Counter[str]] = {}
+"""By the store's address: what was asked of it and not yet told."""
+_COUNTING = Lock()
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,14 @@ class ObjectStore(Store):
             raise UsageError(f"{self.url} lasts as long as this process: give --workers 0 as well.")
         return ObjectStore, (self.url, dict(self.options))
 
-    @property
-    def requests(self) -> Counter[str]:
-        """Count what this process asked of the store, by kind, and bytes that went and came."""
-        return _REQUESTS.setdefault(self.url, Counter())
+    def asked(self) -> dict[str, int]:
+        """See :class:`Store`: ``put``, ``get``, ``head``, ``list``, ``delete``, ``bytes_in``, ``bytes_out``."""
+        with _COUNTING:
+            return dict(_REQUESTS.pop(self.url, {}))
+
+    def _count(self, kind: str, number: int) -> None:
+        with _COUNTING:
+            _REQUESTS.setdefault(self.url, Counter())[kind] += number
 
     def fetch(self, name: str) -> Path:
         """See :class:`Store`; what was fetched stays on this machine, up to a number of bytes."""
@@ -118,7 +125,7 @@ class ObjectStore(Store):
         with self._asking("get", name):
             got = self._api.get(self._client, name)
             path = folder / f"{mark}.{_tag(got.meta)}" / name.rpartition("/")[2]
-            self.requests["bytes_in"] += got.meta["size"]
+            self._count("bytes_in", got.meta["size"])
             with whole_file(path) as stream:
                 for chunk in got.stream(min_chunk_size=1 << 20):
                     stream.write(chunk)
@@ -144,7 +151,7 @@ class ObjectStore(Store):
                     if not _is_beyond(err):
                         raise
                     body = b""
-        self.requests["bytes_in"] += len(body)
+        self._count("bytes_in", len(body))
         return body
 
     def put(self, name: str, body: bytes | Path) -> None:
@@ -161,7 +168,7 @@ class ObjectStore(Store):
                 chunk_size=part,
                 max_concurrency=_PARTS_AT_ONCE,
             )
-        self.requests["bytes_out"] += size
+        self._count("bytes_out", size)
 
     def put_if_absent(self, name: str, body: bytes) -> bool:
         """See :class:`Store`."""
@@ -170,7 +177,7 @@ class ObjectStore(Store):
                 self._api.put(self._client, name, body, mode="create", use_multipart=False)
         except FileExistsError:
             return False
-        self.requests["bytes_out"] += len(body)
+        self._count("bytes_out", len(body))
         return True
 
     def list(self, folder: str = "") -> Iterator[Stored]:
@@ -178,7 +185,7 @@ class ObjectStore(Store):
         with self._asking("list", folder, 0):
             found = self._api.list(self._client, folder or None, chunk_size=_LISTED_AT_ONCE)
             for chunk in found:
-                self.requests["list"] += 1
+                self._count("list", 1)
                 yield from (Stored(one["path"], one["size"]) for one in chunk)
 
     def below(self, name: str) -> tuple[str, ...]:
@@ -228,7 +235,7 @@ class ObjectStore(Store):
             FileExistsError: It is.
             MachineError: Anything else, with what to do.
         """
-        self.requests[kind] += count
+        self._count(kind, count)
         errors = self._api.exceptions
         try:
             yield

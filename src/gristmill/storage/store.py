@@ -108,6 +108,10 @@ class Store(ABC):
         finally:
             self.delete(name)
 
+    def asked(self) -> dict[str, int]:
+        """Count what this process asked of the store since the last call, by kind, and bytes; empty of a folder."""
+        return {}
+
     @property
     def local(self) -> Path | None:
         """Say in which folder on this machine all of it lies under its names; None where it does not."""

@@ -16,7 +16,7 @@ from gristmill.run.state.context import Context, Work
 from gristmill.run.workers.messages import Failed, Finished
 from gristmill.spec.errors import GristmillError, MachineError, Stopped, TaskFailed
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.task import Task, TaskRecord
+from gristmill.spec.task import IN_STORE, Task, TaskRecord
 from gristmill.storage.files import machine_error
 
 __all__ = ["outcome_of", "run_task"]
@@ -73,7 +73,7 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
         retried=dict(sorted(work.retried.items())),
         hosts=dict(work.hosts),
         media={fate: n for fate, n in sorted(work.media.items()) if n},
-        facts=dict(work.facts),
+        facts={**work.facts, **{f"{IN_STORE}.{kind}": n for kind, n in context.store.asked().items() if n}},
         notes=tuple(work.notes),
         seconds=round(time.monotonic() - started, 3),
         finished_at=round(time.time(), 3),
