@@ -294,6 +294,15 @@ def test_a_time_between_two_units_of_the_file_is_neither(tmp_path):
     assert [counters_in(made[n][1]) for n in (0, 1)] == [[2, 3, 4], [1, 2, 3]]
 
 
+def test_a_program_stream_says_other_times_where_it_is_entered(tmp_path):
+    video = made_video(
+        MadeVideo(container="mpeg", codec="mpeg2video", size_px=(128, 96), key_every=12, frames=60)
+    )
+    assert counters_in(cut(video, [Cut(1.0, 2.0)], tmp_path)[0][1]) == list(range(25, 50))
+    facts, data = cut(video, [Cut(1.0, 2.0)], tmp_path, mode="copy")[0]
+    assert (counters_in(data), facts.start_s) == (list(range(24, 50)), 0.96)
+
+
 def test_frames_that_are_counted_beyond_the_end_were_counted_in_another_copy(tmp_path):
     video = made_video(MadeVideo(frames=20))
     made = cut(video, [Cut(first_frame=10, last_frame=last) for last in (19, 21, 22)], tmp_path)

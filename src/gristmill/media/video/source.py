@@ -317,8 +317,12 @@ class VideoSource:
                 yield packet
 
     def _seek(self, place: int) -> None:
-        """Go to a key frame, by its place in the order of packets, or before it."""
-        if place > 0:
+        """Go to a key frame, by its place in the order of packets, or before it.
+
+        Times that a program stream (``mpeg``) does not say are guessed from where reading began: from its start alone
+        they are those that were listed.
+        """
+        if place > 0 and self.container != "mpeg":
             try:
                 self._input.seek(int(self._coded[place]), stream=self.video, backward=True)
                 packet = next(self._input.demux(self.video))
