@@ -259,10 +259,11 @@ def _names(source: Source) -> list[str]:
 
 
 def _expected(source: Source) -> str:
-    return (
-        ", ".join([*_names(source), *(f"files like {layout.member}" for layout in source.layouts)])
-        or "archives"
+    layouts = (
+        f"files like {layout.example}" if layout.example else f"files that fit {layout.member}"
+        for layout in source.layouts
     )
+    return ", ".join([*_names(source), *layouts]) or "archives"
 
 
 def _finished(name: str) -> str:
