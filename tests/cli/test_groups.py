@@ -45,6 +45,12 @@ def test_show_and_plan_take_the_group():
     assert last.startswith("== all 14: 95."), last
 
 
+def test_show_says_what_steps_do_without_marks_of_the_code():
+    shown = gristmill("show", "scienceqa").stdout
+    assert "as TakeCells has it" in shown
+    assert ":class:" not in shown
+
+
 def test_what_several_recipes_of_a_group_share_is_planned_once():
     last = gristmill("plan", "llava-next", "--offline").stdout.splitlines()[-1]
     planned = json.loads(gristmill("plan", "llava-next", "--offline", "--json").stdout)

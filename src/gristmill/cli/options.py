@@ -53,6 +53,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 MOST_ROWS = 2**63 - 1
 """What a record and a table can count to."""
 _STORE_OPTIONS = "gristmill.store_options"
+_OF_PYTHON = re.compile(r":[a-z]+:`(?:[\w.]*\.)?(\w+)`")
+"""A name of code as docstrings refer to it; people are shown the name."""
 _FEWEST_ALLOWED, _WORKERS_PER_CORE = 64, 4
 
 
@@ -320,7 +322,8 @@ def circumstances_of(recipe: Recipe, runtime: Mapping[str, str]) -> dict[str, st
 
 def setting_lines(step: Step) -> list[str]:
     """Describe a step: what it does, in a sentence, and its settings, a line each."""
-    sentence, stop, _ = " ".join((step.__doc__ or "").split()).partition(". ")
+    plain = _OF_PYTHON.sub(r"\1", step.__doc__ or "")
+    sentence, stop, _ = " ".join(plain.split()).partition(". ")
     lines = [f"  {step.name}: {sentence}{stop.rstrip()}"]
     if step.drops:
         said = f"drops for: {', '.join(sorted(step.drops))}"
