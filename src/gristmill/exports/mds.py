@@ -33,6 +33,7 @@ class Mds(RowStore):
     """MosaicML's streaming: shards of 64 MiB with random access."""
 
     writes = "index.json, shard.NNNNN.mds"
+    reads = "samples of pictures, text and at most one video"
     loses = "nothing; media have no names but those that json says"
 
     most_bytes: ClassVar[int] = (1 << 32) - (1 << 16)  # offsets in a shard are of 32 bits
