@@ -89,17 +89,35 @@ def test_status_of_the_folder_ends_with_a_line_for_each(prepared):
 def test_plan_of_all_stages(prepared):
     out = prepared[0]
     said = gristmill("plan", "vila-v1.5", "--out", out).stdout
-    assert said.index("waits for you") < said.index("samples") < said.index("licences")
+    assert said.index("wait for you") < said.index("samples") < said.index("licences")
     assert "not for commercial use" in said
     plans = json.loads(gristmill("plan", "vila-v1.5", "--json").stdout)
     assert [planned["name"] for planned in plans] == list(mixtures.groups()["vila-v1.5"])
     assert sum(len(planned["parts"]) for planned in plans) == 23
 
 
+def test_a_copy_of_what_only_some_parts_have_is_theirs_and_waits_no_more(tmp_path):
+    def waiting(*words):
+        said = gristmill("plan", "vila-v1.5", "--out", tmp_path, "--json", *words).stdout
+        parts = [part for planned in json.loads(said) for part in planned["parts"]]
+        return {part["part"] for part in parts if part["state"] == "waits for you"}
+
+    both = {"sharegpt4v-pretrain", "sharegpt4v-cap100k"}
+    assert waiting() - waiting("--source", "*.sam=none") == both
+    said = gristmill("plan", "vila-v1.5", "--out", tmp_path).stdout
+    assert "--source '*.sam'=PATH" in said
+    assert "--source sherlock.vcr=PATH" in said
+    for folder in ("sources/videos/0123456789abcdef", "sources/kinetics-videos"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "sources/kinetics-videos/a.mp4").touch()
+    assert waiting() & {"youcook2", "vatex", "video-chatgpt"} == {"youcook2", "video-chatgpt"}
+
+
 def test_what_no_part_is_called_is_refused_before_anything_begins(tmp_path):
     for words in (
         ["--source", "coyo.annotations=x"],
         ["--set", "coyo.select.share=0.1"],
+        ["--source", "*.nothing=x"],
         ["--stage", "tune"],
     ):
         gristmill("run", "vila-v1.5", "--out", tmp_path, *words, code=2)

@@ -12,12 +12,13 @@ import click
 
 from gristmill import mixtures
 from gristmill.cli.many import for_each
+from gristmill.cli.options import source_keys
 from gristmill.cli.overview import of_mixtures, print_overview, write_page
 from gristmill.cli.planned_mix import PlannedMix, plan_mixture
 from gristmill.cli.prepare import own_settings, prepare_and_mix
 from gristmill.ledger.words import count_text, duration_text, size_text
-from gristmill.spec.command import to_type
-from gristmill.spec.errors import UsageError
+from gristmill.spec.command import for_part, to_type
+from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.mixture import Mixture
 
 __all__ = ["members_of", "plan_group", "run_group", "waiting_lines"]
@@ -101,8 +102,13 @@ def plans_of(
 
     Raises:
         UsageError: A name or a pattern that fits no part of any of them.
+        UnknownName: A source that no part has that the pattern fits.
     """
     _check(members, "--source", [key.partition(".")[0] for key in sources])
+    for key in sources:
+        if not any(_has_part(member, key) for member in members):
+            known = {one for member in members for one in _keys(member, key.partition(".")[0])}
+            raise UnknownName("source", key.partition(".")[2], tuple(sorted(known)))
     _check(members, "--set", [key.partition(".")[0] for key in settings if key.count(".") > 1])
     plans = []
     for member in members:
@@ -117,14 +123,29 @@ def _meant_for(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Of what was typed, that which is for parts of this mixture, or for the mixture itself."""
     names = [part.name for part in member.parts]
-
-    def fits(key: str) -> bool:
-        return bool(fnmatch.filter(names, key.partition(".")[0]))
-
     return (
-        {key: place for key, place in sources.items() if fits(key)},
-        {key: value for key, value in settings.items() if key.count(".") < 2 or fits(key)},
+        {key: place for key, place in sources.items() if _has_part(member, key)},
+        {
+            key: value
+            for key, value in settings.items()
+            if key.count(".") < 2 or fnmatch.filter(names, key.partition(".")[0])
+        },
     )
+
+
+def _has_part(member: Mixture, key: str) -> bool:
+    """Say whether a mixture has a part for ``PART`` or ``PART.KEY``: by a pattern, one that has such a source."""
+    pattern, _, source = key.partition(".")
+    names = [part.name for part in member.parts]
+    if not source or pattern in names:
+        return bool(fnmatch.filter(names, pattern))
+    return source in _keys(member, pattern)
+
+
+def _keys(member: Mixture, pattern: str) -> set[str]:
+    """Sources of the parts that a pattern fits."""
+    names = fnmatch.filter([part.name for part in member.parts], pattern)
+    return {key for name in names for key in source_keys(name) or ()}
 
 
 def _check(members: Sequence[Mixture], option: str, patterns: Iterable[str]) -> None:
@@ -171,10 +192,14 @@ def waiting_lines(plans: Sequence[PlannedMix]) -> list[str]:
     lines = [f"to be granted first: {needed}: {', '.join(names)}" for needed, names in granted.items()]
     if said:
         parts = {name for names in said.values() for name in names}
+        wait = "waits" if len(parts) == 1 else "wait"
         lines.append(
-            f"{count_text(len(parts), 'part')} waits for you; the others do not. What only you can fetch:"
+            f"{count_text(len(parts), 'part')} {wait} for you; the others do not. What only you can fetch:"
         )
-        lines += [f"  {', '.join(dict.fromkeys(names))}\n    {sentence}" for sentence, names in said.items()]
+        for sentence, names in said.items():
+            several = list(dict.fromkeys(names))
+            typed = for_part(sentence, several[0] if len(several) == 1 else "*")
+            lines.append(f"  {', '.join(several)}\n    {typed}")
     return lines
 
 
@@ -188,7 +213,8 @@ def _missing(plans: Sequence[PlannedMix]) -> list[str]:
 
 
 def _table(plans: Sequence[PlannedMix]) -> list[str]:
-    head = f"{'part':<24}{'state':<16}{'samples':>12}{'requests':>14}{'to fetch':>10}{'shards':>10}"
+    wide = max(len(part["part"]) for planned in plans for part in planned.parts) + 2
+    head = f"{'part':<{wide + 2}}{'state':<16}{'samples':>12}{'requests':>14}{'to fetch':>10}{'shards':>10}"
     lines = [f"{head}{'1 Gbit/s':>12}{'10 Gbit/s':>12}"]
     seen: set[tuple[str, str]] = set()
     total = 0
@@ -199,7 +225,7 @@ def _table(plans: Sequence[PlannedMix]) -> list[str]:
             total += moved
             plan = part.get("plan") or {}
             lines.append(
-                f"  {part['part']:<22}{part['state'].partition(',')[0]:<16}{_number(part['samples']):>12}"
+                f"  {part['part']:<{wide}}{part['state'].partition(',')[0]:<16}{_number(part['samples']):>12}"
                 f"{_number(plan.get('requests', 0)):>14}{size_text(moved):>10}"
                 f"{'?' if part['bytes'] is None else size_text(part['bytes']):>10}{_hours(moved, 1):>12}"
                 f"{_hours(moved, 10):>12}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -209,8 +210,11 @@ def _waits(recipe: Recipe, out: Path | None, sources: Mapping[str, str]) -> list
 
     shared = None if out is None else shared_folder(out / recipe.public_name)
     said = []
+    (rows,) = recipe.of_role("rows")[:1]
     for source in recipe.sources:
         if source.key in sources or source.home or source.path or source.role == "aux":
+            continue
+        if source.unless and rows.key not in sources and fnmatch(rows.patterns[0], source.unless):
             continue
         if source.role == "rows":
             said.append(f"{source.key}: {source.by_hand}")

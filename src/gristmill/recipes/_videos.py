@@ -25,6 +25,7 @@ _BY_ID = r"(?:v_)?[\w-]{11}(?:_\d+)*"
 
 def videos(
     *,
+    folder: str,
     title: str,
     by_hand: str,
     license: str = "unknown",
@@ -38,6 +39,7 @@ def videos(
     """A source of videos, in archives or a folder, by their names without endings, whatever folders they lie in.
 
     Args:
+        folder: In ``DIR/sources``, where a person puts them: those of one recipe are not those of another.
         title: What it holds, in a few words.
         by_hand: The sentence that tells a person where to get them.
         license, access, terms, address, files, size_bytes: See :class:`gristmill.spec.recipe.Source`.
@@ -46,6 +48,7 @@ def videos(
     """
     return Source(
         key=VIDEOS,
+        folder=folder,
         role="media",
         title=title,
         format="archives",

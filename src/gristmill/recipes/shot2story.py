@@ -110,6 +110,7 @@ RECIPE = Recipe(
         ),
         replace(
             videos(
+                folder="shot2story-videos",
                 title="Shot2Story's clips",
                 by_hand=(
                     "Fetch release_134k_videos.tar.gz.* (one archive in parts, all of them), some 160 GB. They are "

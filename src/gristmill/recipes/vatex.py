@@ -106,6 +106,7 @@ RECIPE = Recipe(
             },
         ).with_variant("vila"),
         videos(
+            folder="kinetics-videos",
             title="Kinetics-600's videos, or VATEX's pieces of them",
             by_hand=(
                 "VATEX's authors publish no videos. Whoever has Kinetics-600's, or the pieces, names their folder or "

@@ -92,6 +92,7 @@ RECIPE = Recipe(
             rows=100_000,
         ),
         videos(
+            folder="activitynet-videos",
             title="ActivityNet's videos",
             by_hand="Ask for the videos with the form https://forms.gle/1TC3aBtVCX7ySbo46, or have them from others.",
             address="http://activity-net.org/download.html",

@@ -130,6 +130,7 @@ RECIPE = Recipe(
             size_bytes=1_575_867,
         ),
         videos(
+            folder="youcook2-videos",
             title="YouCook2's videos, or clips of them",
             by_hand="Fetch the videos from YouCook2's page, where they have been since June 2024.",
             address="http://youcook2.eecs.umich.edu/download",

@@ -14,7 +14,7 @@ from gristmill.spec.errors import SourceError
 
 __all__ = ["for_part", "for_readers", "naming_source", "printable", "started_as", "to_type"]
 
-_OPTION = re.compile(r"(--source|--set) ([a-z][\w-]*[=.])")
+_OPTION = re.compile(r"(--source|--set) ([a-z][\w-]*)(?=[=.])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -69,8 +69,14 @@ def naming_source(key: str) -> Iterator[None]:
 
 
 def for_part(text: str, part: str) -> str:
-    """Advice for a dataset, as it is typed where it is a part of a mixture: ``--source PART.KEY=``."""
-    return _OPTION.sub(rf"\1 {part}.\2", text) if part else text
+    """Advice for a dataset, as it is typed where it is a part of a mixture: ``--source PART.KEY=``.
+
+    Args:
+        text: The advice.
+        part: Its name, or a pattern of several, which is quoted.
+    """
+    quote = "'" if "*" in part else ""
+    return _OPTION.sub(rf"\1 {quote}{part}.\2{quote}", text) if part else text
 
 
 def printable(text: str) -> str:

@@ -77,6 +77,8 @@ class Source:
     Attributes:
         key: What ``--source KEY=PATH`` replaces; of a media source also what :class:`gristmill.spec.locator.Member`
             names, and the name of its folder in ``DIR/sources``.
+        folder: Of a media source, where in ``DIR/sources`` a person puts it, if not into the folder named by its key:
+            recipes that have a key in common may mean different media.
         role: What its files are: ``rows``, annotations whose rows become samples; ``aux``, something small that
             steps are given whole and that need not be there; ``media``, pictures or videos that samples name.
         hub: Repository on the Hugging Face hub: ``OWNER/NAME`` of datasets, ``models/OWNER/NAME`` of models.
@@ -114,6 +116,7 @@ class Source:
     """
 
     key: str
+    folder: str = ""
     role: SourceRole = "rows"
     hub: str | None = None
     revision: str | None = None

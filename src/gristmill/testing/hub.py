@@ -55,6 +55,7 @@ class FakeHub(LoopbackServer):
         repos: dataset name (``owner/name`` or ``name``), or ``models/owner/name``, to a folder, or to path -> bytes
             or file.
         revision: the commit that ``main`` stands for in every repository.
+        any_revision: whatever commit is asked for stands for the same: recipes pin each its own.
         token: the only valid token; needed for private and gated repositories.
         private: repositories that do not exist for those without the token.
         gated: repositories whose terms nobody has accepted: facts are public, files are refused.
@@ -73,6 +74,7 @@ class FakeHub(LoopbackServer):
         repos: Mapping[str, Path | Mapping[str, bytes | Path]],
         *,
         revision: str = DEFAULT_REVISION,
+        any_revision: bool = False,
         token: str = "hf_made_up",
         private: Collection[str] = (),
         gated: Collection[str] = (),
@@ -84,6 +86,7 @@ class FakeHub(LoopbackServer):
     ) -> None:
         super().__init__(addresses=2 if redirect else 1, port=port)
         self.revision = revision
+        self._any_revision = any_revision
         self.token = token
         self._repos = {name: hub_files(files, lfs_over_bytes) for name, files in repos.items()}
         self._private, self._gated, self._granted = set(private), set(gated), set(granted)
@@ -161,7 +164,7 @@ class FakeHub(LoopbackServer):
             )
 
     def _check_revision(self, revision: str) -> None:
-        if revision not in {"main", self.revision, "refs/heads/main"}:
+        if not self._any_revision and revision not in {"main", self.revision, "refs/heads/main"}:
             raise _Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
 
     # facts

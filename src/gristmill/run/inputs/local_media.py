@@ -74,7 +74,7 @@ def put_by_hand(source: Source, shared: Path) -> str | None:
     Raises:
         DamagedSource: A link lies there.
     """
-    place = shared / source.key
+    place = shared / (source.folder or source.key)
     if not place.is_dir():
         return None
     found, fetched = [], False
@@ -114,7 +114,8 @@ def to_fetch(source: Source, shared: Path | None, elsewhere: str = "") -> str:
         elsewhere: What to type to have its media asked for elsewhere, and whom.
     """
     size = f", {size_text(source.size_bytes)}" if source.size_bytes else ""
-    place = str(shared / source.key) if shared else f"DIR/sources/{source.key}"
+    folder = source.folder or source.key
+    place = str(shared / folder) if shared else f"DIR/sources/{folder}"
     said = f"{source.key} ({source.title or 'media'}{size}): {source.by_hand or 'Nothing fetches it.'}"
     if source.address:
         said += f" It is at {source.address}."
