@@ -39,7 +39,7 @@ def mixture(tmp_path, parts):
         for sample in samples_in(folder, shard):
             shape.take(sample.parts.items())
     name = RunConfig.read(folder).name
-    return FinishedShards(folder=folder, shards=shards, name=name, mixture=True, shape=lambda: shape)
+    return FinishedShards(folder=folder, shards=shards, name=name, parts=("a",), shape=lambda: shape)
 
 
 def rows(base, query):

@@ -4,6 +4,7 @@ import base64
 import json
 import pickle
 import pickletools
+import re
 
 import pytest
 from made_shards import caption, conversation, document, finished, picture
@@ -263,8 +264,9 @@ def test_parts_of_another_dataset_or_manner_are_refused(tmp_path):
     other = finished(tmp_path / "e", [DOCUMENTS[1], DOCUMENTS[0], DOCUMENTS[2]])
     with pytest.raises(UsageError, match=r"part-00000\.pkl was made of another dataset"):
         parts(tmp_path / "e", other, tmp_path / "out")
-    with pytest.raises(UsageError, match="with other options"):
-        parts(tmp_path / "d", infos, tmp_path / "out", leave_out=True)
+    before = tree(tmp_path / "out")
+    assert parts(tmp_path / "d", infos, tmp_path / "out", leave_out=True).left_out == 0  # nothing had to be
+    assert tree(tmp_path / "out") == before
     (tmp_path / "out" / "notes.txt").write_text("x")
     with pytest.raises(UsageError, match=r"'notes\.txt': VILA's loader counts"):
         parts(tmp_path / "d", infos, tmp_path / "out")
@@ -330,3 +332,34 @@ def test_every_name_that_the_release_asks_for_is_registered(tmp_path):
     asked = {name for mixture in RELEASE.values() for name in mixture.split("+")}
     assert asked <= given
     assert not any("+" in name for name in given)
+
+
+def test_two_datasets_in_one_tree_with_one_root_of_pictures_and_other_bytes_of_one_name(tmp_path):
+    """The second stage's pictures are those of the third; a name that has other bytes there ends it."""
+    found = {}
+    for name, numbers in (("sharegpt4v-pretrain", (0, 1)), ("sharegpt4v-mix738k", (0, 2))):
+        made = [conversation(n, ["What is it?", f"A {n}."], 1) for n in numbers]
+        infos = finished(tmp_path / name, [made])
+        found[name] = FinishedShards(folder=tmp_path / name, shards=tuple(infos), name=name)
+    mixture = FinishedShards(folder=tmp_path, shards=(), name="mine", parts=("sharegpt4v-mix738k", "gone"))
+    exporter, out = Vila(), tmp_path / "out"
+    for dataset in found.values():
+        writer, place = exporter.among(dataset, out)
+        list(writer.export(dataset, place))
+    for _ in range(2):
+        done = exporter.join([*found.values(), mixture], out)
+        assert done.notes == ["mine lacks here: gone"]
+    data = out / "playground/data"
+    assert (data / "ShareGPT4V/data").resolve() == data.resolve()
+    for line in (out / "add_dataset.py").read_text().splitlines()[1:]:
+        said = dict(re.findall(r'(\w+)="([^"]*)"', line))
+        rows = json.loads((out / said["data_path"]).read_text())
+        assert len(rows) == 2
+        assert all((out / said["image_path"] / name).is_file() for row in rows for name in row["image"])
+    assert (out / "mixtures.yaml").read_text().endswith('"mine":\n- sharegpt4v_sft\n')
+    assert "--data_mixture sharegpt4v_sft " in done.start
+    taken = next(path for path in data.rglob("*.jpg"))
+    taken.unlink()
+    taken.write_bytes(b"other")
+    with pytest.raises(UsageError, match="is there with other bytes"):
+        exporter.join([*found.values(), mixture], out)

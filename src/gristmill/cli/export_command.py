@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -20,7 +21,7 @@ from gristmill.spec.errors import Incomplete, UsageError
 from gristmill.storage.store import Place
 
 if TYPE_CHECKING:
-    from gristmill.exports import Exported, Exporter
+    from gristmill.exports import Exported, Exporter, FinishedShards
     from gristmill.run.maintenance.reopen import Dataset
 
     _Choice = click.Choice[str]
@@ -132,8 +133,7 @@ def command(
     ctx: click.Context, /, folder: Place, format_: str, out: Path | None, as_json: bool, **given: Any
 ) -> None:
     """Write a finished dataset in a trainer's own format."""
-    from gristmill.cli.metadata_files import bring_up
-    from gristmill.exports import finished_shards, or_nothing
+    from gristmill.exports import or_nothing
     from gristmill.ledger.run_config import datasets_in
     from gristmill.run.maintenance.reopen import open_dataset
     from gristmill.storage.files import machine_error
@@ -143,36 +143,34 @@ def command(
     }
     exporter = _with_options(format_, typed)
     datasets = datasets_in(folder)
-    if exporter.takes_several and len(datasets) > 1:
-        datasets = _that_share_a_folder(datasets, exporter)
-    if len(datasets) > 1 and not exporter.takes_several:
+    several = len(datasets) > 1
+    if several and not exporter.takes_several:
         raise UsageError(f"{folder} holds {len(datasets)} datasets; name one, for example {datasets[0]}")
     if out is None:
         raise UsageError("name the folder to write into with --out")
-    told = []
-    for dataset in datasets:
-        try:
+    told: list[dict[str, object]] = []
+    unfinished: list[str] = []
+    try:
+        if several:
+            _write_several(folder, datasets, exporter, format_, out, told, unfinished, quiet=as_json)
+        else:
             with or_nothing(out):
-                opened = open_dataset(dataset)
-                bring_up(opened)
-                shards = finished_shards(dataset, opened.config, opened.ledger)
-                _check_finished(opened, len(shards.shards), exporter)
-                done = _watched(exporter.export(shards, out), len(shards.shards))
-        except OSError as err:
-            raise machine_error(err, out) from err
-        for note in done.notes:
-            click.echo(f"gristmill: {note}", err=True)
-        told.append(_plain(dataset, done, format_, out))
-        if not as_json:
-            _tell(done, format_, out)
+                done = _written(open_dataset(datasets[0]), exporter, out)
+            told.append(_plain(datasets[0], done, format_, out))
+            if not as_json:
+                _tell(done, format_, out)
+    except OSError as err:
+        raise machine_error(err, out) from err
     if as_json:
-        click.echo(json.dumps(told if len(told) > 1 else told[0]))
+        click.echo(json.dumps(told if several else told[0]))
     empty = [str(one["dataset"]) for one in told if one["left_out"] and not one["samples"]]
     if empty:
         raise Incomplete(
             f"No sample of {', '.join(empty)} fits {format_}: all were left out.\n"
             "See the formats and what they hold: gristmill export --help"
         )
+    if unfinished:
+        raise Incomplete("\n".join(["Not all could be written:", *unfinished]))
 
 
 for _exporter in _KNOWN.values():
@@ -195,19 +193,82 @@ def _with_options(format_: str, given: dict[str, Any]) -> Exporter:
     return replace(exporter, **given)
 
 
-def _that_share_a_folder(datasets: Sequence[Place], exporter: Exporter) -> Sequence[Place]:
-    """Those that the exporter writes into one folder; it is said of the others why not, and what to type."""
+def _written(opened: Dataset, exporter: Exporter, out: Path) -> Exported:
+    """Write one dataset, and say what must be said of it."""
+    from gristmill.cli.metadata_files import bring_up
+    from gristmill.exports import finished_shards
+
+    bring_up(opened)
+    shards = finished_shards(opened.folder, opened.config, opened.ledger)
+    _check_finished(opened, len(shards.shards), exporter)
+    done = _watched(exporter.export(shards, out), len(shards.shards))
+    for note in done.notes:
+        click.echo(f"gristmill: {note}", err=True)
+    return done
+
+
+def _write_several(
+    folder: Place,
+    datasets: Sequence[Place],
+    exporter: Exporter,
+    format_: str,
+    out: Path,
+    told: list[dict[str, object]],
+    unfinished: list[str],
+    *,
+    quiet: bool,
+) -> None:
+    """Write all datasets that the exporter writes into one folder, and what they have in common."""
+    from gristmill.exports import or_nothing
+    from gristmill.run.maintenance.reopen import open_dataset
+
+    shared = _that_share_a_folder(folder, datasets, exporter)
+    for shards in shared:
+        writer, place = exporter.among(shards, out)
+        if writer is None:
+            continue
+        dataset = shards.folder
+        try:
+            with or_nothing(out):
+                done = _written(open_dataset(dataset), writer, place)
+        except Incomplete as err:
+            unfinished.append(str(err))
+            continue
+        told.append(_plain(dataset, done, format_, place))
+        if not quiet:
+            _tell(done if place == out else replace(done, start=""), format_, place)
+    if (joined := exporter.join(shared, out)) is None:
+        return
+    for note in joined.notes:
+        click.echo(f"gristmill: {note}", err=True)
+    if not quiet:
+        click.echo(f"Start training:\n{joined.start}")
+
+
+def _that_share_a_folder(
+    folder: Place, datasets: Sequence[Place], exporter: Exporter
+) -> list[FinishedShards]:
+    """Those that the exporter writes into one folder; it is said of the others why not."""
     from gristmill.exports import finished_shards
     from gristmill.run.maintenance.reopen import open_dataset
 
-    shared = []
+    shared, others = [], defaultdict[str, list[Place]](list)
     for dataset in datasets:
         opened = open_dataset(dataset)
-        if why := exporter.why_alone(finished_shards(dataset, opened.config, opened.ledger)):
-            click.echo(f"gristmill: {dataset} {why}", err=True)
+        try:
+            shards = finished_shards(dataset, opened.config, opened.ledger)
+        except Incomplete as err:
+            click.echo(f"gristmill: left out: {err}", err=True)
+            continue
+        if why := exporter.why_alone(shards):
+            others[why].append(dataset)
         else:
-            shared.append(dataset)
-    return shared or datasets
+            shared.append(shards)
+    for why, some in others.items():
+        click.echo(f"gristmill: {', '.join(map(str, some))} {why}", err=True)
+    if not shared:
+        raise UsageError(f"{folder} holds {len(datasets)} datasets; name one, for example {datasets[0]}")
+    return shared
 
 
 def _watched(steps: Iterator[Exported], shards: int) -> Exported:

@@ -40,7 +40,7 @@ from gristmill.spec.task import ShardInfo, digest_of
 
 __all__ = ["Dialect", "JsonRows", "Laid", "RowFile", "RowsWritten", "command", "registered"]
 
-_REVISION = 2
+_REVISION = 3
 _INCOMING = ".incoming"
 _MEDIA = "media"
 _KINDS: tuple[Kind, ...] = ("image", "video", "frames")
@@ -240,16 +240,22 @@ class Dialect(FittingExporter):
         return paths
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
-        """Write all of a dataset; a killed export is gone on with."""
-        made_of = {
+        """Write all of a dataset; a killed export is gone on with, with ``leave_out`` too where it was without.
+
+        Raises:
+            UsageError: A sample does not fit, or something else lies there.
+        """
+        made_of: dict[str, Json] = {
             "gristmill": _REVISION,
             "format": type(self).__name__,
             "name": dataset.name,
             "shards": digest_of([shard.digest for shard in dataset.shards]),
-            "options": asdict(self),
+            "options": {key: value for key, value in asdict(self).items() if key != "leave_out"},
             "root": self._root(out),
         }
         if (account := found_whole(out, made_of)) is not None:
+            if account["left_out"] and not self.leave_out:
+                raise UsageError(f"{out} lacks samples that do not fit: it was made with --leave-out.")
             yield _account_back(account)
             return
         with whole_folder(out, made_of) as (work, account):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,7 +31,7 @@ class FinishedShards:
         shards: In order.
         name: The dataset's, with dashes.
         published_as: The file name that upstream gives to what a trainer reads; empty where it gives none.
-        mixture: Its samples are those of other datasets.
+        parts: Names of the datasets whose samples it has, if it is a mixture.
         shape: Counts, when it is called, which parts the samples have.
     """
 
@@ -39,13 +39,18 @@ class FinishedShards:
     shards: tuple[ShardInfo, ...]
     name: str = ""
     published_as: str = ""
-    mixture: bool = False
+    parts: tuple[str, ...] = ()
     shape: Callable[[], Shape] = Shape
 
     @property
     def refers(self) -> bool:
         """The shards are lists of references to samples in other datasets' shards."""
         return any(is_references(shard.path) for shard in self.shards)
+
+    @property
+    def mixture(self) -> bool:
+        """Its samples are those of other datasets."""
+        return bool(self.parts)
 
     @property
     def samples(self) -> int:
@@ -102,6 +107,22 @@ class Exporter(ABC):
     def why_alone(self, dataset: FinishedShards) -> str:
         """Why this dataset is not written beside others into one folder, and what to type; empty if it is."""
         return ""
+
+    def among(self, dataset: FinishedShards, out: Path) -> tuple[Exporter | None, Path]:
+        """Of several datasets that are written into one folder: what writes this one, and where; None if nothing."""
+        return self, out
+
+    def join(self, datasets: Sequence[FinishedShards], out: Path) -> Exported | None:
+        """Write what several datasets in one folder have in common, when each is written; None if they have nothing.
+
+        Args:
+            datasets: All that lie beside each other, those too that were not written.
+            out: The folder.
+
+        Raises:
+            UsageError: They do not fit into one folder.
+        """
+        return None
 
     @abstractmethod
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:

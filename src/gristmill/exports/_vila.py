@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gristmill.exports._dialect import registered
@@ -76,6 +76,11 @@ class VilaPickles(FittingExporter):
                 "spread": self.spread_images and maker.form == "vflan",
             }
         )
+
+    def stamps(self, maker: ItemMaker, shards: Sequence[ShardInfo]) -> tuple[str, ...]:
+        """Stamps of pickles that are the same: where nothing had to be left out, nothing is with ``leave_out``."""
+        strict = replace(self, leave_out=False)
+        return self.stamp(maker, shards), strict.stamp(maker, shards)
 
     def add_shard(
         self, items: PickledList, dataset: FinishedShards, shard: ShardInfo, maker: ItemMaker, done: Exported

@@ -40,7 +40,7 @@ def finished_shards(folder: Place, config: RunConfig, ledger: Ledger) -> Finishe
         shards=shards,
         name=config.name,
         published_as=config.published_as,
-        mixture=bool(config.parts),
+        parts=tuple(config.parts),
         shape=lambda: shape_of(ledger),
     )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gristmill.exports._exporter import Exported, FinishedShards
+from gristmill.exports._exporter import Exported, Exporter, FinishedShards
 from gristmill.exports._pickled_list import PickledList, part_names, stamp_of
 from gristmill.exports._vila import VilaPickles, account_of, entry_of, holds_conversations
+from gristmill.exports._vila_tree import PICKLES, join_tree, part_folder, pickle_folder
 from gristmill.exports._writing import check_folder
 from gristmill.exports.vila_conversations import REGISTRY, VilaConversations
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
 from gristmill.storage.files import whole_file, write_whole
 
@@ -23,9 +25,36 @@ class Vila(VilaPickles):
 
     writes = (
         "part-NNNNN.pkl and .count (a pickle runs code when it is loaded: load only your own); of what upstream has "
-        "as conversations, what vila-conversations writes"
+        "as conversations, what vila-conversations writes; of all datasets in DIR that VILA's release knows one "
+        "playground/data"
     )
     reads = "captions for the loader coyo, documents for mmc4, or questions and answers for vflan"
+
+    @property
+    def takes_several(self) -> bool:
+        """Each has the place that the release's registry has for it."""
+        return True
+
+    def why_alone(self, dataset: FinishedShards) -> str:
+        """The registry has no place for it; a mixture of what it has is named with its parts."""
+        if dataset.name in REGISTRY or dataset.name in PICKLES or dataset.parts:
+            return ""
+        return (
+            f"VILA's release has no place for it. For itself: {to_type('export', 'FOLDER', '--to', 'vila')}"
+        )
+
+    def among(self, dataset: FinishedShards, out: Path) -> tuple[Exporter | None, Path]:
+        """See :class:`Exporter`: pickles stay, conversations are given their names when all is written."""
+        if dataset.name in PICKLES:
+            return self, pickle_folder(out, dataset.name)
+        if dataset.name in REGISTRY:
+            rows = VilaConversations(leave_out=self.leave_out, root=str(out.resolve()))
+            return rows, part_folder(out, dataset.name)
+        return None, out
+
+    def join(self, datasets: Sequence[FinishedShards], out: Path) -> Exported:
+        """See :func:`join_tree`."""
+        return join_tree(datasets, out)
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Write a pickle and its count for each shard, in the form that its samples' turns ask for.
@@ -52,17 +81,17 @@ class Vila(VilaPickles):
                 write_whole(out / count_name, items.count_text())
                 count = items.count
             else:
-                count = _count_of(out, pickle_name, count_name, stamp)
+                count = _count_of(out, pickle_name, count_name, self.stamps(maker, [shard]))
             done.shards += 1
             done.samples += count
             done.left_out += shard.samples - count
             yield done
 
 
-def _count_of(out: Path, pickle_name: str, count_name: str, stamp: str) -> int:
+def _count_of(out: Path, pickle_name: str, count_name: str, stamps: Sequence[str]) -> int:
     """The count of a part written before, which must be of the same shard and manner."""
     text = (out / count_name).read_text(errors="replace").strip()
-    if not (out / pickle_name).exists() or stamp_of(out / pickle_name) != stamp or not text.isdigit():
+    if not (out / pickle_name).exists() or stamp_of(out / pickle_name) not in stamps or not text.isdigit():
         raise UsageError(
             f"{out / pickle_name} was made of another dataset or with other options. Name an empty folder with --out."
         )

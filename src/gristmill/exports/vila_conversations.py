@@ -41,6 +41,11 @@ REGISTRY: Mapping[str, tuple[str, str, str]] = {
         "ShareGPT4V/jason-filter-share-captioner_coco_lcs_sam_1246k_1107.json",
         "ShareGPT4V/data",
     ),
+    "sharegpt4v-cap100k": (
+        "sharegpt4v_gpt4_100k",
+        "ShareGPT4V/sharegpt4v_instruct_gpt4-vision_cap100k.json",
+        "ShareGPT4V/data",
+    ),
     "llava-instruct-150k-zh": ("llava_instruct", "llava_instruct_150k_zh.jsonl", "coco"),
     "sharegpt4v-mix738k": ("sharegpt4v_sft", "sharegpt4v/sharegpt4v_mix738k_remove_sa.json", ""),
     "dvqa": ("dvqa_train_200k", "dvqa_train_200k.jsonl", "dvqa"),
@@ -72,10 +77,9 @@ REGISTRY: Mapping[str, tuple[str, str, str]] = {
 }
 """By recipe: the name in the release's registry, and below ``playground/data`` the file of rows and the media.
 
-``sharegpt4v_gpt4_100k`` is not among them: its entry names a folder ``playground/datasharegpt_video`` by mistake. So
-that the release's scripts find it, ``add_dataset.py`` has a line of that name.
+The entry of ``sharegpt4v_gpt4_100k`` names a folder ``playground/datasharegpt_video`` by mistake: the release finds
+it by the line in ``add_dataset.py``.
 """
-_ASKED_FOR = {"sharegpt4v_cap100k": "sharegpt4v_gpt4_100k"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +205,7 @@ class VilaConversations(Dialect):
 def _names(laid: Laid) -> dict[str, RowsWritten]:
     """A name for each file of rows: that of the registry where it is there."""
     known = {f"{_DATA}/{rows}": name for name, rows, _ in REGISTRY.values()}
-    return {known.get(file.name, _ASKED_FOR.get(name, name)): file for name, file in laid.names.items()}
+    return {known.get(file.name, name): file for name, file in laid.names.items()}
 
 
 def _of_videos(kinds: Sequence[Kind]) -> bool:
