@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 
 import click
+import orjson
 
 from gristmill.cli.named import loader_of
 from gristmill.ledger.ledger import Ledger
@@ -55,7 +56,7 @@ def write_metadata_files(place: Place, recipe: Recipe) -> None:
             time.sleep(_POLL_S)
         sweep(store)
         config, ledger = RunConfig.read(store), Ledger(store)
-        body = manifest_bytes(recipe, config, ledger)
+        body = manifest_bytes(recipe, config, ledger, _libraries(store, config, ledger))
         seal(ledger, {MANIFEST: [body, _bytes_of(store, MANIFEST)]})
         store.put(MANIFEST, body)
         store.put(CARD, card_bytes(recipe, config, ledger))
@@ -111,7 +112,8 @@ def _behind(opened: Dataset, recipe: Recipe | None) -> bool:
     if store.size(MANIFEST) is None:
         return bool(known["complete"])
     if recipe is not None:
-        body = manifest_bytes(recipe, opened.config, opened.ledger)
+        libraries = _libraries(store, opened.config, opened.ledger)
+        body = manifest_bytes(recipe, opened.config, opened.ledger, libraries)
         return not (
             _bytes_of(store, MANIFEST) == body and _bytes_of(store, layout.DESCRIBED) == _digest(body)
         )
@@ -121,6 +123,19 @@ def _behind(opened: Dataset, recipe: Recipe | None) -> bool:
         return True
     same = all(said.get(key) == known[key] for key in ("complete", "shards"))
     return not (same and _bytes_of(store, layout.DESCRIBED) == _digest(store.read(MANIFEST)))
+
+
+def _libraries(store: Store, config: RunConfig, ledger: Ledger) -> dict[str, str] | None:
+    """What wrote the clips, by the manifest that was written last of the same shards; None where it says nothing.
+
+    Whoever only looks at the folder later, on another machine, has other versions, or none.
+    """
+    body = _bytes_of(store, MANIFEST)
+    if body is None or _bytes_of(store, layout.DESCRIBED) != _digest(body):
+        return None
+    said = orjson.loads(body)
+    same = said["checksum"] == of_records(config, ledger)["checksum"]
+    return (said.get("libraries") or None) if same else None
 
 
 def _bytes_of(store: Store, name: str) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,17 +42,28 @@ CLIP = "clip"
 _LISTED_FILES = 1000
 
 
-def manifest_bytes(recipe: Recipe, config: RunConfig, ledger: Ledger) -> bytes:
-    """The content of ``dataset.json``."""
+def manifest_bytes(
+    recipe: Recipe, config: RunConfig, ledger: Ledger, libraries: Mapping[str, str] | None = None
+) -> bytes:
+    """The content of ``dataset.json``; see :func:`manifest`."""
     return orjson.dumps(
-        readable(manifest(recipe, config, ledger)),
+        readable(manifest(recipe, config, ledger, libraries)),
         option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
         default=_plain,
     )
 
 
-def manifest(recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Json]:
-    """Say what the manifest says, as plain data; see ``docs/reference`` for its keys."""
+def manifest(
+    recipe: Recipe, config: RunConfig, ledger: Ledger, libraries: Mapping[str, str] | None = None
+) -> dict[str, Json]:
+    """Say what the manifest says, as plain data; see ``docs/reference`` for its keys.
+
+    Args:
+        recipe: With its settings.
+        config: What the folder was begun with.
+        ledger: Its records.
+        libraries: Versions of those that wrote the clips; None for those that are installed here.
+    """
     totals = total(ledger.records.values())
     levels = funnel(totals, config)
     shards = shards_of(ledger)
@@ -69,7 +80,11 @@ def manifest(recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Jso
         "citation": recipe.citation,
         "traps": list(recipe.traps),
         "gristmill": __version__,
-        **({"libraries": dict(versions())} if any(step.name == CLIP for step in recipe.steps) else {}),
+        **(
+            {"libraries": dict(versions() if libraries is None else libraries)}
+            if any(step.name == CLIP for step in recipe.steps)
+            else {}
+        ),
         "finished_at": _iso(totals.finished_at),
         "complete": levels.complete and levels.adds_up,
         "counts": _counts(levels, totals, shards),
