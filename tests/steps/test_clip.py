@@ -22,7 +22,7 @@ from gristmill.spec.sample import Drop, MediaRef, Origin, Sample, Show, Text, Tu
 from gristmill.steps.acquirers import frames, member
 from gristmill.steps.clip import Clip
 from gristmill.storage.archives import ArchiveSource
-from gristmill.testing.videos import MadeVideo, counters_in, made_video
+from gristmill.testing.videos import MadeVideo, counters_in, made_video, trimmed_video
 
 VIDEO = made_video(MadeVideo(frames=60, b_frames=2, audio_s=None))
 VARIED = made_video(MadeVideo(frames=12, container="matroska"))
@@ -32,6 +32,7 @@ LIST_OF = {
     "short.mp4": made_video(MadeVideo(frames=8)),
     "torn.mp4": made_video(MadeVideo(frames=120, kept=0.8)),
     "turned.mp4": made_video(MadeVideo(frames=12, rotation=90)),
+    "trimmed.mp4": trimmed_video(VIDEO, 17),
     "page.mp4": b"<html>Video unavailable</html>",
     "empty.mp4": b"",
 }
@@ -139,7 +140,9 @@ def test_whole_videos_stay_as_they_came_where_they_fit(box, new_box):
     made = take(box, sample(0, "a.mp4"), sample(1, "b.mkv"))
     assert (box.bodies[0, "mp4"], box.bodies[1, "mkv"]) == (VIDEO, VARIED)
     assert (0, "mp4") in box.pointers  # and are not copied before they are packed
-    (turned,) = take(box, sample(2, "turned.mp4"))
+    turned, _ = take(box, sample(2, "turned.mp4"), sample(3, "trimmed.mp4"))
+    assert box.bodies[3, "mp4"] != LIST_OF["trimmed.mp4"]  # OpenCV would count the frames that it hides
+    assert counters_in(box.bodies[3, "mp4"]) == list(range(17, 60))
     assert box.bodies[2, "mp4"] != LIST_OF["turned.mp4"]
     assert counters_in(box.bodies[2, "mp4"]) == list(range(12))
     assert (turned.media["mp4"].width_px, turned.media["mp4"].height_px) == (48, 64)

@@ -37,8 +37,8 @@ class Clip(Media):
         mode: How clips are cut. ``exact``: encoded anew, from the first frame that is meant to the last; ``copy``:
             not encoded anew, so from the key frame before, and the true start is recorded.
         whole: Of a video of which no piece is meant. ``keep``: as it came, unless trainers do not read its container,
-            it must be turned to be seen, is larger than ``short_side_px``, or has sound that is to be dropped;
-            ``encode``: as a clip.
+            it must be turned to be seen, hides frames, is larger than ``short_side_px``, or has sound that is to be
+            dropped; ``encode``: as a clip.
         short_side_px: Shorter side of what is encoded at most, an even number; 0 leaves it as it is.
         audio: Sound of what is encoded: ``keep`` or ``drop``.
         encode_crf: Of the H.264 encoder, 0 (without loss) to 51.

@@ -19,7 +19,15 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MadeVideo", "counter_frame", "counters_in", "made_video", "read_counter", "tone_hz"]
+__all__ = [
+    "MadeVideo",
+    "counter_frame",
+    "counters_in",
+    "made_video",
+    "read_counter",
+    "tone_hz",
+    "trimmed_video",
+]
 
 RGB = npt.NDArray[np.uint8]
 
@@ -114,6 +122,21 @@ def made_video(kind: MadeVideo) -> bytes:
                 out.mux(sound.encode(None))
         data = path.read_bytes()
     return data[: int(len(data) * kind.kept)]
+
+
+def trimmed_video(video: bytes, first: int) -> bytes:
+    """The pictures of an MP4 from a frame on, not encoded anew: those from the key frame before it on are hidden."""
+    out = io.BytesIO()
+    with av.open(io.BytesIO(video), "r") as old, av.open(out, "w", format="mp4") as new:
+        begin = sorted(packet.pts for packet in old.demux(video=0) if packet.pts is not None)[first]
+        old.seek(begin, stream=old.streams.video[0], backward=True)
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - begin, packet.dts - begin
+                packet.stream = stream
+                new.mux(packet)
+    return out.getvalue()
 
 
 def counter_frame(number: int, size_px: tuple[int, int] = (64, 48)) -> RGB:

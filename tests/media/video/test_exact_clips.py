@@ -15,7 +15,7 @@ from gristmill.media.video import clips
 from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.cut import Cut
 from gristmill.spec.reasons import Reason
-from gristmill.testing.videos import MadeVideo, counters_in, made_video, read_counter, tone_hz
+from gristmill.testing.videos import MadeVideo, counters_in, made_video, read_counter, tone_hz, trimmed_video
 
 BETTER = (("preset", "veryfast"),)  # with these x264 makes pyramids of B-frames and open ends
 KINDS = {
@@ -238,25 +238,9 @@ def test_copies_begin_at_the_key_frame_before(name, tmp_path):
             assert next(opened.decode(video=0)).pts == 0
 
 
-def trimmed(video, first):
-    """The same from a frame on, not encoded anew: what comes between the key frame and it is hidden."""
-    out = io.BytesIO()
-    with av.open(io.BytesIO(video)) as old, av.open(out, "w", format="mp4") as new:
-        begin = [packet.pts for packet in old.demux(video=0) if packet.size]
-        begin = sorted(begin)[first]
-        old.seek(begin, stream=old.streams.video[0], backward=True)
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(video=0):
-            if packet.size:
-                packet.pts, packet.dts = packet.pts - begin, packet.dts - begin
-                packet.stream = stream
-                new.mux(packet)
-    return out.getvalue()
-
-
 def test_frames_that_a_file_hides_are_not_of_it(tmp_path):
     """They are decoded for the others; nothing can be copied that begins among them."""
-    video = trimmed(made_video(MadeVideo(b_frames=2, options=BETTER, key_every=20)), 27)
+    video = trimmed_video(made_video(MadeVideo(b_frames=2, options=BETTER, key_every=20)), 27)
     cuts = [Cut(0.0, 9.0), Cut(0.2, 0.4), Cut(first_frame=14, last_frame=20)]
     made = cut(video, cuts, tmp_path)
     assert [counters_in(made[n][1]) for n in range(3)] == [
@@ -264,6 +248,8 @@ def test_frames_that_a_file_hides_are_not_of_it(tmp_path):
         list(range(32, 37)),
         list(range(41, 48)),
     ]
+    assert clips.measured(lambda: io.BytesIO(video), VideoSettings(), lambda: None).hidden_frames
+    assert not any(made[n][0].hidden_frames for n in range(3))
     copied = cut(video, cuts, tmp_path, mode="copy")
     assert copied[0][0].reason is Reason.UNSUPPORTED
     for number, first, last in ((1, 32, 36), (2, 41, 47)):

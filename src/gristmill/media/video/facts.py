@@ -26,6 +26,8 @@ class VideoFacts:
         has_audio: There is a stream of sound.
         broken_tail: Frames are missing or do not decode.
         first_key_frame_s: Time of the first key frame, from the first frame on.
+        hidden_frames: The file tells players to pass over frames, as one does that was cut without encoding it anew.
+            Readers that count its frames by its index count these, too.
         start_s: Of a clip: when its first frame is shown in the video that it was cut from, from that one's first
             frame on.
     """
@@ -42,6 +44,7 @@ class VideoFacts:
     has_audio: bool
     broken_tail: bool
     first_key_frame_s: float
+    hidden_frames: bool = False
     start_s: float = 0.0
 
 

@@ -67,6 +67,7 @@ class VideoSource:
         by_time: The file says when each frame is shown; else they are counted.
         end: When the last frame is no longer shown.
         broken: Frames that should be there are not.
+        hidden_frames: Others are there that are not to be shown.
 
     Raises:
         Undecodable: It is no video that may be decoded.
@@ -183,6 +184,7 @@ class VideoSource:
             first_key_frame_s=float(self.seconds(int(self._coded[self._keys[0]])))
             if len(self._keys)
             else 0.0,
+            hidden_frames=self.hidden_frames,
             start_s=start_s,
         )
 
@@ -407,7 +409,7 @@ class VideoSource:
         last_duration = last_time = 0
         total = 0
         most = int(self._settings.max_duration_s * MOST_FRAMES_A_SECOND)
-        self.broken = False
+        self.broken = self.hidden_frames = False
         packets = self._input.demux(self.video)
         while True:
             try:
@@ -426,6 +428,7 @@ class VideoSource:
                 self.broken = True
                 continue
             if packet.is_discard:
+                self.hidden_frames = True
                 continue
             if packet.is_keyframe:
                 keys.append(len(coded))

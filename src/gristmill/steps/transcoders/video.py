@@ -160,7 +160,8 @@ class VideoTranscoder:
             self._step.whole == "keep"
             and facts.format in _READ
             and not facts.broken_tail
-            and not (facts.rotation and settings.mode != "copy")  # not every loader turns it
+            # not every loader turns it, or passes over what is hidden
+            and not ((facts.rotation or facts.hidden_frames) and settings.mode != "copy")
             and not (settings.short_side_px and side_px > settings.short_side_px)
             and not (settings.audio == "drop" and facts.has_audio)
         )
