@@ -277,6 +277,12 @@ def shuffle(_files: Sequence[Path], options: Options) -> list[Figure]:
     return shuffled(options.rounds)
 
 
+def mixtures(_files: Sequence[Path], _options: Options) -> list[Figure]:
+    from bench.mixtures import mixtures
+
+    return mixtures()
+
+
 BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "crawl": crawl,
     "share": share,
@@ -294,6 +300,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "exports": exports,
     "flan": flan,
     "shuffle": shuffle,
+    "mixtures": mixtures,
     "video": video,
     "bad_web": bad_web,
 }

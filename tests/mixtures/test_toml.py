@@ -118,3 +118,9 @@ def test_what_means_nothing_is_refused_with_its_place(tmp_path, text, said):
 def test_no_file(tmp_path):
     with pytest.raises(UnknownName, match="no mixture file"):
         mixtures.find(str(tmp_path / "none.toml"))
+
+
+def test_a_folder_is_called_by_its_own_name_however_it_is_typed(tmp_path):
+    (tmp_path / "mix.toml").write_text('[[part]]\nfolder = "."\n')
+    (part,) = mixtures.find(str(tmp_path / "mix.toml")).parts
+    assert part.name == tmp_path.name.replace("_", "-")

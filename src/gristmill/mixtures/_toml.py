@@ -129,7 +129,7 @@ def _part(said: Mapping[str, Any], number: int, folder: Path, against: str) -> P
         kept_out = os.path.normpath(folder.absolute() / against)
         options = [*options, "--set", f"{every}decontaminate.against={kept_out}"]
     common: dict[str, Any] = {
-        "name": _text(said, "name", _name(kind, named)),
+        "name": _text(said, "name", _name(kind, place if kind == "folder" else named)),
         "weight": _weight(said, where),
         "where": tuple(_texts(said, "where", where)),
         **{key: said[key] for key in ("cap", "subset", "prefix") if key in said},
