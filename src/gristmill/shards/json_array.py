@@ -115,7 +115,7 @@ class Elements:
         self._source = _Source(stream)
         self._marks = _marks(self._source, pair=pair)
         self._line, self._pair, self._alone = line, pair, alone
-        self.end = self._read = 0
+        self.end = self._read = self._elements = 0
         self._state = "before"
         self._last: tuple[int, bytes, bytes] | None = None
         self._row: re.Pattern[bytes] | None = None
@@ -169,12 +169,17 @@ class Elements:
             what = f"begins with {kept[:40].decode(errors='replace')!a}" if kept else "is empty"
             raise SourceError(f"line {begins_on}: holds no JSON array, but {what}")
         if self._state != "after" or kept or too_long:
-            raise SourceError(f"line {self._line}: ends in the middle of a JSON array, or has text behind it")
+            place = f", at byte {self.end:,}" if self._alone else ""
+            raise SourceError(
+                f"line {self._line}: ends in the middle of a JSON array, or has text behind it, after "
+                f"{self._elements:,} elements{place}"
+            )
         raise StopIteration
 
     def _given(self, line: int, text: bytes | None, mark: bytes, size: int = 0) -> Piece:
         self._last = None if text is None else (line, text, mark)
         self.end = self._read
+        self._elements += 1
         if self._state == "after" and not self._alone:
             self._marks = iter(())
         return Piece(line, None if text is None else text.rstrip(), size)
