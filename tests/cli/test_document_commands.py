@@ -52,10 +52,10 @@ def test_from_the_hub_in_two_parts(tmp_path: Path, web: FakeWeb) -> None:
     assert said["annotated"] > said["with_images"] > said["complete"] == said["kept"] > 10
     assert sum(said["images"].values()) > said["images"]["kept"] > said["images"]["not_needed"] > 0
     text = gristmill("status", out).stdout
-    assert f"Documents: 54 annotated, {said['with_images']} with images, {said['complete']} complete" in text
+    assert f"Documents: 54 annotated, {said['with_images']} with media, {said['complete']} complete" in text
     assert "Hosts with the most failures" in text
     page = (folder / "report.html").read_text()
-    assert f"{sum(said['images'].values())} images, by fate" in page
+    assert f"{sum(said['images'].values())} media, by fate" in page
     (source,) = json.loads((folder / "dataset.json").read_text())["sources"]
     assert source["revision"] == config
     assert f"`jmhessel/mmc4-core-ff` at revision `{config}`" in (folder / "README.md").read_text()

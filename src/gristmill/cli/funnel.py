@@ -205,8 +205,8 @@ def _images(said: Documents | None) -> Iterator[RenderableType]:
     if said is None:
         return
     yield Text(
-        f"\nDocuments: {said.annotated:,} annotated, {said.with_images:,} with images, {said.complete:,} complete, "
-        f"{said.kept:,} kept\nTheir images: {said.image_count:,}, by fate"
+        f"\nDocuments: {said.annotated:,} annotated, {said.with_images:,} with media, {said.complete:,} complete, "
+        f"{said.kept:,} kept\nTheir media: {said.image_count:,}, by fate"
     )
     table = _grid("left", "right", "right", "wrap")
     for fate, n in said.images.items():
