@@ -14,6 +14,13 @@ settings.register_profile("gristmill", deadline=None, derandomize=True, print_bl
 settings.load_profile("gristmill")
 # One authority that has signed nothing: each process that crawls reads all of the system's otherwise, in 80 ms.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
+# No test asks a cloud, nor the address at which a cloud's machines ask for their credentials.
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_SECRET_ACCESS_KEY": "nothing",
+    "AWS_ENDPOINT": "http://127.0.0.1:9",
+    "AWS_ALLOW_HTTP": "true",
+}
 gc.disable()  # while tests are collected, of which none is garbage
 
 

@@ -57,7 +57,7 @@ def test_the_interval_covers_the_share_that_is_there(tmp_path, web):
     assert (
         expected["receive_bytes"] == round(found["received_bytes"] / 100 * 2000) > expected["store_bytes"] > 0
     )
-    assert expected["hours"] > 0
+    assert 0 <= expected["hours"] < 1
     assert expected["bound"]
     assert found["workers"] == 3
     assert os.listdir(tmp_path) == ["urls.parquet"], "nothing is written"

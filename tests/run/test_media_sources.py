@@ -7,6 +7,7 @@ import os
 import sys
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -222,7 +223,9 @@ def test_what_was_put_by_hand_is_found_and_added_to(rows, tmp_path):
 
 def test_archives_of_several_datasets_in_one_folder_are_each_taken_by_its_own(tmp_path):
     """A dataset that was not fetched waits, or is fetched, whatever others have put or fetched there."""
-    shots, pieces = (recipes.find(name).source("videos") for name in ("shot2story", "youcook2"))
+    shots, pieces = (
+        replace(recipes.find(name).source("videos"), folder="videos") for name in ("shot2story", "youcook2")
+    )
     place = tmp_path / "videos"
     fetched = place / "0123456789abcdef"
     fetched.mkdir(parents=True)
