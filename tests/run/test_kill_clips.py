@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,11 @@ def test_killed_and_killed_again(tmp_path, store):
         with suppress(subprocess.TimeoutExpired):
             process.wait(whole_s * (0.2 + 0.3 * rng.random() + kills / 20))
         if process.poll() is not None:
-            break
+            if kills:
+                break
+            whole_s /= 2  # the machine is less busy than it was: from the beginning, and killed earlier
+            shutil.rmtree(out)
+            continue
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
