@@ -1,4 +1,4 @@
-"""Which containers and codecs are handed to a decoder: told by magic bytes, named to FFmpeg, never guessed by it."""
+"""Tells a container by its magic bytes, so that FFmpeg never guesses, and lists the codecs that are decoded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.sniff import sniff
 from gristmill.spec.reasons import Reason
 
-__all__ = ["AUDIO_CODECS", "CODECS", "DEMUXERS", "HEAD_BYTES", "container_of", "is_cut_off"]
+__all__ = ["AUDIO_CODECS", "CODECS", "DEMUXERS", "HEAD_BYTES", "container_of", "empty_ends", "is_cut_off"]
 
 HEAD_BYTES = 4096
 """As much of a file's start as tells its container."""
@@ -93,6 +93,8 @@ _BOXES = (b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot")
 _TS_PACKET_BYTES = 188
 _DOC_TYPE = b"\x42\x82"
 _SEGMENT = b"\x18\x53\x80\x67"
+_ENTRY_BYTES = 16
+_MOST_INDEX_BYTES = 1 << 20
 _MOST_BOXES = 1000
 
 
@@ -151,6 +153,41 @@ def is_cut_off(stream: BinaryIO, name: str) -> bool:
     if name in ("mkv", "webm"):
         return _segment_end(head) > size_bytes
     return False
+
+
+def empty_ends(stream: BinaryIO) -> dict[int, int]:
+    """Count the empty chunks at the end of each stream of an AVI, by its index (``idx1``, Microsoft's AVI RIFF).
+
+    An empty chunk shows the frame before it once more, and no demuxer hands one out.
+    """
+    size_bytes = stream.seek(0, 2)
+    at = 12
+    for _ in range(_MOST_BOXES):
+        stream.seek(at)
+        head = stream.read(8)
+        if len(head) < 8 or at >= size_bytes:
+            break
+        length = int.from_bytes(head[4:], "little")
+        if head[:4] == b"idx1":
+            kept = min(length, _MOST_INDEX_BYTES) // _ENTRY_BYTES * _ENTRY_BYTES
+            stream.seek(at + 8 + length - kept)
+            return _empty_ends_in(stream.read(kept))
+        at += 8 + length + length % 2
+    return {}
+
+
+def _empty_ends_in(index: bytes) -> dict[int, int]:
+    empty: dict[int, int] = {}
+    filled: set[int] = set()
+    for at in range(len(index) - _ENTRY_BYTES, -1, -_ENTRY_BYTES):
+        entry = index[at : at + _ENTRY_BYTES]
+        if not entry[:2].isdigit() or (number := int(entry[:2])) in filled:
+            continue
+        if any(entry[12:]):
+            filled.add(number)
+        else:
+            empty[number] = empty.get(number, 0) + 1
+    return empty
 
 
 def _boxes_end(stream: BinaryIO, size_bytes: int) -> int:

@@ -23,6 +23,7 @@ from gristmill.media.video.containers import (
     DEMUXERS,
     HEAD_BYTES,
     container_of,
+    empty_ends,
     is_cut_off,
 )
 from gristmill.media.video.facts import VideoFacts
@@ -79,6 +80,7 @@ class VideoSource:
         self._stream, self._settings, self.beat = stream, settings, beat
         self.container = container_of(stream.read(HEAD_BYTES))
         self._cut_off = is_cut_off(stream, self.container)
+        self._empty_ends = empty_ends(stream) if self.container == "avi" else {}
         try:
             self._input, self.video = self._opened()
         except Undecodable as err:
@@ -441,7 +443,9 @@ class VideoSource:
             if total > most:
                 raise Undecodable(Reason.TOO_LONG, f"more than {most:,} frames")
         if self.container == "avi" and decoding:  # of a frame that is shown on, an empty chunk is counted
-            total = max(decoding) + 1
+            shown_on = self._empty_ends.get(self.video.index, 0)
+            total = max(decoding) + 1 + shown_on
+            last_duration = (last_duration or 1) + shown_on
         if total < self.video.frames:
             self.broken = True
         self._list_frames(coded, decoding, keys, last_duration)
