@@ -289,6 +289,17 @@ def test_a_program_stream_says_other_times_where_it_is_entered(tmp_path):
     assert (counters_in(data), facts.start_s) == (list(range(24, 50)), 0.96)
 
 
+def test_a_last_frame_that_is_shown_on_is_no_broken_tail(tmp_path):
+    """Empty chunks at the end of an AVI are counted by its header, and handed out by no demuxer."""
+    video = made_video(MadeVideo(frames=24, container="avi", codec="mpeg4", pattern=(1, 1, 1, 5)))
+    facts, data = cut(video, [Cut(1.0, 9.0)], tmp_path)[0]
+    assert (facts.broken_tail, counters_in(data)[-1]) == (False, 23)
+    # the same index, and a header that counts frames which nothing in the file stands for
+    counted = bytearray(video)
+    struct.pack_into("<I", counted, video.index(b"strh") + 40, 96)
+    assert cut(bytes(counted), [Cut(1.0, 9.0)], tmp_path)[0][0].reason is Reason.BROKEN_TAIL
+
+
 def test_frames_that_are_counted_beyond_the_end_were_counted_in_another_copy(tmp_path):
     video = made_video(MadeVideo(frames=20))
     made = cut(video, [Cut(first_frame=10, last_frame=last) for last in (19, 21, 22)], tmp_path)
