@@ -36,7 +36,7 @@ BYTES_PER_PIXEL = 24
 MOST_FILES = 64
 
 _OOM_SCORE = "500"
-"""Where the kernel wants memory, a decoder goes before the worker that it serves: it costs one picture or video."""
+"""A kernel short of memory ends a decoder before the worker that it serves: it costs one picture or video."""
 
 _COPIES = 3  # of the file, in this process and its decoder
 

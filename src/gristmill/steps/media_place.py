@@ -1,4 +1,4 @@
-"""Where in a question its medium stands, for rows that do not say so themselves."""
+"""Puts the medium before or behind a question, for rows that do not say so themselves."""
 
 from __future__ import annotations
 

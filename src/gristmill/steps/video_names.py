@@ -17,7 +17,7 @@ CONTAINERS = ("mp4", "mkv", "webm", "avi", "mov")
 PUBLISHED = "published_clip"
 """Word by which samples are counted of which a clip lay there already."""
 _PREFIX = "v_"
-"""Which ActivityNet puts before an id, and others leave away."""
+"""ActivityNet puts it before an id, and others leave it away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

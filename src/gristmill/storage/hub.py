@@ -39,7 +39,7 @@ HUB_URL = "hf://"
 """What addresses of repositories begin with, as the hub's own file system has them."""
 
 MODELS = "models/"
-"""What the name of a repository of models begins with here."""
+"""The name of a repository of models begins with it here."""
 
 _DATASETS = "datasets/"
 

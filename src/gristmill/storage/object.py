@@ -43,7 +43,7 @@ _LISTED_AT_ONCE = 1000
 _KEPT_BYTES = 8 << 30
 """So much of what was fetched stays on this machine."""
 _IN_USE_S = 300.0
-"""What was fetched within that time stays, however much it is: who asked for it may not have opened it yet."""
+"""A file that was fetched within that time stays: who asked for it may not have opened it yet."""
 _RETRIES = {"max_retries": 8}
 _CLIENT_OPTIONS = (
     "allow_http",

@@ -1,4 +1,4 @@
-"""Which JavaScript runtime there is that yt-dlp can use: without one YouTube gives no more than still pictures."""
+"""Finds a JavaScript runtime that yt-dlp can use: without one YouTube gives no more than still pictures."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Made: TypeAlias = tuple[int, VideoFacts | Undecodable]
 Reader: TypeAlias = Callable[[], BinaryIO]
 
 ENCODERS_BYTES = 300 << 20
-"""What the encoders of clips that overlap may hold together; more of them wait for another pass."""
+"""Encoders of clips that overlap hold no more than that together; the others wait for another pass."""
 _ENCODER_BYTES_PER_PIXEL = 40
 
 COPIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg"})

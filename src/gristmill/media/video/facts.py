@@ -1,4 +1,4 @@
-"""What was measured on a video, and a clip as it is handed over."""
+"""Holds what was measured on a video, and a clip as it is handed over."""
 
 from __future__ import annotations
 

@@ -21,15 +21,15 @@ class Window(io.RawIOBase):
         self._file, self._offset, self._size_bytes, self._at = file, offset, size_bytes, 0
 
     def readable(self) -> bool:
-        """As files."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """As files."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """As files."""
+        """Read on from where the last call ended, at most to the range's end."""
         left = max(0, self._size_bytes - self._at)
         self._file.seek(self._offset + self._at)
         data = self._file.read(left if size < 0 else min(size, left)) or b""
@@ -37,7 +37,7 @@ class Window(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As files, but for a place before the beginning: that is no exception, FFmpeg is told with -1."""
+        """Go to a place in the range, and return it; of one before its beginning -1, as FFmpeg expects."""
         to = (0, self._at, self._size_bytes)[whence] + offset
         if to < 0:
             return -1
@@ -45,10 +45,10 @@ class Window(io.RawIOBase):
         return to
 
     def tell(self) -> int:
-        """As files."""
+        """Return the place in the range, bytes."""
         return self._at
 
     def close(self) -> None:
-        """As files."""
+        """Close the file as well."""
         self._file.close()
         super().close()

@@ -1,4 +1,4 @@
-"""What steps are given while a sample is asked: they choose rows and fetch media as ever, and nothing is kept."""
+"""Hands steps what they need while a sample is asked: they choose rows and fetch media as ever, nothing is kept."""
 
 from __future__ import annotations
 

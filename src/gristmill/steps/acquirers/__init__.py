@@ -42,7 +42,7 @@ Wanted: TypeAlias = Sequence[tuple[int, Locator]]
 """Locators, each with the number under which it is delivered."""
 
 Place: TypeAlias = tuple[int, int]
-"""Where a medium lies in a media source: the number of the archive, and the offset in it."""
+"""The number of the archive of a media source that a medium lies in, and the offset there."""
 
 Deliver: TypeAlias = Callable[[int, Acquired], Awaitable[Wanted]]
 """Takes what came of a number, and returns what is wanted in consequence."""
