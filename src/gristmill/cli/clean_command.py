@@ -29,6 +29,7 @@ def command(folder: Place, dry_run: bool) -> None:
     from gristmill.run.maintenance.clean import clean
     from gristmill.run.maintenance.clean_sources import clean_sources
     from gristmill.run.maintenance.reopen import open_dataset
+    from gristmill.run.state.layout import KEPT
 
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset)
@@ -54,4 +55,5 @@ def command(folder: Place, dry_run: bool) -> None:
             f"fetch. If it is given up, remove {note}, and clean again"
         )
     for key in cleaned.by_hand:
-        click.echo(f"{out / 'sources' / key}: what was put there by hand stays")
+        said = "kept for other datasets, by clip.keep_sources," if key == KEPT else "put there by hand"
+        click.echo(f"{out / 'sources' / key}: what was {said} stays")

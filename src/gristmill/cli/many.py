@@ -74,7 +74,9 @@ def for_each(names: Sequence[str], work: Callable[[str], None], *, as_json: bool
 
 
 def _first_sentence(name: str, err: GristmillError) -> str:
-    return str(err).splitlines()[0].removeprefix(f"{name}: ").partition(". ")[0].removesuffix(".")
+    lines = str(err).splitlines()
+    said = next((line.strip() for line in lines if not line.endswith(":")), lines[0])
+    return said.removeprefix(f"{name}: ").partition(". ")[0].removesuffix(".")
 
 
 def _result(name: str, printed: bytes, err: GristmillError | None) -> dict[str, object]:
