@@ -270,10 +270,10 @@ def test_what_another_run_held_and_has_finished_is_mixed(world, tmp_path, monkey
         raise Busy("another run holds it")
 
     monkeypatch.setattr(prepare, "_prepare", held)
-    given = {"sources": {}, "settings": {}, "runtime": {}, "only": None, "workers": 1, "as_json": False}
-    prepare.prepare_and_mix(str(world[0] / "mine.py"), world[0] / "data", **given)
+    typed = prepare.Typed(sources={}, settings={}, runtime={}, workers=1)
+    prepare.prepare_and_mix(str(world[0] / "mine.py"), world[0] / "data", typed, as_json=False)
     with pytest.raises(SomeFailed) as caught:
-        prepare.prepare_and_mix(str(world[0] / "mine.py"), tmp_path, **given)
+        prepare.prepare_and_mix(str(world[0] / "mine.py"), tmp_path, typed, as_json=False)
     assert caught.value.exit_code == 75
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gristmill.cli.many import for_each
 from gristmill.cli.options import source_keys
 from gristmill.cli.overview import of_mixtures, print_overview, write_page
 from gristmill.cli.planned_mix import PlannedMix, plan_mixture
-from gristmill.cli.prepare import own_settings, prepare_and_mix
+from gristmill.cli.prepare import Typed, own_settings, prepare_and_mix
 from gristmill.ledger.words import count_text, duration_text, size_text
 from gristmill.spec.command import for_part, to_type
 from gristmill.spec.errors import UnknownName, UsageError
@@ -40,19 +41,7 @@ def members_of(group: str, stage: str | None) -> list[Mixture]:
     return chosen
 
 
-def run_group(
-    group: str,
-    stage: str | None,
-    out: Path,
-    *,
-    sources: Mapping[str, str],
-    settings: Mapping[str, str],
-    runtime: Mapping[str, str],
-    only: int | None,
-    workers: int | None,
-    on: str,
-    as_json: bool,
-) -> None:
+def run_group(group: str, stage: str | None, out: Path, typed: Typed, *, as_json: bool) -> None:
     """Prepare the parts of each mixture of a group, and mix them; what cannot be prepared does not stop the rest.
 
     What a person must fetch or sign is said first. At the end stands one line for each part.
@@ -62,29 +51,19 @@ def run_group(
         GristmillError: As :func:`gristmill.cli.prepare.prepare_and_mix`.
     """
     members = members_of(group, stage)
-    plans = plans_of(members, out, sources, settings, only)
+    plans = plans_of(members, out, typed.sources, typed.settings, typed.only)
     for line in waiting_lines(plans):
         click.echo(line, err=True)
-    given = {member.public_name: _meant_for(member, sources, settings) for member in members}
+    given = {member.public_name: _meant_for(member, typed.sources, typed.settings) for member in members}
 
     def run_one(name: str) -> None:
-        copies, changed = given[name]
-        prepare_and_mix(
-            name,
-            out,
-            sources=copies,
-            settings=changed,
-            runtime=runtime,
-            only=only,
-            workers=workers,
-            on=on,
-            as_json=as_json,
-        )
+        sources, settings = given[name]
+        prepare_and_mix(name, out, replace(typed, sources=sources, settings=settings), as_json=as_json)
 
     try:
         for_each([member.public_name for member in members], run_one, as_json=as_json)
     finally:
-        parts = of_mixtures(out, plans_of(members, out, sources, settings, only))
+        parts = of_mixtures(out, plans_of(members, out, typed.sources, typed.settings, typed.only))
         page = write_page(out, group, parts)
         if not as_json:
             print_overview(parts)

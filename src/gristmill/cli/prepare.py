@@ -7,7 +7,7 @@ import fnmatch
 import io
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,31 +20,50 @@ from gristmill.spec.command import for_part, to_type
 from gristmill.spec.errors import Busy, Incomplete, OursNotTheirs, SourceError, UnknownName, UsageError
 from gristmill.spec.mixture import Mixture, Part
 
-__all__ = ["own_settings", "prepare_and_mix"]
+__all__ = ["Typed", "own_settings", "prepare_and_mix"]
 
 
-def prepare_and_mix(
-    name: str,
-    out: Path,
-    *,
-    sources: Mapping[str, str],
-    settings: Mapping[str, str],
-    runtime: Mapping[str, str],
-    only: int | None,
-    workers: int | None,
-    on: str = "",
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """Holds what was typed for a mixture and its parts.
+
+    Attributes:
+        sources: ``PART`` to the folder of a finished dataset; ``PART.KEY`` to a copy of one of its sources.
+            ``PART`` may be a pattern, as ``m3it-*``.
+        settings: ``STEP.FIELD`` of the mixture, ``PART.STEP.FIELD`` of a part.
+        runtime: Settings of the step ``crawl`` that change nothing in the dataset, for those parts that have one.
+        only: So many rows of each annotation file.
+        workers: Processes; one per core if None.
+        on: The executor.
+    """
+
+    sources: Mapping[str, str]
+    settings: Mapping[str, str]
+    runtime: Mapping[str, str]
+    only: int | None = None
+    workers: int | None = None
+    on: str = ""
+
+    def of_part(self, part: str, known: Collection[str] | None) -> Typed:
+        """Leave what is meant for one part, without its name in front.
+
+        Args:
+            part: Its name.
+            known: Keys of its sources.
+        """
+        return replace(
+            self, sources=of_part(part, self.sources, known), settings=of_part(part, self.settings)
+        )
+
+
+def prepare_and_mix(name: str, out: Path, typed: Typed, *, as_json: bool) -> None:
     """Run the recipe of each part that is not finished, then mix.
 
     Args:
         name: Of the mixture.
         out: Where the datasets go.
-        sources: ``PART`` to the folder of a finished dataset; ``PART.KEY`` to a copy of one of its sources.
-            ``PART`` may be a pattern, as ``m3it-*``.
-        settings: ``STEP.FIELD`` of the mixture, ``PART.STEP.FIELD`` of a part.
-        on: The executor.
-        runtime: Settings of the step ``crawl`` that change nothing in the dataset, for those parts that have one.
+        typed: For it and for its parts.
+        as_json: Print the result as JSON.
 
     Raises:
         Incomplete: All is mixed, and a part kept less than its recipe expects.
@@ -54,31 +73,29 @@ def prepare_and_mix(
     from gristmill import mixtures
 
     mixture = mixtures.find(name)
-    finished = {key: value for key, value in sources.items() if "." not in key}
-    own = own_settings(mixture, name, sources, settings)
+    finished = {key: value for key, value in typed.sources.items() if "." not in key}
+    own = own_settings(mixture, name, typed.sources, typed.settings)
     _check_finished(mixture, out, finished, name)
     parts = {part.name: part for part in mixture.parts if part.name not in finished}
 
     known = {name: None if part.command else source_keys(name) for name, part in parts.items()}
-    _check_sources(sources, known)
+    _check_sources(typed.sources, known)
     for part in parts.values():
-        _check_finished_part(part, sources, settings)
+        _check_finished_part(part, typed.sources, typed.settings)
 
     def prepare(name: str) -> None:
         part = parts[name]
         if part.command or part.folder or is_own(name):
             finished = _is_finished(part, out)
             if part.command:
-                words = _more_words(part, sources, settings, runtime, only, workers, on)
-                _by_command(part, out, words, quiet=finished)
+                _by_command(part, out, _more_words(part, typed), quiet=finished)
             elif not finished:
                 refuse_own_part(part, out)
             if finished:
                 click.echo(f"{name} is finished", err=True)
             return
-        copies = of_part(name, sources, known[name])
         try:
-            _prepare(part, out, copies, of_part(name, settings), runtime, only, workers, on)
+            _prepare(part, out, typed.of_part(name, known[name]))
         except (SourceError, OursNotTheirs) as err:
             if err.told:
                 raise
@@ -95,7 +112,7 @@ def prepare_and_mix(
         ) as err:  # a part that another run held may be finished by now: the last to end mixes
             if err.exit_code != Busy.exit_code or not all(_is_finished(part, out) for part in parts.values()):
                 raise
-    mix(name, out, replaced=finished, settings=own, workers=workers, on=on, as_json=as_json)
+    mix(name, out, replaced=finished, settings=own, workers=typed.workers, on=typed.on, as_json=as_json)
 
 
 def own_settings(
@@ -197,31 +214,25 @@ def _check_finished_part(part: Part, sources: Mapping[str, str], settings: Mappi
         )
 
 
-def _more_words(
-    part: Part,
-    sources: Mapping[str, str],
-    settings: Mapping[str, str],
-    runtime: Mapping[str, str],
-    only: int | None,
-    workers: int | None,
-    on: str,
-) -> list[tuple[str, ...]]:
+def _more_words(part: Part, typed: Typed) -> list[tuple[str, ...]]:
     """What is typed for all parts or for this one, as options of the command that prepares it.
 
     Raises:
         UsageError: A source, and its command has none.
     """
-    common = {"--workers": workers, "--only": only, "--on": None if on in ("", "local") else on}
+    on = None if typed.on in ("", "local") else typed.on
+    common = {"--workers": typed.workers, "--only": typed.only, "--on": on}
     words = [(option, str(value)) for option, value in common.items() if value is not None]
     verb = part.command[0]
-    copies = of_part(part.name, sources, source_keys(part.command[1]) if verb == "run" else ())
-    if copies and verb != "run":
+    own = typed.of_part(part.name, source_keys(part.command[1]) if verb == "run" else ())
+    if own.sources and verb != "run":
+        key = next(iter(own.sources))
         raise UsageError(
-            f"--source {part.name}.{next(iter(copies))}=...: gristmill {verb}, by which it is prepared, has none."
+            f"--source {part.name}.{key}=...: gristmill {verb}, by which it is prepared, has none."
         )
-    words += [("--source", f"{key}={place}") for key, place in copies.items()]
-    words += [("--set", f"{key}={value}") for key, value in of_part(part.name, settings).items()]
-    return words + (runtime_words(runtime) if verb in ("run", "crawl") else [])
+    words += [("--source", f"{key}={place}") for key, place in own.sources.items()]
+    words += [("--set", f"{key}={value}") for key, value in own.settings.items()]
+    return words + (runtime_words(typed.runtime) if verb in ("run", "crawl") else [])
 
 
 def _by_command(part: Part, out: Path, more: Sequence[tuple[str, ...]], *, quiet: bool) -> None:
@@ -249,16 +260,7 @@ def _by_command(part: Part, out: Path, more: Sequence[tuple[str, ...]], *, quiet
         cli.main(list(words), prog_name="gristmill", standalone_mode=False)
 
 
-def _prepare(
-    part: Part,
-    out: Path,
-    sources: Mapping[str, str],
-    settings: Mapping[str, str],
-    runtime: Mapping[str, str],
-    only: int | None,
-    workers: int | None,
-    on: str,
-) -> None:
+def _prepare(part: Part, out: Path, typed: Typed) -> None:
     """Run one recipe, unless its dataset is finished and was made by the same recipe and settings; or one mixture."""
     from gristmill import mixtures
     from gristmill.cli.finish import run_and_tell
@@ -266,24 +268,21 @@ def _prepare(
     from gristmill.run.inputs.mixture_parts import read_part
 
     if mixtures.is_mixture(part.name):
-        prepare_and_mix(
-            part.name,
-            out,
-            sources=sources,
-            settings=settings,
-            runtime=runtime,
-            only=only,
-            workers=workers,
-            on=on,
-            as_json=False,
-        )
+        prepare_and_mix(part.name, out, typed, as_json=False)
         return
     job = recipe_job(
-        part.name, out, sources=sources, settings=settings, runtime=runtime, only=only, workers=workers, on=on
+        part.name,
+        out,
+        sources=typed.sources,
+        settings=typed.settings,
+        runtime=typed.runtime,
+        only=typed.only,
+        workers=typed.workers,
+        on=typed.on,
     )
     recipe = job.load()
     done = read_part(job.folder)
-    wanted = (recipe.version, dict(job.settings), only)
+    wanted = (recipe.version, dict(job.settings), typed.only)
     if done and done["complete"] and (done["version"], done["settings"], done["only"]) == wanted:
         click.echo(
             f"{part.name} {recipe.version} is finished: {done['counts']['packed']:,} samples", err=True

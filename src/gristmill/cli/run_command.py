@@ -93,7 +93,7 @@ def command(
     from gristmill.cli.jobs import recipe_job
     from gristmill.cli.many import for_each
     from gristmill.cli.mixture_group import run_group
-    from gristmill.cli.prepare import prepare_and_mix
+    from gristmill.cli.prepare import Typed, prepare_and_mix
     from gristmill.run.planning.pipeline import Pipeline
 
     if name in recipes.commands():
@@ -121,16 +121,8 @@ def command(
                 f"put it there: {to_type('mix', name, '--parts', 'DIR', '--out', out)}"
             )
         prepare = partial(run_group, name, stage) if grouped else partial(prepare_and_mix, name)
-        prepare(
-            out,
-            sources=replaced,
-            settings=given,
-            runtime=runtime,
-            only=only,
-            workers=workers,
-            on=on,
-            as_json=as_json,
-        )
+        words = Typed(sources=replaced, settings=given, runtime=runtime, only=only, workers=workers, on=on)
+        prepare(out, words, as_json=as_json)
         return
     if have:
         raise UsageError(f"--have {have[0]}: {name} is no mixture, and has no parts")
