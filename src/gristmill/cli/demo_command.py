@@ -55,11 +55,11 @@ def command(out: Path, rows: int, keep: bool) -> None:
                 )
     mixed = _mix(out, found)
     click.echo("The made-up web has ended with the demo, so there is nobody to ask again. Look further:")
-    first, last = next(iter(found)), [*found, *mixed][-1]
+    first = next(iter(found))
     click.echo(f"  {to_type('status', out)}")
     click.echo(f"  {to_type('verify', out / first)}")
     click.echo(f"  {to_type('show', first)}")
-    click.echo(f"  {to_type('export', out / last, '--to', 'vila', '--out', out / 'vila' / last)}")
+    click.echo(f"  {to_type('export', out, '--to', 'vila', '--out', out / 'vila')}")
     click.echo(f"and in a browser: {out / first / 'report.html'}")
     others = ", ".join(name for name in (*found, *mixed) if name != first)
     click.echo(f"The others lie beside it: {others}.")

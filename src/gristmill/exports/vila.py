@@ -39,9 +39,8 @@ class Vila(VilaPickles):
         """The registry has no place for it; a mixture of what it has is named with its parts."""
         if dataset.name in REGISTRY or dataset.name in PICKLES or dataset.parts:
             return ""
-        return (
-            f"VILA's release has no place for it. For itself: {to_type('export', 'FOLDER', '--to', 'vila')}"
-        )
+        alone = to_type("export", "FOLDER", "--to", "vila")
+        return f"left out: VILA's release knows no dataset of that name. One of them alone: {alone}"
 
     def among(self, dataset: FinishedShards, out: Path) -> tuple[Exporter | None, Path]:
         """See :class:`Exporter`: pickles stay, conversations are given their names when all is written."""
