@@ -111,6 +111,47 @@ class FaultServer:
             writer.close()
 
 
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def accepting(
+    handle: Handler, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """Hand each connection to ``handle``; yield the port, and leave no connection open at the end."""
+    tasks: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def handled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await handle(reader, writer)
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # here, not in the task: one that is cancelled before its first step would leave it open
+        writers.append(writer)
+        task = asyncio.ensure_future(handled(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    listening = await asyncio.start_server(connected, host, port, ssl=tls, limit=1 << 20)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        for _ in range(100):  # a loop must not be closed under an open connection, and some are accepted late
+            await asyncio.sleep(0.01)
+            if not tasks and not writers:
+                break
+            for task in list(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            ending, writers[:] = list(writers), []
+            for writer in ending:
+                writer.transport.abort()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await asyncio.gather(*(each.wait_closed() for each in ending), return_exceptions=True)
+
+
 @asynccontextmanager
 async def serving(
     routes: dict[str, Route] | None = None,
@@ -121,30 +162,6 @@ async def serving(
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[FaultServer]:
     server = FaultServer(routes or {}, otherwise)
-    tasks: set[asyncio.Task[None]] = set()
-
-    writers: list[asyncio.StreamWriter] = []
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        task = asyncio.ensure_future(server.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listening = await asyncio.start_server(connected, host, port, ssl=tls, limit=1 << 20)
-    server.port = listening.sockets[0].getsockname()[1]
-    server.scheme = "https" if tls else "http"
-    try:
+    async with accepting(server.serve, host, port, tls) as server.port:
+        server.scheme = "https" if tls else "http"
         yield server
-    finally:
-        listening.close()
-        await asyncio.sleep(0.01)
-        while tasks:
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in writers:
-            writer.transport.abort()
-        with suppress(TimeoutError):  # a loop must not be closed under an open connection
-            async with asyncio.timeout(5):
-                await asyncio.gather(*(each.wait_closed() for each in writers), return_exceptions=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import trustme
-from crawl_server import BODY, QUICK, serving
+from crawl_server import BODY, QUICK, accepting, serving
 from test_politeness import Sink, good
 from test_tls import server_side
 
@@ -39,7 +39,6 @@ class Proxy:
     """Whether its own line is cut: 502 to everything."""
     asked: Counter[str] = field(default_factory=Counter)
     port: int = 0
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -68,14 +67,16 @@ class Proxy:
 
     async def _forward(self, method, head, port, reader, writer) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", port)
-        self.writers.append(back)
         if method == "CONNECT":
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
             first, lines = head.split("\r\n", 1)
             path = "/" + first.split(" ")[1].split("/", 3)[3]
             back.write(f"{method} {path} HTTP/1.1\r\nConnection: close\r\n{lines}".encode())
-        await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+        try:
+            await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+        finally:
+            back.transport.abort()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,28 +90,8 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @asynccontextmanager
 async def proxying(**more):
     proxy = Proxy(**more)
-    tasks = set()
-
-    def connected(reader, writer):
-        # here, not in the task: one that is cancelled before its first step would leave it open
-        proxy.writers.append(writer)
-        task = asyncio.ensure_future(proxy.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
-    proxy.port = listening.sockets[0].getsockname()[1]
-    try:
+    async with accepting(proxy.serve) as proxy.port:
         yield proxy
-    finally:
-        listening.close()
-        await asyncio.sleep(0.01)  # what was accepted just now reaches connected
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in proxy.writers:
-            writer.transport.abort()
-        await asyncio.gather(*(each.wait_closed() for each in proxy.writers), return_exceptions=True)
 
 
 def crawler(proxy: str, settings: CrawlSettings = SETTINGS) -> Crawler:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from crawl_server import BODY, QUICK, Visit, serving
+from crawl_server import BODY, QUICK, Visit, accepting, serving
 
 from gristmill.crawl import Answer, Crawler, Resolver, client, run
 from gristmill.spec.errors import MachineError
@@ -130,9 +130,8 @@ def test_plain_http_on_a_tls_port_and_the_reverse() -> None:
         writer.close()
 
     async def main() -> None:
-        plain = await asyncio.start_server(talk_first, "127.0.0.1", 0)
-        async with plain, Crawler(QUICK) as crawler:
-            answer = await crawler.fetch(f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}/")
+        async with accepting(talk_first) as port, Crawler(QUICK) as crawler:
+            answer = await crawler.fetch(f"https://127.0.0.1:{port}/")
             assert (answer.reason, answer.tries) == (Reason.TLS, 1)
         context = server_side(AUTHORITY.issue_cert(HOST))
         async with serving(otherwise=good, tls=context) as server, Crawler(QUICK) as crawler:
@@ -228,9 +227,8 @@ def test_a_handshake_that_stalls_has_the_time_to_connect_at_all_addresses_togeth
     async def main() -> None:
         settings = replace(QUICK, tries=1, total_s=30.0, stall_s=30.0)
         resolver = Resolver(settings, lookup=lambda host: [f"127.0.0.{i}" for i in range(1, 17)])
-        server = await asyncio.start_server(silent, "0.0.0.0", 0)
-        async with server, Crawler(settings, resolver=resolver) as crawler:
-            answer = await crawler.fetch(f"https://{HOST}:{server.sockets[0].getsockname()[1]}/")
+        async with accepting(silent, "0.0.0.0") as port, Crawler(settings, resolver=resolver) as crawler:
+            answer = await crawler.fetch(f"https://{HOST}:{port}/")
             assert answer.reason is Reason.CONNECT_TIMEOUT
             assert answer.elapsed_s < 8 * QUICK.connect_s
 
