@@ -4,10 +4,11 @@ BIN := .venv/bin
 # many tests wait more than they work
 JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
 
-.PHONY: demo test corpora test-slow test-loaders test-kill check bench golden lock clean help
+.PHONY: demo demo-vila test corpora test-slow test-loaders test-kill check bench golden lock clean help
 
 help:
 	@echo "make demo       set up, then run the recipes on a made-up upstream with real photographs"
+	@echo "make demo-vila  the same of all parts and stages of vila-v1.5 in small, videos included: two minutes"
 	@echo "make test       set up, then run the tests"
 	@echo "make check      lint, types and import contracts"
 	@echo "make test-slow  longer tests: read-back by real libraries, corpora"
@@ -29,6 +30,9 @@ help:
 
 demo: .venv/ready
 	$(BIN)/gristmill demo
+
+demo-vila: .venv/ready-dev
+	$(BIN)/python tests/cli/demo_vila.py
 
 # the tests start hundreds of processes: none should compile the same files anew
 test test-slow test-loaders test-kill: export PYTHONDONTWRITEBYTECODE =

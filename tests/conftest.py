@@ -3,6 +3,7 @@ start no decoders."""
 
 import gc
 import os
+import runpy
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -21,6 +22,10 @@ os.environ |= {
     "AWS_ENDPOINT": "http://127.0.0.1:9",
     "AWS_ALLOW_HTTP": "true",
 }
+# No test asks anybody beyond this machine, nor do the processes that it starts.
+_GUARD = Path(__file__).with_name("loopback_only")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_GUARD), os.environ.get("PYTHONPATH"))))
+runpy.run_path(str(_GUARD / "sitecustomize.py"))
 gc.disable()  # while tests are collected, of which none is garbage
 
 

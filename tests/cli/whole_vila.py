@@ -94,6 +94,8 @@ def _named(source: Source) -> str:
 
 def _file(source: Source, golden: Path) -> bytes:
     rows = golden_rows(golden)
+    if golden.name == "wit":  # the others have no address but one that is made of their names, at Wikimedia
+        rows = [row for row in rows if "image_url" in row]
     if source.format == "parquet":
         shown = {"bytes": shipped_pictures().get(1, "png", 64).data, "path": "image.png"}
         made = [

@@ -133,7 +133,7 @@ def test_what_came_is_kept_and_the_rest_asked_for(server, tmp_path):
     [("/drips/head", "_HEAD_S", "no answer within"), ("/drips/body", "_LEAST_S", "more slowly than")],
 )
 def test_what_drips_is_given_up(server, tmp_path, monkeypatch, path, limit, said):
-    monkeypatch.setattr(f"gristmill.storage.url.{limit}", 0.02)
+    monkeypatch.setattr(f"gristmill.storage.url.{limit}", 0.1)
     monkeypatch.setattr("gristmill.storage.url._TRIES", 2)
     with pytest.raises(SourceError, match=said):
         get(server, path, tmp_path, sha256=None, size_bytes=None)
