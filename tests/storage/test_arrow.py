@@ -32,6 +32,13 @@ def test_where_somebody_has_pandas_it_stays():
     assert said("import pandas") == ["True", "3"]
 
 
+def test_what_commands_and_workers_load_converts_nothing_while_it_is_loaded():
+    loaded = ("gristmill.cli.finish", "gristmill.run.workers.task", "gristmill.steps.conversations.examine")
+    code = f"import sys, {', '.join(loaded)}; print('pandas' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
+
+
 def test_the_pool_for_columns_is_one_that_this_pyarrow_has():
     code = "import pyarrow as pa; print(pa.default_memory_pool().backend_name)"
     ran = subprocess.run(

@@ -462,7 +462,8 @@ class _FolderRoot:
     def read(self, found: _Found, most_bytes: int) -> bytes:
         """See :class:`_MediaRoot`."""
         with open(os.path.join(self._root, found.name), "rb") as stream:
-            return stream.read(most_bytes)
+            # no more: Python reserves what is asked for
+            return stream.read(min(most_bytes, found.size_bytes))
 
     def file(self, found: _Found, scratch: Path) -> FileBody:
         """See :class:`_MediaRoot`."""

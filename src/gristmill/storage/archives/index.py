@@ -50,7 +50,6 @@ SCHEMA = pa.schema(
 _NUMBERS = ("offset", "packed_bytes", "size_bytes", "archive")
 _ALWAYS = ("key", "name", "method", *_NUMBERS)
 """Columns without nulls."""
-_REFUSALS = pa.array([why.value for why in Refusal])
 _RUN = SCHEMA.append(pa.field("order", pa.int64()))
 _RUN_ROWS = 1 << 18
 _BATCH_ROWS = 1 << 14
@@ -411,7 +410,8 @@ def _can_be(table: pa.Table) -> bool:
     if any(table[name].null_count for name in _ALWAYS):
         return False
     least = [pc.min(table[name]).as_py() for name in _NUMBERS]
-    refusals = pc.is_in(pc.drop_null(table["refused"]), value_set=_REFUSALS)
+    known = pa.array([why.value for why in Refusal])
+    refusals = pc.is_in(pc.drop_null(table["refused"]), value_set=known)
     return all(number is None or number >= 0 for number in least) and pc.all(refusals).as_py() is not False
 
 
