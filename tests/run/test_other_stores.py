@@ -18,11 +18,13 @@ from gristmill.run.driver import run
 from gristmill.run.maintenance.clean import clean
 from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.run.maintenance.verify import verify
+from gristmill.run.planning.planner import Planner
 from gristmill.spec.errors import MachineError, UsageError
 from gristmill.storage.store import LocalStore, Store
 from gristmill.testing.memory_store import MemoryStore
 
 ROWS = 50
+SMALL_PARTS = {"rows.part_rows": "4"}
 
 
 @pytest.fixture
@@ -187,3 +189,30 @@ def test_a_mixture_of_finished_parts_is_the_same_in_any_store(tmp_path, folder, 
     assert ended.complete
     assert made(memory, folder) == made(local, folder) != {}
     assert problems(memory, decode=False) == NO_MANIFEST
+
+
+def test_the_share_that_ends_last_packs_though_it_saw_the_others_end_a_moment_ago(place, tmp_path):
+    whole, store, other = MemoryStore(tmp_path / "whole"), MemoryStore(tmp_path / "node"), []
+    run_in(whole, place, settings=SMALL_PARTS)
+
+    class First(Watcher):
+        def committed(self, record) -> None:
+            if record.stage == "samples" and not other:
+                other.append(run_in(store, place, share=(2, 2), settings=SMALL_PARTS)[0].complete)
+
+    assert run(job(place, store, share=(1, 2), settings=SMALL_PARTS), First()).complete
+    assert other == [False]
+    assert made(store, "shards") == made(whole, "shards")
+    assert len(list(store.list(RECORDS))) == len(Ledger(store).records)  # nothing was done twice
+
+
+def test_what_any_share_may_do_is_divided_too_where_no_lease_is_seen_by_all(place, tmp_path):
+    store = MemoryStore(tmp_path / "node")
+    recipe = run_in(store, place, settings=SMALL_PARTS | {"pack.shard_samples": "3"})[0].recipe
+    ledger = Ledger(store)
+    for record in ledger.shards():
+        ledger.void(record.task_id)
+    planner = Planner(recipe, RunConfig.read(store), ledger, share=(2, 3))
+    ours = [int(task.id, 16) % 3 == 1 for task in iter(planner.pop, None)]
+    assert {*ours} == {True, False}
+    assert ours == sorted(ours, reverse=True)

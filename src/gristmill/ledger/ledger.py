@@ -179,10 +179,14 @@ class Ledger:
         """Journal's place to how many of its bytes are known: whole lines."""
         return self._read_to
 
-    def refresh(self) -> list[TaskRecord]:
-        """Read what was appended since the last time, by any process; returns the new records."""
+    def refresh(self, *, now: bool = False) -> list[TaskRecord]:
+        """Read what was appended since the last time, by any process; returns the new records.
+
+        Args:
+            now: Look even if that was done a moment ago, whatever a listing costs.
+        """
         new: list[TaskRecord] = []
-        if time.monotonic() - self._listed_at < self.store.listed_every_s:
+        if not now and time.monotonic() - self._listed_at < self.store.listed_every_s:
             return new
         self._listed_at = time.monotonic()
         for journal in self.store.list(RECORDS):

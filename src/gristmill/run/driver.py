@@ -287,9 +287,14 @@ def _loop(state: Running, executor: Executor, signalled: list[int]) -> None:
                 state.when_settled()
                 state.when_settled = None
         if not state.tasks:
-            if stopping_since is not None or not _waits_for_others(state):
+            if stopping_since is not None:
                 return
-            time.sleep(_POLL_S)
+            if _waits_for_others(state):
+                time.sleep(_POLL_S)
+            elif not _take_note(
+                state, now=True
+            ):  # of several, the one that ends last must see what all others did
+                return
             continue
         if stopping_since is not None and time.monotonic() - stopping_since > _STOP_S:
             return  # closing the executor ends what does not end by itself
@@ -312,7 +317,8 @@ def _submit(state: Running, executor: Executor) -> None:
         if not state.leases.take(task.id):
             state.elsewhere[task.id] = task
             continue
-        _look_around(state)  # it may have been done between our last look and the lease
+        # it may have been done between our last look and the lease
+        _look_around(state, now=state.planner.may_be_done_twice(task))
         if task.id in state.ledger.records:
             state.leases.release(task.id)
             continue
@@ -320,16 +326,23 @@ def _submit(state: Running, executor: Executor) -> None:
         executor.submit(task)
 
 
-def _look_around(state: Running) -> None:
+def _look_around(state: Running, *, now: bool = False) -> None:
     """Take note of what other runs on the same folder did; try again for what they have let go."""
-    for record in state.ledger.refresh():
-        state.elsewhere.pop(record.task_id, None)
-        state.planner.absorb(record)
+    _take_note(state, now=now)
     for task in list(state.elsewhere.values()):
         if state.leases.take(task.id):
             state.leases.release(task.id)
             del state.elsewhere[task.id]
             state.planner.push(task)
+
+
+def _take_note(state: Running, *, now: bool = False) -> bool:
+    """Take in what other runs have done since the last time; whether there was anything."""
+    new = state.ledger.refresh(now=now)
+    for record in new:
+        state.elsewhere.pop(record.task_id, None)
+        state.planner.absorb(record)
+    return bool(new)
 
 
 def _waits_for_others(state: Running) -> bool:

@@ -56,7 +56,7 @@ class Planner:
         self._stages, self._ledger = Pipeline(recipe), ledger
         self.share = share
         self._least_rank = 0 if last is None else self._stages[last].rank
-        self._heap: list[tuple[int, bool, tuple[int, int, int], str, Task]] = []
+        self._heap: list[tuple[bool, int, bool, tuple[int, int, int], str, Task]] = []
         self._wanted: set[str] = set()
         self._awaited: Task | None = None
         self._walking = self._walk()
@@ -106,9 +106,10 @@ class Planner:
 
     def _is_ours(self, task: Task) -> bool:
         """Whether this process may do a task: by its id, which depends on neither time nor place."""
-        if self.share is None or not self._stages[task.stage].divided:
-            return True
-        number, of = self.share
+        return not self._stages[task.stage].divided or self._falls_to_us(task)
+
+    def _falls_to_us(self, task: Task) -> bool:
+        number, of = self.share or (1, 1)
         return int(task.id, 16) % of == number - 1
 
     async def done(self, task: Task) -> TaskRecord:
@@ -143,7 +144,14 @@ class Planner:
     def push(self, task: Task) -> None:
         """A task to be done (again); those of other processes' inputs come after all of one's own."""
         rank, others = self._stages[task.stage].rank, task.number[1] not in self.span
-        heapq.heappush(self._heap, (rank, others, task.number, task.id, task))
+        heapq.heappush(self._heap, (self.may_be_done_twice(task), rank, others, task.number, task.id, task))
+
+    def may_be_done_twice(self, task: Task) -> bool:
+        """Say whether another share may do a task at the same time, and rather: where no lease is seen by all.
+
+        Such a task comes last: what all may do is so divided too, and done by others only where a share is missing.
+        """
+        return self.share is not None and self.store.local is None and not self._falls_to_us(task)
 
     @property
     def stages(self) -> Iterator[Stage[Any]]:
