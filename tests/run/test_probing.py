@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import zipfile
+from functools import cache, partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,18 +70,21 @@ def rows():
     return [{"url": f"http://x.example/{n}", "text": f"t{n}"} for n in range(ROWS)]
 
 
+@cache
 def as_text(ending):
     if ending == "jsonl":
         return "".join(json.dumps(row) + "\n" for row in rows()).encode()
     return ("url,text\n" + "".join(f"{row['url']},{row['text']}\n" for row in rows())).encode()
 
 
+@cache
 def as_parquet():
     out = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows()), out, row_group_size=ROWS // 8)
     return out.getvalue()
 
 
+@cache
 def as_zip(name):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -104,13 +108,13 @@ def taken(tmp_path, name, body, wanted=40, framing=None):
 
 @pytest.mark.parametrize(
     ("name", "body"),
-    [("a.parquet", as_parquet()), ("a.jsonl", as_text("jsonl")), ("a.csv", as_text("csv"))],
+    [("a.parquet", as_parquet), ("a.jsonl", partial(as_text, "jsonl")), ("a.csv", partial(as_text, "csv"))],
 )
 @pytest.mark.parametrize("large", [False, True])
 def test_rows_come_from_all_over_a_file_that_is_here(tmp_path, monkeypatch, name, body, large):
     if large and name != "a.parquet":
         monkeypatch.setattr(excerpts, "_HEAD_BYTES", (1000, 2000))
-    excerpt = taken(tmp_path, name, body)
+    excerpt = taken(tmp_path, name, body())
     found = numbers(excerpt)
     assert excerpt.even
     assert len(found) == 40
@@ -130,15 +134,15 @@ def test_lines_that_may_be_no_rows_are_read_from_the_beginning(tmp_path):
 @pytest.mark.parametrize(
     ("name", "body"),
     [
-        ("a.parquet", as_parquet()),
-        ("a.jsonl", as_text("jsonl")),
-        ("a.jsonl.zip", as_zip("a.jsonl")),
-        ("a.csv.gz", gzip.compress(as_text("csv"))),
-        ("a.json", json.dumps(rows()).encode()),
+        ("a.parquet", as_parquet),
+        ("a.jsonl", partial(as_text, "jsonl")),
+        ("a.jsonl.zip", partial(as_zip, "a.jsonl")),
+        ("a.csv.gz", lambda: gzip.compress(as_text("csv"), 1)),
+        ("a.json", lambda: json.dumps(rows()).encode()),
     ],
 )
 def test_of_a_file_elsewhere_little_is_moved(tmp_path, monkeypatch, name, body):
-    moved = []
+    moved, body = [], body()
 
     def read_range(repo, revision, file, size, start, stop):
         assert (repo, revision, file, size) == ("o/r", "main", name, len(body))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +10,7 @@ from types import ModuleType
 
 from gristmill.spec.errors import UnknownName
 from gristmill.spec.recipe import Built, Recipe
-from gristmill.spec.registry import find_in, names_in
+from gristmill.spec.registry import find_in, modules_in, names_in
 from gristmill.spec.sample import Json
 
 __all__ = ["built_by", "commands", "find", "groups", "load", "members", "names"]
@@ -81,8 +80,7 @@ def load(
 
 def commands() -> list[str]:
     """Recipes that a command builds from its arguments, by the command's name: files called ``_command_NAME``."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name.removeprefix(_COMMAND) for name in found if name.startswith(_COMMAND))
+    return sorted(name.removeprefix(_COMMAND) for name in modules_in(__path__) if name.startswith(_COMMAND))
 
 
 def built_by(command: str) -> Built:

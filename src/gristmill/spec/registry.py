@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import re
 import sys
 import traceback
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 from gristmill.spec.errors import RecipeError, UnknownName
 
-__all__ = ["find_in", "module_in", "names_in", "typed"]
+__all__ = ["find_in", "module_in", "modules_in", "names_in", "typed"]
 
 Found = TypeVar("Found")
 
@@ -46,8 +48,26 @@ def names_in(folders: Iterable[str]) -> list[str]:
     Args:
         folders: The package's ``__path__``.
     """
-    found = (module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
-    return sorted(map(typed, found))
+    return sorted(typed(name) for name in modules_in(folders) if not name.startswith("_"))
+
+
+def modules_in(folders: Iterable[str]) -> list[str]:
+    """Names of all of a package's modules. A folder is listed anew where its time of change says so.
+
+    Args:
+        folders: The package's ``__path__``.
+    """
+    return [name for folder in folders for name in _modules_in(folder, _changed_ns(folder))]
+
+
+@lru_cache(64)
+def _modules_in(folder: str, _changed_ns: int) -> tuple[str, ...]:
+    return tuple(module.name for module in pkgutil.iter_modules([folder]))
+
+
+def _changed_ns(folder: str) -> int:
+    """A folder's time of change; 0 within an archive, which does not change."""
+    return os.stat(folder).st_mtime_ns if os.path.isdir(folder) else 0
 
 
 def module_in(package: str, name: str) -> ModuleType | None:
@@ -57,9 +77,9 @@ def module_in(package: str, name: str) -> ModuleType | None:
         package: Its full name.
         name: With dashes, dots or underscores.
     """
-    known = names_in(importlib.import_module(package).__path__)
     module = re.sub(r"[-.]", "_", name)
-    return importlib.import_module(f"{package}.{module}") if typed(module) in known else None
+    known = not module.startswith("_") and module in modules_in(importlib.import_module(package).__path__)
+    return importlib.import_module(f"{package}.{module}") if known else None
 
 
 def find_in(package: ModuleType, reference: str, kind: type[Found]) -> Found:
