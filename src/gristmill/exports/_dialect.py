@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 import shlex
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
@@ -32,11 +31,12 @@ from gristmill.exports._exporter import Exported, FinishedShards, FittingExporte
 from gristmill.exports._folder import found_whole, whole_folder
 from gristmill.exports._media_folder import MediaFolder
 from gristmill.exports._unfit import Unfit
+from gristmill.exports._whole import account_back, account_of, made_of
 from gristmill.exports._writing import shard_samples
 from gristmill.spec.body import LARGE_BYTES
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
-from gristmill.spec.task import ShardInfo, digest_of
+from gristmill.spec.task import ShardInfo
 
 __all__ = ["Dialect", "JsonRows", "Laid", "RowFile", "RowsWritten", "command", "registered"]
 
@@ -245,20 +245,14 @@ class Dialect(FittingExporter):
         Raises:
             UsageError: A sample does not fit, or something else lies there.
         """
-        made_of: dict[str, Json] = {
-            "gristmill": _REVISION,
-            "format": type(self).__name__,
-            "name": dataset.name,
-            "shards": digest_of([shard.digest for shard in dataset.shards]),
-            "options": {key: value for key, value in asdict(self).items() if key != "leave_out"},
-            "root": self._root(out),
-        }
-        if (account := found_whole(out, made_of)) is not None:
+        options = {key: value for key, value in asdict(self).items() if key != "leave_out"}
+        of = {**made_of(self, dataset, _REVISION, options), "root": self._root(out)}
+        if (account := found_whole(out, of)) is not None:
             if account["left_out"] and not self.leave_out:
                 raise UsageError(f"{out} lacks samples that do not fit: it was made with --leave-out.")
-            yield _account_back(account)
+            yield account_back(account)
             return
-        with whole_folder(out, made_of) as (work, account):
+        with whole_folder(out, of) as (work, account):
             done = Exported(form="conversations", reader=self.trainer)
             rows, media = self.folders(dataset)
             laid = Laid(name=registered(dataset.name), root=self._root(out), media=media, files=())
@@ -274,7 +268,7 @@ class Dialect(FittingExporter):
                     files.begin(())
             laid = Laid(name=laid.name, root=laid.root, media=media, files=files.written)
             self._finish(work, laid, dataset, done)
-            account |= {**asdict(done), "reasons": dict(done.reasons), "changed": dict(done.changed)}
+            account.update(account_of(done))
         yield done
 
     def _root(self, out: Path) -> str:
@@ -421,11 +415,6 @@ class _Files:
     def written(self) -> list[RowsWritten]:
         """All of them, those with media first."""
         return sorted(self._written.values(), key=lambda one: (not one.kinds, one.name))
-
-
-def _account_back(account: Mapping[str, Json]) -> Exported:
-    counters = {name: Counter[str](account[name]) for name in ("reasons", "changed")}
-    return Exported(**{**account, **counters})
 
 
 def registered(name: str) -> str:

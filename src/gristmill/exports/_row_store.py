@@ -6,18 +6,18 @@ import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from gristmill.exports._columns import Columns, Row
 from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter
-from gristmill.exports._folder import found_whole, whole_folder
 from gristmill.exports._unfit import Unfit
+from gristmill.exports._whole import made_of, written_whole
 from gristmill.exports._writing import shard_samples
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
-from gristmill.spec.task import ShardInfo, digest_of
+from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
 
 __all__ = ["RowStore", "batches"]
@@ -76,37 +76,28 @@ class RowStore(FittingExporter):
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Write all of a dataset; a killed export is gone on with."""
-        start = self.reading(str(out.resolve()))
-        made_of: dict[str, Json] = {
-            "gristmill": _REVISION,
-            "format": type(self).__name__,
-            "name": dataset.name,
-            "shards": digest_of([shard.digest for shard in dataset.shards]),
-            "options": asdict(self),
-        }
-        if (account := found_whole(out, made_of)) is not None:
-            counters = {"reasons": Counter[str](account["reasons"]), "changed": Counter[str]()}
-            yield Exported(**{**account, **counters, "start": start})
-            return
-        with whole_folder(out, made_of) as (work, account):
-            columns, done = Columns.of(dataset.shape()), Exported(form="rows", start=start)
-            files: list[Json] = []
-            for number, shard in enumerate(dataset.shards):
-                record = work / f".{number:05d}.json"
-                if not record.exists():
-                    write_whole(
-                        record, json.dumps(self._shard(work, files, dataset, shard, columns)).encode()
-                    )
-                said = json.loads(record.read_bytes())
-                files += said["files"]
-                done.shards += 1
-                done.samples += said["samples"]
-                done.left_out += sum(said["reasons"].values())
-                done.reasons.update(said["reasons"])
-                yield done
-            self.finish(work, files, columns, dataset)
-            account |= {**asdict(done), "start": "", "reasons": dict(done.reasons), "changed": {}}
-        yield done
+        yield from written_whole(
+            out,
+            made_of(self, dataset, _REVISION),
+            write=lambda work: self._write(dataset, work),
+            start=lambda _: self.reading(str(out.resolve())),
+        )
+
+    def _write(self, dataset: FinishedShards, work: Path) -> Iterator[Exported]:
+        columns, done = Columns.of(dataset.shape()), Exported(form="rows")
+        files: list[Json] = []
+        for number, shard in enumerate(dataset.shards):
+            record = work / f".{number:05d}.json"
+            if not record.exists():
+                write_whole(record, json.dumps(self._shard(work, files, dataset, shard, columns)).encode())
+            said = json.loads(record.read_bytes())
+            files += said["files"]
+            done.shards += 1
+            done.samples += said["samples"]
+            done.left_out += sum(said["reasons"].values())
+            done.reasons.update(said["reasons"])
+            yield done
+        self.finish(work, files, columns, dataset)
 
     def _shard(
         self, work: Path, before: Sequence[Json], dataset: FinishedShards, shard: ShardInfo, columns: Columns

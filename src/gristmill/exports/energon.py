@@ -18,14 +18,14 @@ import struct
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards, option
-from gristmill.exports._folder import found_whole, whole_folder
 from gristmill.exports._in_place import TarShard, give_name, said_of_keys, tar_shards
 from gristmill.exports._unfit import PICTURE_ENDINGS
+from gristmill.exports._whole import made_of, written_whole
 from gristmill.ledger.features import shape_of
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.reading import PartShards
@@ -38,6 +38,7 @@ from gristmill.storage.store import store_at
 
 __all__ = ["EXPORTER", "Energon"]
 
+_REVISION = 1
 _META = ".nv-meta"
 _VERSION = "7.4.1"
 _MIXTURE = "mixture.yaml"
@@ -73,23 +74,15 @@ class Energon(Exporter):
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
         """Link the shards, and write the metadata."""
-        made_of: dict[str, Json] = {
-            "gristmill": 1,
-            "format": "Energon",
-            "name": dataset.name,
-            "shards": digest_of([shard.digest for shard in dataset.shards]),
-            "options": asdict(self),
-        }
         top = out.resolve() / _MIXTURE if dataset.refers else out.resolve()
-        start = f"energon preview {shlex.quote(str(top))}"
-        if (account := found_whole(out, made_of)) is not None:
-            yield Exported(**{**account, "start": start})
-            return
-        with whole_folder(out, made_of, keep=(_META,)) as (work, account):
-            done = Exported(form="mixture" if dataset.refers else "dataset", reader="Energon", start=start)
-            yield from self._write(dataset, work, done)
-            account |= {**asdict(done), "start": "", "reasons": {}, "changed": {}}
-        yield done
+        done = Exported(form="mixture" if dataset.refers else "dataset", reader="Energon")
+        yield from written_whole(
+            out,
+            made_of(self, dataset, _REVISION),
+            write=lambda work: self._write(dataset, work, done),
+            start=lambda _: f"energon preview {shlex.quote(str(top))}",
+            keep=(_META,),
+        )
 
     def _write(self, dataset: FinishedShards, folder: Path, done: Exported) -> Iterator[Exported]:
         folder.mkdir(exist_ok=True)

@@ -9,19 +9,18 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards
-from gristmill.exports._folder import found_whole, whole_folder
 from gristmill.exports._in_place import give_name, said_of_keys, tar_shards
+from gristmill.exports._whole import made_of, written_whole
 from gristmill.shards.shape import Shape
 from gristmill.spec.errors import UsageError
-from gristmill.spec.sample import Json
-from gristmill.spec.task import digest_of
 
 __all__ = ["EXPORTER", "OpenClip"]
 
+_REVISION = 1
 _PICTURES = frozenset({"jpg", "png", "jpeg", "webp"})
 
 
@@ -38,26 +37,23 @@ class OpenClip(Exporter):
         """Link the shards, and write how many samples each has."""
         if why := _unfit(dataset.shape()):
             raise UsageError(f"{dataset.folder}: open_clip reads captions of one picture each, and {why}.")
-        made_of: dict[str, Json] = {
-            "gristmill": 1,
-            "format": "OpenClip",
-            "shards": digest_of([shard.digest for shard in dataset.shards]),
-        }
-        if (account := found_whole(out, made_of)) is not None:
-            yield Exported(**{**account, "start": _start(out, account["shards"])})
-            return
-        with whole_folder(out, made_of) as (work, account):
-            done, sizes = Exported(form="captions", reader="open_clip", notes=said_of_keys(dataset)), {}
-            for number, shard in enumerate(tar_shards(dataset)):
-                name = f"{number:05d}.tar"
-                give_name(shard.path, work / name)
-                sizes[name] = shard.samples
-                done.shards, done.samples = done.shards + 1, done.samples + shard.samples
-                yield done
-            (work / "sizes.json").write_text(json.dumps(sizes, indent=1))
-            account |= {**asdict(done), "reasons": {}, "changed": {}}
-            done.start = _start(out, done.shards)
+        yield from written_whole(
+            out,
+            made_of(self, dataset, _REVISION),
+            write=lambda work: _write(dataset, work),
+            start=lambda done: _start(out, done.shards),
+        )
+
+
+def _write(dataset: FinishedShards, work: Path) -> Iterator[Exported]:
+    done, sizes = Exported(form="captions", reader="open_clip", notes=said_of_keys(dataset)), {}
+    for number, shard in enumerate(tar_shards(dataset)):
+        name = f"{number:05d}.tar"
+        give_name(shard.path, work / name)
+        sizes[name] = shard.samples
+        done.shards, done.samples = done.shards + 1, done.samples + shard.samples
         yield done
+    (work / "sizes.json").write_text(json.dumps(sizes, indent=1))
 
 
 def _start(out: Path, shards: int) -> str:
