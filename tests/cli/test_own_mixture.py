@@ -182,3 +182,21 @@ def test_conversations_of_ones_own_need_no_recipe(base, tmp_path):
         "import", base / "mine.json", "--from", "llava", "--form", "coyo", "--out", tmp_path / "y", code=2
     )
     gristmill("import", base / "mine.json", "--from", "vila", "--name", "x", "--out", tmp_path / "y", code=2)
+
+
+def test_a_finished_folder_with_the_keys_of_another_part_is_told_at_once(base, tmp_path):
+    text = f"""
+        [[part]]
+        conversations = "{base}/mine.json"
+        media = "{base}/pictures.zip"
+        name = "again"
+        [[part]]
+        folder = "{base}/out/mine"
+        """
+    (tmp_path / "twice.toml").write_text(text)
+    for verb in ("plan", "run"):
+        told = gristmill(verb, tmp_path / "twice.toml", "--out", tmp_path / "out", code=2)
+        assert 'prefix = "mine-"' in told.stderr
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "twice.toml").write_text(f'{text}prefix = "mine-"')
+    gristmill("run", tmp_path / "twice.toml", "--out", tmp_path / "out", "--workers", 0)

@@ -84,6 +84,17 @@ def test_status_of_the_folder_ends_with_a_line_for_each(prepared):
     rows = table(gristmill("status", prepared[0]).stdout)
     assert rows["llava-cc3m-595k"][-1] == "finished"
     assert rows["vila-v1.5-align"][1] == f"{ROWS - ODD}"
+    assert rows["sharegpt4v-pretrain"][-1].startswith(
+        "waits for you: "
+    )  # not begun, and there as on the page
+    assert rows["vila-v1.5-pretrain"][-1] == "waits for its parts"
+
+
+def test_licences_of_a_part_that_is_a_mixture(tmp_path):
+    said = gristmill("plan", "vila-v1.5", "--stage", "sft").stdout
+    assert re.search(r"\n  vflan +cc-by-4.0, other", said)
+    bound = re.search(r"not for commercial use: (.*)", said)[1]
+    assert "youcook2" in bound
 
 
 def test_plan_of_all_stages(prepared):

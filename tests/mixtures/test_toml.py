@@ -115,6 +115,19 @@ def test_what_means_nothing_is_refused_with_its_place(tmp_path, text, said):
     assert str(path) in str(refused.value)
 
 
+def test_lists_and_conversations_get_a_prefix_where_keys_would_clash(tmp_path):
+    """Keys of both are places in their files; those of the one kind are not those of the other."""
+    kinds = {"a": "conversations", "b": "conversations", "c": "list", "d": "list", "e": "conversations"}
+    text = "".join(f"[[part]]\nname = '{name}'\n{kind} = '{name}'\n" for name, kind in kinds.items())
+    path = tmp_path / "mix.toml"
+    path.write_text(f"{text}prefix = 'mine_'\n")
+    found = {part.name: part.prefix for part in mixtures.find(str(path)).parts}
+    assert found == {"a": "", "b": "b-", "c": "", "d": "d-", "e": "mine_"}
+    path.write_text(f"{text}prefix = ''\n")
+    with pytest.raises(RecipeError, match=r'parts a and e have the same keys.*prefix = "e-"'):
+        mixtures.find(str(path))
+
+
 def test_no_file(tmp_path):
     with pytest.raises(UnknownName, match="no mixture file"):
         mixtures.find(str(tmp_path / "none.toml"))

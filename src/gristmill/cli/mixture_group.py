@@ -244,7 +244,9 @@ def _licences(plans: Sequence[PlannedMix]) -> list[str]:
         *(f"  {name:<24}{words}" for name, words in said.items()),
     ]
     bound = [
-        name for name, words in said.items() if "-nc" in words.lower() or "non-commercial" in words.lower()
+        name
+        for name, words in said.items()
+        if any(mark in words.lower() for mark in ("-nc", "non-commercial", "not commercial"))
     ]
     unknown = [name for name, words in said.items() if "unknown" in words or "unstated" in words]
     if bound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import click
 from gristmill.cli.planned_mix import PlannedMix
 from gristmill.ledger.part_state import PartState, state_of
 from gristmill.storage.files import write_whole
+from gristmill.storage.store import Place, Store
 
-__all__ = ["of_mixtures", "print_overview", "write_page"]
+__all__ = ["of_mixtures", "parts_then", "print_overview", "write_page"]
 
 _WAITS = "waits for you"
+_NOT_BEGUN = "not begun"
+_LISTED = ".parts.json"
 
 
 def of_mixtures(out: Path, plans: Sequence[PlannedMix]) -> list[PartState]:
@@ -23,7 +27,7 @@ def of_mixtures(out: Path, plans: Sequence[PlannedMix]) -> list[PartState]:
         for part in planned.parts:
             folder = Path(part["folder"] or out / part["part"])
             waits = ", ".join(sentence.partition(" ")[0].rstrip(":") for sentence in part.get("waits", ()))
-            unbegun = f"{_WAITS}: {waits}" if waits else "not begun"
+            unbegun = f"{_WAITS}: {waits}" if waits else _NOT_BEGUN
             found.append(state_of(folder, part["part"], of=planned.name, unbegun=unbegun))
         found.append(state_of(out / planned.name, planned.name, unbegun="waits for its parts"))
     return found
@@ -45,9 +49,48 @@ def _lines(parts: Sequence[PartState]) -> Iterator[str]:
 
 
 def write_page(out: Path, title: str, parts: Sequence[PartState]) -> Path:
-    """Write the same as a page, ``DIR/TITLE.html``, whose lines lead to the datasets' own reports."""
+    """Write the same as a page, ``DIR/TITLE.html``, whose lines lead to the datasets' own reports.
+
+    Beside it stands what :func:`parts_then` reads.
+    """
     from gristmill.viewer.overview import overview_bytes
 
     page = out / f"{title}.html"
+    rows = [
+        {
+            "name": part.name,
+            "of": part.of,
+            "folder": _beside(Path(str(part.folder)), out),
+            "unbegun": part.state if part.rows is None else _NOT_BEGUN,
+        }
+        for part in parts
+    ]
+    write_whole(out / f".{title}{_LISTED}", json.dumps({"title": title, "parts": rows}).encode())
     write_whole(page, overview_bytes(title, out, parts))
     return page
+
+
+def _beside(folder: Path, out: Path) -> str:
+    """Where a folder lies, seen from ``out`` if it is within: that may be moved."""
+    return str(folder.relative_to(out) if folder.is_relative_to(out) else folder.absolute())
+
+
+def parts_then(out: Place) -> list[PartState]:
+    """Say how the parts of the trainings that were run in a folder stand now, those too that are not begun.
+
+    Raises:
+        DamagedOutput: The records of one are not what was written.
+    """
+    if isinstance(out, Store):
+        return []
+    found = []
+    for path in sorted(out.glob(f".*{_LISTED}")):
+        try:
+            rows = json.loads(path.read_bytes())["parts"]
+            places = [(row, out / row["folder"]) for row in rows]
+        except (OSError, ValueError, TypeError, KeyError):  # the next run writes it anew
+            continue
+        found += [
+            state_of(folder, row["name"], of=row["of"], unbegun=row["unbegun"]) for row, folder in places
+        ]
+    return found

@@ -12,7 +12,7 @@ from gristmill import mixtures
 from gristmill.cli.options import of_part, recipe_loader, source_keys
 from gristmill.cli.prepare import is_own, refuse_own_part
 from gristmill.ledger.words import count_text, size_text
-from gristmill.run.inputs.mixture_parts import place_of, prepared_by, read_part
+from gristmill.run.inputs.mixture_parts import check_keys, place_of, prepared_by, read_manifest, read_part
 from gristmill.run.planning.plan import Planned, PlannedMedia, media_bytes, plan
 from gristmill.spec.command import to_type
 from gristmill.spec.mixture import Mixture, Part
@@ -138,6 +138,7 @@ def plan_mixture(
     Raises:
         GristmillError: As for a run: a wrong setting, a copy that cannot be read.
     """
+    check_keys(mixture, out, sources)
     parts: list[dict[str, Any]] = []
     plans: list[Planned | PlannedMix] = []
     for part in mixture.parts:
@@ -158,7 +159,8 @@ def plan_mixture(
             if waits and found["state"] != "not finished":
                 found["state"] = "waits for you"
             plans.append(planned)
-        parts.append({**found, "license": _license(part)})
+        place = found["folder"]
+        parts.append({**found, "license": _license(part, Path(place) if place else None)})
     samples = _sum(
         None if found["samples"] is None else part.taken(found["samples"])
         for part, found in zip(mixture.parts, parts, strict=True)
@@ -223,13 +225,26 @@ def _waits(recipe: Recipe, out: Path | None, sources: Mapping[str, str]) -> list
     return said
 
 
-def _license(part: Part) -> str:
-    """The licences of a part, as its recipe and its sources say, each once."""
-    if part.folder or part.command or mixtures.is_mixture(part.name) or is_own(part.name):
-        return ""
-    recipe: Recipe = recipe_loader(part.name)()
-    media = sorted({source.license for source in recipe.of_role("media")} - {recipe.license})
-    return recipe.license + (f"; media: {', '.join(media)}" if media else "")
+def _license(part: Part, folder: Path | None) -> str:
+    """The licences of a part, each once; of a mixture those of its parts. Empty where nothing is known yet."""
+    own, media = _licenses(part, folder)
+    return ", ".join(sorted(own)) + (f"; media: {', '.join(sorted(media - own))}" if media - own else "")
+
+
+def _licenses(part: Part, folder: Path | None) -> tuple[set[str], set[str]]:
+    """Licences as the recipe of a part says, and as the sources of its media say."""
+    reference = part.command[1] if part.command[:1] == ("run",) else part.name
+    if part.folder or part.command[:1] not in ((), ("run",)) or (not part.command and is_own(reference)):
+        said = (read_manifest(folder) or {}).get("license") if folder is not None else None
+        return ({str(said)} if said else set()), set()
+    if mixtures.is_mixture(reference):
+        found = [
+            _licenses(inner, Path(inner.folder) if inner.folder else None)
+            for inner in mixtures.find(reference).parts
+        ]
+        return set().union(*(own for own, _ in found)), set().union(*(media for _, media in found))
+    recipe: Recipe = recipe_loader(reference)()
+    return {recipe.license}, {source.license for source in recipe.of_role("media")}
 
 
 def _access(planned: Planned | PlannedMix) -> Sequence[str]:

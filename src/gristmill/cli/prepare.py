@@ -71,11 +71,13 @@ def prepare_and_mix(name: str, out: Path, typed: Typed, *, as_json: bool) -> Non
         GristmillError: Whatever a run raises.
     """
     from gristmill import mixtures
+    from gristmill.run.inputs.mixture_parts import check_keys
 
     mixture = mixtures.find(name)
     finished = {key: value for key, value in typed.sources.items() if "." not in key}
     own = own_settings(mixture, name, typed.sources, typed.settings)
     _check_finished(mixture, out, finished, name)
+    check_keys(mixture, out, finished)
     parts = {part.name: part for part in mixture.parts if part.name not in finished}
 
     known = {name: None if part.command else source_keys(name) for name, part in parts.items()}

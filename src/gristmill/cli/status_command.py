@@ -7,6 +7,7 @@ import time
 import click
 
 from gristmill.cli.options import DatasetPlace, json_option, store_option
+from gristmill.spec.errors import UsageError
 from gristmill.storage.store import Place, Store
 
 
@@ -18,6 +19,8 @@ from gristmill.storage.store import Place, Store
 def command(folder: Place, watch: bool, as_json: bool) -> None:
     """The funnel of each dataset in DIR, failures by reason and host; of several, a line for each at the end.
 
+    Of a training such as vila-v1.5 there is a line for each part, those too that are not begun.
+
     Counts by records alone.
 
     \b
@@ -27,7 +30,7 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
     """
     from gristmill.cli.funnel import print_status
     from gristmill.cli.metadata_files import bring_up
-    from gristmill.cli.overview import print_overview
+    from gristmill.cli.overview import parts_then, print_overview
     from gristmill.cli.streams import nobody_reads
     from gristmill.cli.terminal import Terminal
     from gristmill.ledger.part_state import state_of
@@ -36,7 +39,13 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
     from gristmill.run.maintenance.reopen import open_dataset, under_way
 
     while True:
-        datasets = datasets_in(folder)
+        listed = [] if as_json else parts_then(folder)
+        try:
+            datasets = datasets_in(folder)
+        except UsageError:
+            if not listed or any(part.rows is not None for part in listed):
+                raise
+            datasets = []  # all of them wait
         for dataset in datasets:
             opened = open_dataset(dataset)
             print_status(dataset, opened.config, opened.ledger, as_json=as_json)
@@ -46,9 +55,11 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
                 click.echo(
                     f"under way or interrupted: {count_text(tasks, 'crawl task')}, {media:,} media finished in them"
                 )
-        if len(datasets) > 1 and not as_json:
+        if (len(datasets) > 1 or listed) and not as_json:
+            known = {str(part.folder) for part in listed}
             named = [(one, one.title if isinstance(one, Store) else one.name) for one in datasets]
-            print_overview([state_of(one, name, unbegun="not begun") for one, name in named])
+            more = [state_of(one, name, unbegun="") for one, name in named if str(one) not in known]
+            print_overview([*listed, *more])
         if not watch or nobody_reads():
             return
         time.sleep(5)

@@ -17,7 +17,9 @@ part.conversations      a file of conversations in LLaVA's form, whose media lie
 part.name               of the part, where the recipe or the folder does not say it
 part.weight             how much of it: 0.25 is every fourth sample, 3 each three times
 part.cap, subset,       see :class:`gristmill.spec.mixture.Part`
-where, prefix
+where
+part.prefix             what its keys get in front. Keys of lists, and of conversations, are places in their files:
+                        of several that say none, all but the first get their name, ``NAME-``
 part.options            further options of the command that prepares it, as they are typed
 ======================  ==============================================================================================
 
@@ -29,8 +31,8 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,10 @@ def _mixture(said: Mapping[str, Any], path: Path) -> Mixture:
     if not isinstance(stages, list) or not all(stage in ("align", "pretrain", "sft") for stage in stages):
         raise RecipeError(f"stages = {stages!r}: a list of align, pretrain and sft")
     words = {word: _text(said, word, "") for word in _WORDS}
-    made = [_part(part, number, path.parent, against) for number, part in enumerate(parts, 1)]
+    made = _prefixed(
+        [_part(part, number, path.parent, against) for number, part in enumerate(parts, 1)],
+        said=["prefix" in part for part in parts],
+    )
     finished = [part.name for part in made if part.folder and against]
     return Mixture(
         name=name.replace("-", "_"),
@@ -98,6 +103,18 @@ def _mixture(said: Mapping[str, Any], path: Path) -> Mixture:
             f"{one} is finished already: what is kept out of other parts may be in it." for one in finished
         ),
     )
+
+
+def _prefixed(parts: Sequence[Part], *, said: Sequence[bool]) -> list[Part]:
+    """Give parts their name as a prefix where an earlier one has the same keys, unless the file says their prefix."""
+    taken: set[tuple[str, str]] = set()
+    made = []
+    for part, has_own in zip(parts, said, strict=True):
+        again = part.keyed_by and not has_own and (part.keyed_by, part.prefix) in taken
+        prefix = f"{re.sub('[^A-Za-z0-9_-]', '-', part.name)}-" if again else part.prefix
+        taken.add((part.keyed_by, prefix))
+        made.append(replace(part, prefix=prefix))
+    return made
 
 
 def _shuffle(said: Any) -> Shuffle:

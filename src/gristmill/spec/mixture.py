@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, TypeAlias, get_args
@@ -17,7 +17,7 @@ from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.registry import typed
 from gristmill.spec.sample import Drop, Json, Outcome
 
-__all__ = ["FORMAT", "STAGES", "Mixture", "Part"]
+__all__ = ["FORMAT", "STAGES", "Mixture", "Part", "refuse_same_keys"]
 
 FORMAT = "shards"
 """Format of a mixture's sources: the finished shards of a dataset."""
@@ -72,6 +72,20 @@ class Part:
         if not re.fullmatch(r"[A-Za-z0-9_-]*", self.prefix):
             raise RecipeError(f"part {self.name}: prefix {self.prefix!r} is not of letters, digits, _ and -")
 
+    @property
+    def keyed_by(self) -> str:
+        """The command whose samples have their places in its files as keys, and so the same; empty for a recipe.
+
+        It is called as in the manifest of what that command made.
+        """
+        match self.command[:1]:
+            case ("crawl",):
+                return "crawl"
+            case ("import",):
+                return "conversations" if "llava" in self.command else "import"
+            case _:
+                return ""
+
     def taken(self, samples: int) -> int:
         """Samples of the mixture that come from so many, copies counted: to the nearest, halves upwards."""
         taken = math.floor(Fraction(str(self.weight)) * samples + Fraction(1, 2))
@@ -106,6 +120,7 @@ class Mixture:
             raise RecipeError(f"{self.name}: a mixture has at least one part, and each once; it has {names}")
         if self.public_name in names:
             raise RecipeError(f"{self.name}: a mixture is no part of itself")
+        refuse_same_keys((part, part.keyed_by) for part in self.parts)
         published = [part.published for part in self.parts if part.published is not None]
         if published and (len(published) < len(names) or published != sorted(published)):
             raise RecipeError(
@@ -137,6 +152,25 @@ class Mixture:
             stages=self.stages,
             traps=self.traps,
         )
+
+
+def refuse_same_keys(parts: Iterable[tuple[Part, str]]) -> None:
+    """Refuse parts that have the same places as keys, and the same prefix.
+
+    Args:
+        parts: Each with the command after whose samples its keys are called; empty where these have names.
+
+    Raises:
+        RecipeError: Two have.
+    """
+    taken: dict[tuple[str, str], str] = {}
+    for part, keyed_by in parts:
+        other = taken.setdefault((keyed_by, part.prefix), part.name) if keyed_by else part.name
+        if other != part.name:
+            raise RecipeError(
+                f"parts {other} and {part.name} have the same keys, which are places in their files. Give "
+                f'{part.name} a prefix of its own in the mixture\'s file: prefix = "{part.name}-"'
+            )
 
 
 def _no_rows(row: Mapping[str, Json]) -> Outcome:

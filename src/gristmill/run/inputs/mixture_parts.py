@@ -15,13 +15,13 @@ from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import ByHandSource, DamagedOutput, UnknownName, UsageError
-from gristmill.spec.mixture import Mixture, Part
+from gristmill.spec.mixture import Mixture, Part, refuse_same_keys
 from gristmill.spec.sample import Json
 from gristmill.storage.files import machine_error
 from gristmill.storage.inside import irregularity
 from gristmill.storage.store import Place, store_at
 
-__all__ = ["Parts", "find_parts", "place_of", "prepared_by", "read_manifest", "read_part"]
+__all__ = ["Parts", "check_keys", "find_parts", "place_of", "prepared_by", "read_manifest", "read_part"]
 
 _MOST = 1 << 62
 """Products of sample counts stay below that, so that they fit into 64 bits."""
@@ -79,6 +79,7 @@ def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str], typed: 
     for name in replaced:
         if name not in known:
             raise UnknownName("part", name, known)
+    check_keys(mixture, out, replaced)
     inputs: list[InputFile] = []
     said, places = {}, {}
     for part in mixture.parts:
@@ -89,6 +90,36 @@ def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str], typed: 
         said[part.name] = _said(part, manifest, sum(file.samples or 0 for file in shards))
         places[part.name] = str(folder)
     return Parts(resolved=Resolved(inputs=tuple(inputs), sources=places), said=said)
+
+
+def check_keys(mixture: Mixture, out: Path | None, replaced: Mapping[str, str]) -> None:
+    """Refuse parts of which is known that their keys are the same, before any is prepared or read.
+
+    Args:
+        mixture: Names its parts.
+        out: The folder that holds the datasets, if there is one.
+        replaced: Part to folder, where a part lies elsewhere.
+
+    Raises:
+        RecipeError: Two parts have the same keys.
+        DamagedOutput: What a folder says of itself is damaged.
+    """
+    known = []
+    for part in mixture.parts:
+        by = part.keyed_by
+        if not by and (out is not None or part.folder or part.name in replaced):
+            by = _keyed_by(place_of(part, out or Path(), replaced))
+        known.append((part, by))
+    refuse_same_keys(known)
+
+
+def _keyed_by(folder: Path) -> str:
+    """The command that made a dataset; empty for a recipe, or where there is none."""
+    if RunConfig.lies_in(folder):
+        config = RunConfig.read(folder)
+        return "" if config.built is None else config.recipe
+    made = read_manifest(folder) or {}
+    return str(made["recipe"]) if made.get("by_command") else ""
 
 
 def read_manifest(place: Place) -> dict[str, Any] | None:
