@@ -109,6 +109,17 @@ def test_termination_within_one_process(small, web, tmp_path):
     check_final_names(tmp_path / "out")
 
 
+def test_after_the_grace_it_ends_whatever_it_is_at(web, tmp_path):
+    """Where tasks run in the same process only a clock can: this one waits longer for its hosts."""
+    place = write_list(tmp_path / "list.parquet", [web.url(f"/fault/stall/{n}") for n in range(8)])
+    with Process(place, tmp_path / "out", workers=0, grace_s=0.0) as process:
+        wait_for(lambda: web.hits.total() >= 4)
+        process.popen.send_signal(signal.SIGTERM)
+        code, said = process.end()
+    assert code == 143
+    assert said.startswith("Ended at once. Everything finished is kept")
+
+
 def test_the_second_control_c_ends_it_at_once(web, tmp_path):
     place = write_list(tmp_path / "list.parquet", [web.url(f"/fault/stall/{n}") for n in range(8)])
     with Process(place, tmp_path / "out", workers=1) as process:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from dataclasses import replace
 
 import click
 
 from gristmill.cli.expected import check_expected
 from gristmill.cli.metadata_files import write_metadata_files
 from gristmill.cli.named import options_of
+from gristmill.cli.options import grace_s
 from gristmill.cli.progress import watcher_for
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.retry_advice import retry_command
@@ -42,6 +44,8 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
         GristmillError: Whatever the run raises.
     """
     without_pandas()
+    if (grace := grace_s()) is not None:
+        job = replace(job, grace_s=grace)
     _tell_proxies(job)
     with watcher_for(job.folder, part) as watcher:
         ended = run(job, watcher, ready, _load_writers)

@@ -14,6 +14,7 @@ from gristmill.cli.options import (
     DatasetPlace,
     LocalPath,
     default_workers,
+    grace_option,
     json_option,
     on_option,
     pairs,
@@ -50,6 +51,7 @@ __all__ = ["command", "mix"]
 @share_option
 @workers_option
 @on_option
+@grace_option
 @click.option(
     "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="For example shuffle.shards=64."
 )

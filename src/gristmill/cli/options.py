@@ -30,6 +30,8 @@ __all__ = [
     "circumstances_of",
     "copies_of",
     "default_workers",
+    "grace_option",
+    "grace_s",
     "json_option",
     "of_part",
     "on_option",
@@ -53,6 +55,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 MOST_ROWS = 2**63 - 1
 """What a record and a table can count to."""
 _STORE_OPTIONS = "gristmill.store_options"
+_GRACE = "gristmill.grace_s"
 _OF_PYTHON = re.compile(r":[a-z]+:`(?:[\w.]*\.)?(\w+)`")
 """A name of code as docstrings refer to it; people are shown the name."""
 _FEWEST_ALLOWED, _WORKERS_PER_CORE = 64, 4
@@ -217,6 +220,31 @@ def on_option(function: F) -> F:
     )(function)
 
 
+def _grace(ctx: click.Context, param: click.Parameter, value: float | None) -> None:
+    """Keep it for whatever job the same command runs: see :func:`grace_s`."""
+    ctx.meta[_GRACE] = value
+
+
+def grace_option(function: F) -> F:
+    """``--grace``."""
+    return click.option(
+        "--grace",
+        type=click.FloatRange(0),
+        expose_value=False,
+        callback=_grace,
+        metavar="SECONDS",
+        help="After Ctrl-C or SIGTERM, how long what is under way may take to end; then it is killed. "
+        "Default: 10.",
+    )(function)
+
+
+def grace_s() -> float | None:
+    """Give the seconds of ``--grace``, if it was given."""
+    context = click.get_current_context(silent=True)
+    value: float | None = context.meta.get(_GRACE) if context else None
+    return value
+
+
 def run_options(function: F) -> F:
     """Add the options that say where, how much and with what."""
     for option in reversed(
@@ -228,6 +256,7 @@ def run_options(function: F) -> F:
             share_option,
             workers_option,
             on_option,
+            grace_option,
             click.option(
                 "--set",
                 "settings",

@@ -7,6 +7,7 @@ import click
 from gristmill.cli.options import (
     DatasetPlace,
     default_workers,
+    grace_option,
     json_option,
     on_option,
     pairs,
@@ -51,6 +52,7 @@ from gristmill.storage.store import Place
 )
 @workers_option
 @on_option
+@grace_option
 @politeness_options
 @store_option
 @json_option

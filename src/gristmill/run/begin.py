@@ -48,6 +48,7 @@ class Job:
         last: Stage to stop after; all if None.
         workers: Processes that do tasks; 0 for this one alone.
         on: The executor; worker processes of this machine if empty.
+        grace_s: How long after a signal tasks may take to end by themselves; what has not ended then is killed.
         resolved: The annotation files, where they are known and need not be looked for.
         parts: For a mixture: what its parts are, see :class:`RunConfig`.
     """
@@ -64,6 +65,7 @@ class Job:
     last: str | None = None
     workers: int = 0
     on: str = ""
+    grace_s: float = 10.0  # Slurm and Kubernetes leave 30 from SIGTERM to SIGKILL
     runtime: Mapping[str, str] = field(default_factory=dict)
     resolved: Resolved | None = None
     parts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, Timer
 from types import FrameType
 from typing import Protocol
 
@@ -50,14 +50,15 @@ __all__ = ["Ended", "Watcher", "run"]
 _FEWEST_FILES = 128
 """Open files that a crawl's processes need: connections, spools, decoders."""
 _POLL_S = 0.5
-_STOP_S = 10.0
+_CLOSING_S = 2.0
+"""What it takes to kill workers when the grace is over; then this process ends at once, whatever it is at."""
 _TRIES = 3
 _DEATHS = 24
 """Workers that a task may kill which is searched by portions: each item that does so is found by a few deaths, and
 then left out."""
 _WAIT_S = 3600.0
 _STOPPING = (
-    f"stopping: what is under way has up to {_STOP_S:g} s to end. The same signal once more ends it at once."
+    "stopping: what is under way has up to {:g} s to end (--grace). The same signal again ends it at once."
 )
 _WAITING = "waiting for other runs on this folder: what is to be done here follows from what they are at."
 _CUT_OFF = "Ended at once. Everything finished is kept; the same command continues."
@@ -140,7 +141,7 @@ def run(
     store, stop = store_at(job.folder), Event()
     try:
         recipe, resolved = look_up(job)
-        with _signals(stop, watcher.last_words) as signalled:
+        with _signals(stop, watcher.last_words, job.grace_s) as signalled:
             refuse_while_waiting(
                 recipe, resolved, job.folder, lambda: _raise_if_signalled(signalled), watcher.say
             )
@@ -209,7 +210,7 @@ def _run(
                 )
             )
             try:
-                _loop(state, executor, signalled)
+                _loop(state, executor, signalled, job.grace_s)
             finally:
                 executor.close()
         _raise_if_unfinished(state, signalled, alone=job.span is None and job.share is None)
@@ -252,16 +253,29 @@ def check_open_files() -> None:
 
 
 @contextmanager
-def _signals(stop: Event, last_words: Callable[[str], None]) -> Iterator[list[int]]:
-    """Signals that came, the first sets ``stop``; the second ends the process at once (its workers with it)."""
+def _signals(stop: Event, last_words: Callable[[str], None], grace_s: float) -> Iterator[list[int]]:
+    """Signals that came; the first sets ``stop``. The second, or ``grace_s`` later, ends the process at once.
+
+    Its workers end with it. Ends are needed from outside of the loop, too: it may be in the middle of a task, or
+    not have begun.
+    """
     came: list[int] = []
+    timers: list[Timer] = []
+
+    def cut_off(number: int) -> None:
+        last_words(_CUT_OFF)
+        os._exit(128 + number)
 
     def handle(number: int, frame: FrameType | None) -> None:
         came.append(number)
         stop.set()
         if len(came) > 1:
-            last_words(_CUT_OFF)
-            os._exit(128 + number)
+            cut_off(number)
+        timer = Timer(grace_s + _CLOSING_S, cut_off, (number,))
+        timer.daemon = True
+        with suppress(RuntimeError):  # the machine has no thread for it
+            timer.start()
+            timers.append(timer)
 
     before = {}
     with suppress(ValueError):  # not in the main thread: whoever called us handles signals
@@ -269,18 +283,20 @@ def _signals(stop: Event, last_words: Callable[[str], None]) -> Iterator[list[in
     try:
         yield came
     finally:
+        for timer in timers:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _loop(state: Running, executor: Executor, signalled: list[int]) -> None:
+def _loop(state: Running, executor: Executor, signalled: list[int], grace_s: float) -> None:
     stopping_since: float | None = None
     while True:
         if stopping_since is None and (signalled or state.fatal):
             stopping_since = time.monotonic()
             executor.stop()
             if signalled:
-                state.watcher.say(_STOPPING)
+                state.watcher.say(_STOPPING.format(grace_s))
         if stopping_since is None:
             _submit(state, executor)
             if state.when_settled is not None and state.planner.settled and state.tasks:
@@ -296,7 +312,7 @@ def _loop(state: Running, executor: Executor, signalled: list[int]) -> None:
             ):  # of several, the one that ends last must see what all others did
                 return
             continue
-        if stopping_since is not None and time.monotonic() - stopping_since > _STOP_S:
+        if stopping_since is not None and time.monotonic() - stopping_since > grace_s:
             return  # closing the executor ends what does not end by itself
         for event in executor.events(_POLL_S):
             if isinstance(event, Finished):
