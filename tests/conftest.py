@@ -9,10 +9,18 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("gristmill", deadline=None, derandomize=True, print_blob=True, max_examples=60)
-settings.load_profile("gristmill")
+settings.register_profile(
+    "quick",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # what it holds is written anew each time
+)
+settings.register_profile("long", settings.get_profile("quick"), max_examples=150)
+settings.load_profile("quick")
 # One authority that has signed nothing: each process that crawls reads all of the system's otherwise, in 80 ms.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
 # No test asks a cloud, nor the address at which a cloud's machines ask for their credentials.

@@ -6,6 +6,7 @@ Whichever command comes next brings them to what the records say, and counts by 
 import json
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -65,41 +66,37 @@ class Kill:
         monkeypatch.setattr(Path, "unlink", removed)
 
 
-def test_the_next_command_brings_the_metadata_files_to_the_records(tmp_path, monkeypatch):
-    """An exhaustive walk: four commands killed at each file, each time with another command after."""
+@pytest.mark.parametrize(
+    "name", ["retry", "mix", *(pytest.param(one, marks=pytest.mark.slow) for one in ("run", "import"))]
+)
+def test_the_next_command_brings_the_metadata_files_to_the_records(tmp_path, monkeypatch, name):
+    """An exhaustive walk: a command is killed at each file, each time with another command after."""
+    here, before = tmp_path / name, tmp_path / "before"
     with FakeWeb() as web:
-        worlds = {
-            "retry": crawled(tmp_path / "retry", web),
-            "run": recipe(tmp_path / "run"),
-            "import": pickles(tmp_path / "import"),
-            "mix": mixture(tmp_path / "mix"),
-        }
-        for name, (words, folder) in worlds.items():
-            here = tmp_path / name
-            shutil.copytree(here, tmp_path / "before")
+        begun = {"retry": partial(crawled, web=web), "run": recipe, "import": pickles, "mix": mixture}
+        words, folder = begun[name](here)
+        shutil.copytree(here, before)
+        with monkeypatch.context() as patched:
+            whole = Kill(patched, -1, -1)
+            gristmill(*words)
+        # with what they were made of, sealed before and after
+        assert (whole.commits > 0, whole.files) == (True, len(METADATA_FILES) + 3)
+        samples = read_part(folder)["counts"]["packed"]
+        for at in range(whole.files):
+            shutil.rmtree(here)
+            shutil.copytree(before, here)
             with monkeypatch.context() as patched:
-                whole = Kill(patched, -1, -1)
-                gristmill(*words)
-            assert (whole.commits > 0, whole.files) == (True, len(METADATA_FILES) + 3), (
-                name
-            )  # with what they were made of, sealed before and after
-            samples = read_part(folder)["counts"]["packed"]
-            for at in range(whole.files):
-                shutil.rmtree(here)
-                shutil.copytree(tmp_path / "before", here)
-                with monkeypatch.context() as patched:
-                    Kill(patched, whole.commits, at)
-                    with pytest.raises(Killed):
-                        gristmill(*words)
-                status, verify = ("status", folder), ("verify", folder)
-                then = (words, status, verify, ("clean", folder), index(folder), status, verify)[at]
-                done = gristmill(*then, code=0)
-                again = "behind the records" in done.stderr
-                assert again == (then is not words or name == "retry"), f"{name} {at}: {done.stderr}"
-                if name == "mix":  # of a file of one's own, which only the command that names it runs
+                Kill(patched, whole.commits, at)
+                with pytest.raises(Killed):
                     gristmill(*words)
-                check(folder, samples)
-            shutil.rmtree(tmp_path / "before")
+            status, verify = ("status", folder), ("verify", folder)
+            then = (words, status, verify, ("clean", folder), index(folder), status, verify)[at]
+            done = gristmill(*then, code=0)
+            again = "behind the records" in done.stderr
+            assert again == (then is not words or name == "retry"), f"{at}: {done.stderr}"
+            if name == "mix":  # of a file of one's own, which only the command that names it runs
+                gristmill(*words)
+            check(folder, samples)
 
 
 def index(folder: Path):

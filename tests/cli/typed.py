@@ -15,22 +15,30 @@ from gristmill.cli.main import main
 
 GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
 WIDE = {"COLUMNS": "200"}
+RUNNING = ("crawl_command", "import_command", "jobs", "mix_command", "retry_command")
+"""Files of the commands that start workers."""
 
 
 def gristmill(
     *words: object, code: int | None = 0, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """The command in this process: ``main`` with these words, its output and its exit code (any, if None)."""
+    """The command in this process: ``main`` with these words, its output and its exit code (any, if None).
+
+    It starts no workers unless it is told to.
+    """
     typed = ["gristmill", *map(str, words)]
     out, told, ended = _stream(), _stream(), 0
     collecting = gc.get_threshold()
     with (
+        contextlib.ExitStack() as patched,
         mock.patch.object(sys, "argv", typed),
         mock.patch.dict(os.environ, {**WIDE, **environment}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(told),
         contextlib.chdir(cwd or Path.cwd()),
     ):
+        for file in RUNNING:
+            patched.enter_context(mock.patch(f"gristmill.cli.{file}.default_workers", return_value=0))
         try:
             main()
         except SystemExit as end:

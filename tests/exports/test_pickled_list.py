@@ -5,7 +5,7 @@ import pickletools
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.exports._pickled_list import PickledList, part_names, stamp_of
@@ -29,7 +29,6 @@ def pickled(rows) -> bytes:
     return stream.getvalue()
 
 
-@settings(max_examples=40)
 @given(items)
 def test_what_is_written_is_the_list_for_pickle(rows):
     assert pickle.loads(pickled(rows)) == rows

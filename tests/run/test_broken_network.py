@@ -11,7 +11,7 @@ from gristmill.testing.web import FakeWeb
 SETTINGS = {"crawl.breaker_hosts": "5", "crawl.breaker_patience_s": "0.5", "crawl.in_flight": "4"}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_without_network_stops_records_nothing_of_it_and_goes_on(tmp_path, workers):
     with FakeWeb(hosts=8, latency_s=0.02) as web:
         port = web.port

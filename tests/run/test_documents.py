@@ -141,7 +141,9 @@ def test_samples_stand_in_the_order_of_numbers_and_lines(made):
     assert [key[:5] for key in dict.fromkeys(k[:5] for k in keys)] == ["00001", "00002", "00010"]
 
 
-@pytest.mark.parametrize("more", [{"workers": 2}, {"settings": {"crawl.in_flight": "1"}}])
+@pytest.mark.parametrize(
+    "more", [pytest.param({"workers": 2}, marks=pytest.mark.slow), {"settings": {"crawl.in_flight": "1"}}]
+)
 def test_the_same_bytes_whatever_the_order_of_answers(place, made, web, tmp_path, more):
     web.latency_s = 0.02 if "workers" in more else 0
     assert run_here(place, tmp_path / "out", **more)[0].complete

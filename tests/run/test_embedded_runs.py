@@ -113,6 +113,7 @@ def test_no_base64_is_left_behind(tmp_path):
             assert line is None or b"/9j/" not in line
 
 
+@pytest.mark.slow
 def test_the_same_whatever_the_workers_and_parts(tmp_path):
     source = lay_out(tmp_path / "copy")
     run_it(tmp_path / "a", source)

@@ -342,6 +342,7 @@ def test_a_pickle_that_is_cut_off(tmp_path):
     assert f"says '20', the pickle holds {kept + 1} items" in notes[1]
 
 
+@pytest.mark.slow
 def test_the_same_bytes_whatever_the_workers_and_parts(tmp_path):
     place = write(tmp_path / "in", list(questions(0, 33)), list(questions(33, 50)))
     take(place, tmp_path / "one")

@@ -50,6 +50,7 @@ def test_killed_at_three_instants_with_other_worker_counts_after_each(small, web
     assert totals(folder).stage("samples").samples_in == 110
 
 
+@pytest.mark.slow
 def test_workers_on_parts_of_the_input_and_whole_runs_may_share_a_folder(web, tmp_path):
     for n in range(4):
         write_list(tmp_path / "lists" / f"{n}.parquet", [url(web, 25 * n + i) for i in range(25)])

@@ -66,7 +66,14 @@ def test_reads_back_without_a_remark(out, mixture):
     assert (result.problems, result.remarks, result.samples) == ([], NO_MANIFEST, len(EACH))
 
 
-@pytest.mark.parametrize("settings", [{}, {"shuffle.copy": "true"}, {"shuffle.order": "published"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        pytest.param({"shuffle.copy": "true"}, marks=pytest.mark.slow),
+        pytest.param({"shuffle.order": "published"}, marks=pytest.mark.slow),
+    ],
+)
 def test_the_bytes_depend_on_nobody(out, mixture, tmp_path, settings):
     wanted = None
     for workers in (0, 3):

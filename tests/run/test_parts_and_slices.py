@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.ledger.run_config import InputFile
@@ -43,7 +43,6 @@ def box_in(folder, part_rows: int) -> tuple[PartWriter, Work, Context]:
     return PartWriter(step, no_rows, task, context, work, SOURCE), work, context
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
     st.lists(st.integers(1, 30), max_size=6),
     st.integers(1, 25),
@@ -184,7 +183,6 @@ urls = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(urls, st.integers(1, 20), st.booleans())
 def test_rows_of_one_url_go_to_one_part_and_all_others_keep_their_order(
     tmp_path_factory, urls, part_rows, lines

@@ -95,7 +95,9 @@ def test_dropped_samples_leave_the_shards_and_the_account_adds_up(dropped):
     assert not result.problems
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize(
+    "workers", [0, *(pytest.param(workers, marks=pytest.mark.slow) for workers in (1, 2))]
+)
 def test_workers_and_sizes_of_parts_change_no_byte_of_the_shards(web, place, dropped, tmp_path, workers):
     more = {**DROP, "rows.part_rows": "7"}
     assert run_here(place, tmp_path / "out", settings=more, workers=workers)[0].complete
@@ -154,7 +156,7 @@ def test_workers_on_parts_of_the_input_wait_for_each_other(web, tmp_path):
     for number, span in enumerate([(0, 1), (2, 3), (1, 2)]):
         ended, _ = run_here(tmp_path / "lists", tmp_path / "out", settings=DROP, span=span)
         assert ended.complete == (number == 2)
-    ended, _ = run_here(tmp_path / "lists", tmp_path / "whole", settings=DROP, workers=2)
+    ended, _ = run_here(tmp_path / "lists", tmp_path / "whole", settings=DROP)
     assert tree_of(tmp_path / "out") == tree_of(tmp_path / "whole")
     assert len(samples(tmp_path / "out")) == 60 - len(GONE | LOST)
 

@@ -52,12 +52,9 @@ def tars(folder) -> dict[str, str]:
     return {name: digest for name, digest in tree_of(folder).items() if name.endswith(".tar")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("how", "items", "reason"),
-    [
-        ("SIGSEGV", [5], "internal_error"),
-        pytest.param("SIGKILL", [5, 77], "killed", marks=pytest.mark.slow),
-    ],
+    ("how", "items", "reason"), [("SIGSEGV", [5], "internal_error"), ("SIGKILL", [5, 77], "killed")]
 )
 def test_an_item_that_kills_its_worker_is_found_and_left_out(
     web, tmp_path, workers_find_helpers, how, items, reason

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_world import job, url, write_list
 
@@ -156,7 +156,6 @@ def done(task: Task, parts: list[list[int]]) -> TaskRecord:
     )
 
 
-@settings(max_examples=40)
 @given(data=st.data(), parts=st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=3, max_size=3))
 def test_any_number_of_processes_settle_the_same_tasks(tmp_path_factory, data, parts):
     recipe = recipes.load("coyo-700m", None, {"pack.shard_samples": "5"})

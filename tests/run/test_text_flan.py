@@ -94,7 +94,7 @@ def _fates(folder):
     return read_fates(folder / "fates", ["source", "file", "row", "reason"])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_hub_gives_the_same_shards_whatever_the_number_of_workers(hub, undisturbed, tmp_path, workers):
     ended = run_here(tmp_path / "text-flan", workers=workers)
     assert ended.complete
@@ -121,6 +121,7 @@ def test_job_array_workers_one_after_another(flan, undisturbed, tmp_path):
     assert stages.count("prescan") == 16
 
 
+@pytest.mark.slow
 def test_job_array_workers_at_once_share_the_surveys(hub, undisturbed, tmp_path):
     runs = [
         flan_world.command(tmp_path, hub.url, "--tasks", span, "--workers", "1") for span in ("0:5", "5:16")

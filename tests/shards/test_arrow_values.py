@@ -223,7 +223,7 @@ def with_nulls(of):
     return kind, st.one_of(st.none(), values)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_value_of_every_type_comes_back_exactly(data):
     kind, values = with_nulls(data.draw(st.recursive(simple(), nested, max_leaves=4).map(with_nulls)))

@@ -10,7 +10,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pickled import all_rows, listed, read
 
@@ -30,6 +30,8 @@ plain = st.recursive(
 )
 rows = st.lists(st.dictionaries(st.text(max_size=5), plain, max_size=4), max_size=6)
 ways = st.sampled_from([(dumps, n) for dumps in (pickle.dumps, pickle._dumps) for n in range(6)])
+PROTOCOLS = [pytest.param(n, marks=pytest.mark.slow) if n in (1, 3) else n for n in range(6)]
+"""Those between two that differ more are seldom met."""
 
 
 @pytest.fixture
@@ -37,7 +39,6 @@ def place(tmp_path) -> Path:
     return tmp_path / "part.pkl"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(rows, ways)
 def test_the_same_as_pickle(place, value, way):
     dumps, protocol = way
@@ -53,7 +54,7 @@ def test_dicts_side_by_side_within_an_item(place, inner, protocol):
     assert read(place) == listed(value)
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("dumps", [pickle.dumps, pickle._dumps])
 @pytest.mark.parametrize(
     "count", [0, 1, 2, 1000, 2001]
@@ -64,7 +65,7 @@ def test_batches_of_any_length(place, dumps, protocol, count):
     assert read(place) == value
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("dumps", [pickle.dumps, pickle._dumps])
 def test_what_items_share_is_there_in_each(place, dumps, protocol):
     body, pictures, nested = "B" * 5000, ["C" * 3000, "short"], {"a": [1, {"b": (2, 3)}]}
@@ -160,7 +161,7 @@ def test_a_huge_memo_number_costs_nothing(place):
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_cut_at_every_byte(place, protocol):
     value = [{"id": n, "text": "a", "x": [1.5, None, -7, 2**70, "é" * 130]} for n in range(3)]
     body = pickle.dumps(value, protocol)

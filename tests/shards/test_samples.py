@@ -8,7 +8,7 @@ from decimal import Decimal
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.shards.arrow_values import plain_types
@@ -103,7 +103,6 @@ def sample_json(sample: Sample) -> bytes:
     return StoredSample.read(encode_sample(sample)).json()
 
 
-@settings(max_examples=60)
 @given(samples)
 def test_sample_round_trip_is_exact(sample):
     back = decode_sample(encode_sample(sample))
@@ -113,7 +112,6 @@ def test_sample_round_trip_is_exact(sample):
     assert b"\n" not in encode_sample(sample)
 
 
-@settings(max_examples=60)
 @given(samples)
 def test_no_sample_is_lost_to_json(sample):
     record = put_back(sample_json(sample))

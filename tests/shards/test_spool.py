@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.shards.spool import SpoolReader, SpoolWriter, read_spool
@@ -31,7 +31,6 @@ def contents(path: Path) -> list[tuple[bytes, bytes]]:
         return [(e.header, reader.body(e.offset, e.size, e.crc32)) for e in read_spool(path)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(frames=frames, again=frames)
 def test_what_was_appended_is_read_back_across_reopening(tmp_path, frames, again):
     path = tmp_path / "spool"

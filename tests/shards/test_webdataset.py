@@ -3,7 +3,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from webdataset import tariterators
 
@@ -45,7 +45,6 @@ def stdlib_tar(members: list[tuple[str, bytes]], **facts) -> bytes:
 ONE = [("000", {"jpg": b"p" * 600, "txt": b"a cat"}), ("001", {"jpg": b"q" * 512, "txt": b""})]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(samples=samples)
 def test_same_bytes_as_the_standard_library_and_read_back(tmp_path, samples):
     path = tmp_path / "s.tar"

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gristmill.spec.errors import SourceError, UsageError
@@ -131,7 +131,6 @@ def step_of(**more) -> SampleRows:
 @example(counts=[0, 5, 0], size=5, group_rows=2, spacing="exact")
 @example(counts=[3], size=1, group_rows=2, spacing="exact")
 @example(counts=[1, 0], size=7, group_rows=2, spacing="published")
-@settings(deadline=None, max_examples=60)
 def test_rows_equal_those_picked_in_memory(tmp_path_factory, counts, size, group_rows, spacing):
     rows = sum(counts)
     wanted = exact_rows(rows, size) if spacing == "exact" else published_rows(rows, size)
@@ -156,7 +155,6 @@ def test_rows_equal_those_picked_in_memory(tmp_path_factory, counts, size, group
 
 
 @given(rows=st.integers(2, 2**34), size=st.integers(2, 3_000_000), data=st.data())
-@settings(deadline=None, max_examples=60)
 def test_exact_spacing_of_any_size_is_the_fraction_rounded_down(rows, size, data):
     spaced = Spaced(rows=rows, size=size, spacing="exact")
     if size > rows:
@@ -174,7 +172,6 @@ def test_exact_spacing_of_any_size_is_the_fraction_rounded_down(rows, size, data
 @given(rows=st.integers(1, 500_000_000), size=st.integers(1, 2_000_000), data=st.data())
 @example(rows=378_000_000, size=1_000_000, data=None)
 @example(rows=377_759_274, size=1_000_000, data=None)
-@settings(deadline=None, max_examples=60)
 def test_published_spacing_equals_one_float_at_a_time(rows, size, data):
     spaced = Spaced(rows=rows, size=size, spacing="published")
     ends = {0, size // 2 - 1, size // 2, size - 2, size - 1}

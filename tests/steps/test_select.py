@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.spec.errors import SourceError, UsageError
@@ -113,7 +113,6 @@ def expected(
 
 
 @pytest.mark.parametrize(("dtype", "number"), [(pa.float64(), float), (pa.float32(), np.float32)])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(rows=files, share=shares, floor=floors, only=st.none() | st.integers(0, 8), group=st.integers(1, 20))
 def test_the_best_share_above_the_floor(tmp_path, dtype, number, rows, share, floor, only, group):
     table = write(tmp_path / "a.parquet", rows, dtype, group)
@@ -131,7 +130,6 @@ def test_the_best_share_above_the_floor(tmp_path, dtype, number, rows, share, fl
         assert taken[SCORE].to_pylist() == (columns[0] + columns[1]).tolist()  # in the columns' own precision
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(rows=files, groups=st.lists(st.integers(1, 70), min_size=2, max_size=3))
 def test_how_a_file_is_cut_into_row_groups_does_not_matter(tmp_path, rows, groups):
     boxes = []
