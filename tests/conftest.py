@@ -19,7 +19,7 @@ settings.register_profile(
     max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # what it holds is written anew each time
 )
-settings.register_profile("long", settings.get_profile("quick"), max_examples=150)
+settings.register_profile("long", settings.get_profile("quick"), max_examples=100)
 settings.load_profile("quick")
 # One authority that has signed nothing: each process that crawls reads all of the system's otherwise, in 80 ms.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
