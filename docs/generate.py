@@ -14,6 +14,7 @@ import textwrap
 import tokenize
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 
 import click
@@ -396,6 +397,7 @@ def _attributes(owner: type) -> dict[str, str]:
     return found
 
 
+@cache
 def _field_docs(owner: type) -> dict[str, str]:
     """Strings that stand below the fields of a dataclass."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ QUESTION = re.compile(r"(whether|what|which|where|how)\b", re.IGNORECASE)
 DEFINED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+@cache
 def defined():
     """Each class and function of the package: its file and node."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, DEFINED):
-                yield path.relative_to(SOURCE), node
+    return [
+        (path.relative_to(SOURCE), node)
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, DEFINED)
+    ]
 
 
 def test_no_two_public_classes_have_one_name():

@@ -38,7 +38,7 @@ def gristmill(
         contextlib.chdir(cwd or Path.cwd()),
     ):
         for file in RUNNING:
-            patched.enter_context(mock.patch(f"gristmill.cli.{file}.default_workers", return_value=0))
+            patched.enter_context(mock.patch(f"gristmill.cli.{file}.default_workers", no_workers))
         try:
             main()
         except SystemExit as end:
@@ -46,6 +46,10 @@ def gristmill(
         finally:
             gc.set_threshold(*collecting)
     return checked(subprocess.CompletedProcess(typed, ended, _text(out), _text(told)), code)
+
+
+def no_workers() -> int:
+    return 0
 
 
 def _stream() -> io.TextIOWrapper:

@@ -36,6 +36,7 @@ class Spill:
         self._pending_bytes = 0
         self._held: list[list[Records]] = [[] for _ in range(PORTIONS)]
         self._held_bytes = 0
+        self._on_disk: set[int] = set()
 
     def add(self, records: Records, portion: Records) -> None:
         """Add records, each to its portion: a number from 0 to 255."""
@@ -63,8 +64,9 @@ class Spill:
         """Each portion with something in it, in order; call it once."""
         self._set_apart()
         for number, held in enumerate(self._held):
-            path, parts = self._path(number), list(held)
-            if path.exists():
+            parts = list(held)
+            if number in self._on_disk:
+                path = self._path(number)
                 parts.insert(0, np.fromfile(path, self._dtype))
                 path.unlink()
             held.clear()
@@ -76,6 +78,7 @@ class Spill:
             if held:
                 with self._path(number).open("ab") as file:
                     np.concatenate(held).tofile(file)
+                self._on_disk.add(number)
                 held.clear()
         self._held_bytes = 0
 
