@@ -17,7 +17,7 @@ from gristmill.ledger.reading import samples_in, whole_parts
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.maintenance.verify import verify
 from gristmill.run.planning.pipeline import Pipeline
-from gristmill.spec.errors import DamagedOutput, DriftError, RecipeError, UsageError
+from gristmill.spec.errors import DamagedOutput, DamagedPart, DriftError, RecipeError, UsageError
 from gristmill.steps.shuffle import Shuffle
 
 ONLY = {"shuffle.index_only": "true"}
@@ -118,8 +118,11 @@ def test_a_part_that_changed_is_told_and_never_read_as_something_else(out, mixtu
     else:
         del body[-10240:]
     path.write_bytes(body)
-    with pytest.raises(DamagedOutput, match="b-text"):
+    with pytest.raises(DamagedPart, match=r"verify .*/b-text --repair"):
         referred(out / "small")
+    found = verify(Ledger(out / "small"), threads=1, decode=False, tell=lambda _: None)
+    assert found.problems
+    assert not found.damaged  # the mixture is whole: a repair of it would mend nothing
     with pytest.raises(DamagedOutput, match="b-text"):
         mix_here(write_mixture(out / "another.py", WEIGHED), out / "more", parts_in=out, settings=ONLY)
 

@@ -82,10 +82,11 @@ class PlannedMix:
         missing = [part["part"] for part in self.parts if not part["finished"]]
         if missing:
             lines += [f"access             {needed}" for needed in self.access]
-            lines.append(
-                f"annotations        {size_text(self.fetch_bytes)} to fetch at most, in about "
-                f"{count_text(self.fetch_requests, 'request')}"
-            )
+            if self.fetch_requests:
+                lines.append(
+                    f"annotations        {size_text(self.fetch_bytes)} to fetch at most, in about "
+                    f"{count_text(self.fetch_requests, 'request')}"
+                )
             if self.requests != 0:
                 lines.append(
                     f"requests           {_known(self.requests)}, {_size(self.receive_bytes)} to receive"
@@ -99,7 +100,8 @@ class PlannedMix:
         lines.append(f"samples            {about}{_known(self.samples)}")
         lines.append(f"shards             {_size(self.shard_bytes)}")
         lines.append(
-            f"disk, at most      {_size(self.disk_bytes)} more, with all parts"
+            f"disk, at most      {_size(self.disk_bytes)}"
+            + ("" if self.disk_bytes is None else " more, with all parts")
             if missing
             else f"disk               {_size(self.disk_bytes)} more"
             + ("; samples stay in the parts" if self.index_only else "; twice that with shuffle.copy=true")
@@ -297,7 +299,7 @@ def _sum(values: Any) -> int | None:
     return None if None in found else sum(found)
 
 
-_NOT_YET = "a number not known before all parts are finished"
+_NOT_YET = "not known before all parts are finished"
 
 
 def _known(value: int | None) -> str:

@@ -79,7 +79,7 @@ def command(folder: Place, no_decode: bool, repair: bool, as_json: bool) -> None
             for place, problem in [*result.problems[:20], *result.remarks[:20]]:
                 click.echo(f"  {place}: {problem}")
     if any(result.problems for _, result in results):
-        then = "No run made it, and none mends it: see what is said of each."
+        then = "A run of the same does not mend it: see what is said of each."
         if any(len(result.problems) > len(result.foreign) for _, result in results):
             anew = f"give: {to_type('verify', folder, '--repair')}, then the run's command"
             if repair:

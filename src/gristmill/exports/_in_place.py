@@ -11,7 +11,7 @@ from pathlib import Path
 from gristmill.exports._exporter import FinishedShards
 from gristmill.ledger.reading import whole_parts
 from gristmill.ledger.run_config import RunConfig
-from gristmill.spec.command import to_type
+from gristmill.shards.extents import whole_again
 from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.storage.inside import open_regular
 from gristmill.storage.store import store_at
@@ -49,11 +49,13 @@ def tar_shards(dataset: FinishedShards) -> Iterator[TarShard]:
                 "say which. Mix without --index-only into another folder."
             )
     for path, samples, size_bytes in found:
-        with open_regular(path) as stream:
-            if os.fstat(stream.fileno()).st_size != size_bytes:
-                raise DamagedOutput(
-                    f"{path} has another size than its record says. See: {to_type('verify', path.parent.parent)}"
-                )
+        try:
+            with open_regular(path) as stream:
+                held = os.fstat(stream.fileno()).st_size
+        except FileNotFoundError as err:
+            raise DamagedOutput(f"{path} is gone. {whole_again(path)}") from err
+        if held != size_bytes:
+            raise DamagedOutput(f"{path} has another size than its record says. {whole_again(path)}")
         yield TarShard(path=path, samples=samples, size_bytes=size_bytes)
 
 

@@ -16,7 +16,7 @@ from gristmill.ledger.reading import samples_in
 from gristmill.ledger.run_config import RunConfig
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.command import to_type
-from gristmill.spec.errors import DamagedOutput, Incomplete, UsageError
+from gristmill.spec.errors import DamagedOutput, DamagedPart, Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import sha256_file, sweep_temporaries
 from gristmill.storage.store import Place, store_at
@@ -68,6 +68,8 @@ def shard_samples(
         yield from samples_in(store, shard, large_bytes)
     except FileNotFoundError as err:
         raise DamagedOutput(f"{path} is gone. {then}") from err
+    except DamagedPart:  # the dataset's own files are whole
+        raise
     except DamagedOutput as err:
         raise DamagedOutput(f"{err} {then}") from err
 

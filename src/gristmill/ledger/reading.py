@@ -7,9 +7,10 @@ from functools import cached_property
 from pathlib import Path
 
 from gristmill.ledger.run_config import InputFile, RunConfig
+from gristmill.shards.extents import whole_again
 from gristmill.shards.references import is_references, read_referred, sample_of
 from gristmill.shards.webdataset import ShardSample, read_samples
-from gristmill.spec.errors import DamagedOutput, UsageError
+from gristmill.spec.errors import DamagedOutput, DamagedPart, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.inside import irregularity, is_below
 from gristmill.storage.store import Place, store_at
@@ -139,10 +140,12 @@ class PartShards:
                 and _size(path) == file.size_bytes
             ):
                 return path
-        tried = ", which is gone or has changed, and so has ".join(map(str, candidates))
-        raise DamagedOutput(
-            f"{self._store} refers to {tried or 'a shard that it does not say the place of'}. "
-            f"Put part {file.source} back there; or mix anew into another folder."
+        tried = ", or ".join(dict.fromkeys(map(str, candidates)))
+        whole = [whole_again(path) for path in candidates if path.parent.parent.is_dir()]
+        then = whole[0] if whole else f"Put part {file.source} back there."
+        raise DamagedPart(
+            f"{self._store} refers to {tried or 'a shard that it does not say the place of'}: it is gone or has "
+            f"changed. {then} Or mix anew into another folder."
         )
 
 

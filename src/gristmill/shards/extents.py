@@ -21,9 +21,20 @@ import numpy as np
 from gristmill.shards.lossless import dumps, loads
 from gristmill.shards.webdataset import MAX_NAME_BYTES, TarWriter, member_bytes, member_pieces, read_stream
 from gristmill.spec.body import Body, FileBody, bytes_of
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import DamagedOutput
 
-__all__ = ["EXTENT", "LargeExtent", "find_extents", "key_at", "key_hash", "key_of", "parts_of", "renamed"]
+__all__ = [
+    "EXTENT",
+    "LargeExtent",
+    "find_extents",
+    "key_at",
+    "key_hash",
+    "key_of",
+    "parts_of",
+    "renamed",
+    "whole_again",
+]
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 4 << 20
@@ -80,10 +91,18 @@ def find_extents(
             tell(scan.found)
     if seen.hexdigest() != digest:
         raise DamagedOutput(
-            f"{path} is not what was written: its SHA-256 is not {digest[:16]}...\n"
-            "Make it anew: gristmill verify --repair on its dataset, then that dataset's run."
+            f"{path} is not what was written: its SHA-256 is not {digest[:16]}...\n{whole_again(path)}"
         )
     return scan.finish()
+
+
+def whole_again(path: Path) -> str:
+    """Say how a shard that is not what it was is made anew, in a sentence; nothing of what is no dataset's shard."""
+    if path.parent.name not in ("shards", "references"):
+        return ""
+    return (
+        f"Make it anew: {to_type('verify', path.parent.parent, '--repair')}, then the command that made it."
+    )
 
 
 def _chunk(stream: io.FileIO) -> bytes:

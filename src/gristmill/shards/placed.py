@@ -19,9 +19,9 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 import numpy as np
 
-from gristmill.shards.extents import LargeExtent, renamed
+from gristmill.shards.extents import LargeExtent, renamed, whole_again
 from gristmill.spec.body import FileBody
-from gristmill.spec.errors import DamagedOutput, UsageError
+from gristmill.spec.errors import DamagedPart, UsageError
 from gristmill.storage.inside import open_regular
 
 __all__ = ["Holder", "read_placed"]
@@ -57,7 +57,7 @@ def read_placed(
         tell: Called with the number of samples read so far.
 
     Raises:
-        DamagedOutput: A file does not hold what was found in it.
+        DamagedPart: A file does not hold what was found in it.
         UsageError: A key becomes too long.
         OSError: As the system says.
     """
@@ -125,6 +125,10 @@ def _windows(sizes: Array) -> Iterator[slice]:
         start = stop
 
 
+def _changed(path: Path, how: str) -> DamagedPart:
+    return DamagedPart(f"{path} is {how}. {whole_again(path)}".rstrip())
+
+
 class _Files:
     """Open files by number, not too many at once."""
 
@@ -136,12 +140,12 @@ class _Files:
         """The bytes of some samples of one file.
 
         Raises:
-            DamagedOutput: They are not those that were there when they were found.
+            DamagedPart: They are not those that were there when they were found.
         """
         fd, pread = self._opened(number).fileno(), os.pread
         held = os.fstat(fd).st_size
         if min(*sizes, *offsets) < 0 or max(map(add, sizes, offsets)) > held:
-            raise DamagedOutput(f"{self._holders[number].path} is shorter than when its samples were found.")
+            raise _changed(self._holders[number].path, "shorter than when its samples were found")
         read = [pread(fd, size, offset) for size, offset in zip(sizes, offsets, strict=True)]
         if (
             list(map(len, read)) != sizes
@@ -151,26 +155,24 @@ class _Files:
             at = next(
                 at for at, body, crc in zip(offsets, read, crcs, strict=True) if zlib.crc32(body) != crc
             )
-            raise DamagedOutput(
-                f"{self._holders[number].path}: the sample at byte {at} is not the one that was found there."
-            )
+            raise _changed(self._holders[number].path, f"not what it was: the sample at byte {at} is another")
         return read
 
     def large(self, number: int, offset: int, size: int, crc: int) -> LargeExtent:
         """One sample that is left where it lies, once its bytes were compared.
 
         Raises:
-            DamagedOutput: As :meth:`read`.
+            DamagedPart: As :meth:`read`.
         """
         path = self._holders[number].path
         with open_regular(path) as stream:
             if offset < 0 or offset + size > os.fstat(stream.fileno()).st_size:
-                raise DamagedOutput(f"{path} is shorter than when its samples were found.")
+                raise _changed(path, "shorter than when its samples were found")
         seen = 0
         for piece in FileBody(path=path, offset=offset, size_bytes=size).pieces():
             seen = zlib.crc32(piece, seen)
         if seen != crc:
-            raise DamagedOutput(f"{path}: the sample at byte {offset} is not the one that was found there.")
+            raise _changed(path, f"not what it was: the sample at byte {offset} is another")
         return LargeExtent.at(path, offset, size)
 
     def _opened(self, number: int) -> BinaryIO:

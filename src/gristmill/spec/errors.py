@@ -127,6 +127,10 @@ class DamagedOutput(GristmillError):
     """Bytes on disk that are not what their record says."""
 
 
+class DamagedPart(DamagedOutput):
+    """A shard of a mixture's part that is gone, or not what it was when it was mixed; the mixture is whole."""
+
+
 class MachineError(GristmillError):
     """Disk full, read-only, no permission, out of memory: not the data's fault."""
 

@@ -26,7 +26,7 @@ from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.state.layout import CARD, INTERMEDIATE, MADE, METADATA_FILES
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.body import LARGE_BYTES, Body, FileBody, bytes_of
-from gristmill.spec.errors import DamagedOutput
+from gristmill.spec.errors import DamagedOutput, DamagedPart
 from gristmill.spec.part_names import FRAMES, frame_names, is_frames
 from gristmill.spec.sample import is_numbered
 from gristmill.spec.task import ShardInfo, TaskRecord
@@ -87,13 +87,13 @@ def verify(
     store = ledger.store
     with _Judge(threads if decode else 0) as judge:
         for record in ledger.shards():
-            before = len(result.problems)
+            before = len(result.problems) - len(result.foreign)
             for shard in record.outputs:
                 _check_file(store, shard, result)
             tar = record.output("shard")
-            if tar is not None and len(result.problems) == before:
+            if tar is not None and len(result.problems) - len(result.foreign) == before:
                 hashes.append(_check_shard(store, tar, result, judge))
-            if len(result.problems) > before:
+            if len(result.problems) - len(result.foreign) > before:
                 result.damaged.append(record.task_id)
             tell(result)
     if decode and result.videos and not has_video():
@@ -138,9 +138,12 @@ def _check_shard(
                 result.videos += sum(ending in _VIDEOS for ending in endings)
                 if problem:
                     result.problems.append((shard.path, f"sample {sample.key}: {problem}"))
+    except DamagedPart as err:
+        result.problems.append((shard.path, str(err)))
+        result.foreign.append(shard.path)
     except DamagedOutput as err:
         result.problems.append((shard.path, str(err)))
-    if len(keys) != shard.samples:
+    if len(keys) != shard.samples and shard.path not in result.foreign:
         result.problems.append((shard.path, f"holds {len(keys)} samples, its record says {shard.samples}"))
     result.shards += 1
     result.samples += len(keys)
@@ -282,9 +285,9 @@ def _check_others(ledger: Ledger, result: Verified, complete: bool) -> None:
     for record in ledger.records.values():
         fates = record.output("fates")
         if fates is not None and record.account != "packing":
-            before = len(result.problems)
+            before = len(result.problems) - len(result.foreign)
             _check_file(ledger.store, fates, result)
-            if len(result.problems) > before:
+            if len(result.problems) - len(result.foreign) > before:
                 result.damaged.append(record.task_id)
         for shard in record.outputs:
             if shard.path.startswith(f"{STATE}/") and not ledger.is_released(record, shard):
