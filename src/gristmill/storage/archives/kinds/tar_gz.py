@@ -38,8 +38,7 @@ _MOST_OPEN = 4
 """Archives whose seek points a process holds; of some tens of archives those that were read last."""
 
 _AHEAD_BYTES = 4 << 20
-_NEAR_BYTES = 1 << 20
-"""Unpacked at a time, and held, where a read begins this close behind the one before."""
+"""Unpacked at a time, and held, where a read begins so close behind the one before that few of them are in vain."""
 
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
@@ -187,6 +186,7 @@ class TarGzReader:
         """Begin anew: in a child, a thread that held the lock is not there."""
         self._lock, self._held = threading.Lock(), (0, b"")
         self._unpacked: Any = None
+        self._near_bytes = 0
 
     def let_go(self) -> bool:
         """Give back the seek points, unless a thread reads by them just now; says whether it did."""
@@ -217,7 +217,9 @@ class TarGzReader:
             _OPENED.used(self)
             start, held = self._held
             if not start <= at <= at + size <= start + len(held):
-                follows = 0 <= at - start - len(held) <= _NEAR_BYTES and self._points.stat().st_size
+                if self._unpacked is None:
+                    self._unpacked, self._near_bytes = self._opened()
+                follows = 0 <= at - start - len(held) < self._near_bytes
                 start, held = self._held = (
                     at,
                     self._unpack_at(at, size, _AHEAD_BYTES if follows else 0, entry),
@@ -228,8 +230,6 @@ class TarGzReader:
         """Bytes, with so many more that what is read in order is not unpacked from a seek point each time."""
         from indexed_gzip import ZranError
 
-        if self._unpacked is None:
-            self._unpacked = self._opened()
         try:
             self._unpacked.seek(at)
             return bytes(self._unpacked.read(size + ahead))
@@ -238,12 +238,16 @@ class TarGzReader:
                 return self._unpack_at(at, size, 0, entry)
             raise MemberRefused(str(self._archive), entry.name, Refusal.DEFLATE) from err
 
-    def _opened(self) -> Any:
+    def _opened(self) -> tuple[Any, int]:
+        """What is read of, and how close behind another a read is for more to be unpacked than it asks for.
+
+        A read begins at a seek point, on average half their distance before: closer, it is cheaper to go on.
+        """
         from indexed_gzip import ZranError
 
         points = self._points.read_bytes()
         if not points:
-            return _in_order(self._archive)
+            return _in_order(self._archive), 0
         unpacked = _indexed(self._archive)
         try:
             if not _is_whole(points):
@@ -253,7 +257,8 @@ class TarGzReader:
             raise DamagedSource(
                 f"{self._points} is damaged. Remove the index beside it and give the same command again."
             ) from err
-        return unpacked
+        spacing: int = _POINTS_HEAD.unpack_from(points)[5]
+        return unpacked, min(spacing, _AHEAD_BYTES) // 2
 
 
 def _is_whole(points: bytes) -> bool:
