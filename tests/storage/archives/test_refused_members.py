@@ -469,7 +469,23 @@ def test_a_damaged_gzip_stream_is_told(tmp_path):
     body[-6] ^= 1
     (tmp_path / "a.tar.gz").write_bytes(body)
     summary, _ = source_of(tmp_path / "a.tar.gz")
-    assert "CRC check failed" in summary.cut
+    assert "incorrect data check" in summary.cut
+
+
+def test_of_a_damaged_gzip_stream_all_is_read_that_stands_before_the_damage(tmp_path):
+    draw = random.Random(3)
+    files = {f"{n:03d}.txt": bytes(draw.choices(b"abcd", k=2_000)) for n in range(100)}
+    path = tar_gzipped(tmp_path / "a.tar.gz", files)
+    body = bytearray(path.read_bytes())
+    middle = len(body) // 2
+    before_bytes = len(zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(body[:middle]))
+    body[middle:] = draw.randbytes(len(body) - middle)
+    path.write_bytes(body)
+    summary, source = source_of(path)
+    assert summary.cut is not None
+    names = list(files)[: before_bytes // (512 + 2_048)]
+    assert len(names) > 40
+    assert [source.read(entry) for entry in source.find(names)] == [files[name] for name in names]
 
 
 def test_what_was_damaged_after_it_was_indexed_is_not_read(tmp_path):
