@@ -16,14 +16,15 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
 from gristmill.storage.files import whole_file
@@ -44,7 +45,13 @@ _KEPT_BYTES = 8 << 30
 """So much of what was fetched stays on this machine."""
 _IN_USE_S = 300.0
 """A file that was fetched within that time stays: who asked for it may not have opened it yet."""
-_RETRIES = {"max_retries": 8}
+_RETRIES: dict[str, Any] = {
+    "max_retries": 10,
+    "backoff": {"base": 3, "init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15)},
+}
+"""Of the client, where it may ask the same twice: for half a minute, in which an overrun store recovers."""
+_PAUSES_S = (0.2, 1.0, 4.0)
+"""Before each further try where only we know that it does no harm."""
 _CLIENT_OPTIONS = (
     "allow_http",
     "allow_invalid_certificates",
@@ -57,10 +64,27 @@ _CLIENT_OPTIONS = (
 )
 """Keys of options that are the client's, not the store's."""
 _CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,80})</Code>"), re.compile(r"<Message>([^<]{1,300})</Message>")
+_BROKEN_OFF = re.compile(r"HTTP error: (?!.*\bmax_retries\b)|<Code>(?:NoSuchUpload|RequestTimeout)</Code>")
+"""What the client says of a request that it did not try again, though it may work the next time."""
+_NO_ANSWER = re.compile(r"HTTP error: (.{1,200})")
+_REFUSED = re.compile(
+    r"Expired|Invalid(?:AccessKeyId|Token)|Signature|AccessDenied|Forbidden|Unauthorized|TimeTooSkewed"
+)
+_FULL = re.compile(r"Quota|StorageFull|InsufficientStorage|Insufficient Storage|507")
+_KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
+    "gs": "GOOGLE_SERVICE_ACCOUNT",
+    "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
+}
 _GONE = ("NoSuchBucket", "NoSuchContainer", "ContainerNotFound", "The specified bucket does not exist")
 _REQUESTS: dict[str, Counter[str]] = {}
 """By the store's address: what was asked of it and not yet told."""
 _COUNTING = Lock()
+T = TypeVar("T")
+
+
+class _BrokenOff(MachineError):
+    """A request came to no end: nobody knows whether it took effect."""
 
 
 @dataclass(frozen=True)
@@ -159,23 +183,33 @@ class ObjectStore(Store):
         size = len(body) if isinstance(body, bytes) else body.stat().st_size
         part = max(_PART_BYTES, -(-size // _MOST_PARTS))
         parted = size > part
-        with self._asking("put", name, 2 + -(-size // part) if parted else 1):
-            self._api.put(
-                self._client,
-                name,
-                body,
-                use_multipart=parted,
-                chunk_size=part,
-                max_concurrency=_PARTS_AT_ONCE,
-            )
+
+        def put() -> None:
+            with self._asking("put", name, 2 + -(-size // part) if parted else 1):
+                self._api.put(
+                    self._client,
+                    name,
+                    body,
+                    use_multipart=parted,
+                    chunk_size=part,
+                    max_concurrency=_PARTS_AT_ONCE,
+                )
+
+        _repeated(put)
         self._count("bytes_out", size)
 
     def put_if_absent(self, name: str, body: bytes) -> bool:
-        """See :class:`Store`."""
-        try:
+        """See :class:`Store`: one is there, and it may be ours, put by a try whose answer was lost."""
+
+        def put() -> None:
             with self._asking("put", name):
                 self._api.put(self._client, name, body, mode="create", use_multipart=False)
+
+        try:
+            _repeated(put)
         except FileExistsError:
+            with suppress(FileNotFoundError):  # removed meanwhile
+                return self.read(name, 0, len(body) + 1) == body
             return False
         self._count("bytes_out", len(body))
         return True
@@ -203,8 +237,12 @@ class ObjectStore(Store):
 
     def delete(self, name: str) -> None:
         """See :class:`Store`."""
-        with suppress(FileNotFoundError), self._asking("delete", name):
-            self._api.delete(self._client, name)
+
+        def delete() -> None:
+            with suppress(FileNotFoundError), self._asking("delete", name):
+                self._api.delete(self._client, name)
+
+        _repeated(delete)
 
     def work(self, name: str) -> Path:
         """See :class:`Store`: in a folder of this store's own among the caches of this machine."""
@@ -240,15 +278,50 @@ class ObjectStore(Store):
         try:
             yield
         except FileNotFoundError as err:
-            if kind == "put" or any(word in str(err) for word in _GONE):
+            if any(word in str(err) for word in _GONE):
                 raise MachineError(
                     f"{self}/{name}: there is no such bucket. Create it, or correct the address."
                 ) from err
+            if kind == "put":
+                kind_of = _BrokenOff if _BROKEN_OFF.search(str(err)) else MachineError
+                raise kind_of(f"{self}/{name}: {self._said(err)}") from err
             raise FileNotFoundError(2, "not in this store", f"{self}/{name}") from err
         except errors.AlreadyExistsError as err:
             raise FileExistsError(17, "in this store already", f"{self}/{name}") from err
         except errors.BaseError as err:
-            raise MachineError(f"{self}/{name}: {_said(err)}") from err
+            kind_of = _BrokenOff if _BROKEN_OFF.search(str(err)) else MachineError
+            raise kind_of(f"{self}/{name}: {self._said(err)}") from err
+
+    def _said(self, err: Exception) -> str:
+        """Say what a store answered, if it did, and what to do; a signature that it was asked with is not told."""
+        text = str(err)
+        code, message = _CODE.search(text), _MESSAGE.search(text)
+        if silent := _NO_ANSWER.search(text):
+            what = f"the store does not answer ({silent[1].strip().rstrip('.')})"
+        elif code:
+            what = f"the store said: {message[1].rstrip('.') if message else 'no'} ({code[1]})"
+        else:
+            what = f"the store said: {_first_line(err).rstrip('. ')}"
+        told = code[1] if code else what
+        if silent:
+            remedy = "check the network and the endpoint"
+        elif _REFUSED.search(told):
+            remedy = f"give credentials that hold ({_KEYS.get(self.url.partition(':')[0], 'of the store')})"
+        elif _FULL.search(told):
+            remedy = "make room there"
+        else:
+            remedy = "put it right"
+        return f"{what}. Nothing finished is lost: {remedy}, then give the same command again."
+
+
+def _repeated(ask: Callable[[], T]) -> T:
+    """Ask for what does no harm when it is done twice; again where a connection broke off."""
+    for pause_s in _PAUSES_S:
+        try:
+            return ask()
+        except _BrokenOff:
+            time.sleep(pause_s)
+    return ask()
 
 
 def _obstore(url: str) -> Any:
@@ -311,16 +384,6 @@ def _digest(text: str) -> str:
 def _is_beyond(err: Exception) -> bool:
     """Whether a range was asked for that begins where the object has ended."""
     return "416 Range Not Satisfiable" in str(err) or "StartTooLarge" in str(err)
-
-
-def _said(err: Exception) -> str:
-    """What a store answered, in a sentence; a signature that it was asked with is not told."""
-    text = str(err)
-    code, message = _CODE.search(text), _MESSAGE.search(text)
-    what = f"{message[1].rstrip('.')} ({code[1]})" if code and message else _first_line(err).rstrip(". ")
-    return (
-        f"the store said: {what}. Nothing finished is lost: put it right, then give the same command again."
-    )
 
 
 def _first_line(err: Exception) -> str:

@@ -71,7 +71,10 @@ class Store(ABC):
 
     @abstractmethod
     def put_if_absent(self, name: str, body: bytes) -> bool:
-        """Put a file there unless one of that name is; False if one is, whoever was first."""
+        """Put a file there unless one of that name is; False if one is, whoever was first.
+
+        Of one with the very same bytes a store may say that it is ours: the answer to a first try may have been lost.
+        """
 
     @abstractmethod
     def list(self, folder: str = "") -> Iterator[Stored]:
@@ -104,7 +107,7 @@ class Store(ABC):
         """Try whether, of two that put a file if absent, the second is refused; some object stores put both."""
         name = f".gristmill/probe-{_own_name()}"
         try:
-            return [self.put_if_absent(name, b"") for _ in range(2)] == [True, False]
+            return [self.put_if_absent(name, body) for body in (b"1", b"2")] == [True, False]
         finally:
             self.delete(name)
 
