@@ -81,3 +81,26 @@ def test_what_needs_a_folder_or_another_address_says_so(typed, said, tmp_path):
 def test_a_bucket_without_a_dataset_is_told(stored):
     words, out = stored
     assert f"{out} holds no dataset" in gristmill("status", out, *words, code=2).stderr
+
+
+def test_lists_are_read_from_a_store(web, bucket, stored, tmp_path):
+    words, out = stored
+    store = ObjectStore(out, bucket)
+    for n in range(2):
+        store.put(f"lists/{n}.txt", web.url(f"/photo/{n}.jpg?w=64").encode())
+    store.put("lists/README.md", b"no list")
+    options = (*words, "--allow-private-addresses", "--workers", 0)
+    for what, place, count in (("lists/1.txt", tmp_path / "one", 1), ("lists", f"{out}/two", 2)):
+        asked = ("crawl", f"{out}/{what}", "--out", place, *options)
+        assert f"{out}/{what}: fetched" in gristmill(*asked).stderr
+        store.delete("lists/1.txt") if count == 2 else None
+        assert "fetched" not in gristmill(*asked).stderr  # the copy is gone on with
+        typed = words if count == 2 else ()
+        said = json.loads(gristmill("status", place, "--json", *typed).stdout)
+        assert said["counts"]["packed"] == count
+    assert (
+        json.loads((tmp_path / "one/dataset.json").read_text())["sources"][0]["place"] == f"{out}/lists/1.txt"
+    )
+    said = gristmill("crawl", f"{out}/nothing", "--out", tmp_path / "x", *options, code=2).stderr
+    assert "there is no such object, and below it there is no list" in said
+    assert not (tmp_path / "x").exists()

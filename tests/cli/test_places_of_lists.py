@@ -118,8 +118,7 @@ def test_a_list_in_a_pipe(tmp_path, web, monkeypatch):
 @pytest.mark.parametrize(
     ("urls", "way"),
     [
-        ("s3://bucket/a/urls.parquet", "aws s3 cp s3://bucket/a/urls.parquet urls.parquet"),
-        ("gs://bucket/urls.txt", "gcloud storage cp gs://bucket/urls.txt urls.txt"),
+        ("r2://bucket/urls.txt", "rclone copyto r2://bucket/urls.txt urls.txt"),
         ("sftp://host/urls.txt", "Mount it, or copy it"),
         ("nothing.txt", "there is no such file or folder"),
     ],

@@ -20,6 +20,7 @@ from gristmill.cli.options import (
     pairs,
     parse_span,
     politeness_options,
+    reads_store,
     recipe_loader,
     run_options,
     runtime_options,
@@ -66,7 +67,7 @@ def picture_options(function: Any) -> Any:
 
 
 @click.command("crawl")
-@click.argument("urls")
+@click.argument("urls", is_eager=True, callback=reads_store)
 @click.option("--out", required=True, type=DatasetPlace(file_okay=False), help="Where to.")
 @click.option(
     "--url-column", default="url", show_default=True, help="Holds the addresses. A path will do: image.url"
@@ -99,8 +100,8 @@ def picture_options(function: Any) -> Any:
 def command(urls: str, out: Place, **given: Any) -> None:
     """Fetch every image of a list (txt, csv, tsv, json, jsonl or parquet; a file or a folder of them).
 
-    URLS may also be an address (https://), hf://datasets/OWNER/NAME@REVISION/PATH, or - for what comes through a
-    pipe, with --set rows.format=csv or the like.
+    URLS may also be an address (https://), hf://datasets/OWNER/NAME@REVISION/PATH, an object or a prefix of a store
+    (s3://, gs://, az://), or - for what comes through a pipe, with --set rows.format=csv or the like.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Finds a list of URLs: on this machine, on the hub, at an address of the web, or in a pipe."""
+"""Finds a list of URLs: on this machine, on the hub, at an address of the web, in an object store, or in a pipe."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
-from gristmill.cli.options import recipe_loader
+from gristmill.cli.options import recipe_loader, typed_store_options
 from gristmill.ledger.ledger import STATE
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
@@ -22,14 +23,15 @@ from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.files import check_name, check_regular, machine_error, scratch_folder, sha256_file
-from gristmill.storage.store import Place, store_at
+from gristmill.storage.store import Place, Store, store_at
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["ListPlace", "found_list", "is_list", "list_recipe", "local_list"]
 
 _PIPES = re.compile(r"-|/dev/stdin|/(?:dev|proc/self)/fd/\d+")
 _HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+?))?/*")
-_COPY = {"s3": "aws s3 cp", "gs": "gcloud storage cp", "az": "az storage copy -s", "r2": "rclone copyto"}
+_STORED = re.compile(r"(?:s3|gs|az|memory)://.*")
+_COPY = {"r2": "rclone copyto"}
 _MOST_BYTES = 64 << 30
 _CHUNK_BYTES = 1 << 20
 
@@ -63,19 +65,15 @@ def local_list(urls: str) -> ListPlace | None:
     if found := _HUB.fullmatch(urls):
         repo, revision, within = found.groups()
         return ListPlace(path=f"hf://datasets/{repo}@{revision or 'main'}", patterns=_patterns(within))
-    if is_url(urls) or _PIPES.fullmatch(urls):
+    if is_url(urls) or _PIPES.fullmatch(urls) or _STORED.fullmatch(urls):
         return None
     if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", urls):
         name = urls.rstrip("/").rpartition("/")[2]
         copy = _COPY.get(scheme[1], "")
         way = f"Copy it first: {copy} {urls} {name}" if copy else "Mount it, or copy it"
-        pipe = (
-            ". Or through a pipe: aws s3 cp " + urls + " - | gristmill crawl - ..."
-            if copy == _COPY["s3"]
-            else ""
-        )
         raise UsageError(
-            f"{urls} is a URL of a kind that is not read; a path, https:// and hf://datasets/ are. {way}{pipe}"
+            f"{urls} is a URL of a kind that is not read; a path, https://, hf://datasets/, s3://, gs:// and az:// "
+            f"are. {way}"
         )
     path = Path(urls)
     if not path.exists():
@@ -132,7 +130,10 @@ def found_list(urls: str, out: Place, file_format: str | None) -> Iterator[ListP
     folder = store_at(out).work(f"{STATE}/lists")
     new = not folder.exists()
     try:
-        made = _fetched(urls, folder) if is_url(urls) else _drained(urls, folder, file_format)
+        if _STORED.fullmatch(urls):
+            made = _from_store(urls, folder)
+        else:
+            made = _fetched(urls, folder) if is_url(urls) else _drained(urls, folder, file_format)
         yield ListPlace(path=str(made), origin=urls)
     except OSError as err:
         raise machine_error(err, folder) from err
@@ -157,6 +158,41 @@ def _fetched(url: str, folder: Path) -> Path:
         os.replace(fetched, path)
     click.echo(f"{url}: {size_text(path.stat().st_size)} fetched", err=True)
     return path
+
+
+def _from_store(address: str, folder: Path) -> Path:
+    """A copy of an object, or of the lists below a prefix."""
+    from gristmill.recipes._command_crawl import PATTERNS
+
+    outer, _, name = address.rstrip("/").rpartition("/")
+    path = folder / name
+    if path.exists():
+        return path
+    options = typed_store_options()
+    whole = store_at(address, options)
+    above = None if outer.endswith("/") else store_at(outer, options)
+    size = above.size(name) if above else None
+    with scratch_folder(path) as scratch:
+        copy = scratch / name
+        if above and size is not None:
+            _copied(above, name, copy)
+        else:
+            found = [one.name for one in whole.list() if any(fnmatch(one.name, kind) for kind in PATTERNS)]
+            if not found:
+                raise UsageError(f"{address}: there is no such object, and below it there is no list.")
+            for one in found:
+                check_name(copy / one)
+                _copied(whole, one, copy / one)
+        os.replace(copy, path)
+    click.echo(f"{address}: fetched", err=True)
+    return path
+
+
+def _copied(store: Store, name: str, path: Path) -> None:
+    if store.irregularity(name) is not None:
+        raise UsageError(f"{store} has an object {name[:200]!r}, whose name is no path in a folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(store.fetch(name), path)
 
 
 def _drained(urls: str, folder: Path, file_format: str | None) -> Path:

@@ -54,6 +54,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_ROWS = 2**63 - 1
 """What a record and a table can count to."""
+_OBJECTS = r"(s3|gs|az|memory)://"
+_READS_STORE = "gristmill.reads_store"
 _STORE_OPTIONS = "gristmill.store_options"
 _GRACE = "gristmill.grace_s"
 _OF_PYTHON = re.compile(r":[a-z]+:`(?:[\w.]*\.)?(\w+)`")
@@ -88,8 +90,8 @@ class DatasetPlace(LocalPath):
         text = str(value)
         if text.startswith("file:///"):
             text = f"/{text.removeprefix('file:').lstrip('/')}"
-        if not isinstance(value, Store) and not re.match(r"(s3|gs|az|memory)://", text):
-            if options:
+        if not isinstance(value, Store) and not re.match(_OBJECTS, text):
+            if options and ctx and not ctx.meta.get(_READS_STORE):
                 self.fail(f"{value} is a folder, and --store-option is for an object store.", param, ctx)
             return super().convert(text, param, ctx)
         try:
@@ -101,6 +103,19 @@ class DatasetPlace(LocalPath):
 def _store_options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> None:
     """Keep what is typed for the place of the same command."""
     ctx.meta[_STORE_OPTIONS] = pairs("--store-option", values)
+
+
+def reads_store(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Note, of an eager argument, that it is in an object store: ``--store-option`` is for that one then, too."""
+    if re.match(_OBJECTS, value):
+        ctx.meta[_READS_STORE] = True
+    return value
+
+
+def typed_store_options() -> dict[str, str]:
+    """Give what is typed as ``--store-option``, for another place than the dataset's in the same command."""
+    context = click.get_current_context(silent=True)
+    return dict(context.meta.get(_STORE_OPTIONS, {})) if context else {}
 
 
 def store_option(function: F) -> F:
