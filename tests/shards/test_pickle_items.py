@@ -57,7 +57,7 @@ def test_dicts_side_by_side_within_an_item(place, inner, protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("dumps", [pickle.dumps, pickle._dumps])
 @pytest.mark.parametrize(
-    "count", [0, 1, 2, 1000, 2001]
+    "count", [0, 1, 2, 1000, 1001]
 )  # a batch has 1000; one item alone has another opcode
 def test_batches_of_any_length(place, dumps, protocol, count):
     value = [{"n": n, "question": f"{n}?", "image": ["x" * 2000]} for n in range(count)]
@@ -305,7 +305,7 @@ def test_changed_bytes_give_rows_or_a_sentence(place):
     noise, refused = random.Random(11), 0
     for protocol in range(6):
         whole = pickle.dumps(value, protocol)
-        for _ in range(200):
+        for _ in range(80):
             changed = bytearray(whole)
             for _ in range(noise.choice((1, 1, 3))):
                 changed[noise.randrange(len(changed))] = noise.randrange(256)
@@ -316,10 +316,12 @@ def test_changed_bytes_give_rows_or_a_sentence(place):
                         row.json()
             except SourceError:
                 refused += 1
-    assert 100 < refused < 1100
+    assert 40 < refused < 440
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(n, marks=pytest.mark.slow) for n in range(8, 30))]
+)
 def test_random_opcodes_give_rows_or_a_sentence(place, seed):
     noise = random.Random(seed)
     codes = bytes(code for code in pickle_machine._OPCODES if code not in b"ciP\x93QRbo")

@@ -430,10 +430,10 @@ def test_a_new_kind_is_a_file(tmp_path, monkeypatch):
 
 
 def test_bytes_of_a_stream_come_piece_by_piece(tmp_path):
-    """A member of 64 MB of zeros is read without 64 MB."""
+    """A member of 48 MB of zeros is read without 48 MB."""
     import tracemalloc
 
-    body = bytes(64 << 20)
+    body = bytes(48 << 20)
     for make, name in [(zipped, "a.zip"), (tarred, "a.tar"), (tar_gzipped, "a.tar.gz")]:
         _, source = source_of(make(tmp_path / name, {"large": body}))
         (entry,) = source.find(["large"])
