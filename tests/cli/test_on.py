@@ -18,5 +18,13 @@ from typed import gristmill
 )
 def test_an_executor_that_there_is_none_of_is_refused_before_anything_is_done(tmp_path, words):
     said = gristmill(*words, "--on", "nowhere", code=2, cwd=tmp_path).stderr
-    assert said == "gristmill: There is no executor 'nowhere'. Known: in-process, local.\n"
+    assert said == "gristmill: There is no executor 'nowhere'. Known: in-process, local, ray.\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cluster_that_nobody_named_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/1.jpg\n")
+    words = ("crawl", "urls.txt", "--out", "out", "--contact", "me@example.org", "--on", "ray")
+    said = gristmill(*words, "--workers", "1000", code=2, cwd=tmp_path).stderr
+    assert "nothing says where the cluster is. Give RAY_ADDRESS=HOST:6379" in said

@@ -63,7 +63,7 @@ def outside(tmp_path):
 
 @pytest.mark.usefixtures("outside")
 def test_an_executor_is_added_by_a_file(web, tmp_path):
-    assert executors.names() == ["in-process", "last-first", "local"]
+    assert executors.names() == ["in-process", "last-first", "local", "ray"]
     place = write_list(tmp_path / "list.parquet", [url(web, n) for n in range(40)])
     assert run_here(place, tmp_path / "whole")[0].complete
     made = replace(job(place, tmp_path / "out", workers=2), on="last-first")

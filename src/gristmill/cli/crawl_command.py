@@ -116,10 +116,11 @@ def command(urls: str, out: Place, **given: Any) -> None:
 
     local_list(urls)
     workers = given["workers"]
-    workers = default_workers() if workers is None else workers
+    workers = default_workers(given["on"]) if workers is None else workers
     local = store_at(out).local  # what is begun there may have nothing left to do
     begun = any(local.iterdir()) if local and local.is_dir() else RunConfig.lies_in(out)
-    with launched(0 if begun else workers, arrow_pool="system", ahead=_AHEAD) as ready:
+    here = given["on"] == "local" and not begun
+    with launched(workers if here else 0, arrow_pool="system", ahead=_AHEAD) as ready:
         typed = pairs("--set", given["settings"])
         with found_list(urls, out, typed.get("rows.format")) as place:
             _crawl(place, out, given, workers, ready)

@@ -59,5 +59,5 @@ def recipe_job(
         span=span,
         share=share,
         on=on,
-        workers=default_workers() if workers is None else workers,
+        workers=default_workers(on) if workers is None else workers,
     )

@@ -166,7 +166,7 @@ def mix(
         settings=settings,
         span=span,
         share=share,
-        workers=default_workers() if workers is None else workers,
+        workers=default_workers(on) if workers is None else workers,
         on=on,
         resolved=parts.resolved,
         parts=parts.said,

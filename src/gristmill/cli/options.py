@@ -138,6 +138,10 @@ def json_option(function: F) -> F:
     return option(function)
 
 
+_HERE = ("", "local", "in-process")
+"""Executors whose processes are this machine's."""
+
+
 class _Workers(click.IntRange):
     """A number of processes, each with a decoder, memory and requests of its own."""
 
@@ -147,6 +151,8 @@ class _Workers(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See ``click.ParamType``."""
         workers, cores = super().convert(value, param, ctx), default_workers()
+        if ctx is not None and ctx.params.get("on", "") not in _HERE:
+            return workers
         most = max(_FEWEST_ALLOWED, _WORKERS_PER_CORE * cores)
         if workers > most:
             self.fail(
@@ -161,7 +167,7 @@ class _Workers(click.IntRange):
 
 def workers_option(function: F) -> F:
     """``--workers``."""
-    said = "Worker processes. Default: one per core. 0: all in this process."
+    said = "Worker processes. Default: one per core, also of a cluster. 0: all in this process."
     return click.option("--workers", type=_Workers(), help=said)(function)
 
 
@@ -228,10 +234,11 @@ def on_option(function: F) -> F:
     return click.option(
         "--on",
         callback=_executor,
+        is_eager=True,  # how many workers there may be depends on it
         default="local",
         show_default=True,
         metavar="EXECUTOR",
-        help="Where tasks run: local (worker processes here), in-process (in this one).",
+        help="Where tasks run: local (worker processes here), in-process (in this one), ray (a Ray cluster).",
     )(function)
 
 
@@ -492,6 +499,12 @@ def recipes_of(name: str) -> tuple[str, ...]:
         raise UnknownName(err.kind, err.name, (*err.known, *mixtures.names(), *mixtures.groups())) from None
 
 
-def default_workers() -> int:
-    """One per core that this process may use."""
+def default_workers(on: str = "") -> int:
+    """One per core that this process may use; 0 on an executor of other machines, which knows what is there.
+
+    Args:
+        on: The executor.
+    """
+    if on not in _HERE:
+        return 0
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -121,7 +121,7 @@ def command(
             settings=settings,
             resolved=resolved,
             only=opened.config.only,
-            workers=default_workers() if workers is None else workers,
+            workers=default_workers(on) if workers is None else workers,
             on=on,
         )
         run_and_tell(job, as_json=as_json)

@@ -10,7 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -63,12 +63,17 @@ def runtime_option(default: Any, help: str = "") -> Any:
     return field(default=default, metadata={"identity": False, "help": help})
 
 
-def permission(default: Any) -> Any:
+def permission(default: Any, *, divided: bool = False) -> Any:
     """A circumstance that a person allows for one command: it is never stored, and nothing in a folder gives it.
 
     What is allowed is any value but the default; of a number any larger one.
+
+    Args:
+        divided: A number that all workers of a cluster have together (see :meth:`Step.divided`).
     """
-    return field(default=default, repr=False, metadata={"identity": False, "permission": True})
+    return field(
+        default=default, repr=False, metadata={"identity": False, "permission": True, "divided": divided}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +126,18 @@ class Step(ABC):
     def elsewhere(self) -> str:
         """Say what to type so that it asks elsewhere, and whom; empty where it cannot."""
         return ""
+
+    def divided(self, workers: int) -> Self:
+        """The step for one of so many workers: what all of them have together is divided by their number.
+
+        Whole numbers stay at least 1: a worker with none would wait for ever.
+        """
+        own: dict[str, Any] = {}
+        for one in fields(self):
+            if one.metadata.get("divided"):
+                whole = getattr(self, one.name)
+                own[one.name] = max(1, whole // workers) if isinstance(whole, int) else whole / workers
+        return replace(self, **own) if own else self
 
     def identity(self) -> dict[str, Json]:
         """Name, revision and every setting that may change what comes out."""

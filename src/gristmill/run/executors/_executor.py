@@ -38,7 +38,7 @@ class Setup:
 
     Attributes:
         start: What all tasks share.
-        workers: How many processes may work at once.
+        workers: How many processes may work at once; 0 where nobody said, on other machines: as many as have room.
         needs: What a task occupies.
         stop: Set once the run is to stop, by a signal's handler.
         ready: Worker processes that are launched already; those that are used are taken out of it.
