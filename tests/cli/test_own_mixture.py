@@ -107,6 +107,7 @@ def test_a_part_that_would_be_prepared_otherwise_is_refused(base, tmp_path):
     told = gristmill("run", base / "other.toml", "--out", base / "out", "--workers", 0, code=None)
     assert told.returncode == 2
     assert "pack.shard_samples" in told.stderr
+    assert "--have gsm8k-screl=" in told.stderr
     assert not (base / "out" / "other").exists()
 
 
@@ -200,3 +201,12 @@ def test_a_finished_folder_with_the_keys_of_another_part_is_told_at_once(base, t
     assert not (tmp_path / "out").exists()
     (tmp_path / "twice.toml").write_text(f'{text}prefix = "mine-"')
     gristmill("run", tmp_path / "twice.toml", "--out", tmp_path / "out", "--workers", 0)
+
+
+def test_a_finished_part_whose_records_are_gone_is_taken_as_it_lies(base, tmp_path):
+    shutil.copytree(base / "out", tmp_path / "out")
+    shutil.rmtree(tmp_path / "out/own")
+    shutil.rmtree(tmp_path / "out/mine/.gristmill")
+    told = gristmill("run", base / "own.toml", "--out", tmp_path / "out", "--workers", 0)
+    assert "mine lies there without its records" in told.stderr
+    assert json.loads((tmp_path / "out/own/dataset.json").read_text())["complete"]

@@ -17,7 +17,15 @@ from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
 from gristmill.cli.options import of_part, recipe_loader, runtime_words, source_keys
 from gristmill.spec.command import for_part, to_type
-from gristmill.spec.errors import Busy, Incomplete, OursNotTheirs, SourceError, UnknownName, UsageError
+from gristmill.spec.errors import (
+    Busy,
+    DriftError,
+    Incomplete,
+    OursNotTheirs,
+    SourceError,
+    UnknownName,
+    UsageError,
+)
 from gristmill.spec.mixture import Mixture, Part
 
 __all__ = ["Typed", "own_settings", "prepare_and_mix"]
@@ -71,7 +79,8 @@ def prepare_and_mix(name: str, out: Path, typed: Typed, *, as_json: bool) -> Non
         GristmillError: Whatever a run raises.
     """
     from gristmill import mixtures
-    from gristmill.run.inputs.mixture_parts import check_keys
+    from gristmill.ledger.run_config import RunConfig
+    from gristmill.run.inputs.mixture_parts import check_keys, place_of
 
     mixture = mixtures.find(name)
     finished = {key: value for key, value in typed.sources.items() if "." not in key}
@@ -86,10 +95,22 @@ def prepare_and_mix(name: str, out: Path, typed: Typed, *, as_json: bool) -> Non
         _check_finished_part(part, typed.sources, typed.settings)
 
     def prepare(name: str) -> None:
+        try:
+            prepare_or_compare(name)
+        except DriftError as err:
+            if _is_finished(parts[name], out):
+                err.hint = f" To mix the part as it lies: --have {name}={place_of(parts[name], out, {})}"
+            raise
+
+    def prepare_or_compare(name: str) -> None:
         part = parts[name]
         if part.command or part.folder or is_own(name):
             finished = _is_finished(part, out)
-            if part.command:
+            if finished and part.command and not RunConfig.lies_in(place_of(part, out, {})):
+                click.echo(
+                    f"{name} lies there without its records: how it was made is not compared", err=True
+                )
+            elif part.command:
                 _by_command(part, out, _more_words(part, typed), quiet=finished)
             elif not finished:
                 refuse_own_part(part, out)
