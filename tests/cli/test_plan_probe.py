@@ -184,3 +184,10 @@ def test_lists_of_which_nothing_can_be_asked(tmp_path, name, body, code, said):
 )
 def test_what_cannot_be_probed(words, said):
     assert said in gristmill("plan", *words, code=2).stderr
+
+
+def test_the_list_of_a_mixture_is_named_to_be_probed(tmp_path):
+    (tmp_path / "urls.jsonl").write_text('{"url": "http://127.0.0.1/a.jpg"}\n')
+    (tmp_path / "mine.toml").write_text('[[part]]\nrecipe = "gsm8k-screl"\n[[part]]\nlist = "urls.jsonl"\n')
+    told = gristmill("plan", tmp_path / "mine.toml", "--probe", code=2).stderr
+    assert f"gristmill plan {tmp_path}/urls.jsonl --probe" in told

@@ -120,10 +120,14 @@ def _one_part(name: str) -> str:
 
 
 def _parts(mixture: str) -> list[str]:
-    return [part.name for part in mixtures.find(mixture).parts]
+    """What stands for each part on the command line: its recipe, its list, or its name."""
+    parts = mixtures.find(mixture).parts
+    return [part.command[1] if part.command[:1] in (("run",), ("crawl",)) else part.name for part in parts]
 
 
 def _crawls(part: str) -> bool:
+    if is_list(part):
+        return True
     try:
         recipes_of(part)
         recipe: Recipe = recipe_loader(part)()
