@@ -33,6 +33,14 @@ PARTS = 233  # of 5,000 rows: a fifth of 5.8 million
 PART_ROWS, PART_KEPT = 5_000, 3_100
 FAILING_HOSTS = 20
 SEED = 5
+FOLDERS = {
+    "part": ".gristmill/parts",
+    "index": ".gristmill/crawled",
+    "spool": ".gristmill/crawled",
+    "fates": "fates",
+    "shard": "shards",
+    "sidecar": "shards",
+}
 REASONS = {
     "http_404": 700,
     "dns_not_found": 400,
@@ -160,7 +168,7 @@ def _outcome(task: Task) -> tuple[int, int, dict[str, int], tuple[ShardInfo, ...
 
 
 def _file(task: Task, role: str, number: int, samples: int) -> ShardInfo:
-    path = f".gristmill/{role}/{task.number[1]:05d}-{task.number[2]:05d}-{number:05d}-{task.id}"
+    path = f"{FOLDERS[role]}/{task.number[1]:05d}-{task.number[2]:05d}-{number:05d}-{task.id}"
     return ShardInfo(path=path, role=role, samples=samples, size_bytes=9_000_000, digest=digest_of(path))  # type: ignore[arg-type]
 
 

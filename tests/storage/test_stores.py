@@ -116,10 +116,11 @@ def test_journals_hold_whole_lines_of_each_writer(store):
     mine, other = store.journal("records"), store.journal("records")
     assert names(store, "records") == []
     ends = [mine.append(b"1\n"), other.append(b"2\n"), mine.append(b"3\n")]
-    mine.close()
-    other.close()
     assert {store.size(name) for name, _ in ends} <= {2, 4}
     assert store.size(ends[2][0]) == ends[2][1]
+    mine.close()
+    other.close()
+    assert len(names(store, "records")) == 2  # what lay apart is one file by now
     lines = b"".join(store.read(name) for name in names(store, "records"))
     assert sorted(lines.split()) == [b"1", b"2", b"3"]
 

@@ -12,15 +12,27 @@ import gc
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import BytesIO
+from typing import BinaryIO
 
 import msgspec
 
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
 from gristmill.spec.task import RECORD_FORMAT, Account, LostSamples, ShardInfo, TaskRecord
-from gristmill.storage.store import Place, store_at
+from gristmill.storage.store import (
+    SEGMENT_LINES,
+    Place,
+    line_name,
+    line_of,
+    merge,
+    segment_of,
+    store_at,
+    within,
+)
 
 __all__ = ["RECORDS", "STATE", "Ledger", "uncollected"]
 
@@ -45,6 +57,8 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
 """Folders below the dataset's, by the role of the outputs that lie in them."""
 _LATEST_S = 2.5e11
 _MOST = 2.0**53
+_LISTINGS = 10
+"""So often in a row a line may be merged by another process between its listing and its reading."""
 _LINE_BYTES = 256 << 20
 """More than that no record has: statistics of the worst list has some kilobytes."""
 _NOT_A_RECORD = (b'{"released"', b'{"void"')
@@ -132,6 +146,32 @@ def _is_found(record: TaskRecord) -> bool:
     return True
 
 
+class _Merged(Exception):
+    """A line that was listed is in a segment by now, and no file any more."""
+
+
+def _segments(names: Iterable[str]) -> dict[str, list[range]]:
+    """Which lines of which journals, by their stems, are in segments."""
+    found: dict[str, list[range]] = defaultdict(list)
+    for name in names:
+        if (segment := segment_of(name)) is not None:
+            found[segment[0]].append(segment[1])
+    return found
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Cut numbers in ascending order into runs without a gap, no more than a segment holds; short ones are left out.
+
+    A process at work merges them itself, and what one that was killed left costs a request for each.
+    """
+    start = 0
+    for end in range(1, len(numbers) + 1):
+        if end == len(numbers) or numbers[end] != numbers[end - 1] + 1 or end - start == SEGMENT_LINES:
+            if end - start >= max(2, SEGMENT_LINES // 10):
+                yield numbers[start:end]
+            start = end
+
+
 class _Host(msgspec.Struct):
     host: str
     media: int
@@ -167,6 +207,7 @@ class Ledger:
         self.store = store_at(place)
         self._journal = self.store.journal(RECORDS)
         self._read_to: dict[str, int] = {}
+        self._segments: Mapping[str, Sequence[range]] = {}
         self._listed_at = float("-inf")
         self.records: dict[str, TaskRecord] = {}
         self._void: set[tuple[str, float]] = set()
@@ -189,19 +230,57 @@ class Ledger:
         if not now and time.monotonic() - self._listed_at < self.store.listed_every_s:
             return new
         self._listed_at = time.monotonic()
-        for journal in self.store.list(RECORDS):
+        for _ in range(_LISTINGS):
+            with suppress(_Merged):
+                for record in self._read_listed():
+                    new.append(record)
+                return new
+        raise DamagedOutput(
+            f"{self.store}/{RECORDS}: files of records are listed and not there. Give the same command again when "
+            "nothing else works there."
+        )
+
+    def _read_listed(self) -> Iterator[TaskRecord]:
+        """Read what is new in all journals.
+
+        Raises:
+            _Merged: Another process has put a line into a segment since the listing.
+        """
+        journals = [one for one in self.store.list(RECORDS) if one.name.endswith(".jsonl")]
+        self._segments = _segments(one.name for one in journals)
+        for name in [name for name in self._read_to if within(name, self._segments)]:
+            del self._read_to[name]
+        for journal in journals:
             start = self._read_to.get(journal.name, 0)
-            if not journal.name.endswith(".jsonl") or journal.size_bytes <= start:
+            if journal.size_bytes <= start or within(journal.name, self._segments):
                 continue
             path = f"{self.store}/{journal.name}"
-            for line in self._lines(journal.name, path, start):
-                record = self._apply(line, path)
-                if record is not None:
-                    new.append(record)
-        return new
+            try:
+                for line in self._lines(journal.name, path, start):
+                    record = self._apply(line, path)
+                    if record is not None:
+                        yield record
+            except FileNotFoundError as err:
+                raise _Merged from err
+
+    def merge_left(self) -> None:
+        """Merge lines that processes killed earlier left in files of their own, where a store cannot append.
+
+        What another process is at may be among it: then some lines are in two segments, and count once.
+        """
+        apart: dict[str, list[int]] = defaultdict(list)
+        for name in map(lambda one: one.name, self.store.list(RECORDS)):
+            if within(name, self._segments):
+                self.store.delete(name)
+            elif (one := line_of(name)) is not None:
+                apart[one[0]].append(one[1])
+        for stem, numbers in apart.items():
+            for some in _runs(sorted(numbers)):
+                with suppress(FileNotFoundError):  # its own process was quicker
+                    merge(self.store, stem, some[0], [self.store.read(line_name(stem, n)) for n in some])
 
     def _lines(self, name: str, path: str, start: int) -> Iterator[bytes]:
-        with self.store.open(name, start) as stream:
+        with self._opened(name, start) as stream:
             while line := stream.readline(_LINE_BYTES):
                 if len(line) == _LINE_BYTES:
                     raise DamagedOutput(
@@ -213,6 +292,10 @@ class Ledger:
                 self._read_to[name] = start
                 yield line
 
+    def _opened(self, name: str, start: int) -> BinaryIO:
+        """A journal from ``start`` on; out of a store that is no folder, in one request and not through the disk."""
+        return self.store.open(name, start) if self.store.local else BytesIO(self.store.read(name, start))
+
     def _apply(self, line: bytes, path: str) -> TaskRecord | None:
         try:
             if not line.startswith(_NOT_A_RECORD):
@@ -223,7 +306,8 @@ class Ledger:
             value = msgspec.json.decode(line)
             if "void" in value:
                 self._forget(str(value["void"]), float(value["finished_at"]))
-            self._released.update(value.get("released", {}))
+            for released, finished_at in value.get("released", {}).items():
+                self._released[released] = max(finished_at, self._released.get(released, finished_at))
         except _NO_RECORD as err:
             _check_format(_format_of(line), path)
             err = ValueError("its numbers do not add up") if isinstance(err, LostSamples) else err
@@ -239,6 +323,8 @@ class Ledger:
         known = self.records.get(record.task_id)
         if known is not None and known.finished_at > record.finished_at:
             return None  # it was taken back and done anew; the line that says so is in a journal still to be read
+        if known == record:
+            return None  # its line has been merged into a segment
         if record.shape:  # most shards of a dataset say the same
             object.__setattr__(record, "shape", sys.intern(record.shape))
         self.records[record.task_id] = record

@@ -14,7 +14,7 @@ import msgspec
 
 from gristmill.ledger.ledger import RECORDS, STATE, Ledger
 from gristmill.spec.errors import DamagedOutput
-from gristmill.storage.store import Store
+from gristmill.storage.store import Store, line_of, segment_of
 
 __all__ = ["SEAL", "broken", "seal"]
 
@@ -102,9 +102,21 @@ def _changed(store: Store, name: str, digests: Sequence[str]) -> str | None:
 
 
 def _digest(store: Store, name: str, size: int) -> str:
-    """SHA-256 of a file's first ``size`` bytes."""
-    with store.open(name) as stream:
-        return _of_stream(stream, size)
+    """SHA-256 of a file's first ``size`` bytes; of a line that is in a segment by now, of that line."""
+    try:
+        with store.open(name) as stream:
+            return _of_stream(stream, size)
+    except FileNotFoundError:
+        if (one := line_of(name)) is None:
+            raise
+        stem, number = one
+        for file in store.list(RECORDS):
+            segment = segment_of(file.name)
+            if segment is not None and segment[0] == stem and number in segment[1]:
+                lines = store.read(file.name).splitlines(keepends=True)
+                line = lines[number - segment[1].start : number - segment[1].start + 1]
+                return hashlib.sha256(b"".join(line)).hexdigest()
+        raise
 
 
 def _of_stream(stream: BinaryIO, left: int) -> str:

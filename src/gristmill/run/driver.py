@@ -173,6 +173,7 @@ def _run(
     config, resolved = begin(job, recipe, resolved, leases)
     ledger = Ledger(store)
     if leases.take("restore"):  # one run at a time may judge what an earlier one left
+        ledger.merge_left()
         for sentence in restore(config, ledger)[:5]:
             watcher.say(sentence)
         leases.release("restore")

@@ -9,24 +9,45 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, ClassVar, TypeAlias
 
-from gristmill.spec.errors import DamagedOutput, UsageError
+from gristmill.spec.errors import DamagedOutput, GristmillError, UsageError
 from gristmill.storage.files import new_temporary, sweep_temporaries, sync_folder, whole_file, write_whole
 from gristmill.storage.inside import STATE_BYTES, irregular, irregularity, is_below, open_regular
 from gristmill.storage.leases import Leases
 
-__all__ = ["Journal", "LocalStore", "Place", "Segments", "Store", "Stored", "store_at"]
+__all__ = [
+    "SEGMENT_LINES",
+    "Journal",
+    "LocalStore",
+    "Place",
+    "Segments",
+    "Store",
+    "Stored",
+    "line_name",
+    "line_of",
+    "merge",
+    "segment_of",
+    "store_at",
+    "within",
+]
 
+SEGMENT_LINES = 1000
+"""So many lines of a journal become one file, where a store cannot append."""
+_SEGMENT_BYTES = 8 << 20
+"""Or so many bytes, whichever comes first: they are kept in memory until then."""
+_LINE = re.compile(r"(.+-[0-9]+-[0-9a-f]{8})-([0-9]{6,})\.jsonl")
+_SEGMENT = re.compile(r"(.+-[0-9]+-[0-9a-f]{8})-([0-9]{6,})-([0-9]{6,})\.jsonl")
 _COPY_BYTES = 1 << 20
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What a file system says that has no hard links."""
@@ -195,17 +216,78 @@ class Journal(ABC):
 
 
 class Segments(Journal):
-    """A journal in a store that cannot append: a file for each line."""
+    """A journal in a store that cannot append: a file for each line, and one for many once there are many.
+
+    The line with number 7 of a journal is the file ``STEM-000007.jsonl``; a segment, ``STEM-000000-000999.jsonl``,
+    has all lines from its first number to its last, as they are, and is put before they are removed one by one. So
+    at any instant each line is in one file or in both, and a name says of which lines a file is: :func:`within`.
+    """
 
     def __init__(self, store: Store, folder: str) -> None:
         self._store, self._stem, self._lines = store, f"{folder}/{_own_name()}", 0
+        self._apart: list[bytes] = []
+        self._apart_bytes = 0
 
     def append(self, line: bytes) -> tuple[str, int]:
         """See :class:`Journal`."""
-        name = f"{self._stem}-{self._lines:06d}.jsonl"
+        name = line_name(self._stem, self._lines)
         self._lines += 1  # whatever comes of it: a line may be there though the answer was lost
-        self._store.put_if_absent(name, line)
+        try:
+            self._store.put_if_absent(name, line)
+        except BaseException:
+            self._merge(self._lines - 1)
+            raise
+        self._apart.append(line)
+        self._apart_bytes += len(line)
+        if len(self._apart) >= SEGMENT_LINES or self._apart_bytes >= _SEGMENT_BYTES:
+            self._merge(self._lines)
         return name, len(line)
+
+    def _merge(self, stop: int) -> None:
+        """Put the lines before number ``stop`` that lie apart into one file. What goes wrong leaves them apart."""
+        lines, self._apart, self._apart_bytes = self._apart, [], 0
+        if len(lines) > 1:
+            with suppress(OSError, GristmillError):  # each line is there already, which is what was promised
+                merge(self._store, self._stem, stop - len(lines), lines)
+
+    def close(self) -> None:
+        """See :class:`Journal`."""
+        self._merge(self._lines)
+
+
+def merge(store: Store, stem: str, first: int, lines: Sequence[bytes]) -> None:
+    """Put lines of a journal, from number ``first`` on, into one segment, then remove their own files.
+
+    Raises:
+        OSError: As the store says, or an error of ``gristmill.spec.errors``; no line is lost.
+    """
+    last = first + len(lines) - 1
+    store.put_if_absent(f"{stem}-{first:06d}-{last:06d}.jsonl", b"".join(lines))
+    for number in range(first, last + 1):
+        store.delete(line_name(stem, number))
+
+
+def line_name(stem: str, number: int) -> str:
+    """Name the file that a journal's line has of its own."""
+    return f"{stem}-{number:06d}.jsonl"
+
+
+def line_of(name: str) -> tuple[str, int] | None:
+    """Say of which journal, by its stem, and of which number the one line is that a file of that name has."""
+    found = _LINE.fullmatch(name)
+    return (found[1], int(found[2])) if found and _SEGMENT.fullmatch(name) is None else None
+
+
+def segment_of(name: str) -> tuple[str, range] | None:
+    """Say of which journal, by its stem, and of which numbers the lines are that a segment of that name has."""
+    found = _SEGMENT.fullmatch(name)
+    return (found[1], range(int(found[2]), int(found[3]) + 1)) if found else None
+
+
+def within(name: str, segments: Mapping[str, Sequence[range]]) -> bool:
+    """Say whether a file's one line is in a segment, too; these by their journals' stems."""
+    one = line_of(name)
+    return one is not None and any(one[1] in numbers for numbers in segments.get(one[0], ()))
 
 
 @dataclass(frozen=True)

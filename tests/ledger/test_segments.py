@@ -1,0 +1,171 @@
+"""Records where a store cannot append: merged into segments, whatever is killed in between."""
+
+import pytest
+
+from gristmill.ledger import seal
+from gristmill.ledger.ledger import RECORDS, STATE, Ledger
+from gristmill.spec.errors import MachineError
+from gristmill.spec.task import ShardInfo, TaskRecord
+from gristmill.storage import store as stores
+from gristmill.testing.memory_store import MemoryStore
+
+MANY = 10
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Segments of three lines."""
+    monkeypatch.setattr(stores, "SEGMENT_LINES", 3)
+    monkeypatch.setattr("gristmill.ledger.ledger.SEGMENT_LINES", 3)
+
+
+def record(number: int, finished_at: float = 1.7e9) -> TaskRecord:
+    path = f"{STATE}/crawled/{number}.spool"
+    spool = ShardInfo(path=path, role="spool", samples=4, size_bytes=77, digest="0" * 64)
+    return TaskRecord(
+        task_id=f"{number:016x}",
+        stage="samples",
+        number=(0, 0, number),
+        outputs=(spool,),
+        samples_in=7,
+        kept=4,
+        dropped={"http_404": 3},
+        finished_at=finished_at + number,
+    )
+
+
+def names(store: MemoryStore) -> list[str]:
+    return [one.name for one in store.list(RECORDS)]
+
+
+def work(store: MemoryStore) -> set[str]:
+    """Do what is left as a run does: in a ledger opened anew; gives what is done and was told."""
+    ledger = Ledger(store)
+    ledger.merge_left()
+    taken_back = bool(ledger.records) and f"{0:016x}" not in ledger.records
+    for number in range(MANY):
+        if f"{number:016x}" not in ledger.records:
+            ledger.commit(record(number, 1.8e9 if taken_back and number == 0 else 1.7e9))
+    if f"{0:016x}" in ledger.records and ledger.records[f"{0:016x}"].finished_at < 1.8e9:
+        ledger.void(f"{0:016x}")
+        ledger.commit(record(0, 1.8e9))
+    ledger.release([f"{STATE}/crawled/1.spool"])
+    ledger.close()
+    return set(ledger.records)
+
+
+def test_lines_are_merged_and_read_in_few_requests(few, tmp_path):
+    store = MemoryStore(tmp_path)
+    work(store)
+    assert len(names(store)) == 5  # 10 records, void, record, release: 13 lines
+    store.calls.clear()
+    ledger = Ledger(store)
+    assert len(ledger.records) == MANY
+    assert store.calls == {"list": 1, "read": 5}
+    assert ledger.records[f"{0:016x}"].finished_at == 1.8e9
+    first = ledger.records[f"{1:016x}"]
+    assert ledger.is_released(first, first.outputs[0])
+
+
+@pytest.mark.parametrize("fault", ["before", "after"])
+def test_a_kill_at_any_instant_loses_nothing_and_doubles_nothing(few, tmp_path, fault):
+    """Each call of the store in turn is the last of its process; the next one continues, and all is as without."""
+    plain = MemoryStore(tmp_path / "plain")
+    work(plain)
+    wanted, left, commit = Ledger(plain), 0, Ledger.commit
+    for instant in range(1, 200):
+        store, calls = MemoryStore(tmp_path / str(instant)), 0
+        acknowledged: set[str] = set()
+
+        def die(verb: str, name: str, instant: int = instant) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == instant:
+                raise Killed
+
+        def told(self, one: TaskRecord, acknowledged: set[str] = acknowledged) -> None:
+            commit(self, one)
+            acknowledged.add(one.task_id)
+
+        setattr(store, fault, die)
+        Ledger.commit = told
+        try:
+            work(store)
+            break
+        except Killed:
+            pass
+        finally:
+            Ledger.commit = commit
+            setattr(store, fault, lambda verb, name: None)
+        found = Ledger(store)
+        # A record is taken back and done anew in two lines: between them it is not done.
+        assert acknowledged - {f"{0:016x}"} <= set(found.records), instant
+        work(store)
+        again = Ledger(store)
+        assert again.records == wanted.records, instant
+        again.merge_left()
+        left = max(left, len(names(store)))
+        assert Ledger(store).records == wanted.records, instant
+    else:
+        pytest.fail("it never came through")
+    assert instant > 25
+    assert left < 13
+
+
+def test_a_reader_that_is_overtaken_by_a_merge_reads_the_segment(few, tmp_path):
+    store = MemoryStore(tmp_path)
+    writer, reader = Ledger(store), Ledger(store)
+    for number in range(2):
+        writer.commit(record(number))
+    store.before = lambda verb, name: overtake() if verb == "read" else None
+
+    def overtake() -> None:
+        store.before = lambda verb, name: None
+        writer.commit(record(2))
+
+    assert [one.number[2] for one in reader.refresh(now=True)] == [0, 1, 2]
+    assert reader.refresh(now=True) == []
+    assert list(reader.read_to) == names(store)
+
+
+def test_what_was_read_apart_is_not_new_when_it_is_merged(few, tmp_path):
+    store = MemoryStore(tmp_path)
+    writer, reader = Ledger(store), Ledger(store)
+    writer.commit(record(0))
+    writer.commit(record(1))
+    assert len(reader.refresh(now=True)) == 2
+    writer.commit(record(2))
+    assert [one.number[2] for one in reader.refresh(now=True)] == [2]
+
+
+def test_a_store_that_takes_no_segment_keeps_each_line(few, tmp_path):
+    def refuse(verb: str, name: str) -> None:
+        if stores.segment_of(name) is not None or verb == "delete":
+            raise MachineError("no")
+
+    store = MemoryStore(tmp_path)
+    store.before = refuse
+    ledger = Ledger(store)
+    for number in range(MANY):
+        ledger.commit(record(number))
+    ledger.close()
+    assert len(names(store)) == MANY
+    assert len(Ledger(store).records) == MANY
+
+
+def test_the_seal_outlives_a_merge_and_tells_an_altered_line(few, tmp_path):
+    store = MemoryStore(tmp_path)
+    ledger = Ledger(store)
+    ledger.commit(record(0))
+    ledger.commit(record(1))
+    seal.seal(ledger, {})
+    ledger.commit(record(2))
+    assert len(names(store)) == 1
+    assert list(seal.broken(store, ())) == []
+    body = store.read(names(store)[0])
+    store.put(names(store)[0], body.replace(b'"kept":4', b'"kept":5', 1))
+    assert ["altered" in what for _, what in seal.broken(store, ())].count(True) == 1
