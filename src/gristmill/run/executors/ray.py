@@ -52,6 +52,7 @@ _UNHEARD_S = 20.0
 """A worker whose command has not listened for so long ends: it may be cut off, and another has its tasks."""
 _CUT_OFF_S = 25.0
 """So long after a worker was last heard its tasks may be given to another, if it is lost and may yet live."""
+_ANSWER_S = 10.0
 _STILLBORN = 3
 """Workers that may be lost in a row before any was ready, beyond one each."""
 
@@ -399,6 +400,12 @@ def _connected() -> Any:
             f"(`ray start --head` says it), {_ADDRESS}=auto on one of its nodes, or {_ADDRESS}=local for one of this "
             "machine alone."
         )
+    if "://" in address:
+        raise UsageError(
+            f"{_ADDRESS}={address}: give HOST:6379, the address of the head for nodes, from a machine of "
+            "the cluster's network; the address for Ray's own client is another."
+        )
+    _check_answers(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns
     own: dict[str, Any] = {}
@@ -425,6 +432,24 @@ def _connected() -> Any:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
     return ray
+
+
+def _check_answers(address: str) -> None:
+    """Find out in a moment what Ray needs minutes for.
+
+    Raises:
+        MachineError: Nothing answers at ``HOST:PORT``.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as err:
+        raise MachineError(
+            f"no Ray cluster answers at {_ADDRESS}={address}: {err}. Start one with `ray start --head`, or put the "
+            "address right, then give the same command again."
+        ) from err
 
 
 def _cores() -> int:
