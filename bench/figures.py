@@ -179,6 +179,12 @@ def plan(_files: Sequence[Path], options: Options) -> list[Figure]:
     ]
 
 
+def machines(_files: Sequence[Path], _options: Options) -> list[Figure]:
+    from bench.machines import machines as run
+
+    return run()
+
+
 def check(_files: Sequence[Path], options: Options) -> list[Figure]:
     from bench.check_records import PICTURES, RECORDS, check_records
 
@@ -303,6 +309,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "mixtures": mixtures,
     "video": video,
     "bad_web": bad_web,
+    "machines": machines,
 }
 QUICK = ("crawl", "share", "https", "codec", "select", "plan")
 """Measured unless something else is asked for: about a quarter of an hour."""

@@ -122,11 +122,11 @@ def _begun(recipe: Recipe) -> RunConfig:
     )
 
 
-def _records(planner: Planner) -> Iterator[TaskRecord]:
+def _records(planner: Planner, count: int = RECORDS) -> Iterator[TaskRecord]:
     """Do, on paper, what the planner asks for."""
     rng = random.Random(SEED)
     hosts = [f"{rng.getrandbits(60):x}.example" for _ in range(20_000)]
-    for _ in range(RECORDS):
+    for _ in range(count):
         task = planner.pop()
         if task is None:
             raise RuntimeError("planning: the planner has no more tasks: raise ANNOTATION_FILES")
