@@ -42,7 +42,13 @@ _TONES = {
 
 
 def print_status(
-    folder: Place, config: RunConfig, ledger: Ledger, *, as_json: bool, options: Sequence[str] = ()
+    folder: Place,
+    config: RunConfig,
+    ledger: Ledger,
+    *,
+    as_json: bool,
+    options: Sequence[str] = (),
+    more: Mapping[str, Json] | None = None,
 ) -> None:
     """Print the funnel of one dataset to stdout; as one line of JSON if asked.
 
@@ -52,10 +58,11 @@ def print_status(
         ledger: Its records.
         as_json: Print it so.
         options: By which this command allowed what is stored nowhere.
+        more: Said too, of JSON.
     """
     totals = total(ledger.records.values())
     if as_json:
-        said = {"folder": str(folder), **funnel_json(totals, config)}
+        said = {"folder": str(folder), **funnel_json(totals, config), **(more or {})}
         if config.parts:
             said["parts"] = [account.to_json() for account in parts_account(config, ledger)]
         click.echo(orjson.dumps(said))

@@ -33,10 +33,12 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
     from gristmill.cli.overview import parts_then, print_overview
     from gristmill.cli.streams import nobody_reads
     from gristmill.cli.terminal import Terminal
+    from gristmill.cli.who_works import who_works, who_works_json
     from gristmill.ledger.part_state import state_of
     from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.words import count_text
     from gristmill.run.maintenance.reopen import open_dataset, under_way
+    from gristmill.run.state.at_work import at_work
 
     while True:
         listed = [] if as_json else parts_then(folder)
@@ -48,8 +50,12 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
             datasets = []  # all of them wait
         for dataset in datasets:
             opened = open_dataset(dataset)
-            print_status(dataset, opened.config, opened.ledger, as_json=as_json)
+            working = at_work(opened.ledger.store)
+            more = {"commands": who_works_json(working)}
+            print_status(dataset, opened.config, opened.ledger, as_json=as_json, more=more)
             bring_up(opened)
+            for line in () if as_json else who_works(working):
+                click.echo(line)
             tasks, media = under_way(opened)
             if tasks and not as_json:
                 click.echo(
@@ -58,8 +64,8 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
         if (len(datasets) > 1 or listed) and not as_json:
             known = {str(part.folder) for part in listed}
             named = [(one, one.title if isinstance(one, Store) else one.name) for one in datasets]
-            more = [state_of(one, name, unbegun="") for one, name in named if str(one) not in known]
-            print_overview([*listed, *more])
+            others = [state_of(one, name, unbegun="") for one, name in named if str(one) not in known]
+            print_overview([*listed, *others])
         if not watch or nobody_reads():
             return
         time.sleep(5)

@@ -24,6 +24,7 @@ from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.inputs.waiting import refuse_while_waiting
 from gristmill.run.planning.planner import Planner
 from gristmill.run.state import layout
+from gristmill.run.state.at_work import Announced
 from gristmill.run.state.context import Progress
 from gristmill.run.workers.launch import Launched
 from gristmill.run.workers.messages import Failed, Finished, WorkerStart
@@ -105,6 +106,7 @@ class Running:
     ledger: Ledger
     leases: Leases
     watcher: Watcher
+    announced: Announced
     when_settled: Callable[[], None] | None
     tasks: dict[str, Task] = field(default_factory=dict)
     elsewhere: dict[str, Task] = field(default_factory=dict)
@@ -171,7 +173,38 @@ def _run(
     if not leases.take("run", shared=True):
         raise Busy(f"{store} is being cleaned; give the same command again when that has ended.")
     config, resolved = begin(job, recipe, resolved, leases)
-    ledger = Ledger(store)
+    with Announced(store, leases, share=job.share, span=job.span) as announced:
+        return _work(
+            job,
+            recipe,
+            config,
+            resolved,
+            Ledger(store),
+            leases,
+            watcher,
+            announced,
+            signalled,
+            stop,
+            ready,
+            when_settled,
+        )
+
+
+def _work(
+    job: Job,
+    recipe: Recipe,
+    config: RunConfig,
+    resolved: Resolved,
+    ledger: Ledger,
+    leases: Leases,
+    watcher: Watcher,
+    announced: Announced,
+    signalled: list[int],
+    stop: Event,
+    ready: list[Launched] | None,
+    when_settled: Callable[[], None],
+) -> Ended:
+    store = ledger.store
     if leases.take("restore"):  # one run at a time may judge what an earlier one left
         ledger.merge_left()
         for sentence in restore(config, ledger)[:5]:
@@ -183,7 +216,7 @@ def _run(
         watcher.say("a shard is lost and what it was made of was cleaned away: that is made anew first.")
         planner = Planner(recipe, config, ledger, span, job.last, job.share)
     watcher.config(recipe, config, ledger, planner)
-    state = Running(planner, ledger, leases, watcher, when_settled)
+    state = Running(planner, ledger, leases, watcher, announced, when_settled)
     crawls = recipe.asks
     if crawls:
         check_open_files()
@@ -218,6 +251,7 @@ def _run(
         if planner.complete:
             drop_stale(planner, ledger)
             sweep(store)  # once more: a killed run's workers may have outlived it by a moment
+            announced.complete()
     finally:
         ledger.close()
     return Ended(recipe, config, job.folder, planner.complete)
@@ -293,6 +327,7 @@ def _signals(stop: Event, last_words: Callable[[str], None], grace_s: float) -> 
 def _loop(state: Running, executor: Executor, signalled: list[int], grace_s: float) -> None:
     stopping_since: float | None = None
     while True:
+        state.announced.renew(state.tasks.values())
         if stopping_since is None and (signalled or state.fatal):
             stopping_since = time.monotonic()
             executor.stop()

@@ -51,6 +51,19 @@ class Leases:
         self._held.add(name)
         return True
 
+    def is_held(self, name: str) -> bool:
+        """Say whether any process, this one too, holds the lease on ``name``.
+
+        Raises:
+            OSError: The file system cannot lock.
+        """
+        if name in self._held:
+            return True
+        if not self.take(name, shared=True):
+            return True
+        self.release(name)
+        return False
+
     def only_holder(self, name: str) -> bool:
         """Hold a shared lease alone from now on; False, and it stays shared, if another process shares it."""
         try:

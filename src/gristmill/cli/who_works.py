@@ -1,0 +1,66 @@
+"""Which commands work on a dataset, as ``gristmill status`` says it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from gristmill.ledger.words import duration_text
+from gristmill.run.state.at_work import AtWork
+from gristmill.spec.command import printable
+from gristmill.spec.sample import Json
+
+__all__ = ["who_works", "who_works_json"]
+
+_LONGEST = 60
+
+
+def who_works(found: Sequence[AtWork]) -> Iterator[str]:
+    """Say it, a line for each command, and at the end what is to be typed where one is gone."""
+    now = time.time()
+    for one in found:
+        doing = ", ".join(f"{printable(stage)[:_LONGEST]} {n:,}" for stage, n in sorted(one.tasks.items()))
+        seen = f"{duration_text(max(0, now - one.seen))} ago it had {doing or 'nothing'} in hand"
+        state = "gone" if one.gone else "at work" if one.lives else "at work, if it is not gone"
+        yield f"{state}: {_named(one)}, since {_moment(one.since)}; {seen}"
+    if not (gone := [one for one in found if one.gone]):
+        return
+    alone = "Nobody works on it now. " if len(gone) == len(found) else ""
+    missing = " and ".join(dict.fromkeys(_options(one) for one in gone if _options(one)))
+    given = f" with {missing}" if missing else ""
+    whose = "it" if len(gone) == 1 else "they"
+    yield f"{alone}What {whose} had finished is kept; the same command{given} does the rest."
+
+
+def who_works_json(found: Sequence[AtWork]) -> list[Json]:
+    """The same as plain data."""
+    return [
+        {
+            "host": one.host,
+            "pid": one.pid,
+            "job": one.job,
+            "share": list(one.share) if one.share else None,
+            "tasks_option": list(one.span) if one.span else None,
+            "since": one.since,
+            "seen": one.seen,
+            "tasks": dict(one.tasks),
+            "lives": one.lives,
+            "gone": one.gone,
+        }
+        for one in found
+    ]
+
+
+def _named(one: AtWork) -> str:
+    job = f"job {printable(one.job)[:_LONGEST]}" if one.job else ""
+    words = [f"process {one.pid} on {printable(one.host)[:_LONGEST]}", job, _options(one)]
+    return ", ".join(filter(None, words))
+
+
+def _options(one: AtWork) -> str:
+    share = f"--share {one.share[0]}/{one.share[1]}" if one.share else ""
+    return f"--tasks {one.span[0]}:{one.span[1]}" if one.span else share
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,128 @@
+"""``gristmill status``: which commands work on a dataset, and which are gone."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import msgspec
+import pytest
+from typed import GRISTMILL, gristmill
+
+from gristmill.run.state import at_work as module
+from gristmill.run.state.at_work import AT_WORK, Announced, AtWork, at_work
+from gristmill.spec.errors import MachineError
+from gristmill.storage.store import LocalStore
+from gristmill.testing.memory_store import MemoryStore
+from gristmill.testing.web import FakeWeb
+
+ARRAY = {"ID": 2, "MIN": 1, "MAX": 3, "COUNT": 3}
+SLURM = {"SLURM_ARRAY_JOB_ID": "77", **{f"SLURM_ARRAY_TASK_{name}": str(n) for name, n in ARRAY.items()}}
+
+
+def commands(folder):
+    return json.loads(gristmill("status", folder, "--json").stdout)["commands"]
+
+
+def test_a_command_is_named_while_it_works_and_when_it_is_gone(tmp_path):
+    folder = tmp_path / "out"
+    with FakeWeb(latency_s=0.1) as web:
+        (tmp_path / "urls.txt").write_text(
+            "\n".join(web.url(f"/photo/{n % 7}.jpg?w=64&n={n}") for n in range(60))
+        )
+        typed = (
+            "crawl",
+            tmp_path / "urls.txt",
+            "--out",
+            folder,
+            "--allow-private-addresses",
+            "--workers",
+            "0",
+        )
+        typed += ("--set", "rows.part_rows=4")
+        process = subprocess.Popen(
+            [GRISTMILL, *map(str, typed), "--share", "slurm"],
+            env={**os.environ, **SLURM},
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            deadline = time.monotonic() + 30
+            while not web.hits.total() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGSTOP)
+            (one,) = commands(folder)
+            said = gristmill("status", folder).stdout
+        finally:
+            process.kill()
+            process.wait()
+        assert (one["pid"], one["host"], one["job"]) == (process.pid, socket.gethostname(), "77_2")
+        assert (one["share"], one["lives"], one["gone"]) == ([2, 3], True, False)
+        assert 0 <= time.time() - one["since"] < 60
+        named = f"process {process.pid} on {socket.gethostname()}, job 77_2, --share 2/3, since 20"
+        assert f"at work: {named}" in said
+        assert "gone" not in said
+        said = gristmill("status", folder).stdout
+        assert f"gone: {named}" in said
+        assert (
+            "Nobody works on it now. What it had finished is kept; the same command with --share 2/3 does"
+            in said
+        )
+        web.latency_s = 0
+        gristmill(*typed, "--share", "1/3")
+        assert [one["share"] for one in commands(folder)] == [[2, 3]]  # still missing
+        gristmill(*typed, "--share", "2/3")
+        assert commands(folder) == []
+        gristmill(*typed)
+    assert list((folder / AT_WORK).iterdir()) == []
+
+
+@pytest.fixture
+def announced(tmp_path):
+    """In a store where no lease is seen by all."""
+    store = MemoryStore(tmp_path)
+    with store.leases("leases") as leases:
+        yield store, lambda: Announced(store, leases, share=None, span=None)
+
+
+def test_in_an_object_store_silence_tells(announced, monkeypatch):
+    store, announce = announced
+    with announce() as own:
+        puts = store.calls["put"]
+        own.renew([])
+        assert store.calls["put"] == puts  # it said so a moment ago
+        now = time.time()
+        monkeypatch.setattr(module.time, "time", lambda: now + 300)
+        (one,) = at_work(store)
+        assert (one.lives, one.gone) == (None, False)
+        monkeypatch.setattr(module.time, "time", lambda: now + 900)
+        assert at_work(store)[0].gone
+        own.renew([])
+        assert not at_work(store)[0].gone
+        assert at_work(store)[0].since == pytest.approx(now, abs=60)
+
+        def refuse(verb: str, name: str) -> None:
+            raise MachineError("the store does not answer")
+
+        monkeypatch.setattr(module.time, "time", lambda: now + 1800)
+        store.before = refuse
+        own.renew([])
+        store.before = lambda verb, name: None
+    assert at_work(store) == []
+
+
+def test_what_a_stranger_put_there_is_passed_over_or_shown_without_what_a_terminal_obeys(tmp_path):
+    folder = tmp_path / "out"
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/1.jpg\n")
+    gristmill("crawl", tmp_path / "urls.txt", "--out", folder, "--workers", "0", code=None)
+    for number, body in enumerate((b"{", b"[" * 100_000, b'{"name":"x","host":"x","pid":1,"since":1e300}')):
+        (folder / AT_WORK / f"{number}.json").write_bytes(body)
+    strange = AtWork(name="../../x", host="\x1b[2J", pid=1, job="\x1b]0;x\x07", since=1.0, seen=2.0)
+    (folder / AT_WORK / "z.json").write_bytes(msgspec.json.encode(strange))
+    (one,) = at_work(LocalStore(folder))
+    assert one.name == f"{AT_WORK}/z.json"
+    said = gristmill("status", folder).stdout
+    assert "gone: process 1 on \\x1b[2J" in said
+    assert "\x1b" not in said
