@@ -59,6 +59,8 @@ def shell_lines(text: str) -> Iterator[str]:
         if language in {"sh", "bash", "console", "shell"}:
             for line in body.replace("\\\n", " ").splitlines():
                 words = shlex.split(line.removeprefix("$ "), comments=True)
+                if words[:2] == ["sbatch", "gristmill.sh"]:  # the script hands on what follows it
+                    words[:2] = ["gristmill"]
                 if "gristmill" in words:
                     yield shlex.join(words[words.index("gristmill") :])
 
@@ -77,7 +79,7 @@ def calls_in(page: Path) -> list[str]:
 def problems_of(call: str) -> list[str]:
     """What is wrong with a command line, by click's own parameters."""
     words = shlex.split(call)[1:]
-    if not words or words[0] in {"--help", "-h", "--version", "-V"}:
+    if not words or words[0] in {"--help", "-h", "--version", "-V", "$@"}:
         return []
     if words[0] not in COMMANDS:
         return [f"no command {words[0]}"]

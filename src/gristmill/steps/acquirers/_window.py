@@ -20,6 +20,9 @@ from gristmill.steps.acquirers import Acquired, Deliver, Wanted
 __all__ = ["Settings", "Windowed", "filled", "written"]
 
 _WINDOW_PER_CODEC = 6
+_STOP_POLL_S = 0.25
+_STOP_GRACE_S = 3.0
+"""As a crawl has for its requests."""
 _FILES = 1
 """Bodies in work while the next is written to a file of its own: so there are at most two, be they whole videos."""
 
@@ -72,9 +75,11 @@ class Windowed(ABC):
                     waiting.append(asyncio.ensure_future(one(number, acquired)))
                     made = isinstance(acquired.body, FileBody) and acquired.body.temporary
                     while len(waiting) > (_FILES if made else self._window):
-                        await waiting.popleft()
+                        await _unless_stopped(waiting[0], box)
+                        waiting.popleft()
                 while waiting:
-                    await waiting.popleft()
+                    await _unless_stopped(waiting[0], box)
+                    waiting.popleft()
                 wanted, more = more, []
         finally:
             for future in waiting:
@@ -91,6 +96,20 @@ class Windowed(ABC):
 
     async def close(self) -> None:  # noqa: B027 - most hold nothing
         """See :class:`gristmill.steps.acquirers.Acquirer`: it holds nothing."""
+
+
+async def _unless_stopped(future: asyncio.Future[None], box: MediaContext) -> None:
+    """Wait for what becomes of a body; once the run is to stop, for some seconds more: a video may take minutes.
+
+    Raises:
+        Stopped: They are over.
+    """
+    while not future.done():
+        stopping = box.stop.is_set()
+        await asyncio.wait((future,), timeout=_STOP_GRACE_S if stopping else _STOP_POLL_S)
+        if stopping and not future.done():
+            raise Stopped("the run was asked to stop")
+    future.result()
 
 
 def written(pieces: Iterable[bytes], folder: Path) -> FileBody:
