@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from typed import GRISTMILL, gristmill
 
-from gristmill.run.state import at_work as module
-from gristmill.run.state.at_work import AT_WORK, Announced, AtWork, at_work
+from gristmill.ledger import at_work as module
+from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, at_work
 from gristmill.spec.errors import MachineError
 from gristmill.storage.store import LocalStore
 from gristmill.testing.memory_store import MemoryStore

@@ -10,8 +10,8 @@ import pytest
 from small_world import tree_of, url, wait_for
 from typed import GRISTMILL, gristmill
 
+from gristmill.ledger.at_work import at_work
 from gristmill.ledger.ledger import Ledger
-from gristmill.run.state.at_work import at_work
 from gristmill.storage.object import ObjectStore
 from gristmill.storage.store import LocalStore
 

@@ -34,11 +34,11 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
     from gristmill.cli.streams import nobody_reads
     from gristmill.cli.terminal import Terminal
     from gristmill.cli.who_works import who_works, who_works_json
+    from gristmill.ledger.at_work import at_work
     from gristmill.ledger.part_state import state_of
     from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.words import count_text
     from gristmill.run.maintenance.reopen import open_dataset, under_way
-    from gristmill.run.state.at_work import at_work
 
     while True:
         listed = [] if as_json else parts_then(folder)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+from gristmill.ledger.at_work import AtWork
 from gristmill.ledger.words import duration_text
-from gristmill.run.state.at_work import AtWork
 from gristmill.spec.command import printable
 from gristmill.spec.sample import Json
 

@@ -14,6 +14,7 @@ from threading import Event, Timer
 from types import FrameType
 from typing import Protocol
 
+from gristmill.ledger.at_work import Announced
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import count_text
@@ -24,7 +25,6 @@ from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.inputs.waiting import refuse_while_waiting
 from gristmill.run.planning.planner import Planner
 from gristmill.run.state import layout
-from gristmill.run.state.at_work import Announced
 from gristmill.run.state.context import Progress
 from gristmill.run.workers.launch import Launched
 from gristmill.run.workers.messages import Failed, Finished, WorkerStart

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gristmill.ledger.at_work import LEASES
 from gristmill.ledger.ledger import RECORDS, STATE
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import ShardInfo, Task
@@ -63,8 +64,6 @@ DECISIONS = f"{STATE}/decisions"
 UNREADABLE = f"{STATE}/unreadable"
 SOURCES = f"{STATE}/sources"
 """Annotation files fetched from upstream."""
-LEASES = f"{STATE}/leases"
-"""Byte-range locks, one for each task."""
 KEPT = ".kept"
 """In ``DIR/sources``: what was fetched one by one and is to stay."""
 HOSTS = f"{STATE}/hosts"

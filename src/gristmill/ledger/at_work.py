@@ -17,15 +17,17 @@ from contextlib import suppress
 import msgspec
 
 from gristmill.ledger.ledger import STATE
-from gristmill.run.state import layout
 from gristmill.spec.errors import DamagedOutput, MachineError
 from gristmill.spec.task import Task
 from gristmill.storage.leases import Leases
 from gristmill.storage.store import Store
 
-__all__ = ["Announced", "AtWork", "at_work"]
+__all__ = ["AT_WORK", "LEASES", "Announced", "AtWork", "at_work"]
 
 AT_WORK = f"{STATE}/at-work"
+"""The folder of these files."""
+LEASES = f"{STATE}/leases"
+"""Byte-range locks, one for each task and each command."""
 _RENEWED_S = 60.0
 _SILENT_S = 600.0
 """So long after its last sign a command in an object store is taken for gone."""
@@ -142,7 +144,7 @@ def at_work(store: Store, leases: Leases | None = None) -> list[AtWork]:
     if any((one.host, one.pid) == (socket.gethostname(), os.getpid()) for one in found):
         return found  # to look would give its locks back
     try:
-        with store.leases(layout.LEASES) as own:
+        with store.leases(LEASES) as own:
             return [_looked_at(one, own) for one in found]
     except OSError:  # one may only read here
         return found
