@@ -10,6 +10,7 @@ GristmillError                 exit 1
 │   ├── DamagedSource          exit 1   an annotation file that is there and cannot be read
 │   └── ByHandSource           exit 3   a person must fetch it first
 ├── DamagedOutput              exit 1   bytes on disk that differ from their record
+│   └── DamagedPart            exit 1   those of a part that a mixture reads in place
 ├── MachineError               exit 1   disk full, no permission: stop, nothing finished is lost
 ├── OursNotTheirs              exit 3   the breaker: our network or name service is down
 │   └── SiteShut               exit 3   a video site takes us for a robot, or wants to be asked less
@@ -31,6 +32,7 @@ __all__ = [
     "Busy",
     "ByHandSource",
     "DamagedOutput",
+    "DamagedPart",
     "DamagedSource",
     "DriftError",
     "GristmillError",
