@@ -45,6 +45,17 @@ def test_a_list_at_an_address_is_fetched_once(tmp_path, web):
     assert json.loads((out / "dataset.json").read_text())["sources"][0]["place"] == url
 
 
+def test_another_list_of_the_same_name_is_not_taken_for_the_one_that_was_fetched(tmp_path, web):
+    out, rows = tmp_path / "out", [web.url(f"/photo/{n}.jpg?w=64") for n in (1, 2)]
+    for place, row in zip(("a", "b", "mirror"), (*rows, rows[0]), strict=True):
+        web.put(f"/{place}/urls.txt", row.encode())
+    gristmill("crawl", web.url("/a/urls.txt"), "--out", out, *QUICK)
+    said = gristmill("crawl", web.url("/b/urls.txt"), "--out", out, *QUICK, code=2).stderr
+    assert "/b/urls.txt is not the list that the folder was begun with" in said
+    gristmill("crawl", web.url("/mirror/urls.txt?signed=2"), "--out", out, *QUICK)
+    assert packed(out) == 1
+
+
 def test_a_list_that_is_not_there(tmp_path, web):
     out = tmp_path / "out"
     said = gristmill("crawl", web.url("/fault/404/urls.txt"), "--out", out, *QUICK, code=1).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -34,6 +35,8 @@ _STORED = re.compile(r"(?:s3|gs|az|memory)://.*")
 _COPY = {"r2": "rclone copyto"}
 _MOST_BYTES = 64 << 30
 _CHUNK_BYTES = 1 << 20
+_ADDRESS = ".address"
+"""A file beside the copy of a list: the SHA-256 of the address at which it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,15 +149,20 @@ def found_list(urls: str, out: Place, file_format: str | None) -> Iterator[ListP
 
 
 def _fetched(url: str, folder: Path) -> Path:
-    path = folder / name_of(url)
-    if path.is_file():
-        return path
+    """A copy of what is at an address; of another address than last time it must be the same list."""
+    path, stored = folder / name_of(url), _stored(folder)
+    if stored and _is_of(url, folder):
+        return stored[0]
     with scratch_folder(path) as scratch:
         try:
             fetched = fetch(url, scratch / path.name, sha256=None)
         except SourceError as err:
             said = str(err).replace("--source KEY=FILE", "its path in the place of the address")
             raise type(err)(said) from err
+        if stored and sha256_file(fetched) != sha256_file(stored[0]):
+            raise _another(f"what is at {url}")
+        path = stored[0] if stored else path
+        _is_now_of(url, folder)
         os.replace(fetched, path)
     click.echo(f"{url}: {size_text(path.stat().st_size)} fetched", err=True)
     return path
@@ -165,9 +173,11 @@ def _from_store(address: str, folder: Path) -> Path:
     from gristmill.recipes._command_crawl import PATTERNS
 
     outer, _, name = address.rstrip("/").rpartition("/")
-    path = folder / name
-    if path.exists():
-        return path
+    path, stored = folder / name, _stored(folder)
+    if stored and _is_of(address, folder):
+        return stored[0]
+    if stored:
+        raise _another(address)
     options = typed_store_options()
     whole = store_at(address, options)
     above = None if outer.endswith("/") else store_at(outer, options)
@@ -183,9 +193,35 @@ def _from_store(address: str, folder: Path) -> Path:
             for one in found:
                 check_name(copy / one)
                 _copied(whole, one, copy / one)
+        _is_now_of(address, folder)
         os.replace(copy, path)
     click.echo(f"{address}: fetched", err=True)
     return path
+
+
+def _stored(folder: Path) -> list[Path]:
+    """The list that the folder was begun with, if there is one."""
+    return sorted(one for one in folder.iterdir() if one.name[0] != ".") if folder.is_dir() else []
+
+
+def _is_of(address: str, folder: Path) -> bool:
+    """Say whether the copy is known to be of this address, of which a digest is kept: it may hold a secret."""
+    mark = folder / _ADDRESS
+    return mark.is_file() and mark.read_text() == _digest(address)
+
+
+def _is_now_of(address: str, folder: Path) -> None:
+    (folder / _ADDRESS).write_text(_digest(address))
+
+
+def _digest(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()
+
+
+def _another(what: str) -> UsageError:
+    return UsageError(
+        f"{what} is not the list that the folder was begun with. Choose another folder with --out."
+    )
 
 
 def _copied(store: Store, name: str, path: Path) -> None:
@@ -212,10 +248,7 @@ def _drained(urls: str, folder: Path, file_format: str | None) -> Path:
         name = f"pipe.{_format(head, file_format)}"
         if stored:
             if sha256_file(copy) != sha256_file(stored[0]):
-                raise UsageError(
-                    f"{urls}: what comes through the pipe is not the list that the folder was begun with. Choose "
-                    "another folder with --out."
-                )
+                raise _another(f"{urls}: what comes through the pipe")
             return stored[0]
         os.replace(copy, folder / name)
     return folder / name
