@@ -119,7 +119,7 @@ class Site:
         self.says, self.pages = list(says), []
         monkeypatch.setattr(video, "ask", self)
 
-    async def __call__(self, page, folder, settings, stop):
+    async def __call__(self, page, folder, settings, stop, *, join):
         self.pages.append(page)
         said = self.says.pop(0) if self.says else b"v"
         if isinstance(said, SiteRefusal):

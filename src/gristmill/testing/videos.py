@@ -27,6 +27,7 @@ __all__ = [
     "read_counter",
     "tone_hz",
     "trimmed_video",
+    "without",
 ]
 
 RGB = npt.NDArray[np.uint8]
@@ -134,6 +135,23 @@ def trimmed_video(video: bytes, first: int) -> bytes:
         for packet in old.demux(video=0):
             if packet.pts is not None and packet.dts is not None:
                 packet.pts, packet.dts = packet.pts - begin, packet.dts - begin
+                packet.stream = stream
+                new.mux(packet)
+    return out.getvalue()
+
+
+def without(
+    kind: Literal["video", "audio"], video: bytes, *, container: str = "mp4", late_s: float = 0
+) -> bytes:
+    """Take the pictures, or the sound, out of a video: nothing is encoded anew, ``late_s`` later than it was."""
+    out = io.BytesIO()
+    with av.open(io.BytesIO(video), "r") as old, av.open(out, "w", format=container) as new:
+        kept = next(stream for stream in old.streams if stream.type != kind)
+        stream = new.add_stream_from_template(kept, opaque=True)
+        for packet in old.demux(kept):
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                late = round(late_s / packet.time_base)
+                packet.pts, packet.dts = packet.pts + late, packet.dts + late
                 packet.stream = stream
                 new.mux(packet)
     return out.getvalue()

@@ -7,6 +7,8 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -17,8 +19,11 @@ from gristmill.crawl.sites.pauses import FIRST_S, LONGEST_S, Pauses, site_of
 from gristmill.crawl.sites.refusals import Said, reason_of
 from gristmill.crawl.sites.runtimes import sentence
 from gristmill.crawl.sites.settings import SiteSettings
+from gristmill.media.video.mux import muxed
+from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.errors import Stopped, UsageError
 from gristmill.spec.reasons import Reason
+from gristmill.testing.videos import MadeVideo, counters_in, made_video, without
 from gristmill.testing.web import FakeWeb
 
 BODY = b"\0\0\0\x20ftypisom" + bytes(range(256)) * 400
@@ -38,8 +43,14 @@ def page(web: FakeWeb, name: str, *videos: str) -> str:
     return web.url(name)
 
 
+async def together(picture: Path, sound: Path) -> Path:
+    return muxed(
+        BytesIO(picture.read_bytes()), BytesIO(sound.read_bytes()), picture.parent / "whole", VideoSettings()
+    )
+
+
 def asked(url: str, folder, settings=OURS, **more):
-    return asyncio.run(ask(url, folder, settings, Event(), **more))
+    return asyncio.run(ask(url, folder, settings, Event(), join=together, **more))
 
 
 def test_the_video_of_a_page_comes_once(web, tmp_path):
@@ -75,6 +86,72 @@ def said(monkeypatch, tmp_path):
     return say
 
 
+VIDEO = made_video(MadeVideo(b_frames=2, audio_s=None))
+_SHOWN = '<AdaptationSet mimeType="video/mp4">{}</AdaptationSet>'
+_HEARD = '<AdaptationSet mimeType="audio/mp4">{}</AdaptationSet>'
+_MANIFEST = (
+    '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT2S"><Period>{}</Period></MPD>'
+)
+
+
+def one(name: str, codec: str, more: str = "") -> str:
+    return (
+        f'<Representation id="{name}" codecs="{codec}" bandwidth="9000" {more}>'
+        f"<BaseURL>{name}.mp4</BaseURL></Representation>"
+    )
+
+
+@pytest.fixture
+def apart(web):
+    """The address of a manifest (ISO/IEC 23009-1) whose pictures and sound are files of their own."""
+    shown = [one(f"p{height}", "avc1.4d401e", f'height="{height}" width="64"') for height in (360, 480, 720)]
+    sets = _SHOWN.format("".join(shown)) + _HEARD.format(one("sound", "mp4a.40.2"))
+    web.put("/apart.mpd", _MANIFEST.format(sets).encode(), content_type="application/dash+xml")
+    for height in (360, 480, 720):
+        web.put(f"/p{height}.mp4", without("audio", VIDEO), content_type="video/mp4")
+    web.put("/sound.mp4", without("video", VIDEO), content_type="audio/mp4")
+    web.forget()
+    return web.url("/apart.mpd")
+
+
+def test_a_picture_and_its_sound_that_come_apart_make_one_video(web, apart, tmp_path):
+    found = asked(apart, tmp_path / "own")
+    assert (found.height_px, found.path.suffix) == (480, ".mp4")
+    whole = found.path.read_bytes()
+    assert counters_in(whole) == list(range(50))
+    assert len(without("video", whole)) > 1000
+    assert sorted(one.name for one in found.path.parent.iterdir()) == ["done.json", "whole.mp4"]
+    assert "/p720.mp4" not in web.hits
+    web.forget()
+    assert asked(apart, tmp_path / "own") == found
+    assert not web.hits
+
+
+def test_where_sound_is_dropped_it_is_not_asked_for(web, apart, said):
+    assert said(apart, audio=False)["files"] == ["p480.mp4"]
+    assert "/sound.mp4" not in web.hits
+    assert len(said(apart, height_px=360)["files"]) == 2
+
+
+def test_what_came_of_both_is_gone_on_with(web, apart, said, tmp_path):
+    (tmp_path / "p480.mp4").write_bytes(without("audio", VIDEO))  # whole
+    (tmp_path / "sound.m4a.part").write_bytes(without("video", VIDEO)[:1000])
+    told = said(apart)
+    assert told["files"] == ["p480.mp4", "sound.m4a"]
+    assert (tmp_path / "sound.m4a").read_bytes() == without("video", VIDEO)
+    assert "/p480.mp4" not in web.hits
+    assert any(one.headers.get("range") == "bytes=1000-" for one in web.log)
+
+
+def test_a_sound_that_is_none_is_told_and_nothing_of_it_stays(web, apart, tmp_path):
+    web.put("/sound.mp4", b"<html>not found</html>", content_type="text/html")
+    refused = asked(apart, tmp_path)
+    assert refused.reason is Reason.NOT_A_VIDEO
+    assert "picture and sound came apart" in refused.detail
+    assert not list(tmp_path.iterdir())
+
+
 def test_refusals_of_a_host(web, said):
     for status, reason in ((404, Reason.HTTP_404), (403, Reason.HTTP_403), (429, Reason.HTTP_429)):
         web.put(f"/{status}", b"no", status=status)
@@ -97,7 +174,7 @@ def test_what_came_before_a_kill_is_gone_on_with(web, said, tmp_path):
     (tmp_path / "mp4.mp4.part").write_bytes(BODY[:1000])
     web.forget()
     told = said(web.url("/r.mp4"))
-    assert (tmp_path / told["file"]).read_bytes() == BODY
+    assert (tmp_path / told["files"][0]).read_bytes() == BODY
     assert any(one.headers.get("range") == "bytes=1000-" for one in web.log)
 
 
@@ -159,7 +236,9 @@ def test_a_stop_ends_the_child(tmp_path):
         asyncio.get_running_loop().call_later(0.1, stop.set)
         began = time.monotonic()
         with pytest.raises(Stopped):
-            await ask("http://a.example/", tmp_path, OURS, stop, command=(sys.executable, "-c", LATE))
+            await ask(
+                "http://a.example/", tmp_path, OURS, stop, join=together, command=(sys.executable, "-c", LATE)
+            )
         return time.monotonic() - began
 
     assert asyncio.run(stopped()) < 30

@@ -10,20 +10,24 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeAlias
 
 from gristmill.crawl.answer import clean
 from gristmill.crawl.sites.refusals import Said, reason_of
 from gristmill.crawl.sites.settings import SiteSettings
+from gristmill.media.errors import Undecodable
 from gristmill.spec.errors import MachineError, Stopped, UsageError
 from gristmill.spec.reasons import Reason
 from gristmill.storage.files import write_whole
 
-__all__ = ["SiteRefusal", "SiteVideo", "ask"]
+__all__ = ["Join", "SiteRefusal", "SiteVideo", "ask"]
+
+Join: TypeAlias = Callable[[Path, Path], Awaitable[Path]]
+"""Puts a picture and its sound into one file beside them; it may raise :class:`Undecodable`."""
 
 _MAIN = "from gristmill.crawl.sites.child import main; main()"
 _COMMAND = (sys.executable, "-P", "-c", _MAIN)
@@ -58,7 +62,13 @@ class SiteRefusal:
 
 
 async def ask(
-    page: str, folder: Path, settings: SiteSettings, stop: Event, *, command: Sequence[str] = _COMMAND
+    page: str,
+    folder: Path,
+    settings: SiteSettings,
+    stop: Event,
+    *,
+    join: Join,
+    command: Sequence[str] = _COMMAND,
 ) -> SiteVideo | SiteRefusal:
     """The video that a page shows, in ``folder``, which is the page's own and outlasts a kill.
 
@@ -69,6 +79,7 @@ async def ask(
         folder: It is made.
         settings: Limits.
         stop: When it is set, the child is ended.
+        join: What to do with a picture and a sound that came apart.
         command: What to start; for tests.
 
     Raises:
@@ -107,17 +118,38 @@ async def ask(
         if "No module named" in said:
             raise MachineError("yt-dlp is missing, which asks video sites: pip install 'gristmill[video]'")
         return SiteRefusal(reason=Reason.SITE_REFUSED, detail=clean(f"yt-dlp ended without a word: {said}"))
-    if "file" in told:
-        size = (folder / told["file"]).stat().st_size
-        if size > settings.max_body_bytes or not size:
-            (folder / told["file"]).unlink()
-            reason = Reason.TOO_LARGE if size else Reason.EMPTY
-            return SiteRefusal(reason=reason, detail=f"{size:,} bytes, {settings.max_body_bytes:,} allowed")
-        write_whole(folder / _DONE, json.dumps({**told, "size_bytes": size}).encode())
-        found = _there(folder)
-        assert found is not None
-        return found
+    if "files" in told:
+        return await _whole(told, folder, settings, join)
     return _refusal(told)
+
+
+async def _whole(
+    told: dict[str, Any], folder: Path, settings: SiteSettings, join: Join
+) -> SiteVideo | SiteRefusal:
+    """The video, in one file, and a note that it is whole; what came goes if it cannot be one."""
+    parts = [folder / Path(str(name)).name for name in told["files"]]
+    sizes = [part.stat().st_size for part in parts]
+    refused = None
+    if sum(sizes) > settings.max_body_bytes or not all(sizes):
+        reason = Reason.TOO_LARGE if all(sizes) else Reason.EMPTY
+        allowed = f"{settings.max_body_bytes:,} allowed"
+        refused = SiteRefusal(reason=reason, detail=f"{sum(sizes):,} bytes, {allowed}")
+    path = parts[0]
+    if refused is None and len(parts) == 2:
+        try:
+            path = await join(parts[0], parts[1])
+        except Undecodable as err:
+            said = f"picture and sound came apart and make no video: {err.detail}"
+            refused = SiteRefusal(reason=err.reason, detail=clean(said))
+    if refused is None:
+        note = {**told, "file": path.name, "size_bytes": path.stat().st_size}
+        write_whole(folder / _DONE, json.dumps(note).encode())
+    for part in parts:
+        if refused is not None or part != path:
+            part.unlink(missing_ok=True)
+    found = _there(folder) if refused is None else refused
+    assert found is not None
+    return found
 
 
 def _there(folder: Path) -> SiteVideo | None:

@@ -5,9 +5,9 @@ round what a site refuses to a country. A guard stands behind all that Python op
 that is not public, whatever a page names or leads to. Where a proxy is given it is the proxy that connects.
 
 In: ``page``, ``folder`` and the fields of :class:`gristmill.crawl.sites.settings.SiteSettings`. Out: now and then
-``{"bytes": N}``; in the end ``{"file": NAME, "format": ID, "height": PIXELS}``, or ``{"refused": SAID}`` with the
-fields of :class:`gristmill.crawl.sites.refusals.Said`, or, where the child itself refused, ``{"reason": REASON,
-"text": WORDS}``.
+``{"bytes": N}``; in the end ``{"files": NAMES, "format": ID, "height": PIXELS}`` (one file, or the picture and its
+sound), or ``{"refused": SAID}`` with the fields of :class:`gristmill.crawl.sites.refusals.Said`, or, where the child
+itself refused, ``{"reason": REASON, "text": WORDS}``.
 """
 
 from __future__ import annotations
@@ -150,7 +150,13 @@ def fetched(asked: Mapping[str, Any]) -> dict[str, Any]:
                 if info.get("live_status") in ("is_live", "is_upcoming"):
                     return {"reason": "video_not_yet", "text": f"the page is {info['live_status']}"}
                 in_page = False
-                ydl.process_info(info)
+                files: list[str] = []
+                for part in _parts(info):
+                    ydl.process_info(part)
+                    name = _written(part, folder)
+                    if name is None:
+                        return _nothing(part)
+                    files.append(name)
             except _TooLarge as err:
                 return {"reason": "too_large", "text": str(err)}
             except (YoutubeDLError, OSError, ValueError) as err:
@@ -160,7 +166,12 @@ def fetched(asked: Mapping[str, Any]) -> dict[str, Any]:
                 if guard.refused:
                     return {"reason": "private_address", "text": f"it leads to {guard.refused}"}
                 return {"refused": _said(err, log, runtime=runtime, in_page=in_page)}
-            return _found(info, folder)
+            return {
+                "files": files,
+                "format": str(info.get("format_id", ""))[:60],
+                "height": info.get("height"),
+                "site": str(info.get("extractor_key", ""))[:60],
+            }
     except (LoadError, UnicodeDecodeError):
         return {"reason": "cookies", "text": f"{asked['cookies']} is no file of cookies in Netscape's format"}
 
@@ -178,7 +189,7 @@ def _options(asked: Mapping[str, Any], folder: Path, log: _Log) -> dict[str, Any
         "logger": log,
         "color": "never",
         "format": _format(asked["height_px"], audio=asked["audio"]),
-        "format_sort": ["vcodec:h264", "ext"] if asked["audio"] else ["res", "vcodec:h264", "ext"],
+        "format_sort": ["res", "vcodec:h264", "ext", *([] if asked["audio"] else ["+hasaud"])],
         "noplaylist": True,
         "playlist_items": "1:2",  # one more tells that there are several
         "default_search": "error",
@@ -214,10 +225,11 @@ def _options(asked: Mapping[str, Any], folder: Path, log: _Log) -> dict[str, Any
 
 
 def _format(height_px: int, *, audio: bool) -> str:
-    """Formats in order of preference: nothing is merged, which would take another program."""
+    """Formats in order of preference; ``A+B`` is a picture and its sound, where a site has them only apart."""
     low = f"[height<=?{height_px}]"
-    one = f"b{low}/bv*{low}" if audio else f"bv*{low}/b{low}"
-    return f"{one}/wb/wv*"
+    if audio:
+        return f"bv*{low}+ba/b{low}/bv*{low}/wv*+ba/wb/wv*"
+    return f"bv*{low}/b{low}/wb/wv*"
 
 
 def _progress(most_bytes: int) -> Any:
@@ -246,23 +258,28 @@ def _only(info: Any) -> Any:
     return "the page shows no video" if info is None else info
 
 
-def _found(info: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _parts(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is downloaded: one format, or a picture and its sound: to merge them yt-dlp would start ffmpeg."""
+    alone = {key: value for key, value in info.items() if key != "requested_formats"}
+    parts: list[dict[str, Any]] = info.get("requested_formats") or [{}]
+    return [{**alone, **part} for part in parts]
+
+
+def _written(info: Mapping[str, Any], folder: Path) -> str | None:
     """The file that was written, under a name that says that it is whole."""
     names = [one.get("filepath") for one in info.get("requested_downloads") or ()] + [info.get("filepath")]
     path = next((Path(name) for name in names if name and Path(name).is_file()), None)
     if path is None:
         whole = [one for one in sorted(folder.iterdir()) if _is_media(one)]
         path = whole[0] if len(whole) == 1 else None
-    if path is None:
-        size = info.get("filesize") or info.get("filesize_approx")
-        said = f"nothing was written{f', of {size:,} bytes announced' if size else ''}"
-        return {"reason": "too_large" if size else "no_format", "text": said}
-    return {
-        "file": path.name,
-        "format": str(info.get("format_id", ""))[:60],
-        "height": info.get("height"),
-        "site": str(info.get("extractor_key", ""))[:60],
-    }
+    return None if path is None else path.name
+
+
+def _nothing(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Say that no file was written: yt-dlp leaves out what is announced as too large without an error."""
+    size = info.get("filesize") or info.get("filesize_approx")
+    said = f"nothing was written{f', of {size:,} bytes announced' if size else ''}"
+    return {"reason": "too_large" if size else "no_format", "text": said}
 
 
 def _is_media(path: Path) -> bool:

@@ -15,7 +15,7 @@ class SiteSettings:
     height_px: int = 480
     """The best that is no higher is taken; what is higher only where there is nothing else."""
     audio: bool = True
-    """Rather a lower picture with sound than a higher one without."""
+    """With sound, which may come in a file of its own; else the picture alone is asked for."""
     max_body_bytes: int = 2 << 30
     total_s: float = 1800.0
     """For one video, from its page to its last byte."""

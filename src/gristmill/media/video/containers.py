@@ -8,7 +8,16 @@ from gristmill.media.errors import Undecodable
 from gristmill.media.sniff import sniff
 from gristmill.spec.reasons import Reason
 
-__all__ = ["AUDIO_CODECS", "CODECS", "DEMUXERS", "HEAD_BYTES", "container_of", "empty_ends", "is_cut_off"]
+__all__ = [
+    "AUDIO_CODECS",
+    "CODECS",
+    "DEMUXERS",
+    "HEAD_BYTES",
+    "container_of",
+    "empty_ends",
+    "is_cut_off",
+    "sound_container_of",
+]
 
 HEAD_BYTES = 4096
 """As much of a file's start as tells its container."""
@@ -24,8 +33,10 @@ DEMUXERS = {
     "mpeg": "mpeg",
     "ts": "mpegts",
     "ogv": "ogg",
+    "aac": "aac",
+    "mp3": "mp3",
 }
-"""Container to FFmpeg's demuxer."""
+"""Container to FFmpeg's demuxer; the last two hold sound alone."""
 
 CODECS = frozenset(
     [
@@ -113,6 +124,17 @@ def container_of(head: bytes) -> str:
     if found is None:
         raise Undecodable(Reason.NOT_A_VIDEO, sniff(head))
     return found
+
+
+def sound_container_of(head: bytes) -> str:
+    """Name the container of a file that may hold sound alone; see :func:`container_of`."""
+    behind = head
+    if head[:3] == b"ID3" and len(head) >= 10:  # ID3v2.4 structure, 3.1: its size has seven bits a byte
+        behind = head[10 + sum((byte & 0x7F) << 7 * (3 - n) for n, byte in enumerate(head[6:10])) :]
+    # A frame begins with eleven or twelve bits that are set; the layer is 0 in ADTS (ISO/IEC 13818-7, 6.2) alone.
+    if len(behind) > 1 and behind[0] == 0xFF and behind[1] & 0xE0 == 0xE0:
+        return "aac" if behind[1] & 0xF6 == 0xF0 else "mp3"
+    return container_of(head)
 
 
 def _container(head: bytes) -> str | None:

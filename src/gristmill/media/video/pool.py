@@ -145,6 +145,19 @@ class VideoPool(ChildPool):
         """Make a video out of JPEGs that lie one behind another, each shown for ``1 / fps`` seconds."""
         return await self._one(body, {"do": "joined", "fps": fps}, folder)
 
+    async def muxed(self, picture: FileBody, sound: FileBody, folder: Path) -> FileBody:
+        """Put the pictures of one file and the sound of another into one, as they are coded: an MP4, or Matroska."""
+        token = secrets.token_hex(4)
+        asked = {"do": "mux", "sound": _at(sound), "folder": str(folder), "token": token}
+        whole: FileBody | None = None
+        try:
+            ((said, _),) = await self._answers(picture, asked)
+            whole = _file(said)
+        finally:
+            if whole is None:
+                _remove(folder.glob(f"{token}.*"))
+        return whole
+
     async def frames_at(
         self, body: VideoBody, times_s: Sequence[float] | int, short_side_px: int = 0
     ) -> list[bytes]:
@@ -203,7 +216,7 @@ class VideoPool(ChildPool):
         self, body: VideoBody, request: Callable[[], Said], hear: Callable[[Said, bytes], None]
     ) -> None:
         """Have a child answer ``request()``, and hand all its answers but the last to ``hear``."""
-        at = dataclasses.asdict(body) | {"path": str(body.path)} if isinstance(body, FileBody) else None
+        at = _at(body) if isinstance(body, FileBody) else None
         data = b"" if isinstance(body, FileBody) else body
 
         async def asked(child: Child) -> Said:
@@ -220,6 +233,10 @@ class VideoPool(ChildPool):
             raise refusal
         if "machine" in end:
             raise MachineError(end["machine"])
+
+
+def _at(body: FileBody) -> Said:
+    return dataclasses.asdict(body) | {"path": str(body.path)}
 
 
 def _refusal(said: Said) -> Undecodable | None:

@@ -22,7 +22,7 @@ import orjson
 
 from gristmill.media import limits, wire
 from gristmill.media.errors import Undecodable
-from gristmill.media.video import clips, stills
+from gristmill.media.video import clips, mux, stills
 from gristmill.media.video.facts import VideoFacts
 from gristmill.media.video.settings import VideoSettings
 from gristmill.media.video.source import BAD
@@ -128,8 +128,8 @@ class _Job:
         """The folder that files are written to, if any are."""
         return str(self._asked.get("folder", ""))
 
-    def _reader(self) -> BinaryIO:
-        at = self._asked["at"]
+    def _reader(self, which: str = "at") -> BinaryIO:
+        at = self._asked[which]
         if at is None:
             reader = Window(BytesIO(self._data), 0, len(self._data))
         else:
@@ -172,6 +172,10 @@ class _Job:
                 path = self._path(0)
                 stills.joined(self._reader(), asked["fps"], path, settings, self._beat)
                 yield self._said(clips.measured_file(path, settings, self._beat), path), b""
+            case "mux":
+                begins = Path(self._asked["folder"], self._asked["token"])
+                path = mux.muxed(self._reader(), self._reader("sound"), begins, settings, self._beat)
+                yield {"file": _file(path)}, b""
             case "frames":
                 wanted = {
                     name: asked[name] for name in ("times_s", "count", "short_side_px") if name in asked

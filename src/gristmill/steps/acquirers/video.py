@@ -18,6 +18,8 @@ from gristmill.crawl.sites.pauses import Pauses, site_of
 from gristmill.crawl.sites.refusals import SHUTS
 from gristmill.crawl.sites.runtimes import sentence
 from gristmill.crawl.sites.settings import SiteSettings
+from gristmill.media.video.pool import VideoPool
+from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.body import FileBody
 from gristmill.spec.errors import SiteShut, Stopped
 from gristmill.spec.locator import Locator, Video
@@ -72,6 +74,7 @@ class VideoAcquirer(Windowed):
         self._asked_at = 0.0
         self.asking = False
         self._without_runtime = 0
+        self._muxer: VideoPool | None = None
 
     async def bodies(self, wanted: Wanted, box: MediaContext) -> AsyncIterator[tuple[int, Acquired]]:
         """See :class:`Windowed`."""
@@ -128,6 +131,8 @@ class VideoAcquirer(Windowed):
         """See :class:`gristmill.steps.acquirers.Acquirer`."""
         if self._leases is not None:
             self._leases.close()
+        if self._muxer is not None:
+            await self._muxer.close()
 
     def _read(self, key: str, source: MediaSource, held: NamedVideo, box: MediaContext) -> Acquired:
         told = (
@@ -169,7 +174,7 @@ class VideoAcquirer(Windowed):
             await self._rest(settings, box)
             self.asking = True
             try:
-                said = await ask(target.text, own, settings, box.stop)
+                said = await ask(target.text, own, settings, box.stop, join=self._join)
             finally:
                 self.asking, self._asked_at = False, time.monotonic()
         told: dict[str, Any] = {
@@ -187,6 +192,14 @@ class VideoAcquirer(Windowed):
         lines = f", {said.height_px} lines" if said.height_px else ""
         told["detail"] = f"format {said.format}{lines}"[:200]
         return Acquired(body=FileBody(path=said.path, size_bytes=said.path.stat().st_size), told=told)
+
+    async def _join(self, picture: Path, sound: Path) -> Path:
+        """See :data:`gristmill.crawl.sites.ask.Join`."""
+        if self._muxer is None:
+            limits = VideoSettings(max_clip_bytes=min(2 * self.most_bytes, 1 << 40))
+            self._muxer = VideoPool(limits, processes=1)
+        bodies = [FileBody(path=path, size_bytes=path.stat().st_size) for path in (picture, sound)]
+        return (await self._muxer.muxed(bodies[0], bodies[1], picture.parent)).path
 
     async def _enter(self, own: Path, box: MediaContext) -> None:
         """Wait for room on the disk, and until no other worker is at the same page.
