@@ -19,6 +19,7 @@ from bench.figure import Figure, Options, spread
 from bench.frames import frames
 from bench.measure import Measurement
 from bench.paths import say
+from bench.ray_cluster import ray_cluster
 from bench.server import Trust, client_environment, serving
 from bench.shuffle import shuffle as shuffled
 from bench.urls import Scheme, url_list
@@ -310,6 +311,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "video": video,
     "bad_web": bad_web,
     "machines": machines,
+    "ray": ray_cluster,
 }
 QUICK = ("crawl", "share", "https", "codec", "select", "plan")
 """Measured unless something else is asked for: about a quarter of an hour."""

@@ -107,7 +107,7 @@ def test_a_worker_that_is_killed_is_replaced_and_a_node_too_small_is_told(add, w
     with Process(place, tmp_path / "none", on="ray", workers=0) as process:
         code, said = process.end(60)
     assert code == 1
-    assert "a worker needs 1 CPU and 0.5 GiB of memory on one node" in said
+    assert "a worker needs 1 CPU and 1 GiB of memory on one node" in said
     add()
     web.latency_s = 0.2
     with Process(place, tmp_path / "out", workers=1, on="ray", settings=SLOWLY) as process:

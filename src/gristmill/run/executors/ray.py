@@ -197,13 +197,11 @@ class OnRay(Pool["_Relayed"]):
         alive = self._nodes
         fit = {key: has for key, has in alive.items() if has[0] >= self._cpus and has[1] >= self._memory_gib}
         if not fit:
-            most_cpus = max((cpus for cpus, _ in alive.values()), default=0)
-            most_gib = max((gib for _, gib in alive.values()), default=0)
+            told = ", ".join(sorted({f"{cpus:g} CPU, {gib:.2g} GiB" for cpus, gib in alive.values()})[:4])
             raise MachineError(
                 f"a worker needs {self._cpus:g} CPU and {self._memory_gib:g} GiB of memory on one node, and no node "
-                f"of the Ray cluster has them: the largest of its {len(alive)} nodes have {most_cpus:g} CPU, "
-                f"{most_gib:.2g} GiB. See `ray status`; add a node (`ray start --address=...`), then give the same "
-                "command again."
+                f"of the Ray cluster has them ({told}). See `ray status`; add a node (`ray start --address=...`), "
+                "then give the same command again."
             )
         return sum(int(cpus // self._cpus) for cpus, _ in fit.values())
 
