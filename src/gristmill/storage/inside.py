@@ -21,6 +21,7 @@ __all__ = [
     "kind_of",
     "open_regular",
     "read_regular",
+    "read_rest",
 ]
 
 STATE_BYTES = 1 << 30
@@ -117,10 +118,25 @@ def read_regular(path: Path, most_bytes: int = STATE_BYTES) -> bytes:
         OSError: As the system says.
     """
     with open_regular(path) as stream:
-        body = stream.read(most_bytes + 1) if os.fstat(stream.fileno()).st_size <= most_bytes else None
-    if body is None or len(body) > most_bytes:
+        return read_rest(stream, path, most_bytes)
+
+
+def read_rest(stream: BufferedReader, path: Path, most_bytes: int = STATE_BYTES) -> bytes:
+    """What is left of a regular file, as long as it is now.
+
+    Python reserves as much memory as it is asked to read, so it is asked for no more than there is.
+
+    Args:
+        path: Of the file, for messages.
+
+    Raises:
+        DamagedOutput: It is larger than that.
+        OSError: As the system says.
+    """
+    left = max(os.fstat(stream.fileno()).st_size - stream.tell(), 0)
+    if left > most_bytes:
         raise DamagedOutput(f"{path} is larger than the {most_bytes:,} bytes that such a file may have.")
-    return body
+    return stream.read(left)
 
 
 def kind_of(mode: int) -> str:

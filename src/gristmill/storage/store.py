@@ -21,9 +21,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, ClassVar, TypeAlias
 
-from gristmill.spec.errors import DamagedOutput, GristmillError, UsageError
+from gristmill.spec.errors import GristmillError, UsageError
 from gristmill.storage.files import new_temporary, sweep_temporaries, sync_folder, whole_file, write_whole
-from gristmill.storage.inside import STATE_BYTES, irregular, irregularity, is_below, open_regular
+from gristmill.storage.inside import irregular, irregularity, is_below, open_regular, read_rest
 from gristmill.storage.leases import Leases
 
 __all__ = [
@@ -327,11 +327,7 @@ class LocalStore(Store):
         with self.open(name, start) as stream:
             if size is not None:
                 return stream.read(size)
-            body = stream.read(STATE_BYTES + 1)
-        if len(body) > STATE_BYTES:
-            said = f"is larger than the {STATE_BYTES:,} bytes that such a file may have."
-            raise DamagedOutput(f"{self.folder / name} {said}")
-        return body
+            return read_rest(stream, self.folder / name)
 
     def put(self, name: str, body: bytes | Path) -> None:
         """See :class:`Store`: what is there already, under :meth:`work`, stays as it is."""
