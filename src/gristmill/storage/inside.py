@@ -122,7 +122,7 @@ def read_regular(path: Path, most_bytes: int = STATE_BYTES) -> bytes:
 
 
 def read_rest(stream: BufferedReader, path: Path, most_bytes: int = STATE_BYTES) -> bytes:
-    """What is left of a regular file, as long as it is now.
+    """Read what is left of a regular file, as long as it is now.
 
     Python reserves as much memory as it is asked to read, so it is asked for no more than there is.
 
