@@ -423,7 +423,9 @@ def _connected() -> Any:
     except (OSError, RuntimeError, ValueError) as err:
         raise MachineError(
             f"no Ray cluster answers at {_ADDRESS}={address}: {str(err).strip().splitlines()[0]} "
-            "Look at `ray status`, then give the same command again."
+            "Look at `ray status`. If the cluster wants a token, as Ray's do by default, set RAY_AUTH_MODE=token and "
+            "have the head's in ~/.ray/auth_token (`ray get-auth-token` there says it). Then give the same command "
+            "again."
         ) from err
     finally:
         if main:
