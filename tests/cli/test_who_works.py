@@ -14,6 +14,7 @@ from typed import GRISTMILL, gristmill
 from gristmill.ledger import at_work as module
 from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, at_work
 from gristmill.spec.errors import MachineError
+from gristmill.storage.files import whole_file
 from gristmill.storage.store import LocalStore
 from gristmill.testing.memory_store import MemoryStore
 from gristmill.testing.web import FakeWeb
@@ -111,6 +112,18 @@ def test_in_an_object_store_silence_tells(announced, monkeypatch):
         own.renew([])
         store.before = lambda verb, name: None
     assert at_work(store) == []
+
+
+def test_a_sign_that_is_being_written_is_not_taken_from_whoever_does(tmp_path):
+    store = LocalStore(tmp_path)
+    with store.leases("leases") as leases, Announced(store, leases, share=None, span=None) as own:
+        with whole_file(
+            tmp_path / AT_WORK / "other-1-ab.json"
+        ) as stream:  # of a command that begins just now
+            stream.write(msgspec.json.encode(AtWork(name="x", host="here", pid=1, since=1.0, seen=2.0)))
+            stream.flush()
+            own.complete()
+        assert {one.pid for one in at_work(store, leases)} == {1, os.getpid()}
 
 
 def test_what_a_stranger_put_there_is_passed_over_or_shown_without_what_a_terminal_obeys(tmp_path):

@@ -158,6 +158,10 @@ def _read(store: Store) -> Iterator[AtWork]:
     for number, stored in enumerate(store.list(AT_WORK)):
         if number == _MOST:
             return
+        if not stored.name.endswith(
+            ".json"
+        ):  # one that is being written, and is not to be taken from whoever does
+            continue
         # removed meanwhile, or not ours
         with suppress(FileNotFoundError, DamagedOutput, msgspec.DecodeError, RecursionError):
             one = msgspec.json.decode(store.read(stored.name), type=AtWork)
