@@ -73,9 +73,6 @@ def test_an_array_over_one_file_ends_with_the_bytes_of_one_command(slurm, place,
     assert slurm.ends(job, JOBS) == ALL_DONE, said(place, job)
     assert tree_of(place / "out") == tree_of(place / "whole")
     assert set(web.hits.values()) == {1}
-    assert any(
-        re.search("complete$", one.split("\n")[0]) or "not complete" not in one for one in said(place, job)
-    )
     ledger = Ledger(place / "out")
     assert len({record.host for record in ledger.stage("samples")}) == JOBS
     ledger.close()

@@ -71,7 +71,7 @@ def write_page(out: Path, title: str, parts: Sequence[PartState]) -> Path:
 
 
 def _beside(folder: Path, out: Path) -> str:
-    """Where a folder lies, seen from ``out`` if it is within: that may be moved."""
+    """Give the path of a folder, relative to ``out`` if it is within, since that may be moved."""
     return str(folder.relative_to(out) if folder.is_relative_to(out) else folder.absolute())
 
 

@@ -120,7 +120,7 @@ def _one_part(name: str) -> str:
 
 
 def _parts(mixture: str) -> list[str]:
-    """What stands for each part on the command line: its recipe, its list, or its name."""
+    """Give what to type for each part: its recipe, its list, or its name."""
     parts = mixtures.find(mixture).parts
     return [part.command[1] if part.command[:1] in (("run",), ("crawl",)) else part.name for part in parts]
 

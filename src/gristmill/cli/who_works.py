@@ -1,4 +1,4 @@
-"""Which commands work on a dataset, as ``gristmill status`` says it."""
+"""Writes the lines of ``gristmill status`` about the commands that work on a dataset."""
 
 from __future__ import annotations
 

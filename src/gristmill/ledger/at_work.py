@@ -1,4 +1,4 @@
-"""Who works on a dataset: each command puts a small file there, renews it, and removes it at its end.
+"""Tells who works on a dataset: each command puts a small file there, renews it, and removes it at its end.
 
 In a folder a lease tells whether a command lives. In an object store nothing does, so that one which has not renewed
 its file for long is taken for gone. What is said here decides nothing: tasks are divided by leases and shares.
@@ -170,6 +170,6 @@ def _read(store: Store) -> Iterator[AtWork]:
 
 
 def _job() -> str:
-    """What Slurm calls the job that this process is of (sbatch(1), output environment variables)."""
+    """Name the Slurm job that this process is of (sbatch(1), output environment variables)."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID", ""), os.environ.get("SLURM_ARRAY_TASK_ID", "")
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")

@@ -151,7 +151,7 @@ class _Merged(Exception):
 
 
 def _segments(names: Iterable[str]) -> dict[str, list[range]]:
-    """Which lines of which journals, by their stems, are in segments."""
+    """Map each journal's stem to those of its lines that are in segments."""
     found: dict[str, list[range]] = defaultdict(list)
     for name in names:
         if (segment := segment_of(name)) is not None:

@@ -52,7 +52,7 @@ _FEWEST_FILES = 128
 """Open files that a crawl's processes need: connections, spools, decoders."""
 _POLL_S = 0.5
 _CLOSING_S = 2.0
-"""What it takes to kill workers when the grace is over; then this process ends at once, whatever it is at."""
+"""Seconds to kill workers in when the grace is over; then this process ends at once, whatever it is at."""
 _TRIES = 3
 _DEATHS = 24
 """Workers that a task may kill which is searched by portions: each item that does so is found by a few deaths, and

@@ -49,7 +49,7 @@ _RETRIES: dict[str, Any] = {
     "max_retries": 10,
     "backoff": {"base": 3, "init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15)},
 }
-"""Of the client, where it may ask the same twice: for half a minute, in which an overrun store recovers."""
+"""How the client tries again where it may ask twice: for half a minute, in which an overrun store recovers."""
 _PAUSES_S = (0.2, 1.0, 4.0)
 """Before each further try where only we know that it does no harm."""
 _CLIENT_OPTIONS = (
@@ -65,7 +65,7 @@ _CLIENT_OPTIONS = (
 """Keys of options that are the client's, not the store's."""
 _CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,80})</Code>"), re.compile(r"<Message>([^<]{1,300})</Message>")
 _BROKEN_OFF = re.compile(r"HTTP error: (?!.*\bmax_retries\b)|<Code>(?:NoSuchUpload|RequestTimeout)</Code>")
-"""What the client says of a request that it did not try again, though it may work the next time."""
+"""Words by which the client tells of a request that it did not try again, though it may work the next time."""
 _NO_ANSWER = re.compile(r"HTTP error: (.{1,200})")
 _REFUSED = re.compile(
     r"Expired|Invalid(?:AccessKeyId|Token)|Signature|AccessDenied|Forbidden|Unauthorized|TimeTooSkewed"

@@ -259,7 +259,7 @@ def _only(info: Any) -> Any:
 
 
 def _parts(info: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is downloaded: one format, or a picture and its sound: to merge them yt-dlp would start ffmpeg."""
+    """List what to download: one format, or a picture and its sound, which yt-dlp would merge by starting ffmpeg."""
     alone = {key: value for key, value in info.items() if key != "requested_formats"}
     parts: list[dict[str, Any]] = info.get("requested_formats") or [{}]
     return [{**alone, **part} for part in parts]

@@ -173,7 +173,7 @@ class OnRay(Pool["_Relayed"]):
             )
             # memory is each node's own affair: see _places
             super().__init__(replace(setup, workers=workers), standstill_s(), float("inf"))
-        except BaseException:
+        except BaseException:  # an interruption too; and it is raised on
             self._ray.shutdown()
             raise
 

@@ -22,7 +22,7 @@ __all__ = ["Settings", "Windowed", "filled", "written"]
 _WINDOW_PER_CODEC = 6
 _STOP_POLL_S = 0.25
 _STOP_GRACE_S = 3.0
-"""As a crawl has for its requests."""
+"""Seconds that are left after a signal, as a crawl leaves its requests."""
 _FILES = 1
 """Bodies in work while the next is written to a file of its own: so there are at most two, be they whole videos."""
 

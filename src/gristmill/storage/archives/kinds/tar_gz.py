@@ -49,7 +49,7 @@ _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 class _Inflated:
-    """What is compressed in a gzip file, in order, and in the gzip files that stand behind it (RFC 1952, 2.2).
+    """Reads what a gzip file compresses, in order, and the gzip files that stand behind it (RFC 1952, 2.2).
 
     Python's own takes 8 KiB at a time, which costs an index a quarter more. Of a damaged stream this gives as much.
     """
