@@ -42,7 +42,9 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
     assert shards(store) == shards(LocalStore(tmp_path / "local")) != {}
     said = gristmill("status", out, *words)
     assert f"{pictures}/report.html" in said.stdout
-    assert "requests by tasks (" in said.stdout
+    asked = next(line for line in said.stdout.splitlines() if "requests by tasks (" in line)
+    report = f"<dt>object store</dt><dd>{asked.strip().removeprefix('store: ')}</dd>"
+    assert report in store.read("report.html").decode()
     counted = json.loads(gristmill("status", pictures, "--json", *words).stdout)
     assert counted["folder"] == pictures
     assert 10 < counted["store_requests"]["put"] < 40

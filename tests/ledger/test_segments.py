@@ -1,6 +1,7 @@
 """Records where a store cannot append: merged into segments, whatever is killed in between."""
 
 import pytest
+from lagging_store import Lagging
 
 from gristmill.ledger import seal
 from gristmill.ledger.ledger import RECORDS, STATE, Ledger
@@ -169,3 +170,23 @@ def test_the_seal_outlives_a_merge_and_tells_an_altered_line(few, tmp_path):
     body = store.read(names(store)[0])
     store.put(names(store)[0], body.replace(b'"kept":4', b'"kept":5', 1))
     assert ["altered" in what for _, what in seal.broken(store, ())].count(True) == 1
+
+
+def test_where_listings_lag_lines_that_were_merged_are_waited_for(tmp_path, monkeypatch):
+    for place in ("ledger", "seal"):
+        monkeypatch.setattr(f"gristmill.ledger.{place}.LAGS_S", (0.0,) * 6)
+    store = Lagging(tmp_path, lag=5)
+    writer = Ledger(store)
+    for number in range(4):
+        writer.commit(record(number))
+    for _ in range(5):
+        list(store.list())  # the lines are listed by now
+    reader = Ledger(store)
+    assert set(reader.records) == set(writer.records)
+    writer.close()
+    assert set(Ledger(store).records) == set(writer.records)
+    for _ in range(2):
+        seal.seal(reader, {})
+        assert list(seal.broken(store, ())) == []
+    store.delete(next(one.name for one in MemoryStore.list(store, RECORDS)))
+    assert len(list(seal.broken(store, ()))) == 4

@@ -108,6 +108,7 @@ def test_page_says_the_same_numbers_as_the_records(page: Page, made: Made) -> No
     assert "0123456789abcdef0123456789abcdef01234567" in words
     assert "complete" in words
     assert "not complete yet" not in words
+    assert "object store" not in words
 
 
 def test_the_longest_list_of_losses_comes_last(page: Page) -> None:

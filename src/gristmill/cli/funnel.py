@@ -21,7 +21,7 @@ from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.retry_advice import retry_advice, retry_command
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals, total
-from gristmill.ledger.words import count_text, duration_text, share_text, size_text
+from gristmill.ledger.words import count_text, duration_text, share_text, size_text, store_text
 from gristmill.spec.command import printable
 from gristmill.spec.sample import Json
 from gristmill.storage.store import Place
@@ -286,13 +286,8 @@ def _facts(levels: Funnel, totals: Totals, shards: tuple[int, int] | None) -> It
         said.append(
             f"{size_text(facts['bytes_in'])} received in {count_text(int(facts['requests']), 'request')}"
         )
-    if found := totals.in_store:
-        kinds = {kind: number for kind, number in found.items() if not kind.startswith("bytes_")}
-        said.append(
-            f"store: {count_text(sum(kinds.values()), 'request')} by tasks "
-            f"({', '.join(f'{kind} {number:,}' for kind, number in kinds.items())}), "
-            f"{size_text(found.get('bytes_out', 0))} put, {size_text(found.get('bytes_in', 0))} read"
-        )
+    if totals.in_store:
+        said.append(f"store: {store_text(totals.in_store)}")
     if facts["listed_sizes"]:
         other, of = int(facts["other_sizes"]), int(facts["listed_sizes"])
         said.append(f"{other:,} of {of:,} pictures kept are not of the size that upstream lists")

@@ -34,7 +34,7 @@ from gristmill.storage.store import (
     within,
 )
 
-__all__ = ["RECORDS", "STATE", "Ledger", "uncollected"]
+__all__ = ["LAGS_S", "RECORDS", "STATE", "Ledger", "uncollected"]
 
 STATE = ".gristmill"
 """The folder within a dataset's folder for what a trainer never reads."""
@@ -57,8 +57,9 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
 """Folders below the dataset's, by the role of the outputs that lie in them."""
 _LATEST_S = 2.5e11
 _MOST = 2.0**53
-_LISTINGS = 10
-"""So often in a row a line may be merged by another process between its listing and its reading."""
+LAGS_S = (0.0, 0.0, 0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
+"""Pauses before each further look at a listing: a line may be merged by another process between its listing and its
+reading, and some object stores list what was put or removed some seconds later."""
 _LINE_BYTES = 256 << 20
 """More than that no record has: statistics of the worst list has some kilobytes."""
 _NOT_A_RECORD = (b'{"released"', b'{"void"')
@@ -230,7 +231,8 @@ class Ledger:
         if not now and time.monotonic() - self._listed_at < self.store.listed_every_s:
             return new
         self._listed_at = time.monotonic()
-        for _ in range(_LISTINGS):
+        for pause_s in LAGS_S:
+            time.sleep(pause_s)
             with suppress(_Merged):
                 for record in self._read_listed():
                     new.append(record)

@@ -7,12 +7,13 @@ Whoever alters these and the seal as well cannot be told from the run itself.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import msgspec
 
-from gristmill.ledger.ledger import RECORDS, STATE, Ledger
+from gristmill.ledger.ledger import LAGS_S, RECORDS, STATE, Ledger
 from gristmill.spec.errors import DamagedOutput
 from gristmill.storage.store import Store, line_of, segment_of
 
@@ -48,8 +49,9 @@ def seal(ledger: Ledger, files: Mapping[str, Sequence[bytes | None]]) -> None:
         for name, bodies in files.items()
     }
     store = ledger.store
+    lines = _Lines(store)
     journals = {
-        name.rpartition("/")[2]: (size, _digest(store, name, size)) for name, size in ledger.read_to.items()
+        name.rpartition("/")[2]: (size, lines.digest(name, size)) for name, size in ledger.read_to.items()
     }
     store.put(SEAL, msgspec.json.encode(_Seal(digests, journals)))
 
@@ -73,10 +75,11 @@ def broken(store: Store, files: Sequence[str]) -> Iterator[tuple[str, str]]:
     for name in files:
         if name in found.files and (what := _changed(store, name, found.files[name])):
             yield name, f"{what} since it was written; the run's command, or --repair, writes it anew"
+    lines = _Lines(store)
     for name, (size, digest) in sorted(found.journals.items()):
         place = f"{RECORDS}/{name}"
         try:
-            if "/" not in name and _digest(store, place, size) == digest:
+            if "/" not in name and lines.digest(place, size) == digest:
                 continue
             what = "lines of it were altered or removed"
         except FileNotFoundError:
@@ -101,22 +104,46 @@ def _changed(store: Store, name: str, digests: Sequence[str]) -> str | None:
     return None if digest in digests else "was removed" if digest == "none" else "was altered"
 
 
-def _digest(store: Store, name: str, size: int) -> str:
-    """SHA-256 of a file's first ``size`` bytes; of a line that is in a segment by now, of that line."""
-    try:
-        with store.open(name) as stream:
-            return _of_stream(stream, size)
-    except FileNotFoundError:
-        if (one := line_of(name)) is None:
-            raise
-        stem, number = one
-        for file in store.list(RECORDS):
-            segment = segment_of(file.name)
-            if segment is not None and segment[0] == stem and number in segment[1]:
-                lines = store.read(file.name).splitlines(keepends=True)
-                line = lines[number - segment[1].start : number - segment[1].start + 1]
-                return hashlib.sha256(b"".join(line)).hexdigest()
-        raise
+class _Lines:
+    """Journals as far as they went, also where lines of them were merged into a segment since.
+
+    Args:
+        store: Where they lie.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._segments: list[tuple[str, str, range]] = []
+        self._pauses_s = list(LAGS_S)
+
+    def digest(self, name: str, size: int) -> str:
+        """SHA-256 of a file's first ``size`` bytes; of a line that is in a segment by now, of that line.
+
+        Raises:
+            FileNotFoundError: It is neither there nor in a segment.
+        """
+        try:
+            with self._store.open(name) as stream:
+                return _of_stream(stream, size)
+        except FileNotFoundError:
+            if (one := line_of(name)) is None or (found := self._segment(*one)) is None:
+                raise
+            segment, first = found
+            lines = self._store.read(segment).splitlines(keepends=True)
+            line = lines[one[1] - first : one[1] - first + 1]
+            return hashlib.sha256(b"".join(line)).hexdigest()
+
+    def _segment(self, stem: str, number: int) -> tuple[str, int] | None:
+        """Find the segment that has a line, and its first line's number; it may be listed some seconds late."""
+        while True:
+            for name, of, numbers in self._segments:
+                if of == stem and number in numbers:
+                    return name, numbers.start
+            if not self._pauses_s:  # whatever is missing now was removed
+                return None
+            time.sleep(self._pauses_s.pop(0))
+            listed = ((one.name, segment_of(one.name)) for one in self._store.list(RECORDS))
+            self._segments = [(name, *segment) for name, segment in listed if segment is not None]
 
 
 def _of_stream(stream: BinaryIO, left: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["count_text", "duration_text", "share_text", "short_count", "size_text"]
+from collections.abc import Mapping
+
+__all__ = ["count_text", "duration_text", "share_text", "short_count", "size_text", "store_text"]
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
@@ -31,6 +33,20 @@ def size_text(size_bytes: float) -> str:
             return f"{value:,.{digits}f} {unit}"
         value /= 1000
     raise AssertionError("unreachable")
+
+
+def store_text(asked: Mapping[str, int]) -> str:
+    """Say what tasks asked of an object store: ``12 requests by tasks (get 4, put 8), 1.53 GB put, 20 kB read``.
+
+    Args:
+        asked: Requests by kind, and ``bytes_out`` and ``bytes_in``; as ``Totals.in_store`` has them.
+    """
+    kinds = {kind: number for kind, number in asked.items() if not kind.startswith("bytes_")}
+    by_kind = ", ".join(f"{kind} {number:,}" for kind, number in kinds.items())
+    return (
+        f"{count_text(sum(kinds.values()), 'request')} by tasks ({by_kind}), "
+        f"{size_text(asked.get('bytes_out', 0))} put, {size_text(asked.get('bytes_in', 0))} read"
+    )
 
 
 def share_text(part: float, whole: float) -> str:

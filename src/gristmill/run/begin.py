@@ -303,6 +303,8 @@ def drop_stale(planner: Planner, ledger: Ledger) -> None:
 
 
 def _is_lost(shard: ShardInfo, record: TaskRecord, sizes: Mapping[str, int], ledger: Ledger) -> bool:
-    if ledger.is_released(record, shard):
+    if ledger.is_released(record, shard) or sizes.get(shard.path) == shard.size_bytes:
         return False
-    return sizes.get(shard.path) != shard.size_bytes
+    return (
+        ledger.store.size(shard.path) != shard.size_bytes
+    )  # a listing may lag behind what was put a moment ago

@@ -25,7 +25,7 @@ from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.retry_advice import may_heal, retry_advice, retry_command, with_options
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import Totals, total
-from gristmill.ledger.words import duration_text, share_text, size_text
+from gristmill.ledger.words import duration_text, share_text, size_text, store_text
 from gristmill.shards.lossless import utf8
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
@@ -138,6 +138,7 @@ def _content(config: RunConfig, ledger: Ledger, bodies: Bodies | None) -> dict[s
         "talks": shown.talks,
         "notes": [*totals.notes, *shown.trouble, *([pairs.trouble] if pairs.trouble else [])],
         "when": _when(totals),
+        "store": store_text(totals.in_store) if totals.in_store else "",
         "explained": explained,
         "connector": connector,
         "redistribution": REDISTRIBUTION,

@@ -291,7 +291,7 @@ def _check_others(ledger: Ledger, result: Verified, complete: bool) -> None:
                 result.damaged.append(record.task_id)
         for shard in record.outputs:
             if shard.path.startswith(f"{STATE}/") and not ledger.is_released(record, shard):
-                _check_intermediate(shard, sizes, result)
+                _check_intermediate(store, shard, sizes, result)
     known = {shard.path for record in ledger.records.values() for shard in record.outputs}
     strange = dict(store.irregular(*MADE))
     for place, kind in sorted(strange.items()):
@@ -318,9 +318,9 @@ def _check_others(ledger: Ledger, result: Verified, complete: bool) -> None:
         )
 
 
-def _check_intermediate(shard: ShardInfo, sizes: Mapping[str, int], result: Verified) -> None:
+def _check_intermediate(store: Store, shard: ShardInfo, sizes: Mapping[str, int], result: Verified) -> None:
     """A file that only Gristmill reads is there, in its size; what it holds is checked when it is read."""
-    if sizes.get(shard.path) != shard.size_bytes:
+    if sizes.get(shard.path) != shard.size_bytes and store.size(shard.path) != shard.size_bytes:
         said = "is gone or has another size than its record says; the run's command makes it anew if it is needed"
         result.remarks.append((shard.path, said))
 
