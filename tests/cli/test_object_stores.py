@@ -2,9 +2,11 @@
 
 import json
 
+import msgspec
 import pytest
 from typed import gristmill
 
+from gristmill.ledger.at_work import AT_WORK, AtWork
 from gristmill.storage.object import ObjectStore
 from gristmill.storage.store import LocalStore
 from gristmill.testing.web import FakeWeb
@@ -45,6 +47,9 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
     asked = next(line for line in said.stdout.splitlines() if "requests by tasks (" in line)
     report = f"<dt>object store</dt><dd>{asked.strip().removeprefix('store: ')}</dd>"
     assert report in store.read("report.html").decode()
+    sign = AtWork(name="x", host="elsewhere", pid=1, since=1.0, seen=2.0)
+    store.put(f"{AT_WORK}/x.json", msgspec.json.encode(sign))
+    assert "elsewhere" not in gristmill("status", out, *words).stdout  # it is complete all the same
     counted = json.loads(gristmill("status", pictures, "--json", *words).stdout)
     assert counted["folder"] == pictures
     assert 10 < counted["store_requests"]["put"] < 40

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from typed import GRISTMILL, gristmill
 
+from gristmill.cli.who_works import who_works
 from gristmill.ledger import at_work as module
 from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, at_work
 from gristmill.spec.errors import MachineError
@@ -114,6 +115,22 @@ def test_in_an_object_store_silence_tells(announced, monkeypatch):
     assert at_work(store) == []
 
 
+def test_in_an_object_store_a_process_that_ended_on_this_machine_is_gone_at_once(announced):
+    store, announce = announced
+    with subprocess.Popen(["true"]) as process:
+        pass
+    now = time.time()
+    for host in (socket.gethostname(), "elsewhere"):
+        sign = AtWork(name="x", host=host, pid=process.pid, since=now, seen=now)
+        store.put(f"{AT_WORK}/{host}.json", msgspec.json.encode(sign))
+    assert [one.gone for one in at_work(store)].count(True) == 1
+    with announce():
+        assert {one.host: one.pid for one in at_work(store)} == {
+            socket.gethostname(): os.getpid(),
+            "elsewhere": process.pid,
+        }
+
+
 def test_a_sign_that_is_being_written_is_not_taken_from_whoever_does(tmp_path):
     store = LocalStore(tmp_path)
     with store.leases("leases") as leases, Announced(store, leases, share=None, span=None) as own:
@@ -136,6 +153,6 @@ def test_what_a_stranger_put_there_is_passed_over_or_shown_without_what_a_termin
     (folder / AT_WORK / "z.json").write_bytes(msgspec.json.encode(strange))
     (one,) = at_work(LocalStore(folder))
     assert one.name == f"{AT_WORK}/z.json"
-    said = gristmill("status", folder).stdout
+    said = "\n".join(who_works([one]))
     assert "gone: process 1 on \\x1b[2J" in said
     assert "\x1b" not in said

@@ -38,6 +38,7 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
     from gristmill.ledger.part_state import state_of
     from gristmill.ledger.run_config import datasets_in
     from gristmill.ledger.words import count_text
+    from gristmill.run.maintenance.clean import is_complete
     from gristmill.run.maintenance.reopen import open_dataset, under_way
 
     while True:
@@ -51,6 +52,8 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
         for dataset in datasets:
             opened = open_dataset(dataset)
             working = at_work(opened.ledger.store)
+            if any(one.gone for one in working) and is_complete(opened.config, opened.ledger):
+                working = [one for one in working if not one.gone]  # nothing waits for them
             more = {"commands": who_works_json(working)}
             print_status(dataset, opened.config, opened.ledger, as_json=as_json, more=more)
             bring_up(opened)

@@ -1,7 +1,8 @@
 """Tells who works on a dataset: each command puts a small file there, renews it, and removes it at its end.
 
-In a folder a lease tells whether a command lives. In an object store nothing does, so that one which has not renewed
-its file for long is taken for gone. What is said here decides nothing: tasks are divided by leases and shares.
+In a folder a lease tells whether a command lives. In an object store nothing does of one on another machine, so that
+one which has not renewed its file for long is taken for gone. What is said here decides nothing: tasks are divided by
+leases and shares.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _RENEWED_S = 60.0
 _SILENT_S = 600.0
 """So long after its last sign a command in an object store is taken for gone."""
 _LATEST_S = 2.5e11
+_MOST_PID = 1 << 22
+"""Linux gives no greater one (proc(5), pid_max)."""
 _MOST = 10_000
 """Commands that are looked at; more files than that no run leaves there."""
 
@@ -137,7 +140,9 @@ def at_work(store: Store, leases: Leases | None = None) -> list[AtWork]:
         leases: This process's, if it works there itself.
     """
     found = sorted(_read(store), key=lambda one: one.since)
-    if store.local is None or not found:
+    if store.local is None:
+        return [msgspec.structs.replace(one, lives=False) if _has_ended(one) else one for one in found]
+    if not found:
         return found
     if leases is not None:
         return [_looked_at(one, leases) for one in found]
@@ -148,6 +153,18 @@ def at_work(store: Store, leases: Leases | None = None) -> list[AtWork]:
             return [_looked_at(one, own) for one in found]
     except OSError:  # one may only read here
         return found
+
+
+def _has_ended(one: AtWork) -> bool:
+    """Whether a command of this machine is no process any more; what others are, nobody here knows."""
+    if one.host == socket.gethostname() and 0 < one.pid < _MOST_PID:
+        try:
+            os.kill(one.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # somebody else's
+            return False
+    return False
 
 
 def _looked_at(one: AtWork, leases: Leases) -> AtWork:

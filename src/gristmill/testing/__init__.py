@@ -3,5 +3,5 @@
 `web.FakeWeb` serves photographs and plays faults, `hub.FakeHub` is a dataset hub that the unmodified
 `huggingface_hub` client talks to, `rows` makes annotation rows that lead to them. `wikimedia.FakeWikimedia` enforces
 that host's rules. `memory_store.MemoryStore` is a store that can do no more than an object store, and plays
-faults.
+faults; `seaweed.seaweed` runs a real one.
 """
