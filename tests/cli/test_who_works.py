@@ -13,8 +13,9 @@ from typed import GRISTMILL, gristmill
 
 from gristmill.cli.who_works import who_works
 from gristmill.ledger import at_work as module
-from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, at_work
+from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, at_work, processes_here
 from gristmill.spec.errors import MachineError
+from gristmill.spec.task import Task
 from gristmill.storage.files import whole_file
 from gristmill.storage.store import LocalStore
 from gristmill.testing.memory_store import MemoryStore
@@ -22,6 +23,13 @@ from gristmill.testing.web import FakeWeb
 
 ARRAY = {"ID": 2, "MIN": 1, "MAX": 3, "COUNT": 3}
 SLURM = {"SLURM_ARRAY_JOB_ID": "77", **{f"SLURM_ARRAY_TASK_{name}": str(n) for name, n in ARRAY.items()}}
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def commands(folder):
@@ -51,9 +59,7 @@ def test_a_command_is_named_while_it_works_and_when_it_is_gone(tmp_path):
             stdout=subprocess.DEVNULL,
         )
         try:
-            deadline = time.monotonic() + 30
-            while not web.hits.total() and time.monotonic() < deadline:
-                time.sleep(0.01)
+            wait_for(web.hits.total)
             process.send_signal(signal.SIGSTOP)
             (one,) = commands(folder)
             said = gristmill("status", folder).stdout
@@ -91,27 +97,35 @@ def announced(tmp_path):
 
 def test_in_an_object_store_silence_tells(announced, monkeypatch):
     store, announce = announced
-    with announce() as own:
-        puts = store.calls["put"]
-        own.renew([])
-        assert store.calls["put"] == puts  # it said so a moment ago
+    with announce():
         now = time.time()
         monkeypatch.setattr(module.time, "time", lambda: now + 300)
         (one,) = at_work(store)
         assert (one.lives, one.gone) == (None, False)
         monkeypatch.setattr(module.time, "time", lambda: now + 900)
         assert at_work(store)[0].gone
-        own.renew([])
-        assert not at_work(store)[0].gone
-        assert at_work(store)[0].since == pytest.approx(now, abs=60)
+    assert at_work(store) == []
 
-        def refuse(verb: str, name: str) -> None:
-            raise MachineError("the store does not answer")
 
-        monkeypatch.setattr(module.time, "time", lambda: now + 1800)
+def test_a_sign_is_renewed_whatever_the_command_is_at_and_goes_on_when_the_store_is_back(
+    announced, monkeypatch
+):
+    store, announce = announced
+    monkeypatch.setattr(module, "RENEWED_S", 0.01)
+    refused = []
+
+    def refuse(verb: str, name: str) -> None:
+        refused.append(verb)
+        raise MachineError("the store does not answer")
+
+    with announce() as own:
+        own.in_hand = {"1": Task(stage="samples", number=(0, 0, 0), inputs=(), identity="")}
+        wait_for(lambda: at_work(store)[0].tasks == {"samples": 1})
         store.before = refuse
-        own.renew([])
+        wait_for(lambda: len(refused) > 2)
         store.before = lambda verb, name: None
+        known = at_work(store)[0].beats
+        wait_for(lambda: at_work(store)[0].beats > known)
     assert at_work(store) == []
 
 
@@ -120,10 +134,14 @@ def test_in_an_object_store_a_process_that_ended_on_this_machine_is_gone_at_once
     with subprocess.Popen(["true"]) as process:
         pass
     now = time.time()
-    for host in (socket.gethostname(), "elsewhere"):
-        sign = AtWork(name="x", host=host, pid=process.pid, since=now, seen=now)
-        store.put(f"{AT_WORK}/{host}.json", msgspec.json.encode(sign))
-    assert [one.gone for one in at_work(store)].count(True) == 1
+    here, processes = socket.gethostname(), processes_here()
+    for place, (host, of) in enumerate(
+        ((here, processes), ("elsewhere", processes), (here, "another container"))
+    ):
+        sign = AtWork(name="x", host=host, pid=process.pid, processes=of, since=now, seen=now)
+        store.put(f"{AT_WORK}/{place}.json", msgspec.json.encode(sign))
+    assert [one.gone for one in at_work(store)] == [True, False, False]
+    store.delete(f"{AT_WORK}/2.json")
     with announce():
         assert {one.host: one.pid for one in at_work(store)} == {
             socket.gethostname(): os.getpid(),

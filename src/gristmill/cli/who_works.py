@@ -22,11 +22,11 @@ def who_works(found: Sequence[AtWork]) -> Iterator[str]:
         doing = ", ".join(f"{printable(stage)[:_LONGEST]} {n:,}" for stage, n in sorted(one.tasks.items()))
         seen = f"{duration_text(max(0, now - one.seen))} ago it had {doing or 'nothing'} in hand"
         state = "gone" if one.gone else "at work" if one.lives else "at work, if it is not gone"
-        yield f"{state}: {_named(one)}, since {_moment(one.since)}; {seen}"
+        yield f"{state}: {one.title}; {seen}"
     if not (gone := [one for one in found if one.gone]):
         return
     alone = "Nobody works on it now. " if len(gone) == len(found) else ""
-    missing = " and ".join(dict.fromkeys(_options(one) for one in gone if _options(one)))
+    missing = " and ".join(dict.fromkeys(one.options for one in gone if one.options))
     given = f" with {missing}" if missing else ""
     whose = "it" if len(gone) == 1 else "they"
     yield f"{alone}What {whose} had finished is kept; the same command{given} does the rest."
@@ -49,18 +49,3 @@ def who_works_json(found: Sequence[AtWork]) -> list[Json]:
         }
         for one in found
     ]
-
-
-def _named(one: AtWork) -> str:
-    job = f"job {printable(one.job)[:_LONGEST]}" if one.job else ""
-    words = [f"process {one.pid} on {printable(one.host)[:_LONGEST]}", job, _options(one)]
-    return ", ".join(filter(None, words))
-
-
-def _options(one: AtWork) -> str:
-    share = f"--share {one.share[0]}/{one.share[1]}" if one.share else ""
-    return f"--tasks {one.span[0]}:{one.span[1]}" if one.span else share
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

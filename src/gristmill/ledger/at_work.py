@@ -1,8 +1,8 @@
-"""Tells who works on a dataset: each command puts a small file there, renews it, and removes it at its end.
+"""Tells who works on a dataset: each command puts a small file there, its sign, renews it, and removes it at its end.
 
-In a folder a lease tells whether a command lives. In an object store nothing does of one on another machine, so that
-one which has not renewed its file for long is taken for gone. What is said here decides nothing: tasks are divided by
-leases and shares.
+In a folder a lease tells whether a command lives. In an object store leases are seen on one machine alone;
+to all others a sign that changes tells that its command lives. So a sign is its command's claim there:
+:mod:`gristmill.ledger.claim`. ``status`` does not wait for a change, and goes by the time since the last one.
 """
 
 from __future__ import annotations
@@ -12,31 +12,39 @@ import secrets
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
+from threading import Event, Lock, Thread
 
 import msgspec
 
 from gristmill.ledger.ledger import STATE
+from gristmill.spec.command import printable
 from gristmill.spec.errors import DamagedOutput, MachineError
 from gristmill.spec.task import Task
 from gristmill.storage.leases import Leases
 from gristmill.storage.store import Store
 
-__all__ = ["AT_WORK", "LEASES", "Announced", "AtWork", "at_work"]
+__all__ = ["AT_WORK", "LEASES", "RENEWED_S", "Announced", "AtWork", "at_work", "processes_here"]
 
 AT_WORK = f"{STATE}/at-work"
 """The folder of these files."""
 LEASES = f"{STATE}/leases"
 """Byte-range locks, one for each task and each command."""
-_RENEWED_S = 60.0
+RENEWED_S = 15.0
+"""So often a sign in an object store is renewed."""
+_RENEWED_IN_FOLDER_S = 60.0
+"""Likewise in a folder, where a lease tells who lives."""
 _SILENT_S = 600.0
-"""So long after its last sign a command in an object store is taken for gone."""
+"""So long after its last sign ``status`` takes a command in an object store for gone: clocks differ."""
 _LATEST_S = 2.5e11
 _MOST_PID = 1 << 22
 """Linux gives no greater one (proc(5), pid_max)."""
 _MOST = 10_000
 """Commands that are looked at; more files than that no run leaves there."""
+_ENDING_S = 2.0
+_LONGEST = 60
 
 
 class AtWork(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +59,10 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
         span: Of ``--tasks``.
         since: When it began, in Unix time by its own clock.
         seen: When it last said so.
+        beats: How often it has said so.
+        processes: Whose process numbers its own is one of: of which machine and container.
+        leases: In an object store, which lease file it holds its leases in.
+        begun: False as long as it only looks whether it may begin.
         tasks: What it has in hand, by stage.
         lives: False where it is gone, None where nobody can know.
     """
@@ -63,6 +75,10 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
     span: tuple[int, int] | None = None
     since: float = 0.0
     seen: float = 0.0
+    beats: int = 0
+    processes: str = ""
+    leases: str = ""
+    begun: bool = True
     tasks: dict[str, int] = {}
     lives: bool | None = None
 
@@ -71,15 +87,33 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
         """Say whether nothing more is to be expected of it."""
         return self.lives is False or (self.lives is None and time.time() - self.seen > _SILENT_S)
 
+    @property
+    def options(self) -> str:
+        """Say which part of the work it was told to do, as typed; empty of one that does all."""
+        share = f"--share {self.share[0]}/{self.share[1]}" if self.share else ""
+        return f"--tasks {self.span[0]}:{self.span[1]}" if self.span else share
+
+    @property
+    def title(self) -> str:
+        """Say which command it is, and since when it works."""
+        job = f"job {printable(self.job)[:_LONGEST]}" if self.job else ""
+        words = [f"process {self.pid} on {printable(self.host)[:_LONGEST]}", job, self.options]
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        return f"{', '.join(filter(None, words))}, since {since}"
+
 
 class Announced:
-    """A file that says of this process that it works on a dataset; a context manager.
+    """A sign that this process works on a dataset; a context manager, which renews it from a thread of its own.
 
     Args:
         store: Of the dataset.
         leases: One is held as long as this is open.
         share: Of ``--share``.
         span: Of ``--tasks``.
+
+    Attributes:
+        sign: As it was put last.
+        in_hand: Tasks under way, by their ids; may be changed as long as this is open.
     """
 
     def __init__(
@@ -90,88 +124,131 @@ class Announced:
         share: tuple[int, int] | None,
         span: tuple[int, int] | None,
     ) -> None:
-        self._store, self._leases = store, leases
-        name = f"{AT_WORK}/{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}.json"
-        self._own = AtWork(
-            name=name,
+        self.store, self.leases = store, leases
+        self.in_hand: Mapping[str, Task] = {}
+        self.sign = AtWork(
+            name=f"{AT_WORK}/{_scope(share)}{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}.json",
             host=socket.gethostname(),
             pid=os.getpid(),
             job=_job(),
             share=share,
             span=span,
             since=time.time(),
+            processes=processes_here(),
+            leases="" if store.local else leases.mark(),
+            begun=False,
         )
-        leases.take(name)
-        self._put({})
-        for one in at_work(store, leases):
-            if one.gone and (one.share, one.span) == (share, span):  # this one does what it did not
-                store.delete(one.name)
-
-    def renew(self, tasks: Iterable[Task]) -> None:
-        """Say once a minute that this command lives, and what it has in hand; a failure to say so fails nothing."""
-        if time.time() - self._own.seen >= _RENEWED_S:
-            with suppress(OSError, MachineError):
-                self._put(Counter(task.stage for task in tasks))
-
-    def _put(self, tasks: dict[str, int]) -> None:
-        self._own = msgspec.structs.replace(self._own, seen=time.time(), tasks=tasks)
-        self._store.put(self._own.name, msgspec.json.encode(self._own))
-
-    def complete(self) -> None:
-        """Remove what is left of commands that are gone: nothing waits for them any more."""
-        for one in at_work(self._store, self._leases):
-            if one.gone:
-                self._store.delete(one.name)
+        self._putting, self._ended = Lock(), Event()
+        self._thread = Thread(target=self._renew, name="at work", daemon=True)
 
     def __enter__(self) -> Announced:
+        self.leases.take(self.sign.name)
+        self._put()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(_ENDING_S)  # longer it takes only where the store does not answer
         with suppress(OSError, MachineError):  # it is then told to be gone, which it is
-            self._store.delete(self._own.name)
-        self._leases.release(self._own.name)
+            self.store.delete(self.sign.name)
+        self.leases.release(self.sign.name)
+
+    def begin(self) -> None:
+        """Say that this command has looked around and does its work now.
+
+        Raises:
+            OSError: As the store says, or an error of ``gristmill.spec.errors``.
+        """
+        self._put(begun=True)
+
+    def _renew(self) -> None:
+        """Say every so often that this command lives, and what it has in hand; a failure to say so fails nothing."""
+        while not self._ended.wait(_RENEWED_IN_FOLDER_S if self.store.local else RENEWED_S):
+            with suppress(OSError, MachineError):
+                self._put()
+
+    def _put(self, *, begun: bool = False) -> None:
+        with self._putting:
+            self.sign = msgspec.structs.replace(
+                self.sign,
+                seen=max(self.sign.since, time.time()),
+                beats=self.sign.beats + 1,
+                begun=begun or self.sign.begun,
+                tasks=Counter(task.stage for task in list(self.in_hand.values())),
+            )
+            self.store.put(self.sign.name, msgspec.json.encode(self.sign))
+
+    def forget(self, gone: Iterable[AtWork]) -> None:
+        """Remove signs of commands that are gone: this one does what they did not."""
+        for one in gone:
+            self.store.delete(one.name)
+
+    def complete(self) -> None:
+        """Remove what is left of commands that are gone: nothing waits for them any more."""
+        self.forget(one for one in at_work(self.store, self.leases) if one.gone)
 
 
-def at_work(store: Store, leases: Leases | None = None) -> list[AtWork]:
+def at_work(
+    store: Store, leases: Leases | None = None, *, of: Callable[[str], bool] = lambda name: True
+) -> list[AtWork]:
     """Say which commands work on a dataset, or did and ended without a word; the oldest first.
 
     Args:
         store: Of the dataset.
         leases: This process's, if it works there itself.
+        of: Says of a file's name whether it is wanted.
     """
-    found = sorted(_read(store), key=lambda one: one.since)
-    if store.local is None:
-        return [msgspec.structs.replace(one, lives=False) if _has_ended(one) else one for one in found]
-    if not found:
-        return found
+    found = sorted(_read(store, of), key=lambda one: one.since)
+    here = socket.gethostname()
     if leases is not None:
-        return [_looked_at(one, leases) for one in found]
-    if any((one.host, one.pid) == (socket.gethostname(), os.getpid()) for one in found):
+        return _looked_at(found, store, leases)
+    if not found or (store.local is None and all(one.host != here for one in found)):
+        return found
+    if any((one.host, one.pid) == (here, os.getpid()) for one in found):
         return found  # to look would give its locks back
     try:
         with store.leases(LEASES) as own:
-            return [_looked_at(one, own) for one in found]
+            return _looked_at(found, store, own)
     except OSError:  # one may only read here
         return found
 
 
-def _has_ended(one: AtWork) -> bool:
-    """Whether a command of this machine is no process any more; what others are, nobody here knows."""
-    if one.host == socket.gethostname() and 0 < one.pid < _MOST_PID:
-        try:
-            os.kill(one.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:  # somebody else's
-            return False
+def _looked_at(found: list[AtWork], store: Store, leases: Leases) -> list[AtWork]:
+    """Say which of them live, as far as it can be known at once."""
+    if store.local is not None:
+        return [msgspec.structs.replace(one, lives=leases.is_held(one.name)) for one in found]
+    mark, here, processes = leases.mark(), socket.gethostname(), processes_here()
+    told = []
+    for one in found:
+        held = one.leases == mark and leases.is_held(one.name)
+        # another machine may see the lease file, and not its locks
+        free = one.leases == mark and one.host == here and not held
+        ended = (one.host, one.processes) == (here, processes) and _has_ended(one.pid)
+        told.append(msgspec.structs.replace(one, lives=True if held else False if free or ended else None))
+    return told
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether there is no process of that number."""
+    try:
+        os.kill(pid if 0 < pid < _MOST_PID else 1, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's
+        return False
     return False
 
 
-def _looked_at(one: AtWork, leases: Leases) -> AtWork:
-    return msgspec.structs.replace(one, lives=leases.is_held(one.name))
+def processes_here() -> str:
+    """Tell apart whose process numbers mean the same: the kernel that runs, and the container; empty if unknown."""
+    with suppress(OSError):
+        kernel = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{kernel} {Path('/proc/self/ns/pid').readlink()}"  # random(4), namespaces(7)
+    return ""
 
 
-def _read(store: Store) -> Iterator[AtWork]:
+def _read(store: Store, of: Callable[[str], bool]) -> Iterator[AtWork]:
     for number, stored in enumerate(store.list(AT_WORK)):
         if number == _MOST:
             return
@@ -179,11 +256,18 @@ def _read(store: Store) -> Iterator[AtWork]:
             ".json"
         ):  # one that is being written, and is not to be taken from whoever does
             continue
+        if not of(stored.name):
+            continue
         # removed meanwhile, or not ours
         with suppress(FileNotFoundError, DamagedOutput, msgspec.DecodeError, RecursionError):
             one = msgspec.json.decode(store.read(stored.name), type=AtWork)
             if 0 <= one.since <= one.seen < _LATEST_S:
                 yield msgspec.structs.replace(one, name=stored.name, lives=None)
+
+
+def _scope(share: tuple[int, int] | None) -> str:
+    """How the names of signs begin, so that most are told apart without being read."""
+    return f"share-{share[0]}-{share[1]}." if share else ""
 
 
 def _job() -> str:

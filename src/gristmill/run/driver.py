@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Protocol
 
 from gristmill.ledger.at_work import Announced
+from gristmill.ledger.claim import claim
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import count_text
@@ -106,7 +107,6 @@ class Running:
     ledger: Ledger
     leases: Leases
     watcher: Watcher
-    announced: Announced
     when_settled: Callable[[], None] | None
     tasks: dict[str, Task] = field(default_factory=dict)
     elsewhere: dict[str, Task] = field(default_factory=dict)
@@ -172,8 +172,10 @@ def _run(
 ) -> Ended:
     if not leases.take("run", shared=True):
         raise Busy(f"{store} is being cleaned; give the same command again when that has ended.")
-    config, resolved = begin(job, recipe, resolved, leases)
     with Announced(store, leases, share=job.share, span=job.span) as announced:
+        gone = claim(announced, watcher.say, lambda: _raise_if_signalled(signalled))
+        config, resolved = begin(job, recipe, resolved, leases)
+        announced.forget(gone)
         return _work(
             job,
             recipe,
@@ -216,7 +218,8 @@ def _work(
         watcher.say("a shard is lost and what it was made of was cleaned away: that is made anew first.")
         planner = Planner(recipe, config, ledger, span, job.last, job.share)
     watcher.config(recipe, config, ledger, planner)
-    state = Running(planner, ledger, leases, watcher, announced, when_settled)
+    state = Running(planner, ledger, leases, watcher, when_settled)
+    announced.in_hand = state.tasks
     crawls = recipe.asks
     if crawls:
         check_open_files()
@@ -327,7 +330,6 @@ def _signals(stop: Event, last_words: Callable[[str], None], grace_s: float) -> 
 def _loop(state: Running, executor: Executor, signalled: list[int], grace_s: float) -> None:
     stopping_since: float | None = None
     while True:
-        state.announced.renew(state.tasks.values())
         if stopping_since is None and (signalled or state.fatal):
             stopping_since = time.monotonic()
             executor.stop()

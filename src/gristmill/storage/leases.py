@@ -13,12 +13,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 from pathlib import Path
 from types import TracebackType
 
 __all__ = ["Leases"]
 
 _SPAN = 1 << 62
+_MARK_BYTES = 16
 
 
 class Leases:
@@ -77,6 +79,20 @@ class Leases:
     def share(self, name: str) -> None:
         """Let others share again what was held alone."""
         fcntl.lockf(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _offset(name))
+
+    def mark(self) -> str:
+        """Tell this file from those that other machines have: by what was written into it when it was first asked.
+
+        Raises:
+            OSError: The file system cannot lock, or is full.
+        """
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _offset("mark"))
+        try:
+            if len(os.pread(self._fd, _MARK_BYTES, 0)) < _MARK_BYTES:
+                os.pwrite(self._fd, secrets.token_hex(_MARK_BYTES // 2).encode(), 0)
+            return os.pread(self._fd, _MARK_BYTES, 0).decode()
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _offset("mark"))
 
     def release(self, name: str) -> None:
         """Give the lease back; harmless if it is not held."""

@@ -35,6 +35,12 @@ class MemoryStore(Store):
     def __str__(self) -> str:
         return "memory://"
 
+    def from_machine(self, work: Path) -> MemoryStore:
+        """Give the same files as another machine sees them, which has a folder of its own."""
+        seen = type(self)(work)
+        seen._files, seen._lock = self._files, self._lock
+        return seen
+
     def fetch(self, name: str) -> Path:
         """See :class:`gristmill.storage.store.Store`."""
         body = self._get("fetch", name)

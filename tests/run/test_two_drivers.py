@@ -1,0 +1,127 @@
+"""Two commands on one prefix of an object store, from two machines."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+
+import pytest
+from small_world import NO_MANIFEST, Watcher, job, url, write_list
+
+from gristmill.ledger import at_work as signs
+from gristmill.ledger import claim as claims
+from gristmill.ledger.at_work import AT_WORK, at_work
+from gristmill.ledger.ledger import Ledger
+from gristmill.ledger.run_config import RunConfig
+from gristmill.run.driver import run
+from gristmill.run.maintenance.verify import verify
+from gristmill.spec.errors import Busy, MachineError
+from gristmill.testing.memory_store import MemoryStore
+
+SMALL_PARTS = {"rows.part_rows": "4"}
+
+
+@pytest.fixture
+def place(web, tmp_path):
+    return write_list(tmp_path / "list.parquet", [url(web, n) for n in range(40)])
+
+
+@pytest.fixture
+def store(tmp_path):
+    return MemoryStore(tmp_path / "one")
+
+
+@pytest.fixture
+def other(store, tmp_path):
+    return store.from_machine(tmp_path / "other")
+
+
+def shards(store):
+    return {one.name: store.read(one.name) for one in store.list("shards") if "_stats" not in one.name}
+
+
+def problems(store):
+    result = verify(Ledger(store), threads=1, decode=True, complete=True, tell=lambda so_far: None)
+    return [*result.problems, *result.remarks]
+
+
+class Meanwhile(Watcher):
+    """Does something once, in a thread of its own, when the first pictures are there."""
+
+    def __init__(self, do) -> None:
+        super().__init__()
+        self._thread, self._over = Thread(target=do), Event()
+
+    def committed(self, record) -> None:
+        if record.stage == "samples" and not self._thread.ident:
+            self._thread.start()
+            self._thread.join()
+
+
+def test_the_second_leaves_with_a_sentence_before_it_has_changed_anything(
+    store, other, place, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(signs, "RENEWED_S", 0.02)
+    monkeypatch.setattr(claims, "_POLL_S", 0.01)
+    whole, left = MemoryStore(tmp_path / "whole"), []
+    run(job(place, whole, settings=SMALL_PARTS), Watcher())
+
+    def begin_too():
+        config = RunConfig.read(store)
+        for more in ({}, {"share": (1, 2)}, {"settings": {"rows.part_rows": "3"}}):
+            with pytest.raises(Busy, match="another command works on it"):
+                run(job(place, other, **{"settings": SMALL_PARTS, **more}), Watcher())
+            left.append(RunConfig.read(store) == config)
+
+    assert run(job(place, store, settings=SMALL_PARTS), Meanwhile(begin_too)).complete
+    assert left == [True] * 3
+    assert not list(store.list(AT_WORK))
+    assert shards(store) == shards(whole)
+    assert run(job(place, other, settings=SMALL_PARTS), Watcher()).complete
+
+
+def test_what_a_machine_left_that_is_lost_another_takes_up_after_the_silence(
+    store, other, place, web, monkeypatch
+):
+    class Lost(BaseException):
+        pass
+
+    def lose(verb, name):
+        if verb == "delete" and name.startswith(AT_WORK):
+            raise MachineError("the machine is lost: nothing is removed")
+
+    class Dies(Watcher):
+        def committed(self, record) -> None:
+            if record.stage == "samples":
+                raise Lost
+
+    store.before = lose
+    with pytest.raises(Lost):
+        run(job(place, store, settings=SMALL_PARTS), Dies())
+    store.before = lambda verb, name: None
+    assert len(at_work(store)) == 1
+    web.forget()
+    monkeypatch.setattr(claims, "_WATCHED_S", 0.05)
+    monkeypatch.setattr(claims, "_POLL_S", 0.01)
+    watcher = Watcher()
+    assert run(job(place, other, settings=SMALL_PARTS), watcher).complete
+    assert any("whether it gives a sign is seen within" in text for text in watcher.said)
+    assert not list(store.list(AT_WORK))
+    assert problems(store) == NO_MANIFEST
+
+
+def test_two_that_work_at_once_for_all_that_waste_time_and_no_bytes(
+    store, other, place, web, tmp_path, monkeypatch
+):
+    """The first is taken for gone in the middle of its work, and goes on when its store is back."""
+    monkeypatch.setattr(claims, "_WATCHED_S", 0.05)
+    monkeypatch.setattr(claims, "_POLL_S", 0.01)
+    whole, ended = MemoryStore(tmp_path / "whole"), []
+    run(job(place, whole, settings=SMALL_PARTS), Watcher())
+    web.forget()
+    meanwhile = Meanwhile(lambda: ended.append(run(job(place, other, settings=SMALL_PARTS), Watcher())))
+    assert run(job(place, store, settings=SMALL_PARTS), meanwhile).complete
+    assert ended[0].complete
+    assert max(web.hits.values()) == 2
+    assert shards(store) == shards(whole)
+    assert problems(store) == NO_MANIFEST
+    assert not list(store.list(AT_WORK))
