@@ -109,5 +109,5 @@ def test_lists_are_read_from_a_store(web, bucket, stored, tmp_path):
         json.loads((tmp_path / "one/dataset.json").read_text())["sources"][0]["place"] == f"{out}/lists/1.txt"
     )
     said = gristmill("crawl", f"{out}/nothing", "--out", tmp_path / "x", *options, code=2).stderr
-    assert "there is no such object, and below it there is no list" in said
+    assert "there is no such object, and none below it" in said
     assert not (tmp_path / "x").exists()

@@ -145,7 +145,7 @@ def test_a_url_is_not_taken_for_a_folder_of_that_name(tmp_path, web):
     (tmp_path / "urls.txt").write_text(web.url("/photo/1.jpg?w=160"))
     for words in (("urls.txt", "--out", "ftp://bucket/x"), ("r2://bucket/urls.txt", "--out", "x")):
         assert "is a URL" in gristmill("crawl", *words, *QUICK, code=2, cwd=tmp_path).stderr
-    words = ("run", "gsm8k-screl", "--out", "x", "--source", "annotations=s3://bucket/x")
+    words = ("run", "gsm8k-screl", "--out", "x", "--source", "annotations=r2://bucket/x")
     assert "Mount it, or copy it" in gristmill(*words, code=2, cwd=tmp_path).stderr
     assert not list(tmp_path.rglob("*bucket*"))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 
 from gristmill.cli.options import DatasetPlace, store_option
@@ -15,7 +18,8 @@ from gristmill.storage.store import Place, Store
 def command(folder: Place, dry_run: bool) -> None:
     """Remove intermediate media whose shards are finished, and fetched annotation files.
 
-    Media sources that were fetched for all datasets of a folder go, too, once none of these needs them.
+    Media sources that were fetched for all datasets of a folder go, too, once none of these needs them;
+    of a dataset in an object store those on this machine.
     Shards, fates, records and what `gristmill retry` needs stay.
 
     \b
@@ -24,36 +28,46 @@ def command(folder: Place, dry_run: bool) -> None:
       gristmill clean data/coyo-700m
     """
     from gristmill.cli.metadata_files import bring_up
-    from gristmill.ledger.run_config import RunConfig, datasets_in
+    from gristmill.ledger.run_config import RUN_CONFIG, RunConfig, datasets_in
     from gristmill.ledger.words import count_text, size_text
+    from gristmill.run.inputs.media import shared_folder
     from gristmill.run.maintenance.clean import clean
-    from gristmill.run.maintenance.clean_sources import clean_sources
     from gristmill.run.maintenance.reopen import open_dataset
-    from gristmill.run.state.layout import KEPT
 
-    for dataset in datasets_in(folder):
+    found = datasets_in(folder)
+    for dataset in found:
         opened = open_dataset(dataset)
         if not dry_run:
             bring_up(opened)
         files, size = clean(dataset, opened.config, opened.ledger, dry_run=dry_run)
         verb = "would remove" if dry_run else "removed"
         click.echo(f"{dataset}: {verb} {count_text(files, 'file')}, {size_text(size)}")
-    if isinstance(folder, Store):
-        return
-    out = folder.parent if RunConfig.lies_in(folder) else folder
-    cleaned = clean_sources(out, dry_run=dry_run)
+    if isinstance(folder, Store):  # of each dataset there they lie apart, on this machine
+        for dataset in found:
+            _clean_sources(shared_folder(dataset), [dataset], dry_run)
+    else:
+        out = folder.parent if RunConfig.lies_in(folder) else folder
+        beside = [path.parent.parent for path in sorted(out.glob(f"*/{RUN_CONFIG}"))]
+        _clean_sources(out / "sources", beside, dry_run)
+
+
+def _clean_sources(shared: Path, datasets: Sequence[Place], dry_run: bool) -> None:
+    """Remove what is not needed of the media sources that datasets share, and say so."""
+    from gristmill.ledger.words import count_text, size_text
+    from gristmill.run.maintenance.clean_sources import clean_sources
+    from gristmill.run.state.layout import KEPT
+
+    cleaned = clean_sources(shared, datasets, dry_run=dry_run)
     if cleaned.files:
         verb = "would remove" if dry_run else "removed"
-        click.echo(
-            f"{out / 'sources'}: {verb} {count_text(cleaned.files, 'file')}, {size_text(cleaned.size_bytes)}"
-        )
+        click.echo(f"{shared}: {verb} {count_text(cleaned.files, 'file')}, {size_text(cleaned.size_bytes)}")
     for key, names in cleaned.needed.items():
-        click.echo(f"{out / 'sources'}: {key} is still needed by {', '.join(names)}, not all packed yet")
+        click.echo(f"{shared}: {key} is still needed by {', '.join(names)}, not all packed yet")
     for note in cleaned.waiting:
         click.echo(
-            f"{out / 'sources'}: what was fetched for {note.name} stays, which waits for what only a person can "
+            f"{shared}: what was fetched for {note.name} stays, which waits for what only a person can "
             f"fetch. If it is given up, remove {note}, and clean again"
         )
     for key in cleaned.by_hand:
         said = "kept for other datasets, by clip.keep_sources," if key == KEPT else "put there by hand"
-        click.echo(f"{out / 'sources' / key}: what was {said} stays")
+        click.echo(f"{shared / key}: what was {said} stays")

@@ -23,15 +23,16 @@ from gristmill.ledger.words import size_text
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.recipe import Recipe
+from gristmill.spec.task import digest_of
 from gristmill.storage.files import check_name, check_regular, machine_error, scratch_folder, sha256_file
-from gristmill.storage.store import Place, Store, store_at
+from gristmill.storage.store import Place, store_at
+from gristmill.storage.stored import fetch_stored, is_stored, stored_files
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["ListPlace", "found_list", "is_list", "list_recipe", "local_list"]
 
 _PIPES = re.compile(r"-|/dev/stdin|/(?:dev|proc/self)/fd/\d+")
 _HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+?))?/*")
-_STORED = re.compile(r"(?:s3|gs|az|memory)://.*")
 _COPY = {"r2": "rclone copyto"}
 _MOST_BYTES = 64 << 30
 _CHUNK_BYTES = 1 << 20
@@ -68,7 +69,7 @@ def local_list(urls: str) -> ListPlace | None:
     if found := _HUB.fullmatch(urls):
         repo, revision, within = found.groups()
         return ListPlace(path=f"hf://datasets/{repo}@{revision or 'main'}", patterns=_patterns(within))
-    if is_url(urls) or _PIPES.fullmatch(urls) or _STORED.fullmatch(urls):
+    if is_url(urls) or _PIPES.fullmatch(urls) or is_stored(urls):
         return None
     if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", urls):
         name = urls.rstrip("/").rpartition("/")[2]
@@ -133,7 +134,7 @@ def found_list(urls: str, out: Place, file_format: str | None) -> Iterator[ListP
     folder = store_at(out).work(f"{STATE}/lists")
     new = not folder.exists()
     try:
-        if _STORED.fullmatch(urls):
+        if is_stored(urls):
             made = _from_store(urls, folder)
         else:
             made = _fetched(urls, folder) if is_url(urls) else _drained(urls, folder, file_format)
@@ -169,32 +170,27 @@ def _fetched(url: str, folder: Path) -> Path:
 
 
 def _from_store(address: str, folder: Path) -> Path:
-    """A copy of an object, or of the lists below a prefix."""
+    """A copy of an object, or of the lists below a prefix; what a kill left of it is gone on with."""
     from gristmill.recipes._command_crawl import PATTERNS
 
-    outer, _, name = address.rstrip("/").rpartition("/")
-    path, stored = folder / name, _stored(folder)
-    if stored and _is_of(address, folder):
-        return stored[0]
-    if stored:
+    path, stored = folder / address.rstrip("/").rpartition("/")[2], _stored(folder)
+    if stored and not _is_of(address, folder):
         raise _another(address)
+    if stored:
+        return stored[0]
     options = typed_store_options()
-    whole = store_at(address, options)
-    above = None if outer.endswith("/") else store_at(outer, options)
-    size = above.size(name) if above else None
-    with scratch_folder(path) as scratch:
-        copy = scratch / name
-        if above and size is not None:
-            _copied(above, name, copy)
-        else:
-            found = [one.name for one in whole.list() if any(fnmatch(one.name, kind) for kind in PATTERNS)]
-            if not found:
-                raise UsageError(f"{address}: there is no such object, and below it there is no list.")
-            for one in found:
-                check_name(copy / one)
-                _copied(whole, one, copy / one)
+    files = stored_files(address, options)
+    one = not files[0].home.endswith("/")
+    found = files if one else [file for file in files if any(fnmatch(file.name, kind) for kind in PATTERNS)]
+    if not found:
+        raise UsageError(f"{address}: no object below it is a list, by its name.")
+    coming = folder / f".{digest_of([file.digest for file in found])[:16]}"
+    for file in found:
+        fetch_stored(file, coming, options)
+    if not _stored(folder):  # else another command was first
         _is_now_of(address, folder)
-        os.replace(copy, path)
+        os.replace(coming / path.name if one else coming, path)
+    shutil.rmtree(coming, ignore_errors=True)
     click.echo(f"{address}: fetched", err=True)
     return path
 
@@ -222,13 +218,6 @@ def _another(what: str) -> UsageError:
     return UsageError(
         f"{what} is not the list that the folder was begun with. Choose another folder with --out."
     )
-
-
-def _copied(store: Store, name: str, path: Path) -> None:
-    if store.irregularity(name) is not None:
-        raise UsageError(f"{store} has an object {name[:200]!r}, whose name is no path in a folder.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(store.fetch(name), path)
 
 
 def _drained(urls: str, folder: Path, file_format: str | None) -> Path:

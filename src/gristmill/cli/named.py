@@ -27,7 +27,6 @@ from gristmill.spec.locator import without_userinfo
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.hub import hub_url
 from gristmill.storage.store import Place
-from gristmill.storage.url import is_url
 
 __all__ = ["check_permissions", "loader_of", "options_of", "settings_of", "sources_of"]
 
@@ -223,7 +222,7 @@ def _is_ours(folder: Place, path: str) -> bool:
 def _as_given(found: Resolved, key: str) -> str:
     """Where a source lies, as ``--source`` takes it."""
     place = found.sources.get(key, "PATH")
-    return hub_url(place) if place == found.remotes.get(key) and not is_url(place) else place
+    return hub_url(place) if place == found.remotes.get(key) and "://" not in place else place
 
 
 def _again(*more: str) -> str:

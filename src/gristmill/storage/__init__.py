@@ -2,5 +2,5 @@
 
 ``store`` has the files of a dataset by their names: those of a folder, or, through ``object``, those of an object
 store. ``files`` writes whole ones, ``leases`` divides work, ``hashing`` hashes what is written, ``inside`` refuses
-what a stranger's folder may hold. ``hub`` and ``url`` fetch, and ``archives`` reads members where they lie.
+what a stranger's folder may hold. ``hub``, ``url`` and ``stored`` fetch; ``archives`` reads members where they lie.
 """

@@ -220,7 +220,7 @@ class ObjectStore(Store):
             found = self._api.list(self._client, folder or None, chunk_size=_LISTED_AT_ONCE)
             for chunk in found:
                 self._count("list", 1)
-                yield from (Stored(one["path"], one["size"]) for one in chunk)
+                yield from (Stored(one["path"], one["size"], _said_tag(one)) for one in chunk)
 
     def below(self, name: str) -> tuple[str, ...]:
         """See :class:`Store`: a request for what lies just below, and one for each folder there."""
@@ -228,12 +228,18 @@ class ObjectStore(Store):
             folders = self._api.list_with_delimiter(self._client)["common_prefixes"]
         return tuple(folder for folder in sorted(folders) if self.size(f"{folder}/{name}") is not None)
 
-    def size(self, name: str) -> int | None:
-        """See :class:`Store`."""
+    def look(self, name: str) -> Stored | None:
+        """Say what a listing would tell of one object; None if it is not there."""
         try:
-            return int(self._head(name)["size"])
+            found = self._head(name)
         except FileNotFoundError:
             return None
+        return Stored(name, found["size"], _said_tag(found))
+
+    def size(self, name: str) -> int | None:
+        """See :class:`Store`."""
+        found = self.look(name)
+        return found.size_bytes if found else None
 
     def delete(self, name: str) -> None:
         """See :class:`Store`."""
@@ -372,9 +378,13 @@ def _endpoint(given: Mapping[str, str]) -> str:
     return next((found[name] for name in names if found.get(name)), "")
 
 
+def _said_tag(meta: Mapping[str, Any]) -> str:
+    """What is another where another object took a name: its tag, which not all listings quote, or time and size."""
+    return str(meta["e_tag"] or (meta["last_modified"], meta["size"])).strip('"')
+
+
 def _tag(meta: Mapping[str, Any]) -> str:
-    """What is another where another object took a name: its tag, else its time and size."""
-    return _digest(str(meta["e_tag"] or (meta["last_modified"], meta["size"])))
+    return _digest(_said_tag(meta))
 
 
 def _digest(text: str) -> str:

@@ -16,7 +16,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, ClassVar, TypeAlias
@@ -55,10 +55,11 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One file of a store, as a listing tells of it."""
+    """One file of a store, as a listing tells of it; ``tag`` changes with its content, where a store tells one."""
 
     name: str
     size_bytes: int
+    tag: str = field(default="", compare=False)
 
 
 class Store(ABC):

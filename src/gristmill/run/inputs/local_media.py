@@ -24,7 +24,7 @@ from gristmill.storage.archives import Archive, Refusal, kind_of, members_in, pa
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.url import name_of
 
-__all__ = ["Seen", "is_fetched", "media_here", "put_by_hand", "to_fetch"]
+__all__ = ["Seen", "expected", "is_fetched", "media_among", "media_here", "put_by_hand", "to_fetch"]
 
 _ARCHIVE = re.compile(
     r".+\.(?:zip|tar|tgz|tar\.gz|z\d\d)(?:[._-]?(?:part[._-]?)?(?:\d{1,6}|[a-z]{2,4}))?", re.IGNORECASE
@@ -160,25 +160,39 @@ def media_here(source: Source, place: str, seen: Seen | None = None) -> list[Inp
         raise machine_error(err, place) from err
 
 
+def media_among(source: Source, names: Sequence[str]) -> list[str]:
+    """Choose the files of a media source by their names alone, where nothing else is known of them.
+
+    Those that are named for it, else all of its kind; of a source that is a folder, all.
+    """
+    if source.format == "folder":
+        return list(names)
+    if source.format == "parquet":
+        found = [name for name in names if name.endswith(".parquet")]
+    else:
+        found = [name for name in names if _ARCHIVE.fullmatch(name.rpartition("/")[2])]
+    return [name for name in found if _is_expected(source, name)] or found
+
+
 def _in_folder(source: Source, folder: Path, tree: Tree) -> list[tuple[str, Path]]:
     """What of a folder is the source: the files that are named for it, it itself, or every archive in it."""
     if source.format == "parquet":
         named = [name for name in tree.tables if _is_expected(source, name)] or list(tree.tables)
     else:
-        expected = [name for name in tree.archives if _is_expected(source, name)]
-        named = [name for name in expected if _may_hold_members(source, folder / name)]
+        likely = [name for name in tree.archives if _is_expected(source, name)]
+        named = [name for name in likely if _may_hold_members(source, folder / name)]
         if not named and tree.closed is not None:
             os.scandir(
                 tree.closed
             ).close()  # raises what the system says: else all in it would be lost as no_file
         if not named and _holds_members(source, folder):
             return [(folder.resolve().name or "folder", folder)]
-        named = named or expected or list(tree.archives)
+        named = named or likely or list(tree.archives)
     if not named:
         examples = f", such as {', '.join(tree.examples)}" if tree.examples else ""
         raise UsageError(
             f"{folder} holds nothing of {source.title or source.key}: {count_text(tree.files, 'file')}{examples}. "
-            f"Expected: {_expected(source)}. Name the right place with --source {source.key}=PATH."
+            f"Expected: {expected(source)}. Name the right place with --source {source.key}=PATH."
         )
     return [(name, folder / name) for name in named]
 
@@ -259,7 +273,8 @@ def _names(source: Source) -> list[str]:
     return list(dict.fromkeys(name.lower() for name in names))
 
 
-def _expected(source: Source) -> str:
+def expected(source: Source) -> str:
+    """Say what the files of a media source are called, or those in it."""
     layouts = (
         f"files like {layout.example}" if layout.example else f"files that fit {layout.member}"
         for layout in source.layouts

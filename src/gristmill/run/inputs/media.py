@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.run_config import InputFile
+from gristmill.run.inputs.stored import as_stored
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import DamagedSource, RecipeError, UsageError
 from gristmill.spec.recipe import Recipe, Source
@@ -45,6 +46,7 @@ from gristmill.storage.archives import (
 from gristmill.storage.files import machine_error
 from gristmill.storage.hub import HubFile, download
 from gristmill.storage.store import Place, store_at
+from gristmill.storage.stored import fetch_stored, is_stored
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["INDEXES", "MediaFiles", "OpenedMedia", "Watch", "fetched_folder", "media_of", "shared_folder"]
@@ -84,12 +86,14 @@ class MediaFiles:
         files: Its files, or the one folder that it is.
         home: ``REPO@REVISION`` or addresses, where it is fetched; None where it is not.
         shared: ``DIR/sources``.
+        options: Of the object store, where it lies in one.
     """
 
     source: Source
     files: tuple[InputFile, ...]
     home: str | None
     shared: Path
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -200,6 +204,9 @@ class MediaFiles:
                 f"{file.name} is to be read, and nobody says where it lies. Name it: "
                 f"--source {self.source.key}=PATH"
             )
+        if is_stored(self.home):
+            fetch_stored(as_stored(file, self.home), self.folder, self.options, tell)
+            return
         if is_url(self.home):
             url = next(one for one in self.home.split() if name_of(one) == file.name)
             pinned = {name_of(one.url): one.sha256 for one in self.source.downloads}.get(file.name)
@@ -227,7 +234,8 @@ class MediaFiles:
             summary = indexed.index.summary
         except (DamagedSource, UsageError):  # there is none, or of another version
             summary = write_index(self.archive(files), index, lambda members: watch.check())
-        if summary.cut and any(file.path is not None for file in files):
+        own = is_stored(self.home or "") or any(file.path is not None for file in files)
+        if summary.cut and own:
             index.unlink(missing_ok=True)
             raise DamagedSource(
                 f"{indexed.archive} is cut or damaged: {summary.cut} It may be a half of a download. Fetch it again, "
@@ -307,9 +315,15 @@ class OpenedMedia(Mapping[str, Any]):
     """The media sources of a recipe by key, each opened when it is first asked for; one without files is empty."""
 
     def __init__(
-        self, recipe: Recipe, files: Sequence[InputFile], homes: Mapping[str, str], shared: Path, watch: Watch
+        self,
+        recipe: Recipe,
+        files: Sequence[InputFile],
+        homes: Mapping[str, str],
+        shared: Path,
+        watch: Watch,
+        options: Mapping[str, str],
     ) -> None:
-        self._media = {one.source.key: one for one in media_of(recipe, files, homes, shared)}
+        self._media = {one.source.key: one for one in media_of(recipe, files, homes, shared, options)}
         self._left_out = {source.key for source in recipe.of_role("media")} - self._media.keys()
         self._watch = watch
         self._opened: dict[str, Any] = {}
@@ -330,7 +344,11 @@ class OpenedMedia(Mapping[str, Any]):
 
 
 def media_of(
-    recipe: Recipe, files: Sequence[InputFile], homes: Mapping[str, str], shared: Path
+    recipe: Recipe,
+    files: Sequence[InputFile],
+    homes: Mapping[str, str],
+    shared: Path,
+    options: Mapping[str, str],
 ) -> list[MediaFiles]:
     """The media sources that a dataset was begun with.
 
@@ -339,6 +357,7 @@ def media_of(
         files: Their files.
         homes: Key to where a source is fetched.
         shared: ``DIR/sources``.
+        options: Of the object store, where one lies in it.
 
     Raises:
         RecipeError: The recipe has no such source.
@@ -351,7 +370,9 @@ def media_of(
                 f"the folder was begun with a media source {key!r}, which the recipe does not have"
             )
         own = tuple(file for file in files if file.source == key)
-        found.append(MediaFiles(source=known[key], files=own, home=homes.get(key), shared=shared))
+        found.append(
+            MediaFiles(source=known[key], files=own, home=homes.get(key), shared=shared, options=options)
+        )
     return found
 
 

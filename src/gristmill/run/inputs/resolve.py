@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gristmill.ledger.run_config import InputFile, RunConfig
-from gristmill.ledger.words import count_text
 from gristmill.run.inputs.local_media import Seen, media_here, put_by_hand
 from gristmill.run.inputs.media import shared_folder
+from gristmill.run.inputs.named_files import check_variant, chosen_of, left_out, typed, with_note
 from gristmill.run.inputs.numbering import arranged
+from gristmill.run.inputs.stored import stored_here
 from gristmill.run.state.layout import MADE, METADATA_FILES
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import ByHandSource, UsageError
@@ -24,6 +25,7 @@ from gristmill.spec.task import digest_of
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.hub import HUB_URL, HubFile, commit_of, hub_repo, list_files
 from gristmill.storage.store import Place
+from gristmill.storage.stored import is_stored, options_of
 from gristmill.storage.url import is_url, name_of
 
 __all__ = ["ELSEWHERE", "LEFT_OUT", "Resolved", "resolve"]
@@ -61,8 +63,8 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
 
     Args:
         recipe: Names its sources.
-        replaced: ``--source``: key to a file, a folder, ``hf://datasets/OWNER/NAME@REVISION``, a mirror's URL, or,
-            of a media source, :data:`LEFT_OUT`.
+        replaced: ``--source``: key to a file, a folder, ``hf://datasets/OWNER/NAME@REVISION``, a mirror's URL, an
+            object or a prefix of an object store, or, of a media source, :data:`LEFT_OUT`.
         folder: The dataset's folder: if it is begun, its commits hold.
 
     Raises:
@@ -91,20 +93,12 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
         found = files[source.role]
         if hub is not None:
             by_hand = source.role == "media" and place is None and source.by_hand is not None
-            with naming_source(source.key):
-                repo, revision = hub[0], _pinned(source.key, *hub, folder)
-                listed = list_files(
-                    repo, revision, source.patterns, needed=not (by_hand or source.role == "aux")
-                )
+            home, listed = _on_hub(source, *hub, folder, needed=not (by_hand or source.role == "aux"))
             if by_hand and not listed:
                 _without(source, recipe, waiting, sources)
                 continue
-            chosen, passed = _left_out(source, [file.name for file in listed])
-            listed = [file for file in listed if file.name in set(chosen)]
-            remotes[source.key] = sources[source.key] = f"{repo}@{revision}"
-            found += arranged(
-                source, _with_note(source, [_from_hub(source.key, file) for file in listed], passed)
-            )
+            remotes[source.key] = sources[source.key] = home
+            found += listed
         elif source.downloads and (place is None or is_url(place)):
             downloads = _mirrored(source, place)
             remotes[source.key] = sources[source.key] = " ".join(one.url for one in downloads)
@@ -112,10 +106,16 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
         elif place is not None and is_url(place):
             remotes[source.key] = sources[source.key] = place
             found.append(_from_url(source, place))
+        elif place is not None and is_stored(place):
+            remotes[source.key], stored = stored_here(
+                source, place, options_of(folder), beside=source.key not in replaced
+            )
+            sources[source.key] = remotes[source.key]
+            found += stored
         elif place is not None and "://" in place and not Path(place).exists():
             raise UsageError(
                 f"--source {source.key}={place}: a folder or a file on this machine is expected, or "
-                "hf://datasets/OWNER/NAME@REVISION. Mount it, or copy it."
+                "hf://datasets/OWNER/NAME@REVISION, or an object store (s3://, gs://, az://). Mount it, or copy it."
             )
         elif place is not None and source.role == "media":
             sources[source.key] = place
@@ -202,6 +202,18 @@ def _hub_of(source: Source, place: str | None) -> tuple[str, str] | None:
     return repo, revision
 
 
+def _on_hub(
+    source: Source, repo: str, revision: str, folder: Place | None, *, needed: bool
+) -> tuple[str, list[InputFile]]:
+    """``REPO@COMMIT`` of a source on the hub, and its files there."""
+    with naming_source(source.key):
+        revision = _pinned(source.key, repo, revision, folder)
+        listed = list_files(repo, revision, source.patterns, needed=needed)
+    names, passed = left_out(source, [file.name for file in listed])
+    chosen = [_from_hub(source.key, file) for file in listed if file.name in set(names)]
+    return f"{repo}@{revision}", arranged(source, with_note(source, chosen, passed))
+
+
 def _from_hub(key: str, file: HubFile) -> InputFile:
     return InputFile(source=key, name=file.name, size_bytes=file.size_bytes, digest=file.digest)
 
@@ -267,7 +279,7 @@ def _from_disk(source: Source, place: Path, *, named: bool = False) -> list[Inpu
             )
             for (name, path), digest in zip(found, digests, strict=True)
         ]
-        return _with_note(source, files, passed)
+        return with_note(source, files, passed)
     except OSError as err:
         raise machine_error(err, place) from err
 
@@ -275,72 +287,16 @@ def _from_disk(source: Source, place: Path, *, named: bool = False) -> list[Inpu
 def _matching(source: Source, place: Path, named: bool) -> tuple[list[tuple[str, Path]], list[str]]:
     """Files with their names, and names of those that are like them and are passed over."""
     if place.is_file():
-        _check_variant(source, place)
+        check_variant(source, str(place))
         return [(place.name, place)], []
     if not place.is_dir():
-        raise UsageError(f"{_typed(source, place)}: there is no such file or folder.")
+        raise UsageError(f"{typed(source, str(place))}: there is no such file or folder.")
     names = sorted(path.relative_to(place).as_posix() for path in _visible(place))
-    ends = tuple(pattern.rpartition("/")[2] for pattern in source.patterns)
-    if source.in_place:
-        chosen = _below(names, source.patterns, place.resolve().name)
-        if named and not chosen:
-            chosen = [name for name in names if name in ends][:1]
-    else:
-        chosen = _like(names, source.patterns) or [n for n in names if _like([n.rpartition("/")[2]], ends)]
-    chosen, passed = _left_out(source, chosen)
-    if not chosen and source.role != "aux":
-        others = ", ".join(name for name, of in source.variants.items() if of.patterns != source.patterns)
-        raise UsageError(
-            f"{_typed(source, place)}: no file there is like {', '.join(source.patterns)} "
-            f"({count_text(len(names), 'file')} looked at){'; or name the file itself' if source.in_place else ''}"
-            f"{f'; or read another with --set {source.key}.variant={others}' if others else ''}."
-        )
+    chosen, passed = chosen_of(source, names, str(place), place.resolve().name, named=named)
     for path in (place / name for name in chosen):
         if path.is_symlink() and not path.exists():
             raise UsageError(f"{path} is a link to nothing. Put there what it leads to, or remove it.")
     return [(name, place / name) for name in chosen], passed
-
-
-def _check_variant(source: Source, place: Path) -> None:
-    """Refuse a file that by its name is another variant than the one that is read, and is read otherwise.
-
-    Raises:
-        UsageError: It is.
-    """
-    if source.variant is None or _like([place.name], source.patterns):
-        return
-    own = source.variants[source.variant].settings
-    others = [
-        name
-        for name, of in source.variants.items()
-        if of.settings != own and _like([place.name], of.patterns)
-    ]
-    if others:
-        raise UsageError(
-            f"{_typed(source, place)}: by its name it is the file of another variant than {source.variant}: give "
-            f"--set {source.key}.variant={others[0]} too, or name the file otherwise."
-        )
-
-
-def _left_out(source: Source, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The names that are taken, and those that ``leave_out`` passes over."""
-    ends = {name: name.rpartition("/")[2].lower() for name in names}
-    passed = [name for name in names if _like([ends[name]], source.leave_out)]
-    return [name for name in names if name not in set(passed)], passed
-
-
-def _with_note(source: Source, files: Sequence[InputFile], passed: Sequence[str]) -> list[InputFile]:
-    """The files, the first with a note of those that were passed over beside it."""
-    if not (passed and files):
-        return list(files)
-    listed = ", ".join(passed[:5]) + (f" and {len(passed) - 5} more" if len(passed) > 5 else "")
-    note = f"passed over beside it, by their names no {source.key}s: {listed}"
-    return [replace(files[0], note=note), *files[1:]]
-
-
-def _typed(source: Source, place: Path) -> str:
-    """A place as it was given: to a command of one list alone, or as one of a recipe's sources."""
-    return str(place) if source.path is not None else f"--source {source.key}={place}"
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -375,18 +331,3 @@ def _visible(folder: Path) -> Iterator[Path]:
         for path in (Path(at, name) for name in names if name in shown):
             if path.is_file() or (path.is_symlink() and not path.exists()):
                 yield path
-
-
-def _below(names: Sequence[str], patterns: Sequence[str], folder: str) -> list[str]:
-    """Files whose path below the folder is a pattern's, or what is left of it below the pattern's first folders.
-
-    A bare name, which files of other datasets may have too, counts only in a folder of the pattern's own name.
-    """
-    while not (found := _like(names, patterns)) and any("/" in pattern for pattern in patterns):
-        parted = [pattern.partition("/") for pattern in patterns]
-        patterns = [rest for first, _, rest in parted if rest and ("/" in rest or first == folder)]
-    return found
-
-
-def _like(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    return [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]

@@ -1,4 +1,4 @@
-"""Removing from ``DIR/sources`` what no dataset in DIR still needs: what was fetched, and indexes.
+"""Removing media sources that no dataset beside them still needs: what was fetched, and indexes.
 
 A dataset needs its media sources until all its samples are packed, and while it waits for a person. What a person put
 there stays, and what is removed is fetched and indexed again if a later command asks for it.
@@ -7,17 +7,18 @@ there stays, and what is removed is fetched and indexed again if a later command
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
-from gristmill.ledger.run_config import RUN_CONFIG, RunConfig
+from gristmill.ledger.run_config import RunConfig
 from gristmill.run.inputs.local_media import is_fetched
 from gristmill.run.inputs.media import INDEXES, fetched_folder
 from gristmill.run.inputs.waiting import WAITING, needed_by_waiting, notes_of_waiting
 from gristmill.run.maintenance.clean import is_complete
 from gristmill.run.stages.index import Index
+from gristmill.storage.store import Place, store_at
 
 __all__ = ["CleanedSources", "clean_sources"]
 
@@ -47,23 +48,25 @@ class _Needs:
     all_indexes: bool = False  # some are being made, and no record names them yet
 
 
-def clean_sources(out: Path, *, dry_run: bool) -> CleanedSources:
+def clean_sources(shared: Path, datasets: Sequence[Place], *, dry_run: bool) -> CleanedSources:
     """Remove what no dataset needs.
 
     Args:
-        out: The folder in which datasets lie.
+        shared: ``DIR/sources``, or where they lie on this machine of a dataset in an object store.
+        datasets: All that share it.
         dry_run: Only look.
 
     Raises:
         DamagedOutput: A note of what a dataset waits for is no regular file.
         OSError: As the system says.
     """
-    shared, cleaned = out / "sources", CleanedSources()
+    cleaned = CleanedSources()
     if not shared.is_dir() or shared.is_symlink():
         return cleaned
-    needs = _needs(out, shared, cleaned)
+    needs = _needs(datasets, shared, cleaned)
+    begun = {store_at(dataset).title for dataset in datasets}
     for note in notes_of_waiting(shared):
-        if RunConfig.lies_in(out / note.name):  # it waits no more
+        if note.name in begun:  # it waits no more
             if not dry_run:
                 note.unlink()
             continue
@@ -83,10 +86,9 @@ def clean_sources(out: Path, *, dry_run: bool) -> CleanedSources:
     return cleaned
 
 
-def _needs(out: Path, shared: Path, cleaned: CleanedSources) -> _Needs:
+def _needs(datasets: Sequence[Place], shared: Path, cleaned: CleanedSources) -> _Needs:
     needs = _Needs()
-    for path in sorted(out.glob(f"*/{RUN_CONFIG}")):
-        dataset = path.parent.parent
+    for dataset in datasets:
         config, ledger = RunConfig.read(dataset), Ledger(dataset)
         try:
             records = ledger.stage(Index.name)

@@ -22,9 +22,11 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.run_config import InputFile
 from gristmill.ledger.words import count_text
+from gristmill.run.inputs.stored import as_stored
 from gristmill.shards.framing import Framing
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.storage.hub import read_range
+from gristmill.storage.stored import is_stored, read_stored
 from gristmill.storage.url import is_url
 
 __all__ = ["Excerpt", "FarBytes", "drawn", "evenly", "excerpt_of", "shares_of"]
@@ -61,11 +63,11 @@ class Excerpt:
 
 
 class FarBytes:
-    """Reads one annotation file of the hub by ranges, and counts what that moves.
+    """Reads one annotation file of the hub, or of an object store, by ranges, and counts what that moves.
 
     Args:
         file: Which.
-        place: ``REPO@REVISION``.
+        place: ``REPO@REVISION``, or the address that :class:`gristmill.storage.stored.StoredFile` has.
     """
 
     def __init__(self, file: InputFile, place: str) -> None:
@@ -84,8 +86,11 @@ class FarBytes:
         if not (self._start <= start and stop <= self._start + len(self._block)):
             end = min(self.size_bytes, max(stop, start + _BUFFER_BYTES))
             self._start = max(0, min(start, end - _BUFFER_BYTES))
-            repo, _, revision = self._place.partition("@")
-            self._block = read_range(repo, revision, self._file.name, self.size_bytes, self._start, end)
+            if is_stored(self._place):
+                self._block = read_stored(as_stored(self._file, self._place), self._start, end, {})
+            else:
+                repo, _, revision = self._place.partition("@")
+                self._block = read_range(repo, revision, self._file.name, self.size_bytes, self._start, end)
             self.moved_bytes += len(self._block)
         return self._block[start - self._start : stop - self._start]
 
@@ -155,8 +160,8 @@ def excerpt_of(file: InputFile, place: str, framing: Framing, rows: int, folder:
     """Take about so many rows out of an annotation file, and say how many bytes were moved for them.
 
     Args:
-        file: On this machine, or on the hub.
-        place: Where on the hub: ``REPO@REVISION``; empty for a file on this machine.
+        file: On this machine, on the hub, or in an object store.
+        place: See :class:`FarBytes`; empty for a file on this machine.
         framing: What is said of the file.
         rows: How many.
         folder: For the small file.

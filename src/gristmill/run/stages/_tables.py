@@ -1,4 +1,4 @@
-"""One annotation file as the steps over tables see it: on this machine, or on the hub."""
+"""One annotation file as the steps over tables see it: on this machine, on the hub, or in an object store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gristmill.ledger.run_config import InputFile
+from gristmill.run.inputs.stored import as_stored
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
 from gristmill.spec.command import naming_source
@@ -14,6 +15,7 @@ from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.spec.step import LocalFile
 from gristmill.spec.task import Task
 from gristmill.storage.hub import HubFile, download, hub_url, read_range
+from gristmill.storage.stored import fetch_stored, is_stored, options_of, read_stored
 from gristmill.storage.url import fetch, is_url
 
 __all__ = ["InputTable", "aux_files", "fetch_input"]
@@ -48,9 +50,13 @@ class InputTable:
         if not self._in_ranges:
             return LocalFile(self.fetch()).read(start, stop)
         self._context.check_stop()
-        repo, _, revision = self._place.partition("@")
         with self._reaching():
-            body = read_range(repo, revision, self.name, self.size_bytes, start, stop)
+            if is_stored(self._place):
+                stored = as_stored(self._source, self._place)
+                body = read_stored(stored, start, stop, options_of(self._context.store))
+            else:
+                repo, _, revision = self._place.partition("@")
+                body = read_range(repo, revision, self.name, self.size_bytes, start, stop)
         self._count(len(body), 1)
         return body
 
@@ -150,6 +156,11 @@ class InputTable:
             )
         if is_url(self._place):
             return f"{self.name} is what {self._place} holds, of {size}, with the checksum that the recipe names."
+        if is_stored(self._place):
+            return (
+                f"{self.name} is your own copy, of {size}, at {self._place}. Put a good one there, or anywhere else, "
+                f"then give the same command again with --source {key}=ADDRESS: {kept}."
+            )
         repo, _, revision = self._place.partition("@")
         new = f"--source {key}={hub_url(repo)}@REVISION"
         mended = f"Once it is mended there, give the same command with {new}: {kept}."
@@ -187,11 +198,14 @@ def fetch_input(source: InputFile, context: Context, tell: Callable[[int], None]
     if source.path is not None:
         return Path(source.path)
     folder = context.sources(source.source)
+    home = context.remotes.get(source.source, "")
+    if is_stored(home):  # where no checksum tells them apart, each version has a folder of its own
+        folder /= source.digest[:16]
     known = f"{source.source}/{source.name}"
     with context.fetching:  # among the tasks of this process; the clients look after other processes
         if known not in context.fetched or not _is_whole(folder / source.name, source):
             with naming_source(source.source):
-                _fetch(source, _home_of(source, context), folder, tell)
+                _fetch(source, context, folder, tell)
             context.fetched.add(known)
     return folder / source.name
 
@@ -215,7 +229,15 @@ def _is_whole(path: Path, source: InputFile) -> bool:
     return path.is_file() and path.stat().st_size == (source.size_bytes or path.stat().st_size)
 
 
-def _fetch(source: InputFile, place: str, folder: Path, tell: Callable[[int], None]) -> Path:
+def _fetch(source: InputFile, context: Context, folder: Path, tell: Callable[[int], None]) -> Path:
+    place = _home_of(source, context)
+    if is_stored(place):
+
+        def tell_unless_stopped(have_bytes: int) -> None:
+            context.check_stop()
+            tell(have_bytes)
+
+        return fetch_stored(as_stored(source, place), folder, options_of(context.store), tell_unless_stopped)
     if is_url(place):
         size_bytes = source.size_bytes or None
         return fetch(place, folder / source.name, sha256=source.digest, size_bytes=size_bytes, tell=tell)

@@ -18,6 +18,7 @@ from gristmill.spec.errors import GristmillError, MachineError, Stopped, TaskFai
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import IN_STORE, Task, TaskRecord
 from gristmill.storage.files import machine_error
+from gristmill.storage.stored import options_of
 
 __all__ = ["outcome_of", "run_task"]
 
@@ -57,7 +58,12 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
     work = Work()
     if recipe.of_role("media") and not context.media_sources:
         context.media_sources = OpenedMedia(
-            recipe, context.media, context.remotes, context.shared, _Stoppable(context)
+            recipe,
+            context.media,
+            context.remotes,
+            context.shared,
+            _Stoppable(context),
+            options_of(context.store),
         )
     stage = Pipeline(recipe)[task.stage]
     stage.work(recipe, task, context, work)

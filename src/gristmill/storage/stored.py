@@ -1,0 +1,192 @@
+"""Files of an object store as an input: listed, read in ranges, and fetched whole to this machine.
+
+Nobody states a checksum of an object. It is known by its name, its size and its tag (``ETag``), which changes with
+what it holds: each piece that is read is followed by a look at the object, so that no two versions are mixed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from gristmill.spec.errors import SourceError, UsageError
+from gristmill.spec.task import digest_of
+from gristmill.storage.files import check_name, sync_folder
+from gristmill.storage.object import ObjectStore
+from gristmill.storage.store import Place, Stored
+
+__all__ = ["StoredFile", "fetch_stored", "is_stored", "options_of", "read_stored", "stored_files"]
+
+_PIECE_BYTES = 16 << 20
+_MOST_FILES = 1_000_000
+_WAIT_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """Knows one object below a prefix, or the one that was named.
+
+    Attributes:
+        home: Address of the object, or of the prefix, which ends with a slash then.
+        name: Of the object, its last word; else what follows the prefix.
+        digest: Changes with what it holds.
+    """
+
+    home: str
+    name: str
+    size_bytes: int
+    digest: str
+
+    @property
+    def address(self) -> str:
+        """Say where it lies."""
+        return self.home + self.name if self.home.endswith("/") else self.home
+
+
+def is_stored(place: str) -> bool:
+    """Say whether a place is an address in an object store."""
+    return re.match(r"(?:s3|gs|az|memory)://", place) is not None
+
+
+def options_of(place: Place | None) -> Mapping[str, str]:
+    """Give the options with which a dataset's store is asked, which hold for its sources too; a folder has none."""
+    return place.options if isinstance(place, ObjectStore) else {}
+
+
+def stored_files(address: str, options: Mapping[str, str]) -> list[StoredFile]:
+    """List the object of that address, or all below it, in the order of their names; nothing that begins with a dot.
+
+    Raises:
+        UsageError: There is none, or one whose name is no path in a folder.
+        MachineError: The store refuses.
+    """
+    outer, _, name = address.rpartition("/")
+    if name and not outer.endswith("/") and (one := ObjectStore(outer, options).look(name)) is not None:
+        return [_file(address, one)]
+    home = address.rstrip("/") + "/"
+    store = ObjectStore(home, options)
+    listed = list(islice(store.list(), _MOST_FILES + 1))
+    if len(listed) > _MOST_FILES:
+        raise UsageError(f"{address}: more than {_MOST_FILES:,} objects lie below it. Name what is meant.")
+    files = [_file(home, one) for one in listed if not any(word[:1] == "." for word in one.name.split("/"))]
+    if not files:
+        raise UsageError(f"{address}: there is no such object, and none below it.")
+    for file in files:
+        if store.irregularity(file.name) is not None:
+            raise UsageError(f"{store} has an object {file.name[:200]!r}, whose name is no path in a folder.")
+        check_name(Path(file.name))
+    return files
+
+
+def _file(home: str, one: Stored) -> StoredFile:
+    return StoredFile(home=home, name=one.name, size_bytes=one.size_bytes, digest=_digest_of(one))
+
+
+def _digest_of(one: Stored) -> str:
+    return digest_of([one.name, one.size_bytes, one.tag])
+
+
+def read_stored(file: StoredFile, start: int, stop: int, options: Mapping[str, str]) -> bytes:
+    """Read some bytes of an object, which is still the one that was listed.
+
+    Raises:
+        SourceError: It is not, or is gone.
+        MachineError: The store refuses.
+    """
+    store, name = _place_of(file, options)
+    try:
+        body = store.read(name, start, stop - start)
+        now = store.look(name)
+    except FileNotFoundError:
+        now = None
+    said = f"Put back what was there, or name a copy with --source KEY={file.home}"
+    if now is None:
+        raise SourceError(f"{file.address} is not there any more. {said}")
+    if _digest_of(Stored(file.name, now.size_bytes, now.tag)) != file.digest:
+        raise SourceError(f"{file.address} is another object than the one that was found there. {said}")
+    if len(body) != stop - start:
+        raise SourceError(
+            f"{file.address}: {len(body):,} bytes came where {stop - start:,} were asked for. Give the same command "
+            "again later."
+        )
+    return body
+
+
+def fetch_stored(
+    file: StoredFile,
+    folder: Path,
+    options: Mapping[str, str],
+    tell: Callable[[int], None] = lambda have: None,
+) -> Path:
+    """Fetch an object to its name below a folder, unless it is there; what an interrupted call left is gone on with.
+
+    Args:
+        file: Which.
+        folder: For objects of this digest, or a set of them, alone: what lies there under its name is taken for it.
+        options: Of the store.
+        tell: Told how many bytes of it there are, now and then; may end it by raising.
+
+    Raises:
+        SourceError: It is another by now, or gone.
+        MachineError: The store refuses.
+        OSError: Disk full and the like.
+    """
+    path = folder / file.name
+    partial = path.with_name(f".{path.name}.{file.digest[:16]}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(partial, lambda: tell(0)) as fd:
+        if path.is_file() and path.stat().st_size == file.size_bytes:  # by who had the lock before
+            partial.unlink(missing_ok=True)
+            return path
+        have = os.fstat(fd).st_size
+        if have > file.size_bytes:
+            os.ftruncate(fd, have := 0)
+        while have < file.size_bytes:
+            body = read_stored(file, have, min(file.size_bytes, have + _PIECE_BYTES), options)
+            _write(fd, body, have)
+            have += len(body)
+            tell(have)
+        if not file.size_bytes:
+            read_stored(file, 0, 0, options)
+        os.fsync(fd)
+        partial.replace(path)
+        sync_folder(path.parent)
+    return path
+
+
+def _place_of(file: StoredFile, options: Mapping[str, str]) -> tuple[ObjectStore, str]:
+    outer, _, name = file.home.rpartition("/")
+    return ObjectStore(outer, options), name or file.name
+
+
+def _write(fd: int, body: bytes, at: int) -> None:
+    """Write a piece; one of which only some came there is written again by whoever goes on."""
+    rest = memoryview(body)
+    while rest:
+        written = os.pwrite(fd, rest, at)
+        rest, at = rest[written:], at + written
+
+
+@contextmanager
+def _alone(path: Path, check: Callable[[], None]) -> Iterator[int]:
+    """Hold a file that is being fetched, among all that see the file system; others wait."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                check()
+                time.sleep(_WAIT_S)
+            else:
+                break
+        yield fd
+    finally:
+        os.close(fd)

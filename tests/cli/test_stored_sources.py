@@ -1,0 +1,143 @@
+"""Sources of a recipe that lie in an object store."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typed import gristmill
+
+from gristmill.storage import stored
+from gristmill.storage.object import ObjectStore
+from gristmill.storage.store import LocalStore
+from gristmill.testing import archived
+from gristmill.testing.archives import zipped
+
+ROWS = 12
+TOY = Path(archived.__path__[0]) / "zip.py"
+
+
+@pytest.fixture
+def store(bucket, tmp_path, monkeypatch):
+    """A prefix in a bucket, which the environment says how to reach."""
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket["endpoint"])
+    for key in ("access_key_id", "secret_access_key", "region"):
+        monkeypatch.setenv(f"AWS_{key.upper()}", bucket[key])
+    return ObjectStore(f"s3://bucket/{tmp_path.name}", {})
+
+
+@pytest.fixture
+def upstream(store, tmp_path):
+    """Annotations, and pictures in a zip, both also on this machine; what the run of those makes."""
+    body = _picture()
+    rows = [{"id": n, "image": f"toy/images/{n:05d}.png", "caption": f"picture {n}"} for n in range(ROWS)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "a.jsonl").write_bytes(lines)
+    zipped(own / "pictures.zip", {f"images/{n:05d}.png": body + bytes([n]) for n in range(ROWS)})
+    store.put("up/rows/a.jsonl", lines)
+    store.put("up/rows/.hidden/b.jsonl", b"no rows")
+    store.put("up/pictures/pictures.zip", own / "pictures.zip")
+    store.put("up/pictures/LICENSE", b"no pictures")
+    run(own / "a.jsonl", own / "pictures.zip", tmp_path / "local")
+    return shards(LocalStore(tmp_path / "local" / "toy-zip"))
+
+
+def _picture() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(out, "PNG")
+    return out.getvalue()
+
+
+def run(rows, pictures, out, *more, code=0):
+    sources = ("--source", f"annotations={rows}", "--source", f"pictures={pictures}")
+    return gristmill("run", TOY, *sources, "--out", out, *more, code=code)
+
+
+def shards(store):
+    return {one.name: store.read(one.name) for one in store.list("shards") if "_stats" not in one.name}
+
+
+@pytest.mark.parametrize(
+    ("rows", "pictures"), [("up/rows/a.jsonl", "up/pictures/pictures.zip"), ("up/rows", "up/pictures/")]
+)
+def test_sources_in_a_store_give_the_bytes_of_those_here(rows, pictures, store, upstream, tmp_path):
+    assert len(upstream) > 1
+    run(f"{store}/{rows}", f"{store}/{pictures}", tmp_path / "out")
+    out = tmp_path / "out" / "toy-zip"
+    assert shards(LocalStore(out)) == upstream
+    sources = json.loads((out / ".gristmill/run.json").read_text())["sources"]
+    assert sources["annotations"].startswith(f"{store}/up/rows/")
+    (kept,) = (tmp_path / "out/sources/pictures").glob("*/pictures.zip")
+    assert not list(kept.parent.glob(".*"))
+    made = f"{store}/made"
+    run(f"{store}/{rows}", f"{store}/{pictures}", made)
+    assert shards(ObjectStore(f"{made}/toy-zip", {})) == upstream
+    said = gristmill("clean", made)
+    assert "sources: removed" in said.stdout
+    assert not list((tmp_path / "cache").rglob("pictures.zip"))
+    assert "all as recorded" in gristmill("verify", made).stdout
+    run(f"{store}/{rows}", f"{store}/{pictures}", made)  # what is complete fetches nothing
+    assert not list((tmp_path / "cache").rglob("pictures.zip"))
+
+
+def test_another_object_at_the_same_address_is_refused(store, upstream, tmp_path):
+    sources = (f"{store}/up/rows/a.jsonl", f"{store}/up/pictures")
+    run(*sources, tmp_path / "out", "--to", "rows")
+    zipped(tmp_path / "other.zip", {f"images/{n:05d}.png": _picture() for n in range(ROWS)})
+    store.put("up/pictures/pictures.zip", tmp_path / "other.zip")
+    said = run(*sources, tmp_path / "out", code=2).stderr
+    assert "pictures/pictures.zip" in said
+    assert "was begun" in said
+    assert len(list((tmp_path / "out/sources").rglob("pictures.zip"))) == 1
+
+
+def test_a_fetch_goes_on_and_never_mixes_two_objects(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(stored, "_PIECE_BYTES", 1000)
+    body = bytes(range(256)) * 20
+    store.put("a.bin", body)
+    (file,) = stored.stored_files(f"{store}/a.bin", {})
+
+    def stop(have):
+        if have >= 2000:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        stored.fetch_stored(file, tmp_path, {}, stop)
+    (partial,) = tmp_path.glob(".a.bin.*")
+    assert 2000 <= partial.stat().st_size < 4000
+    asked = store.asked() or ObjectStore(file.home.rpartition("/")[0], {}).asked()
+    said = []
+    path = stored.fetch_stored(file, tmp_path, {}, said.append)
+    assert path.read_bytes() == body
+    assert said[0] == 3000
+    assert asked["bytes_in"] < len(body)
+    assert not list(tmp_path.glob(".a.bin.*"))
+    stored.fetch_stored(file, tmp_path, {}, said.append)
+
+    def replaced(have):
+        store.put("a.bin", body[::-1])
+
+    with pytest.raises(stored.SourceError, match="is another object"):
+        stored.fetch_stored(file, tmp_path / "again", {}, replaced)
+    store.delete("a.bin")
+    with pytest.raises(stored.SourceError, match="is not there any more"):
+        stored.read_stored(file, 0, 10, {})
+    assert not (tmp_path / "again" / "a.bin").exists()
+
+
+def test_what_is_not_there_is_said(store, upstream, tmp_path):
+    for rows, pictures, told in (
+        ("nothing", "up/pictures", "there is no such object, and none below it"),
+        ("up/rows", "up/picture", "there is no such object"),
+        ("up/rows", "up/rows", "holds nothing of"),
+    ):
+        said = run(f"{store}/{rows}", f"{store}/{pictures}", tmp_path / "out", code=2).stderr
+        assert told in said
+        assert not (tmp_path / "out").exists()
+    store.put("half/pictures.zip", (tmp_path / "own/pictures.zip").read_bytes()[:-200])
+    said = run(f"{store}/up/rows", f"{store}/half", tmp_path / "out", code=None).stderr
+    assert "end is missing after" in said
