@@ -11,7 +11,7 @@ from gristmill.run.driver import run
 from gristmill.spec.errors import UnknownName
 
 LAST_FIRST_PY = '''
-"""Runs what was given last first, in this process."""
+"""Runs what was given last first, in this process; at first it has nobody for it."""
 from gristmill.run.executors import Executor
 from gristmill.run.workers.task import outcome_of
 
@@ -23,15 +23,16 @@ class LastFirst(Executor):
         self.recipe, self.workers = setup.start.load(), setup.workers
         self.given, self.happened = [], []
         self.context = setup.start.context(self.happened.append, setup.stop)
-        self.weighs = setup.needs
+        self.weighs, self.begins_after = setup.needs, 3
 
     def room(self, task):
-        return sum(self.weighs(one).cpus for one in (*self.given, task)) <= self.workers
+        return self.begins_after == 0 and sum(self.weighs(one).cpus for one in (*self.given, task)) <= self.workers
 
     def submit(self, task):
         self.given.append(task)
 
     def events(self, timeout_s):
+        self.begins_after = max(0, self.begins_after - 1)
         if self.given:
             task = self.given.pop()
             self.done.append(task)

@@ -3,6 +3,7 @@
 import os
 import signal
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -60,10 +61,12 @@ def world(web, tmp_path):
 
 
 def workers_alive() -> list[psutil.Process]:
+    """Those of this cluster: its nodes are children of this process."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any("gristmill.run.workers.worker" in word for word in process.info["cmdline"] or ()):
-            found.append(process)
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if any("gristmill.run.workers.worker" in word for word in process.cmdline()):
+                found.append(process)
     return found
 
 

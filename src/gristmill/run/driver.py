@@ -335,19 +335,18 @@ def _loop(state: Running, executor: Executor, signalled: list[int], grace_s: flo
             executor.stop()
             if signalled:
                 state.watcher.say(_STOPPING.format(grace_s))
+        crowded = False
         if stopping_since is None:
-            _submit(state, executor)
+            crowded = _submit(state, executor)
             if state.when_settled is not None and state.planner.settled and state.tasks:
                 state.when_settled()
                 state.when_settled = None
-        if not state.tasks:
+        if not state.tasks and not crowded:
             if stopping_since is not None:
                 return
             if _waits_for_others(state):
                 time.sleep(_POLL_S)
-            elif not _take_note(
-                state, now=True
-            ):  # of several, the one that ends last must see what all others did
+            elif not _take_note(state, now=True):  # the one that ends last must see what all others did
                 return
             continue
         if stopping_since is not None and time.monotonic() - stopping_since > grace_s:
@@ -361,13 +360,13 @@ def _loop(state: Running, executor: Executor, signalled: list[int], grace_s: flo
                 state.watcher.progress(event)
 
 
-def _submit(state: Running, executor: Executor) -> None:
-    """Give out tasks while there is room, leaving those that another run holds."""
+def _submit(state: Running, executor: Executor) -> bool:
+    """Give out tasks while there is room, leaving those that another run holds; whether one waits for room."""
     _look_around(state)
     while (task := state.planner.pop()) is not None:
         if not executor.room(task):
             state.planner.push(task)
-            return
+            return True
         if not state.leases.take(task.id):
             state.elsewhere[task.id] = task
             continue
@@ -378,6 +377,7 @@ def _submit(state: Running, executor: Executor) -> None:
             continue
         state.tasks[task.id] = task
         executor.submit(task)
+    return False
 
 
 def _look_around(state: Running, *, now: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Executors run tasks, in this process, in worker processes or elsewhere: a file each, found by its name.
 
 A file holds a class ``EXECUTOR``, made of a :class:`Setup`. Which worker gets a task is decided in ``_placement``,
-whether a worker still lives in ``_liveness``.
+whether a worker still lives in ``_liveness``. ``_relay`` and ``_cluster`` are parts of ``ray``.
 """
 
 from __future__ import annotations

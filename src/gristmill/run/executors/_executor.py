@@ -60,7 +60,7 @@ class Executor(ABC):
 
     @abstractmethod
     def room(self, task: Task) -> bool:
-        """Say whether this task may be submitted now."""
+        """Say whether this task may be submitted now; of none that it may, while there is nobody to run it yet."""
 
     @abstractmethod
     def submit(self, task: Task) -> None:
