@@ -31,7 +31,7 @@ def quick(monkeypatch):
     """Signs come often; nothing is taken for gone for want of time."""
     monkeypatch.setattr(signs, "RENEWED_S", 0.02)
     monkeypatch.setattr(module, "_POLL_S", 0.01)
-    monkeypatch.setattr(module, "_WATCHED_S", 60)
+    monkeypatch.setattr(module, "WATCHED_S", 60)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_shares_and_tasks_that_have_nothing_in_common_are_not_even_read(store, t
 
 def test_one_that_is_silent_is_taken_for_gone_after_a_while(store, tmp_path, monkeypatch):
     sign = left_by(store, store.from_machine(tmp_path / "dead"), host="node03")
-    monkeypatch.setattr(module, "_WATCHED_S", 0.1)
+    monkeypatch.setattr(module, "WATCHED_S", 0.1)
     with command(store) as (gone, (said,)):
         assert [one.name for one in gone] == [sign.name]
         assert f"process {sign.pid} on node03, since 20" in said

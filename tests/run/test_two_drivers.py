@@ -100,7 +100,7 @@ def test_what_a_machine_left_that_is_lost_another_takes_up_after_the_silence(
     store.before = lambda verb, name: None
     assert len(at_work(store)) == 1
     web.forget()
-    monkeypatch.setattr(claims, "_WATCHED_S", 0.05)
+    monkeypatch.setattr(claims, "WATCHED_S", 0.05)
     monkeypatch.setattr(claims, "_POLL_S", 0.01)
     watcher = Watcher()
     assert run(job(place, other, settings=SMALL_PARTS), watcher).complete
@@ -109,19 +109,28 @@ def test_what_a_machine_left_that_is_lost_another_takes_up_after_the_silence(
     assert problems(store) == NO_MANIFEST
 
 
-def test_two_that_work_at_once_for_all_that_waste_time_and_no_bytes(
-    store, other, place, web, tmp_path, monkeypatch
+@pytest.mark.parametrize("noticed", [False, True])
+def test_one_that_was_taken_for_gone_and_is_back_leaves_once_it_notices_and_harms_nothing(
+    store, other, place, web, tmp_path, monkeypatch, noticed
 ):
-    """The first is taken for gone in the middle of its work, and goes on when its store is back."""
-    monkeypatch.setattr(claims, "_WATCHED_S", 0.05)
+    monkeypatch.setattr(claims, "WATCHED_S", 0.05)
     monkeypatch.setattr(claims, "_POLL_S", 0.01)
+    if noticed:
+        monkeypatch.setattr(signs, "WATCHED_S", 0.05)
     whole, ended = MemoryStore(tmp_path / "whole"), []
     run(job(place, whole, settings=SMALL_PARTS), Watcher())
     web.forget()
-    meanwhile = Meanwhile(lambda: ended.append(run(job(place, other, settings=SMALL_PARTS), Watcher())))
-    assert run(job(place, store, settings=SMALL_PARTS), meanwhile).complete
-    assert ended[0].complete
-    assert max(web.hits.values()) == 2
+    # only a part, so that there is something left to commit
+    span = {"last": "samples", "settings": SMALL_PARTS}
+    meanwhile = Meanwhile(lambda: ended.append(run(job(place, other, **span), Watcher())))
+    if noticed:
+        with pytest.raises(Busy, match="another has taken up its work"):
+            run(job(place, store, settings=SMALL_PARTS), meanwhile)
+        run(job(place, other, settings=SMALL_PARTS), Watcher())
+    else:
+        assert run(job(place, store, settings=SMALL_PARTS), meanwhile).complete
+    assert len(ended) == 1
+    assert max(web.hits.values()) <= 3  # once more where its outputs had been put over the other's
     assert shards(store) == shards(whole)
     assert problems(store) == NO_MANIFEST
     assert not list(store.list(AT_WORK))

@@ -21,12 +21,12 @@ import msgspec
 
 from gristmill.ledger.ledger import STATE
 from gristmill.spec.command import printable
-from gristmill.spec.errors import DamagedOutput, MachineError
+from gristmill.spec.errors import Busy, DamagedOutput, MachineError
 from gristmill.spec.task import Task
 from gristmill.storage.leases import Leases
 from gristmill.storage.store import Store
 
-__all__ = ["AT_WORK", "LEASES", "RENEWED_S", "Announced", "AtWork", "at_work", "processes_here"]
+__all__ = ["AT_WORK", "LEASES", "RENEWED_S", "WATCHED_S", "Announced", "AtWork", "at_work", "processes_here"]
 
 AT_WORK = f"{STATE}/at-work"
 """The folder of these files."""
@@ -34,6 +34,8 @@ LEASES = f"{STATE}/leases"
 """Byte-range locks, one for each task and each command."""
 RENEWED_S = 15.0
 """So often a sign in an object store is renewed."""
+WATCHED_S = 4 * RENEWED_S
+"""A sign there that stays as it is for so long is of a command that is gone: a store may be away for half of it."""
 _RENEWED_IN_FOLDER_S = 60.0
 """Likewise in a folder, where a lease tells who lives."""
 _SILENT_S = 600.0
@@ -45,6 +47,10 @@ _MOST = 10_000
 """Commands that are looked at; more files than that no run leaves there."""
 _ENDING_S = 2.0
 _LONGEST = 60
+_REPLACED = (
+    "{}: this command could not say for more than a minute that it lives, and another has taken up its work. "
+    "Everything finished is kept; give the same command again when that one has ended."
+)
 
 
 class AtWork(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +144,7 @@ class Announced:
             leases="" if store.local else leases.mark(),
             begun=False,
         )
-        self._putting, self._ended = Lock(), Event()
+        self._putting, self._ended, self._replaced = Lock(), Event(), False
         self._thread = Thread(target=self._renew, name="at work", daemon=True)
 
     def __enter__(self) -> Announced:
@@ -166,7 +172,25 @@ class Announced:
         """Say every so often that this command lives, and what it has in hand; a failure to say so fails nothing."""
         while not self._ended.wait(_RENEWED_IN_FOLDER_S if self.store.local else RENEWED_S):
             with suppress(OSError, MachineError):
+                if self._is_replaced():
+                    return
                 self._put()
+
+    def check(self) -> None:
+        """See that no other command has taken this one for gone, since it could not say for long that it lives.
+
+        Raises:
+            Busy: One has, and does its work.
+            OSError: As the store says, or an error of ``gristmill.spec.errors``.
+        """
+        if self._is_replaced():
+            raise Busy(_REPLACED.format(self.store))
+
+    def _is_replaced(self) -> bool:
+        silent = self.store.local is None and time.time() - self.sign.seen > WATCHED_S
+        if silent and not self._replaced:
+            self._replaced = self.store.size(self.sign.name) is None
+        return self._replaced
 
     def _put(self, *, begun: bool = False) -> None:
         with self._putting:

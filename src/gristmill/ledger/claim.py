@@ -3,7 +3,9 @@
 Each command has put its sign before it looks for others' (Dijkstra's flags; of two that begin at once the one whose
 sign has the first name stays, as in Lamport's bakery). So nothing is asked of a store but that it lists what was put.
 No clocks are compared: a sign that changes while we watch is of a command that lives. One that does not is of one
-that is gone, or cannot reach the store: if that comes back both work, which costs time and no bytes.
+that is gone, or cannot reach the store: if that comes back, it leaves. What both did until then is waste; outputs
+that one put over the other's, and that are not those of their record, are found by what reads them, and by the same
+command at its start, which does them anew.
 
 Commands whose leases lie in one file divide the work by these, as in a folder, and claim nothing.
 """
@@ -14,13 +16,11 @@ import re
 import time
 from collections.abc import Callable
 
-from gristmill.ledger.at_work import RENEWED_S, Announced, AtWork, at_work
+from gristmill.ledger.at_work import WATCHED_S, Announced, AtWork, at_work
 from gristmill.spec.errors import Busy
 
 __all__ = ["claim"]
 
-_WATCHED_S = 4 * RENEWED_S
-"""A sign that stays as it is for so long is of a command that is gone; a store may be away for half a minute."""
 _POLL_S = 1.0
 _OF_A_SHARE = re.compile(r"/share-([0-9]+)-([0-9]+)\.")
 _WATCHING = "{}: {}, works here or ended without a word; whether it gives a sign is seen within {:g} s."
@@ -56,7 +56,7 @@ def claim(own: Announced, tell: Callable[[str], None], check: Callable[[], None]
             if one.lives is not None:
                 gone += [] if one.lives else [one]
             elif one == known:
-                silent = time.monotonic() - since >= _WATCHED_S
+                silent = time.monotonic() - since >= WATCHED_S
                 (gone if silent else waiting).append(one)
             elif one.begun or one.name < own.sign.name:
                 raise Busy(_BUSY.format(own.store, one.title))
@@ -68,7 +68,7 @@ def claim(own: Announced, tell: Callable[[str], None], check: Callable[[], None]
             return gone
         if not told:
             told = True
-            tell(_WATCHING.format(own.store, waiting[0].title, _WATCHED_S))
+            tell(_WATCHING.format(own.store, waiting[0].title, WATCHED_S))
         time.sleep(_POLL_S)
 
 

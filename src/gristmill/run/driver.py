@@ -107,6 +107,7 @@ class Running:
     ledger: Ledger
     leases: Leases
     watcher: Watcher
+    announced: Announced
     when_settled: Callable[[], None] | None
     tasks: dict[str, Task] = field(default_factory=dict)
     elsewhere: dict[str, Task] = field(default_factory=dict)
@@ -218,7 +219,7 @@ def _work(
         watcher.say("a shard is lost and what it was made of was cleaned away: that is made anew first.")
         planner = Planner(recipe, config, ledger, span, job.last, job.share)
     watcher.config(recipe, config, ledger, planner)
-    state = Running(planner, ledger, leases, watcher, when_settled)
+    state = Running(planner, ledger, leases, watcher, announced, when_settled)
     announced.in_hand = state.tasks
     crawls = recipe.asks
     if crawls:
@@ -419,8 +420,9 @@ def _waits_for_others(state: Running) -> bool:
 def _commit(state: Running, event: Finished) -> None:
     task, record = event.task, event.record
     try:
+        state.announced.check()
         state.ledger.commit(record)
-    except (OSError, MachineError) as err:
+    except (OSError, MachineError, Busy) as err:
         state.fatal = machine_error(err, str(state.ledger.store)) if isinstance(err, OSError) else err
         del state.tasks[task.id]
         return
