@@ -86,9 +86,9 @@ def _write(store: CountingStore, count: int) -> int:
     lines: list[bytes] = []
     with patch("os.fsync"):  # the disk is not what is measured
         for number, record in enumerate(_records(planner, count), 1):
-            made._take(record)
-            planner.absorb(record)
             lines.append(msgspec.json.encode(record) + b"\n")
+            made._take(record, lines[-1])
+            planner.absorb(record)
             if len(lines) == SEGMENT_LINES or number == count:
                 first = number - len(lines)
                 store.put(f"{RECORDS}/bench-1-0badcafe-{first:06d}-{number - 1:06d}.jsonl", b"".join(lines))

@@ -64,7 +64,7 @@ def test_records_are_read_back_as_they_were(tmp_path):
     again = Ledger(tmp_path)
     assert again.records == ledger.records == {r.task_id: r for r in map(record, (1, 2, 3))}
     assert [r.number[2] for r in again.stage("samples")] == [1, 2, 3]
-    assert again.stage("pack") == []
+    assert list(again.stage("pack")) == []
 
 
 def test_a_journal_torn_at_any_byte_keeps_all_whole_lines(tmp_path):

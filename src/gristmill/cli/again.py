@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from gristmill.ledger.documents import documents
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.retry_advice import retry_advice, retry_command, with_options
-from gristmill.ledger.totals import Totals, failing, total
+from gristmill.ledger.totals import Totals, failing
 from gristmill.run.maintenance.reopen import Dataset
 from gristmill.spec.command import to_type
 from gristmill.spec.recipe import Recipe
@@ -17,7 +17,7 @@ __all__ = ["asked_again", "nothing_to_ask"]
 
 def asked_again(opened: Dataset, recipe: Recipe, reasons: Sequence[str]) -> str:
     """Say what a round for ``reasons`` asks for, before it begins or goes on."""
-    totals = total(opened.ledger.records.values())
+    totals = opened.ledger.totals()
     left = failing(opened.ledger.of("making"))
     lost = {reason: n for reason, n in left.items() if reason in reasons}
     thing = _things(totals, sum(lost.values()))
@@ -29,7 +29,7 @@ def asked_again(opened: Dataset, recipe: Recipe, reasons: Sequence[str]) -> str:
 
 def nothing_to_ask(opened: Dataset, recipe: Recipe, reasons: Sequence[str]) -> str:
     """Why nothing is asked for again: nothing was lost so, or only images of documents were."""
-    totals = total(opened.ledger.records.values())
+    totals = opened.ledger.totals()
     media = {r: n for r, n in totals.of("making").media.items() if r in reasons and n > 0}
     said = [
         f"{opened.folder}: nothing is asked for again: no {_thing(totals)} was lost for {_listed(reasons)}."

@@ -8,7 +8,6 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.remedies import commonest
 from gristmill.ledger.retry_advice import retry_advice
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text
 from gristmill.run.driver import Ended
 from gristmill.run.maintenance.reopen import open_dataset
@@ -25,7 +24,7 @@ def check_expected(ended: Ended, ledger: Ledger) -> None:
     Raises:
         Incomplete: It holds less, or nothing at all.
     """
-    totals = total(ledger.records.values())
+    totals = ledger.totals()
     samples = totals.of("making")
     if not ended.complete:
         return

@@ -285,9 +285,8 @@ def _watched(steps: Iterator[Exported], shards: int) -> Exported:
 def _check_finished(opened: Dataset, shards: int, exporter: Exporter) -> None:
     """Say so where the dataset has not all of its shards yet; end where the exporter needs all of them."""
     from gristmill.ledger.funnel import funnel
-    from gristmill.ledger.totals import total
 
-    if funnel(total(opened.ledger.records.values()), opened.config).complete:
+    if funnel(opened.ledger.totals(), opened.config).complete:
         return
     told = f"{opened.folder} is not finished: it has {shards:,} shards so far ({to_type('status', opened.folder)})."
     if exporter.needs_all:

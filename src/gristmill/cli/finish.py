@@ -17,7 +17,6 @@ from gristmill.cli.progress import watcher_for
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.retry_advice import retry_command
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import total
 from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job
 from gristmill.run.driver import Ended, run
@@ -94,7 +93,7 @@ def _tell_judged(job: Job, ledger: Ledger) -> None:
     """Say of rows that were judged before an option allowed them that the option alone does not bring them back."""
     if job.runtime.get("crawl.allow_private_addresses") != "true":
         return
-    lost = total(ledger.of("making")).of("making").dropped
+    lost = ledger.totals().of("making").dropped
     barred = {str(r): lost[r] for r in (Reason.PRIVATE_ADDRESS, Reason.BAD_PORT) if lost[r]}
     if barred:
         click.echo(

@@ -20,7 +20,7 @@ from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.retry_advice import retry_advice, retry_command
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import Totals, total
+from gristmill.ledger.totals import Totals
 from gristmill.ledger.words import count_text, duration_text, share_text, size_text, store_text
 from gristmill.spec.command import printable
 from gristmill.spec.sample import Json
@@ -60,7 +60,7 @@ def print_status(
         options: By which this command allowed what is stored nowhere.
         more: Said too, of JSON.
     """
-    totals = total(ledger.records.values())
+    totals = ledger.totals()
     if as_json:
         said = {"folder": str(folder), **funnel_json(totals, config), **(more or {})}
         if config.parts:

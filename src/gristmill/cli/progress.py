@@ -15,7 +15,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.mixture_parts import samples_and_copies
 from gristmill.ledger.remedies import commonest
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import failing, total
+from gristmill.ledger.totals import failing
 from gristmill.ledger.words import count_text, share_text, size_text
 from gristmill.run.maintenance.reopen import interrupted
 from gristmill.run.planning.pipeline import accounts
@@ -67,7 +67,7 @@ class RunTally:
             least: The share of all that is to be kept at least.
             of: How many commands divide what is left among them.
         """
-        totals = total(ledger.records.values())
+        totals = ledger.totals()
         self._least, self._unread = least, len(config.inputs) - totals.of("reading").tasks
         self.mixes = bool(config.parts)
         self.prescanned = totals.of("looking").tasks

@@ -20,7 +20,6 @@ from gristmill.ledger.losses import ADVICE, explained, grouped
 from gristmill.ledger.manifest import listing_digest, shards_of
 from gristmill.ledger.mixture_parts import PartAccount, parts_account
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
 from gristmill.shards.lossless import readable, utf8
 from gristmill.shards.references import is_references
@@ -74,7 +73,7 @@ def card_bytes(recipe: Recipe, config: RunConfig, ledger: Ledger) -> bytes:
 
 def card(recipe: Recipe, config: RunConfig, ledger: Ledger) -> str:
     """The text of the card: YAML for machines, then prose for people."""
-    levels = funnel(total(ledger.records.values()), config)
+    levels = funnel(ledger.totals(), config)
     shards = shards_of(ledger)
     shape = shape_of(ledger)
     schema = features(shape)

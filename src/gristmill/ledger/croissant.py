@@ -15,7 +15,7 @@ from gristmill.ledger.features import IMAGE_PARTS, VIDEO_PARTS, features, shape_
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import Totals, total
+from gristmill.ledger.totals import Totals
 from gristmill.shards.lossless import readable
 from gristmill.shards.references import is_references
 from gristmill.spec.recipe import Recipe
@@ -100,7 +100,7 @@ def croissant_bytes(recipe: Recipe, config: RunConfig, ledger: Ledger) -> bytes:
 
 def croissant(recipe: Recipe, config: RunConfig, ledger: Ledger) -> dict[str, Json]:
     """The description, as plain data."""
-    totals = total(ledger.records.values())
+    totals = ledger.totals()
     files = shards_of(ledger)
     shards = [shard for shard in files if not is_references(shard.path)]
     shape = shape_of(ledger)

@@ -3,23 +3,23 @@
 Each process that commits has a journal of its own, durable after each line (where a store cannot append, a file for
 each line); a line is a record, and its presence means done. A line cut off by a kill does not count. A line that
 takes something back names the very record it speaks of, so that the order in which journals are read does not matter.
-The index in memory is rebuilt from the journals and can be refreshed while other processes append to theirs.
+What is held of records in memory is rebuilt from the journals and can be refreshed while others append to theirs.
 """
 
 from __future__ import annotations
 
-import gc
 import re
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import BytesIO
 from typing import BinaryIO
 
 import msgspec
 
+from gristmill.ledger.records import Records, decode
+from gristmill.ledger.totals import Totals, fold
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
 from gristmill.spec.task import RECORD_FORMAT, Account, LostSamples, ShardInfo, TaskRecord
@@ -34,14 +34,13 @@ from gristmill.storage.store import (
     within,
 )
 
-__all__ = ["LAGS_S", "RECORDS", "STATE", "Ledger", "uncollected"]
+__all__ = ["LAGS_S", "RECORDS", "STATE", "Ledger"]
 
 STATE = ".gristmill"
 """The folder within a dataset's folder for what a trainer never reads."""
 RECORDS = f"{STATE}/records"
 """Its folder of journals."""
 
-_DECODER = msgspec.json.Decoder(TaskRecord)
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLACES: Mapping[str, tuple[str, ...]] = {
@@ -73,23 +72,6 @@ _NO_RECORD = (
     ValueError,
 )
 """What a line raises that no run wrote."""
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Keep the cyclic garbage collector from walking through records again and again while they are made.
-
-    None of them is part of a cycle; with a hundred thousand the walks cost more than the reading. What was made is
-    then frozen, so that the first walk afterwards passes it over, too.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.freeze()
-            gc.enable()
 
 
 def _check_format(number: object, path: str) -> None:
@@ -210,11 +192,12 @@ class Ledger:
         self._read_to: dict[str, int] = {}
         self._segments: Mapping[str, Sequence[range]] = {}
         self._listed_at = float("-inf")
-        self.records: dict[str, TaskRecord] = {}
+        self.records = Records()
+        self._totals: tuple[int, Totals] | None = None
         self._void: set[tuple[str, float]] = set()
         self._released: dict[str, float] = {}  # path to finished_at of the record whose output it is
-        with uncollected():
-            self.refresh()
+        for _ in self._new():  # none of them is held
+            pass
 
     @property
     def read_to(self) -> Mapping[str, int]:
@@ -227,16 +210,16 @@ class Ledger:
         Args:
             now: Look even if that was done a moment ago, whatever a listing costs.
         """
-        new: list[TaskRecord] = []
-        if not now and time.monotonic() - self._listed_at < self.store.listed_every_s:
-            return new
+        soon = time.monotonic() - self._listed_at < self.store.listed_every_s
+        return [] if soon and not now else list(self._new())
+
+    def _new(self) -> Iterator[TaskRecord]:
         self._listed_at = time.monotonic()
         for pause_s in LAGS_S:
             time.sleep(pause_s)
             with suppress(_Merged):
-                for record in self._read_listed():
-                    new.append(record)
-                return new
+                yield from self._read_listed()
+                return
         raise DamagedOutput(
             f"{self.store}/{RECORDS}: files of records are listed and not there. Give the same command again when "
             "nothing else works there."
@@ -301,10 +284,10 @@ class Ledger:
     def _apply(self, line: bytes, path: str) -> TaskRecord | None:
         try:
             if not line.startswith(_NOT_A_RECORD):
-                record = _DECODER.decode(line)
+                record = decode(line)
                 _check_format(record.format, path)
                 _check_places(record, path)
-                return self._take(record)
+                return record if self._take(record, line) else None
             value = msgspec.json.decode(line)
             if "void" in value:
                 self._forget(str(value["void"]), float(value["finished_at"]))
@@ -319,22 +302,21 @@ class Ledger:
             ) from err
         return None
 
-    def _take(self, record: TaskRecord) -> TaskRecord | None:
+    def _take(self, record: TaskRecord, line: bytes) -> bool:
+        """Add a record; False of one that does not count, or is known."""
         if (record.task_id, record.finished_at) in self._void:
-            return None
-        known = self.records.get(record.task_id)
-        if known is not None and known.finished_at > record.finished_at:
-            return None  # it was taken back and done anew; the line that says so is in a journal still to be read
-        if known == record:
-            return None  # its line has been merged into a segment
-        if record.shape:  # most shards of a dataset say the same
-            object.__setattr__(record, "shape", sys.intern(record.shape))
-        self.records[record.task_id] = record
-        return record
+            return False
+        known_at = self.records.finished_at(record.task_id)
+        if known_at is not None and known_at > record.finished_at:
+            return False  # it was taken back and done anew; the line that says so is in a journal still to be read
+        if known_at == record.finished_at and self.records[record.task_id] == record:
+            return False  # its line has been merged into a segment
+        self.records.keep(record, line)
+        return True
 
     def _forget(self, task_id: str, finished_at: float) -> None:
         self._void.add((task_id, finished_at))
-        if task_id in self.records and self.records[task_id].finished_at == finished_at:
+        if self.records.finished_at(task_id) == finished_at:
             del self.records[task_id]
 
     def commit(self, record: TaskRecord) -> None:
@@ -343,20 +325,20 @@ class Ledger:
         Raises:
             OSError: As the system says; the task is then not done.
         """
-        self._append(record)
-        self._take(record)
+        self._take(record, self._append(record))
 
     def void(self, task_id: str) -> None:
         """Take a record back, because its outputs are damaged or gone; the task will be done anew."""
-        record = self.records.get(task_id)
-        if record is not None:
-            self._append({"void": task_id, "finished_at": record.finished_at})
-            self._forget(task_id, record.finished_at)
+        finished_at = self.records.finished_at(task_id)
+        if finished_at is not None:
+            self._append({"void": task_id, "finished_at": finished_at})
+            self._forget(task_id, finished_at)
 
     def release(self, paths: list[str]) -> None:
         """Note that intermediate files are no longer needed, before they are removed."""
-        made = {shard.path: r.finished_at for r in self.records.values() for shard in r.outputs}
-        released = {path: made.get(path, 0.0) for path in paths}
+        released = dict.fromkeys(paths, 0.0)
+        for record in self.records.values():
+            released |= {out.path: record.finished_at for out in record.outputs if out.path in released}
         self._append({"released": released})
         self._released.update(released)
 
@@ -364,21 +346,29 @@ class Ledger:
         """True if this output of this record may be gone."""
         return self._released.get(shard.path) == record.finished_at
 
-    def _append(self, value: TaskRecord | dict[str, Json]) -> None:
-        name, end = self._journal.append(msgspec.json.encode(value) + b"\n")
+    def _append(self, value: TaskRecord | dict[str, Json]) -> bytes:
+        line = msgspec.json.encode(value) + b"\n"
+        name, end = self._journal.append(line)
         self._read_to[name] = end
+        return line
 
-    def stage(self, stage: str) -> list[TaskRecord]:
-        """Records of one stage, in the dataset's order."""
-        return sorted((r for r in self.records.values() if r.stage == stage), key=lambda r: r.number)
+    def totals(self) -> Totals:
+        """Sum all records, as :func:`gristmill.ledger.totals.total` does; once for as long as none is added."""
+        if self._totals is None or self._totals[0] != self.records.changes:
+            self._totals = self.records.changes, fold(self.records.in_order())
+        return self._totals[1]
 
-    def of(self, account: Account) -> list[TaskRecord]:
-        """Records that count for this, in the dataset's order."""
-        return sorted((r for r in self.records.values() if r.account == account), key=lambda r: r.number)
+    def stage(self, stage: str) -> Sequence[TaskRecord]:
+        """Records of one stage, in the dataset's order; each is made when it is reached."""
+        return self.records.in_order(stage=stage)
 
-    def shards(self) -> list[TaskRecord]:
+    def of(self, account: Account) -> Sequence[TaskRecord]:
+        """Records that count for this, in the dataset's order; each is made when it is reached."""
+        return self.records.in_order(account=account)
+
+    def shards(self) -> Sequence[TaskRecord]:
         """Records of the tasks that make shards, by the shards' numbers; their names sort so only up to 99,999."""
-        return sorted(self.of("packing"), key=lambda record: record.number[2])
+        return self.records.in_order(account="packing", by_part=True)
 
     def close(self) -> None:
         """Close this process's journal."""

@@ -15,7 +15,7 @@ from gristmill.ledger.funnel import Funnel, funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.run_config import InputFile, RunConfig
-from gristmill.ledger.totals import Totals, total
+from gristmill.ledger.totals import Totals
 from gristmill.media.video.versions import versions
 from gristmill.shards.lossless import readable, utf8
 from gristmill.spec.recipe import Recipe
@@ -64,7 +64,7 @@ def manifest(
         ledger: Its records.
         libraries: Versions of those that wrote the clips; None for those that are installed here.
     """
-    totals = total(ledger.records.values())
+    totals = ledger.totals()
     levels = funnel(totals, config)
     shards = shards_of(ledger)
     pages = documents(totals, levels)
@@ -110,7 +110,7 @@ def manifest(
 
 def of_records(config: RunConfig, ledger: Ledger) -> dict[str, Json]:
     """Of what a manifest says, that which a mixture reads of a part: by the records alone."""
-    levels, shards = funnel(total(ledger.records.values()), config), shards_of(ledger)
+    levels, shards = funnel(ledger.totals(), config), shards_of(ledger)
     return {
         "name": config.name,
         "recipe": config.recipe,

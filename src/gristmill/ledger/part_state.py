@@ -8,7 +8,6 @@ from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import total
 from gristmill.ledger.words import share_text, size_text
 from gristmill.spec.sample import Json
 from gristmill.storage.store import Place
@@ -69,7 +68,7 @@ def state_of(folder: Place, name: str, *, of: str = "", unbegun: str) -> PartSta
     if not RunConfig.lies_in(folder):
         return PartState(name=name, folder=folder, of=of, state=unbegun)
     config, ledger = RunConfig.read(folder), Ledger(folder)
-    levels = funnel(total(ledger.records.values()), config)
+    levels = funnel(ledger.totals(), config)
     read = f"{levels.files_read:,} of {levels.files:,} {levels.inputs} read"
     return PartState(
         name=name,

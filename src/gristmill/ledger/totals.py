@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gristmill.spec.sample import CHANGES, Json
 from gristmill.spec.task import IN_STORE, Account, TaskRecord
 
-__all__ = ["StageTotals", "Totals", "failing", "total"]
+__all__ = ["StageTotals", "Totals", "failing", "fold", "total"]
 
 _HOSTS_COUNTED = 100_000
 """More failing hosts than that are not told apart: those that failed least are forgotten."""
@@ -99,12 +100,17 @@ class Totals:
 
 
 def total(records: Iterable[TaskRecord]) -> Totals:
-    """Sum the records of a dataset."""
+    """Sum records, in whichever order they come. Of all that a ledger has the sums are its :meth:`totals`."""
+    return fold(sorted(records, key=lambda r: r.number))
+
+
+def fold(records: Iterable[TaskRecord]) -> Totals:
+    """Sum records that come in the dataset's order; none of them is held."""
     totals = Totals()
     hosts: defaultdict[str, int] = defaultdict(int)
     notes: dict[str, None] = {}
-    spans: list[tuple[float, float]] = []
-    for record in sorted(records, key=lambda r: r.number):
+    began, ended = array("d"), array("d")
+    for record in records:
         totals.stages.setdefault(record.stage, StageTotals(stage=record.stage)).add(record)
         totals.accounts.setdefault(record.account, StageTotals(stage=record.account)).add(record)
         for host, failures in record.hosts.items():
@@ -114,26 +120,28 @@ def total(records: Iterable[TaskRecord]) -> Totals:
         if record.account == "counting":
             totals.global_filter = record.found
         notes.update(dict.fromkeys(record.notes))
-        config = record.finished_at - record.seconds
-        spans.append((config, record.finished_at))
-        totals.started_at = min(totals.started_at or config, config)
+        began.append(record.finished_at - record.seconds)
+        ended.append(record.finished_at)
+        totals.started_at = min(totals.started_at or began[-1], began[-1])
         totals.finished_at = max(totals.finished_at or 0.0, record.finished_at)
     totals.hosts = Counter({host: failures for host, failures in hosts.items() if failures > 0})
     totals.notes = list(notes)
-    totals.busy_s = _covered(spans)
+    totals.busy_s = _covered(began, ended)
     return totals
 
 
-def _covered(spans: list[tuple[float, float]]) -> float:
+def _covered(began: array[float], ended: array[float]) -> float:
     """Seconds that at least one of these spans covers."""
+    import numpy as np
+
     covered, until = 0.0, float("-inf")
-    for config, ended in sorted(spans):
-        covered += max(0.0, ended - max(config, until))
-        until = max(until, ended)
+    for number in np.lexsort((ended, began)):
+        covered += max(0.0, ended[number] - max(began[number], until))
+        until = max(until, ended[number])
     return covered
 
 
-def failing(records: Sequence[TaskRecord]) -> Counter[str]:
+def failing(records: Iterable[TaskRecord]) -> Counter[str]:
     """Counts what still fails after the rounds so far, by reason."""
     left: Counter[str] = Counter()
     for record in records:

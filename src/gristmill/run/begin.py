@@ -278,7 +278,7 @@ def void_without_media(planner: Planner, ledger: Ledger) -> int:
     """Take back records whose media, or scattered samples, a task still needs and ``clean`` has removed."""
     needed = {stem(path) for path in planner.needed()}
     voided = 0
-    for record in list(ledger.records.values()):
+    for record in map(ledger.records.__getitem__, list(ledger.records) if needed else ()):
         outputs = [shard for shard in record.outputs if shard.role in ("index", "spool")]
         wanted = any(stem(shard.path) in needed for shard in outputs)
         if wanted and any(ledger.is_released(record, shard) for shard in outputs):
@@ -292,10 +292,10 @@ def drop_stale(planner: Planner, ledger: Ledger) -> None:
 
     There are some only where media had to be asked for again and other answers came than the first time.
     """
-    stale = [record for record in ledger.records.values() if record.task_id not in planner.tasks]
+    stale = [ledger.records[task_id] for task_id in ledger.records if not planner.knows(task_id)]
     for record in stale:
         ledger.void(record.task_id)
-    claimed = {shard.path for record in ledger.records.values() for shard in record.outputs}
+    claimed = {out.path for record in ledger.records.values() for out in record.outputs} if stale else set()
     for record in stale:
         for shard in record.outputs:
             if shard.path not in claimed:

@@ -24,7 +24,7 @@ from gristmill.ledger.manifest import MANIFEST, shards_of
 from gristmill.ledger.mixture_parts import parts_account
 from gristmill.ledger.retry_advice import may_heal, retry_advice, retry_command, with_options
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import Totals, total
+from gristmill.ledger.totals import Totals
 from gristmill.ledger.words import duration_text, share_text, size_text, store_text
 from gristmill.shards.lossless import utf8
 from gristmill.spec.reasons import Reason
@@ -104,7 +104,7 @@ def template(page: str = "report.html") -> Template:
 
 
 def _content(config: RunConfig, ledger: Ledger, bodies: Bodies | None) -> dict[str, Any]:
-    totals = total(ledger.records.values())
+    totals = ledger.totals()
     levels, judged = funnel(totals, config), totals.of("judging")
     shards = shards_of(ledger)
     shown = examples(ledger.store, shards, _EXAMPLES)
@@ -186,7 +186,7 @@ def _said(value: Any) -> str:
 def _fates(ledger: Ledger) -> list[list[Path]]:
     """The fates files of each crawl task, that of the last round first."""
     tasks: dict[tuple[int, ...], list[Path]] = {}
-    for record in sorted(ledger.of("making"), key=lambda r: r.number, reverse=True):
+    for record in reversed(ledger.of("making")):
         _, *task = record.number  # the round, then which task of it
         found = (ledger.store.fetch(shard.path) for shard in record.outputs if shard.role == "fates")
         tasks.setdefault(tuple(task), []).extend(found)

@@ -6,11 +6,13 @@ nearer to a finished shard always goes before one that opens another file.
 
 from __future__ import annotations
 
+import gc
 import heapq
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from gristmill.ledger.ledger import Ledger, uncollected
+from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.planning.pipeline import Pipeline
 from gristmill.run.planning.stage import Made, Stage
@@ -34,8 +36,9 @@ class Planner:
         last: The last stage to work on; all if None.
         share: This process's of so many, from 1 on: see :attr:`Stage.divided`. It does all if None.
 
+    Of a task that is done no more is kept than its id: there may be a million.
+
     Attributes:
-        tasks: All that are known, by id.
         settled: No more will become known.
         share: As given.
     """
@@ -51,16 +54,18 @@ class Planner:
     ) -> None:
         self.config, self.store = config, ledger.store
         self.span = range(len(config.inputs)) if span is None else span
-        self.tasks: dict[str, Task] = {}
         self.settled = False
         self._stages, self._ledger = Pipeline(recipe), ledger
         self.share = share
         self._least_rank = 0 if last is None else self._stages[last].rank
         self._heap: list[tuple[bool, int, bool, tuple[int, int, int], str, Task]] = []
+        self._followed = {stage.follows for stage in self._stages}
+        self._known: set[str] = set()
         self._wanted: set[str] = set()
+        self._left: dict[str, Task] = {}
         self._awaited: Task | None = None
         self._walking = self._walk()
-        with uncollected():
+        with _uncollected():
             self._go_on()
 
     async def _walk(self) -> None:
@@ -96,13 +101,23 @@ class Planner:
         """See :class:`gristmill.run.planning.stage.Plan`."""
         if task.id in self._wanted:
             return
+        self._know(task)
+        if self.has(task):
+            if task.stage in self._followed:
+                self._follow(self._ledger.records[task.id])
+            return
         self._wanted.add(task.id)
-        self.tasks[task.id] = task
-        record = self._ledger.records.get(task.id)
-        if record is not None:
-            self._follow(record)
-        elif self._stages[task.stage].rank >= self._least_rank and self._is_ours(task):
+        if self._stages[task.stage].rank >= self._least_rank and self._is_ours(task):
             self.push(task)
+
+    def knows(self, task_id: str) -> bool:
+        """Say whether there is such a task, done or not."""
+        return task_id in self._known
+
+    def _know(self, task: Task) -> None:
+        self._known.add(task.id)
+        if not self.has(task):
+            self._left.setdefault(task.id, task)
 
     def _is_ours(self, task: Task) -> bool:
         """Whether this process may do a task: by its id, which depends on neither time nor place."""
@@ -114,7 +129,7 @@ class Planner:
 
     async def done(self, task: Task) -> TaskRecord:
         """See :class:`gristmill.run.planning.stage.Plan`."""
-        self.tasks.setdefault(task.id, task)
+        self._know(task)
         if not self.has(task):
             await _Record(task)
         return self._ledger.records[task.id]
@@ -125,13 +140,16 @@ class Planner:
 
     def absorb(self, record: TaskRecord) -> None:
         """Take note of a task done, here or by another process."""
-        if record.task_id in self.tasks:
+        if record.task_id in self._known:
+            self._left.pop(record.task_id, None)
+            self._wanted.discard(record.task_id)
             self._follow(record)
         self._go_on()
 
     def _follow(self, record: TaskRecord) -> None:
         for stage in self._stages:
-            stage.follow(record, self)
+            if stage.follows == record.stage:
+                stage.follow(record, self)
 
     def pop(self) -> Task | None:
         """The next task that is not done; None if there is none just now."""
@@ -182,7 +200,7 @@ class Planner:
     @property
     def complete(self) -> bool:
         """Nothing is left to be done by anybody."""
-        return self.settled and all(task_id in self._ledger.records for task_id in self.tasks)
+        return self.settled and all(task_id in self._ledger.records for task_id in self._known)
 
     def spent(self, record: TaskRecord) -> str | None:
         """The annotation file that nobody needs any more now that ``record`` is there, if it is one."""
@@ -191,7 +209,7 @@ class Planner:
 
     def needed(self) -> set[str]:
         """Paths of files whose bodies tasks not done yet will read."""
-        left = (task for task in self.tasks.values() if not self.has(task))
+        left = (task for task in self._left.values() if not self.has(task))
         return {
             shard.path
             for task in left
@@ -208,3 +226,20 @@ class _Record:
 
     def __await__(self) -> Generator[Task, None, None]:
         yield self._task
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the cyclic garbage collector from walking through tasks again and again while they are made.
+
+    None of them is part of a cycle; with a hundred thousand the walks cost more than the planning. What was made is
+    then frozen, so that the first walk afterwards passes it over, too.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.freeze()
+            gc.enable()

@@ -81,6 +81,7 @@ class Stage(ABC, Generic[S]):
         account: What its tasks count for; nothing if empty.
         verb: What they do, for a person who watches; they are not shown if empty.
         rank: The nearer to a finished shard, the smaller; also the order in which its tasks are given out.
+        follows: The stage whose records :meth:`follow` is given; none if empty.
         awaited_by_all: No process can go on before all of its tasks are done, by whomever.
         by_portions: Its work takes samples in portions where a task killed a worker, so that the one that did is
             found by a few deaths more.
@@ -90,6 +91,7 @@ class Stage(ABC, Generic[S]):
     account: ClassVar[Account] = ""
     verb: ClassVar[str] = ""
     rank: ClassVar[int]
+    follows: ClassVar[str] = ""
     awaited_by_all: ClassVar[bool] = False
     by_portions: ClassVar[bool] = False
 
@@ -136,7 +138,7 @@ class Stage(ABC, Generic[S]):
         """One round, in the dataset's order: take what the stage before made, hand on what this one makes of it."""
 
     def follow(self, record: TaskRecord, plan: Plan) -> None:
-        """Want what follows from a record at once, in whichever order records come."""
+        """Want what follows from a record of :attr:`follows` at once, in whichever order such records come."""
 
     def end(self, plan: Plan) -> None:
         """Want what is to be done when all shards are known."""

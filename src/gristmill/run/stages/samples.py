@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gristmill.ledger.totals import failing
 from gristmill.run.planning.stage import Made, Plan, Stage
-from gristmill.run.stages.rows import parts_of
+from gristmill.run.stages.rows import Rows, parts_of
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import SampleStep, ShardStep, Step, TableStep
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
@@ -27,6 +27,21 @@ class RetryDecision:
     retried: dict[str, int]
 
 
+@dataclass(slots=True, kw_only=True)
+class _Part:
+    """One part over the rounds: what failed so far, and its indexes."""
+
+    shard: ShardInfo
+    failed: Counter[str] = field(default_factory=Counter)
+    indexes: list[ShardInfo] = field(default_factory=list)
+
+    def take(self, record: TaskRecord) -> None:
+        """Take in what a round made of it."""
+        self.failed.update(record.dropped)
+        self.failed.subtract(record.retried)
+        self.indexes += [shard for shard in record.outputs if shard.role == "index"][:1]
+
+
 class Samples(Stage[SampleStep | ShardStep]):
     """One part, made into samples."""
 
@@ -34,6 +49,7 @@ class Samples(Stage[SampleStep | ShardStep]):
     account = "making"
     verb = "crawl"
     rank = 6
+    follows = Rows.name
     by_portions = True
 
     def __init__(
@@ -41,8 +57,10 @@ class Samples(Stage[SampleStep | ShardStep]):
     ) -> None:
         super().__init__(steps, recipe_steps, version)
         self._identities: dict[int, str] = {}  # by round: media may have come since
-        self._first: dict[tuple[int, int, str], Task] = {}  # of the first round: each is asked for twice
-        self._parts: dict[tuple[int, int], tuple[Made, list[TaskRecord]]] = {}
+        self._first: dict[
+            tuple[int, int, str], Task
+        ] = {}  # of the first round, until they are asked for again
+        self._parts: dict[tuple[int, int], _Part] = {}  # where there are later rounds
         self._unread: dict[int, list[Task]] = {}
 
     @classmethod
@@ -60,15 +78,16 @@ class Samples(Stage[SampleStep | ShardStep]):
         """Hand on the index of each part; in a retry round of those that lost something for its reasons."""
         if round_:
             for position, n in [place for place in self._parts if place[0] in plan.span]:
-                part = self._parts[position, n][0].shard
-                if (task := self._task((round_, position, n), part, plan)) is not None:
+                part = self._parts[position, n]
+                if (task := self._again((round_, position, n), part, plan)) is not None:
                     plan.want(task)
         async for made in upstream:
-            _, records = self._parts.setdefault(made.number[1:], (made, []))
-            task = self._task(made.number, made.shard, plan)
+            place = made.number[1:]
+            task = self._again(made.number, self._parts[place], plan) if round_ else self._taken(made, plan)
             if task is not None:
                 record = await plan.done(task)
-                records.append(record)
+                if plan.config.rounds:
+                    self._parts.setdefault(place, _Part(shard=made.shard)).take(record)
                 if (index := record.output("index")) is not None:
                     yield Made(number=record.number, shard=index, facts=record.facts)
 
@@ -80,7 +99,14 @@ class Samples(Stage[SampleStep | ShardStep]):
             tasks = [self._first_task((0, position, n), part, plan) for n, part in enumerate(parts)]
             for task in tasks:
                 plan.want(task)
-            self._unread[position] = tasks[::-1]
+            if self._points_into_files:
+                self._unread[position] = tasks[::-1]
+
+    def _taken(self, made: Made, plan: Plan) -> Task:
+        """The task of the first round over a part, which nobody asks for once more."""
+        task = self._first_task(made.number, made.shard, plan)
+        del self._first[(*made.number[1:], made.shard.digest)]
+        return task
 
     def _first_task(self, number: tuple[int, int, int], part: ShardInfo, plan: Plan) -> Task:
         place = (*number[1:], part.digest)
@@ -97,29 +123,27 @@ class Samples(Stage[SampleStep | ShardStep]):
             self._identities[round_] = self.identity + ("".join(["+", *files]) if files else "")
         return self._identities[round_]
 
-    def _task(self, number: tuple[int, int, int], part: ShardInfo, plan: Plan) -> Task | None:
-        """The task over one part; in a retry round None if none of its media failed for those reasons."""
-        if number[0] == 0:
-            return self._first_task(number, part, plan)
+    def _again(self, number: tuple[int, int, int], part: _Part, plan: Plan) -> Task | None:
+        """The task of a later round over a part; None if nothing of it failed for those reasons."""
         reasons = plan.config.rounds[number[0] - 1]
-        records = self._parts[number[1:]][1]
-        retried = {reason: n for reason, n in failing(records).items() if reason in reasons}
+        retried = {reason: n for reason, n in (+part.failed).items() if reason in reasons}
         if not retried:
             return None
-        indexes = [index for record in records if (index := record.output("index")) is not None]
         return Task(
             stage=self.name,
             number=number,
-            inputs=(part, *indexes),
+            inputs=(part.shard, *part.indexes),
             identity=self._identity_in(number[0], plan),
             decision=RetryDecision(reasons=tuple(sorted(reasons)), retried=retried),
         )
 
+    @property
+    def _points_into_files(self) -> bool:
+        table = self.recipe_steps[0]
+        return isinstance(table, TableStep) and table.keeps_source
+
     def spent(self, record: TaskRecord, plan: Plan) -> bool:
         """Say so once all parts that point into the annotation file are done."""
-        table = self.recipe_steps[0]
-        if not (isinstance(table, TableStep) and table.keeps_source):
-            return False
         left = self._unread.get(record.number[1])
         while left and plan.has(left[-1]):
             left.pop()

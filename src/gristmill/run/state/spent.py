@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Sequence
 
 from gristmill.ledger.funnel import funnel
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
-from gristmill.ledger.totals import failing, total
 from gristmill.run.state.layout import stem
-from gristmill.spec.task import TaskRecord
 
 __all__ = ["is_complete", "spent"]
 
@@ -42,18 +41,27 @@ def spent(config: RunConfig, ledger: Ledger) -> list[str]:
 
 def is_complete(config: RunConfig, ledger: Ledger) -> bool:
     """Say whether nothing is left to be made, by the records alone."""
-    return funnel(total(ledger.records.values()), config).complete and _all_asked_again(config, ledger)
+    return funnel(ledger.totals(), config).complete and _all_asked_again(config, ledger)
 
 
 def _all_asked_again(config: RunConfig, ledger: Ledger) -> bool:
     """Whether every round of asking again is through: what a part lost for its reasons has a record in it."""
-    parts: dict[tuple[int, int], dict[int, TaskRecord]] = defaultdict(dict)
-    for record in ledger.of("making"):
-        round_, position, part = record.number
-        parts[position, part][round_] = record
-    return not any(
-        round_ not in records and left.keys() & set(reasons)
-        for records in parts.values()
-        for round_, reasons in enumerate(config.rounds, 1)
-        if (left := failing([record for number, record in records.items() if number < round_]))
-    )
+    if not config.rounds:
+        return True
+    asked = frozenset().union(*config.rounds)
+    parts: dict[
+        tuple[int, ...], tuple[int, Counter[str]]
+    ] = {}  # the last round with a record, and what failed by then
+    for record in ledger.of("making"):  # round after round
+        round_, *part = record.number
+        last, failed = parts.get(tuple(part), (round_, Counter()))
+        if _lost(failed, config.rounds[last : max(last, round_ - 1)]):
+            return False
+        failed.update({reason: n for reason, n in record.dropped.items() if reason in asked})
+        failed.subtract({reason: n for reason, n in record.retried.items() if reason in asked})
+        parts[tuple(part)] = round_, failed
+    return not any(_lost(failed, config.rounds[last:]) for last, failed in parts.values())
+
+
+def _lost(failed: Counter[str], rounds: Sequence[Sequence[str]]) -> bool:
+    return any(failed[reason] > 0 for reasons in rounds for reason in reasons)
