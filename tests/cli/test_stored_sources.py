@@ -141,3 +141,36 @@ def test_what_is_not_there_is_said(store, upstream, tmp_path):
     store.put("half/pictures.zip", (tmp_path / "own/pictures.zip").read_bytes()[:-200])
     said = run(f"{store}/up/rows", f"{store}/half", tmp_path / "out", code=None).stderr
     assert "end is missing after" in said
+
+
+def test_conversations_are_imported_from_a_store_and_into_one(store, upstream, tmp_path):
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Teal."}]
+    records = [{"id": str(n), "image": f"images/{n:05d}.png", "conversations": turns} for n in range(ROWS)]
+    (tmp_path / "own/mine.json").write_text(json.dumps(records))
+    store.put("conv/mine.json", tmp_path / "own/mine.json")
+    words = ("import", "--from", "llava", "--media")
+    gristmill(*words, tmp_path / "own/pictures.zip", tmp_path / "own/mine.json", "--out", tmp_path / "here")
+    for place in ("conv", "conv/mine.json"):
+        gristmill(*words, f"{store}/up/pictures", f"{store}/{place}", "--out", f"{store}/made/{place}")
+        assert shards(ObjectStore(f"{store}/made/{place}", {})) == shards(LocalStore(tmp_path / "here"))
+    said = gristmill("import", f"{store}/conv", "--from", "llava", "--out", tmp_path / "x", code=2).stderr
+    assert "--media is needed" in said
+    said = gristmill("import", f"{store}/conv", "--from", "vila", "--out", tmp_path / "x", code=2).stderr
+    assert "pickles are read on this machine" in said
+
+
+def test_a_list_in_a_store_is_planned_and_an_own_command_retried_with_its_source(store, upstream, tmp_path):
+    store.put("lists/a.txt", b"http://127.0.0.1:9/1.jpg\n" * 5)
+    planned = gristmill("plan", f"{store}/lists", "--json").stdout
+    assert json.loads(planned)["sources"]["list"] == f"{store}/lists/"
+    store.put(
+        "few/pictures.zip",
+        zipped(tmp_path / "few.zip", {f"images/{n:05d}.png": _picture() for n in range(5)}),
+    )
+    sources = (f"{store}/up/rows/a.jsonl", f"{store}/few")
+    run(*sources, tmp_path / "out")
+    again = ("retry", tmp_path / "out/toy-zip", "--recipe", TOY, "--reason", "no_file")
+    said = gristmill(*again, code=2).stderr
+    assert f"--source pictures={store}/few/" in said
+    gristmill(*again, "--source", f"pictures={store}/up/pictures")
+    assert json.loads(gristmill("status", tmp_path / "out", "--json").stdout)["counts"]["packed"] == ROWS

@@ -11,6 +11,7 @@ import click
 
 from gristmill.cli.evaluation_lists import with_lists
 from gristmill.cli.options import (
+    DatasetPlace,
     LocalPath,
     default_workers,
     json_option,
@@ -18,8 +19,11 @@ from gristmill.cli.options import (
     parse_span,
     recipe_loader,
     run_options,
+    store_option,
 )
 from gristmill.spec.errors import UsageError
+from gristmill.storage.store import Place
+from gristmill.storage.stored import is_stored
 
 if TYPE_CHECKING:
     from gristmill.run.begin import Job
@@ -28,12 +32,20 @@ _FORMS = ("auto", "coyo", "mmc4", "vflan")
 _OF_VILA, _OF_LLAVA = ("form", "images", "keep_damaged"), ("media", "videos", "name", "title", "license")
 
 
+class _InputPlace(LocalPath):
+    """A path on this machine, or an address in an object store, as it is typed."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        return value if is_stored(str(value)) else super().convert(value, param, ctx)
+
+
 @click.command("import")
-@click.argument("place", metavar="PLACE", type=LocalPath())
+@click.argument("place", metavar="PLACE", type=_InputPlace())
 @click.option(
     "--from", "format_", type=click.Choice(["vila", "llava"]), required=True, help="What lies there."
 )
-@click.option("--out", required=True, type=LocalPath(), help="Where to.")
+@click.option("--out", required=True, type=DatasetPlace(), help="Where to.")
 @click.option(
     "--form", type=click.Choice(_FORMS), help="vila: of the items; auto: each file's by its keys (auto)."
 )
@@ -49,7 +61,7 @@ _OF_VILA, _OF_LLAVA = ("form", "images", "keep_damaged"), ("media", "videos", "n
     "--media",
     multiple=True,
     metavar="PATH",
-    help="llava: folder or archive of what records name; may be given again. Default: where PLACE is.",
+    help="llava: folder or archive of what records name; may be given again. Default: beside PLACE.",
 )
 @click.option("--videos", is_flag=True, help="llava: records may name videos. Needs gristmill[video].")
 @click.option("--name", help="llava: of the dataset (conversations).")
@@ -57,15 +69,17 @@ _OF_VILA, _OF_LLAVA = ("form", "images", "keep_damaged"), ("media", "videos", "n
 @click.option("--license", help="llava: for the card, as an SPDX name or your own words.")
 @click.option("--shard-samples", type=click.IntRange(1), help="Samples a shard.")
 @run_options
+@store_option
 @json_option
-def command(place: Path, **given: Any) -> None:
+def command(place: Path | str, **given: Any) -> None:
     """Take what trainers read into shards: VILA's pickles, or conversations in LLaVA's form with their media.
 
     vila: PLACE is a pickle, or a folder of pickles of one form: captions (coyo), documents (mmc4), or questions with
     answers (vflan). Nothing in them is run: a pickle that names a class or a function is refused.
 
     llava: PLACE is JSON or JSON Lines of {id, image, conversations}, or a folder of such files. Each record is
-    checked, as `gristmill check` checks it, and its media are taken where they lie.
+    checked, as `gristmill check` checks it, and its media are taken where they lie. PLACE and --media may be
+    addresses in an object store: of a file, or a prefix.
 
     The same command continues what was interrupted.
 
@@ -77,10 +91,10 @@ def command(place: Path, **given: Any) -> None:
     """
     from gristmill.cli.finish import run_and_tell
 
-    if not place.exists():
+    if isinstance(place, Path) and not place.exists():
         raise UsageError(f"{place}: there is no such file or folder.")
-    out: Path = given["out"]
-    if out.is_file():
+    out: Place = given["out"]
+    if isinstance(out, Path) and out.is_file():
         raise UsageError(f"{out} is a file. Name a folder with --out.")
     of_other = {
         option: value
@@ -90,12 +104,17 @@ def command(place: Path, **given: Any) -> None:
     if of_other:
         names = ", ".join(f"--{option.replace('_', '-')}" for option in of_other)
         raise UsageError(f"{names}: not with --from {given['format_']}")
-    job = _pickles(place, out, given) if given["format_"] == "vila" else _conversations(place, out, given)
+    if given["format_"] == "llava":
+        job = _conversations(place, out, given)
+    elif isinstance(place, Path):
+        job = _pickles(place, out, given)
+    else:
+        raise UsageError(f"{place}: pickles are read on this machine. Mount it, or copy it.")
     run_and_tell(job, as_json=given["as_json"])
 
 
-def _pickles(place: Path, out: Path, given: Mapping[str, Any]) -> Job:
-    if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
+def _pickles(place: Path, out: Place, given: Mapping[str, Any]) -> Job:
+    if place.is_dir() and isinstance(out, Path) and out.resolve().is_relative_to(place.resolve()):
         raise UsageError(
             f"{out} lies in {place}, which VILA's loaders count the files of. Name another --out."
         )
@@ -106,21 +125,25 @@ def _pickles(place: Path, out: Path, given: Mapping[str, Any]) -> Job:
     return _job("import", {"path": str(place.resolve())}, out, given, runtime=runtime)
 
 
-def _conversations(place: Path, out: Path, given: Mapping[str, Any]) -> Job:
-    missing = [path for path in given["media"] if not Path(path).exists()]
+def _conversations(place: Path | str, out: Place, given: Mapping[str, Any]) -> Job:
+    missing = [path for path in given["media"] if not is_stored(path) and not Path(path).exists()]
     if missing:
         raise UsageError(f"--media {missing[0]}: there is no such file or folder.")
     words = {name: given[name] for name in ("name", "title", "license") if given[name] is not None}
-    arguments = {"path": str(place.resolve()), "kind": "videos" if given["videos"] else "pictures", **words}
-    beside = place if place.is_dir() else place.resolve().parent
-    media = os.pathsep.join(given["media"]) or str(beside)
+    media = os.pathsep.join(given["media"])
+    if isinstance(place, Path):
+        media = media or str(place if place.is_dir() else place.resolve().parent)
+        place = str(place.resolve())
+    elif not media:
+        raise UsageError(f"{place}: --media is needed: say where its media are.")
+    arguments = {"path": place, "kind": "videos" if given["videos"] else "pictures", **words}
     return _job("conversations", arguments, out, given, replaced={"media": media})
 
 
 def _job(
     reference: str,
     arguments: Mapping[str, Any],
-    out: Path,
+    out: Place,
     given: Mapping[str, Any],
     *,
     runtime: Mapping[str, str] | None = None,

@@ -45,7 +45,7 @@ class ListPlace:
     """Says where a list was found.
 
     Attributes:
-        path: A file or folder on this machine, or ``hf://datasets/OWNER/NAME@REVISION``.
+        path: A file or folder on this machine, ``hf://datasets/OWNER/NAME@REVISION``, or where in a store.
         patterns: Which files there, where that is not for the recipe to say.
         origin: What was named, where a copy of it lies at ``path``.
     """
@@ -102,7 +102,7 @@ def list_recipe(name: str, url_column: str, settings: Mapping[str, str]) -> Reci
     Raises:
         UsageError: A copy of it must be made first.
     """
-    if (place := local_list(name)) is None:
+    if (place := ListPlace(path=name) if is_stored(name) else local_list(name)) is None:
         raise UsageError(f"{name}: what it holds is known once it is here. Fetch it, then plan the file.")
     recipe: Recipe = recipe_loader("crawl", {**place.arguments, "url_column": url_column}, dict(settings))()
     return recipe

@@ -77,6 +77,7 @@ _KEYS = {
     "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
 }
 _GONE = ("NoSuchBucket", "NoSuchContainer", "ContainerNotFound", "The specified bucket does not exist")
+_NO_BUCKET = "there is no such bucket. Create it, or correct the address."
 _REQUESTS: dict[str, Counter[str]] = {}
 """By the store's address: what was asked of it and not yet told."""
 _COUNTING = Lock()
@@ -285,9 +286,7 @@ class ObjectStore(Store):
             yield
         except FileNotFoundError as err:
             if any(word in str(err) for word in _GONE):
-                raise MachineError(
-                    f"{self}/{name}: there is no such bucket. Create it, or correct the address."
-                ) from err
+                raise MachineError(f"{self}: {_NO_BUCKET}") from err
             if kind == "put":
                 kind_of = _BrokenOff if _BROKEN_OFF.search(str(err)) else MachineError
                 raise kind_of(f"{self}/{name}: {self._said(err)}") from err
@@ -295,6 +294,8 @@ class ObjectStore(Store):
         except errors.AlreadyExistsError as err:
             raise FileExistsError(17, "in this store already", f"{self}/{name}") from err
         except errors.BaseError as err:
+            if "NoSuchBucket" in str(err):
+                raise MachineError(f"{self}: {_NO_BUCKET}") from err
             kind_of = _BrokenOff if _BROKEN_OFF.search(str(err)) else MachineError
             raise kind_of(f"{self}/{name}: {self._said(err)}") from err
 

@@ -22,7 +22,7 @@ from gristmill.storage.files import check_name, sync_folder
 from gristmill.storage.object import ObjectStore
 from gristmill.storage.store import Place, Stored
 
-__all__ = ["StoredFile", "fetch_stored", "is_stored", "options_of", "read_stored", "stored_files"]
+__all__ = ["StoredInput", "fetch_stored", "is_stored", "options_of", "read_stored", "stored_files"]
 
 _PIECE_BYTES = 16 << 20
 _MOST_FILES = 1_000_000
@@ -30,8 +30,8 @@ _WAIT_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredFile:
-    """Knows one object below a prefix, or the one that was named.
+class StoredInput:
+    """Names one object that is an input: below a prefix, or by itself.
 
     Attributes:
         home: Address of the object, or of the prefix, which ends with a slash then.
@@ -60,7 +60,7 @@ def options_of(place: Place | None) -> Mapping[str, str]:
     return place.options if isinstance(place, ObjectStore) else {}
 
 
-def stored_files(address: str, options: Mapping[str, str]) -> list[StoredFile]:
+def stored_files(address: str, options: Mapping[str, str]) -> list[StoredInput]:
     """List the object of that address, or all below it, in the order of their names; nothing that begins with a dot.
 
     Raises:
@@ -85,15 +85,15 @@ def stored_files(address: str, options: Mapping[str, str]) -> list[StoredFile]:
     return files
 
 
-def _file(home: str, one: Stored) -> StoredFile:
-    return StoredFile(home=home, name=one.name, size_bytes=one.size_bytes, digest=_digest_of(one))
+def _file(home: str, one: Stored) -> StoredInput:
+    return StoredInput(home=home, name=one.name, size_bytes=one.size_bytes, digest=_digest_of(one))
 
 
 def _digest_of(one: Stored) -> str:
     return digest_of([one.name, one.size_bytes, one.tag])
 
 
-def read_stored(file: StoredFile, start: int, stop: int, options: Mapping[str, str]) -> bytes:
+def read_stored(file: StoredInput, start: int, stop: int, options: Mapping[str, str]) -> bytes:
     """Read some bytes of an object, which is still the one that was listed.
 
     Raises:
@@ -120,7 +120,7 @@ def read_stored(file: StoredFile, start: int, stop: int, options: Mapping[str, s
 
 
 def fetch_stored(
-    file: StoredFile,
+    file: StoredInput,
     folder: Path,
     options: Mapping[str, str],
     tell: Callable[[int], None] = lambda have: None,
@@ -161,7 +161,7 @@ def fetch_stored(
     return path
 
 
-def _place_of(file: StoredFile, options: Mapping[str, str]) -> tuple[ObjectStore, str]:
+def _place_of(file: StoredInput, options: Mapping[str, str]) -> tuple[ObjectStore, str]:
     outer, _, name = file.home.rpartition("/")
     return ObjectStore(outer, options), name or file.name
 

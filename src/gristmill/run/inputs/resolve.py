@@ -108,7 +108,7 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
             found.append(_from_url(source, place))
         elif place is not None and is_stored(place):
             remotes[source.key], stored = stored_here(
-                source, place, options_of(folder), beside=source.key not in replaced
+                source, place, options_of(folder), beside=bool(source.beside) and source.key not in replaced
             )
             sources[source.key] = remotes[source.key]
             found += stored

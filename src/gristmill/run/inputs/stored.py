@@ -11,7 +11,7 @@ from gristmill.run.inputs.named_files import check_variant, chosen_of, with_note
 from gristmill.run.inputs.numbering import arranged
 from gristmill.spec.errors import UsageError
 from gristmill.spec.recipe import Source
-from gristmill.storage.stored import StoredFile, stored_files
+from gristmill.storage.stored import StoredInput, stored_files
 
 __all__ = ["as_stored", "stored_here"]
 
@@ -19,7 +19,7 @@ __all__ = ["as_stored", "stored_here"]
 def stored_here(
     source: Source, place: str, options: Mapping[str, str], *, beside: bool = False
 ) -> tuple[str, list[InputFile]]:
-    """Find a source's files in an object store, in their order; say also where, as :class:`StoredFile` does.
+    """Find a source's files in an object store, in their order; say also where, as :class:`StoredInput` does.
 
     Args:
         source: What is looked for.
@@ -65,6 +65,6 @@ def stored_here(
     return home, files if source.role == "media" else arranged(source, with_note(source, files, passed))
 
 
-def as_stored(file: InputFile, home: str) -> StoredFile:
+def as_stored(file: InputFile, home: str) -> StoredInput:
     """Say of an input which object it is."""
-    return StoredFile(home=home, name=file.name, size_bytes=file.size_bytes, digest=file.digest)
+    return StoredInput(home=home, name=file.name, size_bytes=file.size_bytes, digest=file.digest)

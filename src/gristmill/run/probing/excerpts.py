@@ -67,7 +67,7 @@ class FarBytes:
 
     Args:
         file: Which.
-        place: ``REPO@REVISION``, or the address that :class:`gristmill.storage.stored.StoredFile` has.
+        place: ``REPO@REVISION``, or the address that :class:`gristmill.storage.stored.StoredInput` has.
     """
 
     def __init__(self, file: InputFile, place: str) -> None:
