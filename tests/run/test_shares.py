@@ -1,7 +1,6 @@
 """Shares of a dataset: each of several commands does its own, whichever comes first or last."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from small_world import (
@@ -140,7 +139,8 @@ def held(monkeypatch):
     return stages
 
 
-def test_what_another_command_reads_is_waited_for(small, web, tmp_path, held, monkeypatch):
+@pytest.mark.parametrize("share", [(1, 1), None])
+def test_what_another_command_reads_is_waited_for(share, small, web, tmp_path, held, monkeypatch):
     held.add("rows")
     watcher = Watcher()
 
@@ -149,7 +149,7 @@ def test_what_another_command_reads_is_waited_for(small, web, tmp_path, held, mo
         held.clear()  # it is gone
 
     monkeypatch.setattr(watcher, "say", say)
-    ended = run(replace(job(small.place, tmp_path / "out"), share=(1, 1)), watcher)
+    ended = run(job(small.place, tmp_path / "out", share=share), watcher)
     assert ended.complete
     assert [said for said in watcher.said if said.startswith("waiting for other runs")]
 
@@ -157,8 +157,14 @@ def test_what_another_command_reads_is_waited_for(small, web, tmp_path, held, mo
 def test_one_that_never_ends_is_told(small, web, tmp_path, held, monkeypatch):
     held.add("rows")
     monkeypatch.setattr("gristmill.run.driver._WAIT_S", 0.1)
-    with pytest.raises(Busy, match="holds 1 task still to be done"):
+    with pytest.raises(Busy, match="holds 1 task still to be done; all that is left follows from that"):
         run_here(small.place, tmp_path / "out", share=(1, 2))
+
+
+def test_one_for_all_does_not_wait_for_what_others_crawl(small, web, tmp_path, held):
+    held.add("samples")
+    with pytest.raises(Busy, match="tasks still to be done; all that can be done beside that is done"):
+        run_here(small.place, tmp_path / "out")
 
 
 def test_what_another_command_packs_is_not_waited_for(small, web, tmp_path, held):

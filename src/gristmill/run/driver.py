@@ -484,8 +484,10 @@ def _raise_if_unfinished(state: Running, signalled: list[int], *, alone: bool) -
         failed = TaskFailed(f"{many} The first: {state.failures[0]}\n{then}")
         failed.told = f"{many} Why is said above. {then}"
         raise failed
-    if state.elsewhere and (alone or state.planner.hangs_on(state.elsewhere.values())):
+    hangs = state.planner.hangs_on(state.elsewhere.values())
+    if state.elsewhere and (alone or hangs):
+        rest = "all that is left follows from that" if hangs else "all that can be done beside that is done"
         raise Busy(
-            f"another run on this folder holds {count_text(len(state.elsewhere), 'task')} still to be done; "
-            "everything else is done. It will finish that; or give the same command again when it has ended."
+            f"another run on this folder holds {count_text(len(state.elsewhere), 'task')} still to be done; {rest}. "
+            "It will finish that; or give the same command again when it has ended."
         )

@@ -188,14 +188,15 @@ class Planner:
     def hangs_on(self, elsewhere: Iterable[Task]) -> bool:
         """Say whether tasks that other processes do are to be waited for, as work for this one follows from them.
 
-        Either nobody knows what follows before tasks of every input are done, or tasks of our share come after them.
+        Either nobody knows what follows before tasks of every input are done, or tasks that commands divide among
+        them come after theirs.
         """
         if self.settled or self._awaited is None:
             return False
         if self._stages[self._awaited.stage].awaited_by_all:
             return any(True for _ in elsewhere)
-        divided = [stage.rank for stage in self._stages if stage.divided] if self.share else []
-        return any(self.stage(task).rank > min(divided) for task in elsewhere) if divided else False
+        least = min((stage.rank for stage in self._stages if stage.divided), default=None)
+        return least is not None and any(self.stage(task).rank > least for task in elsewhere)
 
     @property
     def complete(self) -> bool:
