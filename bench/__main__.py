@@ -32,7 +32,9 @@ def main() -> int:
     # As an installer leaves it: no process has to compile what it imports.
     compileall.compile_dir(REPO / "src" / "gristmill", quiet=2)
     started = time.strftime("%Y-%m-%dT%H-%M-%S")
-    needs_corpus = bool({"crawl", "share", "https", "memory", "codec", "documents", "ray"} & set(names))
+    needs_corpus = bool(
+        {"crawl", "share", "https", "memory", "codec", "documents", "ray", "store"} & set(names)
+    )
     files = corpus() if needs_corpus else ()
     figures: dict[str, list[Figure]] = {}
     failed = {}

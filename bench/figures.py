@@ -18,6 +18,7 @@ from bench.exports import exports
 from bench.figure import Figure, Options, spread
 from bench.frames import frames
 from bench.measure import Measurement
+from bench.object_store import object_store
 from bench.paths import say
 from bench.ray_cluster import ray_cluster
 from bench.server import Trust, client_environment, serving
@@ -312,6 +313,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Path], Options], list[Figure]]] = {
     "bad_web": bad_web,
     "machines": machines,
     "ray": ray_cluster,
+    "store": object_store,
 }
 QUICK = ("crawl", "share", "https", "codec", "select", "plan")
 """Measured unless something else is asked for: about a quarter of an hour."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import click
@@ -58,12 +59,18 @@ def write_metadata_files(place: Place, recipe: Recipe) -> None:
         config, ledger = RunConfig.read(store), Ledger(store)
         body = manifest_bytes(recipe, config, ledger, _libraries(store, config, ledger))
         seal(ledger, {MANIFEST: [body, _bytes_of(store, MANIFEST)]})
-        store.put(MANIFEST, body)
-        store.put(CARD, card_bytes(recipe, config, ledger))
-        store.put("croissant.json", croissant_bytes(recipe, config, ledger))
-        bodies = StoredMedia(store, recipe, config).bodies
-        store.put("report.html", report_bytes(config, ledger, bodies))  # of what the manifest says, too
-        seal(ledger, {name: [store.read(name)] for name in METADATA_FILES})
+        media = StoredMedia(store, recipe, config).bodies
+        making: dict[str, Callable[[], bytes]] = {
+            MANIFEST: lambda: body,
+            CARD: lambda: card_bytes(recipe, config, ledger),
+            "croissant.json": lambda: croissant_bytes(recipe, config, ledger),
+            "report.html": lambda: report_bytes(config, ledger, media),  # of what the manifest says, too
+        }
+        made = {}
+        for name, make in making.items():
+            made[name] = make()
+            store.put(name, made[name])
+        seal(ledger, {name: [made[name]] for name in METADATA_FILES})
         store.put(layout.DESCRIBED, _digest(body))
 
 

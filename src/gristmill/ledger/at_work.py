@@ -210,7 +210,8 @@ class Announced:
 
     def complete(self) -> None:
         """Remove what is left of commands that are gone: nothing waits for them any more."""
-        self.forget(one for one in at_work(self.store, self.leases) if one.gone)
+        others = at_work(self.store, self.leases, of=lambda name: name != self.sign.name)
+        self.forget(one for one in others if one.gone)
 
 
 def at_work(

@@ -253,6 +253,8 @@ class Ledger:
 
         What another process is at may be among it: then some lines are in two segments, and count once.
         """
+        if not self._read_to:
+            return
         apart: dict[str, list[int]] = defaultdict(list)
         for name in map(lambda one: one.name, self.store.list(RECORDS)):
             if within(name, self._segments):

@@ -195,6 +195,8 @@ def _holds(store: Store, folder: str) -> bool:
 
 def _check_free(store: Store, name: str) -> None:
     """Refuse a folder in which something else lies where a dataset's files would be written over it."""
+    if RunConfig.lies_in(store) or not _holds(store, ""):
+        return
     taken = [folder for folder in layout.MADE if _holds(store, folder)]
     taken += [file for file in METADATA_FILES if store.size(file) is not None]
     within = store.below(RUN_CONFIG)
@@ -247,6 +249,8 @@ def restore(config: RunConfig, ledger: Ledger) -> list[str]:
     """
     store = ledger.store
     sweep(store)
+    if not ledger.records:
+        return []
     folders = (*layout.MADE, *layout.INTERMEDIATE)
     sizes = {one.name: one.size_bytes for folder in folders for one in store.list(folder)}
     lost = {

