@@ -73,8 +73,7 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
     ("typed", "said"),
     [
         (("run", "vflan", "--out", "s3://bucket/x"), "gristmill mix vflan --parts DIR --out s3://bucket/x"),
-        (("mix", "vflan", "--out", "s3://bucket/x"), "--parts DIR"),
-        (("mix", "vflan", "--out", "x", "--source", "text-flan=s3://b/x"), "no folder on this machine"),
+        (("mix", "vflan", "--out", "x", "--source", "text-flan=http://b/x"), "there is no store for http:"),
         (("status", "s3://"), "expected SCHEME://BUCKET/PREFIX"),
         (("crawl", "urls.txt", "--out", "x", "--store-option", "region=x"), "is for an object store"),
         (("status", "s3://bucket/x", "--store-option", "region"), "expected KEY=VALUE"),

@@ -16,6 +16,8 @@ from gristmill.shards.scattered import ROW, read_rows, read_scattered, write_sca
 from gristmill.shards.webdataset import TarWriter, read_samples
 from gristmill.spec.body import bytes_of, size_of
 from gristmill.spec.errors import DamagedOutput
+from gristmill.storage.store import LocalStore
+from gristmill.storage.stored_file import StoredFile
 
 
 def write(path, sizes, seed=0):
@@ -40,7 +42,8 @@ def test_the_same_samples_as_the_reader_finds(tmp_path, monkeypatch, chunk):
     found, read = find_extents(path, digest), list(read_samples(path))
     body = path.read_bytes()
     assert found["offset"].tolist() == [one.offset for one in read]
-    assert [key_at(path, int(offset)) for offset in found["offset"]] == [one.key for one in read]
+    file = StoredFile(LocalStore(path.parent), path.name)
+    assert [key_at(file, int(offset)) for offset in found["offset"]] == [one.key for one in read]
     for row, one in zip(found, read, strict=True):
         extent = body[row["offset"] : row["offset"] + row["size"]]
         copy = tmp_path / "one.tar"

@@ -44,6 +44,9 @@ def test_what_is_put_is_read_fetched_listed_and_deleted(store, tmp_path):
     assert store.read("shards/00000.tar", 3, 100) == b"st"
     with store.open("shards/00001.tar", 256) as stream:
         assert stream.read(2) == b"\0\1"
+    ranges = [(70_000, 70_003), (5, 6), (0, 2), (len(BODY) - 1, len(BODY))]
+    assert list(store.pieces("shards/00001.tar", ranges)) == [BODY[a:b] for a, b in ranges]
+    assert BODY[-2:] not in store.pieces("shards/00001.tar", [(len(BODY) + 1, len(BODY) + 3)])
     assert list(store.list("shards")) == [
         Stored("shards/00000.tar", 5),
         Stored("shards/00001.tar", len(BODY)),

@@ -123,7 +123,7 @@ def _duplicates(
     bits: int | None,
 ) -> Iterator[tuple[int, int]]:
     names = list(parts.said)
-    folders = [Path(parts.resolved.sources[name]) for name in names]
+    folders = [parts.places[name] for name in names]
 
     def is_left_out(dataset: int, shard: str, place: int) -> bool:
         return place in unmet.get((names[dataset], shard), ())
@@ -147,7 +147,7 @@ def _unmet(part: Part, parts: Parts) -> dict[tuple[str, str], set[int]]:
         if file.source != part.name:
             continue
         some: set[int] = set()
-        for place, row in enumerate(_columns_of(Path(parts.resolved.sources[part.name]), file)):
+        for place, row in enumerate(_columns_of(parts.places[part.name], file)):
             having.update(one.column for one in conditions if one.has(row))
             columns |= dict.fromkeys(row) if samples == 0 else {}
             samples += 1
@@ -163,7 +163,7 @@ def _unmet(part: Part, parts: Parts) -> dict[tuple[str, str], set[int]]:
     return found
 
 
-def _columns_of(folder: Path, file: InputFile) -> Iterator[dict[str, Json]]:
+def _columns_of(folder: Place, file: InputFile) -> Iterator[dict[str, Json]]:
     """What the ``json`` part of each sample of a shard says, what stands in its ``columns`` at the top as well."""
     shard = ShardInfo(
         path=file.name,

@@ -12,7 +12,6 @@ import click
 
 from gristmill.cli.options import (
     DatasetPlace,
-    LocalPath,
     default_workers,
     grace_option,
     json_option,
@@ -24,9 +23,9 @@ from gristmill.cli.options import (
     store_option,
     workers_option,
 )
-from gristmill.spec.errors import Busy, DriftError, Incomplete, UsageError
+from gristmill.spec.errors import Busy, DriftError, Incomplete
 from gristmill.spec.recipe import Recipe
-from gristmill.storage.store import Place, Store
+from gristmill.storage.store import Place
 
 __all__ = ["command", "mix"]
 
@@ -37,15 +36,15 @@ __all__ = ["command", "mix"]
     "--out",
     required=True,
     type=DatasetPlace(file_okay=False),
-    help="Where to; parts are looked for there, if it is a folder.",
+    help="Where to; parts are looked for there.",
 )
 @click.option(
     "--parts",
-    type=LocalPath(exists=True, file_okay=False),
+    type=DatasetPlace(exists=True, file_okay=False, beside=True),
     help="Where the parts are, if not in --out.",
 )
 @click.option(
-    "--source", "sources", multiple=True, metavar="PART=FOLDER", help="A part that lies somewhere else."
+    "--source", "sources", multiple=True, metavar="PART=PLACE", help="A part that lies somewhere else."
 )
 @click.option("--tasks", metavar="A:B", help="Scatter only the parts' shards A to B-1, by position.")
 @share_option
@@ -65,7 +64,7 @@ __all__ = ["command", "mix"]
 def command(
     name: str,
     out: Place,
-    parts: Path | None,
+    parts: Place | None,
     sources: tuple[str, ...],
     tasks: str | None,
     share: tuple[int, int] | None,
@@ -86,6 +85,7 @@ def command(
       gristmill mix vflan --out data --source text-flan=/mnt/text-flan
       gristmill mix vflan --out published --parts data --set shuffle.order=published
       gristmill mix vflan --out index --parts data --index-only
+      gristmill mix vflan --out s3://bucket/data
     """
     mix(
         name,
@@ -105,7 +105,7 @@ def mix(
     name: str,
     out: Place,
     *,
-    parts_in: Path | None = None,
+    parts_in: Place | None = None,
     replaced: Mapping[str, str],
     settings: Mapping[str, str],
     span: tuple[int, int] | None = None,
@@ -121,7 +121,7 @@ def mix(
         name: Of the mixture, or the path of its file.
         out: Where to.
         parts_in: Where the parts are; ``out`` if None.
-        replaced: Part to folder, where one lies elsewhere.
+        replaced: Part to its folder or address, where one lies elsewhere.
         settings: ``STEP.FIELD`` to value, as typed.
         span: Positions of the parts' shards to scatter.
         share: Which of how many commands this is.
@@ -148,10 +148,7 @@ def mix(
         mixture = replace(mixture, parts=tuple(part for part in mixture.parts if part.name in among))
     load = recipe_loader(name, None, dict(settings))
     load()  # a wrong setting shows before a part is looked for
-    if parts_in is None:
-        if isinstance(out, Store):
-            raise UsageError(f"{out} is no folder, and parts are read from one: name it with --parts DIR.")
-        parts_in = out
+    parts_in = out if parts_in is None else parts_in
     for part in mixture.parts:
         place = place_of(part, parts_in, replaced)
         if RunConfig.lies_in(place):
@@ -177,10 +174,10 @@ def mix(
         err.hint = f" Its parts are found with --parts {shlex.quote(str(parts_in))}, of gristmill mix."
         raise
     if _tidy(folder, load()):
-        _check_parts([Path(place) for place in parts.resolved.sources.values()])
+        _check_parts([*parts.places.values()])
 
 
-def _check_parts(folders: Sequence[Path]) -> None:
+def _check_parts(folders: Sequence[Place]) -> None:
     """What parts lack is said each time they are mixed.
 
     Raises:

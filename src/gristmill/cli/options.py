@@ -82,7 +82,15 @@ class LocalPath(click.Path):
 
 
 class DatasetPlace(LocalPath):
-    """A path on this machine, or the address of an object store: where datasets lie."""
+    """A path on this machine, or the address of an object store: where datasets lie.
+
+    Args:
+        beside: The same command has another such place, which ``--store-option`` is for as well.
+    """
+
+    def __init__(self, *, beside: bool = False, **kinds: bool) -> None:
+        super().__init__(**kinds)
+        self._beside = beside
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See ``click.ParamType``."""
@@ -91,7 +99,7 @@ class DatasetPlace(LocalPath):
         if text.startswith("file:///"):
             text = f"/{text.removeprefix('file:').lstrip('/')}"
         if not isinstance(value, Store) and not re.match(_OBJECTS, text):
-            if options and ctx and not ctx.meta.get(_READS_STORE):
+            if options and ctx and not (self._beside or ctx.meta.get(_READS_STORE)):
                 self.fail(f"{value} is a folder, and --store-option is for an object store.", param, ctx)
             return super().convert(text, param, ctx)
         try:

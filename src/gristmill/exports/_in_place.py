@@ -15,6 +15,7 @@ from gristmill.shards.extents import whole_again
 from gristmill.spec.errors import DamagedOutput, UsageError
 from gristmill.storage.inside import open_regular
 from gristmill.storage.store import store_at
+from gristmill.storage.stored_file import StoredFile
 
 __all__ = ["TarShard", "give_name", "said_of_keys", "tar_shards"]
 
@@ -42,7 +43,7 @@ def tar_shards(dataset: FinishedShards) -> Iterator[TarShard]:
         )
     found = [(folder / shard.path, shard.samples, shard.size_bytes) for shard in dataset.shards]
     if dataset.refers:
-        found = list(whole_parts(folder))
+        found = [(_path_of(shard), samples, size) for shard, samples, size in whole_parts(folder)]
         if over := sum(samples for _, samples, _ in found) - dataset.samples:
             raise UsageError(
                 f"{dataset.folder} leaves out the last {over:,} samples of its order, and whole shards cannot "
@@ -57,6 +58,19 @@ def tar_shards(dataset: FinishedShards) -> Iterator[TarShard]:
         if held != size_bytes:
             raise DamagedOutput(f"{path} has another size than its record says. {whole_again(path)}")
         yield TarShard(path=path, samples=samples, size_bytes=size_bytes)
+
+
+def _path_of(shard: StoredFile) -> Path:
+    """Where a part's shard lies on this machine.
+
+    Raises:
+        UsageError: It lies elsewhere.
+    """
+    if (folder := shard.store.local) is None:
+        raise UsageError(
+            f"{shard} is no file here, and shards are to be read where they lie. Copy them first."
+        )
+    return folder / shard.name
 
 
 def said_of_keys(dataset: FinishedShards) -> list[str]:

@@ -25,6 +25,7 @@ from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.reading import samples_in
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.errors import UsageError
+from gristmill.storage.store import Place, store_at
 
 if TYPE_CHECKING:
     import duckdb
@@ -136,7 +137,7 @@ def find_duplicates(
 
 
 def spare_samples(
-    folders: Sequence[Path],
+    folders: Sequence[Place],
     scratch: Path,
     *,
     bits: int | None = 2,
@@ -168,7 +169,7 @@ def spare_samples(
 
 @contextmanager
 def _compared(
-    folders: Sequence[Path],
+    folders: Sequence[Place],
     scratch: Path,
     bits: int | None,
     tell: Callable[[int], None],
@@ -197,9 +198,9 @@ def _compared(
         yield base
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
+def _names(folders: Sequence[Place]) -> list[str]:
     """What datasets are called in the list: their folders' names, or where two have one name their paths."""
-    names = [folder.resolve().name for folder in folders]
+    names = [store_at(folder).title for folder in folders]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
@@ -208,7 +209,7 @@ def _quoted(text: str) -> str:
 
 
 def _batches(
-    folders: Sequence[Path], tell: Callable[[int], None], without: Callable[[int, str, int], bool]
+    folders: Sequence[Place], tell: Callable[[int], None], without: Callable[[int, str, int], bool]
 ) -> Iterator[pa.RecordBatch]:
     rows: list[dict[str, Any]] = []
     read = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 
 from gristmill.ledger.run_config import InputFile, RunConfig
 from gristmill.shards.extents import whole_again
@@ -12,10 +11,11 @@ from gristmill.shards.references import is_references, read_referred, sample_of
 from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput, DamagedPart, UsageError
 from gristmill.spec.task import ShardInfo
-from gristmill.storage.inside import irregularity, is_below
-from gristmill.storage.store import Place, store_at
+from gristmill.storage.inside import is_below
+from gristmill.storage.store import Place, Store, store_at
+from gristmill.storage.stored_file import StoredFile
 
-__all__ = ["PartShards", "samples_in", "whole_parts"]
+__all__ = ["PartShards", "samples_in", "shard_at", "whole_parts"]
 
 
 def samples_in(place: Place, shard: ShardInfo, large_bytes: int | None = None) -> Iterator[ShardSample]:
@@ -42,7 +42,7 @@ def samples_in(place: Place, shard: ShardInfo, large_bytes: int | None = None) -
             yield sample_of(extent, path)
 
 
-def whole_parts(folder: Path) -> Iterator[tuple[Path, int, int]]:
+def whole_parts(folder: Place) -> Iterator[tuple[StoredFile, int, int]]:
     """The shards that an index-only mixture takes whole, in the order of its parts: place, samples, bytes.
 
     Samples have the keys that they have there, without the prefixes of parts.
@@ -68,7 +68,7 @@ def whole_parts(folder: Path) -> Iterator[tuple[Path, int, int]]:
             yield place, file.samples or 0, file.size_bytes
         elif file.source not in inner:
             inner.add(file.source)
-            yield from whole_parts(place.parent.parent)
+            yield from whole_parts(place.store)
 
 
 class PartShards:
@@ -82,13 +82,14 @@ class PartShards:
     def __init__(self, place: Place, inputs: Sequence[InputFile] | None = None) -> None:
         self._store, self._given = store_at(place), inputs
         self._inner: dict[str, PartShards] = {}
+        self._listed: dict[Store, dict[str, int]] = {}
 
     @cached_property
     def _inputs(self) -> dict[tuple[str, str], InputFile]:
         inputs = RunConfig.read(self._store).inputs if self._given is None else self._given
         return {(file.source, file.name): file for file in inputs}
 
-    def place(self, part: str, shard: str) -> Path:
+    def place(self, part: str, shard: str) -> StoredFile:
         """Find the shard of a part.
 
         Args:
@@ -111,8 +112,8 @@ class PartShards:
             )
         return self._found(file)
 
-    def folders(self) -> dict[str, Path]:
-        """Part to its folder, for the parts that are there."""
+    def folders(self) -> dict[str, Store]:
+        """Part to where it lies, for the parts that are there."""
         found = {}
         for part in dict.fromkeys(source for source, _ in self._inputs):
             try:
@@ -121,36 +122,59 @@ class PartShards:
                 continue
         return found
 
-    def _folder_of(self, part: str) -> Path:
+    def _folder_of(self, part: str) -> Store:
         file = next((file for (source, _), file in self._inputs.items() if source == part), None)
         if file is None:
             raise DamagedOutput(f"{self._store} has no part {part[:200]!r}.")
-        return self._found(file).parent.parent
+        return self._found(file).store
 
-    def _found(self, file: InputFile) -> Path:
+    def _found(self, file: InputFile) -> StoredFile:
         if not (is_below(file.source) and is_below(file.name)):
             raise DamagedOutput(f"{self._store} refers to {file.name[:200]!r}, which is no place of a shard.")
-        candidates = [Path(file.path)] if file.path else []
-        if self._store.local is not None:
-            candidates.append(self._store.local.resolve().parent / file.source / file.name)
-        for path in candidates:
-            folder = path.parent.parent
-            if (
-                irregularity(folder, f"{path.parent.name}/{path.name}") is None
-                and _size(path) == file.size_bytes
-            ):
-                return path
-        tried = ", or ".join(dict.fromkeys(map(str, candidates)))
-        whole = [whole_again(path) for path in candidates if path.parent.parent.is_dir()]
+        candidates = list(dict.fromkeys(self._places(file)))
+        for store in candidates:
+            if store.irregularity(file.name) is None and self._size(store, file.name) == file.size_bytes:
+                return StoredFile(store, file.name)
+        shards = [f"{store}/{file.name}" for store in candidates]
+        tried = ", or ".join(shards)
+        whole = [
+            whole_again(shard) for store, shard in zip(candidates, shards, strict=True) if _is_there(store)
+        ]
         then = whole[0] if whole else f"Put part {file.source} back there."
         raise DamagedPart(
             f"{self._store} refers to {tried or 'a shard that it does not say the place of'}: it is gone or has "
             f"changed. {then} Or mix anew into another folder."
         )
 
+    def _places(self, file: InputFile) -> Iterator[Store]:
+        """Where the part of a shard may lie."""
+        if (given := shard_at(self._store, file)) is not None:
+            yield given.store
+        if (above := self._store.above) is not None:
+            yield above / file.source
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
+    def _size(self, store: Store, name: str) -> int | None:
+        """Bytes of a shard; in an object store by one listing of all."""
+        if store.local is not None:
+            return store.size(name)
+        if store not in self._listed:
+            folder = name.rpartition("/")[0]
+            self._listed[store] = {one.name: one.size_bytes for one in store.list(folder)}
+        found = self._listed[store].get(name)
+        return store.size(name) if found is None else found  # a listing may lag behind
+
+
+def shard_at(store: Store, file: InputFile) -> StoredFile | None:
+    """Say where the shard of a part is that a mixture is made of, by its path; None where that is none of it.
+
+    Args:
+        store: Of the mixture.
+        file: The shard.
+    """
+    if not (file.path and file.path.endswith(f"/{file.name}")):
+        return None
+    return StoredFile(store.at(file.path.removesuffix(f"/{file.name}")), file.name)
+
+
+def _is_there(store: Store) -> bool:
+    return store.local.is_dir() if store.local is not None else RunConfig.lies_in(store)

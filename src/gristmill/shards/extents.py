@@ -23,6 +23,7 @@ from gristmill.shards.webdataset import MAX_NAME_BYTES, TarWriter, member_bytes,
 from gristmill.spec.body import Body, FileBody, bytes_of
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import DamagedOutput
+from gristmill.storage.stored_file import StoredFile
 
 __all__ = [
     "EXTENT",
@@ -54,11 +55,9 @@ def key_hash(key: bytes) -> int:
     return int(_hashes(np.frombuffer(key, np.uint8)[None])[0])
 
 
-def key_at(path: Path, offset: int) -> str:
+def key_at(file: StoredFile, offset: int) -> str:
     """The key of the sample whose bytes begin at ``offset``."""
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        return key_of(stream.read(MAX_NAME_BYTES)).decode("ascii", "replace")
+    return key_of(file.read(offset, MAX_NAME_BYTES)).decode("ascii", "replace")
 
 
 def key_of(extent: bytes) -> bytes:
@@ -68,7 +67,11 @@ def key_of(extent: bytes) -> bytes:
 
 
 def find_extents(
-    path: Path, digest: str, tell: Callable[[int], None] = lambda samples: None, prefix: str = ""
+    path: Path,
+    digest: str,
+    tell: Callable[[int], None] = lambda samples: None,
+    prefix: str = "",
+    called: str = "",
 ) -> Extents:
     """The samples of a shard, in order, as an array of :data:`EXTENT`; memory does not depend on their bodies.
 
@@ -77,12 +80,14 @@ def find_extents(
         digest: SHA-256 that all of it must have; a shard that has it was whole when it was written.
         tell: Called now and then with the number of samples found.
         prefix: Will stand before each key; part of what is hashed.
+        called: What a person calls the shard, where it is not its path.
 
     Raises:
         DamagedOutput: Its bytes have another digest, or are not a tar of samples.
         OSError: As the system says.
     """
-    scan = _Scan(path, prefix.encode())
+    called = called or str(path)
+    scan = _Scan(called, prefix.encode())
     seen = hashlib.sha256()
     with path.open("rb", buffering=0) as stream:
         while chunk := _chunk(stream):
@@ -91,18 +96,17 @@ def find_extents(
             tell(scan.found)
     if seen.hexdigest() != digest:
         raise DamagedOutput(
-            f"{path} is not what was written: its SHA-256 is not {digest[:16]}...\n{whole_again(path)}"
+            f"{called} is not what was written: its SHA-256 is not {digest[:16]}...\n{whole_again(called)}"
         )
     return scan.finish()
 
 
-def whole_again(path: Path) -> str:
+def whole_again(path: Path | str) -> str:
     """Say how a shard that is not what it was is made anew, in a sentence; nothing of what is no dataset's shard."""
-    if path.parent.name not in ("shards", "references"):
+    dataset, _, kind = str(path).rpartition("/")[0].rpartition("/")
+    if kind not in ("shards", "references"):
         return ""
-    return (
-        f"Make it anew: {to_type('verify', path.parent.parent, '--repair')}, then the command that made it."
-    )
+    return f"Make it anew: {to_type('verify', dataset or '.', '--repair')}, then the command that made it."
 
 
 def _chunk(stream: io.FileIO) -> bytes:
@@ -119,7 +123,7 @@ class _Scan:
     A chunk's headers are read as columns: a Python step for each would cost more than all the rest.
     """
 
-    def __init__(self, path: Path, prefix: bytes) -> None:
+    def __init__(self, path: str, prefix: bytes) -> None:
         self._path, self._prefix = path, np.frombuffer(prefix, np.uint8)
         self.found = 0
         self._rows: list[Extents] = []

@@ -1,15 +1,18 @@
 """Reads samples of many files in the order of their places: a window at a time, and within it as they lie.
 
 Memory is that of one window; a sample larger than that is a window of its own, and left where it lies. Each is
-compared with the CRC-32 that was taken when its place was found.
+compared with the CRC-32 that was taken when its place was found. Of a file in an object store that was not fetched
+earlier, no more is fetched than these samples.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import add
@@ -22,7 +25,7 @@ import numpy as np
 from gristmill.shards.extents import LargeExtent, renamed, whole_again
 from gristmill.spec.body import FileBody
 from gristmill.spec.errors import DamagedPart, UsageError
-from gristmill.storage.inside import open_regular
+from gristmill.storage.stored_file import StoredFile
 
 __all__ = ["Holder", "read_placed"]
 
@@ -37,7 +40,7 @@ Extent = TypeVar("Extent", bytes, LargeExtent)
 class Holder:
     """A file that holds samples, and what stands around the keys of those that are read from it."""
 
-    path: Path
+    file: StoredFile
     prefix: str = ""
     suffix: str = ""
 
@@ -67,7 +70,8 @@ def read_placed(
             if rows["size"][window.start] > _WINDOW_BYTES:
                 number, copy = int(holder[window.start]), int(rows["copy"][window.start])
                 place = (int(rows[name][window.start]) for name in ("offset", "size", "crc32"))
-                yield [_under(files.large(number, *place), holders[number], copy)]
+                with files.large(number, *place) as sample:
+                    yield [_under(sample, holders[number], copy)]
                 continue
             found = _read(files, rows[window], holder[window])
             yield _renamed(holders, found, rows["copy"][window], holder[window])
@@ -125,8 +129,11 @@ def _windows(sizes: Array) -> Iterator[slice]:
         start = stop
 
 
-def _changed(path: Path, how: str) -> DamagedPart:
-    return DamagedPart(f"{path} is {how}. {whole_again(path)}".rstrip())
+def _changed(file: StoredFile, how: str) -> DamagedPart:
+    return DamagedPart(f"{file} is {how}. {whole_again(str(file))}".rstrip())
+
+
+_SHORTER = "shorter than when its samples were found"
 
 
 class _Files:
@@ -135,6 +142,7 @@ class _Files:
     def __init__(self, holders: Sequence[Holder]) -> None:
         self._holders = holders
         self._open: OrderedDict[int, BinaryIO] = OrderedDict()
+        self._elsewhere: set[int] = set()
 
     def read(self, number: int, sizes: list[int], offsets: list[int], crcs: list[int]) -> list[bytes]:
         """The bytes of some samples of one file.
@@ -142,45 +150,54 @@ class _Files:
         Raises:
             DamagedPart: They are not those that were there when they were found.
         """
-        fd, pread = self._opened(number).fileno(), os.pread
-        held = os.fstat(fd).st_size
-        if min(*sizes, *offsets) < 0 or max(map(add, sizes, offsets)) > held:
-            raise _changed(self._holders[number].path, "shorter than when its samples were found")
-        read = [pread(fd, size, offset) for size, offset in zip(sizes, offsets, strict=True)]
-        if (
-            list(map(len, read)) != sizes
-        ):  # the kernel gave less than it was asked for, and more is to be read
-            read = [_all_of(fd, size, offset) for size, offset in zip(sizes, offsets, strict=True)]
+        file, stream = self._holders[number].file, self._opened(number)
+        if min(*sizes, *offsets) < 0:
+            raise _changed(file, _SHORTER)
+        if stream is None:
+            ranges = [(offset, offset + size) for offset, size in zip(offsets, sizes, strict=True)]
+            read = list(file.store.pieces(file.name, ranges))
+        else:
+            read = _read_here(file, stream.fileno(), sizes, offsets)
         if list(map(zlib.crc32, read)) != crcs:
             at = next(
                 at for at, body, crc in zip(offsets, read, crcs, strict=True) if zlib.crc32(body) != crc
             )
-            raise _changed(self._holders[number].path, f"not what it was: the sample at byte {at} is another")
+            raise _changed(file, f"not what it was: the sample at byte {at} is another")
         return read
 
-    def large(self, number: int, offset: int, size: int, crc: int) -> LargeExtent:
-        """One sample that is left where it lies, once its bytes were compared.
+    @contextmanager
+    def large(self, number: int, offset: int, size: int, crc: int) -> Iterator[LargeExtent]:
+        """One sample that is left where it lies, once its bytes were compared; of a file elsewhere, a copy of it.
 
         Raises:
             DamagedPart: As :meth:`read`.
         """
-        path = self._holders[number].path
-        with open_regular(path) as stream:
-            if offset < 0 or offset + size > os.fstat(stream.fileno()).st_size:
-                raise _changed(path, "shorter than when its samples were found")
-        seen = 0
-        for piece in FileBody(path=path, offset=offset, size_bytes=size).pieces():
-            seen = zlib.crc32(piece, seen)
-        if seen != crc:
-            raise _changed(path, f"not what it was: the sample at byte {offset} is another")
-        return LargeExtent.at(path, offset, size)
+        file, stream = self._holders[number].file, self._opened(number)
+        with ExitStack() as made:
+            if stream is not None:
+                if offset < 0 or offset + size > os.fstat(stream.fileno()).st_size:
+                    raise _changed(file, _SHORTER)
+                path, start = file.fetch(), offset
+            else:
+                path, start = made.enter_context(_copied(file, offset, size)), 0
+            seen = 0
+            for piece in FileBody(path=path, offset=start, size_bytes=size).pieces():
+                seen = zlib.crc32(piece, seen)
+            if seen != crc:
+                raise _changed(file, f"not what it was: the sample at byte {offset} is another")
+            yield LargeExtent.at(path, start, size)
 
-    def _opened(self, number: int) -> BinaryIO:
+    def _opened(self, number: int) -> BinaryIO | None:
+        """The open file; None of one that is not on this machine."""
         stream = self._open.get(number)
-        if stream is None:
+        if stream is None and number not in self._elsewhere:
             if len(self._open) >= _OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
-            stream = self._open[number] = open_regular(self._holders[number].path)
+            stream = self._holders[number].file.open_here()
+            if stream is None:
+                self._elsewhere.add(number)
+            else:
+                self._open[number] = stream
         return stream
 
     def __enter__(self) -> Self:
@@ -192,6 +209,35 @@ class _Files:
         for stream in self._open.values():
             stream.close()
         self._open.clear()
+
+
+def _read_here(file: StoredFile, fd: int, sizes: list[int], offsets: list[int]) -> list[bytes]:
+    """Ranges of an open file."""
+    pread = os.pread
+    if max(map(add, sizes, offsets)) > os.fstat(fd).st_size:
+        raise _changed(file, _SHORTER)
+    read = [pread(fd, size, offset) for size, offset in zip(sizes, offsets, strict=True)]
+    if list(map(len, read)) != sizes:  # the kernel gave less than it was asked for, and more is to be read
+        read = [_all_of(fd, size, offset) for size, offset in zip(sizes, offsets, strict=True)]
+    return read
+
+
+@contextmanager
+def _copied(file: StoredFile, offset: int, size: int) -> Iterator[Path]:
+    """A file of this machine, for as long as the block lasts, with a range of one that lies elsewhere."""
+    path = file.store.work(f"pieces/{secrets.token_hex(8)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("wb") as stream:
+            for start in range(offset, offset + size, _WINDOW_BYTES):
+                stop = min(start + _WINDOW_BYTES, offset + size)
+                piece = file.read(start, stop - start)
+                if len(piece) < stop - start:
+                    raise _changed(file, _SHORTER)
+                stream.write(piece)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _all_of(fd: int, size: int, offset: int) -> bytes:

@@ -30,6 +30,7 @@ from gristmill.shards.placed import Holder, read_placed
 from gristmill.shards.webdataset import ShardSample, read_stream
 from gristmill.spec.body import bytes_of
 from gristmill.spec.errors import DamagedOutput
+from gristmill.storage.stored_file import StoredFile
 
 __all__ = [
     "ShardOrigin",
@@ -157,7 +158,7 @@ def _plain(path: Path, batch: pa.RecordBatch) -> tuple[list[ShardOrigin], Array,
 
 
 def read_referred(
-    path: Path, place_of: Callable[[str, str], Path]
+    path: Path, place_of: Callable[[str, str], StoredFile]
 ) -> Iterator[tuple[list[ShardOrigin], Array, Array, list[bytes]]]:
     """Read such a file together with the samples: as :func:`read_references`, a window at a time, and their bytes.
 
@@ -169,13 +170,13 @@ def read_referred(
         DamagedOutput: It is no such file, or a shard does not hold what it says.
         OSError: As the system says.
     """
-    places: dict[tuple[str, str], Path] = {}
+    places: dict[tuple[str, str], StoredFile] = {}
     for origins, rows, origin in read_references(path):
         for each in origins:
             if (each.part, each.shard) not in places:
                 places[each.part, each.shard] = place_of(each.part, each.shard)
         holders = [
-            Holder(path=places[each.part, each.shard], prefix=each.prefix, suffix=each.suffix)
+            Holder(file=places[each.part, each.shard], prefix=each.prefix, suffix=each.suffix)
             for each in origins
         ]
         at = 0

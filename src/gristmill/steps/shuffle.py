@@ -37,7 +37,7 @@ class Shuffle(GlobalShuffle):
             identical bytes alone.
         copy: Write what is scattered together for each shard, so that a disk which seeks slowly reads in
             sequence; it takes the dataset's size on disk once more. Else samples stay where they are until they are
-            gathered. Samples that are not packed yet are always copied.
+            gathered. Samples that are not packed yet are always copied, and those of parts in an object store.
     """
 
     seed: int = 1

@@ -16,12 +16,13 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache
 from importlib import import_module
+from io import BufferedReader
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ from typing import Any, TypeVar
 from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
 from gristmill.storage.files import whole_file
 from gristmill.storage.inside import STATE_BYTES
-from gristmill.storage.store import Store, Stored
+from gristmill.storage.store import Store, Stored, store_at
 
 __all__ = ["SCHEMES", "ObjectStore"]
 
@@ -41,6 +42,8 @@ _MOST_PARTS = 9_000
 """Of 10,000 that S3 takes."""
 _PARTS_AT_ONCE = 4
 _LISTED_AT_ONCE = 1000
+_NEAR_BYTES = 16 << 10
+"""Ranges of one file with less than that between them are one request."""
 _KEPT_BYTES = 8 << 30
 """So much of what was fetched stays on this machine."""
 _IN_USE_S = 300.0
@@ -122,6 +125,17 @@ class ObjectStore(Store):
         """See :class:`Store`."""
         return replace(self, url=f"{self.url.rstrip('/')}/{name}" if self.url[-1] != "/" else self.url + name)
 
+    @property
+    def above(self) -> ObjectStore | None:
+        """See :class:`Store`."""
+        outer = self.url.rpartition("/")[0]
+        return None if outer.endswith("/") else replace(self, url=outer)
+
+    def at(self, place: str) -> Store:
+        """See :class:`Store`."""
+        same = place.partition("://")[0] == self.url.partition("://")[0]
+        return replace(self, url=place) if same else store_at(place)
+
     def __reduce__(self) -> tuple[Any, ...]:
         if self.url.startswith("memory:"):
             raise UsageError(f"{self.url} lasts as long as this process: give --workers 0 as well.")
@@ -138,8 +152,22 @@ class ObjectStore(Store):
 
     def fetch(self, name: str) -> Path:
         """See :class:`Store`; what was fetched stays on this machine, up to a number of bytes."""
+        if (path := self._kept(name)) is not None:
+            return path
         folder = self.work("fetched")
-        mark = _digest(name)
+        with self._asking("get", name):
+            got = self._api.get(self._client, name)
+            path = folder / f"{_digest(name)}.{_tag(got.meta)}" / name.rpartition("/")[2]
+            self._count("bytes_in", got.meta["size"])
+            with whole_file(path) as stream:
+                for chunk in got.stream(min_chunk_size=1 << 20):
+                    stream.write(chunk)
+        _forget_oldest(folder)
+        return path
+
+    def _kept(self, name: str) -> Path | None:
+        """What was fetched of a file earlier, if that is what it holds now."""
+        folder, mark = self.work("fetched"), _digest(name)
         if known := {path.name for path in folder.glob(f"{mark}.*")}:
             tag = f"{mark}.{_tag(self._head(name))}"
             path = folder / tag / name.rpartition("/")[2]
@@ -147,15 +175,30 @@ class ObjectStore(Store):
                 with suppress(FileNotFoundError):
                     os.utime(folder / tag)
                     return path
-        with self._asking("get", name):
-            got = self._api.get(self._client, name)
-            path = folder / f"{mark}.{_tag(got.meta)}" / name.rpartition("/")[2]
-            self._count("bytes_in", got.meta["size"])
-            with whole_file(path) as stream:
-                for chunk in got.stream(min_chunk_size=1 << 20):
-                    stream.write(chunk)
-        _forget_oldest(folder)
-        return path
+        return None
+
+    def open_here(self, name: str) -> BufferedReader | None:
+        """See :class:`Store`."""
+        path = self._kept(name)
+        return None if path is None else path.open("rb")
+
+    def pieces(self, name: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        """See :class:`Store`: near ones are asked for together, and several at once."""
+        starts, ends = ([one[side] for one in ranges] for side in (0, 1))
+        apart = sum(
+            start - end > _NEAR_BYTES for end, start in zip(sorted(ends), sorted(starts)[1:], strict=False)
+        )
+        with self._asking("get", name, 1 + apart):
+            try:
+                found = self._api.get_ranges(
+                    self._client, name, starts=starts, ends=ends, coalesce=_NEAR_BYTES
+                )
+            except self._api.exceptions.GenericError as err:
+                if not _is_beyond(err):
+                    raise
+                found = [b""] * len(ranges)
+        self._count("bytes_in", sum(map(len, found)))
+        return list(map(bytes, found))
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         """See :class:`Store`."""

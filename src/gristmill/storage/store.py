@@ -125,6 +125,19 @@ class Store(ABC):
         """
         raise UsageError(f"{self} holds one dataset alone.")
 
+    @property
+    def above(self) -> Store | None:
+        """Give the store that has this one as a folder; None where none has."""
+        return None
+
+    def at(self, place: str) -> Store:
+        """Give the store at another place; what this one is asked with, an object store beside it is asked with too.
+
+        Raises:
+            UsageError: As :func:`store_at`.
+        """
+        return store_at(place)
+
     def keeps_what_is_first(self) -> bool:
         """Try whether, of two that put a file if absent, the second is refused; some object stores put both."""
         name = f".gristmill/probe-{_own_name()}"
@@ -156,6 +169,14 @@ class Store(ABC):
         stream = self.fetch(name).open("rb")
         stream.seek(start)
         return stream
+
+    def open_here(self, name: str) -> BufferedReader | None:
+        """Open a file whose bytes are on this machine, as :meth:`open`; None where they would have to be fetched."""
+        return self.open(name)
+
+    def pieces(self, name: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        """Read several ranges of a file, from where to where; fewer bytes of one that does not lie in it."""
+        return [self.read(name, start, stop - start) for start, stop in ranges]
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
@@ -304,6 +325,11 @@ class LocalStore(Store):
     def __truediv__(self, name: str) -> LocalStore:
         """See :class:`Store`."""
         return LocalStore(self.folder / name)
+
+    @property
+    def above(self) -> LocalStore:
+        """See :class:`Store`."""
+        return LocalStore(self.folder.resolve().parent)
 
     def keeps_what_is_first(self) -> bool:
         """See :class:`Store`: a file system links a name once."""

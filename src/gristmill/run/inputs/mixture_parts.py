@@ -1,4 +1,4 @@
-"""The parts of a mixture as they lie on disk: finished datasets, known by their records or manifests."""
+"""The parts of a mixture as they lie there: finished datasets, known by their records or manifests."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from gristmill.spec.errors import ByHandSource, DamagedOutput, UnknownName, Usag
 from gristmill.spec.mixture import Mixture, Part, refuse_same_keys
 from gristmill.spec.sample import Json
 from gristmill.storage.files import machine_error
-from gristmill.storage.inside import irregularity
-from gristmill.storage.store import Place, store_at
+from gristmill.storage.store import Place, Store, store_at
 
 __all__ = ["Parts", "check_keys", "find_parts", "place_of", "prepared_by", "read_manifest", "read_part"]
 
@@ -33,40 +32,41 @@ class Parts:
 
     Attributes:
         resolved: Their shards, part by part.
-        said: Part to what :class:`gristmill.ledger.run_config.Begun` keeps of it.
+        said: Part to what :class:`gristmill.ledger.run_config.RunConfig` keeps of it.
+        places: Part to where it lies.
     """
 
     resolved: Resolved
     said: dict[str, dict[str, Json]] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
 
 
-def place_of(part: Part, out: Path, replaced: Mapping[str, str]) -> Path:
-    """The folder of a part: as given, as the mixture says, else its place beside the mixture.
+def place_of(part: Part, out: Place, replaced: Mapping[str, str]) -> Place:
+    """Say where a part lies: as given, as the mixture says, else beside the mixture.
 
     Raises:
-        UsageError: It was given as an address.
+        UsageError: It was given as an address that no store has.
     """
-    named = replaced.get(part.name) or part.folder or out / part.name
-    if "://" in str(named):
-        raise UsageError(
-            f"part {part.name}: {named} is no folder on this machine, and parts are read from one."
-        )
-    return Path(named)
+    named = replaced.get(part.name) or part.folder
+    if not named:
+        return out / part.name
+    found = store_at(out).at(named)
+    return found if found.local is None else found.local
 
 
-def prepared_by(part: Part, out: Path) -> tuple[str, ...]:
+def prepared_by(part: Part, out: Place) -> tuple[str, ...]:
     """The words of the command that prepares a part: its own, or ``run``, which makes a folder within ``out``."""
     command = part.command or ("run", part.name)
     return (*command, "--out", str(out if command[0] == "run" else out / part.name))
 
 
-def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str], typed: str | None = None) -> Parts:
+def find_parts(mixture: Mixture, out: Place, replaced: Mapping[str, str], typed: str | None = None) -> Parts:
     """The parts' shards, by their records or manifests; no shard is read.
 
     Args:
         mixture: Names its parts.
-        out: The folder that holds the datasets.
-        replaced: Part to folder, where a part lies elsewhere.
+        out: Where the datasets lie.
+        replaced: Part to its folder or address, where it lies elsewhere.
         typed: The mixture as it was named, for commands in messages.
 
     Raises:
@@ -81,24 +81,25 @@ def find_parts(mixture: Mixture, out: Path, replaced: Mapping[str, str], typed: 
             raise UnknownName("part", name, known)
     check_keys(mixture, out, replaced)
     inputs: list[InputFile] = []
-    said, places = {}, {}
+    said: dict[str, dict[str, Json]] = {}
+    places: dict[str, Place] = {}
     for part in mixture.parts:
-        folder = place_of(part, out, replaced)
+        folder = places[part.name] = place_of(part, out, replaced)
         manifest = _finished(part, folder, typed or mixture.public_name)
         shards = list(_shards(part, folder, manifest))
         inputs += shards
         said[part.name] = _said(part, manifest, sum(file.samples or 0 for file in shards))
-        places[part.name] = str(folder)
-    return Parts(resolved=Resolved(inputs=tuple(inputs), sources=places), said=said)
+    sources = {name: str(place) for name, place in places.items()}
+    return Parts(resolved=Resolved(inputs=tuple(inputs), sources=sources), said=said, places=places)
 
 
-def check_keys(mixture: Mixture, out: Path | None, replaced: Mapping[str, str]) -> None:
+def check_keys(mixture: Mixture, out: Place | None, replaced: Mapping[str, str]) -> None:
     """Refuse parts of which is known that their keys are the same, before any is prepared or read.
 
     Args:
         mixture: Names its parts.
-        out: The folder that holds the datasets, if there is one.
-        replaced: Part to folder, where a part lies elsewhere.
+        out: Where the datasets lie, if that is known.
+        replaced: Part to its folder or address, where it lies elsewhere.
 
     Raises:
         RecipeError: Two parts have the same keys.
@@ -113,7 +114,7 @@ def check_keys(mixture: Mixture, out: Path | None, replaced: Mapping[str, str]) 
     refuse_same_keys(known)
 
 
-def _keyed_by(folder: Path) -> str:
+def _keyed_by(folder: Place) -> str:
     """The command that made a dataset; empty for a recipe, or where there is none."""
     if RunConfig.lies_in(folder):
         config = RunConfig.read(folder)
@@ -158,10 +159,16 @@ def read_part(place: Place) -> dict[str, Any] | None:
     return of_records(RunConfig.read(place), Ledger(place))
 
 
-def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
+def _beside(folder: Place) -> Place:
+    """Say where the datasets lie that are beside one."""
+    return (folder.above or folder) if isinstance(folder, Store) else folder.parent
+
+
+def _finished(part: Part, folder: Place, mixture: str) -> dict[str, Any]:
     manifest = read_part(folder)
-    make = to_type(*prepared_by(part, folder.parent))
-    made = folder.parent / part.name
+    beside = _beside(folder)
+    make = to_type(*prepared_by(part, beside))
+    made = beside / part.name
     if manifest is None and made != folder:
         raise ByHandSource(
             f"{mixture}: part {part.name} is not in {folder}. If it lies elsewhere: --source {part.name}=FOLDER\n"
@@ -171,7 +178,7 @@ def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
         raise ByHandSource(
             f"{mixture}: part {part.name} is not in {folder}. Prepare it: {make} (or, of a list of URLs: "
             f"{to_type('crawl', 'URLS', '--name', part.name, '--out', folder)})\n"
-            f"All parts at once, if each is a recipe: {to_type('run', mixture, '--out', folder.parent)}. "
+            f"All parts at once, if each is a recipe: {to_type('run', mixture, '--out', beside)}. "
             f"If it lies elsewhere: --source {part.name}=FOLDER"
         )
     own = part.folder or part.command  # the mixture gives it a name, whatever it is called there
@@ -179,7 +186,7 @@ def _finished(part: Part, folder: Path, mixture: str) -> dict[str, Any]:
         raise UsageError(f"{mixture}: {folder} holds {manifest.get('name')!r}, not {part.name!r}.")
     if not _is_whole(manifest):
         raise DamagedOutput(
-            f"{folder / MANIFEST} is not what a run writes. The command that made the dataset writes it anew."
+            f"{folder}/{MANIFEST} is not what a run writes. The command that made the dataset writes it anew."
         )
     if not manifest.get("complete"):
         raise ByHandSource(f"{mixture}: part {part.name} in {folder} is not finished. Finish it: {make}")
@@ -207,35 +214,40 @@ def _is_whole(manifest: Mapping[str, Any]) -> bool:
     )
 
 
-def _shards(part: Part, folder: Path, manifest: Mapping[str, Any]) -> Iterator[InputFile]:
+def _shards(part: Part, folder: Place, manifest: Mapping[str, Any]) -> Iterator[InputFile]:
+    store = store_at(folder)
+    listed = () if store.local else ("shards", "references")  # which is cheaper than a request for each
+    sizes = {one.name: one.size_bytes for folder in listed for one in store.list(folder)}
+    home = store if store.local is None else store.local.resolve()
     for shard in manifest["shards"]:
-        path = folder / shard["path"]
-        kind = irregularity(folder, shard["path"])
-        if kind is not None or not shard["path"].startswith(("shards/", "references/")):
+        name = shard["path"]
+        path = f"{folder}/{name}"
+        kind = store.irregularity(name)
+        if kind is not None or not name.startswith(("shards/", "references/")):
             raise DamagedOutput(
-                f"{folder} names {shard['path']!r} as a shard, which is {kind or 'none'}. Nothing else than files in "
+                f"{folder} names {name!r} as a shard, which is {kind or 'none'}. Nothing else than files in "
                 "its own folders of shards is mixed; if it came from somebody else, do not trust it."
             )
         again = (
             f"Make it anew: {to_type('verify', folder, '--repair')}, then "
-            f"{to_type(*prepared_by(part, folder.parent))}, with the options of the first time"
+            f"{to_type(*prepared_by(part, _beside(folder)))}, with the options of the first time"
         )
         try:
-            size = path.stat().st_size
-        except FileNotFoundError as err:
-            raise DamagedOutput(f"{path} is missing, and its dataset's records name it. {again}") from err
+            size = sizes.get(name) or store.size(name)  # a listing may lag behind
         except OSError as err:
             raise machine_error(err, path) from err
+        if size is None:
+            raise DamagedOutput(f"{path} is missing, and its dataset's records name it. {again}")
         if size != shard["size_bytes"]:
             raise DamagedOutput(
                 f"{path} has {size:,} bytes, its record says {shard['size_bytes']:,}. {again}"
             )
         yield InputFile(
             source=part.name,
-            name=shard["path"],
+            name=name,
             size_bytes=size,
             digest=shard["sha256"],
-            path=str(path.resolve()),
+            path=f"{home}/{name}",
             samples=shard["samples"],
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import Task
+from gristmill.storage.stored_file import StoredFile
 
 __all__ = ["run_gather", "run_refer"]
 
@@ -72,7 +72,7 @@ class _Gathered:
         work.samples_in = work.kept = last - first
         self._context = context
         self.origins: list[ShardOrigin] = []
-        self._copied: dict[int, Path] = {}
+        self._copied: dict[int, StoredFile] = {}
         tables, files = [], []
         for scattered in task.inputs:
             head, rows = read_scattered(context.input(scattered), decision.shard)
@@ -97,7 +97,7 @@ class _Gathered:
         parts = PartShards(self._context.store, self._context.inputs)
         return [
             Holder(
-                path=self._copied.get(number) or parts.place(origin.part, origin.shard),
+                file=self._copied.get(number) or parts.place(origin.part, origin.shard),
                 prefix=origin.prefix,
                 suffix=origin.suffix,
             )

@@ -69,10 +69,10 @@ def _places(task: Task, context: Context, hashes: Any) -> Iterator[tuple[str, st
         for row in rows[np.isin(rows["key"], hashes)]:
             prefix, suffix = head["prefix"], ""
             if head["files"] is None:
-                path = bodies_of(scattered, context)
+                place = bodies_of(scattered, context)
             else:
                 origin = ShardOrigin(**head["files"][int(row["file"])])
-                path = parts.place(origin.part, origin.shard)
+                place = parts.place(origin.part, origin.shard)
                 prefix, suffix = prefix + origin.prefix, origin.suffix
-            key = key_at(path, int(row["offset"]))
+            key = key_at(place, int(row["offset"]))
             yield f"{prefix}{key}{suffix}", f"{file.source} ({file.name})"

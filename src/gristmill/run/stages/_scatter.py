@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, BinaryIO
 from zlib import crc32
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import not_kept_table, write_fates
-from gristmill.ledger.reading import PartShards
+from gristmill.ledger.reading import PartShards, shard_at
 from gristmill.ledger.run_config import LEFT_OUT, InputFile
 from gristmill.run.stages._rows import fetch_input
 from gristmill.run.stages.scatter import ScatterDecision
@@ -32,15 +31,16 @@ from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo, Task, decided, digest_of
 from gristmill.storage.files import sha256_file
+from gristmill.storage.stored_file import StoredFile
 
 __all__ = ["bodies_of", "run_scatter"]
 
 Array = Any
 
 
-def bodies_of(rows: ShardInfo, context: Context) -> Path:
+def bodies_of(rows: ShardInfo, context: Context) -> StoredFile:
     """Say where the bodies can be read that were copied for a file of rows."""
-    return context.store.fetch(layout.bodies_beside(rows.path))
+    return StoredFile(context.store, layout.bodies_beside(rows.path))
 
 
 def run_scatter(
@@ -111,23 +111,36 @@ def _of_shard(
     _account(work, copies, len(order), lost)
     _write_fates(task, context, work, lost)
     head = {"input": position, "files": list(map(asdict, files)), "prefix": decision.prefix}
-    if step.copies:
+    if step.copies or (_lies_far(task, context) and not step.refers):
         rows, head["files"] = _copied(files, rows, task, context, work), None
     return rows, head
 
 
+def _lies_far(task: Task, context: Context) -> bool:
+    """Whether the input is in an object store: there each sample would be a request when it is gathered."""
+    return _part_shard(task, context).store.local is None
+
+
+def _part_shard(task: Task, context: Context) -> StoredFile:
+    """The shard of a part that a task scatters."""
+    file = context.inputs[task.number[1]]
+    shard = shard_at(context.store, file)
+    if shard is None:
+        raise DamagedOutput(f"{context.store} does not say where {file.name[:200]!r} of {file.source} lies.")
+    return shard
+
+
 def _found(task: Task, prefix: str, context: Context) -> tuple[Array, list[ShardOrigin]]:
     """The samples of an input, in order, each with the number of the file it lies in; and these files."""
-    source = context.inputs[task.number[1]]
-    path = Path(source.path or "")
+    source, file = context.inputs[task.number[1]], _part_shard(task, context)
 
     def tell(samples: int) -> None:
         context.check_stop()
         context.report(task, samples, task.inputs[0].samples, {}, 0)
 
     if is_references(source.name):
-        return _referred(path, source, prefix, tell)
-    extents = find_extents(path, source.digest, tell, prefix)
+        return _referred(file, source, prefix, tell)
+    extents = find_extents(file.fetch(), source.digest, tell, prefix, str(file))
     rows = np.zeros(len(extents), dtype=ROW)
     for name in EXTENT.fields or ():
         rows[name] = extents[name]
@@ -135,14 +148,15 @@ def _found(task: Task, prefix: str, context: Context) -> tuple[Array, list[Shard
 
 
 def _referred(
-    path: Path, source: InputFile, prefix: str, tell: Callable[[int], None]
+    file: StoredFile, source: InputFile, prefix: str, tell: Callable[[int], None]
 ) -> tuple[Array, list[ShardOrigin]]:
     """The samples that an index-only mixture refers to. They are read: their keys and sums must be known."""
+    path = file.fetch()
     if sha256_file(path) != source.digest:
-        raise DamagedOutput(f"{path} is not what was written. Make that mixture anew, or restore the file.")
+        raise DamagedOutput(f"{file} is not what was written. Make that mixture anew, or restore the file.")
     files: dict[ShardOrigin, int] = {}
     tables = [np.empty(0, dtype=ROW)]
-    inner = PartShards(path.parent.parent)
+    inner = PartShards(file.store)
     found = 0
     for origins, rows, origin, extents in read_referred(path, inner.place):
         tell(found)
@@ -201,7 +215,7 @@ def _copied(files: Sequence[ShardOrigin], rows: Array, task: Task, context: Cont
     """The same rows with their bodies in a file of their own, in order."""
     parts = PartShards(context.store, context.inputs)
     holders = [
-        Holder(path=parts.place(each.part, each.shard), prefix=each.prefix, suffix=each.suffix)
+        Holder(file=parts.place(each.part, each.shard), prefix=each.prefix, suffix=each.suffix)
         for each in files
     ]
     plain, rows = rows.copy(), rows.copy()

@@ -1,0 +1,87 @@
+"""Mixtures whose parts lie in an object store, as typed: the same bytes as in a folder."""
+
+import json
+
+import pytest
+from small_parts import write_mixture, write_parts
+from typed import gristmill
+
+from gristmill.ledger.run_config import RUN_CONFIG
+from gristmill.storage.object import ObjectStore
+from gristmill.storage.store import LocalStore
+
+PARTS = {"a-sums": 'prefix="p-"', "b-text": "weight=1.5", "c-one": ""}
+
+
+@pytest.fixture
+def words(bucket, tmp_path, monkeypatch):
+    """Words that name the server."""
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
+    return [word for key, value in bucket.items() for word in ("--store-option", f"{key}={value}")]
+
+
+@pytest.fixture
+def parts(bucket, tmp_path):
+    """Finished datasets in a folder, and copies of them in a store."""
+    folder = write_parts(tmp_path / "data", {"a-sums": (3, 23), "b-text": (2, 101), "c-one": (1, 7)})
+    store = ObjectStore(f"s3://bucket/{tmp_path.name}", bucket)
+    for one in LocalStore(folder).list():
+        store.put(one.name, folder / one.name)
+    return folder, store
+
+
+def made(store, folder="shards"):
+    return {one.name: store.read(one.name) for one in store.list(folder) if "_stats" not in one.name}
+
+
+def test_parts_in_a_store_are_mixed_as_those_in_a_folder(parts, words, bucket, tmp_path):
+    folder, store = parts
+    mixture = write_mixture(tmp_path / "small.py", PARTS)
+    gristmill("mix", mixture, "--out", folder)
+    gristmill("mix", mixture, "--out", store, *words)
+    assert made(store / "small") == made(LocalStore(folder / "small")) != {}
+    assert not list((store / "small").list(".gristmill/scattered"))
+    begun = (store / "small").read(RUN_CONFIG).decode()
+    assert f'"path": "{store}/a-sums/shards/00000.tar"' in begun
+    assert not [value for value in bucket.values() if f'"{value}"' in begun]
+    assert "all as recorded" in gristmill("verify", store / "small", *words).stdout
+    counted = json.loads(gristmill("status", store / "small", "--json", *words).stdout)
+    assert counted["store_requests"]["get"] < 60
+
+
+def test_an_index_over_parts_in_a_store_is_read_through_it(parts, words, tmp_path):
+    folder, store = parts
+    mixture, index = write_mixture(tmp_path / "small.py", PARTS), f"{store}/index"
+    outer = write_mixture(tmp_path / "outer.py", {"small": ""})
+    outer.write_text(outer.read_text().replace('name="small",', 'name="outer",', 1))
+    given = ("--source", f"c-one={store}/c-one", "--parts", store, "--index-only")
+    gristmill("mix", mixture, "--out", index, *given, *words)
+    gristmill("mix", mixture, "--out", tmp_path / "index", "--parts", folder, "--index-only")
+    assert made(store / "index" / "small", "references") == made(
+        LocalStore(tmp_path / "index" / "small"), "references"
+    )
+    assert "all as recorded" in gristmill("verify", index, *words).stdout
+    gristmill("mix", outer, "--out", index, *words)
+    gristmill("mix", outer, "--out", tmp_path / "index")
+    assert made(store / "index" / "outer") == made(LocalStore(tmp_path / "index" / "outer")) != {}
+    lost = store / "b-text"
+    lost.delete("shards/00001.tar")
+    said = gristmill("verify", f"{index}/small", *words, code=None).stdout
+    assert f"refers to {lost}/shards/00001.tar, or {index}/b-text/shards/00001.tar: it is gone" in said
+
+
+def test_a_part_that_is_not_there_or_is_another_than_recorded_is_told_by_its_address(parts, words, tmp_path):
+    _, store = parts
+    mixture = write_mixture(tmp_path / "small.py", [*PARTS, "d-none"])
+    said = gristmill("mix", mixture, "--out", store, *words, code=3).stderr
+    assert f"part d-none is not in {store}/d-none. Prepare it: gristmill run d-none --out {store}" in said
+    mixture = write_mixture(tmp_path / "small.py", PARTS)
+    (store / "c-one").put("shards/00000.tar", b"x")
+    said = gristmill("mix", mixture, "--out", store, *words, code=None)
+    assert f"{store}/c-one/shards/00000.tar has 1 bytes" in said.stderr
+    body = (store / "b-text").read("shards/00000.tar")
+    (store / "b-text").put("shards/00000.tar", body[:-2000] + b"x" + body[-1999:])
+    mixture = write_mixture(tmp_path / "small.py", ["b-text"])
+    said = gristmill("mix", mixture, "--out", store, *words, code=None)
+    assert f"{store}/b-text/shards/00000.tar is not what was written" in said.stderr
+    assert f"gristmill verify {store}/b-text --repair" in said.stderr
