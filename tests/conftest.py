@@ -63,6 +63,7 @@ def decoding_here() -> Iterator[None]:
     """For runs in this process; commands and workers in processes of their own have decoders as ever."""
     with pytest.MonkeyPatch.context() as patch:
         for user in (
+            "media.pool",  # of whom it is imported where it is used
             "steps.transcoders.image",
             "steps.conversations.pictures",
             "run.maintenance.verify",

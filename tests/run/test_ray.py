@@ -10,7 +10,6 @@ import psutil
 import pytest
 from small_world import Process, tree_of, url, wait_for, write_list
 
-ray = pytest.importorskip("ray", reason="needs Ray: pip install -e '.[ray]'", exc_type=ImportError)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("ray")]
 
 SLOWLY = {"crawl.in_flight": "4", "rows.part_rows": "10"}
@@ -20,6 +19,8 @@ NODE = {"object_store_memory": 80 << 20}
 @pytest.fixture(scope="module")
 def head():
     """A head without processors: what is lost with a node is never the head."""
+    # not with the module: only these, which are seldom run, need a quarter of a second's imports
+    pytest.importorskip("ray", reason="needs Ray: pip install -e '.[ray]'", exc_type=ImportError)
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
