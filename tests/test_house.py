@@ -47,11 +47,11 @@ def test_docstrings_of_public_things_open_with_what_they_do():
 
 
 def test_no_test_leaves_this_machine() -> None:
-    """Neither this process nor one that it starts; nothing is sent to find out."""
-    ask = "import sys; sys.audit('socket.getaddrinfo', 'example.org', 80, 0, 0, 0)"
-    go = "import sys; sys.audit('socket.connect', None, ('192.0.2.1', 80))"
-    for code, error in ((ask, socket.gaierror), (go, OSError)):
-        with pytest.raises(error):
+    """Neither this process nor one that it starts. What is asked for is nonsense: nothing is sent to find out."""
+    ask = "import socket; socket.getaddrinfo('example.org', object())"
+    go = "import socket; socket.socket.connect(None, ('192.0.2.1', 80))"
+    for code, error, said in ((ask, socket.gaierror, "not known"), (go, OSError, "unreachable")):
+        with pytest.raises(error, match=said):
             exec(code)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert error.__name__ in done.stderr
+        assert said in done.stderr

@@ -68,6 +68,7 @@ class Pictures:
         self._others: Callable[[str, int, int | None], Picture] = functools.lru_cache(2048)(
             self._encode_other
         )
+        self._whole: Callable[[int], RGB] = functools.lru_cache(1)(self._decode)  # its variants come together
 
     @property
     def count(self) -> int:
@@ -122,7 +123,7 @@ class Pictures:
 
     def _cut(self, variant: int, width_px: int | None) -> RGB:
         """RGB pixels of a variant: a crop of 80 to 100 % of each side, scaled."""
-        whole = simplejpeg.decode_jpeg(self._photographs[variant // VARIANTS], colorspace="RGB")
+        whole = self._whole(self.subject(variant))
         seed = _seed(variant)
         height, width = whole.shape[:2]
         cut_w, cut_h = (
@@ -131,12 +132,13 @@ class Pictures:
         left, top = (seed >> 23) % (width - cut_w + 1), (seed >> 33) % (height - cut_h + 1)
         target = width_px or min(cut_w, _WIDTHS_PX[(seed >> 43) % len(_WIDTHS_PX)])
         size = (target, max(1, round(cut_h * target / cut_w)))
-        scaled: RGB = cv2.resize(
-            whole[top : top + cut_h, left : left + cut_w],
-            size,
-            interpolation=cv2.INTER_AREA if target < cut_w else cv2.INTER_CUBIC,
-        )
-        return scaled
+        interpolation = cv2.INTER_AREA if target < cut_w else cv2.INTER_CUBIC
+        scaled = cv2.resize(whole[top : top + cut_h, left : left + cut_w], size, interpolation=interpolation)
+        return scaled.astype(np.uint8, copy=False)
+
+    def _decode(self, subject: int) -> RGB:
+        whole: RGB = simplejpeg.decode_jpeg(self._photographs[subject], colorspace="RGB")
+        return whole
 
     def _encode_other(self, pil_format: str, number: int, width_px: int | None) -> Picture:
         """As PNG, WebP or GIF; the number shifts the crop by some pixels, so that each differs."""
