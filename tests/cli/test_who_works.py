@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from typed import GRISTMILL, gristmill
 from gristmill.cli.who_works import who_works
 from gristmill.ledger import at_work as module
 from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, at_work, processes_here
-from gristmill.spec.errors import MachineError
+from gristmill.spec.errors import Interrupted, MachineError
 from gristmill.spec.task import Task
 from gristmill.storage.files import whole_file
 from gristmill.storage.store import LocalStore
@@ -147,6 +148,76 @@ def test_in_an_object_store_a_process_that_ended_on_this_machine_is_gone_at_once
             socket.gethostname(): os.getpid(),
             "elsewhere": process.pid,
         }
+
+
+def test_what_is_first_in_hand_is_said_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LOOKED_S", 0.01)
+    store = LocalStore(tmp_path)
+    with store.leases("leases") as leases, Announced(store, leases, share=None, span=None) as own:
+        tasks = [Task(stage="samples", number=(0, 0, n), inputs=(), identity="") for n in range(18)]
+        own.in_hand = {str(n): task for n, task in enumerate(tasks)}
+        wait_for(lambda: at_work(store)[0].tasks)
+        (said,) = who_works(at_work(store, leases))
+        assert said.endswith("ago it had 18 crawl tasks in hand")
+        assert at_work(store)[0].beats == 2
+
+
+@pytest.mark.parametrize("kind", [LocalStore, MemoryStore])
+def test_one_that_ended_with_an_error_is_told_with_its_exit_code_until_its_work_is_taken_up(kind, tmp_path):
+    store = kind(tmp_path)
+
+    def fails(err: BaseException, *, begun: bool = True) -> None:
+        with (
+            suppress(type(err)),
+            store.leases("leases") as leases,
+            Announced(store, leases, share=(3, 4), span=None) as own,
+        ):
+            if begun:
+                own.take_up(at_work(store, leases, of=lambda name: name != own.sign.name))
+            raise err
+
+    fails(Interrupted(signal.SIGTERM))
+    fails(MachineError("refused before it had begun"), begun=False)
+    (said, then) = who_works(at_work(store))
+    assert said.startswith(
+        f"ended with exit code 143: process {os.getpid()} on {socket.gethostname()}, --share 3/4"
+    )
+    assert said.endswith("ago it said: Stopped. Everything finished is kept; the same command continues.")
+    assert then.endswith("What it had finished is kept; the same command with --share 3/4 does the rest.")
+    fails(MachineError("no space left\n" + "x" * 9999))
+    (one,) = at_work(store)
+    assert (one.exit_code, one.said, one.gone) == (1, "no space left", True)
+    with store.leases("leases") as leases, Announced(store, leases, share=(3, 4), span=None) as own:
+        assert [one.gone for one in at_work(store, leases) if one.name != own.sign.name] == [True]
+        own.take_up([one])
+    assert at_work(store) == []
+
+
+def test_a_failed_command_is_told_by_status_and_forgotten_once_all_is_done(tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    with FakeWeb() as web:
+        (tmp_path / "urls.txt").write_text(web.url("/photo/1.jpg?w=64"))
+        typed = (
+            "crawl",
+            tmp_path / "urls.txt",
+            "--out",
+            folder,
+            "--allow-private-addresses",
+            "--workers",
+            "0",
+        )
+        with monkeypatch.context() as patched:
+            patched.setattr("gristmill.run.driver._loop", _without_disk)
+            gristmill(*typed, "--share", "1/1", code=1)
+        assert "ended with exit code 1: process" in gristmill("status", folder).stdout
+        (one,) = commands(folder)
+        assert (one["exit_code"], one["said"], one["gone"]) == (1, "no space left on the disk", True)
+        gristmill(*typed)
+    assert commands(folder) == []
+
+
+def _without_disk(*_: object) -> None:
+    raise MachineError("no space left on the disk")
 
 
 def test_a_sign_that_is_being_written_is_not_taken_from_whoever_does(tmp_path):

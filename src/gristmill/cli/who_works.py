@@ -6,23 +6,27 @@ import time
 from collections.abc import Iterator, Sequence
 
 from gristmill.ledger.at_work import AtWork
-from gristmill.ledger.words import duration_text
+from gristmill.ledger.words import count_text, duration_text
+from gristmill.run.planning.pipeline import verbs
 from gristmill.spec.command import printable
 from gristmill.spec.sample import Json
 
 __all__ = ["who_works", "who_works_json"]
 
 _LONGEST = 60
+_LONGEST_SAID = 240
 
 
 def who_works(found: Sequence[AtWork]) -> Iterator[str]:
-    """Say it, a line for each command, and at the end what is to be typed where one is gone."""
-    now = time.time()
+    """Say it, a line for each command, and at the end what is to be typed where one has not done all."""
     for one in found:
-        doing = ", ".join(f"{printable(stage)[:_LONGEST]} {n:,}" for stage, n in sorted(one.tasks.items()))
-        seen = f"{duration_text(max(0, now - one.seen))} ago it had {doing or 'nothing'} in hand"
+        ago = f"{duration_text(max(0, time.time() - one.seen))} ago"
+        if one.exit_code is not None:
+            said = printable(one.said)[:_LONGEST_SAID]
+            yield f"ended with exit code {one.exit_code}: {one.title}; {ago} it said: {said}"
+            continue
         state = "gone" if one.gone else "at work" if one.lives else "at work, if it is not gone"
-        yield f"{state}: {one.title}; {seen}"
+        yield f"{state}: {one.title}; {ago} it had {_in_hand(one)} in hand"
     if not (gone := [one for one in found if one.gone]):
         return
     alone = "Nobody works on it now. " if len(gone) == len(found) else ""
@@ -30,6 +34,12 @@ def who_works(found: Sequence[AtWork]) -> Iterator[str]:
     given = f" with {missing}" if missing else ""
     whose = "it" if len(gone) == 1 else "they"
     yield f"{alone}What {whose} had finished is kept; the same command{given} does the rest."
+
+
+def _in_hand(one: AtWork) -> str:
+    known = verbs()
+    doing = [(known.get(stage, printable(stage)[:_LONGEST]), n) for stage, n in sorted(one.tasks.items())]
+    return ", ".join(count_text(n, f"{verb} task") for verb, n in doing) or "nothing"
 
 
 def who_works_json(found: Sequence[AtWork]) -> list[Json]:
@@ -44,6 +54,8 @@ def who_works_json(found: Sequence[AtWork]) -> list[Json]:
             "since": one.since,
             "seen": one.seen,
             "tasks": dict(one.tasks),
+            "exit_code": one.exit_code,
+            "said": one.said,
             "lives": one.lives,
             "gone": one.gone,
         }

@@ -47,6 +47,9 @@ _MOST = 10_000
 """Commands that are looked at; more files than that no run leaves there."""
 _ENDING_S = 2.0
 _LONGEST = 60
+_LONGEST_SAID = 200
+_LOOKED_S = 1.0
+"""So often it is looked whether there is something in hand."""
 _REPLACED = (
     "{}: this command could not say for more than a minute that it lives, and another has taken up its work. "
     "Everything finished is kept; give the same command again when that one has ended."
@@ -70,6 +73,8 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
         leases: In an object store, which lease file it holds its leases in.
         begun: False as long as it only looks whether it may begin.
         tasks: What it has in hand, by stage.
+        exit_code: With which it ended, at ``seen``; None if it works, or ended without a word.
+        said: Why it ended so, shortened.
         lives: False where it is gone, None where nobody can know.
     """
 
@@ -86,12 +91,15 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
     leases: str = ""
     begun: bool = True
     tasks: dict[str, int] = {}
+    exit_code: int | None = None
+    said: str = ""
     lives: bool | None = None
 
     @property
     def gone(self) -> bool:
         """Say whether nothing more is to be expected of it."""
-        return self.lives is False or (self.lives is None and time.time() - self.seen > _SILENT_S)
+        ended = self.lives is False or self.exit_code is not None
+        return ended or (self.lives is None and time.time() - self.seen > _SILENT_S)
 
     @property
     def options(self) -> str:
@@ -110,6 +118,8 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
 
 class Announced:
     """A sign that this process works on a dataset; a context manager, which renews it from a thread of its own.
+
+    It is removed at the end, but stays with the exit code where work that was taken up ends with an error.
 
     Args:
         store: Of the dataset.
@@ -145,6 +155,7 @@ class Announced:
             begun=False,
         )
         self._putting, self._ended, self._replaced = Lock(), Event(), False
+        self._has_work = False
         self._thread = Thread(target=self._renew, name="at work", daemon=True)
 
     def __enter__(self) -> Announced:
@@ -153,11 +164,16 @@ class Announced:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
         self._ended.set()
         self._thread.join(_ENDING_S)  # longer it takes only where the store does not answer
+        failed = self._has_work and isinstance(err, Exception | KeyboardInterrupt) and not self._replaced
         with suppress(OSError, MachineError):  # it is then told to be gone, which it is
-            self.store.delete(self.sign.name)
+            if not failed:
+                self.store.delete(self.sign.name)
+            elif not self._thread.is_alive():
+                code = 130 if isinstance(err, KeyboardInterrupt) else getattr(err, "exit_code", 1)
+                self._put(exit_code=code, said=str(err).partition("\n")[0][:_LONGEST_SAID])
         self.leases.release(self.sign.name)
 
     def begin(self) -> None:
@@ -168,9 +184,23 @@ class Announced:
         """
         self._put(begun=True)
 
+    def take_up(self, gone: Iterable[AtWork]) -> None:
+        """Do the work that commands which are gone left, whose signs are removed, and from now on one's own."""
+        self.forget(gone)
+        self._has_work = True
+
     def _renew(self) -> None:
-        """Say every so often that this command lives, and what it has in hand; a failure to say so fails nothing."""
-        while not self._ended.wait(_RENEWED_IN_FOLDER_S if self.store.local else RENEWED_S):
+        """Say every so often that this command lives, and what it has in hand; a failure to say so fails nothing.
+
+        Once something is in hand where there was nothing, it is said at once.
+        """
+        every_s = _RENEWED_IN_FOLDER_S if self.store.local else RENEWED_S
+        said_at = time.monotonic()
+        while not self._ended.wait(min(_LOOKED_S, every_s)):
+            first = bool(self.in_hand) and not self.sign.tasks
+            if not first and time.monotonic() - said_at < every_s:
+                continue
+            said_at = time.monotonic()
             with suppress(OSError, MachineError):
                 if self._is_replaced():
                     return
@@ -192,7 +222,7 @@ class Announced:
             self._replaced = self.store.size(self.sign.name) is None
         return self._replaced
 
-    def _put(self, *, begun: bool = False) -> None:
+    def _put(self, *, begun: bool = False, exit_code: int | None = None, said: str = "") -> None:
         with self._putting:
             self.sign = msgspec.structs.replace(
                 self.sign,
@@ -200,6 +230,8 @@ class Announced:
                 beats=self.sign.beats + 1,
                 begun=begun or self.sign.begun,
                 tasks=Counter(task.stage for task in list(self.in_hand.values())),
+                exit_code=exit_code,
+                said=said,
             )
             self.store.put(self.sign.name, msgspec.json.encode(self.sign))
 
@@ -217,7 +249,7 @@ class Announced:
 def at_work(
     store: Store, leases: Leases | None = None, *, of: Callable[[str], bool] = lambda name: True
 ) -> list[AtWork]:
-    """Say which commands work on a dataset, or did and ended without a word; the oldest first.
+    """Say which commands work on a dataset, or did and have not done all; the oldest first.
 
     Args:
         store: Of the dataset.
@@ -230,7 +262,7 @@ def at_work(
         return _looked_at(found, store, leases)
     if not found or (store.local is None and all(one.host != here for one in found)):
         return found
-    if any((one.host, one.pid) == (here, os.getpid()) for one in found):
+    if any((one.host, one.pid, one.exit_code) == (here, os.getpid(), None) for one in found):
         return found  # to look would give its locks back
     try:
         with store.leases(LEASES) as own:
@@ -242,14 +274,18 @@ def at_work(
 def _looked_at(found: list[AtWork], store: Store, leases: Leases) -> list[AtWork]:
     """Say which of them live, as far as it can be known at once."""
     if store.local is not None:
-        return [msgspec.structs.replace(one, lives=leases.is_held(one.name)) for one in found]
+        return [
+            msgspec.structs.replace(one, lives=one.exit_code is None and leases.is_held(one.name))
+            for one in found
+        ]
     mark, here, processes = leases.mark(), socket.gethostname(), processes_here()
     told = []
     for one in found:
-        held = one.leases == mark and leases.is_held(one.name)
+        held = one.exit_code is None and one.leases == mark and leases.is_held(one.name)
         # another machine may see the lease file, and not its locks
         free = one.leases == mark and one.host == here and not held
         ended = (one.host, one.processes) == (here, processes) and _has_ended(one.pid)
+        ended = ended or one.exit_code is not None
         told.append(msgspec.structs.replace(one, lives=True if held else False if free or ended else None))
     return told
 

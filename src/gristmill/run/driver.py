@@ -176,7 +176,7 @@ def _run(
     with Announced(store, leases, share=job.share, span=job.span) as announced:
         gone = claim(announced, watcher.say, lambda: _raise_if_signalled(signalled))
         config, resolved = begin(job, recipe, resolved, leases)
-        announced.forget(gone)
+        announced.take_up(gone)
         return _work(
             job,
             recipe,

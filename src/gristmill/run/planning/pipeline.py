@@ -16,7 +16,7 @@ from gristmill.spec.registry import names_in
 from gristmill.spec.step import Step, TableStep
 from gristmill.spec.task import Account
 
-__all__ = ["Pipeline", "accounts"]
+__all__ = ["Pipeline", "accounts", "verbs"]
 
 _FOLDER = "gristmill.run.stages"
 _SHAPE = "one step over the table, then steps over samples, perhaps a global filter, then one that packs or shuffles"
@@ -73,6 +73,11 @@ def _kinds(folders: tuple[str, ...]) -> Sequence[type[Stage[Any]]]:
 def accounts() -> dict[str, Account]:
     """Say what tasks count for, by the names of all stages that there are."""
     return {kind.name: kind.account for kind in _kinds(tuple(import_module(_FOLDER).__path__))}
+
+
+def verbs() -> dict[str, str]:
+    """Say what tasks do, for a person, by the names of all stages that there are."""
+    return {kind.name: kind.verb or kind.name for kind in _kinds(tuple(import_module(_FOLDER).__path__))}
 
 
 def _within(step: Step, steps: Sequence[Step]) -> bool:
