@@ -12,12 +12,12 @@ import socket
 from collections.abc import Callable
 
 
-def _unless_far(call: Callable) -> Callable:
-    """A method of sockets whose last argument may be an address."""
+def _unless_far(call: Callable, at_least: int) -> Callable:
+    """A method of sockets whose last argument, behind ``at_least`` others, is an address."""
 
     @functools.wraps(call)
     def guarded(sock: socket.socket, *arguments):
-        address = arguments[-1] if arguments else None
+        address = arguments[-1] if len(arguments) > at_least else None
         if isinstance(address, tuple) and not _is_here(address[0]):
             raise OSError(errno.ENETUNREACH, "Network is unreachable")
         return call(sock, *arguments)
@@ -50,7 +50,7 @@ def _is_here(host: str) -> bool:
 
 
 if not hasattr(socket.socket.connect, "__wrapped__"):  # the tests' own processes come here twice
-    for name in ("connect", "connect_ex", "sendto", "sendmsg"):
-        setattr(socket.socket, name, _unless_far(getattr(socket.socket, name)))
+    for name, at_least in {"connect": 0, "connect_ex": 0, "sendto": 1, "sendmsg": 3}.items():
+        setattr(socket.socket, name, _unless_far(getattr(socket.socket, name), at_least))
     for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
         setattr(socket, name, _unless_foreign(getattr(socket, name)))
