@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from typed import GRISTMILL, gristmill
 
-from gristmill.cli.who_works import who_works
+from gristmill.cli.who_works import who_works, who_works_json
 from gristmill.ledger import at_work as module
-from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, at_work, processes_here
+from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, WorkerAt, at_work, processes_here
 from gristmill.spec.errors import Interrupted, MachineError
 from gristmill.spec.task import Task
 from gristmill.storage.files import whole_file
@@ -218,6 +218,31 @@ def test_a_failed_command_is_told_by_status_and_forgotten_once_all_is_done(tmp_p
 
 def _without_disk(*_: object) -> None:
     raise MachineError("no space left on the disk")
+
+
+def test_workers_on_other_machines_are_told_by_machine(tmp_path, monkeypatch):
+    store = LocalStore(tmp_path)
+    monkeypatch.setattr(module, "_RENEWED_IN_FOLDER_S", 0.01)
+    since = time.time() - 125
+    workers = [
+        WorkerAt(host=host, pid=pid, since=since + pid, tasks=tasks)
+        for host, pid, tasks in (("b", 1, {"samples": 3, "pack": 1}), ("a", 2, {}), ("b", 3, {"samples": 2}))
+    ]
+    with store.leases("leases") as leases, Announced(store, leases, share=None, span=None) as own:
+        own.workers = lambda: workers
+        wait_for(lambda: at_work(store, leases)[0].workers)
+        (one,) = at_work(store, leases)
+    assert list(who_works([one]))[1:] == [
+        "  on a: 1 worker, for 2 min 3 s, with nothing in hand",
+        "  on b: 2 workers, for 2 min 4 s, with 1 pack task, 5 crawl tasks in hand",
+    ]
+    assert who_works_json([one])[0]["workers"][1] == {"host": "a", "pid": 2, "since": since + 2, "tasks": {}}
+    many = AtWork(
+        name="x", host="h", pid=1, workers=tuple(WorkerAt(host=f"{n:03}", pid=n) for n in range(300))
+    )
+    said = list(who_works([many]))
+    assert len(said) < 30
+    assert "  and on 280 more; --json tells of all" in said
 
 
 def test_a_sign_that_is_being_written_is_not_taken_from_whoever_does(tmp_path):

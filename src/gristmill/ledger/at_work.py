@@ -26,7 +26,18 @@ from gristmill.spec.task import Task
 from gristmill.storage.leases import Leases
 from gristmill.storage.store import Store
 
-__all__ = ["AT_WORK", "LEASES", "RENEWED_S", "WATCHED_S", "Announced", "AtWork", "at_work", "processes_here"]
+__all__ = [
+    "AT_WORK",
+    "LEASES",
+    "RENEWED_S",
+    "WATCHED_S",
+    "Announced",
+    "AtWork",
+    "WorkerAt",
+    "at_work",
+    "by_stage",
+    "processes_here",
+]
 
 AT_WORK = f"{STATE}/at-work"
 """The folder of these files."""
@@ -56,6 +67,22 @@ _REPLACED = (
 )
 
 
+class WorkerAt(msgspec.Struct, frozen=True, kw_only=True):
+    """Says of a command's worker on another machine where it is.
+
+    Attributes:
+        host: The machine's name.
+        pid: The process there.
+        since: When it began, in Unix time by the command's clock.
+        tasks: What it has in hand, by stage.
+    """
+
+    host: str
+    pid: int
+    since: float = 0.0
+    tasks: dict[str, int] = {}
+
+
 class AtWork(msgspec.Struct, frozen=True, kw_only=True):
     """Says which command works on a dataset, and where.
 
@@ -73,6 +100,7 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
         leases: In an object store, which lease file it holds its leases in.
         begun: False as long as it only looks whether it may begin.
         tasks: What it has in hand, by stage.
+        workers: Those on other machines, where an executor has them there.
         exit_code: With which it ended, at ``seen``; None if it works, or ended without a word.
         said: Why it ended so, shortened.
         lives: False where it is gone, None where nobody can know.
@@ -91,6 +119,7 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
     leases: str = ""
     begun: bool = True
     tasks: dict[str, int] = {}
+    workers: tuple[WorkerAt, ...] = ()
     exit_code: int | None = None
     said: str = ""
     lives: bool | None = None
@@ -130,6 +159,7 @@ class Announced:
     Attributes:
         sign: As it was put last.
         in_hand: Tasks under way, by their ids; may be changed as long as this is open.
+        workers: Asked, in the thread of this, for those on other machines.
     """
 
     def __init__(
@@ -142,6 +172,7 @@ class Announced:
     ) -> None:
         self.store, self.leases = store, leases
         self.in_hand: Mapping[str, Task] = {}
+        self.workers: Callable[[], Iterable[WorkerAt]] = tuple
         self.sign = AtWork(
             name=f"{AT_WORK}/{_scope(share)}{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}.json",
             host=socket.gethostname(),
@@ -229,7 +260,8 @@ class Announced:
                 seen=max(self.sign.since, time.time()),
                 beats=self.sign.beats + 1,
                 begun=begun or self.sign.begun,
-                tasks=Counter(task.stage for task in list(self.in_hand.values())),
+                tasks=by_stage(self.in_hand),
+                workers=tuple(self.workers()),
                 exit_code=exit_code,
                 said=said,
             )
@@ -244,6 +276,11 @@ class Announced:
         """Remove what is left of commands that are gone: nothing waits for them any more."""
         others = at_work(self.store, self.leases, of=lambda name: name != self.sign.name)
         self.forget(one for one in others if one.gone)
+
+
+def by_stage(tasks: Mapping[str, Task]) -> dict[str, int]:
+    """Count tasks under way by stage; another thread may change which they are meanwhile."""
+    return Counter(task.stage for task in list(tasks.values()))
 
 
 def at_work(

@@ -245,8 +245,10 @@ def _work(
                     needs=lambda task: planner.stage(task).needs,
                     stop=stop,
                     ready=[] if ready is None else ready,
+                    say=watcher.say,
                 )
             )
+            announced.workers = executor.elsewhere
             try:
                 _loop(state, executor, signalled, job.grace_s)
             finally:
@@ -336,12 +338,11 @@ def _loop(state: Running, executor: Executor, signalled: list[int], grace_s: flo
             executor.stop()
             if signalled:
                 state.watcher.say(_STOPPING.format(grace_s))
-        crowded = False
-        if stopping_since is None:
-            crowded = _submit(state, executor)
-            if state.when_settled is not None and state.planner.settled and state.tasks:
-                state.when_settled()
-                state.when_settled = None
+        crowded = stopping_since is None and _submit(state, executor)
+        settled = stopping_since is None and state.planner.settled and state.tasks
+        if settled and state.when_settled is not None:
+            state.when_settled()
+            state.when_settled = None
         if not state.tasks and not crowded:
             if stopping_since is not None:
                 return

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,13 @@ from typing import Any
 
 from gristmill.spec.errors import MachineError, UsageError
 
-__all__ = ["connected", "most_workers"]
+__all__ = ["Head", "connected", "most_workers"]
 
 _ADDRESS = "RAY_ADDRESS"
-_ANSWER_S = 10.0
+_ANSWER_S = 5.0
+_LOOKS_EVERY_S = 5.0
+_LOOKS = 5
+"""Looks in a row at a head that does not answer, until it is given up; Ray itself waits a minute."""
 _SILENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns
@@ -101,6 +105,38 @@ def _check_answers(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+
+
+class Head:
+    """Looks now and then, in a thread of its own, whether the cluster's head answers.
+
+    Without it, Ray ends this process after a minute, without a word that helps.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address, self._unanswered = address, 0
+        threading.Thread(target=self._look, name="head", daemon=True).start()
+
+    def _look(self) -> None:
+        while True:
+            try:
+                _check_answers(self.address)
+                self._unanswered = 0
+            except OSError:
+                self._unanswered += 1
+            time.sleep(_LOOKS_EVERY_S)
+
+    def check(self) -> None:
+        """See that it still answers.
+
+        Raises:
+            MachineError: It has not, for long.
+        """
+        if self._unanswered > _LOOKS:
+            raise MachineError(
+                f"the head of the Ray cluster, {self.address}, does not answer any more. Everything finished is "
+                "kept: begin the cluster anew (`ray start --head`), then give the same command again."
+            )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from threading import Event as Flag
 from typing import TypeAlias
 
+from gristmill.ledger.at_work import WorkerAt
 from gristmill.run.state.context import Progress
 from gristmill.run.workers.launch import Launched
 from gristmill.run.workers.messages import Failed, Finished, WorkerStart
@@ -42,6 +43,7 @@ class Setup:
         needs: What a task occupies.
         stop: Set once the run is to stop, by a signal's handler.
         ready: Worker processes that are launched already; those that are used are taken out of it.
+        say: Tells a person something.
     """
 
     start: WorkerStart
@@ -49,6 +51,7 @@ class Setup:
     needs: Callable[[Task], Needs]
     stop: Flag = field(default_factory=Flag)
     ready: list[Launched] = field(default_factory=list)
+    say: Callable[[str], None] = lambda text: None
 
 
 class Executor(ABC):
@@ -72,6 +75,10 @@ class Executor(ABC):
 
         A task that is lost with whatever ran it is :class:`Failed` with a :class:`WorkerDied`, and may come again.
         """
+
+    def elsewhere(self) -> Iterator[WorkerAt]:
+        """Say which workers there are on other machines, and what they have in hand; in whichever thread."""
+        yield from ()
 
     @abstractmethod
     def stop(self) -> None:

@@ -34,12 +34,13 @@ class Begun:
     """Says of a worker where it is.
 
     Attributes:
-        process: Which it is, ``HOST:PID``.
+        host, pid: Which process it is.
         node: Ray's name of the node.
         memory_gib: What the node has.
     """
 
-    process: str = ""
+    host: str = ""
+    pid: int = 0
     node: str = ""
     memory_gib: float = 0.0
 
@@ -90,7 +91,7 @@ class Relay:
 
         node: str = ray.get_runtime_context().get_node_id()
         memory = next(one["Resources"].get("memory", 0.0) for one in ray.nodes() if one["NodeID"] == node)
-        return Begun(f"{host}:{self._launched.process.pid}", node, memory / 2**30)
+        return Begun(host, self._launched.process.pid, node, memory / 2**30)
 
     def say(self, message: bytes) -> None:
         """Hand on to the worker; what it does not read is lost with it."""

@@ -10,14 +10,15 @@ import os
 import pickle
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from gristmill import __version__
-from gristmill.run.executors._cluster import connected, most_workers
+from gristmill.ledger.at_work import WorkerAt, by_stage
+from gristmill.run.executors._cluster import Head, connected, most_workers
 from gristmill.run.executors._executor import Setup
 from gristmill.run.executors._liveness import standstill_s
 from gristmill.run.executors._placement import Place
@@ -36,6 +37,8 @@ _HANDED_ON = ("GRISTMILL_", "AWS_", "AZURE_", "GOOGLE_", "HF_")
 _PROXIES = {"http_proxy", "https_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"}
 _CUT_OFF_S = UNHEARD_S + 5.0
 """So long after a worker was last heard its tasks may be given to another, if it is lost and may yet live."""
+_TOLD_S = 30.0
+"""So long after no worker was ready, a person is told."""
 _STILLBORN = 3
 """Workers that may be lost in a row before they are ready, beyond one each."""
 
@@ -46,9 +49,10 @@ class OnRay(Pool["_Relayed"]):
     def __init__(self, setup: Setup) -> None:
         needs = [stage.needs for stage in Pipeline(setup.start.load())]
         cpus, memory_gib = max(1.0, *(one.cpus for one in needs)), max(one.memory_gib for one in needs)
-        self._stillborn, self._ready_at = 0, time.monotonic()
+        self._stillborn, self._ready_at, self._told, self._say = 0, time.monotonic(), False, setup.say
         self._ray = connected()
         try:
+            self._head = Head(self._ray.get_runtime_context().gcs_address)
             most = most_workers(self._ray, cpus, memory_gib)
             workers = setup.workers or most
             self._made = self._ray.remote(concurrency_groups={"say": 1, "hear": 1, "ask": 1})(Relay).options(
@@ -86,8 +90,9 @@ class OnRay(Pool["_Relayed"]):
         """See :class:`Pool`.
 
         Raises:
-            MachineError: The cluster has no room for any worker, or they end before they are ready.
+            MachineError: The cluster has no room for any worker, or they end before they are ready, or it is gone.
         """
+        self._head.check()
         pending = [worker.pending for worker in self._workers if worker.pending is not None]
         if pending:
             self._ray.wait(pending, num_returns=1, timeout=timeout_s)
@@ -107,18 +112,31 @@ class OnRay(Pool["_Relayed"]):
                 if self._stillborn >= _STILLBORN + len(self._workers):
                     raise MachineError(f"no worker can begin on the Ray cluster: {worker.ending.said}")
         if any(worker.ready for worker in self._workers):
-            self._ready_at = time.monotonic()
-        elif time.monotonic() - self._ready_at > self._limit_s:
+            self._ready_at, self._told = time.monotonic(), False
+        elif (lapse_s := time.monotonic() - self._ready_at) > self._limit_s:
             raise MachineError(
                 f"for {self._limit_s:g} s the Ray cluster had no room for a worker. Everything finished is kept; see "
                 "`ray status`, then give the same command again."
             )
+        elif lapse_s > _TOLD_S and not self._told:
+            self._told = True
+            self._say(
+                "no worker has begun on the Ray cluster yet: it may have no room, which `ray status` tells."
+            )
         return said
+
+    def elsewhere(self) -> Iterator[WorkerAt]:
+        """See :class:`Executor`."""
+        for worker in list(self._workers):
+            if worker.ready:
+                doing = by_stage(worker.tasks)
+                yield WorkerAt(host=worker.at.host, pid=worker.at.pid, since=worker.since, tasks=doing)
 
     def close(self) -> None:
         """See :class:`Executor`."""
         for worker in self._workers:
             worker.kill()
+        self._workers.clear()  # nobody is told of them any more
         self._ray.shutdown()
 
 
@@ -128,6 +146,7 @@ class _Relayed(Worker):
     Attributes:
         pending: What we wait for: that it begins, then what it says; None once it is lost.
         at: Where it is, once it has begun.
+        since: When it had, in Unix time.
         greeted: It has loaded what it works with.
         ending: How it ended, once it has.
     """
@@ -136,7 +155,7 @@ class _Relayed(Worker):
         super().__init__(limit_s)
         self._ray, self._actor = ray, actor
         self.pending = self._call("say", actor.begin, *begin)
-        self.at, self.greeted, self.ending = Begun(), False, Ending("was lost")
+        self.at, self.since, self.greeted, self.ending = Begun(), 0.0, False, Ending("was lost")
         self._gone_at = self._heard_at = 0.0
 
     @staticmethod
@@ -151,7 +170,7 @@ class _Relayed(Worker):
     @property
     def pid(self) -> str:
         """See :class:`Worker`."""
-        return self.at.process
+        return f"{self.at.host}:{self.at.pid}"
 
     def send(self, message: object) -> None:
         """See :class:`Worker`."""
@@ -198,7 +217,7 @@ class _Relayed(Worker):
         self._heard_at = time.monotonic()
         said: list[object] = []
         if isinstance(answer, Begun):
-            self.at = answer
+            self.at, self.since = answer, time.time()
         else:
             messages, ending = answer
             said += map(pickle.loads, messages)

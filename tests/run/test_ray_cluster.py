@@ -1,0 +1,57 @@
+"""What is known of a Ray cluster without Ray: whether its head answers, and whether it has room."""
+
+import socket
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from gristmill.run.executors import _cluster
+from gristmill.run.executors._cluster import Head, most_workers
+from gristmill.spec.errors import MachineError
+
+
+def test_a_head_that_answers_no_more_is_told_and_one_that_comes_back_is_not(monkeypatch):
+    monkeypatch.setattr(_cluster, "_LOOKS_EVERY_S", 0.01)
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    head = Head(f"127.0.0.1:{port}")
+
+    def told() -> str:
+        try:
+            head.check()
+        except MachineError as err:
+            return str(err)
+        return ""
+
+    def wait_until(expected: bool) -> None:
+        deadline = time.monotonic() + 30
+        while bool(told()) != expected:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    with listening:
+        wait_until(False)
+    wait_until(True)
+    assert f"the head of the Ray cluster, 127.0.0.1:{port}, does not answer any more" in told()
+    with socket.create_server(("127.0.0.1", port)):
+        wait_until(False)
+
+
+def node(cpus: float, gib: float, alive: bool = True) -> dict[str, object]:
+    return {"Alive": alive, "Resources": {"CPU": cpus, "memory": gib * 2**30}}
+
+
+def test_a_cluster_has_room_on_nodes_that_live_and_have_the_memory():
+    nodes = [
+        node(4, 8),
+        node(3, 2),
+        node(64, 0.5),
+        node(64, 64, alive=False),
+        {"Alive": True, "Resources": {}},
+    ]
+    ray = SimpleNamespace(nodes=lambda: nodes)
+    assert most_workers(ray, 1, 1) == 7
+    assert most_workers(ray, 2, 4) == 2
+    with pytest.raises(MachineError, match=r"0 CPU, 0 GiB, 3 CPU, 2 GiB, 4 CPU, 8 GiB, 64 CPU, 0\.5 GiB"):
+        most_workers(ray, 4, 16)
