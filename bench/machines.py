@@ -22,9 +22,11 @@ import msgspec
 
 from bench.figure import Figure
 from bench.paths import REPO, fresh, say
-from bench.planning import _begun, _planner, _recipe, _records
+from bench.planning import ANNOTATION_FILES, PARTS, _begun, _planner, _recipe, _records
 from gristmill.ledger.ledger import RECORDS, Ledger
-from gristmill.storage.store import SEGMENT_LINES, LocalStore
+from gristmill.ledger.run_config import RunConfig
+from gristmill.storage.segments import SEGMENT_LINES
+from gristmill.storage.store import LocalStore
 
 COUNT = 100_000
 GOAL = "10^6: under 60 s, under 2 GB, some thousand requests"
@@ -65,7 +67,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
     store, before = CountingStore(folder), _rss_mb()
     ledger = Ledger(store)
     read_s, read_mb = time.process_time(), _rss_mb()
-    planner = _planner(_begun(_recipe()), ledger)
+    planner = _planner(_config(count), ledger)
     if len(ledger.records) != count or planner.pop() is None:
         raise RuntimeError(f"machines: {len(ledger.records):,} records were read, or nothing is left to do")
     return {
@@ -82,7 +84,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
 def _write(store: CountingStore, count: int) -> int:
     """Put the records of the first tasks in segments; gives their bytes."""
     made = Ledger(store)
-    planner, size = _planner(_begun(_recipe()), made), 0
+    planner, size = _planner(_config(count), made), 0
     lines: list[bytes] = []
     with patch("os.fsync"):  # the disk is not what is measured
         for number, record in enumerate(_records(planner, count), 1):
@@ -95,6 +97,11 @@ def _write(store: CountingStore, count: int) -> int:
                 size += sum(map(len, lines))
                 lines = []
     return size
+
+
+def _config(count: int) -> RunConfig:
+    """Enough annotation files for so many tasks."""
+    return _begun(_recipe(), max(ANNOTATION_FILES, count // PARTS))
 
 
 def _rss_mb() -> float:

@@ -106,8 +106,8 @@ def _dataset() -> Path:
     return folder
 
 
-def _begun(recipe: Recipe) -> RunConfig:
-    names = [f"data/part-{number:05d}.snappy.parquet" for number in range(ANNOTATION_FILES)]
+def _begun(recipe: Recipe, files: int = ANNOTATION_FILES) -> RunConfig:
+    names = [f"data/part-{number:05d}.snappy.parquet" for number in range(files)]
     inputs = tuple(
         InputFile(source="annotations", name=name, size_bytes=1_050_000_000, digest=digest_of(name))
         for name in names

@@ -1,4 +1,4 @@
-"""Records where a store cannot append: merged into segments, whatever is killed in between."""
+"""Records where a store cannot append: merged into segments and bundles, whatever is killed in between."""
 
 import pytest
 from lagging_store import Lagging
@@ -7,7 +7,7 @@ from gristmill.ledger import seal
 from gristmill.ledger.ledger import RECORDS, STATE, Ledger
 from gristmill.spec.errors import MachineError
 from gristmill.spec.task import ShardInfo, TaskRecord
-from gristmill.storage import store as stores
+from gristmill.storage import segments
 from gristmill.testing.memory_store import MemoryStore
 
 MANY = 10
@@ -20,8 +20,7 @@ class Killed(BaseException):
 @pytest.fixture
 def few(monkeypatch):
     """Segments of three lines."""
-    monkeypatch.setattr(stores, "SEGMENT_LINES", 3)
-    monkeypatch.setattr("gristmill.ledger.ledger.SEGMENT_LINES", 3)
+    monkeypatch.setattr(segments, "SEGMENT_LINES", 3)
 
 
 def record(number: int, finished_at: float = 1.7e9) -> TaskRecord:
@@ -46,7 +45,7 @@ def names(store: MemoryStore) -> list[str]:
 def work(store: MemoryStore) -> set[str]:
     """Do what is left as a run does: in a ledger opened anew; gives what is done and was told."""
     ledger = Ledger(store)
-    ledger.merge_left()
+    ledger.merge_left(fewest=2)
     taken_back = bool(ledger.records) and f"{0:016x}" not in ledger.records
     for number in range(MANY):
         if f"{number:016x}" not in ledger.records:
@@ -56,7 +55,16 @@ def work(store: MemoryStore) -> set[str]:
         ledger.commit(record(0, 1.8e9))
     ledger.release([f"{STATE}/crawled/1.spool"])
     ledger.close()
+    ledger.merge_left(fewest=2)
     return set(ledger.records)
+
+
+def work_shortly(store: MemoryStore, *numbers: int) -> None:
+    """Do some tasks as a process that does no more, and merges nothing that others left."""
+    ledger = Ledger(store)
+    for number in numbers:
+        ledger.commit(record(number))
+    ledger.close()
 
 
 def test_lines_are_merged_and_read_in_few_requests(few, tmp_path):
@@ -73,13 +81,16 @@ def test_lines_are_merged_and_read_in_few_requests(few, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["before", "after"])
-def test_a_kill_at_any_instant_loses_nothing_and_doubles_nothing(few, tmp_path, fault):
+def test_a_kill_at_any_instant_loses_nothing_and_doubles_nothing(monkeypatch, tmp_path, fault):
     """Each call of the store in turn is the last of its process; the next one continues, and all is as without."""
+    monkeypatch.setattr(segments, "SEGMENT_LINES", 5)
     plain = MemoryStore(tmp_path / "plain")
     work(plain)
     wanted, left, commit = Ledger(plain), 0, Ledger.commit
     for instant in range(1, 200):
         store, calls = MemoryStore(tmp_path / str(instant)), 0
+        for some in ([0], [1, 2], [3]):
+            work_shortly(store, *some)
         acknowledged: set[str] = set()
 
         def die(verb: str, name: str, instant: int = instant) -> None:
@@ -108,13 +119,15 @@ def test_a_kill_at_any_instant_loses_nothing_and_doubles_nothing(few, tmp_path, 
         work(store)
         again = Ledger(store)
         assert again.records == wanted.records, instant
-        again.merge_left()
+        seal.seal(again, {})
+        again.merge_left(fewest=2)
         left = max(left, len(names(store)))
         assert Ledger(store).records == wanted.records, instant
+        assert list(seal.broken(store, ())) == [], instant
     else:
         pytest.fail("it never came through")
-    assert instant > 25
-    assert left < 13
+    assert instant > 30
+    assert left < 8
 
 
 def test_a_reader_that_is_overtaken_by_a_merge_reads_the_segment(few, tmp_path):
@@ -145,7 +158,7 @@ def test_what_was_read_apart_is_not_new_when_it_is_merged(few, tmp_path):
 
 def test_a_store_that_takes_no_segment_keeps_each_line(few, tmp_path):
     def refuse(verb: str, name: str) -> None:
-        if stores.segment_of(name) is not None or verb == "delete":
+        if segments.segment_of(name) is not None or verb == "delete":
             raise MachineError("no")
 
     store = MemoryStore(tmp_path)
@@ -190,3 +203,65 @@ def test_where_listings_lag_lines_that_were_merged_are_waited_for(tmp_path, monk
         assert list(seal.broken(store, ())) == []
     store.delete(next(one.name for one in MemoryStore.list(store, RECORDS)))
     assert len(list(seal.broken(store, ()))) == 4
+
+
+def test_what_many_short_processes_left_is_read_in_few_requests(monkeypatch, tmp_path):
+    """Bundles of few lines are put into others; the seal finds in them what it knows by older names."""
+    monkeypatch.setattr(segments, "SEGMENT_LINES", 20)
+    store, sealed = MemoryStore(tmp_path), []
+    for number in range(0, 60, 2):
+        work_shortly(store, *([number] if number % 4 else [number, number + 1]))
+        ledger = Ledger(store)
+        if number % 12 == 0:
+            seal.seal(ledger, {})
+            sealed.append(store.read(seal.SEAL))
+        ledger.merge_left(fewest=4)
+    wanted = Ledger(store)
+    assert len(wanted.records) == 45
+    wanted.merge_left(fewest=2)
+    assert len(names(store)) <= 5
+    assert all(name.startswith(f"{RECORDS}/bundle-") for name in names(store))
+    store.calls.clear()
+    found = Ledger(store)
+    assert store.calls == {"list": 1, "read": len(found.read_to)}
+    assert found.records == wanted.records
+    assert list(found.read_to) == names(store)
+    for one in sealed:
+        store.put(seal.SEAL, one)
+        assert list(seal.broken(store, ())) == []
+    some = next(name for name in names(store) if b'"number":[0,0,40]' in store.read(name))
+    store.put(some, store.read(some).replace(b'"kept":4', b'"kept":5'))
+    assert any("altered" in what for _, what in seal.broken(store, ()))
+
+
+def test_lines_of_commands_at_work_are_theirs_to_merge(few, tmp_path):
+    store = MemoryStore(tmp_path)
+    working = Ledger(store)
+    working.commit(record(0))
+    working.commit(record(1))
+    (stem,) = {name.rpartition("-")[0] for name in names(store)}
+    Ledger(store).merge_left(lambda: [stem.rpartition("-")[0] + "-"], fewest=2)
+    assert len(names(store)) == 2
+    Ledger(store).merge_left(fewest=2)  # whoever takes it for gone does no harm
+    working.commit(record(2))
+    assert len(Ledger(store).records) == 3
+    assert len(names(store)) == 2
+
+
+def test_two_that_merge_the_same_at_once_double_nothing(tmp_path):
+    store = MemoryStore(tmp_path)
+    for number in range(6):
+        work_shortly(store, number)
+    first, second = Ledger(store), Ledger(store)
+
+    def overtake(verb: str, name: str) -> None:
+        if verb == "put_if_absent":
+            store.before = lambda verb, name: None
+            second.merge_left(fewest=2)
+
+    store.before = overtake
+    first.merge_left(fewest=2)
+    assert len(names(store)) == 1
+    assert len(Ledger(store).records) == 6
+    assert first.refresh(now=True) == []
+    assert list(first.read_to) == names(store)

@@ -19,7 +19,7 @@ from threading import Event, Lock, Thread
 
 import msgspec
 
-from gristmill.ledger.ledger import STATE
+from gristmill.ledger.ledger import RECORDS, STATE
 from gristmill.spec.command import printable
 from gristmill.spec.errors import Busy, DamagedOutput, MachineError
 from gristmill.spec.task import Task
@@ -129,6 +129,11 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
         """Say whether nothing more is to be expected of it."""
         ended = self.lives is False or self.exit_code is not None
         return ended or (self.lives is None and time.time() - self.seen > _SILENT_S)
+
+    @property
+    def journals(self) -> str:
+        """Say how the names of its files of records begin."""
+        return f"{RECORDS}/{self.host[:40]}-{self.pid}-"
 
     @property
     def options(self) -> str:
@@ -271,6 +276,11 @@ class Announced:
         """Remove signs of commands that are gone: this one does what they did not."""
         for one in gone:
             self.store.delete(one.name)
+
+    def others(self) -> list[str]:
+        """Say how the names of records begin that other commands at work write."""
+        found = at_work(self.store, self.leases)
+        return [one.journals for one in found if not one.gone and one.name != self.sign.name]
 
     def complete(self) -> None:
         """Remove what is left of commands that are gone: nothing waits for them any more."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from typing import BinaryIO
@@ -23,16 +23,8 @@ from gristmill.ledger.totals import Totals, fold
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.sample import Json
 from gristmill.spec.task import RECORD_FORMAT, Account, LostSamples, ShardInfo, TaskRecord
-from gristmill.storage.store import (
-    SEGMENT_LINES,
-    Place,
-    line_name,
-    line_of,
-    merge,
-    segment_of,
-    store_at,
-    within,
-)
+from gristmill.storage.segments import BUNDLE, FEW, bundle, is_small, segment_of, within
+from gristmill.storage.store import Place, store_at
 
 __all__ = ["LAGS_S", "RECORDS", "STATE", "Ledger"]
 
@@ -61,7 +53,7 @@ LAGS_S = (0.0, 0.0, 0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 reading, and some object stores list what was put or removed some seconds later."""
 _LINE_BYTES = 256 << 20
 """More than that no record has: statistics of the worst list has some kilobytes."""
-_NOT_A_RECORD = (b'{"released"', b'{"void"')
+_NOT_A_RECORD = (b'{"released"', b'{"void"', BUNDLE)
 _NO_RECORD = (
     msgspec.DecodeError,
     RecursionError,
@@ -140,19 +132,6 @@ def _segments(names: Iterable[str]) -> dict[str, list[range]]:
         if (segment := segment_of(name)) is not None:
             found[segment[0]].append(segment[1])
     return found
-
-
-def _runs(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Cut numbers in ascending order into runs without a gap, no more than a segment holds; short ones are left out.
-
-    A process at work merges them itself, and what one that was killed left costs a request for each.
-    """
-    start = 0
-    for end in range(1, len(numbers) + 1):
-        if end == len(numbers) or numbers[end] != numbers[end - 1] + 1 or end - start == SEGMENT_LINES:
-            if end - start >= max(2, SEGMENT_LINES // 10):
-                yield numbers[start:end]
-            start = end
 
 
 class _Host(msgspec.Struct):
@@ -248,23 +227,24 @@ class Ledger:
             except FileNotFoundError as err:
                 raise _Merged from err
 
-    def merge_left(self) -> None:
-        """Merge lines that processes killed earlier left in files of their own, where a store cannot append.
+    def merge_left(self, working: Callable[[], Collection[str]] = tuple, fewest: int = FEW) -> None:
+        """Merge small files of records that processes left which are gone, where a store cannot append.
 
-        What another process is at may be among it: then some lines are in two segments, and count once.
+        Args:
+            working: Says how the names of files begin that commands at work write, and merge themselves.
+            fewest: Below so many small files nothing is done.
         """
         if not self._read_to:
             return
-        apart: dict[str, list[int]] = defaultdict(list)
-        for name in map(lambda one: one.name, self.store.list(RECORDS)):
-            if within(name, self._segments):
-                self.store.delete(name)
-            elif (one := line_of(name)) is not None:
-                apart[one[0]].append(one[1])
-        for stem, numbers in apart.items():
-            for some in _runs(sorted(numbers)):
-                with suppress(FileNotFoundError):  # its own process was quicker
-                    merge(self.store, stem, some[0], [self.store.read(line_name(stem, n)) for n in some])
+        left = []
+        for one in self.store.list(RECORDS):
+            if within(one.name, self._segments):
+                self.store.delete(one.name)
+            elif is_small(one):
+                left.append(one)
+        if len(left) >= fewest:
+            theirs = tuple(working())
+            bundle(self.store, [one for one in left if not one.name.startswith(theirs)])
 
     def _lines(self, name: str, path: str, start: int) -> Iterator[bytes]:
         with self._opened(name, start) as stream:
@@ -293,6 +273,8 @@ class Ledger:
             value = msgspec.json.decode(line)
             if "void" in value:
                 self._forget(str(value["void"]), float(value["finished_at"]))
+            for name in value.get("bundle", ()):  # it may have been read by itself
+                self._read_to.pop(f"{RECORDS}/{name}", None)
             for released, finished_at in value.get("released", {}).items():
                 self._released[released] = max(finished_at, self._released.get(released, finished_at))
         except _NO_RECORD as err:

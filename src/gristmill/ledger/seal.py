@@ -15,7 +15,8 @@ import msgspec
 
 from gristmill.ledger.ledger import LAGS_S, RECORDS, STATE, Ledger
 from gristmill.spec.errors import DamagedOutput
-from gristmill.storage.store import Store, line_of, segment_of
+from gristmill.storage.segments import bundled_in, line_of, segment_of
+from gristmill.storage.store import Store
 
 __all__ = ["SEAL", "broken", "seal"]
 
@@ -49,9 +50,10 @@ def seal(ledger: Ledger, files: Mapping[str, Sequence[bytes | None]]) -> None:
         for name, bodies in files.items()
     }
     store = ledger.store
-    lines = _Lines(store)
+    merged = _Journals(store)
     journals = {
-        name.rpartition("/")[2]: (size, lines.digest(name, size)) for name, size in ledger.read_to.items()
+        name.rpartition("/")[2]: (size, merged.digest(name, size))
+        for name, size in sorted(ledger.read_to.items())
     }
     store.put(SEAL, msgspec.json.encode(_Seal(digests, journals)))
 
@@ -75,11 +77,11 @@ def broken(store: Store, files: Sequence[str]) -> Iterator[tuple[str, str]]:
     for name in files:
         if name in found.files and (what := _changed(store, name, found.files[name])):
             yield name, f"{what} since it was written; the run's command, or --repair, writes it anew"
-    lines = _Lines(store)
+    journals = _Journals(store)
     for name, (size, digest) in sorted(found.journals.items()):
         place = f"{RECORDS}/{name}"
         try:
-            if "/" not in name and lines.digest(place, size) == digest:
+            if "/" not in name and journals.digest(place, size) == digest:
                 continue
             what = "lines of it were altered or removed"
         except FileNotFoundError:
@@ -104,8 +106,8 @@ def _changed(store: Store, name: str, digests: Sequence[str]) -> str | None:
     return None if digest in digests else "was removed" if digest == "none" else "was altered"
 
 
-class _Lines:
-    """Journals as far as they went, also where lines of them were merged into a segment since.
+class _Journals:
+    """Files of records as far as they went, also those that were merged into a segment or a bundle since.
 
     Args:
         store: Where they lie.
@@ -113,37 +115,54 @@ class _Lines:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._segments: list[tuple[str, str, range]] = []
+        self._segments: dict[str, list[tuple[str, range]]] = {}  # by their journals' stems
+        self._bundled: dict[str, tuple[str, int, int]] = {}  # file to its bundle, and where in that it is
+        self._split: tuple[str, list[bytes]] = "", []
         self._pauses_s = list(LAGS_S)
 
     def digest(self, name: str, size: int) -> str:
         """SHA-256 of a file's first ``size`` bytes; of a line that is in a segment by now, of that line.
 
         Raises:
-            FileNotFoundError: It is neither there nor in a segment.
+            FileNotFoundError: It is neither there nor in another file.
+            ValueError: A bundle's first line is not what was written.
         """
         try:
             with self._store.open(name) as stream:
                 return _of_stream(stream, size)
         except FileNotFoundError:
-            if (one := line_of(name)) is None or (found := self._segment(*one)) is None:
-                raise
-            segment, first = found
-            lines = self._store.read(segment).splitlines(keepends=True)
-            line = lines[one[1] - first : one[1] - first + 1]
-            return hashlib.sha256(b"".join(line)).hexdigest()
+            return hashlib.sha256(self._merged(name)[:size]).hexdigest()
 
-    def _segment(self, stem: str, number: int) -> tuple[str, int] | None:
-        """Find the segment that has a line, and its first line's number; it may be listed some seconds late."""
+    def _merged(self, name: str) -> bytes:
+        """What a file held that is merged; what it is in may be listed some seconds late."""
+        one = line_of(name)
         while True:
-            for name, of, numbers in self._segments:
-                if of == stem and number in numbers:
-                    return name, numbers.start
+            if (place := self._bundled.get(name)) is not None:
+                return self._store.read(*place)
+            for segment, numbers in self._segments.get(one[0], ()) if one else ():
+                if one and one[1] in numbers:
+                    return b"".join(self._lines(segment)[one[1] - numbers.start :][:1])
             if not self._pauses_s:  # whatever is missing now was removed
-                return None
+                raise FileNotFoundError(name)
             time.sleep(self._pauses_s.pop(0))
-            listed = ((one.name, segment_of(one.name)) for one in self._store.list(RECORDS))
-            self._segments = [(name, *segment) for name, segment in listed if segment is not None]
+            self._list()
+
+    def _list(self) -> None:
+        there = [one.name for one in self._store.list(RECORDS)]
+        self._segments, self._bundled = {}, {}
+        for bundle in there:
+            for name, start, size in bundled_in(self._store, bundle):
+                self._bundled[f"{RECORDS}/{name}"] = bundle, start, size
+        for name in (*there, *self._bundled):
+            if (segment := segment_of(name)) is not None:
+                self._segments.setdefault(segment[0], []).append((name, segment[1]))
+
+    def _lines(self, segment: str) -> list[bytes]:
+        """A segment's lines; of the last they are kept, as the next may be asked for."""
+        if self._split[0] != segment:
+            place = self._bundled.get(segment, (segment,))
+            self._split = segment, self._store.read(*place).splitlines(keepends=True)
+        return self._split[1]
 
 
 def _of_stream(stream: BinaryIO, left: int) -> str:

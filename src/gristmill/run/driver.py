@@ -209,7 +209,7 @@ def _work(
 ) -> Ended:
     store = ledger.store
     if leases.take("restore"):  # one run at a time may judge what an earlier one left
-        ledger.merge_left()
+        ledger.merge_left(announced.others)
         for sentence in restore(config, ledger)[:5]:
             watcher.say(sentence)
         leases.release("restore")
@@ -260,6 +260,8 @@ def _work(
             announced.complete()
     finally:
         ledger.close()
+    if planner.complete:  # nobody begins any more who would find much to merge
+        ledger.merge_left(announced.others, fewest=2)
     return Ended(recipe, config, job.folder, planner.complete)
 
 

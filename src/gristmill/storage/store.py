@@ -9,45 +9,32 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 import shutil
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, ClassVar, TypeAlias
 
-from gristmill.spec.errors import GristmillError, UsageError
+from gristmill.spec.errors import UsageError
 from gristmill.storage.files import new_temporary, sweep_temporaries, sync_folder, whole_file, write_whole
 from gristmill.storage.inside import irregular, irregularity, is_below, open_regular, read_rest
 from gristmill.storage.leases import Leases
 
 __all__ = [
-    "SEGMENT_LINES",
     "Journal",
     "LocalStore",
     "Place",
-    "Segments",
     "Store",
     "Stored",
-    "line_name",
-    "line_of",
-    "merge",
-    "segment_of",
+    "own_name",
     "store_at",
-    "within",
 ]
 
-SEGMENT_LINES = 1000
-"""So many lines of a journal become one file, where a store cannot append."""
-_SEGMENT_BYTES = 8 << 20
-"""Or so many bytes, whichever comes first: they are kept in memory until then."""
-_LINE = re.compile(r"(.+-[0-9]+-[0-9a-f]{8})-([0-9]{6,})\.jsonl")
-_SEGMENT = re.compile(r"(.+-[0-9]+-[0-9a-f]{8})-([0-9]{6,})-([0-9]{6,})\.jsonl")
 _COPY_BYTES = 1 << 20
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What a file system says that has no hard links."""
@@ -140,7 +127,7 @@ class Store(ABC):
 
     def keeps_what_is_first(self) -> bool:
         """Try whether, of two that put a file if absent, the second is refused; some object stores put both."""
-        name = f".gristmill/probe-{_own_name()}"
+        name = f".gristmill/probe-{own_name()}"
         try:
             return [self.put_if_absent(name, body) for body in (b"1", b"2")] == [True, False]
         finally:
@@ -192,7 +179,9 @@ class Store(ABC):
 
     def journal(self, folder: str) -> Journal:
         """Begin a journal of this process's own in a folder of the store; nothing is there before the first line."""
-        return Segments(self, folder)
+        from gristmill.storage.segments import Segments
+
+        return Segments(self, f"{folder}/{own_name()}")
 
     def leases(self, name: str) -> Leases:
         """Give what several commands on one store divide their work by; of a store that is no folder, on one machine.
@@ -235,81 +224,6 @@ class Journal(ABC):
 
     def close(self) -> None:  # noqa: B027 - a file of one line is closed
         """Add no more."""
-
-
-class Segments(Journal):
-    """A journal in a store that cannot append: a file for each line, and one for many once there are many.
-
-    The line with number 7 of a journal is the file ``STEM-000007.jsonl``; a segment, ``STEM-000000-000999.jsonl``,
-    has all lines from its first number to its last, as they are, and is put before they are removed one by one. So
-    at any instant each line is in one file or in both, and a name says of which lines a file is: :func:`within`.
-    """
-
-    def __init__(self, store: Store, folder: str) -> None:
-        self._store, self._stem, self._lines = store, f"{folder}/{_own_name()}", 0
-        self._apart: list[bytes] = []
-        self._apart_bytes = 0
-
-    def append(self, line: bytes) -> tuple[str, int]:
-        """See :class:`Journal`."""
-        name = line_name(self._stem, self._lines)
-        self._lines += 1  # whatever comes of it: a line may be there though the answer was lost
-        try:
-            self._store.put_if_absent(name, line)
-        except BaseException:
-            self._merge(self._lines - 1)
-            raise
-        self._apart.append(line)
-        self._apart_bytes += len(line)
-        if len(self._apart) >= SEGMENT_LINES or self._apart_bytes >= _SEGMENT_BYTES:
-            self._merge(self._lines)
-        return name, len(line)
-
-    def _merge(self, stop: int) -> None:
-        """Put the lines before number ``stop`` that lie apart into one file. What goes wrong leaves them apart."""
-        lines, self._apart, self._apart_bytes = self._apart, [], 0
-        if len(lines) > 1:
-            with suppress(OSError, GristmillError):  # each line is there already, which is what was promised
-                merge(self._store, self._stem, stop - len(lines), lines)
-
-    def close(self) -> None:
-        """See :class:`Journal`."""
-        self._merge(self._lines)
-
-
-def merge(store: Store, stem: str, first: int, lines: Sequence[bytes]) -> None:
-    """Put lines of a journal, from number ``first`` on, into one segment, then remove their own files.
-
-    Raises:
-        OSError: As the store says, or an error of ``gristmill.spec.errors``; no line is lost.
-    """
-    last = first + len(lines) - 1
-    store.put_if_absent(f"{stem}-{first:06d}-{last:06d}.jsonl", b"".join(lines))
-    for number in range(first, last + 1):
-        store.delete(line_name(stem, number))
-
-
-def line_name(stem: str, number: int) -> str:
-    """Name the file that a journal's line has of its own."""
-    return f"{stem}-{number:06d}.jsonl"
-
-
-def line_of(name: str) -> tuple[str, int] | None:
-    """Say of which journal, by its stem, and of which number the one line is that a file of that name has."""
-    found = _LINE.fullmatch(name)
-    return (found[1], int(found[2])) if found and _SEGMENT.fullmatch(name) is None else None
-
-
-def segment_of(name: str) -> tuple[str, range] | None:
-    """Say of which journal, by its stem, and of which numbers the lines are that a segment of that name has."""
-    found = _SEGMENT.fullmatch(name)
-    return (found[1], range(int(found[2]), int(found[3]) + 1)) if found else None
-
-
-def within(name: str, segments: Mapping[str, Sequence[range]]) -> bool:
-    """Say whether a file's one line is in a segment, too; these by their journals' stems."""
-    one = line_of(name)
-    return one is not None and any(one[1] in numbers for numbers in segments.get(one[0], ()))
 
 
 @dataclass(frozen=True)
@@ -473,7 +387,7 @@ class _Appended(Journal):
     """A file that grows by whole lines, each synced."""
 
     def __init__(self, top: Path, folder: str) -> None:
-        self._top, self._name = top, f"{folder}/{_own_name()}.jsonl"
+        self._top, self._name = top, f"{folder}/{own_name()}.jsonl"
         self._fd: int | None = None
 
     def append(self, line: bytes) -> tuple[str, int]:
@@ -502,7 +416,7 @@ class _Appended(Journal):
             self._fd = None
 
 
-def _own_name() -> str:
+def own_name() -> str:
     """A name that no other process takes."""
     return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
 
