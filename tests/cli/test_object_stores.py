@@ -72,7 +72,6 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (("run", "vflan", "--out", "s3://bucket/x"), "gristmill mix vflan --parts DIR --out s3://bucket/x"),
         (("mix", "vflan", "--out", "x", "--source", "text-flan=http://b/x"), "there is no store for http:"),
         (("status", "s3://"), "expected SCHEME://BUCKET/PREFIX"),
         (("crawl", "urls.txt", "--out", "x", "--store-option", "region=x"), "is for an object store"),

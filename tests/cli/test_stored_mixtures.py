@@ -7,8 +7,11 @@ from small_parts import write_mixture, write_parts
 from typed import gristmill
 
 from gristmill.ledger.run_config import RUN_CONFIG
+from gristmill.sources import cc3m
 from gristmill.storage.object import ObjectStore
 from gristmill.storage.store import LocalStore
+from gristmill.testing.hub import FakeHub
+from gristmill.testing.upstreams.llava_cc3m_595k import write_llava_cc3m
 
 PARTS = {"a-sums": 'prefix="p-"', "b-text": "weight=1.5", "c-one": ""}
 
@@ -85,3 +88,77 @@ def test_a_part_that_is_not_there_or_is_another_than_recorded_is_told_by_its_add
     said = gristmill("mix", mixture, "--out", store, *words, code=None)
     assert f"{store}/b-text/shards/00000.tar is not what was written" in said.stderr
     assert f"gristmill verify {store}/b-text --repair" in said.stderr
+
+
+MINE = """
+from gristmill.spec.mixture import Mixture, Part
+from gristmill.steps.shuffle import Shuffle
+
+MIXTURE = Mixture(
+    name="mine",
+    version="2026.12.1",
+    title="Mine",
+    description="Sums, and questions.",
+    homepage="https://example.org",
+    license="other",
+    parts=(
+        Part(name="gsm8k-screl"),
+        Part(name="asked", command=("import", {records!r}, "--from", "llava", "--name", "asked")),
+    ),
+    shuffle=Shuffle(seed=1, shards=2),
+)
+"""
+
+
+def test_a_mixture_is_run_there_looked_at_and_gone_on_with(bucket, words, tmp_path):
+    store = ObjectStore(f"s3://bucket/{tmp_path.name}", bucket)
+    records = [
+        {
+            "id": f"r{n}",
+            "conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": f"{n}"}],
+        }
+        for n in range(9)
+    ]
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "asked.json").write_text(json.dumps(records))
+    sums = [json.dumps({"query": f"{n} + {n}?", "response": f"{2 * n}"}) + "\n" for n in range(12)]
+    (tmp_path / "sums.jsonl").write_text("".join(sums))
+    mixture = tmp_path / "mine.py"
+    mixture.write_text(MINE.format(records=str(tmp_path / "records" / "asked.json")))
+    given = ("--source", f"gsm8k-screl.annotations={tmp_path / 'sums.jsonl'}", "--workers", 0)
+    gristmill("run", mixture, "--out", tmp_path / "local", *given)
+    asked = ("run", mixture, "--out", store, *given, *words)
+    first = gristmill(*asked)
+    typed = next(line for line in first.stderr.splitlines() if line.startswith("gristmill import"))
+    assert typed.endswith(f"--name asked --out {store}/asked --workers 0")
+    assert made(store / "mine") == made(LocalStore(tmp_path / "local" / "mine")) != {}
+    (store / "mine").delete("shards/00001.tar")
+    again = gristmill(*asked)
+    assert "gsm8k-screl" in again.stderr
+    assert "asked is finished" in again.stderr
+    assert made(store / "mine") == made(LocalStore(tmp_path / "local" / "mine"))
+    said = gristmill("status", store, *words).stdout
+    assert [line.split()[0] for line in said.splitlines()[-3:]] == ["asked", "gsm8k-screl", "mine"]
+    assert "all as recorded" in gristmill("verify", store, *words).stdout
+    assert gristmill("clean", store, *words).stdout.count("removed") >= 3
+    gristmill("export", store / "mine", "--to", "llava", "--out", tmp_path / "export", *words)
+    assert len(json.loads((tmp_path / "export" / "train.json").read_text())) == 21
+
+
+def test_a_training_with_stages_is_run_there(bucket, words, tmp_path):
+    store = ObjectStore(f"s3://bucket/{tmp_path.name}", bucket)
+    write_llava_cc3m(tmp_path / "upstream", 20)
+    with FakeHub({cc3m.REPOSITORY: tmp_path / "upstream"}, revision=cc3m.REVISION) as hub:
+        stage = ("run", "vila-v1.5", "--stage", "align", "--workers", 0)
+        said = gristmill(*stage, "--out", store, *words, HF_ENDPOINT=hub.url)
+        local = gristmill(*stage, "--out", tmp_path / "local", HF_ENDPOINT=hub.url)
+    assert f"The same as a page: {store}/vila-v1.5.html" in said.stdout
+    lines = said.stdout.replace(str(store), str(tmp_path / "local")).splitlines()
+    assert lines[-3:] == local.stdout.splitlines()[-3:]
+    assert 'href="llava-cc3m-595k/report.html"' in store.read("vila-v1.5.html").decode()
+    align = "vila-v1.5-align"
+    assert (
+        made(store / align, "references") == made(LocalStore(tmp_path / "local" / align), "references") != {}
+    )
+    assert "vila-v1.5-align" in gristmill("status", store, *words).stdout.splitlines()[-1]
+    assert "all as recorded" in gristmill("verify", store, *words).stdout

@@ -42,13 +42,14 @@ def command(folder: Place, dry_run: bool) -> None:
         files, size = clean(dataset, opened.config, opened.ledger, dry_run=dry_run)
         verb = "would remove" if dry_run else "removed"
         click.echo(f"{dataset}: {verb} {count_text(files, 'file')}, {size_text(size)}")
-    if isinstance(folder, Store):  # of each dataset there they lie apart, on this machine
-        for dataset in found:
-            _clean_sources(shared_folder(dataset), [dataset], dry_run)
+    beside: Sequence[Place]
+    if isinstance(folder, Store):
+        above = (folder.above or folder) if RunConfig.lies_in(folder) else folder
+        beside = [above / name for name in above.below(RUN_CONFIG)] or found
     else:
         out = folder.parent if RunConfig.lies_in(folder) else folder
         beside = [path.parent.parent for path in sorted(out.glob(f"*/{RUN_CONFIG}"))]
-        _clean_sources(out / "sources", beside, dry_run)
+    _clean_sources(shared_folder(beside[0]), beside, dry_run)
 
 
 def _clean_sources(shared: Path, datasets: Sequence[Place], dry_run: bool) -> None:

@@ -6,7 +6,6 @@ import fnmatch
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +20,7 @@ from gristmill.ledger.words import count_text, duration_text, size_text
 from gristmill.spec.command import for_part, to_type
 from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.mixture import Mixture
+from gristmill.storage.store import Place
 
 __all__ = ["members_of", "plan_group", "run_group", "waiting_lines"]
 
@@ -41,7 +41,7 @@ def members_of(group: str, stage: str | None) -> list[Mixture]:
     return chosen
 
 
-def run_group(group: str, stage: str | None, out: Path, typed: Typed, *, as_json: bool) -> None:
+def run_group(group: str, stage: str | None, out: Place, typed: Typed, *, as_json: bool) -> None:
     """Prepare the parts of each mixture of a group, and mix them; what cannot be prepared does not stop the rest.
 
     What a person must fetch or sign is said first. At the end stands one line for each part.
@@ -72,7 +72,7 @@ def run_group(group: str, stage: str | None, out: Path, typed: Typed, *, as_json
 
 def plans_of(
     members: Sequence[Mixture],
-    out: Path | None,
+    out: Place | None,
     sources: Mapping[str, str],
     settings: Mapping[str, str],
     only: int | None,
@@ -137,7 +137,7 @@ def _check(members: Sequence[Mixture], option: str, patterns: Iterable[str]) -> 
 def plan_group(
     group: str,
     stage: str | None,
-    out: Path | None,
+    out: Place | None,
     *,
     sources: Mapping[str, str],
     settings: Mapping[str, str],

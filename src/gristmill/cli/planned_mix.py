@@ -17,6 +17,7 @@ from gristmill.run.planning.plan import Planned, PlannedMedia, media_bytes, plan
 from gristmill.spec.command import to_type
 from gristmill.spec.mixture import Mixture, Part
 from gristmill.spec.recipe import Recipe
+from gristmill.storage.store import Place
 
 __all__ = ["PlannedMix", "plan_mixture"]
 
@@ -122,7 +123,7 @@ class PlannedMix:
 def plan_mixture(
     mixture: Mixture,
     reference: str,
-    out: Path | None,
+    out: Place | None,
     sources: Mapping[str, str],
     settings: Mapping[str, str],
     only: int | None,
@@ -144,7 +145,8 @@ def plan_mixture(
     parts: list[dict[str, Any]] = []
     plans: list[Planned | PlannedMix] = []
     for part in mixture.parts:
-        found = _finished(part, out, sources)
+        place = _place(part, out, sources)
+        found = _finished(part, place)
         if not found["finished"] and part.command:
             found["state"] = f"to be prepared: {to_type(*prepared_by(part, out or Path('DIR')))}"
         elif not found["finished"]:
@@ -161,8 +163,7 @@ def plan_mixture(
             if waits and found["state"] != "not finished":
                 found["state"] = "waits for you"
             plans.append(planned)
-        place = found["folder"]
-        parts.append({**found, "license": _license(part, Path(place) if place else None)})
+        parts.append({**found, "license": _license(part, place)})
     samples = _sum(
         None if found["samples"] is None else part.taken(found["samples"])
         for part, found in zip(mixture.parts, parts, strict=True)
@@ -194,7 +195,7 @@ def plan_mixture(
 
 
 def _planned(
-    part: Part, out: Path | None, sources: Mapping[str, str], settings: Mapping[str, str], only: int | None
+    part: Part, out: Place | None, sources: Mapping[str, str], settings: Mapping[str, str], only: int | None
 ) -> tuple[Planned | PlannedMix, int | None, list[str]]:
     """What preparing a part takes, how many samples will be in it, and what a person must do first."""
     if mixtures.is_mixture(part.name):
@@ -207,7 +208,7 @@ def _planned(
     return planned, kept, _waits(recipe, out, sources)
 
 
-def _waits(recipe: Recipe, out: Path | None, sources: Mapping[str, str]) -> list[str]:
+def _waits(recipe: Recipe, out: Place | None, sources: Mapping[str, str]) -> list[str]:
     """What only a person can fetch, and neither named nor put into ``DIR/sources``, in sentences."""
     from gristmill.run.inputs.local_media import put_by_hand, to_fetch
     from gristmill.run.inputs.media import shared_folder
@@ -227,13 +228,13 @@ def _waits(recipe: Recipe, out: Path | None, sources: Mapping[str, str]) -> list
     return said
 
 
-def _license(part: Part, folder: Path | None) -> str:
+def _license(part: Part, folder: Place | None) -> str:
     """The licences of a part, each once; of a mixture those of its parts. Empty where nothing is known yet."""
     own, media = _licenses(part, folder)
     return ", ".join(sorted(own)) + (f"; media: {', '.join(sorted(media - own))}" if media - own else "")
 
 
-def _licenses(part: Part, folder: Path | None) -> tuple[set[str], set[str]]:
+def _licenses(part: Part, folder: Place | None) -> tuple[set[str], set[str]]:
     """Licences as the recipe of a part says, and as the sources of its media say."""
     reference = part.command[1] if part.command[:1] == ("run",) else part.name
     if part.folder or part.command[:1] not in ((), ("run",)) or (not part.command and is_own(reference)):
@@ -253,12 +254,12 @@ def _access(planned: Planned | PlannedMix) -> Sequence[str]:
     return planned.access if isinstance(planned, PlannedMix) else [*planned.access.values()]
 
 
-def _finished(part: Part, out: Path | None, sources: Mapping[str, str]) -> dict[str, Any]:
-    folder = (
-        None
-        if out is None and part.name not in sources and not part.folder
-        else place_of(part, out or Path(), sources)
-    )
+def _place(part: Part, out: Place | None, sources: Mapping[str, str]) -> Place | None:
+    unknown = out is None and part.name not in sources and not part.folder
+    return None if unknown else place_of(part, out or Path(), sources)
+
+
+def _finished(part: Part, folder: Place | None) -> dict[str, Any]:
     manifest = None if folder is None else read_part(folder)
     found: dict[str, Any] = {
         "part": part.name,

@@ -8,14 +8,13 @@ import io
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from gristmill.cli.many import SomeFailed, for_each
 from gristmill.cli.mix_command import mix
-from gristmill.cli.options import of_part, recipe_loader, runtime_words, source_keys
+from gristmill.cli.options import of_part, recipe_loader, runtime_words, source_keys, typed_store_options
 from gristmill.spec.command import for_part, to_type
 from gristmill.spec.errors import (
     Busy,
@@ -27,6 +26,7 @@ from gristmill.spec.errors import (
     UsageError,
 )
 from gristmill.spec.mixture import Mixture, Part
+from gristmill.storage.store import Place, Store
 
 __all__ = ["Typed", "own_settings", "prepare_and_mix"]
 
@@ -64,7 +64,7 @@ class Typed:
         )
 
 
-def prepare_and_mix(name: str, out: Path, typed: Typed, *, as_json: bool) -> None:
+def prepare_and_mix(name: str, out: Place, typed: Typed, *, as_json: bool) -> None:
     """Run the recipe of each part that is not finished, then mix.
 
     Args:
@@ -166,7 +166,7 @@ def is_own(name: str) -> bool:
     return name not in recipes.names() and not mixtures.is_mixture(name)
 
 
-def refuse_own_part(part: Part, out: Path | None) -> NoReturn:
+def refuse_own_part(part: Part, out: Place | None) -> NoReturn:
     """Say that a part of somebody's own recipe or list must be finished: it cannot be prepared by its name.
 
     Raises:
@@ -201,7 +201,7 @@ def _check_sources(sources: Mapping[str, str], known: Mapping[str, Collection[st
             raise UnknownName("source", rest, tuple(sorted(set().union(*meant))))
 
 
-def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], typed: str) -> None:
+def _check_finished(mixture: Mixture, out: Place, finished: Mapping[str, str], typed: str) -> None:
     """Check that what is given as a finished part is one, before the others are prepared, which takes long."""
     from gristmill.run.inputs.mixture_parts import find_parts
 
@@ -217,7 +217,7 @@ def _check_finished(mixture: Mixture, out: Path, finished: Mapping[str, str], ty
         find_parts(given, out, finished, typed)
 
 
-def _is_finished(part: Part, out: Path) -> bool:
+def _is_finished(part: Part, out: Place) -> bool:
     from gristmill.run.inputs.mixture_parts import place_of, read_part
 
     return bool((read_part(place_of(part, out, {})) or {}).get("complete"))
@@ -258,7 +258,7 @@ def _more_words(part: Part, typed: Typed) -> list[tuple[str, ...]]:
     return words + (runtime_words(typed.runtime) if verb in ("run", "crawl") else [])
 
 
-def _by_command(part: Part, out: Path, more: Sequence[tuple[str, ...]], *, quiet: bool) -> None:
+def _by_command(part: Part, out: Place, more: Sequence[tuple[str, ...]], *, quiet: bool) -> None:
     """Give the command that prepares a part, as it would be typed; one that is finished is compared with it.
 
     Args:
@@ -279,11 +279,14 @@ def _by_command(part: Part, out: Path, more: Sequence[tuple[str, ...]], *, quiet
             words = (*words, *option)
     if not quiet:
         click.echo(to_type(*words), err=True)
+    if isinstance(out, Store):  # which may be secrets, and are not shown
+        options = typed_store_options().items()
+        words = (*words, *(word for key, value in options for word in ("--store-option", f"{key}={value}")))
     with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
         cli.main(list(words), prog_name="gristmill", standalone_mode=False)
 
 
-def _prepare(part: Part, out: Path, typed: Typed) -> None:
+def _prepare(part: Part, out: Place, typed: Typed) -> None:
     """Run one recipe, unless its dataset is finished and was made by the same recipe and settings; or one mixture."""
     from gristmill import mixtures
     from gristmill.cli.finish import run_and_tell

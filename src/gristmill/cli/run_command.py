@@ -22,7 +22,7 @@ from gristmill.cli.options import (
 )
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
-from gristmill.storage.store import Place, Store
+from gristmill.storage.store import Place
 
 
 @click.command("run")
@@ -40,7 +40,7 @@ from gristmill.storage.store import Place, Store
     "--have",
     "have",
     multiple=True,
-    metavar="PART=FOLDER",
+    metavar="PART=PLACE",
     help="Of a mixture, a part that is finished elsewhere.",
 )
 @stage_option
@@ -114,11 +114,6 @@ def command(
             raise UsageError(
                 f"--tasks, --share and --to are for one dataset: give them with each part of {name}, then: "
                 f"{to_type('run' if grouped else 'mix', name)}"
-            )
-        if isinstance(out, Store):
-            raise UsageError(
-                f"{name} is made of parts, which are read from a folder on this machine: prepare it in one, then "
-                f"put it there: {to_type('mix', name, '--parts', 'DIR', '--out', out)}"
             )
         prepare = partial(run_group, name, stage) if grouped else partial(prepare_and_mix, name)
         words = Typed(sources=replaced, settings=given, runtime=runtime, only=only, workers=workers, on=on)

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gristmill.ledger.part_state import PartState
+from gristmill.storage.store import Place, store_at
 from gristmill.viewer.report import template
 
 __all__ = ["overview_bytes"]
@@ -15,12 +16,12 @@ __all__ = ["overview_bytes"]
 _REPORT = "report.html"
 
 
-def overview_bytes(title: str, beside: Path, parts: Sequence[PartState]) -> bytes:
+def overview_bytes(title: str, beside: Place, parts: Sequence[PartState]) -> bytes:
     """The content of the page.
 
     Args:
         title: Of the page.
-        beside: The folder that it will lie in.
+        beside: Where it will lie.
         parts: In order; those of a mixture stand before it.
     """
     done = sum(part.finished for part in parts)
@@ -29,11 +30,12 @@ def overview_bytes(title: str, beside: Path, parts: Sequence[PartState]) -> byte
     return page.encode()
 
 
-def _row(beside: Path, part: PartState) -> dict[str, Any]:
-    where = ""
-    if isinstance(part.folder, Path) and part.folder.is_relative_to(beside):
-        report = part.folder / _REPORT
-        where = quote(report.relative_to(beside).as_posix()) if report.is_file() else ""
+def _row(beside: Place, part: PartState) -> dict[str, Any]:
+    within, where = str(part.folder).removeprefix(f"{beside}/"), ""
+    if isinstance(part.folder, Path) and isinstance(beside, Path) and part.folder.is_relative_to(beside):
+        within = part.folder.relative_to(beside).as_posix()
+    if within != str(part.folder) and store_at(part.folder).size(_REPORT) is not None:
+        where = quote(f"{within}/{_REPORT}")
     return {
         "name": part.name,
         "inner": bool(part.of),

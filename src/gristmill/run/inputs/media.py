@@ -59,7 +59,7 @@ _WAIT_S = 0.2
 def shared_folder(place: Place) -> Path:
     """Say where on this machine the media sources of all datasets beside this one lie."""
     store = store_at(place)
-    return store.local.parent / "sources" if store.local else store.work("sources")
+    return store.local.parent / "sources" if store.local else (store.above or store).work("sources")
 
 
 def fetched_folder(shared: Path, files: Sequence[InputFile]) -> Path:

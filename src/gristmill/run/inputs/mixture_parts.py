@@ -20,7 +20,16 @@ from gristmill.spec.sample import Json
 from gristmill.storage.files import machine_error
 from gristmill.storage.store import Place, Store, store_at
 
-__all__ = ["Parts", "check_keys", "find_parts", "place_of", "prepared_by", "read_manifest", "read_part"]
+__all__ = [
+    "Parts",
+    "check_keys",
+    "find_parts",
+    "place_at",
+    "place_of",
+    "prepared_by",
+    "read_manifest",
+    "read_part",
+]
 
 _MOST = 1 << 62
 """Products of sample counts stay below that, so that they fit into 64 bits."""
@@ -48,8 +57,15 @@ def place_of(part: Part, out: Place, replaced: Mapping[str, str]) -> Place:
         UsageError: It was given as an address that no store has.
     """
     named = replaced.get(part.name) or part.folder
-    if not named:
-        return out / part.name
+    return place_at(named, out) if named else out / part.name
+
+
+def place_at(named: str, out: Place) -> Place:
+    """Give a place as a person named it; an object store is asked with what the one at ``out`` is asked with.
+
+    Raises:
+        UsageError: It is an address that no store has.
+    """
     found = store_at(out).at(named)
     return found if found.local is None else found.local
 
