@@ -1,5 +1,6 @@
-"""What is known of a Ray cluster without Ray: whether its head answers, and whether it has room."""
+"""What is known of a Ray cluster without Ray: whether its head answers, whether it has room, what a node is told."""
 
+import pickle
 import socket
 import time
 from types import SimpleNamespace
@@ -8,7 +9,9 @@ import pytest
 
 from gristmill.run.executors import _cluster
 from gristmill.run.executors._cluster import Head, most_workers
+from gristmill.run.workers.messages import WorkerStart
 from gristmill.spec.errors import MachineError
+from gristmill.storage.object import ObjectStore
 
 
 def test_a_head_that_answers_no_more_is_told_and_one_that_comes_back_is_not(monkeypatch):
@@ -55,3 +58,13 @@ def test_a_cluster_has_room_on_nodes_that_live_and_have_the_memory():
     assert most_workers(ray, 2, 4) == 2
     with pytest.raises(MachineError, match=r"0 CPU, 0 GiB, 3 CPU, 2 GiB, 4 CPU, 8 GiB, 64 CPU, 0\.5 GiB"):
         most_workers(ray, 4, 16)
+
+
+def test_beside_an_object_store_each_machine_has_sources_where_its_own_cache_is(monkeypatch, tmp_path):
+    store = ObjectStore("s3://bucket/made", {})
+    start = pickle.dumps(WorkerStart(load=dict, store=store, inputs=(), remotes={}, only=None))
+    for cache in (tmp_path / "here", tmp_path / "there"):
+        monkeypatch.setenv("GRISTMILL_CACHE", str(cache))
+        context = pickle.loads(start).context(lambda progress: None)
+        assert cache in context.shared.parents
+        assert cache in context.sources("rows").parents

@@ -21,7 +21,6 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job, begin, drop_stale, look_up, restore, sweep, void_without_media
 from gristmill.run.executors import Executor, NeighbourDied, Setup, WorkerDied, WorkerStood, find
-from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.inputs.waiting import refuse_while_waiting
 from gristmill.run.planning.planner import Planner
@@ -231,7 +230,6 @@ def _work(
         remotes=resolved.remotes,
         aux=resolved.aux,
         media=resolved.media,
-        shared=shared_folder(job.folder),
         only=config.only,
         first=span.start,
         arrow_pool="system" if crawls else pool_for_columns(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event
 
 from gristmill.ledger.run_config import InputFile
@@ -25,7 +24,7 @@ class WorkerStart:
 
     Attributes:
         load: Finds and builds the recipe.
-        store, remotes, aux, media, shared, only, first: See :class:`Context`.
+        store, remotes, aux, media, only, first: See :class:`Context`.
         beat_s: Seconds from one sign of life to the next.
         arrow_pool: Where Arrow takes its memory from.
     """
@@ -38,24 +37,26 @@ class WorkerStart:
     first: int = 0
     aux: tuple[InputFile, ...] = field(default_factory=tuple)
     media: tuple[InputFile, ...] = field(default_factory=tuple)
-    shared: Path = field(default_factory=Path)
     beat_s: float = _BEAT_S
     arrow_pool: str = "system"
 
     def context(self, tell: Callable[[Progress], None], stop: Event | None = None) -> Context:
-        """The circumstances of the tasks of one process.
+        """The circumstances of the tasks of one process, on whose machine sources lie where it has room for them.
 
         Args:
             tell: Where progress goes.
             stop: Ends tasks early once it is set; one of the process's own if None.
         """
+        # loads Arrow, which whoever only hands this on need not
+        from gristmill.run.inputs.media import shared_folder
+
         return Context(
             store=self.store,
             inputs=self.inputs,
             remotes=self.remotes,
             aux=self.aux,
             media=self.media,
-            shared=self.shared,
+            shared=shared_folder(self.store),
             only=self.only,
             first=self.first,
             tell=tell,
