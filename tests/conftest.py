@@ -2,6 +2,7 @@
 start no decoders and wait for no disk."""
 
 import gc
+import json
 import os
 import runpy
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from gristmill.media.video.pool import VideoPool, require_video
+from gristmill.media.wire import lead_of
 
 settings.register_profile(
     "quick",
@@ -58,6 +62,42 @@ class DecodesHere:
         pass
 
 
+class DecodesVideosHere(VideoPool):
+    """A ``VideoPool`` without processes: its library takes longer to load than the tests' videos to cut."""
+
+    def __init__(self, settings, **_):
+        require_video()
+        self._settings = settings
+
+    async def insist(self, job):
+        return await job(_VideosHere(self._settings))
+
+    async def close(self):
+        pass
+
+
+class _VideosHere:
+    """A child of that pool: it has done all that is asked of it before it says the first word."""
+
+    def __init__(self, settings):
+        self.busy, self._settings, self._said = False, settings, []
+
+    async def ask(self, lead, data):
+        from gristmill.media.video.worker import answered
+
+        def tell(facts, stored):
+            self._said.append((json.loads(json.dumps(facts)), stored))
+
+        asked = lead[len(lead_of(b"")) : -len(lead_of(data))]
+        tell(answered(json.loads(asked), data, self._settings, tell), b"")
+        return await self.hear()
+
+    async def hear(self):
+        facts, stored = self._said.pop(0)
+        self.busy = bool(self._said)
+        return facts, stored
+
+
 @pytest.fixture(scope="session", autouse=True)
 def decoding_here() -> Iterator[None]:
     """For runs in this process; commands and workers in processes of their own have decoders as ever."""
@@ -70,6 +110,15 @@ def decoding_here() -> Iterator[None]:
             "viewer.samples",
         ):
             patch.setattr(f"gristmill.{user}.CodecPool", DecodesHere)
+        for user in (
+            "exports._frames",
+            "steps.acquirers.video",
+            "steps.conversations.pictures",
+            "steps.transcoders.video",
+            "run.maintenance.verify",
+            "viewer.samples",
+        ):
+            patch.setattr(f"gristmill.{user}.VideoPool", DecodesVideosHere)
         yield
 
 

@@ -12,7 +12,7 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -30,7 +30,7 @@ from gristmill.media.video.window import Window
 from gristmill.spec.cut import Cut
 from gristmill.spec.reasons import Reason
 
-__all__ = ["main"]
+__all__ = ["answered", "main"]
 
 CPU_S = 4 * 3600.0
 """Processor time that a video may use in all; between two signs of life it is the parent's deadline that counts."""
@@ -53,6 +53,7 @@ _OF_THE_MACHINE = frozenset(
 )
 
 Said = tuple[dict[str, Any], bytes]
+Tell = Callable[[dict[str, Any], bytes], None]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -71,33 +72,49 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _serve(sock: socket.socket, settings: VideoSettings, deadline_s: float) -> None:
     leave = False
+
+    def tell(facts: dict[str, Any], stored: bytes) -> None:
+        wire.send_answer(sock, facts, stored)
+
     while not leave and (request := wire.receive_request(sock)) is not None:
         data = wire.receive_request(sock)
         if data is None:
             return
         limits.begin_body(len(data), wall_s=CPU_S, cpu_s=CPU_S)
         limits.allow_bytes(MEMORY_BYTES + settings.max_pixels * BYTES_PER_PIXEL)
-        end: dict[str, Any] = {}
-        job = _Job(orjson.loads(request), data, settings, sock)
-        try:
-            for facts, stored in job.answers():
-                wire.send_answer(sock, facts, stored)
-        except Undecodable as err:
-            end = _refused(err)
-        except MemoryError:
-            end = {"reason": str(Reason.UNDECODABLE), "detail": "needs too much memory"}
-        except OSError as err:
-            if isinstance(err, BrokenPipeError | ConnectionResetError):
-                raise
-            end = _os_error(err, job.folder)
-        except BAD as err:
-            end = _refused(Undecodable(Reason.UNDECODABLE, str(err.strerror)))
-        finally:
-            job.close()
+        end = answered(orjson.loads(request), data, settings, tell)
         gc.collect()
         leave = limits.end_body() > RECYCLE_RSS_BYTES
-        wire.send_answer(sock, {**end, "leave": leave}, b"")
+        tell({**end, "leave": leave}, b"")
         limits.give_back()
+
+
+def answered(asked: dict[str, Any], data: bytes, settings: VideoSettings, tell: Tell) -> dict[str, Any]:
+    """Do what is asked of one video, and ``tell`` the answers as they are finished and signs of life between them.
+
+    Returns:
+        The last that is to be said: nothing, or why no more came.
+
+    Raises:
+        OSError: Nobody listens any more.
+    """
+    job = _Job(asked, data, settings, tell)
+    try:
+        for facts, stored in job.answers():
+            tell(facts, stored)
+    except Undecodable as err:
+        return _refused(err)
+    except MemoryError:
+        return {"reason": str(Reason.UNDECODABLE), "detail": "needs too much memory"}
+    except OSError as err:
+        if isinstance(err, BrokenPipeError | ConnectionResetError):
+            raise
+        return _os_error(err, job.folder)
+    except BAD as err:
+        return _refused(Undecodable(Reason.UNDECODABLE, str(err.strerror)))
+    finally:
+        job.close()
+    return {}
 
 
 def _refused(err: Undecodable) -> dict[str, Any]:
@@ -117,10 +134,8 @@ def _os_error(err: OSError, folder: str) -> dict[str, Any]:
 class _Job:
     """One request: the readers that it opened, and its answers."""
 
-    def __init__(
-        self, asked: dict[str, Any], data: bytes, settings: VideoSettings, sock: socket.socket
-    ) -> None:
-        self._asked, self._data, self._settings, self._sock = asked, data, settings, sock
+    def __init__(self, asked: dict[str, Any], data: bytes, settings: VideoSettings, tell: Tell) -> None:
+        self._asked, self._data, self._settings, self._tell = asked, data, settings, tell
         self._readers: list[Window] = []
 
     @property
@@ -139,7 +154,7 @@ class _Job:
         return cast(BinaryIO, reader)
 
     def _beat(self) -> None:
-        wire.send_answer(self._sock, {"beat": True}, b"")
+        self._tell({"beat": True}, b"")
 
     def _path(self, number: int) -> Path:
         return Path(self._asked["folder"], f"{self._asked['token']}-{number}.mp4")
