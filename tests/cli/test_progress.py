@@ -12,10 +12,12 @@ import pytest
 from screen import lines_shown
 from typed import gristmill
 
+from gristmill.cli.named import loader_of
 from gristmill.cli.progress import Bars, Lines, RunTally
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
-from gristmill.run.maintenance.reopen import interrupted
+from gristmill.run.maintenance.reopen import interrupted, open_dataset
+from gristmill.run.planning.planner import Planner
 from gristmill.run.stages.rows import Rows
 from gristmill.run.stages.samples import Samples
 from gristmill.run.state.context import Context, Progress
@@ -67,23 +69,49 @@ def test_what_a_cut_off_run_loses_in_a_round_is_asked_for_again_and_counted_once
     assert tally.sentence().endswith("; http_410 1")
 
 
-def test_the_time_left_of_a_share_is_for_its_part_of_what_was_left(tmp_path):
+def test_the_time_left_of_a_share_is_for_what_falls_to_it(tmp_path):
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    with FakeWeb() as web:
+        urls.write_text("\n".join(web.url(f"/fault/404/{n}") for n in range(60)))
+        words = ("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
+        gristmill(*words, "--set", "rows.part_rows=3", "--share", "1/2")
+    opened = open_dataset(out)
+    done = len(opened.ledger.stage(Samples.name))
+    left = []
+    for share in ((1, 2), (2, 2), None):
+        planner = Planner(
+            loader_of(opened, opened.config.settings)(), opened.config, opened.ledger, share=share
+        )
+        tally = RunTally()
+        tally.config(opened.config, opened.ledger, planner=planner)
+        tally.since -= 10_000
+        tally.new = 10_000
+        left.append(tally.left_s() * tally.rate())
+    assert left == pytest.approx([0, 60 - 3 * done, 60 - 3 * done], rel=0.1)
+    task = planner.pop()
+    tally.under_way(Progress(task_id=task.id, stage=task.stage, done=2, total=3, reasons={}, bytes_in=0))
+    assert tally.left_s() * tally.rate() == pytest.approx(60 - 3 * done - 2, rel=0.02)
+    record = replace(opened.ledger.stage(Samples.name)[0], task_id=task.id)
+    opened.ledger.commit(record)
+    planner.absorb(record)
+    tally.committed(record)
+    assert tally.left_s() * tally.rate() == pytest.approx(60 - 3 * done - 3, rel=0.02)
+    opened.ledger.close()
+
+
+def test_what_other_runs_do_counts_and_says_nothing_of_the_rate(tmp_path):
     urls, out = tmp_path / "urls.txt", tmp_path / "out"
     with FakeWeb() as web:
         urls.write_text("\n".join(web.url(f"/fault/404/{n}") for n in range(8)))
         words = ("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
         gristmill(*words, code=3)
-    _cut_off(out, after=2)
-    left = []
-    for of in (1, 3):
-        tally = RunTally()
-        tally.config(RunConfig.read(out), Ledger(out), of=of)
-        begun = next(iter(tally.running.values()))
-        tally.under_way(replace(begun, done=3))
-        left.append(tally.left_s() * tally.rate())
-    assert left == pytest.approx([5, 1], rel=0.2)  # the rate falls between two looks at it
-    assert tally.sentence().startswith("3 of 8 crawled")
-    assert "left for this share; http_404" in tally.sentence()
+    ledger = Ledger(out)
+    tally = RunTally()
+    tally.config(RunConfig.read(out), Ledger(tmp_path))
+    for record in ledger.records.values():
+        tally.committed(record, by_others=True)
+    assert tally.sentence().startswith("8 of 8 crawled, 0/s, 0% kept; http_404 8")
+    ledger.close()
 
 
 def test_what_an_interrupted_run_finished_counts_from_the_beginning(tmp_path, monkeypatch):

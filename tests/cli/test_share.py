@@ -1,8 +1,15 @@
 """``--share I/N`` and ``--share slurm``: a job array over one list."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from typed import gristmill
 
+from gristmill.cli import finish
+from gristmill.run.driver import run
+from gristmill.testing import archived
+from gristmill.testing.archives import zipped
 from gristmill.testing.web import FakeWeb
 
 QUICK = ("--allow-private-addresses", "--workers", "0", "--set", "rows.part_rows=1")
@@ -25,11 +32,44 @@ def test_a_job_array_divides_one_list_and_the_last_job_ends_it(tmp_path):
             said = gristmill(*typed, **slurm(task))
             assert "not complete yet" in said.stdout
             assert f"Share {task + 1} of 3 is done." in said.stderr
+            assert "the same command without --share does the rest" in " ".join(said.stderr.split())
         assert 0 < web.hits.total() < 30
         assert "complete" in gristmill(*typed, **slurm(2)).stdout
         assert set(web.hits.values()) == {1}
         assert len(web.hits) == 30
     gristmill("verify", tmp_path / "out")
+
+
+def test_one_account_never_says_complete_and_not_complete(tmp_path, monkeypatch):
+    """Another command ended the rest between this one's last look and its account."""
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/1.jpg")
+    typed = ("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", "--share", "1/1", *QUICK)
+
+    def a_moment_before(*given):
+        return replace(run(*given), complete=False)
+
+    monkeypatch.setattr(finish, "run", a_moment_before)
+    said = gristmill(*typed, code=3)
+    assert "complete" in said.stdout
+    assert "Share 1 of 1 is done" not in said.stderr
+
+
+def test_of_what_is_left_to_be_given_only_what_was_given_is_named(tmp_path):
+    (tmp_path / "rows").mkdir()
+    for name in "ab":
+        (tmp_path / f"rows/{name}.jsonl").write_text(f'{{"id": "{name}", "image": "x.png", "caption": "x"}}')
+    zipped(tmp_path / "pictures.zip", {"images/x.png": b""})
+    sources = (f"annotations={tmp_path / 'rows'}", f"pictures={tmp_path / 'pictures.zip'}")
+    toy = Path(archived.__path__[0]) / "zip.py"
+    typed = ("run", toy, "--source", sources[0], "--source", sources[1], "--out", tmp_path / "out")
+    for more, rest in (
+        (("--tasks", "0:1"), "The same command with the other --tasks does the rest."),
+        (("--tasks", "0:1", "--to", "rows"), "with the other --tasks, and without --to, does the rest."),
+        (("--to", "rows"), "The same command without --to does the rest."),
+        (("--to", "rows", "--share", "1/2"), "the same command without --share and --to does the rest."),
+    ):
+        said = gristmill(*typed, *more, "--workers", "0").stderr
+        assert " ".join(said.split()).endswith(rest)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,9 @@ class Watcher:
     def committed(self, record) -> None:
         self.committed_tasks.append(record)
 
+    def noted(self, record) -> None:
+        pass
+
     def say(self, text: str) -> None:
         self.said.append(text)
 

@@ -161,6 +161,25 @@ def test_one_that_never_ends_is_told(small, web, tmp_path, held, monkeypatch):
         run_here(small.place, tmp_path / "out", share=(1, 2))
 
 
+def test_a_run_is_told_of_what_others_did(small, web, tmp_path):
+    """The other begins and ends while this one is at its first task."""
+    folder = tmp_path / "out"
+
+    class Told(Watcher):
+        def committed(self, record) -> None:
+            if not self.committed_tasks:
+                run_here(small.place, folder, share=(2, 2), settings=SMALL_PARTS)
+            super().committed(record)
+
+        def noted(self, record) -> None:
+            noted.append(record.stage)
+
+    noted: list[str] = []
+    assert run(job(small.place, folder, share=(1, 2), settings=SMALL_PARTS), Told()).complete
+    others = {task for task in done(folder, "samples") if int(task, 16) % 2 == 1}
+    assert noted.count("samples") == len(others)
+
+
 def test_one_for_all_does_not_wait_for_what_others_crawl(small, web, tmp_path, held):
     held.add("samples")
     with pytest.raises(Busy, match="tasks still to be done; all that can be done beside that is done"):

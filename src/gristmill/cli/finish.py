@@ -20,6 +20,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import count_text
 from gristmill.run.begin import Job
 from gristmill.run.driver import Ended, run
+from gristmill.run.maintenance.clean import is_complete
 from gristmill.run.workers.launch import Launched
 from gristmill.spec.reasons import Reason
 from gristmill.storage.arrow import without_pandas
@@ -50,7 +51,8 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
         ended = run(job, watcher, ready, _load_writers)
     write_metadata_files(ended.folder, ended.recipe)
     ledger = Ledger(job.folder)
-    _tell(ended, ledger, as_json=as_json, share=job.share)
+    ended.complete = ended.complete or is_complete(ended.config, ledger)  # by another command meanwhile
+    _tell(ended, ledger, job, as_json=as_json)
     _tell_judged(job, ledger)
     check_expected(ended, ledger)
 
@@ -81,12 +83,12 @@ def _import_writers() -> None:
     report.template()
 
 
-def _tell(ended: Ended, ledger: Ledger, *, as_json: bool, share: tuple[int, int] | None) -> None:
+def _tell(ended: Ended, ledger: Ledger, job: Job, *, as_json: bool) -> None:
     from gristmill.cli.funnel import print_status
 
     print_status(ended.folder, ended.config, ledger, as_json=as_json, options=options_of(ended.recipe))
     if not ended.complete and not as_json:
-        click.echo(_share_done(*share) if share else _waiting(ended.config, ledger), err=True)
+        click.echo(_waiting(ended.config, ledger, job), err=True)
 
 
 def _tell_judged(job: Job, ledger: Ledger) -> None:
@@ -104,23 +106,27 @@ def _tell_judged(job: Job, ledger: Ledger) -> None:
         )
 
 
-def _share_done(number: int, of: int) -> str:
-    return (
-        f"Share {number} of {of} is done. The command whose share is done last packs what is left; if none of them "
-        "says that all is complete, the same command without --share, and without --to, does the rest."
-    )
-
-
-def _waiting(config: RunConfig, ledger: Ledger) -> str:
+def _waiting(config: RunConfig, ledger: Ledger, job: Job) -> str:
+    """Say what is still to be done by other commands, and which, of the options that this one was given."""
+    given = [option for option, value in (("--share", job.share), ("--to", job.last)) if value is not None]
+    whole = " and ".join([*given, *(["--tasks"] if job.span else [])])
+    whole = f"the same command without {whole}" if whole else "the same command"
+    if job.share:
+        number, of = job.share
+        last = "The command whose share is done last packs what is left; if none of them says that all is complete, "
+        return (
+            f"Share {number} of {of} is done. {'Once all are, ' if job.last else last}{whole} does the rest."
+        )
     if config.parts:
+        last = ", or the last of those with --tasks," if job.span and not job.last else ""
         return (
             f"This part is done. {len(ledger.of('placing')):,} of {len(config.inputs):,} shards of the parts "
-            "are scattered; once all are, the same command without --tasks, or the last of those with it, gathers "
-            "them."
+            f"are scattered; once all are, {whole}{last} gathers them."
         )
-    done = len(ledger.of("reading"))
+    others = " with the other --tasks" if job.span else ""
+    others += (", and without --to," if others else " without --to") if job.last else ""
     return (
         f"This part is done. Shards are packed in the dataset's order, as far as all earlier {config.input_noun}s "
-        f"are done; {done:,} of {len(config.inputs):,} are begun or done. The same command with the other --tasks, "
-        "and without --to, does the rest."
+        f"are done; {len(ledger.of('reading')):,} of {len(config.inputs):,} are begun or done. The same "
+        f"command{others} does the rest."
     )

@@ -51,21 +51,23 @@ class RunTally:
         self._before: dict[str, int] = {}  # what earlier runs did in tasks under way
         self.mixes = False
         self._least, self._unread = 0.0, 0
-        self._of, self._begun_at = 1, 0
+        self._planner: Planner | None = None
         self.new = self.prescanned = self._round = 0
         self._again: frozenset[str] = frozenset()  # what is asked for again in this round
         self.verb, self.none = "crawled", "nothing asked yet"
         self.since = time.monotonic()
         """When this run began, by the monotonic clock; :meth:`rate` is counted from it."""
 
-    def config(self, config: RunConfig, ledger: Ledger, least: float = 0.0, of: int = 1) -> None:
+    def config(
+        self, config: RunConfig, ledger: Ledger, least: float = 0.0, planner: Planner | None = None
+    ) -> None:
         """Take in what earlier runs did.
 
         Args:
             config: What the folder was begun with.
             ledger: What is done.
             least: The share of all that is to be kept at least.
-            of: How many commands divide what is left among them.
+            planner: Says what is left for this command; unknown if None.
         """
         totals = ledger.totals()
         self._least, self._unread = least, len(config.inputs) - totals.of("reading").tasks
@@ -86,15 +88,15 @@ class RunTally:
             self.reasons.subtract(again)
         for progress in interrupted(ledger):
             self.under_way(progress)
-        self._of, self._begun_at = of, self.now("making")
+        self._planner = planner
 
     def under_way(self, progress: Progress) -> None:
         """Take in how far a task is; what it begins with is not this run's work."""
         self.running[progress.task_id] = progress
         self._before.setdefault(progress.task_id, progress.done)
 
-    def committed(self, record: TaskRecord) -> None:
-        """Take in a task."""
+    def committed(self, record: TaskRecord, *, by_others: bool = False) -> None:
+        """Take in a task that is done, here or by another run, whose work says nothing of this one's rate."""
         self.running.pop(record.task_id, None)
         before = self._before.pop(record.task_id, 0)
         if record.account not in self.done:
@@ -108,7 +110,7 @@ class RunTally:
             self._unread -= 1
         elif record.account == "making":
             self.kept += record.kept
-            self.new += record.samples_in - before
+            self.new += 0 if by_others else record.samples_in - before
             self.reasons.update(record.dropped)
             self.reasons.subtract(retried)
             if record.number[0] < self._round:  # that round was cut off: this one asks for them again
@@ -132,8 +134,10 @@ class RunTally:
     def left_s(self) -> float | None:
         """Seconds left at this rate for what is known to be crawled, as far as it falls to this command."""
         rate = self.rate()
-        ours = (self.total["making"] - self._begun_at) / self._of + self._begun_at
-        return max(0.0, ours - self.now("making")) / rate if rate > 0 else None
+        if rate <= 0 or self._planner is None:
+            return None
+        begun = sum(p.done for p in self.of("making") if self._planner.is_due(p.task_id))
+        return max(0, self._planner.rows_left - begun) / rate
 
     def failing(self) -> list[tuple[str, int]]:
         """The three most frequent reasons."""
@@ -191,7 +195,7 @@ class RunTally:
             return f"{self.prescanned:,} annotation files prescanned"
         why = ", ".join(f"{reason} {n:,}" for reason, n in self.failing())
         left = self.left_s()
-        ours = " for this share" if self._of > 1 else ""
+        ours = " for this share" if self._planner is not None and self._planner.share else ""
         until = f", {_duration(left)} left{ours}" if left is not None and known > crawled else ""
         done = f"{crawled:,} of {known:,} {self.verb}, {self.rate():,.0f}/s, {self.share_kept()}{until}"
         return "; ".join(filter(None, [done, why, fetched]))
@@ -228,7 +232,7 @@ class Lines:
 
     def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
         """Begin with what earlier runs did."""
-        self._tally.config(config, ledger, recipe.expect.kept_share, planner.share[1] if planner.share else 1)
+        self._tally.config(config, ledger, recipe.expect.kept_share, planner)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(config)}{again}")
@@ -246,6 +250,10 @@ class Lines:
         self._tally.committed(record)
         for note in record.notes:
             self.say(note)
+
+    def noted(self, record: TaskRecord) -> None:
+        """Take in what another run did."""
+        self._tally.committed(record, by_others=True)
 
     def say(self, text: str) -> None:
         """Print a sentence."""
@@ -281,7 +289,7 @@ class Bars:
 
     def config(self, recipe: Recipe, config: RunConfig, ledger: Ledger, planner: Planner) -> None:
         """Begin with what earlier runs did."""
-        self._tally.config(config, ledger, recipe.expect.kept_share, planner.share[1] if planner.share else 1)
+        self._tally.config(config, ledger, recipe.expect.kept_share, planner)
         done = len(ledger.records)
         again = f", going on after {count_text(done, 'finished task')}" if done else ""
         self.say(f"{recipe.public_name} {recipe.version}: {_inputs(config)}{again}")
@@ -305,6 +313,10 @@ class Bars:
         for note in record.notes:
             self.say(note)
         self._show()
+
+    def noted(self, record: TaskRecord) -> None:
+        """Take in what another run did."""
+        self._tally.committed(record, by_others=True)
 
     def _show(self) -> None:
         tally = self._tally

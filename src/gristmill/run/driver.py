@@ -77,6 +77,9 @@ class Watcher(Protocol):
     def committed(self, record: TaskRecord) -> None:
         """A task is done."""
 
+    def noted(self, record: TaskRecord) -> None:
+        """Another run on the same folder has done a task."""
+
     def say(self, text: str) -> None:
         """Something a person must read."""
 
@@ -397,6 +400,7 @@ def _take_note(state: Running, *, now: bool = False) -> bool:
     new = state.ledger.refresh(now=now)
     for record in new:
         state.elsewhere.pop(record.task_id, None)
+        state.watcher.noted(record)
         state.planner.absorb(record)
     return bool(new)
 

@@ -41,6 +41,7 @@ class Planner:
     Attributes:
         settled: No more will become known.
         share: As given.
+        rows_left: Rows of known tasks that make samples of them, that fall to this process and are not done.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Planner:
         self.span = range(len(config.inputs)) if span is None else span
         self.settled = False
         self._stages, self._ledger = Pipeline(recipe), ledger
-        self.share = share
+        self.share, self.rows_left = share, 0
         self._least_rank = 0 if last is None else self._stages[last].rank
         self._heap: list[tuple[bool, int, bool, tuple[int, int, int], str, Task]] = []
         self._followed = {stage.follows for stage in self._stages}
@@ -107,7 +108,8 @@ class Planner:
                 self._follow(self._ledger.records[task.id])
             return
         self._wanted.add(task.id)
-        if self._stages[task.stage].rank >= self._least_rank and self._is_ours(task):
+        if self._is_due(task):
+            self.rows_left += self._rows(task)
             self.push(task)
 
     def knows(self, task_id: str) -> bool:
@@ -118,6 +120,18 @@ class Planner:
         self._known.add(task.id)
         if not self.has(task):
             self._left.setdefault(task.id, task)
+
+    def is_due(self, task_id: str) -> bool:
+        """Say whether a task falls to this process and is not done."""
+        task = self._left.get(task_id) if task_id in self._wanted else None
+        return task is not None and self._is_due(task)
+
+    def _is_due(self, task: Task) -> bool:
+        return self._stages[task.stage].rank >= self._least_rank and self._is_ours(task)
+
+    def _rows(self, task: Task) -> int:
+        stage = self._stages[task.stage]
+        return stage.rows(task) if stage.account == "making" else 0
 
     def _is_ours(self, task: Task) -> bool:
         """Whether this process may do a task: by its id, which depends on neither time nor place."""
@@ -141,6 +155,8 @@ class Planner:
     def absorb(self, record: TaskRecord) -> None:
         """Take note of a task done, here or by another process."""
         if record.task_id in self._known:
+            if self.is_due(record.task_id):
+                self.rows_left -= self._rows(self._left[record.task_id])
             self._left.pop(record.task_id, None)
             self._wanted.discard(record.task_id)
             self._follow(record)

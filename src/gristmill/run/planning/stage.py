@@ -147,6 +147,10 @@ class Stage(ABC, Generic[S]):
         """Say whether nobody needs the annotation file of this stage's task any more now that its record is there."""
         return False
 
+    def rows(self, task: Task) -> int:
+        """Say how many rows a task has before it."""
+        return task.inputs[0].samples
+
     def reads_bodies(self, task: Task) -> bool:
         """Say whether a task reads what lies beside its inputs and may have been cleaned away."""
         return False

@@ -142,6 +142,11 @@ class Samples(Stage[SampleStep | ShardStep]):
         table = self.recipe_steps[0]
         return isinstance(table, TableStep) and table.keeps_source
 
+    def rows(self, task: Task) -> int:
+        """Those of its part; in a retry round those that are asked for again."""
+        again = task.decision
+        return sum(again.retried.values()) if isinstance(again, RetryDecision) else task.inputs[0].samples
+
     def spent(self, record: TaskRecord, plan: Plan) -> bool:
         """Say so once all parts that point into the annotation file are done."""
         left = self._unread.get(record.number[1])
