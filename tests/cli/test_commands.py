@@ -75,7 +75,7 @@ def test_crawl_status_verify_export_clean(tmp_path: Path, web: FakeWeb) -> None:
     gristmill("export", out, "--to", "webdataset-index", "--out", out / "shards")
     gristmill("verify", out)
 
-    gristmill("clean", out)
+    gristmill("clean", ".", cwd=out)
     assert not list((out / ".gristmill" / "crawled").glob("*.spool"))
     (out / "shards" / "00001.tar").unlink()
     assert f"give: gristmill verify {out} --repair" in gristmill("verify", out, code=1).stderr

@@ -64,6 +64,8 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
     assert f"{pictures}: removed" in gristmill("clean", out, *words).stdout
     gristmill("export", pictures, "--to", "interleaved-parquet", "--out", tmp_path / "export", *words)
     assert list((tmp_path / "export").glob("*.parquet"))
+    repeated = json.loads(gristmill("duplicates", pictures, pictures, "--json", *words).stdout)
+    assert repeated["datasets"][0]["media"] == 5
     names = " ".join(one.name for one in store.list())
     assert "probe-" not in names
     assert bucket["endpoint"] not in store.read(".gristmill/run.json").decode()
@@ -76,7 +78,7 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
         (("status", "s3://"), "expected SCHEME://BUCKET/PREFIX"),
         (("crawl", "urls.txt", "--out", "x", "--store-option", "region=x"), "is for an object store"),
         (("status", "s3://bucket/x", "--store-option", "region"), "expected KEY=VALUE"),
-        (("duplicates", "s3://bucket/x"), "a path on this machine is expected"),
+        (("check", "s3://bucket/x.json"), "a path on this machine is expected"),
     ],
 )
 def test_what_needs_a_folder_or_another_address_says_so(typed, said, tmp_path):

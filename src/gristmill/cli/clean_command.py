@@ -47,7 +47,8 @@ def command(folder: Place, dry_run: bool) -> None:
         above = (folder.above or folder) if RunConfig.lies_in(folder) else folder
         beside = [above / name for name in above.below(RUN_CONFIG)] or found
     else:
-        out = folder.parent if RunConfig.lies_in(folder) else folder
+        named = folder if folder.name not in ("", "..") else folder.resolve()
+        out = named.parent if RunConfig.lies_in(folder) else folder
         beside = [path.parent.parent for path in sorted(out.glob(f"*/{RUN_CONFIG}"))]
     _clean_sources(shared_folder(beside[0]), beside, dry_run)
 

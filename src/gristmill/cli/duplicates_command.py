@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gristmill.cli.options import LocalPath, json_option
+from gristmill.cli.options import DatasetPlace, LocalPath, json_option, store_option
+from gristmill.storage.store import Place
 
 if TYPE_CHECKING:
     from gristmill.ledger.duplicates import Duplicates
@@ -23,7 +24,7 @@ _GROUPS_SHOWN = 5
 
 @click.command("duplicates")
 @click.argument(
-    "folders", metavar="DIR...", nargs=-1, required=True, type=LocalPath(exists=True, file_okay=False)
+    "folders", metavar="DIR...", nargs=-1, required=True, type=DatasetPlace(exists=True, file_okay=False)
 )
 @click.option(
     "--distance",
@@ -34,12 +35,14 @@ _GROUPS_SHOWN = 5
 )
 @click.option("--exact", is_flag=True, help="Only identical bytes are the same picture.")
 @click.option("--out", type=LocalPath(dir_okay=False), help="Write all that are the same: a Parquet file.")
+@store_option
 @json_option
-def command(folders: tuple[Path, ...], distance: int, exact: bool, out: Path | None, as_json: bool) -> None:
+def command(folders: tuple[Place, ...], distance: int, exact: bool, out: Path | None, as_json: bool) -> None:
     """Look for the same picture in finished datasets, and across them. Nothing in them is changed.
 
     DIR is a dataset, or a folder of some; the first in order has a picture, the others repeat it. Perceptual hashes
-    are those that were measured when the dataset was made (phash=true of the step that brings pictures).
+    are those that were measured when the dataset was made (phash=true of the step that brings pictures). Of a dataset
+    in an object store each shard is fetched once, into the cache of this machine.
 
     \b
     Example:
@@ -56,8 +59,7 @@ def command(folders: tuple[Path, ...], distance: int, exact: bool, out: Path | N
     from gristmill.spec.errors import UsageError
     from gristmill.storage.files import scratch_folder, whole_file
 
-    named = dict.fromkeys(dataset for folder in folders for dataset in datasets_in(folder))
-    datasets = [dataset for dataset in named if isinstance(dataset, Path)]  # as all in a folder are
+    datasets = list(dict.fromkeys(dataset for folder in folders for dataset in datasets_in(folder)))
     for dataset in datasets:
         opened = open_dataset(dataset, made=False)
         try:

@@ -109,7 +109,7 @@ class Duplicates:
 
 
 def find_duplicates(
-    folders: Sequence[Path],
+    folders: Sequence[Place],
     scratch: Path,
     *,
     bits: int | None = 2,
@@ -120,7 +120,7 @@ def find_duplicates(
     """Compare the media of finished datasets.
 
     Args:
-        folders: Of datasets, in the order in which the first wins.
+        folders: Of datasets, in the order in which the first wins; of one in an object store each shard is fetched.
         scratch: An empty folder for what does not fit into memory.
         bits: In which perceptual hashes of one picture may differ, 0 to 8; None for identical bytes alone.
         write: Given the list, in batches of :data:`LIST_SCHEMA`.
