@@ -20,7 +20,6 @@ QUICK = CrawlSettings(
     min_rate_window_s=0.25,
     backoff_s=0.01,
     max_body_bytes=1 << 20,
-    stop_grace_s=0.3,
     dns_timeout_s=0.3,
 )
 

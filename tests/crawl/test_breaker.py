@@ -86,7 +86,7 @@ def crawl(
         ):
             urls = [f"http://{host}:{server.port}/{i}" for i, host in enumerate(hosts)]
             try:
-                await crawler.crawl(enumerate(urls), sink, stop=stop)
+                await crawler.crawl(enumerate(urls), sink, stop=stop, grace_s=0.3)
             finally:
                 sink.left = crawler.in_hand
 

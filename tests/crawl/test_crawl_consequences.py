@@ -67,7 +67,7 @@ def test_a_stop_leaves_consequences_unasked_and_counts_them() -> None:
                 return [(index + 1, server.url(f"/{index + 1}"))]
 
             with pytest.raises(CrawlStopped) as caught:
-                await crawler.crawl([(0, server.url("/0"))], chain, stop=stop)
+                await crawler.crawl([(0, server.url("/0"))], chain, stop=stop, grace_s=0.3)
             assert caught.value.unanswered == 1
             visited = server.visits.total()
             await asyncio.sleep(0.2)

@@ -35,7 +35,7 @@ def test_stop_ends_soon_and_what_was_consumed_was_consumed_once() -> None:
             urls = [server.url("/hang"), *(server.url(f"/{i}") for i in range(120))]
             began_s = time.monotonic()
             with pytest.raises(CrawlStopped) as caught:
-                await crawler.crawl(enumerate(urls), keep, stop=stop)
+                await crawler.crawl(enumerate(urls), keep, stop=stop, grace_s=0.3)
             assert time.monotonic() - began_s < 8
             assert len(seen) == len(set(seen)) < 40
             assert caught.value.unanswered == 121 - len(seen)
@@ -60,7 +60,7 @@ def test_stop_set_before_anything_was_begun() -> None:
 
         async with serving(otherwise=very_slow) as server, Crawler(QUICK) as crawler:
             with pytest.raises(CrawlStopped):
-                await crawler.crawl([(0, server.url("/"))], keep, stop=stop)
+                await crawler.crawl([(0, server.url("/"))], keep, stop=stop, grace_s=0.3)
             assert server.visits.total() == 0
 
     run(main())
@@ -77,7 +77,9 @@ def test_stop_while_a_host_is_paused_and_others_back_off() -> None:
         async with serving(otherwise=later) as server, Crawler(QUICK) as crawler:
             asyncio.get_running_loop().call_later(0.1, stop.set)
             with pytest.raises(CrawlStopped) as caught:
-                await crawler.crawl(((i, server.url(f"/{i}")) for i in range(20)), keep, stop=stop)
+                await crawler.crawl(
+                    ((i, server.url(f"/{i}")) for i in range(20)), keep, stop=stop, grace_s=0.3
+                )
             assert caught.value.unanswered == 20
 
     run(main())
@@ -106,9 +108,11 @@ def test_what_the_consumer_raises_is_not_hidden_by_a_stop() -> None:
             await asyncio.sleep(0.25)
             raise LookupError(str(index))
 
-        async with serving(otherwise=slow) as server, Crawler(replace(QUICK, stop_grace_s=2.0)) as crawler:
+        async with serving(otherwise=slow) as server, Crawler(QUICK) as crawler:
             with pytest.raises(LookupError):
-                await crawler.crawl(((i, server.url(f"/{i}")) for i in range(20)), broken, stop=stop)
+                await crawler.crawl(
+                    ((i, server.url(f"/{i}")) for i in range(20)), broken, stop=stop, grace_s=2.0
+                )
 
     run(main())
 

@@ -151,7 +151,7 @@ def test_a_stop_keeps_what_came(tmp_path):
         async with serving({"/x": route}) as server, Crawler(SETTINGS) as crawler:
             crawler.share(tmp_path)
             with pytest.raises(CrawlStopped):
-                await crawler.crawl([(0, server.url("/x"))], consume, stop=stop)
+                await crawler.crawl([(0, server.url("/x"))], consume, stop=stop, grace_s=0.3)
         (part,) = [path for path in (tmp_path / "bodies").iterdir() if not path.suffix]
         assert part.read_bytes() == LARGE[:2_000_000]
 

@@ -110,10 +110,25 @@ def test_termination_within_one_process(small, web, tmp_path):
     check_final_names(tmp_path / "out")
 
 
-def test_after_the_grace_it_ends_whatever_it_is_at(web, tmp_path):
-    """Where tasks run in the same process only a clock can: this one waits longer for its hosts."""
-    place = write_list(tmp_path / "list.parquet", [web.url(f"/fault/stall/{n}") for n in range(8)])
-    with Process(place, tmp_path / "out", workers=0, grace_s=0.0) as process:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_requests_under_way_have_the_grace_to_end_in(web, tmp_path, workers):
+    """The hosts answer when the signal has come: none of what was asked for is asked for again."""
+    place = write_list(tmp_path / "list.parquet", [url(web, n) for n in range(60)])
+    web.latency_s = 6
+    with Process(place, tmp_path / "out", workers=workers, grace_s=60.0) as process:
+        wait_for(lambda: web.hits.total() >= 8)
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.end()[0] == 143
+    asked = web.hits.total()
+    assert asked < 40
+    web.latency_s = 0
+    assert run_here(place, tmp_path / "out")[0].complete
+    assert set(web.hits.values()) == {1}
+
+
+def test_after_the_grace_it_ends_whatever_it_is_at(small, web, tmp_path):
+    """Where tasks run in the same process only a clock can: this one hangs."""
+    with Process(small.place, tmp_path / "out", workers=0, grace_s=0.0, hangs=True) as process:
         wait_for(lambda: web.hits.total() >= 4)
         process.popen.send_signal(signal.SIGTERM)
         code, said = process.end()

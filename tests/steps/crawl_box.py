@@ -14,7 +14,7 @@ class Box:
     """A MediaContext in memory; the engines are shared by all tests of the module."""
 
     def __init__(self, engines: dict, done: dict[tuple[int, str], Fate] | None = None) -> None:
-        self.stop, self.attempt = Event(), 0
+        self.stop, self.grace_s, self.attempt = Event(), 0.3, 0
         self.engines = engines
         self.sources: dict[str, object] = {}
         self.fates = dict(done or {})

@@ -38,7 +38,7 @@ class Box:
     """A :class:`gristmill.spec.step.MediaContext` in memory."""
 
     def __init__(self) -> None:
-        self.stop, self.attempt = Event(), 0
+        self.stop, self.grace_s, self.attempt = Event(), 0.3, 0
         self.fates: dict[tuple[int, str], Fate] = {}
         self.bodies: dict[tuple[int, str], bytes] = {}
         self.engines: dict[object, object] = {}

@@ -216,7 +216,12 @@ class Crawler:
         return answers[0]
 
     async def crawl(
-        self, requests: Iterable[tuple[int, str]], consume: Consume, *, stop: threading.Event | None = None
+        self,
+        requests: Iterable[tuple[int, str]],
+        consume: Consume,
+        *,
+        stop: threading.Event | None = None,
+        grace_s: float = 0.0,
     ) -> None:
         """Ask for every URL and hand each answer over, exactly once, in the order in which they come.
 
@@ -227,7 +232,8 @@ class Crawler:
             requests: Numbers of the caller's choice and URLs; all are queued at once.
             consume: Called with the number and the answer. What it returns is asked for too. What it raises ends
                 the crawl and is raised here.
-            stop: When set, nothing new is begun, and what is under way may end within ``stop_grace_s``.
+            stop: When set, nothing new is begun, and what is under way may end within ``grace_s``.
+            grace_s: Seconds.
 
         Raises:
             Stopped: ``stop`` was set before every URL had its answer consumed.
@@ -245,7 +251,7 @@ class Crawler:
         try:
             if stop is None or not stop.is_set():
                 self._pump()
-            await self._until_over(batch, stop)
+            await self._until_over(batch, stop, grace_s)
         finally:
             await self._end(batch)
 
@@ -260,7 +266,7 @@ class Crawler:
         else:
             self._schedule.add(target.key, Item(batch, index, url, target, None))
 
-    async def _until_over(self, batch: Batch, stop: threading.Event | None) -> None:
+    async def _until_over(self, batch: Batch, stop: threading.Event | None, grace_s: float) -> None:
         while not batch.over.done():
             await asyncio.wait((batch.over,), timeout=None if stop is None else STOP_POLL_S)
             self._ran_at_s = time.monotonic()
@@ -268,7 +274,7 @@ class Crawler:
                 self._schedule.drop(lambda item: item.batch is batch)
                 batch.ended = True
                 if batch.tasks:
-                    await asyncio.wait(batch.tasks, timeout=self.settings.stop_grace_s)
+                    await asyncio.wait(batch.tasks, timeout=grace_s)
                 if batch.unanswered and not batch.over.done():
                     raise CrawlStopped(batch.unanswered)
         batch.over.result()

@@ -184,9 +184,6 @@ class CrawlSettings:
     dns_timeout_s: float = 5.0
     dns_tries: int = 2
 
-    stop_grace_s: float = 3.0
-    """What is under way when the crawl is stopped may end within this time."""
-
     def __post_init__(self) -> None:
         counts = (
             "in_flight",

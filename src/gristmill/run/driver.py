@@ -53,6 +53,8 @@ _FEWEST_FILES = 128
 _POLL_S = 0.5
 _CLOSING_S = 2.0
 """Seconds to kill workers in when the grace is over; then this process ends at once, whatever it is at."""
+_TIDYING_S = 2.0
+"""Seconds of the grace, half of it at most, in which the signal is heard of and what has come is kept."""
 _TRIES = 3
 _DEATHS = 24
 """Workers that a task may kill which is searched by portions: each item that does so is found by a few deaths, and
@@ -235,6 +237,7 @@ def _work(
         media=resolved.media,
         only=config.only,
         first=span.start,
+        grace_s=max(job.grace_s / 2, job.grace_s - _TIDYING_S),
         arrow_pool="system" if crawls else pool_for_columns(),
     )
     try:

@@ -292,9 +292,16 @@ class PrescanStep(TableStep):
 
 
 class MediaContext(Protocol):
-    """Holds what a ShardStep may use while it runs."""
+    """Holds what a ShardStep may use while it runs.
+
+    Attributes:
+        stop: Once it is set nothing new is begun.
+        grace_s: Seconds that what is under way may take then.
+        attempt: The round of asking again.
+    """
 
     stop: Event
+    grace_s: float
     attempt: int
 
     @property

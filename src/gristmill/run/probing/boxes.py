@@ -115,6 +115,7 @@ class ProbedMedia:
     """
 
     attempt = 0
+    grace_s = 3.0
 
     def __init__(self, folder: Path, stop: Event, tell: Callable[[int], None]) -> None:
         self.stop = stop

@@ -290,6 +290,7 @@ class MediaWriter:
         path = context.store.work(layout.spool(task))
         path.parent.mkdir(parents=True, exist_ok=True)
         self.stop: Event = context.stop
+        self.grace_s = context.grace_s
         self.attempt = task.number[0]
         self._task, self._context, self._path = task, context, path
         self._spool = SpoolWriter(path)

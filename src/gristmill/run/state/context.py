@@ -72,6 +72,7 @@ class Context:
         first: Position of the first annotation file that this run works on.
         fetched: Annotation files that this process has fetched, or found to be there and whole.
         tell: Where progress goes.
+        grace_s: Seconds that what is under way may take once ``stop`` is set.
         careful: Tasks that were aboard a worker that died; true where it was killed by others.
         steps: Grows whenever a task gets further; what else it says does not matter.
     """
@@ -86,6 +87,7 @@ class Context:
     only: int | None = None
     first: int = 0
     stop: Event = field(default_factory=Event)
+    grace_s: float = 0.0
     tell: Callable[[Progress], None] = lambda progress: None
     resources: dict[Any, Any] = field(default_factory=dict)
     making: Lock = field(default_factory=Lock)

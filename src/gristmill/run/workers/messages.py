@@ -24,7 +24,7 @@ class WorkerStart:
 
     Attributes:
         load: Finds and builds the recipe.
-        store, remotes, aux, media, only, first: See :class:`Context`.
+        store, remotes, aux, media, only, first, grace_s: See :class:`Context`.
         beat_s: Seconds from one sign of life to the next.
         arrow_pool: Where Arrow takes its memory from.
     """
@@ -35,6 +35,7 @@ class WorkerStart:
     remotes: dict[str, str]
     only: int | None
     first: int = 0
+    grace_s: float = 0.0
     aux: tuple[InputFile, ...] = field(default_factory=tuple)
     media: tuple[InputFile, ...] = field(default_factory=tuple)
     beat_s: float = _BEAT_S
@@ -59,6 +60,7 @@ class WorkerStart:
             shared=shared_folder(self.store),
             only=self.only,
             first=self.first,
+            grace_s=self.grace_s,
             tell=tell,
             stop=stop or Event(),
         )

@@ -40,7 +40,7 @@ class UrlAcquirer:
 
         self.crawler.share(box.shared)
         try:
-            await self.crawler.crawl(_addresses(wanted), consume, stop=box.stop)
+            await self.crawler.crawl(_addresses(wanted), consume, stop=box.stop, grace_s=box.grace_s)
         except CrawlStopped as err:
             raise Stopped(str(err)) from err
 
