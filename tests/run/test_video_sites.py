@@ -1,10 +1,13 @@
 """Datasets of videos that nobody brought: they wait for a person, or ask the videos' pages where that is allowed."""
 
 import json
+import sys
+from functools import partial
 
 import pytest
 from typed import gristmill
 
+from gristmill.crawl.sites.ask import ask
 from gristmill.testing.archives import foldered
 from gristmill.testing.videos import MadeVideo, made_video
 from gristmill.testing.web import FakeWeb
@@ -39,6 +42,30 @@ RECIPE = Recipe(
     expect=Expect(kept_share=0.9),
 )
 """
+
+
+PLAYED = """
+import json, pathlib, sys, urllib.error, urllib.request
+
+asked = json.loads(sys.stdin.readline())
+name = asked["page"].rpartition("/")[2]
+try:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked["page"]) as answer:
+        pathlib.Path(asked["folder"], name).write_bytes(answer.read())
+    told = {"files": [name], "format": "0", "height": 48}
+except urllib.error.HTTPError as err:
+    told = {"refused": {"text": str(err), "kinds": ["DownloadError", "HTTPError"], "status": err.code}}
+print(json.dumps(told))
+"""
+"""A child that fetches one video as yt-dlp's does, which takes a second of processor time to begin."""
+
+
+@pytest.fixture(params=["played", pytest.param("yt-dlp", marks=pytest.mark.slow)])
+def asking(request, monkeypatch):
+    """Who asks pages; what yt-dlp itself does with them, tests/crawl/sites shows."""
+    if request.param == "played":
+        played = partial(ask, command=(sys.executable, "-P", "-c", PLAYED))
+        monkeypatch.setattr("gristmill.steps.acquirers.video.ask", played)
 
 
 @pytest.fixture
@@ -86,6 +113,7 @@ def test_plan_says_who_is_asked_and_with_which_runtime(words, web):
     assert not web.hits
 
 
+@pytest.mark.usefixtures("asking")
 def test_a_folder_is_read_first_and_pages_are_asked_for_the_rest(words, web, tmp_path):
     video = made_video(MadeVideo(frames=12))
     web.put("/b.mp4", video, content_type="video/mp4")
