@@ -22,9 +22,17 @@ def defined():
     return [
         (path.relative_to(SOURCE), node)
         for path in sorted(SOURCE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in statements(ast.parse(path.read_text()))
         if isinstance(node, DEFINED)
     ]
+
+
+def statements(node):
+    """All that lie in it; expressions, of which there are ten times as many, are not looked into."""
+    for inner in ast.iter_child_nodes(node):
+        if not isinstance(inner, ast.expr):
+            yield inner
+            yield from statements(inner)
 
 
 def test_no_two_public_classes_have_one_name():

@@ -6,6 +6,7 @@ exclusive-or, by which a wrong reading is known. The tone is higher by 50 Hz in 
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import tempfile
@@ -91,6 +92,7 @@ class MadeVideo:
         return [self.start + int(end) for end in np.cumsum([0, *lengths])]
 
 
+@functools.lru_cache(32)
 def made_video(kind: MadeVideo) -> bytes:
     """Bytes of such a video."""
     options = {"fflags": "+bitexact"}
