@@ -78,7 +78,10 @@ def test_of_what_is_left_to_be_given_only_what_was_given_is_named(tmp_path):
         ("0/3", {}, "0/3: expected I/N, this command's number and of how many, as 1/16 to 16/16"),
         ("4/3", {}, "4/3: expected I/N"),
         ("3", {}, "3: expected I/N"),
-        ("slurm", {}, "do not say which of an array without gaps this job is"),
+        ("", {}, "an empty text: expected I/N"),
+        ("slurm", {}, "slurm: this command is not in a job array: SLURM_ARRAY_TASK_ID is not set"),
+        ("slurm", slurm(6, 5, 8, 4), "this array begins at 5, and nothing says of how many"),
+        ("slurm", slurm(6, 5, 8, 4), "as --share 6/16. A whole array begins at 0 or 1"),
         ("slurm", slurm(7, 1, 7, 2), "do not say which of an array without gaps this job is"),
         ("1/2", {}, "--tasks and --share both say what part of the work this command does"),
     ],
@@ -90,6 +93,22 @@ def test_a_share_that_is_none_is_refused(tmp_path, monkeypatch, share, environme
     more = ("--tasks", "0:1") if share == "1/2" else ()
     typed = ("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", "--share", share, *more)
     assert said in " ".join(gristmill(*typed, code=2, **environment).stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_retry_says_that_it_is_not_divided(tmp_path):
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/1.jpg")
+    gristmill("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", *QUICK, code=3)
+    said = gristmill("retry", tmp_path / "out", "--share", "slurm", code=2).stderr
+    assert "retry is not divided: it is one command, in a job of its own, without --share" in said
+    assert "--share" not in gristmill("retry", "--help").stdout
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1"])
+def test_a_grace_is_a_finite_number(number, tmp_path):
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/1.jpg")
+    typed = ("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", "--grace", number)
+    assert "--grace" in gristmill(*typed, code=2).stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -38,6 +38,7 @@ from gristmill.ledger.words import duration_text, share_text, size_text
 from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import TarWriter, read_samples
 from gristmill.spec.reasons import PERMANENT, TRANSIENT, Reason
+from gristmill.spec.recipe import Built
 from gristmill.spec.task import ShardInfo, TaskRecord
 
 
@@ -287,6 +288,19 @@ def test_half_surrogate_pairs_are_replaced_and_end_nothing(
     ]
     for path in [*written, write_report(folder)]:
         assert "half \ufffd pair" in path.read_text()
+
+
+def test_paths_are_those_of_the_command_where_it_is_given_out_dir(made):
+    def words(config) -> str:
+        return card(made.recipe, config, made.ledger)
+
+    name = made.folder.name
+    assert f'load_dataset("DIR/{name}",' in words(made.config)
+    listed = words(replace(made.config, built=Built(command=("crawl", "URLS"), source="list", input="list")))
+    assert "gristmill crawl URLS --out DIR" in listed
+    assert 'load_dataset("DIR",' in listed
+    assert "gristmill verify DIR\n" in listed
+    assert "gristmill export DIR --to" in listed
 
 
 def test_command_is_safe_to_paste(made: Made) -> None:

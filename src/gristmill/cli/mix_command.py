@@ -19,10 +19,10 @@ from gristmill.cli.options import (
     pairs,
     parse_span,
     recipe_loader,
-    share_option,
     store_option,
     workers_option,
 )
+from gristmill.cli.share_option import share_option
 from gristmill.spec.errors import Busy, DriftError, Incomplete
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.store import Place

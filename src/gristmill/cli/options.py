@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, TypeVar
 
 import click
 
+from gristmill.cli.share_option import share_option
 from gristmill.ledger.words import count_text
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UnknownName, UsageError
@@ -26,6 +28,7 @@ from gristmill.storage.store import Store, store_at
 __all__ = [
     "MOST_ROWS",
     "DatasetPlace",
+    "Finite",
     "LocalPath",
     "circumstances_of",
     "copies_of",
@@ -43,7 +46,6 @@ __all__ = [
     "run_options",
     "runtime_options",
     "setting_lines",
-    "share_option",
     "source_keys",
     "stage_option",
     "store_option",
@@ -150,6 +152,17 @@ _HERE = ("", "local", "in-process")
 """Executors whose processes are this machine's."""
 
 
+class Finite(click.FloatRange):
+    """A number in a range, which neither ``inf`` nor ``nan`` is in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
 class _Workers(click.IntRange):
     """A number of processes, each with a decoder, memory and requests of its own."""
 
@@ -177,45 +190,6 @@ def workers_option(function: F) -> F:
     """``--workers``."""
     said = "Worker processes. Default: one per core, also of a cluster. 0: all in this process."
     return click.option("--workers", type=_Workers(), help=said)(function)
-
-
-def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """``I/N``, or what Slurm says of a job in an array, as a pair of numbers, from 1 on."""
-    if value is None:
-        return None
-    text = _slurm_share() if value == "slurm" else value
-    if text is None:
-        raise click.BadParameter(
-            "slurm: the variables SLURM_ARRAY_TASK_... do not say which of an array without gaps this job is. Submit "
-            "the whole array, `sbatch --array=1-N`, or name the share yourself, as 3/16."
-        )
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise click.BadParameter(
-            f"{value}: expected I/N, this command's number and of how many, as 1/16 to 16/16."
-        )
-    return int(number), int(of)
-
-
-def _slurm_share() -> str | None:
-    """The share of a job in an array of Slurm's (sbatch(1), output environment variables).
-
-    None outside of one, and in one with gaps, as ``--array=1,7``: nobody would do the shares between.
-    """
-    given = [os.environ.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "MAX", "COUNT")]
-    step = os.environ.get("SLURM_ARRAY_TASK_STEP", "1")
-    if not all(text.isdecimal() for text in (*given, step)) or step == "0":
-        return None
-    task, least, most, count = map(int, given)
-    if (most - least) // int(step) + 1 != count:
-        return None
-    return f"{(task - least) // int(step) + 1}/{count}"
-
-
-def share_option(function: F) -> F:
-    """``--share``."""
-    said = "Of N commands on one DIR this is the Ith: it does its share. `slurm`: as the job array says."
-    return click.option("--share", callback=_share, metavar="I/N", help=said)(function)
 
 
 def stage_option(function: F) -> F:
@@ -259,7 +233,7 @@ def grace_option(function: F) -> F:
     """``--grace``."""
     return click.option(
         "--grace",
-        type=click.FloatRange(0),
+        type=Finite(0),
         expose_value=False,
         callback=_grace,
         metavar="SECONDS",
@@ -322,7 +296,7 @@ def politeness_options(function: F) -> F:
             click.option("--per-host", type=click.IntRange(1), help="Of these, to one host."),
             click.option(
                 "--min-kept",
-                type=click.FloatRange(0, 1),
+                type=Finite(0, 1),
                 metavar="SHARE",
                 help="Exit code 3 where less is kept. Default: what the recipe expects; of a list, 0.1.",
             ),

@@ -16,6 +16,7 @@ from gristmill.cli.options import (
     store_option,
     workers_option,
 )
+from gristmill.cli.share_option import no_share_option
 from gristmill.storage.store import Place
 
 
@@ -53,6 +54,7 @@ from gristmill.storage.store import Place
 @workers_option
 @on_option
 @grace_option
+@no_share_option
 @politeness_options
 @store_option
 @json_option

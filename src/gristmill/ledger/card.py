@@ -84,12 +84,17 @@ def card(recipe: Recipe, config: RunConfig, ledger: Ledger) -> str:
         _parts(parts_account(config, ledger)),
         _funnel_table(levels),
         _loss_tables(levels),
-        (_reading if _refers(shards) else _loading)(ledger.store.title, shape, shards),
+        (_reading if _refers(shards) else _loading)(_where(config, ledger), shape, shards),
         _licence(recipe, schema),
         _traps(recipe),
         _citation(recipe),
     )
     return _front_matter(recipe, levels, schema, shards) + "\n\n".join(s for s in sections if s) + "\n"
+
+
+def _where(config: RunConfig, ledger: Ledger) -> str:
+    """Where the dataset lies if its command is given ``--out DIR``: one over somebody's own files writes there."""
+    return "DIR" if config.built else f"DIR/{ledger.store.title}"
 
 
 def command(config: RunConfig) -> str:
@@ -356,7 +361,7 @@ def _loss_tables(levels: Funnel) -> str:
 _DECODED_BY_DEFAULT = frozenset({"jpg", "jpeg", "png"})
 
 
-def _loading(name: str, shape: Shape, shards: Sequence[ShardInfo]) -> str:
+def _loading(where: str, shape: Shape, shards: Sequence[ShardInfo]) -> str:
     wanted = _of_every_sample(shape)
     taken = f".to_tuple({', '.join(map(_json, wanted))})" if wanted else ""
     extensions = {part.rpartition(".")[2] for part in (*shape.parts, *shape.positions)} & IMAGE_PARTS
@@ -375,12 +380,12 @@ dataset = wds.WebDataset("shards/{{00000..{last}}}.tar", shardshuffle=100).decod
 ```python
 from datasets import load_dataset
 
-dataset = load_dataset("DIR/{name}", split="train", streaming=True)
+dataset = load_dataset("{where}", split="train", streaming=True)
 ```
 
 ```sh
-{to_type("verify", f"DIR/{name}")}
-{to_type("export", f"DIR/{name}", "--to", "vila", "--out", "X")}
+{to_type("verify", where)}
+{to_type("export", where, "--to", "vila", "--out", "X")}
 ```
 
 The features are declared above on purpose: without them `datasets` looks at the first five samples only and
@@ -394,12 +399,12 @@ _REFERRING = (
 )
 
 
-def _reading(name: str, shape: Shape, shards: Sequence[ShardInfo]) -> str:
+def _reading(where: str, shape: Shape, shards: Sequence[ShardInfo]) -> str:
     return f"""## How to read it
 
 ```sh
-{to_type("verify", f"DIR/{name}")}
-{to_type("export", f"DIR/{name}", "--to", "vila", "--out", "X")}
+{to_type("verify", where)}
+{to_type("export", where, "--to", "vila", "--out", "X")}
 ```
 
 The `size` bytes at `offset` of a shard are one sample: the members of a tar file, headers and all."""
