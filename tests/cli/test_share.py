@@ -1,5 +1,6 @@
 """``--share I/N`` and ``--share slurm``: a job array over one list."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 from typed import gristmill
 
 from gristmill.cli import finish
+from gristmill.ledger.at_work import Announced
 from gristmill.run.driver import run
+from gristmill.storage.store import LocalStore
 from gristmill.testing import archived
 from gristmill.testing.archives import zipped
 from gristmill.testing.web import FakeWeb
@@ -94,6 +97,19 @@ def test_a_share_that_is_none_is_refused(tmp_path, monkeypatch, share, environme
     typed = ("crawl", tmp_path / "urls.txt", "--out", tmp_path / "out", "--share", share, *more)
     assert said in " ".join(gristmill(*typed, code=2, **environment).stderr.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_verify_says_who_is_at_work_on_what_is_not_complete(tmp_path):
+    folder = tmp_path / "out"
+    (tmp_path / "urls.txt").write_text("".join(f"http://127.0.0.1:9/{n}.jpg\n" for n in range(30)))
+    gristmill("crawl", tmp_path / "urls.txt", "--out", folder, *QUICK, "--share", "1/2")
+    store = LocalStore(folder)
+    with store.leases("other") as leases, Announced(store, leases, share=(2, 2), span=None):
+        (folder / "fates/of-a-task-under-way.parquet").write_bytes(b"")
+        said = gristmill("verify", folder).stdout
+    assert f"not complete yet; this is what is finished. At work on it: process {os.getpid()} on" in said
+    assert "--share 2/2" in said
+    assert "At work" not in gristmill("verify", folder).stdout
 
 
 def test_retry_says_that_it_is_not_divided(tmp_path):

@@ -21,7 +21,8 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
 
     Of a training such as vila-v1.5 there is a line for each part, those too that are not begun.
 
-    Counts by records alone.
+    Counts by records alone. Where a run that was killed at its end left dataset.json and the files beside it behind
+    the records, they are written anew.
 
     \b
     Example:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from gristmill.spec.command import to_type
 from gristmill.storage.store import Place
 
 if TYPE_CHECKING:
+    from gristmill.ledger.at_work import AtWork
     from gristmill.run.maintenance.verify import Verified
 
 
@@ -31,6 +33,7 @@ def command(folder: Place, no_decode: bool, repair: bool, as_json: bool) -> None
       gristmill verify data --repair
     """
     from gristmill.cli.metadata_files import bring_up
+    from gristmill.ledger.at_work import at_work
     from gristmill.ledger.ledger import STATE
     from gristmill.ledger.manifest import MANIFEST
     from gristmill.ledger.run_config import datasets_in
@@ -49,6 +52,7 @@ def command(folder: Place, no_decode: bool, repair: bool, as_json: bool) -> None
     for dataset in datasets_in(folder):
         opened = open_dataset(dataset, made=False)
         complete = is_complete(opened.config, opened.ledger)
+        working = [] if complete else [one for one in at_work(opened.ledger.store) if not one.gone]
         result = verify(
             opened.ledger,
             threads=default_workers(),
@@ -63,7 +67,9 @@ def command(folder: Place, no_decode: bool, repair: bool, as_json: bool) -> None
             behind = {place for place, _ in [*result.problems, *result.remarks]} & {*METADATA_FILES}
             bring_up(opened, anew=repair and bool(behind))  # else a person must know of it first
         if not complete:
-            result.remarks.insert(0, (".", "not complete yet; this is what is finished"))
+            result.remarks.insert(
+                0, (".", f"not complete yet; this is what is finished{_by_others(working)}")
+            )
         results.append((dataset, result))
         if repair:
             for record in damaged_records(opened.ledger, result):
@@ -86,6 +92,13 @@ def command(folder: Place, no_decode: bool, repair: bool, as_json: bool) -> None
                 anew = "give the run's command again"
             then = f"To make it anew, {anew}."
         raise DamagedOutput(f"something is not as recorded. {then}")
+
+
+def _by_others(working: Sequence[AtWork]) -> str:
+    if not working:
+        return ""
+    more = f" and {len(working) - 1:,} more" if len(working) > 1 else ""
+    return f". At work on it: {working[0].title}{more}; what belongs to no record may be being written"
 
 
 def _media_of(result: Verified) -> str:
