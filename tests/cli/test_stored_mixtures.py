@@ -162,3 +162,27 @@ def test_a_training_with_stages_is_run_there(bucket, words, tmp_path):
     )
     assert "vila-v1.5-align" in gristmill("status", store, *words).stdout.splitlines()[-1]
     assert "all as recorded" in gristmill("verify", store, *words).stdout
+
+
+def test_shards_in_a_store_are_named_by_their_addresses_where_a_loader_takes_them(parts, words, tmp_path):
+    _, store = parts
+    mixture = write_mixture(tmp_path / "small.py", ["a-sums", "c-one"])
+    asked = ("--parts", store, *words)
+    for name, more, places in (
+        (
+            "whole",
+            ("--index-only",),
+            [f"a-sums/shards/0000{n}.tar" for n in range(3)] + ["c-one/shards/00000.tar"],
+        ),
+        ("copied", (), [f"copied/small/shards/0000{n}.tar" for n in range(8)]),
+    ):
+        gristmill("mix", mixture, "--out", store / name, *asked, *more)
+        out, dataset = tmp_path / name, f"{store / name}/small"
+        said = gristmill("export", dataset, "--to", "webdataset-index", "--out", out, *words)
+        assert "`aws s3 cp`" in said.stdout + said.stderr
+        listed = json.loads((out / "wids-meta.json").read_text())["shardlist"]
+        assert [one["url"] for one in listed] == [f"{store}/{place}" for place in places]
+        assert sum(one["nsamples"] for one in listed) == 30
+        assert not any("md5sum" in one for one in listed)
+        said = gristmill("export", dataset, "--to", "energon", "--out", tmp_path / "e", *words, code=2)
+        assert "is no folder, and its shards are to be read where they lie" in said.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from gristmill.ledger.reading import whole_parts
 from gristmill.ledger.run_config import RunConfig
 from gristmill.shards.extents import whole_again
 from gristmill.spec.errors import DamagedOutput, UsageError
-from gristmill.storage.inside import open_regular
 from gristmill.storage.store import store_at
 from gristmill.storage.stored_file import StoredFile
 
-__all__ = ["TarShard", "give_name", "said_of_keys", "tar_shards"]
+__all__ = ["TarShard", "give_name", "said_of_keys", "tar_shards", "whole_shards"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,47 +28,45 @@ class TarShard:
 
 
 def tar_shards(dataset: FinishedShards) -> Iterator[TarShard]:
-    """The shards of a dataset; of an index-only mixture those of its parts.
+    """The shards of a dataset on this machine; of an index-only mixture those of its parts.
 
     Raises:
-        UsageError: Its store is no folder; or it refers to some samples of a shard, or to one twice.
+        UsageError: One is not on this machine; or as :func:`whole_shards`.
+        DamagedOutput: As :func:`whole_shards`.
+    """
+    for file, samples, size_bytes in whole_shards(dataset):
+        if (folder := file.store.local) is None:
+            raise UsageError(
+                f"{file.store} is no folder, and its shards are to be read where they lie. Copy it first."
+            )
+        yield TarShard(path=folder / file.name, samples=samples, size_bytes=size_bytes)
+
+
+def whole_shards(dataset: FinishedShards) -> Iterator[tuple[StoredFile, int, int]]:
+    """The shards of a dataset, wherever they lie, samples and bytes of each; of an index-only mixture its parts'.
+
+    Raises:
+        UsageError: It refers to some samples of a shard, or to one twice.
         DamagedOutput: One is not of the size that its record says, or gone.
     """
-    folder = store_at(dataset.folder).local
-    if folder is None:
-        raise UsageError(
-            f"{dataset.folder} is no folder, and its shards are to be read where they lie. Copy it first."
-        )
-    found = [(folder / shard.path, shard.samples, shard.size_bytes) for shard in dataset.shards]
+    store = store_at(dataset.folder)
+    found = [(StoredFile(store, shard.path), shard.samples, shard.size_bytes) for shard in dataset.shards]
     if dataset.refers:
-        found = [(_path_of(shard), samples, size) for shard, samples, size in whole_parts(folder)]
+        found = list(whole_parts(store))
         if over := sum(samples for _, samples, _ in found) - dataset.samples:
             raise UsageError(
                 f"{dataset.folder} leaves out the last {over:,} samples of its order, and whole shards cannot "
                 "say which. Mix without --index-only into another folder."
             )
-    for path, samples, size_bytes in found:
-        try:
-            with open_regular(path) as stream:
-                held = os.fstat(stream.fileno()).st_size
-        except FileNotFoundError as err:
-            raise DamagedOutput(f"{path} is gone. {whole_again(path)}") from err
+    for file, samples, size_bytes in found:
+        if (kind := file.store.irregularity(file.name)) is not None:
+            raise DamagedOutput(f"{file} is {kind}, and a regular file is expected.")
+        held = file.store.size(file.name)
+        if held is None:
+            raise DamagedOutput(f"{file} is gone. {whole_again(str(file))}")
         if held != size_bytes:
-            raise DamagedOutput(f"{path} has another size than its record says. {whole_again(path)}")
-        yield TarShard(path=path, samples=samples, size_bytes=size_bytes)
-
-
-def _path_of(shard: StoredFile) -> Path:
-    """Where a part's shard lies on this machine.
-
-    Raises:
-        UsageError: It lies elsewhere.
-    """
-    if (folder := shard.store.local) is None:
-        raise UsageError(
-            f"{shard} is no file here, and shards are to be read where they lie. Copy them first."
-        )
-    return folder / shard.name
+            raise DamagedOutput(f"{file} has another size than its record says. {whole_again(str(file))}")
+        yield file, samples, size_bytes
 
 
 def said_of_keys(dataset: FinishedShards) -> list[str]:

@@ -1,7 +1,8 @@
 """``wids-meta.json``: the list of shards that wids, and VILA's copy of it, open a dataset by.
 
 Format: https://github.com/webdataset/webdataset, ``wids_index.py``. Readers of both look at ``wids_version``
-and ``shardlist`` only, and take URLs as relative to the folder of this file; ``__kind__`` is the upstream's.
+and ``shardlist`` only, and take URLs as relative to the folder of this file; ``__kind__`` is the upstream's. wids
+(0.1.11, ``wids_dl.py``) fetches ``s3://`` by ``aws s3 cp``, ``gs://`` by ``gsutil cp``, and knows no other store.
 VILA cuts names at their last dot, so with it a sample may have no part with a dot in its name.
 """
 
@@ -16,10 +17,12 @@ from pathlib import Path
 import orjson
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards
-from gristmill.exports._in_place import said_of_keys, tar_shards
+from gristmill.exports._in_place import said_of_keys, whole_shards
 from gristmill.shards.shape import Shape
+from gristmill.spec.errors import UsageError
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import open_regular
+from gristmill.storage.stored_file import StoredFile
 
 __all__ = ["EXPORTER", "WIDS_NAME", "unfit_for_coyo_wds", "wids_index"]
 
@@ -27,19 +30,23 @@ WIDS_NAME = "wids-meta.json"
 """VILA looks for this name in the dataset's folder."""
 
 
-def wids_index(name: str, shards: Iterable[tuple[str, int, int, str]]) -> bytes:
+_FETCHED_BY = {"s3": "aws s3 cp", "gs": "gsutil cp"}
+
+
+def wids_index(name: str, shards: Iterable[tuple[str, int, int, str | None]]) -> bytes:
     """The bytes of the index.
 
     Args:
         name: Of the dataset.
-        shards: File name relative to the index, number of samples, size in bytes, MD5 in hex; in order.
+        shards: File name relative to the index, or address; number of samples, size in bytes, MD5 in hex, if it is
+            known; in order.
     """
     index = {
         "__kind__": "wids-shard-index-v1",
         "wids_version": 1,
         "name": name,
         "shardlist": [
-            {"url": url, "nsamples": samples, "filesize": size_bytes, "md5sum": md5}
+            {"url": url, "nsamples": samples, "filesize": size_bytes, **({"md5sum": md5} if md5 else {})}
             for url, samples, size_bytes, md5 in shards
         ],
     }
@@ -69,20 +76,48 @@ class WebdatasetIndex(Exporter):
     loses = "nothing"
 
     def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
-        """Write the index into ``out``, the shards' own folder or another; always anew."""
+        """Write the index into ``out``, the shards' own folder or another; always anew.
+
+        Raises:
+            UsageError: The shards are in a store that wids cannot read.
+        """
         done, entries = Exported(notes=said_of_keys(dataset)), []
-        for shard in tar_shards(dataset):
-            with open_regular(shard.path) as stream:
-                md5 = hashlib.file_digest(stream, "md5").hexdigest()
-            url = os.path.relpath(shard.path.resolve(), out.resolve())
-            entries.append((url, shard.samples, shard.size_bytes, md5))
-            done.shards, done.samples = done.shards + 1, done.samples + shard.samples
+        ways: dict[str, None] = {}
+        for file, samples, size_bytes in whole_shards(dataset):
+            if file.store.local is None:
+                ways[_fetched_by(file)] = None
+            entries.append((*_named(file, out), samples, size_bytes))
+            done.shards, done.samples = done.shards + 1, done.samples + samples
             yield done
+        done.notes += [f"wids fetches these shards by `{way}`, which trainers must have." for way in ways]
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / WIDS_NAME, wids_index(dataset.name, entries))
+        shards = ((url, samples, size_bytes, md5) for url, md5, samples, size_bytes in entries)
+        write_whole(out / WIDS_NAME, wids_index(dataset.name, shards))
         if why := unfit_for_coyo_wds(dataset.shape()):
             done.notes.append(f"wids reads these samples; VILA's loader type coyo-wds stops at them: {why}.")
         yield done
+
+
+def _named(file: StoredFile, out: Path) -> tuple[str, str | None]:
+    """Name of a shard in the index, and its MD5; of one in an object store none: all of it would be fetched."""
+    if (folder := file.store.local) is None:
+        return str(file), None
+    path = folder / file.name
+    with open_regular(path) as stream:
+        md5 = hashlib.file_digest(stream, "md5").hexdigest()
+    return os.path.relpath(path.resolve(), out.resolve()), md5
+
+
+def _fetched_by(file: StoredFile) -> str:
+    """The command by which wids fetches a shard.
+
+    Raises:
+        UsageError: It has none.
+    """
+    scheme = str(file).partition("://")[0]
+    if scheme not in _FETCHED_BY:
+        raise UsageError(f"{file.store}: wids reads shards in s3:// and gs:// alone. Copy them first.")
+    return _FETCHED_BY[scheme]
 
 
 EXPORTER = WebdatasetIndex()

@@ -154,10 +154,10 @@ class ObjectStore(Store):
         """See :class:`Store`; what was fetched stays on this machine, up to a number of bytes."""
         if (path := self._kept(name)) is not None:
             return path
-        folder = self.work("fetched")
+        folder, mark = self._fetched(name)
         with self._asking("get", name):
             got = self._api.get(self._client, name)
-            path = folder / f"{_digest(name)}.{_tag(got.meta)}" / name.rpartition("/")[2]
+            path = folder / f"{mark}.{_tag(got.meta)}" / name.rpartition("/")[2]
             self._count("bytes_in", got.meta["size"])
             with whole_file(path) as stream:
                 for chunk in got.stream(min_chunk_size=1 << 20):
@@ -167,7 +167,7 @@ class ObjectStore(Store):
 
     def _kept(self, name: str) -> Path | None:
         """What was fetched of a file earlier, if that is what it holds now."""
-        folder, mark = self.work("fetched"), _digest(name)
+        folder, mark = self._fetched(name)
         if known := {path.name for path in folder.glob(f"{mark}.*")}:
             tag = f"{mark}.{_tag(self._head(name))}"
             path = folder / tag / name.rpartition("/")[2]
@@ -176,6 +176,10 @@ class ObjectStore(Store):
                     os.utime(folder / tag)
                     return path
         return None
+
+    def _fetched(self, name: str) -> tuple[Path, str]:
+        """The folder of what was fetched from all stores, which together may fill so much, and a file's mark."""
+        return _caches() / "fetched", _digest(f"{self.url}/{name}")
 
     def open_here(self, name: str) -> BufferedReader | None:
         """See :class:`Store`."""
@@ -296,10 +300,7 @@ class ObjectStore(Store):
 
     def work(self, name: str) -> Path:
         """See :class:`Store`: in a folder of this store's own among the caches of this machine."""
-        home = os.environ.get("GRISTMILL_CACHE") or os.path.join(
-            os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gristmill"
-        )
-        return Path(home) / "stores" / f"{self.title[:40] or 'memory'}-{_digest(self.url)}" / name
+        return _caches() / f"{self.title[:40] or 'memory'}-{_digest(self.url)}" / name
 
     def _head(self, name: str) -> Mapping[str, Any]:
         with self._asking("head", name):
@@ -425,6 +426,14 @@ def _endpoint(given: Mapping[str, str]) -> str:
 def _said_tag(meta: Mapping[str, Any]) -> str:
     """What is another where another object took a name: its tag, which not all listings quote, or time and size."""
     return str(meta["e_tag"] or (meta["last_modified"], meta["size"])).strip('"')
+
+
+def _caches() -> Path:
+    """Say where on this machine lies what belongs to object stores."""
+    home = os.environ.get("GRISTMILL_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gristmill"
+    )
+    return Path(home) / "stores"
 
 
 def _tag(meta: Mapping[str, Any]) -> str:
