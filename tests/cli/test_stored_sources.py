@@ -84,6 +84,16 @@ def test_sources_in_a_store_give_the_bytes_of_those_here(rows, pictures, store, 
     assert not list((tmp_path / "cache").rglob("pictures.zip"))
 
 
+def test_store_options_hold_for_sources_beside_a_dataset_in_a_store(
+    store, bucket, upstream, tmp_path, monkeypatch
+):
+    for key in ("ENDPOINT_URL", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION"):
+        monkeypatch.delenv(f"AWS_{key}")
+    words = [word for key, value in bucket.items() for word in ("--store-option", f"{key}={value}")]
+    run(f"{store}/up/rows", f"{store}/up/pictures", f"{store}/told", *words)
+    assert shards(ObjectStore(f"{store}/told/toy-zip", bucket)) == upstream
+
+
 def test_another_object_at_the_same_address_is_refused(store, upstream, tmp_path):
     sources = (f"{store}/up/rows/a.jsonl", f"{store}/up/pictures")
     run(*sources, tmp_path / "out", "--to", "rows")
@@ -99,33 +109,33 @@ def test_a_fetch_goes_on_and_never_mixes_two_objects(store, tmp_path, monkeypatc
     monkeypatch.setattr(stored, "_PIECE_BYTES", 1000)
     body = bytes(range(256)) * 20
     store.put("a.bin", body)
-    (file,) = stored.stored_files(f"{store}/a.bin", {})
+    (file,) = stored.stored_files(f"{store}/a.bin", store)
 
     def stop(have):
         if have >= 2000:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        stored.fetch_stored(file, tmp_path, {}, stop)
+        stored.fetch_stored(file, tmp_path, store, stop)
     (partial,) = tmp_path.glob(".a.bin.*")
     assert 2000 <= partial.stat().st_size < 4000
     asked = store.asked() or ObjectStore(file.home.rpartition("/")[0], {}).asked()
     said = []
-    path = stored.fetch_stored(file, tmp_path, {}, said.append)
+    path = stored.fetch_stored(file, tmp_path, store, said.append)
     assert path.read_bytes() == body
     assert said[0] == 3000
     assert asked["bytes_in"] < len(body)
     assert not list(tmp_path.glob(".a.bin.*"))
-    stored.fetch_stored(file, tmp_path, {}, said.append)
+    stored.fetch_stored(file, tmp_path, store, said.append)
 
     def replaced(have):
         store.put("a.bin", body[::-1])
 
     with pytest.raises(stored.SourceError, match="is another object"):
-        stored.fetch_stored(file, tmp_path / "again", {}, replaced)
+        stored.fetch_stored(file, tmp_path / "again", store, replaced)
     store.delete("a.bin")
     with pytest.raises(stored.SourceError, match="is not there any more"):
-        stored.read_stored(file, 0, 10, {})
+        stored.read_stored(file, 0, 10, store)
     assert not (tmp_path / "again" / "a.bin").exists()
 
 

@@ -178,15 +178,15 @@ def _from_store(address: str, folder: Path) -> Path:
         raise _another(address)
     if stored:
         return stored[0]
-    options = typed_store_options()
-    files = stored_files(address, options)
+    near = store_at(address, typed_store_options())
+    files = stored_files(address, near)
     one = not files[0].home.endswith("/")
     found = files if one else [file for file in files if any(fnmatch(file.name, kind) for kind in PATTERNS)]
     if not found:
         raise UsageError(f"{address}: no object below it is a list, by its name.")
     coming = folder / f".{digest_of([file.digest for file in found])[:16]}"
     for file in found:
-        fetch_stored(file, coming, options)
+        fetch_stored(file, coming, near)
     if not _stored(folder):  # else another command was first
         _is_now_of(address, folder)
         os.replace(coming / path.name if one else coming, path)

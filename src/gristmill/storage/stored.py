@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -20,13 +20,15 @@ from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.task import digest_of
 from gristmill.storage.files import check_name, sync_folder
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import Place, Stored
+from gristmill.storage.store import LocalStore, Store, Stored
 
-__all__ = ["StoredInput", "fetch_stored", "is_stored", "options_of", "read_stored", "stored_files"]
+__all__ = ["HERE", "StoredInput", "fetch_stored", "is_stored", "read_stored", "stored_files"]
 
 _PIECE_BYTES = 16 << 20
 _MOST_FILES = 1_000_000
 _WAIT_S = 0.2
+HERE = LocalStore(Path())
+"""Where no dataset says with what an object store is asked: the environment does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,23 +57,22 @@ def is_stored(place: str) -> bool:
     return re.match(r"(?:s3|gs|az|memory)://", place) is not None
 
 
-def options_of(place: Place | None) -> Mapping[str, str]:
-    """Give the options with which a dataset's store is asked, which hold for its sources too; a folder has none."""
-    return place.options if isinstance(place, ObjectStore) else {}
-
-
-def stored_files(address: str, options: Mapping[str, str]) -> list[StoredInput]:
+def stored_files(address: str, near: Store) -> list[StoredInput]:
     """List the object of that address, or all below it, in the order of their names; nothing that begins with a dot.
+
+    Args:
+        address: Of an object or a prefix.
+        near: See :func:`fetch_stored`.
 
     Raises:
         UsageError: There is none, or one whose name is no path in a folder.
         MachineError: The store refuses.
     """
     outer, _, name = address.rpartition("/")
-    if name and not outer.endswith("/") and (one := ObjectStore(outer, options).look(name)) is not None:
+    if name and not outer.endswith("/") and (one := _at(outer, near).look(name)) is not None:
         return [_file(address, one)]
     home = address.rstrip("/") + "/"
-    store = ObjectStore(home, options)
+    store = _at(home.rstrip("/"), near)
     listed = list(islice(store.list(), _MOST_FILES + 1))
     if len(listed) > _MOST_FILES:
         raise UsageError(f"{address}: more than {_MOST_FILES:,} objects lie below it. Name what is meant.")
@@ -93,14 +94,14 @@ def _digest_of(one: Stored) -> str:
     return digest_of([one.name, one.size_bytes, one.tag])
 
 
-def read_stored(file: StoredInput, start: int, stop: int, options: Mapping[str, str]) -> bytes:
+def read_stored(file: StoredInput, start: int, stop: int, near: Store) -> bytes:
     """Read some bytes of an object, which is still the one that was listed.
 
     Raises:
         SourceError: It is not, or is gone.
         MachineError: The store refuses.
     """
-    store, name = _place_of(file, options)
+    store, name = _place_of(file, near)
     try:
         body = store.read(name, start, stop - start)
         now = store.look(name)
@@ -122,7 +123,7 @@ def read_stored(file: StoredInput, start: int, stop: int, options: Mapping[str, 
 def fetch_stored(
     file: StoredInput,
     folder: Path,
-    options: Mapping[str, str],
+    near: Store,
     tell: Callable[[int], None] = lambda have: None,
 ) -> Path:
     """Fetch an object to its name below a folder, unless it is there; what an interrupted call left is gone on with.
@@ -130,7 +131,7 @@ def fetch_stored(
     Args:
         file: Which.
         folder: For objects of this digest, or a set of them, alone: what lies there under its name is taken for it.
-        options: Of the store.
+        near: The dataset's store: a source in a store of its kind is asked with what that is asked with.
         tell: Told how many bytes of it there are, now and then; may end it by raising.
 
     Raises:
@@ -149,21 +150,27 @@ def fetch_stored(
         if have > file.size_bytes:
             os.ftruncate(fd, have := 0)
         while have < file.size_bytes:
-            body = read_stored(file, have, min(file.size_bytes, have + _PIECE_BYTES), options)
+            body = read_stored(file, have, min(file.size_bytes, have + _PIECE_BYTES), near)
             _write(fd, body, have)
             have += len(body)
             tell(have)
         if not file.size_bytes:
-            read_stored(file, 0, 0, options)
+            read_stored(file, 0, 0, near)
         os.fsync(fd)
         partial.replace(path)
         sync_folder(path.parent)
     return path
 
 
-def _place_of(file: StoredInput, options: Mapping[str, str]) -> tuple[ObjectStore, str]:
+def _at(address: str, near: Store) -> ObjectStore:
+    found = near.at(address)
+    assert isinstance(found, ObjectStore)
+    return found
+
+
+def _place_of(file: StoredInput, near: Store) -> tuple[ObjectStore, str]:
     outer, _, name = file.home.rpartition("/")
-    return ObjectStore(outer, options), name or file.name
+    return _at(outer, near), name or file.name
 
 
 def _write(fd: int, body: bytes, at: int) -> None:

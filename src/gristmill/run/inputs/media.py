@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,8 @@ from gristmill.storage.archives import (
 )
 from gristmill.storage.files import machine_error
 from gristmill.storage.hub import HubFile, download
-from gristmill.storage.store import Place, store_at
-from gristmill.storage.stored import fetch_stored, is_stored
+from gristmill.storage.store import Place, Store, store_at
+from gristmill.storage.stored import HERE, fetch_stored, is_stored
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["INDEXES", "MediaFiles", "OpenedMedia", "Watch", "fetched_folder", "media_of", "shared_folder"]
@@ -86,14 +86,14 @@ class MediaFiles:
         files: Its files, or the one folder that it is.
         home: ``REPO@REVISION`` or addresses, where it is fetched; None where it is not.
         shared: ``DIR/sources``.
-        options: Of the object store, where it lies in one.
+        near: The dataset's store: an object store is asked as that is.
     """
 
     source: Source
     files: tuple[InputFile, ...]
     home: str | None
     shared: Path
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    near: Store = HERE
 
     @property
     def folder(self) -> Path:
@@ -205,7 +205,7 @@ class MediaFiles:
                 f"--source {self.source.key}=PATH"
             )
         if is_stored(self.home):
-            fetch_stored(as_stored(file, self.home), self.folder, self.options, tell)
+            fetch_stored(as_stored(file, self.home), self.folder, self.near, tell)
             return
         if is_url(self.home):
             url = next(one for one in self.home.split() if name_of(one) == file.name)
@@ -321,9 +321,9 @@ class OpenedMedia(Mapping[str, Any]):
         homes: Mapping[str, str],
         shared: Path,
         watch: Watch,
-        options: Mapping[str, str],
+        near: Store,
     ) -> None:
-        self._media = {one.source.key: one for one in media_of(recipe, files, homes, shared, options)}
+        self._media = {one.source.key: one for one in media_of(recipe, files, homes, shared, near)}
         self._left_out = {source.key for source in recipe.of_role("media")} - self._media.keys()
         self._watch = watch
         self._opened: dict[str, Any] = {}
@@ -348,7 +348,7 @@ def media_of(
     files: Sequence[InputFile],
     homes: Mapping[str, str],
     shared: Path,
-    options: Mapping[str, str],
+    near: Store,
 ) -> list[MediaFiles]:
     """The media sources that a dataset was begun with.
 
@@ -357,7 +357,7 @@ def media_of(
         files: Their files.
         homes: Key to where a source is fetched.
         shared: ``DIR/sources``.
-        options: Of the object store, where one lies in it.
+        near: The dataset's store.
 
     Raises:
         RecipeError: The recipe has no such source.
@@ -370,9 +370,7 @@ def media_of(
                 f"the folder was begun with a media source {key!r}, which the recipe does not have"
             )
         own = tuple(file for file in files if file.source == key)
-        found.append(
-            MediaFiles(source=known[key], files=own, home=homes.get(key), shared=shared, options=options)
-        )
+        found.append(MediaFiles(source=known[key], files=own, home=homes.get(key), shared=shared, near=near))
     return found
 
 

@@ -24,8 +24,8 @@ from gristmill.spec.recipe import Recipe, Source, SourceRole
 from gristmill.spec.task import digest_of
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.hub import HUB_URL, HubFile, commit_of, hub_repo, list_files
-from gristmill.storage.store import Place
-from gristmill.storage.stored import is_stored, options_of
+from gristmill.storage.store import Place, store_at
+from gristmill.storage.stored import is_stored
 from gristmill.storage.url import is_url, name_of
 
 __all__ = ["ELSEWHERE", "LEFT_OUT", "Resolved", "resolve"]
@@ -108,7 +108,10 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
             found.append(_from_url(source, place))
         elif place is not None and is_stored(place):
             remotes[source.key], stored = stored_here(
-                source, place, options_of(folder), beside=bool(source.beside) and source.key not in replaced
+                source,
+                place,
+                store_at(folder or Path()),
+                beside=bool(source.beside) and source.key not in replaced,
             )
             sources[source.key] = remotes[source.key]
             found += stored

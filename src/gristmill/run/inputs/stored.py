@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from gristmill.ledger.run_config import InputFile
 from gristmill.ledger.words import count_text
 from gristmill.run.inputs.local_media import expected, media_among
@@ -11,20 +9,21 @@ from gristmill.run.inputs.named_files import check_variant, chosen_of, with_note
 from gristmill.run.inputs.numbering import arranged
 from gristmill.spec.errors import UsageError
 from gristmill.spec.recipe import Source
+from gristmill.storage.store import Store
 from gristmill.storage.stored import StoredInput, stored_files
 
 __all__ = ["as_stored", "stored_here"]
 
 
 def stored_here(
-    source: Source, place: str, options: Mapping[str, str], *, beside: bool = False
+    source: Source, place: str, near: Store, *, beside: bool = False
 ) -> tuple[str, list[InputFile]]:
     """Find a source's files in an object store, in their order; say also where, as :class:`StoredInput` does.
 
     Args:
         source: What is looked for.
         place: Address of an object or a prefix.
-        options: Of the store.
+        near: The dataset's store.
         beside: It is the place of another source, which this one may lie beside.
 
     Raises:
@@ -35,12 +34,10 @@ def stored_here(
         raise UsageError(
             f"--source {source.key}: of an object store one address is taken: a prefix below which all files lie."
         )
-    listed = stored_files(place, options)
+    listed = stored_files(place, near)
     one = not listed[0].home.endswith("/")
     if one and beside:
-        listed = [
-            file for file in stored_files(f"{place.rpartition('/')[0]}/", options) if "/" not in file.name
-        ]
+        listed = [file for file in stored_files(f"{place.rpartition('/')[0]}/", near) if "/" not in file.name]
     home = listed[0].home
     names = [file.name for file in listed]
     chosen, passed = names, list[str]()

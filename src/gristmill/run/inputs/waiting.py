@@ -19,7 +19,6 @@ from gristmill.spec.recipe import Recipe
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import read_regular
 from gristmill.storage.store import Place, store_at
-from gristmill.storage.stored import options_of
 
 __all__ = ["WAITING", "needed_by_waiting", "notes_of_waiting", "refuse_while_waiting"]
 
@@ -74,7 +73,7 @@ def refuse_while_waiting(
     shared = shared_folder(place)
     told = "\n".join(to_fetch(recipe.source(key), shared, recipe.elsewhere) for key in resolved.waiting)
     waits = f"{recipe.public_name} waits for what only a person can fetch:\n{told}"
-    others = media_of(recipe, resolved.media, resolved.remotes, shared, options_of(place))
+    others = media_of(recipe, resolved.media, resolved.remotes, shared, store_at(place))
     if others:
         needed = [path.relative_to(shared) for media in others for path in _made_for(media)]
         write_whole(shared / WAITING / _name(place), "".join(f"{path}\n" for path in needed).encode())

@@ -60,7 +60,7 @@ class StoredMedia:
     def _source(self, key: str) -> Any:
         if key not in self._opened:
             files = [file for file in self._config.media_in(len(self._config.rounds)) if file.source == key]
-            found = media_of(self._recipe, files, {}, shared_folder(self._store), {})
+            found = media_of(self._recipe, files, {}, shared_folder(self._store), self._store)
             if not found or not found[0].is_ready:
                 raise DamagedSource(f"media source {key!r} is not there as a whole.")
             self._opened[key] = found[0].open(Watch())

@@ -26,7 +26,7 @@ from gristmill.run.inputs.stored import as_stored
 from gristmill.shards.framing import Framing
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.storage.hub import read_range
-from gristmill.storage.stored import is_stored, read_stored
+from gristmill.storage.stored import HERE, is_stored, read_stored
 from gristmill.storage.url import is_url
 
 __all__ = ["Excerpt", "FarBytes", "drawn", "evenly", "excerpt_of", "shares_of"]
@@ -87,7 +87,7 @@ class FarBytes:
             end = min(self.size_bytes, max(stop, start + _BUFFER_BYTES))
             self._start = max(0, min(start, end - _BUFFER_BYTES))
             if is_stored(self._place):
-                self._block = read_stored(as_stored(self._file, self._place), self._start, end, {})
+                self._block = read_stored(as_stored(self._file, self._place), self._start, end, HERE)
             else:
                 repo, _, revision = self._place.partition("@")
                 self._block = read_range(repo, revision, self._file.name, self.size_bytes, self._start, end)

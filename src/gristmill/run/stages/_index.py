@@ -9,7 +9,6 @@ from gristmill.run.state.context import Context, Work
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import Task, decided
-from gristmill.storage.stored import options_of
 
 __all__ = ["run_index"]
 
@@ -42,7 +41,7 @@ def run_index(recipe: Recipe, task: Task, context: Context, work: Work) -> None:
     digests = {shard.digest for shard in task.inputs}
     own = [file for file in context.media if file.source == key]
     files = [file for file in own if file.digest in digests] or own  # a folder may have more in it since
-    (media,) = media_of(recipe, files, context.remotes, context.shared, options_of(context.store))
+    (media,) = media_of(recipe, files, context.remotes, context.shared, context.store)
     missing = sum(file.size_bytes for file in media.files if not media.is_here(file))
     try:
         work.found = media.prepare(_Watch(task, context))

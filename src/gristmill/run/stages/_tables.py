@@ -15,7 +15,7 @@ from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.spec.step import LocalFile
 from gristmill.spec.task import Task
 from gristmill.storage.hub import HubFile, download, hub_url, read_range
-from gristmill.storage.stored import fetch_stored, is_stored, options_of, read_stored
+from gristmill.storage.stored import fetch_stored, is_stored, read_stored
 from gristmill.storage.url import fetch, is_url
 
 __all__ = ["InputTable", "aux_files", "fetch_input"]
@@ -53,7 +53,7 @@ class InputTable:
         with self._reaching():
             if is_stored(self._place):
                 stored = as_stored(self._source, self._place)
-                body = read_stored(stored, start, stop, options_of(self._context.store))
+                body = read_stored(stored, start, stop, self._context.store)
             else:
                 repo, _, revision = self._place.partition("@")
                 body = read_range(repo, revision, self.name, self.size_bytes, start, stop)
@@ -237,7 +237,7 @@ def _fetch(source: InputFile, context: Context, folder: Path, tell: Callable[[in
             context.check_stop()
             tell(have_bytes)
 
-        return fetch_stored(as_stored(source, place), folder, options_of(context.store), tell_unless_stopped)
+        return fetch_stored(as_stored(source, place), folder, context.store, tell_unless_stopped)
     if is_url(place):
         size_bytes = source.size_bytes or None
         return fetch(place, folder / source.name, sha256=source.digest, size_bytes=size_bytes, tell=tell)

@@ -18,7 +18,6 @@ from gristmill.spec.errors import GristmillError, MachineError, Stopped, TaskFai
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import IN_STORE, Task, TaskRecord
 from gristmill.storage.files import machine_error
-from gristmill.storage.stored import options_of
 
 __all__ = ["outcome_of", "run_task"]
 
@@ -63,7 +62,7 @@ def run_task(recipe: Recipe, task: Task, context: Context) -> TaskRecord:
             context.remotes,
             context.shared,
             _Stoppable(context),
-            options_of(context.store),
+            context.store,
         )
     stage = Pipeline(recipe)[task.stage]
     stage.work(recipe, task, context, work)
