@@ -66,6 +66,10 @@ def test_each_is_what_it_was_and_stands_in_the_order_of_the_dataset(small_blocks
     assert held == {record.task_id: record for record in wanted}
     assert held.finished_at(again.task_id) == 1.9e9
     assert held.finished_at("none") is None
+    furthest = held.furthest()
+    assert furthest is not None
+    assert furthest.number[1] == max(record.number[1] for record in wanted)
+    assert Records().furthest() is None
     by_number = sorted(wanted, key=lambda record: record.number)
     assert list(held.in_order()) == by_number
     packing = [record for record in by_number if record.account == "packing"]

@@ -89,6 +89,11 @@ class Records(MutableMapping[str, TaskRecord]):
         row = self._rows.get(task_id)
         return None if row is None else self._finished_at[row]
 
+    def furthest(self) -> TaskRecord | None:
+        """Give a record of the annotation file that stands last among those with records; None if there is none."""
+        row = max(self._rows.values(), key=self._numbers[1].__getitem__, default=None)
+        return None if row is None else self._at(row)
+
     def in_order(
         self, *, stage: str | None = None, account: Account | None = None, by_part: bool = False
     ) -> Sequence[TaskRecord]:

@@ -86,12 +86,12 @@ def open_dataset(folder: Place, *, made: bool = True) -> Dataset:
     check_place(store_at(folder), made=made)
     opened = Dataset(folder=folder, config=RunConfig.read(folder), ledger=Ledger(folder))
     places = max(1, len(opened.config.inputs))
-    for record in opened.ledger.records.values():
-        if record.number[1] >= places:
-            raise DamagedOutput(
-                f"{folder}: the record of task {record.task_id[:40]!r} is of an annotation file that the folder was "
-                "not begun with. Restore the records and run.json from one copy."
-            )
+    last = opened.ledger.records.furthest()
+    if last is not None and last.number[1] >= places:
+        raise DamagedOutput(
+            f"{folder}: the record of task {last.task_id[:40]!r} is of an annotation file that the folder was "
+            "not begun with. Restore the records and run.json from one copy."
+        )
     return opened
 
 
@@ -124,9 +124,12 @@ def interrupted(ledger: Ledger) -> Iterator[Progress]:
 
 def _unfinished(ledger: Ledger) -> list[Path]:
     """Spools of crawl tasks that were begun and are not done."""
-    recorded = {s.path for r in ledger.of("making") for s in r.outputs if s.role == "spool"}
     spools = sorted(ledger.store.work(layout.CRAWLED).glob("*.spool"))
-    return [path for path in spools if f"{layout.CRAWLED}/{path.name}" not in recorded]
+    left = {f"{layout.CRAWLED}/{path.name}": path for path in spools}
+    for record in ledger.of("making") if left else ():
+        for shard in record.outputs:
+            left.pop(shard.path, None)
+    return list(left.values())
 
 
 def reasons_from(text: str) -> tuple[str, ...]:
