@@ -3,15 +3,19 @@
 import pickle
 import socket
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from gristmill.ledger.run_config import InputFile
 from gristmill.run.executors import _cluster
 from gristmill.run.executors._cluster import Head, most_workers
+from gristmill.run.executors._relay import lacking
 from gristmill.run.workers.messages import WorkerStart
 from gristmill.spec.errors import MachineError
 from gristmill.storage.object import ObjectStore
+from gristmill.storage.store import LocalStore
 
 
 def test_a_head_that_answers_no_more_is_told_and_one_that_comes_back_is_not(monkeypatch):
@@ -39,6 +43,19 @@ def test_a_head_that_answers_no_more_is_told_and_one_that_comes_back_is_not(monk
     assert f"the head of the Ray cluster, 127.0.0.1:{port}, does not answer any more" in told()
     with socket.create_server(("127.0.0.1", port)):
         wait_until(False)
+
+
+def test_a_file_that_is_to_be_read_and_is_not_on_a_node_is_named(tmp_path):
+    here, gone, far = (
+        InputFile(source="rows", name=name, size_bytes=1, digest="0", path=path)
+        for name, path in (("a", str(tmp_path / "a")), ("b", str(tmp_path / "b")), ("c", "s3://bucket/c"))
+    )
+    (tmp_path / "a").write_text("1")
+    start = WorkerStart(load=dict, store=LocalStore(tmp_path), inputs=(here,), remotes={}, only=None)
+    assert lacking(start) is None
+    assert lacking(replace(start, aux=(gone,))) == gone.path
+    assert lacking(replace(start, media=(gone,))) == gone.path
+    assert lacking(replace(start, inputs=(far,))) is None
 
 
 def node(cpus: float, gib: float, alive: bool = True) -> dict[str, object]:

@@ -22,7 +22,7 @@ from gristmill.run.workers.stacks import asked_stack
 from gristmill.spec.errors import MachineError
 from gristmill.storage.store import Store
 
-__all__ = ["UNHEARD_S", "Begun", "Relay", "config_digest"]
+__all__ = ["UNHEARD_S", "Begun", "Relay", "config_digest", "lacking"]
 
 _HEAR_S = 5.0
 UNHEARD_S = 20.0
@@ -84,6 +84,11 @@ class Relay:
                 f"node {host} does not see {told.store} as we do here. All nodes must have the dataset's folder "
                 "under the same path, on a file system that they share; or give an object store: --out s3://..."
             )
+        if missing := lacking(told):
+            raise MachineError(
+                f"node {host} does not have {missing}. All nodes must have what is read under the same path, on a "
+                "file system that they share; or name what lies in an object store."
+            )
         self._launched = launch(arrow_pool=told.arrow_pool)
         self._connection = Connection(self._launched.ours.detach())
         self.say(start)
@@ -123,6 +128,14 @@ class Relay:
             heard_at = self._heard_at
             if heard_at is not None and time.monotonic() - heard_at > UNHEARD_S:
                 os._exit(1)
+
+
+def lacking(start: WorkerStart) -> str | None:
+    """Name a file of a person's that is not on this machine; only the first of each kind is looked at."""
+    for file in (*start.inputs[:1], *start.aux[:1], *start.media[:1]):
+        if file.path is not None and "://" not in file.path and not os.path.exists(file.path):
+            return file.path
+    return None
 
 
 def config_digest(store: Store) -> str:
