@@ -2,6 +2,7 @@
 
 import io
 import json
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def store(bucket, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def upstream(store, tmp_path):
+def upstream(store, bucket, tmp_path):
     """Annotations, and pictures in a zip, both also on this machine; what the run of those makes."""
     body = _picture()
     rows = [{"id": n, "image": f"toy/images/{n:05d}.png", "caption": f"picture {n}"} for n in range(ROWS)]
@@ -40,10 +41,19 @@ def upstream(store, tmp_path):
     zipped(own / "pictures.zip", {f"images/{n:05d}.png": body + bytes([n]) for n in range(ROWS)})
     store.put("up/rows/a.jsonl", lines)
     store.put("up/rows/.hidden/b.jsonl", b"no rows")
+    _put_marker(bucket, f"{tmp_path.name}/up/rows/")
     store.put("up/pictures/pictures.zip", own / "pictures.zip")
     store.put("up/pictures/LICENSE", b"no pictures")
     run(own / "a.jsonl", own / "pictures.zip", tmp_path / "local")
     return shards(LocalStore(tmp_path / "local" / "toy-zip"))
+
+
+def _put_marker(bucket, name):
+    """What consoles put for a folder that a person makes: an empty object whose name ends with a slash."""
+    asked = HTTPConnection(bucket["endpoint"].removeprefix("http://"))
+    asked.request("PUT", f"/bucket/{name}")
+    assert asked.getresponse().status == 200
+    asked.close()
 
 
 def _picture() -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.task import digest_of
@@ -76,7 +76,13 @@ def stored_files(address: str, near: Store) -> list[StoredInput]:
     listed = list(islice(store.list(), _MOST_FILES + 1))
     if len(listed) > _MOST_FILES:
         raise UsageError(f"{address}: more than {_MOST_FILES:,} objects lie below it. Name what is meant.")
-    files = [_file(home, one) for one in listed if not any(word[:1] == "." for word in one.name.split("/"))]
+    folders = {"", *(str(above) for one in listed for above in PurePosixPath(one.name).parents)}
+    files = [
+        _file(home, one)
+        for one in listed
+        if (one.size_bytes or one.name not in folders)  # empty objects that consoles put for folders
+        and not any(word[:1] == "." for word in one.name.split("/"))
+    ]
     if not files:
         raise UsageError(f"{address}: there is no such object, and none below it.")
     for file in files:
@@ -107,7 +113,7 @@ def read_stored(file: StoredInput, start: int, stop: int, near: Store) -> bytes:
         now = store.look(name)
     except FileNotFoundError:
         now = None
-    said = f"Put back what was there, or name a copy with --source KEY={file.home}"
+    said = "Put back what was there, or name a copy with --source KEY=ADDRESS"
     if now is None:
         raise SourceError(f"{file.address} is not there any more. {said}")
     if _digest_of(Stored(file.name, now.size_bytes, now.tag)) != file.digest:
