@@ -15,11 +15,12 @@ from gristmill.exports import find, finished_shards
 from gristmill.ledger.ledger import RECORDS, Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.driver import run
-from gristmill.run.maintenance.clean import clean
+from gristmill.run.maintenance.clean import clean, lies_here
 from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.run.maintenance.verify import verify
 from gristmill.run.planning.planner import Planner
 from gristmill.spec.errors import MachineError, UsageError
+from gristmill.storage.files import write_whole
 from gristmill.storage.segments import BUNDLE
 from gristmill.storage.store import LocalStore, Store
 from gristmill.testing.memory_store import MemoryStore
@@ -220,3 +221,28 @@ def test_what_any_share_may_do_is_divided_too_where_no_lease_is_seen_by_all(plac
     ours = [int(task.id, 16) % 3 == 1 for task in iter(planner.pop, None)]
     assert {*ours} == {True, False}
     assert ours == sorted(ours, reverse=True)
+
+
+def test_what_lies_on_this_machine_of_a_store_is_counted_and_cleaned(place, tmp_path):
+    store = MemoryStore(tmp_path / "node")
+    assert lies_here(store) == (store.work(""), 0)
+    run_in(store, place, last="samples", settings=SMALL_PARTS)
+    done = next(record for record in Ledger(store).stage("samples"))
+    spools = [
+        next(one.path for one in done.outputs if one.role == "spool"),
+        ".gristmill/crawled/0-unfinished.spool",
+    ]
+    for (
+        name
+    ) in spools:  # a kill between a record and the removal of its copy, and one in the middle of a task
+        write_whole(store.work(name), b"12345")
+    assert lies_here(store)[1] == 10
+    clean(store, RunConfig.read(store), Ledger(store), dry_run=True)
+    assert lies_here(store)[1] == 10
+    clean(store, RunConfig.read(store), Ledger(store), dry_run=False)
+    assert [store.work(name).exists() for name in spools] == [False, True]
+    assert lies_here(store)[1] == 5
+    assert run_in(store, place, settings=SMALL_PARTS)[0].complete
+    clean(store, RunConfig.read(store), Ledger(store), dry_run=False)
+    assert lies_here(store)[1] == 0
+    assert problems(store) == NO_MANIFEST

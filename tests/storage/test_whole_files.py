@@ -249,3 +249,13 @@ def test_a_disk_without_inodes_is_not_called_full(all_inodes, left, words, tmp_p
     monkeypatch.setattr(os, "statvfs", lambda place: found)
     said = str(machine_error(OSError(errno.ENOSPC, "No space left on device"), tmp_path / "not" / "there"))
     assert words in said
+
+
+def test_a_full_disk_under_an_object_store_is_told_as_this_machines(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
+    full = (errno.ENOSPC, "No space left on device")
+    for err in (OSError(*full), OSError(*full, str(tmp_path / "cache" / "stores" / "x"))):
+        said = str(machine_error(err, "s3://bucket/x"))
+        assert said.startswith(f"{tmp_path}/cache")
+        assert "make room there, or name a larger disk with GRISTMILL_CACHE=DIR" in said
+    assert "GRISTMILL_CACHE" not in str(machine_error(OSError(*full), tmp_path / "elsewhere"))

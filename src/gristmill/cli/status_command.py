@@ -7,6 +7,7 @@ import time
 import click
 
 from gristmill.cli.options import DatasetPlace, json_option, store_option
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
 from gristmill.storage.store import Place, Store
 
@@ -38,8 +39,8 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
     from gristmill.ledger.at_work import at_work
     from gristmill.ledger.part_state import state_of
     from gristmill.ledger.run_config import datasets_in
-    from gristmill.ledger.words import count_text
-    from gristmill.run.maintenance.clean import is_complete
+    from gristmill.ledger.words import count_text, size_text
+    from gristmill.run.maintenance.clean import is_complete, lies_here
     from gristmill.run.maintenance.reopen import open_dataset, under_way
 
     while True:
@@ -65,6 +66,13 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
                 click.echo(
                     f"under way or interrupted: {count_text(tasks, 'crawl task')}, {media:,} media finished in them"
                 )
+            if opened.ledger.store.local is None and not as_json:
+                here, size_bytes = lies_here(opened.ledger.store)
+                if size_bytes:
+                    cleans = to_type("clean", dataset)
+                    click.echo(
+                        f"on this machine: {size_text(size_bytes)} in {here}; what is not needed goes by: {cleans}"
+                    )
         if (len(datasets) > 1 or listed) and not as_json:
             known = {str(part.folder) for part in listed}
             named = [(one, one.title if isinstance(one, Store) else one.name) for one in datasets]

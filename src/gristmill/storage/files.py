@@ -21,6 +21,7 @@ from gristmill.spec.errors import GristmillError, MachineError, UsageError
 from gristmill.storage.inside import kind_of
 
 __all__ = [
+    "cache_folder",
     "check_name",
     "check_regular",
     "fingerprint_file",
@@ -44,6 +45,8 @@ _ELSEWHERE_S = 3600.0
 
 _SYSTEMS = ("/proc", "/sys")
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_DISKS = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _MACHINE: dict[int, str] = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -58,21 +61,31 @@ _MACHINE: dict[int, str] = {
 }
 
 
+def cache_folder() -> Path:
+    """Say where on this machine lies what is under way for places that are no folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GRISTMILL_CACHE") or Path(home) / "gristmill")
+
+
 def machine_error(err: OSError, path: Path | str | None = None) -> GristmillError:
     """The sentence for an operating system's refusal.
 
     Args:
         err: What the system said.
-        path: What was being read or written, if ``err`` does not know.
+        path: What was being read or written, if ``err`` does not know; of an object store its address.
     """
-    where = err.filename or path or "the output folder"
+    where, remedy = err.filename or path or "the output folder", "put it right"
+    if err.errno in _OF_DISKS and "://" in str(where):  # the disk is this machine's
+        path = where = cache_folder()
+    if err.errno in _FULL and Path(str(where)).is_relative_to(cache_folder()):
+        remedy = "make room there, or name a larger disk with GRISTMILL_CACHE=DIR"
     what = _MACHINE.get(err.errno or 0, err.strerror or str(err))
     if err.errno == errno.ENOSPC and _no_file_fits(path or where):
         what = "no further file fits on the disk, whatever its room: its inodes are used up (see `df -i`)"
     if isinstance(err, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
         return UsageError(f"{where}: {what}. Check the path and give the command again.")
     return MachineError(
-        f"{where}: {what}. Nothing finished is lost: put it right, then give the same command again."
+        f"{where}: {what}. Nothing finished is lost: {remedy}, then give the same command again."
     )
 
 

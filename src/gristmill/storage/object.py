@@ -28,7 +28,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
-from gristmill.storage.files import whole_file
+from gristmill.storage.files import cache_folder, whole_file
 from gristmill.storage.inside import STATE_BYTES
 from gristmill.storage.store import Store, Stored, store_at
 
@@ -179,7 +179,7 @@ class ObjectStore(Store):
 
     def _fetched(self, name: str) -> tuple[Path, str]:
         """The folder of what was fetched from all stores, which together may fill so much, and a file's mark."""
-        return _caches() / "fetched", _digest(f"{self.url}/{name}")
+        return cache_folder() / "stores" / "fetched", _digest(f"{self.url}/{name}")
 
     def open_here(self, name: str) -> BufferedReader | None:
         """See :class:`Store`."""
@@ -300,7 +300,7 @@ class ObjectStore(Store):
 
     def work(self, name: str) -> Path:
         """See :class:`Store`: in a folder of this store's own among the caches of this machine."""
-        return _caches() / f"{self.title[:40] or 'memory'}-{_digest(self.url)}" / name
+        return cache_folder() / "stores" / f"{self.title[:40] or 'memory'}-{_digest(self.url)}" / name
 
     def _head(self, name: str) -> Mapping[str, Any]:
         with self._asking("head", name):
@@ -426,14 +426,6 @@ def _endpoint(given: Mapping[str, str]) -> str:
 def _said_tag(meta: Mapping[str, Any]) -> str:
     """What is another where another object took a name: its tag, which not all listings quote, or time and size."""
     return str(meta["e_tag"] or (meta["last_modified"], meta["size"])).strip('"')
-
-
-def _caches() -> Path:
-    """Say where on this machine lies what belongs to object stores."""
-    home = os.environ.get("GRISTMILL_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gristmill"
-    )
-    return Path(home) / "stores"
 
 
 def _tag(meta: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from gristmill.ledger.ledger import Ledger
@@ -11,9 +12,9 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.run.state import layout
 from gristmill.run.state.spent import is_complete, spent
 from gristmill.spec.errors import Busy
-from gristmill.storage.store import Place, store_at
+from gristmill.storage.store import Place, Store, store_at
 
-__all__ = ["clean", "is_complete"]
+__all__ = ["clean", "is_complete", "lies_here"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -21,7 +22,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def clean(place: Place, config: RunConfig, ledger: Ledger, *, dry_run: bool) -> tuple[int, int]:
     """Remove media whose shards are finished, what a shuffle scattered, logs of void tasks, fetched annotations.
 
-    Once all is made, what was fetched of a video page that gave none goes, too.
+    Once all is made, what was fetched of a video page that gave none goes, too. Of a dataset in an object store media
+    go that lie on this machine, too.
 
     Indexes and parts stay: they are small, and ``retry`` needs them.
 
@@ -40,21 +42,40 @@ def clean(place: Place, config: RunConfig, ledger: Ledger, *, dry_run: bool) -> 
         there |= {one.name: one.size_bytes for one in store.list(layout.SCATTERED)}
         doomed = [name for name in spent(config, ledger) if name in there]
         halves: list[Path] = []
-        if is_complete(config, ledger):  # of no record, too
-            recorded = {shard.path for record in ledger.records.values() for shard in record.outputs}
+        recorded = {shard.path for record in ledger.records.values() for shard in record.outputs}
+        complete = is_complete(config, ledger)
+        copies = [] if store.local else list(_copies(store, None if complete else recorded))
+        if complete:  # of no record, too
             doomed += [
                 name
                 for name in there
                 if name not in recorded and (name.endswith(".spool") or name.startswith(layout.SCATTERED))
             ]
             halves = [path for path in sorted(store.work(layout.HOSTS).glob("*/*/**/*")) if path.is_file()]
-        size_bytes = sum(there[name] for name in doomed) + sum(path.lstat().st_size for path in halves)
+        size_bytes = sum(there[name] for name in doomed) + sum(
+            path.lstat().st_size for path in (*halves, *copies)
+        )
         if not dry_run:
             _remove(doomed, ledger)
             for folder in {path.parent for path in halves}:
                 shutil.rmtree(folder, ignore_errors=True)
+            for path in copies:
+                path.unlink(missing_ok=True)
             shutil.rmtree(store.work(layout.SOURCES), ignore_errors=True)
-    return len(doomed) + len(halves), size_bytes
+    return len(doomed) + len(halves) + len(copies), size_bytes
+
+
+def _copies(store: Store, recorded: set[str] | None) -> Iterator[Path]:
+    """Spools on this machine that were put into an object store; without ``recorded`` unfinished ones as well."""
+    for path in store.work(layout.CRAWLED).glob("*.spool"):
+        if recorded is None or f"{layout.CRAWLED}/{path.name}" in recorded:
+            yield path
+
+
+def lies_here(store: Store) -> tuple[Path, int]:
+    """Say where on this machine lies what belongs to a dataset in an object store, and how many bytes that are."""
+    folder, own = store.work(""), store.work(layout.LEASES)
+    return folder, sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file() and p != own)
 
 
 def _remove(names: list[str], ledger: Ledger) -> None:
