@@ -1,10 +1,13 @@
 """Sources of a recipe that lie in an object store."""
 
+import hashlib
 import io
 import json
 from http.client import HTTPConnection
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from typed import gristmill
@@ -16,6 +19,7 @@ from gristmill.testing import archived
 from gristmill.testing.archives import zipped
 
 ROWS = 12
+FLAN = ("_template_idx", "_task_source", "_task_name", "_template_type")
 TOY = Path(archived.__path__[0]) / "zip.py"
 
 
@@ -194,3 +198,21 @@ def test_a_list_in_a_store_is_planned_and_an_own_command_retried_with_its_source
     assert f"--source pictures={store}/few/" in said
     gristmill(*again, "--source", f"pictures={store}/up/pictures")
     assert json.loads(gristmill("status", tmp_path / "out", "--json").stdout)["counts"]["packed"] == ROWS
+
+
+def test_of_a_table_in_a_store_only_the_row_groups_are_fetched_that_are_wanted(store, tmp_path):
+    texts = [hashlib.sha256(bytes([n % 256])).hexdigest() * 4 + str(n) for n in range(1500)]
+    table = pa.table({"inputs": texts, "targets": texts, **dict.fromkeys(FLAN, ["x"] * len(texts))})
+    place = tmp_path / "flan" / "niv2_data" / "part.0.parquet"
+    place.parent.mkdir(parents=True)
+    pq.write_table(table, place, row_group_size=100, compression="none", use_dictionary=False)
+    store.put("flan/niv2_data/part.0.parquet", place)
+    made = []
+    for source in (tmp_path / "flan", f"{store}/flan"):
+        out = tmp_path / f"out{len(made)}"
+        words = ("--source", f"annotations={source}", "--set", "sample.size=3", "--out", out)
+        gristmill("run", "text-flan", *words)
+        made.append(shards(LocalStore(out / "text-flan")))
+    assert made[0] == made[1] != {}
+    received = json.loads(gristmill("status", out, "--json").stdout)["annotation_bytes"]
+    assert 0 < received < place.stat().st_size / 2
