@@ -2,6 +2,7 @@
 
 =====================  =============================================================================================
 driver                 the main loop: gives tasks to an executor and commits their records
+signals                Ctrl-C and SIGTERM: the first ends a run tidily, the second at once
 begin                  begins a dataset's folder, or finds that it was begun with the same
 executors/             where tasks run, a file for each way
 workers/               worker processes, and how one task is done

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event, Timer
-from types import FrameType
+from threading import Event
 from typing import Protocol
 
 from gristmill.ledger.at_work import Announced
@@ -24,6 +21,7 @@ from gristmill.run.executors import Executor, NeighbourDied, Setup, WorkerDied, 
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.inputs.waiting import refuse_while_waiting
 from gristmill.run.planning.planner import Planner
+from gristmill.run.signals import ending_signals
 from gristmill.run.state import layout
 from gristmill.run.state.context import Progress
 from gristmill.run.workers.launch import Launched
@@ -51,8 +49,6 @@ __all__ = ["Ended", "Watcher", "run"]
 _FEWEST_FILES = 128
 """Open files that a crawl's processes need: connections, spools, decoders."""
 _POLL_S = 0.5
-_CLOSING_S = 2.0
-"""Seconds to kill workers in when the grace is over; then this process ends at once, whatever it is at."""
 _TIDYING_S = 2.0
 """Seconds of the grace, half of it at most, in which the signal is heard of and what has come is kept."""
 _TRIES = 3
@@ -64,7 +60,6 @@ _STOPPING = (
     "stopping: what is under way has up to {:g} s to end (--grace). The same signal again ends it at once."
 )
 _WAITING = "waiting for other runs on this folder: what is to be done here follows from what they are at."
-_CUT_OFF = "Ended at once. Everything finished is kept; the same command continues."
 
 
 class Watcher(Protocol):
@@ -148,7 +143,7 @@ def run(
     store, stop = store_at(job.folder), Event()
     try:
         recipe, resolved = look_up(job)
-        with _signals(stop, watcher.last_words, job.grace_s) as signalled:
+        with ending_signals(stop, watcher.last_words, job.grace_s) as signalled:
             refuse_while_waiting(
                 recipe, resolved, job.folder, lambda: _raise_if_signalled(signalled), watcher.say
             )
@@ -297,43 +292,6 @@ def check_open_files() -> None:
             f"a process may have {most} files open here (`ulimit -n`), and a crawl needs at least {_FEWEST_FILES}. "
             f"Give: ulimit -n {_FEWEST_FILES * 8}, then the same command again. Nothing was asked for."
         )
-
-
-@contextmanager
-def _signals(stop: Event, last_words: Callable[[str], None], grace_s: float) -> Iterator[list[int]]:
-    """Signals that came; the first sets ``stop``. The second, or ``grace_s`` later, ends the process at once.
-
-    Its workers end with it. Ends are needed from outside of the loop, too: it may be in the middle of a task, or
-    not have begun.
-    """
-    came: list[int] = []
-    timers: list[Timer] = []
-
-    def cut_off(number: int) -> None:
-        last_words(_CUT_OFF)
-        os._exit(128 + number)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        stop.set()
-        if len(came) > 1:
-            cut_off(number)
-        timer = Timer(grace_s + _CLOSING_S, cut_off, (number,))
-        timer.daemon = True
-        with suppress(RuntimeError):  # the machine has no thread for it
-            timer.start()
-            timers.append(timer)
-
-    before = {}
-    with suppress(ValueError):  # not in the main thread: whoever called us handles signals
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for timer in timers:
-            timer.cancel()
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _loop(state: Running, executor: Executor, signalled: list[int], grace_s: float) -> None:
