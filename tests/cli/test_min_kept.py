@@ -9,7 +9,7 @@ import shlex
 import pytest
 from typed import gristmill
 
-from gristmill.cli.progress import RunTally
+from gristmill.cli.run_tally import RunTally
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.remedies import commonest
 from gristmill.ledger.run_config import RunConfig

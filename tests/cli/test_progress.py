@@ -13,7 +13,8 @@ from screen import lines_shown
 from typed import gristmill
 
 from gristmill.cli.named import loader_of
-from gristmill.cli.progress import Bars, Lines, RunTally
+from gristmill.cli.progress import Bars, Lines
+from gristmill.cli.run_tally import RunTally
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.maintenance.reopen import interrupted, open_dataset
