@@ -52,7 +52,8 @@ def test_parts_in_a_store_are_mixed_as_those_in_a_folder(parts, words, bucket, t
     assert counted["store_requests"]["get"] < 60
 
 
-def test_an_index_over_parts_in_a_store_is_read_through_it(parts, words, tmp_path):
+def test_an_index_over_parts_in_a_store_is_read_through_it(parts, words, tmp_path, monkeypatch):
+    monkeypatch.setattr("gristmill.shards.placed._REQUEST_BYTES", 0)  # so that ranges are the cheaper
     folder, store = parts
     mixture, index = write_mixture(tmp_path / "small.py", PARTS), f"{store}/index"
     outer = write_mixture(tmp_path / "outer.py", {"small": ""})
@@ -186,3 +187,14 @@ def test_shards_in_a_store_are_named_by_their_addresses_where_a_loader_takes_the
         assert not any("md5sum" in one for one in listed)
         said = gristmill("export", dataset, "--to", "energon", "--out", tmp_path / "e", *words, code=2)
         assert "is no folder, and its shards are to be read where they lie" in said.stderr
+
+
+def test_samples_that_are_large_are_copied_one_by_one(parts, words, tmp_path, monkeypatch):
+    folder, store = parts
+    mixture = write_mixture(tmp_path / "small.py", ["a-sums", "c-one"])
+    gristmill("mix", mixture, "--out", folder)
+    monkeypatch.setattr("gristmill.shards.placed._REQUEST_BYTES", 0)
+    monkeypatch.setattr("gristmill.shards.placed._WINDOW_BYTES", 2048)
+    gristmill("mix", mixture, "--out", store, *words)
+    assert made(store / "small") == made(LocalStore(folder / "small")) != {}
+    assert not [path for path in (tmp_path / "cache").glob("stores/*/pieces/*")]
