@@ -134,7 +134,7 @@ def test_a_mixture_takes_what_the_records_of_a_part_say(tmp_path, monkeypatch):
             write_whole(path, body)
 
         patched.setattr("gristmill.storage.store.write_whole", refused)
-        patched.setattr("gristmill.cli.finish.write_metadata_files", lambda folder, recipe: None)
+        patched.setattr("gristmill.cli.finish.write_metadata_files", lambda folder, recipe: Ledger(folder))
         done = gristmill("mix", tmp_path / "mine.py", "--out", tmp_path / "data", *QUICK)
     assert "cannot be written here" in done.stderr
     assert sum(record.kept for record in Ledger(tmp_path / "data" / "mine").stage("scatter")) == 7

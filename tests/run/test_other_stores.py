@@ -24,6 +24,7 @@ from gristmill.storage.files import write_whole
 from gristmill.storage.segments import BUNDLE
 from gristmill.storage.store import LocalStore, Store
 from gristmill.testing.memory_store import MemoryStore
+from gristmill.viewer.report import report_bytes
 
 ROWS = 50
 SMALL_PARTS = {"rows.part_rows": "4"}
@@ -148,6 +149,23 @@ def test_a_task_asks_the_store_a_few_times(place, tmp_path):
     ledger = Ledger(store)
     assert asked <= 10 * len(ledger.records) + 3 * len(ledger.shards())
     assert store.calls["list"] < asked
+
+
+def test_the_report_fetches_no_more_fates_than_it_reads_and_passes_over_those_that_are_gone(
+    place, tmp_path, monkeypatch
+):
+    store, fetched = MemoryStore(tmp_path / "node"), []
+    run_in(store, place, settings=SMALL_PARTS)
+    fates = [one.name for one in store.list("fates") if "/samples-" in one.name]
+    assert len(fates) > 9
+    monkeypatch.setattr("gristmill.viewer.measures.FILES_READ", 3)
+    store.before = lambda verb, name: fetched.append(name) if verb == "fetch" else None
+    report = report_bytes(RunConfig.read(store), Ledger(store)).decode()
+    assert len({*fetched} & {*fates}) == 3
+    assert f"From 3 of {len(fates)} fates files" in report
+    store.delete(fates[0])
+    report = report_bytes(RunConfig.read(store), Ledger(store)).decode()
+    assert f"From 2 of {len(fates)} fates files" in report
 
 
 def test_what_was_lost_is_asked_for_again_and_what_is_spent_is_cleaned(place, web, tmp_path):

@@ -1,5 +1,6 @@
 """Object stores over their own protocol: S3 as moto plays it, on loopback, and one that knows no conditions."""
 
+import hashlib
 import pickle
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -108,8 +109,8 @@ def test_an_option_that_no_store_has_is_refused():
 
 
 def test_what_was_fetched_longest_ago_goes_where_it_is_too_much(monkeypatch):
-    monkeypatch.setattr("gristmill.storage.object._KEPT_BYTES", 1000)
-    monkeypatch.setattr("gristmill.storage.object._IN_USE_S", -1.0)
+    monkeypatch.setattr("gristmill.storage.copies._KEPT_BYTES", 1000)
+    monkeypatch.setattr("gristmill.storage.copies._IN_USE_S", -1.0)
     store = ObjectStore("memory://kept")
     for n in range(4):
         store.put(f"{n}.bin", bytes(400))
@@ -129,3 +130,36 @@ def test_requests_and_bytes_are_counted():
     store.fetch("a")
     assert store.asked() == {"put": 2, "get": 2, "head": 1, "bytes_out": 2, "bytes_in": 4}
     assert store.asked() == {}
+
+
+def test_what_was_put_to_be_read_soon_is_not_fetched_by_the_machine_that_put_it(
+    bucket, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gristmill.storage.object._PART_BYTES", 5 << 20)
+    store = ObjectStore(f"s3://bucket/{tmp_path.name}", bucket)
+    spool, index, large = (f".gristmill/crawled/1.{kind}" for kind in ("spool", "index", "large"))
+    own = store.work(spool)
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"first")
+    store.put(spool, own)
+    own.write_bytes(b"second")  # a kill, and it was gone on with
+    store.put(spool, own)
+    assert store.fetch(spool).read_bytes() == b"second"  # from the store, as nothing is settled
+    store.settle(spool)
+    assert not own.exists()
+    for name, body in ((index, b"index"), (large, bytes(6 << 20)), ("shards/0.tar", b"shard")):
+        with store.writing(name) as stream:
+            stream.write(body)
+    store.asked()
+    assert [store.fetch(name).stat().st_size for name in (spool, index, large)] == [6, 5, 6 << 20]
+    assert store.asked() == {"head": 3}
+    store.fetch("shards/0.tar")
+    assert store.asked()["get"] == 1
+    ObjectStore(store.url, bucket).put(index, b"another")  # from another machine
+    old, new = (hashlib.sha256(body).hexdigest() for body in (b"index", b"another"))
+    assert store.fetch(index, old).read_bytes() == b"index"
+    assert store.asked() == {"put": 1, "bytes_out": 7}
+    assert store.fetch(index, new).read_bytes() == store.fetch(index).read_bytes() == b"another"
+    store.delete(spool)
+    assert not list((tmp_path / "cache").rglob("1.spool"))
+    assert not [path for path in own.parent.iterdir() if path.is_file()]

@@ -49,8 +49,7 @@ def run_and_tell(job: Job, *, as_json: bool, part: str = "", ready: list[Launche
     _tell_proxies(job)
     with watcher_for(job.folder, part) as watcher:
         ended = run(job, watcher, ready, _load_writers)
-    write_metadata_files(ended.folder, ended.recipe)
-    ledger = Ledger(job.folder)
+    ledger = write_metadata_files(ended.folder, ended.recipe)
     ended.complete = ended.complete or is_complete(ended.config, ledger)  # by another command meanwhile
     _tell(ended, ledger, job, as_json=as_json)
     _tell_judged(job, ledger)

@@ -31,11 +31,14 @@ _WAIT_S = 60.0
 _POLL_S = 0.05
 
 
-def write_metadata_files(place: Place, recipe: Recipe) -> None:
+def write_metadata_files(place: Place, recipe: Recipe) -> Ledger:
     """Write dataset.json, README.md, croissant.json and report.html, of what the records say at this moment.
 
     One process at a time does so, or the last to write might be the first to have read. What was written last is
     noted when all of it is there, see :func:`bring_up`.
+
+    Returns:
+        The records, as they are told of.
 
     Raises:
         Busy: Another process writes them and does not get done.
@@ -57,8 +60,9 @@ def write_metadata_files(place: Place, recipe: Recipe) -> None:
             time.sleep(_POLL_S)
         sweep(store)
         config, ledger = RunConfig.read(store), Ledger(store)
-        body = manifest_bytes(recipe, config, ledger, _libraries(store, config, ledger))
-        seal(ledger, {MANIFEST: [body, _bytes_of(store, MANIFEST)]})
+        before = _bytes_of(store, MANIFEST)
+        body = manifest_bytes(recipe, config, ledger, _libraries(store, config, ledger, before))
+        seal(ledger, {MANIFEST: [body, before]})
         media = StoredMedia(store, recipe, config).bodies
         making: dict[str, Callable[[], bytes]] = {
             MANIFEST: lambda: body,
@@ -72,6 +76,7 @@ def write_metadata_files(place: Place, recipe: Recipe) -> None:
             store.put(name, made[name])
         seal(ledger, {name: [made[name]] for name in METADATA_FILES})
         store.put(layout.DESCRIBED, _digest(body))
+    return ledger
 
 
 def bring_up(opened: Dataset, recipe: Recipe | None = None, *, anew: bool = False) -> None:
@@ -119,7 +124,7 @@ def _behind(opened: Dataset, recipe: Recipe | None) -> bool:
     if store.size(MANIFEST) is None:
         return bool(known["complete"])
     if recipe is not None:
-        libraries = _libraries(store, opened.config, opened.ledger)
+        libraries = _libraries(store, opened.config, opened.ledger, _bytes_of(store, MANIFEST))
         body = manifest_bytes(recipe, opened.config, opened.ledger, libraries)
         return not (
             _bytes_of(store, MANIFEST) == body and _bytes_of(store, layout.DESCRIBED) == _digest(body)
@@ -132,12 +137,11 @@ def _behind(opened: Dataset, recipe: Recipe | None) -> bool:
     return not (same and _bytes_of(store, layout.DESCRIBED) == _digest(store.read(MANIFEST)))
 
 
-def _libraries(store: Store, config: RunConfig, ledger: Ledger) -> dict[str, str] | None:
+def _libraries(store: Store, config: RunConfig, ledger: Ledger, body: bytes | None) -> dict[str, str] | None:
     """What wrote the clips, by the manifest that was written last of the same shards; None where it says nothing.
 
     Whoever only looks at the folder later, on another machine, has other versions, or none.
     """
-    body = _bytes_of(store, MANIFEST)
     if body is None or _bytes_of(store, layout.DESCRIBED) != _digest(body):
         return None
     said = orjson.loads(body)

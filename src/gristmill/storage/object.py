@@ -11,7 +11,6 @@ are those of obstore. No option is ever stored.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
@@ -28,6 +27,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
+from gristmill.storage.copies import Copies, short_digest
 from gristmill.storage.files import cache_folder, whole_file
 from gristmill.storage.inside import STATE_BYTES
 from gristmill.storage.store import Store, Stored, store_at
@@ -44,10 +44,8 @@ _PARTS_AT_ONCE = 4
 _LISTED_AT_ONCE = 1000
 _NEAR_BYTES = 16 << 10
 """Ranges of one file with less than that between them are one request."""
-_KEPT_BYTES = 8 << 30
-"""So much of what was fetched stays on this machine."""
-_IN_USE_S = 300.0
-"""A file that was fetched within that time stays: who asked for it may not have opened it yet."""
+_READ_SOON = (".gristmill/", "fates/")
+"""Of what is put below these folders a copy stays on this machine: later tasks read it, or the report."""
 _RETRIES: dict[str, Any] = {
     "max_retries": 10,
     "backoff": {"base": 3, "init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15)},
@@ -150,36 +148,25 @@ class ObjectStore(Store):
         with _COUNTING:
             _REQUESTS.setdefault(self.url, Counter())[kind] += number
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, digest: str = "") -> Path:
         """See :class:`Store`; what was fetched stays on this machine, up to a number of bytes."""
-        if (path := self._kept(name)) is not None:
+        copies = self._copies
+        if path := (digest and copies.with_digest(name, digest)) or self._kept(name):
             return path
-        folder, mark = self._fetched(name)
         with self._asking("get", name):
             got = self._api.get(self._client, name)
-            path = folder / f"{mark}.{_tag(got.meta)}" / name.rpartition("/")[2]
+            path = copies.path(name, _said_tag(got.meta))
             self._count("bytes_in", got.meta["size"])
             with whole_file(path) as stream:
                 for chunk in got.stream(min_chunk_size=1 << 20):
                     stream.write(chunk)
-        _forget_oldest(folder)
+        copies.added(got.meta["size"])
         return path
 
     def _kept(self, name: str) -> Path | None:
-        """What was fetched of a file earlier, if that is what it holds now."""
-        folder, mark = self._fetched(name)
-        if known := {path.name for path in folder.glob(f"{mark}.*")}:
-            tag = f"{mark}.{_tag(self._head(name))}"
-            path = folder / tag / name.rpartition("/")[2]
-            if tag in known and path.exists():
-                with suppress(FileNotFoundError):
-                    os.utime(folder / tag)
-                    return path
-        return None
-
-    def _fetched(self, name: str) -> tuple[Path, str]:
-        """The folder of what was fetched from all stores, which together may fill so much, and a file's mark."""
-        return cache_folder() / "stores" / "fetched", _digest(f"{self.url}/{name}")
+        """A copy of a file, if that is what it holds now."""
+        copies = self._copies
+        return copies.find(name, _said_tag(self._head(name))) if copies.has(name) else None
 
     def open_here(self, name: str) -> BufferedReader | None:
         """See :class:`Store`."""
@@ -232,9 +219,9 @@ class ObjectStore(Store):
         part = max(_PART_BYTES, -(-size // _MOST_PARTS))
         parted = size > part
 
-        def put() -> None:
+        def put() -> str:
             with self._asking("put", name, 2 + -(-size // part) if parted else 1):
-                self._api.put(
+                done = self._api.put(
                     self._client,
                     name,
                     body,
@@ -242,9 +229,23 @@ class ObjectStore(Store):
                     chunk_size=part,
                     max_concurrency=_PARTS_AT_ONCE,
                 )
+            return str(done["e_tag"] or "").strip('"')
 
-        _repeated(put)
+        tag = _repeated(put)
         self._count("bytes_out", size)
+        if tag and isinstance(body, Path) and name.startswith(_READ_SOON):
+            if body == (own := self.work(name)):
+                _tag_beside(own).write_text(tag)  # until it is settled it may be gone on with, and put again
+            elif body.parent == own.parent:
+                self._copies.link(name, tag, body)
+
+    def settle(self, name: str) -> None:
+        """See :class:`Store`; a copy stays, as it will be read."""
+        own = self.work(name)
+        with suppress(FileNotFoundError):
+            self._copies.link(name, _tag_beside(own).read_text(), own)
+            _tag_beside(own).unlink()
+        own.unlink(missing_ok=True)
 
     def put_if_absent(self, name: str, body: bytes) -> bool:
         """See :class:`Store`: one is there, and it may be ours, put by a try whose answer was lost."""
@@ -297,10 +298,16 @@ class ObjectStore(Store):
                 self._api.delete(self._client, name)
 
         _repeated(delete)
+        self._copies.drop(name)
+
+    @property
+    def _copies(self) -> Copies:
+        # of all stores: together they may fill so much
+        return Copies(cache_folder() / "stores" / "fetched", self.url)
 
     def work(self, name: str) -> Path:
         """See :class:`Store`: in a folder of this store's own among the caches of this machine."""
-        return cache_folder() / "stores" / f"{self.title[:40] or 'memory'}-{_digest(self.url)}" / name
+        return cache_folder() / "stores" / f"{self.title[:40] or 'memory'}-{short_digest(self.url)}" / name
 
     def _head(self, name: str) -> Mapping[str, Any]:
         with self._asking("head", name):
@@ -428,12 +435,9 @@ def _said_tag(meta: Mapping[str, Any]) -> str:
     return str(meta["e_tag"] or (meta["last_modified"], meta["size"])).strip('"')
 
 
-def _tag(meta: Mapping[str, Any]) -> str:
-    return _digest(_said_tag(meta))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _tag_beside(path: Path) -> Path:
+    """Where the tag is noted of an object that a file in the making was put as."""
+    return path.with_name(f"{path.name}.tag")
 
 
 def _is_beyond(err: Exception) -> bool:
@@ -444,20 +448,3 @@ def _is_beyond(err: Exception) -> bool:
 def _first_line(err: Exception) -> str:
     line = str(err).partition("\n")[0]
     return f"{line.partition('?')[0][:300].rstrip('. ')}."
-
-
-def _forget_oldest(folder: Path) -> None:
-    """Remove what was fetched longest ago, while it is more than stays; what is open stays readable."""
-    found = []
-    for place in folder.iterdir():
-        with suppress(OSError):
-            found.append((place.stat().st_mtime, sum(p.stat().st_size for p in place.iterdir()), place))
-    excess = sum(size for _, size, _ in found) - _KEPT_BYTES
-    for at, size, place in sorted(found):
-        if excess <= 0 or time.time() - at < _IN_USE_S:
-            return
-        excess -= size
-        with suppress(OSError):
-            for path in place.iterdir():
-                path.unlink()
-            place.rmdir()

@@ -60,10 +60,11 @@ class Store(ABC):
     """How often at most a running command looks for what others did meanwhile: listings cost time and money."""
 
     @abstractmethod
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, digest: str = "") -> Path:
         """Give a file's bytes as a file on this machine, to be read and not to be changed.
 
-        It is there until as much was fetched since as the store keeps; what is open stays readable.
+        It is there until as much was fetched since as the store keeps; what is open stays readable. Of a small file
+        whose SHA-256 is known a copy that has it may be given without a look at the store.
         """
 
     @abstractmethod
@@ -259,7 +260,7 @@ class LocalStore(Store):
         """See :class:`Store`."""
         return self.folder.resolve().name
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, digest: str = "") -> Path:
         """See :class:`Store`: the file itself."""
         return self.folder / name
 

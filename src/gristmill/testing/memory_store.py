@@ -41,7 +41,7 @@ class MemoryStore(Store):
         seen._files, seen._lock = self._files, self._lock
         return seen
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, digest: str = "") -> Path:
         """See :class:`gristmill.storage.store.Store`."""
         body = self._get("fetch", name)
         path = self._work / "fetched" / hashlib.sha256(body).hexdigest()[:16] / name.rpartition("/")[2]

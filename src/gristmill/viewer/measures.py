@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["FILES_READ", "Histogram", "Measures", "Rate", "batches", "measure"]
+__all__ = ["FILES_READ", "Histogram", "Measures", "Rate", "batches", "evenly_read", "measure"]
 
+T = TypeVar("T")
 FILES_READ = 500
 """Of more fates files only so many, evenly spread, are read."""
 
@@ -172,17 +173,23 @@ class Measures:
             )
 
 
-def measure(tasks: Sequence[Sequence[Path]]) -> Measures:
+def evenly_read(tasks: Sequence[Sequence[T]]) -> Sequence[Sequence[T]]:
+    """Choose tasks by their files: of more than :data:`FILES_READ` in all so many tasks as come to that, evenly."""
+    wanted = sum(map(len, tasks))
+    if wanted <= FILES_READ:
+        return tasks
+    some = max(1, FILES_READ * len(tasks) // wanted)
+    return [tasks[i * len(tasks) // some] for i in range(some)]
+
+
+def measure(tasks: Sequence[Sequence[Path]], *, files: int | None = None) -> Measures:
     """Sum up fates files of :data:`gristmill.ledger.fates.FATES_SCHEMA`; files that are gone are passed over.
 
     Args:
-        tasks: The files of each crawl task, that of the last round first. Of more than :data:`FILES_READ` files
-            in all only those of so many tasks, evenly spread, are read as come to that number.
+        tasks: The files of each crawl task, that of the last round first.
+        files: How many there are, if these are some of them.
     """
-    wanted = sum(map(len, tasks))
-    if wanted > FILES_READ:
-        some = max(1, FILES_READ * len(tasks) // wanted)
-        tasks = [tasks[i * len(tasks) // some] for i in range(some)]
+    wanted = sum(map(len, tasks)) if files is None else files
     tasks = [[path for path in paths if path.is_file()] for paths in tasks]
     measures = Measures(files=wanted, files_read=sum(map(len, tasks)))
     spans = [span for paths in tasks for path in paths if (span := _span(path)) is not None]

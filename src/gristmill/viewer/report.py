@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ from gristmill.storage.store import Store
 from gristmill.viewer.benchmarks import Bodies, benchmark_pairs
 from gristmill.viewer.charts import Bar, BarColumn, columns, connector, funnel_rows, widths
 from gristmill.viewer.lost import examples_of_loss
-from gristmill.viewer.measures import Histogram, Measures, measure
+from gristmill.viewer.measures import Histogram, Measures, evenly_read, measure
 from gristmill.viewer.samples import examples
 
 __all__ = ["report_bytes", "template"]
@@ -109,8 +109,9 @@ def _content(config: RunConfig, ledger: Ledger, bodies: Bodies | None) -> dict[s
     levels, judged = funnel(totals, config), totals.of("judging")
     shards = shards_of(ledger)
     shown = examples(ledger.store, shards, _EXAMPLES)
-    fates, name = _fates(ledger), ledger.store.title
-    measures = measure(fates)
+    of_tasks, name = _fates(ledger), ledger.store.title
+    fates = [list(_fetched(ledger.store, shards)) for shards in evenly_read(of_tasks)]
+    measures = measure(fates, files=sum(map(len, of_tasks)))
     pairs = benchmark_pairs(config, ledger, bodies)
     return {
         "card": _card(ledger.store, config),
@@ -184,14 +185,21 @@ def _said(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _fates(ledger: Ledger) -> list[list[Path]]:
+def _fates(ledger: Ledger) -> list[list[ShardInfo]]:
     """The fates files of each crawl task, that of the last round first."""
-    tasks: dict[tuple[int, ...], list[Path]] = {}
+    tasks: dict[tuple[int, ...], list[ShardInfo]] = {}
     for record in reversed(ledger.of("making")):
         _, *task = record.number  # the round, then which task of it
-        found = (ledger.store.fetch(shard.path) for shard in record.outputs if shard.role == "fates")
+        found = (shard for shard in record.outputs if shard.role == "fates")
         tasks.setdefault(tuple(task), []).extend(found)
     return list(tasks.values())[::-1]
+
+
+def _fetched(store: Store, shards: Sequence[ShardInfo]) -> Iterator[Path]:
+    """Those of them that are there."""
+    for shard in shards:
+        with suppress(FileNotFoundError):
+            yield store.fetch(shard.path, shard.digest)
 
 
 def _when(totals: Totals) -> str:

@@ -67,8 +67,8 @@ def clean(place: Place, config: RunConfig, ledger: Ledger, *, dry_run: bool) -> 
 
 def _copies(store: Store, recorded: set[str] | None) -> Iterator[Path]:
     """Spools on this machine that were put into an object store; without ``recorded`` unfinished ones as well."""
-    for path in store.work(layout.CRAWLED).glob("*.spool"):
-        if recorded is None or f"{layout.CRAWLED}/{path.name}" in recorded:
+    for path in store.work(layout.CRAWLED).glob("*.spool*"):  # and the tags beside them
+        if recorded is None or f"{layout.CRAWLED}/{path.name.removesuffix('.tag')}" in recorded:
             yield path
 
 

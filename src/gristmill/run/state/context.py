@@ -99,7 +99,7 @@ class Context:
 
     def input(self, shard: ShardInfo) -> Path:
         """Say where a file that an earlier task gave out can be read on this machine."""
-        return self.store.fetch(shard.path)
+        return self.store.fetch(shard.path, shard.digest)
 
     @contextmanager
     def output(self, role: Role, name: str, *, samples: int, digest: str | None = None) -> Iterator[Output]:
