@@ -1,6 +1,7 @@
 """Mixtures whose parts lie in an object store, as typed: the same bytes as in a folder."""
 
 import json
+import os
 
 import pytest
 from small_parts import write_mixture, write_parts
@@ -64,7 +65,9 @@ def test_an_index_over_parts_in_a_store_is_read_through_it(parts, words, tmp_pat
     assert made(store / "index" / "small", "references") == made(
         LocalStore(tmp_path / "index" / "small"), "references"
     )
-    assert "all as recorded" in gristmill("verify", index, *words).stdout
+    elsewhere = str(tmp_path / "elsewhere")
+    assert "all as recorded" in gristmill("verify", index, *words, GRISTMILL_CACHE=elsewhere).stdout
+    assert not [*(tmp_path / "elsewhere").rglob("*.tar")]
     gristmill("mix", outer, "--out", index, *words)
     gristmill("mix", outer, "--out", tmp_path / "index")
     assert made(store / "index" / "outer") == made(LocalStore(tmp_path / "index" / "outer")) != {}
@@ -190,11 +193,16 @@ def test_shards_in_a_store_are_named_by_their_addresses_where_a_loader_takes_the
 
 
 def test_samples_that_are_large_are_copied_one_by_one(parts, words, tmp_path, monkeypatch):
-    folder, store = parts
+    _, store = parts
     mixture = write_mixture(tmp_path / "small.py", ["a-sums", "c-one"])
-    gristmill("mix", mixture, "--out", folder)
+    gristmill("mix", mixture, "--out", store, "--index-only", *words)
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "elsewhere"))
     monkeypatch.setattr("gristmill.shards.placed._REQUEST_BYTES", 0)
-    monkeypatch.setattr("gristmill.shards.placed._WINDOW_BYTES", 2048)
-    gristmill("mix", mixture, "--out", store, *words)
-    assert made(store / "small") == made(LocalStore(folder / "small")) != {}
-    assert not [path for path in (tmp_path / "cache").glob("stores/*/pieces/*")]
+    monkeypatch.setattr("gristmill.shards.placed._WINDOW_BYTES", 1024)
+    left = (store / "a-sums").work("pieces/0")
+    left.parent.mkdir(parents=True)
+    left.touch()
+    os.utime(left, (1.0, 1.0))
+    assert "all as recorded" in gristmill("verify", store / "small", *words).stdout
+    assert left.parent.is_dir()
+    assert not [*left.parent.iterdir()]

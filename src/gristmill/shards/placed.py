@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import add
@@ -33,6 +34,8 @@ _WINDOW_BYTES = 16 << 20
 _WINDOW_SAMPLES = 4096
 _OPEN_FILES = 128
 _NEAR_BYTES = 16 << 10
+_LEFT_S = 86400.0
+"""A copy of a sample that is older was left by a process that was killed."""
 _REQUEST_BYTES = 256 << 10
 """What a request costs in the time of bytes: 20 ms, of ten at once, where 100 MB come in a second."""
 Array = Any
@@ -240,6 +243,10 @@ def _copied(file: StoredFile, offset: int, size: int) -> Iterator[Path]:
     """A file of this machine, for as long as the block lasts, with a range of one that lies elsewhere."""
     path = file.store.work(f"pieces/{secrets.token_hex(8)}")
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.iterdir():
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _LEFT_S:
+                left.unlink()
     try:
         with path.open("wb") as stream:
             for start in range(offset, offset + size, _WINDOW_BYTES):
