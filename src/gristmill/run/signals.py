@@ -32,9 +32,9 @@ def ending_signals(stop: Event, last_words: Callable[[str], None], grace_s: floa
 
     def handle(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        stop.set()
-        if len(came) > 1:
+        if len(came) > 1:  # before all else: the first may have been interrupted while it set the event
             cut_off(number)
+        stop.set()
         timer = Timer(grace_s + _CLOSING_S, cut_off, (number,))
         timer.daemon = True
         with suppress(RuntimeError):  # the machine has no thread for it
