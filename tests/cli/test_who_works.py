@@ -15,7 +15,7 @@ from typed import GRISTMILL, gristmill
 from gristmill.cli.who_works import who_works, who_works_json
 from gristmill.ledger import at_work as module
 from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, WorkerAt, at_work, processes_here
-from gristmill.spec.errors import Interrupted, MachineError
+from gristmill.spec.errors import Busy, Interrupted, MachineError
 from gristmill.spec.task import Task
 from gristmill.storage.files import whole_file
 from gristmill.storage.store import LocalStore
@@ -190,6 +190,8 @@ def test_one_that_ended_with_an_error_is_told_with_its_exit_code_until_its_work_
     with store.leases("leases") as leases, Announced(store, leases, share=(3, 4), span=None) as own:
         assert [one.gone for one in at_work(store, leases) if one.name != own.sign.name] == [True]
         own.take_up([one])
+    assert at_work(store) == []
+    fails(Busy("others have all that is left"))
     assert at_work(store) == []
 
 

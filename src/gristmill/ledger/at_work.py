@@ -204,6 +204,7 @@ class Announced:
         self._ended.set()
         self._thread.join(_ENDING_S)  # longer it takes only where the store does not answer
         failed = self._has_work and isinstance(err, Exception | KeyboardInterrupt) and not self._replaced
+        failed = failed and not isinstance(err, Busy)  # others do what it left
         with suppress(OSError, MachineError):  # it is then told to be gone, which it is
             if not failed:
                 self.store.delete(self.sign.name)
