@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from gristmill.crawl.loop import new_loop
@@ -13,6 +13,10 @@ from gristmill.crawl.loop import new_loop
 __all__ = ["LoopThread"]
 
 R = TypeVar("R")
+_LOOKED_UP_S = 0.5
+"""So often whoever waits looks up. A signal that comes as a wait begins does not end it, and its handler would run
+only when the work is done.
+"""
 
 
 class LoopThread:
@@ -29,7 +33,10 @@ class LoopThread:
 
     def wait_for(self, work: Coroutine[Any, Any, R]) -> R:
         """Have something done, and wait for it. Several threads may do so at once."""
-        return self.submit(work).result()
+        future = self.submit(work)
+        while not wait([future], timeout=_LOOKED_UP_S).done:
+            pass
+        return future.result()
 
     def close(self) -> None:
         """Stop the loop; what is still in work there is over."""
