@@ -262,5 +262,6 @@ def test_what_lies_on_this_machine_of_a_store_is_counted_and_cleaned(place, tmp_
     assert lies_here(store)[1] == 5
     assert run_in(store, place, settings=SMALL_PARTS)[0].complete
     clean(store, RunConfig.read(store), Ledger(store), dry_run=False)
+    write_whole(store.work(".gristmill/lists/list.csv"), b"the list, which is not cleaned away")
     assert lies_here(store)[1] == 0
     assert problems(store) == NO_MANIFEST

@@ -82,9 +82,13 @@ def test_of_a_large_object_that_is_refused_nothing_is_there(proxy, store):
     [
         (("before", 400, "ExpiredToken"), r"ExpiredToken.*give credentials that hold \(AWS_ACCESS_KEY_ID"),
         (("before", 403, "AccessDenied"), "AccessDenied.*give credentials that hold"),
+        (("before", 403, "at http://169.254.169.254/latest"), "no credentials were given.*AWS_ACCESS_KEY_ID"),
         (("before", 507, "XMinioStorageFull"), "make room there"),
         (("before", 404, "NoSuchBucket"), "there is no such bucket. Create it"),
-        (("before", 0, ""), "does not answer .*check the network and the endpoint"),
+        (
+            ("before", 0, ""),
+            r"does not answer at http://127\.0\.0\.1:\d+ \(.*check the network and the endpoint",
+        ),
     ],
 )
 def test_what_a_store_refuses_is_told_with_what_to_do(proxy, store, monkeypatch, fault, said):

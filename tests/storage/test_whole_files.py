@@ -258,4 +258,6 @@ def test_a_full_disk_under_an_object_store_is_told_as_this_machines(tmp_path, mo
         said = str(machine_error(err, "s3://bucket/x"))
         assert said.startswith(f"{tmp_path}/cache")
         assert "make room there, or name a larger disk with GRISTMILL_CACHE=DIR" in said
+    refused = OSError(errno.EACCES, "Permission denied", str(tmp_path / "cache" / "stores"))
+    assert "name another folder for what is under way with GRISTMILL_CACHE=DIR" in str(machine_error(refused))
     assert "GRISTMILL_CACHE" not in str(machine_error(OSError(*full), tmp_path / "elsewhere"))

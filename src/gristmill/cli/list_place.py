@@ -17,9 +17,9 @@ from typing import BinaryIO
 import click
 
 from gristmill.cli.options import recipe_loader, typed_store_options
-from gristmill.ledger.ledger import STATE
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import size_text
+from gristmill.run.state import layout
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.recipe import Recipe
@@ -131,7 +131,7 @@ def found_list(urls: str, out: Place, file_format: str | None) -> Iterator[ListP
     if place is not None:
         yield place
         return
-    folder = store_at(out).work(f"{STATE}/lists")
+    folder = store_at(out).work(layout.LISTS)
     new = not folder.exists()
     try:
         if is_stored(urls):

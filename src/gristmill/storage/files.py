@@ -77,8 +77,11 @@ def machine_error(err: OSError, path: Path | str | None = None) -> GristmillErro
     where, remedy = err.filename or path or "the output folder", "put it right"
     if err.errno in _OF_DISKS and "://" in str(where):  # the disk is this machine's
         path = where = cache_folder()
-    if err.errno in _FULL and Path(str(where)).is_relative_to(cache_folder()):
-        remedy = "make room there, or name a larger disk with GRISTMILL_CACHE=DIR"
+    if Path(str(where)).is_relative_to(cache_folder()):
+        if err.errno in _FULL:
+            remedy = "make room there, or name a larger disk with GRISTMILL_CACHE=DIR"
+        elif err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            remedy = "name another folder for what is under way with GRISTMILL_CACHE=DIR"
     what = _MACHINE.get(err.errno or 0, err.strerror or str(err))
     if err.errno == errno.ENOSPC and _no_file_fits(path or where):
         what = "no further file fits on the disk, whatever its room: its inodes are used up (see `df -i`)"

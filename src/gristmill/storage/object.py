@@ -68,6 +68,10 @@ _CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,80})</Code>"), re.compile(r"<Messag
 _BROKEN_OFF = re.compile(r"HTTP error: (?!.*\bmax_retries\b)|<Code>(?:NoSuchUpload|RequestTimeout)</Code>")
 """Words by which the client tells of a request that it did not try again, though it may work the next time."""
 _NO_ANSWER = re.compile(r"HTTP error: (.{1,200})")
+_ASKED_AT = re.compile(r"Error performing [A-Z]+ (https?://[^/\s]{1,200})")
+_SYSTEM_SAID = re.compile(r'\bOs \{[^}]*message: "([^"]{1,100})"')
+_INSTANCE = "://169.254.169.254"
+"""Where a machine in Amazon's cloud is told its credentials; the client asks there if it was given none."""
 _REFUSED = re.compile(
     r"Expired|Invalid(?:AccessKeyId|Token)|Signature|AccessDenied|Forbidden|Unauthorized|TimeTooSkewed"
 )
@@ -354,8 +358,17 @@ class ObjectStore(Store):
         """Say what a store answered, if it did, and what to do; a signature that it was asked with is not told."""
         text = str(err)
         code, message = _CODE.search(text), _MESSAGE.search(text)
-        if silent := _NO_ANSWER.search(text):
-            what = f"the store does not answer ({silent[1].strip().rstrip('.')})"
+        silent = _NO_ANSWER.search(text)
+        keys = _KEYS.get(self.url.partition(":")[0], "of the store")
+        if _INSTANCE in text:
+            return (
+                f"no credentials were given, and this machine has none of its own. Give them ({keys}; or "
+                "--store-option), then give the same command again."
+            )
+        if silent:
+            where = f" at {asked[1]}" if (asked := _ASKED_AT.search(text)) else ""
+            why = _SYSTEM_SAID.search(text) or silent
+            what = f"the store does not answer{where} ({why[1].strip().rstrip('.')})"
         elif code:
             what = f"the store said: {message[1].rstrip('.') if message else 'no'} ({code[1]})"
         else:
@@ -364,7 +377,7 @@ class ObjectStore(Store):
         if silent:
             remedy = "check the network and the endpoint"
         elif _REFUSED.search(told):
-            remedy = f"give credentials that hold ({_KEYS.get(self.url.partition(':')[0], 'of the store')})"
+            remedy = f"give credentials that hold ({keys})"
         elif _FULL.search(told):
             remedy = "make room there"
         else:
@@ -419,7 +432,7 @@ def _client(url: str, options: tuple[tuple[str, str], ...], process: int) -> Any
         )
     except api.exceptions.BaseError as err:
         raise UsageError(
-            f"{url}: {_first_line(err)} Say it in the environment, or with --store-option KEY=VALUE."
+            f"{url}: {_first_line(err)} KEYs of --store-option are obstore's, as endpoint, region, access_key_id."
         ) from err
 
 

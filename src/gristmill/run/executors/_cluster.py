@@ -67,9 +67,9 @@ def connected() -> Any:
     except (OSError, OverflowError, RuntimeError, ValueError) as err:
         raise MachineError(
             f"no Ray cluster answers at {_ADDRESS}={address}: {str(err).strip().splitlines()[0].rstrip('.')}. "
-            "Look at `ray status`; `ray start --head` begins one. If the cluster wants a token, as Ray's do by "
-            "default, set RAY_AUTH_MODE=token and have the head's in ~/.ray/auth_token (`ray get-auth-token` there "
-            "says it). Then give the same command again."
+            "Look at `ray status`; `ray start --head` begins one. If the cluster wants a token, set "
+            "RAY_AUTH_MODE=token and have the head's in ~/.ray/auth_token (`ray get-auth-token` there says it). Then "
+            "give the same command again."
         ) from err
     return ray
 

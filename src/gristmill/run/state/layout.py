@@ -20,6 +20,7 @@ __all__ = [
     "INTERMEDIATE",
     "KEPT",
     "LEASES",
+    "LISTS",
     "MADE",
     "METADATA_FILES",
     "PARTS",
@@ -64,6 +65,8 @@ DECISIONS = f"{STATE}/decisions"
 UNREADABLE = f"{STATE}/unreadable"
 SOURCES = f"{STATE}/sources"
 """Annotation files fetched from upstream."""
+LISTS = f"{STATE}/lists"
+"""Lists that were fetched, or came through a pipe, on this machine."""
 KEPT = ".kept"
 """In ``DIR/sources``: what was fetched one by one and is to stay."""
 HOSTS = f"{STATE}/hosts"
