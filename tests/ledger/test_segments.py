@@ -265,3 +265,26 @@ def test_two_that_merge_the_same_at_once_double_nothing(tmp_path):
     assert len(Ledger(store).records) == 6
     assert first.refresh(now=True) == []
     assert list(first.read_to) == names(store)
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_the_seal_of_one_that_is_overtaken_by_two_merges_is_that_of_all_lines(tmp_path, at):
+    """The bundle that it has just seen listed is in another by then; at whichever reading it is overtaken."""
+    store = MemoryStore(tmp_path)
+    for number in range(4):
+        work_shortly(store, number)
+    sealing = Ledger(store)
+    Ledger(store).merge_left(fewest=2)
+    reads = []
+
+    def overtake(verb: str, name: str) -> None:
+        reads.append(name) if verb in ("read", "fetch") and "bundle-" in name else None
+        if len(reads) > at:
+            store.before = lambda verb, name: None
+            work_shortly(store, 4)
+            Ledger(store).merge_left(fewest=2)
+
+    store.before = overtake
+    seal.seal(sealing, {})
+    assert len(reads) > at
+    assert list(seal.broken(store, ())) == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import BinaryIO
 
 import msgspec
@@ -137,11 +138,12 @@ class _Journals:
         """What a file held that is merged; what it is in may be listed some seconds late."""
         one = line_of(name)
         while True:
-            if (place := self._bundled.get(name)) is not None:
-                return self._store.read(*place)
-            for segment, numbers in self._segments.get(one[0], ()) if one else ():
-                if one and one[1] in numbers:
-                    return b"".join(self._lines(segment)[one[1] - numbers.start :][:1])
+            with suppress(FileNotFoundError):  # what it was in is itself merged by now
+                if (place := self._bundled.get(name)) is not None:
+                    return self._store.read(*place)
+                for segment, numbers in self._segments.get(one[0], ()) if one else ():
+                    if one and one[1] in numbers:
+                        return b"".join(self._lines(segment)[one[1] - numbers.start :][:1])
             if not self._pauses_s:  # whatever is missing now was removed
                 raise FileNotFoundError(name)
             time.sleep(self._pauses_s.pop(0))
@@ -151,8 +153,9 @@ class _Journals:
         there = [one.name for one in self._store.list(RECORDS)]
         self._segments, self._bundled = {}, {}
         for bundle in there:
-            for name, start, size in bundled_in(self._store, bundle):
-                self._bundled[f"{RECORDS}/{name}"] = bundle, start, size
+            with suppress(FileNotFoundError):  # merged since it was listed
+                for name, start, size in bundled_in(self._store, bundle):
+                    self._bundled[f"{RECORDS}/{name}"] = bundle, start, size
         for name in (*there, *self._bundled):
             if (segment := segment_of(name)) is not None:
                 self._segments.setdefault(segment[0], []).append((name, segment[1]))
