@@ -339,7 +339,7 @@ def _looked_at(found: list[AtWork], store: Store, leases: Leases) -> list[AtWork
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether there is no process of that number."""
+    """Tell whether there is no process of that number."""
     try:
         os.kill(pid if 0 < pid < _MOST_PID else 1, 0)
     except ProcessLookupError:

@@ -93,7 +93,7 @@ def card(recipe: Recipe, config: RunConfig, ledger: Ledger) -> str:
 
 
 def _where(config: RunConfig, ledger: Ledger) -> str:
-    """Where the dataset lies if its command is given ``--out DIR``: one over somebody's own files writes there."""
+    """Say where the dataset lies if its command is given ``--out DIR``: one over a person's files writes there."""
     return "DIR" if config.built else f"DIR/{ledger.store.title}"
 
 

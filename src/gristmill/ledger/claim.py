@@ -86,7 +86,7 @@ def _others(own: Announced) -> list[AtWork]:
 
 
 def _overlap(one: AtWork, other: AtWork) -> bool:
-    """Whether what two commands were told to do may have tasks in common."""
+    """Tell whether what two commands were told to do may have tasks in common."""
     if one.share and other.share and one.share[1] == other.share[1]:
         return one.share[0] == other.share[0]
     if one.span and other.span:

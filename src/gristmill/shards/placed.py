@@ -37,7 +37,7 @@ _NEAR_BYTES = 16 << 10
 _LEFT_S = 86400.0
 """A copy of a sample that is older was left by a process that was killed."""
 _REQUEST_BYTES = 256 << 10
-"""What a request costs in the time of bytes: 20 ms, of ten at once, where 100 MB come in a second."""
+"""Counts a request as so many bytes: it takes 20 ms, ten go at once, and 100 MB come in a second (an estimate)."""
 Array = Any
 Extent = TypeVar("Extent", bytes, LargeExtent)
 

@@ -45,12 +45,12 @@ _LISTED_AT_ONCE = 1000
 _NEAR_BYTES = 16 << 10
 """Ranges of one file with less than that between them are one request."""
 _READ_SOON = (".gristmill/", "fates/")
-"""Of what is put below these folders a copy stays on this machine: later tasks read it, or the report."""
+"""Folders of which a copy of what is put stays on this machine: later tasks read it, or the report."""
 _RETRIES: dict[str, Any] = {
     "max_retries": 10,
     "backoff": {"base": 3, "init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15)},
 }
-"""How the client tries again where it may ask twice: for half a minute, in which an overrun store recovers."""
+"""Tells the client to try again where it may ask twice, for half a minute: an overrun store recovers in that."""
 _PAUSES_S = (0.2, 1.0, 4.0)
 """Before each further try where only we know that it does no harm."""
 _CLIENT_OPTIONS = (
@@ -71,7 +71,7 @@ _NO_ANSWER = re.compile(r"HTTP error: (.{1,200})")
 _ASKED_AT = re.compile(r"Error performing [A-Z]+ (https?://[^/\s]{1,200})")
 _SYSTEM_SAID = re.compile(r'\bOs \{[^}]*message: "([^"]{1,100})"')
 _INSTANCE = "://169.254.169.254"
-"""Where a machine in Amazon's cloud is told its credentials; the client asks there if it was given none."""
+"""Tells a machine in Amazon's cloud its credentials. The client asks there if it was given none."""
 _REFUSED = re.compile(
     r"Expired|Invalid(?:AccessKeyId|Token)|Signature|AccessDenied|Forbidden|Unauthorized|TimeTooSkewed"
 )
@@ -449,7 +449,7 @@ def _said_tag(meta: Mapping[str, Any]) -> str:
 
 
 def _tag_beside(path: Path) -> Path:
-    """Where the tag is noted of an object that a file in the making was put as."""
+    """Name the file that holds the tag of the object as which a file in the making was put."""
     return path.with_name(f"{path.name}.tag")
 
 

@@ -36,7 +36,7 @@ _SEGMENT_BYTES = 8 << 20
 FEW = 100
 """So many small files are read about as soon as they are merged."""
 BUNDLE = b'{"bundle":'
-"""How a bundle's first line begins, which goes on with the sizes of the files that follow, by their names."""
+"""Begins a bundle's first line, which goes on with the sizes of the files that follow, by their names."""
 _LINE = re.compile(r"(.+-[0-9]+-[0-9a-f]{8})-([0-9]{6,})\.jsonl")
 _BUNDLE = re.compile(r"(?:.+/)?bundle-[0-9a-f]{16}-([0-9]{6,})\.jsonl")
 _SEGMENT = re.compile(r"(.+-[0-9]+-[0-9a-f]{8})-([0-9]{6,})-([0-9]{6,})\.jsonl")

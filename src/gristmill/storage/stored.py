@@ -28,7 +28,7 @@ _PIECE_BYTES = 16 << 20
 _MOST_FILES = 1_000_000
 _WAIT_S = 0.2
 HERE = LocalStore(Path())
-"""Where no dataset says with what an object store is asked: the environment does."""
+"""Stands for the dataset where none says with which options a store is asked: the environment does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

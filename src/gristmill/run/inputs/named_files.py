@@ -1,4 +1,4 @@
-"""Which files of a place a source means, by their names alone: of a folder, of a repository, of an object store."""
+"""Chooses the files of a place that a source means, by their names: of a folder, a repository, an object store."""
 
 from __future__ import annotations
 

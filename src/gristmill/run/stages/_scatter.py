@@ -117,7 +117,7 @@ def _of_shard(
 
 
 def _lies_far(task: Task, context: Context) -> bool:
-    """Whether the input is in an object store: there each sample would be a request when it is gathered."""
+    """Tell whether the input is in an object store: there each sample would be a request when it is gathered."""
     return _part_shard(task, context).store.local is None
 
 
