@@ -208,8 +208,8 @@ def main() -> int:
     given = json.loads(sys.argv[1])
     for name in given.keys() & {"span", "share"}:
         given[name] = tuple(given[name])
-    if given.pop("hangs", False):  # with the first picture
-        ImageTranscoder.take = lambda *_: time.sleep(600)
+    if hanging := given.pop("hangs", ""):  # with the first picture, and a file tells that it does
+        ImageTranscoder.take = lambda *_: (Path(hanging).touch(), time.sleep(600))
     watcher = Watcher()
     try:
         ended = run(job(Path(given.pop("place")), Path(given.pop("folder")), **given), watcher)

@@ -128,8 +128,9 @@ def test_requests_under_way_have_the_grace_to_end_in(web, tmp_path, workers):
 
 def test_after_the_grace_it_ends_whatever_it_is_at(small, web, tmp_path):
     """Where tasks run in the same process only a clock can: this one hangs."""
-    with Process(small.place, tmp_path / "out", workers=0, grace_s=0.0, hangs=True) as process:
-        wait_for(lambda: web.hits.total() >= 4)
+    hanging = tmp_path / "hanging"
+    with Process(small.place, tmp_path / "out", workers=0, grace_s=0.0, hangs=str(hanging)) as process:
+        wait_for(hanging.exists)
         process.popen.send_signal(signal.SIGTERM)
         code, said = process.end()
     assert code == 143
