@@ -145,7 +145,7 @@ def test_what_was_put_to_be_read_soon_is_not_fetched_by_the_machine_that_put_it(
     own.write_bytes(b"second")  # a kill, and it was gone on with
     store.put(spool, own)
     assert store.fetch(spool).read_bytes() == b"second"  # from the store, as nothing is settled
-    store.settle(spool)
+    store.settle(spool, "as its record says")
     assert not own.exists()
     for name, body in ((index, b"index"), (large, bytes(6 << 20)), ("shards/0.tar", b"shard")):
         with store.writing(name) as stream:
@@ -153,13 +153,25 @@ def test_what_was_put_to_be_read_soon_is_not_fetched_by_the_machine_that_put_it(
     store.asked()
     assert [store.fetch(name).stat().st_size for name in (spool, index, large)] == [6, 5, 6 << 20]
     assert store.asked() == {"head": 3}
+    store.settle(index, "of what it holds")
+    assert store.fetch(spool, "as its record says").read_bytes() == b"second"
+    assert store.fetch(index, "of what it holds").read_bytes() == b"index"
+    assert store.asked() == {}
+    assert store.fetch(index, "of another record").read_bytes() == b"index"
+    assert store.asked() == {"head": 1}
     store.fetch("shards/0.tar")
     assert store.asked()["get"] == 1
     ObjectStore(store.url, bucket).put(index, b"another")  # from another machine
-    old, new = (hashlib.sha256(body).hexdigest() for body in (b"index", b"another"))
-    assert store.fetch(index, old).read_bytes() == b"index"
+    assert store.fetch(index, "of what it holds").read_bytes() == b"index"
     assert store.asked() == {"put": 1, "bytes_out": 7}
-    assert store.fetch(index, new).read_bytes() == store.fetch(index).read_bytes() == b"another"
+    assert store.fetch(index).read_bytes() == b"another"
+    digest = hashlib.sha256(b"another").hexdigest()
+    assert store.asked()["get"] == 1
+    assert store.fetch(index, digest).read_bytes() == b"another"
+    assert store.asked() == {}
+    with store.writing(index) as stream:  # its task was done anew: what was is not told for what is
+        stream.write(b"anew")
+    assert store.fetch(index, "of what it holds").read_bytes() == b"anew"
     store.delete(spool)
     assert not list((tmp_path / "cache").rglob("1.spool"))
     assert not [path for path in own.parent.iterdir() if path.is_file()]

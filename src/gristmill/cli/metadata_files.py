@@ -62,7 +62,7 @@ def write_metadata_files(place: Place, recipe: Recipe) -> Ledger:
         config, ledger = RunConfig.read(store), Ledger(store)
         before = _bytes_of(store, MANIFEST)
         body = manifest_bytes(recipe, config, ledger, _libraries(store, config, ledger, before))
-        seal(ledger, {MANIFEST: [body, before]})
+        journals = seal(ledger, {MANIFEST: [body, before]})
         media = StoredMedia(store, recipe, config).bodies
         making: dict[str, Callable[[], bytes]] = {
             MANIFEST: lambda: body,
@@ -74,7 +74,7 @@ def write_metadata_files(place: Place, recipe: Recipe) -> Ledger:
         for name, make in making.items():
             made[name] = make()
             store.put(name, made[name])
-        seal(ledger, {name: [made[name]] for name in METADATA_FILES})
+        seal(ledger, {name: [made[name]] for name in METADATA_FILES}, journals)
         store.put(layout.DESCRIBED, _digest(body))
     return ledger
 

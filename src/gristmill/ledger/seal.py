@@ -39,24 +39,33 @@ class _Seal(msgspec.Struct, frozen=True):
     journals: dict[str, tuple[int, str]]
 
 
-def seal(ledger: Ledger, files: Mapping[str, Sequence[bytes | None]]) -> None:
+def seal(
+    ledger: Ledger,
+    files: Mapping[str, Sequence[bytes | None]],
+    journals: Mapping[str, tuple[int, str]] | None = None,
+) -> Mapping[str, tuple[int, str]]:
     """Take down what the records say, and what metadata files may hold.
 
     Args:
         ledger: The records.
         files: Metadata file to its contents: what it has, and before that what it had; None for no file.
+        journals: What this gave for the same ledger, so that its files need not be read once more.
+
+    Returns:
+        What it took down of the records.
     """
     digests = {
         name: tuple("none" if body is None else hashlib.sha256(body).hexdigest() for body in bodies)
         for name, bodies in files.items()
     }
-    store = ledger.store
-    merged = _Journals(store)
-    journals = {
-        name.rpartition("/")[2]: (size, merged.digest(name, size))
-        for name, size in sorted(ledger.read_to.items())
-    }
-    store.put(SEAL, msgspec.json.encode(_Seal(digests, journals)))
+    if journals is None:
+        merged = _Journals(ledger.store)
+        journals = {
+            name.rpartition("/")[2]: (size, merged.digest(name, size))
+            for name, size in sorted(ledger.read_to.items())
+        }
+    ledger.store.put(SEAL, msgspec.json.encode(_Seal(digests, dict(journals))))
+    return journals
 
 
 def broken(store: Store, files: Sequence[str]) -> Iterator[tuple[str, str]]:

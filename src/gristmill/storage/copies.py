@@ -20,6 +20,8 @@ _IN_USE_S = 300.0
 """A copy that was asked for within that time stays: who asked may not have opened it yet."""
 _HASHED_BYTES = 8 << 20
 """To hash more takes longer than to ask."""
+_MARK = ".digest"
+"""Beside a copy: its digest, as a record gives it."""
 _ADDED: Counter[Path] = Counter()
 """By folder: bytes that this process has added since it looked last whether they are too many."""
 
@@ -52,18 +54,29 @@ class Copies:
         return None
 
     def with_digest(self, name: str, digest: str) -> Path | None:
-        """Give a small copy of that name which has that SHA-256, whatever its tag; it stays for some minutes then."""
+        """Give a copy of that name with that digest, whatever its tag; it stays for some minutes then.
+
+        Either :meth:`mark` said that it has it, or it is small, and that is its SHA-256.
+        """
         with suppress(FileNotFoundError):
             for place in self._of(name).iterdir():
-                path = place / name.rpartition("/")[2]
-                if path.stat().st_size <= _HASHED_BYTES and sha256_file(path) == digest:
+                path, mark = place / name.rpartition("/")[2], place / _MARK
+                small = path.stat().st_size <= _HASHED_BYTES
+                if mark.read_text() == digest if mark.exists() else small and sha256_file(path) == digest:
                     os.utime(place)
                     return path
         return None
 
+    def mark(self, name: str, digest: str) -> None:
+        """Note which digest a record gives for what this machine put last under a name, where it has a copy of it."""
+        with suppress(OSError):
+            for place in self._of(name).iterdir():
+                (place / _MARK).write_text(digest)
+
     def link(self, name: str, tag: str, path: Path) -> None:
-        """Keep a file that was put as an object, and is not changed any more, as its copy; if that can be."""
+        """Keep a file that was put as an object, and is not changed any more, as its only copy; if that can be."""
         copy = self.path(name, tag)
+        self.drop(name)
         with suppress(OSError):
             copy.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, copy)

@@ -37,10 +37,12 @@ __all__ = ["SCHEMES", "ObjectStore"]
 SCHEMES = ("s3", "gs", "az", "memory")
 """Of addresses that are object stores; ``memory`` lasts as long as the process, for trials."""
 
-_PART_BYTES = 8 << 20
+_PART_BYTES = 32 << 20
+"""Larger objects are put in parts of that: each part is a request, and so are the begin and the end."""
 _MOST_PARTS = 9_000
 """Of 10,000 that S3 takes."""
-_PARTS_AT_ONCE = 4
+_PARTS_AT_ONCE = 1
+"""So much is in memory, and under way within the client's 30 seconds for a request. Other tasks put theirs beside."""
 _LISTED_AT_ONCE = 1000
 _NEAR_BYTES = 16 << 10
 """Ranges of one file with less than that between them are one request."""
@@ -243,13 +245,15 @@ class ObjectStore(Store):
             elif body.parent == own.parent:
                 self._copies.link(name, tag, body)
 
-    def settle(self, name: str) -> None:
+    def settle(self, name: str, digest: str = "") -> None:
         """See :class:`Store`; a copy stays, as it will be read."""
         own = self.work(name)
         with suppress(FileNotFoundError):
             self._copies.link(name, _tag_beside(own).read_text(), own)
             _tag_beside(own).unlink()
         own.unlink(missing_ok=True)
+        if digest:
+            self._copies.mark(name, digest)
 
     def put_if_absent(self, name: str, body: bytes) -> bool:
         """See :class:`Store`: one is there, and it may be ours, put by a try whose answer was lost."""

@@ -63,8 +63,8 @@ class Store(ABC):
     def fetch(self, name: str, digest: str = "") -> Path:
         """Give a file's bytes as a file on this machine, to be read and not to be changed.
 
-        It is there until as much was fetched since as the store keeps; what is open stays readable. Of a small file
-        whose SHA-256 is known a copy that has it may be given without a look at the store.
+        It is there until as much was fetched since as the store keeps; what is open stays readable. Where the digest
+        is known that a record gives for it, a copy that has it may be given without a look at the store.
         """
 
     @abstractmethod
@@ -101,8 +101,8 @@ class Store(ABC):
         Of a store that is a folder it is the file's own place, so that nothing is to be moved when it is done.
         """
 
-    def settle(self, name: str) -> None:
-        """Let go of a file in the making: it was put, and a record speaks of it."""
+    def settle(self, name: str, digest: str = "") -> None:
+        """Let go of a file in the making: it was put, and a record speaks of it, by that digest."""
         self.work(name).unlink(missing_ok=True)
 
     def __truediv__(self, name: str) -> Store:
@@ -340,7 +340,7 @@ class LocalStore(Store):
         """See :class:`Store`."""
         return self.folder / name
 
-    def settle(self, name: str) -> None:
+    def settle(self, name: str, digest: str = "") -> None:
         """See :class:`Store`: it is the file itself, and stays."""
 
     def size(self, name: str) -> int | None:

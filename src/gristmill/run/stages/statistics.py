@@ -7,7 +7,9 @@ before they are packed; else it is counted at the very end, and only told.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gristmill.run.planning.stage import Made, Plan, Stage
@@ -72,26 +74,34 @@ class Statistics(Stage[GlobalFilter]):
 
         from gristmill.run.state import layout
 
-        step = self.steps[0]
+        step, here = self.steps[0], dict[str, Path]()
         with context.scratch(task) as scratch:
-            blocklist, work.found = step.tally(lambda: _fates(step.columns, task, context), scratch)
+            blocklist, work.found = step.tally(lambda: _fates(step.columns, task, context, here), scratch)
         name = layout.decision(task, ".parquet")
         with context.output("blocklist", name, samples=blocklist.num_rows) as out:
             pq.write_table(blocklist, out.stream, compression="zstd")
         work.outputs.append(out.info)
 
 
-def _fates(columns: Sequence[str], task: Task, context: Context) -> Iterator[Any]:
-    """The fates beside the indexes, a batch at a time."""
-    import pyarrow.parquet as pq
-
+def _fates(columns: Sequence[str], task: Task, context: Context, here: dict[str, Path]) -> Iterator[Any]:
+    """The fates beside the indexes, a batch at a time; read twice, and so ``here`` keeps where they are."""
     from gristmill.run.state import layout
 
     for done, index in enumerate(task.inputs):
         context.check_stop()
         context.report(task, done, len(task.inputs), {}, 0)
-        with pq.ParquetFile(context.store.fetch(layout.fates_beside(index))) as file:
+        with _opened(layout.fates_beside(index), context, here) as file:
             yield from file.iter_batches(columns=list(columns))
+
+
+def _opened(name: str, context: Context, here: dict[str, Path]) -> Any:
+    """Open a file of fates where it was the first time, or as it is in the store where that is gone."""
+    import pyarrow.parquet as pq
+
+    with suppress(KeyError, FileNotFoundError):
+        return pq.ParquetFile(here[name])
+    here[name] = context.store.fetch(name)
+    return pq.ParquetFile(here[name])
 
 
 STAGE = Statistics

@@ -71,12 +71,12 @@ def lines_of(table: Any) -> Iterator[dict[str, Any]]:
 
 def open_spool(store: Store, index: ShardInfo) -> SpoolReader:
     """The samples' media, which lie beside the index."""
-    return SpoolReader(store.fetch(layout.spool_beside(index)))
+    return SpoolReader(store.fetch(layout.spool_beside(index), index.digest))
 
 
 def index_at(store: Store, index: ShardInfo) -> Any:
     """A crawl task's index, as it is now: where its spool was lost, both were written anew."""
-    path = crawled = store.fetch(index.path)
+    path = crawled = store.fetch(index.path, index.digest)
     if (first := layout.first_index(index)) != index.path:
         crawled = store.fetch(first)
     found = (path.stat(), crawled.stat())
