@@ -6,16 +6,19 @@ in one process (``weed server -s3``). Each of the four listens on a port, and on
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -42,6 +45,7 @@ _TRIES = 3
 _UP_S = 60.0
 _MEMORY = "400MiB"
 """Go's bound on its heap; without one it grows to more than a gigabyte."""
+_PR_SET_PDEATHSIG = 1
 
 
 def program() -> str | None:
@@ -51,7 +55,7 @@ def program() -> str | None:
 
 @contextmanager
 def seaweed(folder: Path, bucket: str = "bucket", words: Sequence[str] = ()) -> Iterator[dict[str, str]]:
-    """Run a server until the block ends; gives the options of an ``ObjectStore`` in its one bucket.
+    """Run a server until the block, or this process, ends; gives the options of an ``ObjectStore`` in its one bucket.
 
     Args:
         folder: Where it keeps what it is given, and what it says (``log``).
@@ -102,8 +106,20 @@ def _started(weed: str, folder: Path, ports: Sequence[int], more: Sequence[str])
     ]
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "GOMEMLIMIT": _MEMORY}
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "GOMEMLIMIT": _MEMORY},
+            preexec_fn=partial(_dies_with, os.getpid(), ctypes.CDLL(None).prctl),  # noqa: PLW1509 - no threads yet
         )
+
+
+def _dies_with(parent: int, prctl: Callable[[int, int], object]) -> None:
+    """Have this new process killed when its parent ends, however that ends."""
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before that was asked for
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _is_up(server: subprocess.Popen[bytes], port: int, bucket: str, options: dict[str, str]) -> bool:
