@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -9,6 +10,7 @@ import pytest
 
 from gristmill.spec.errors import MachineError, UsageError
 from gristmill.storage.object import ObjectStore
+from gristmill.storage.silence import tell_silence
 from gristmill.storage.store import LocalStore, store_at
 
 pytest.importorskip("obstore")
@@ -31,6 +33,11 @@ class Forgetful(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.answer(*self.server.answers.pop(0) if self.server.answers else ())
 
+    def do_GET(self):
+        self.answer(*self.server.gets.pop(0) if self.server.gets else (404,))
+
+    do_HEAD = do_GET
+
     def do_DELETE(self):
         self.answer(204)
 
@@ -41,7 +48,7 @@ class Forgetful(BaseHTTPRequestHandler):
 @pytest.fixture
 def forgetful():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Forgetful)
-    server.puts, server.answers = [], []
+    server.puts, server.answers, server.gets = [], [], []
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
@@ -72,12 +79,68 @@ def test_what_a_store_refuses_is_said_in_a_sentence_without_secrets(forgetful):
     said = b"<Error><Code>ExpiredToken</Code><Message>The token has expired.</Message></Error>"
     forgetful.answers = [(400, said), (404, b"<Error><Code>NoSuchBucket</Code></Error>")]
     with pytest.raises(
-        MachineError, match=r"s3://bucket/data/run.json: .*expired \(ExpiredToken\)"
+        MachineError, match=r"s3://bucket/data/run.json: .*expired \(ExpiredToken: The token has expired\)"
     ) as caught:
         at(forgetful).put("run.json", b"1")
     assert "s3cr3t" not in f"{caught.value}{at(forgetful)!r}"
     with pytest.raises(MachineError, match="no such bucket"):
         at(forgetful).put("run.json", b"1")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (403, "InvalidAccessKeyId", r"does not know this access key \(InvalidAccessKeyId: Played\)"),
+        (403, "SignatureDoesNotMatch", "the secret key is not that of the access key"),
+        (400, "InvalidToken", "the session token is none of the store's"),
+        (403, "RequestTimeTooSkewed", "the clock of this machine is wrong"),
+        (400, "AuthorizationHeaderMalformed", r"in another region \(.*AWS_REGION=eu-central-1, or"),
+        (301, "PermanentRedirect", "the bucket is in another region"),
+        (403, "AccessDenied", r"may not write there \(AccessDenied: .*have that allowed, or give"),
+        (418, "Teapot", "the store said: Teapot: Played. Nothing finished is lost: put it right"),
+    ],
+)
+def test_each_refusal_has_a_sentence(forgetful, status, code, said):
+    region = "<Region>eu-central-1</Region>"
+    body = f"<Error><Code>{code}</Code><Message>Played. And more.</Message>{region}</Error>"
+    forgetful.answers = [(status, body.encode())]
+    with pytest.raises(MachineError, match=said) as caught:
+        at(forgetful).put("run.json", b"1")
+    assert len(str(caught.value)) < 300
+
+
+def test_why_a_head_was_refused_is_asked_for(forgetful):
+    assert at(forgetful).size("run.json") is None
+    forgetful.gets = [(403, b""), (403, b"<Error><Code>AccessDenied</Code></Error>")]
+    with pytest.raises(MachineError, match=r"may not read or list what is there \(AccessDenied\)"):
+        at(forgetful).size("run.json")
+    forgetful.gets = [(403, b""), (403, b"")]
+    with pytest.raises(MachineError, match=r"may not read or list what is there \(403 Forbidden\)"):
+        at(forgetful).size("run.json")
+
+
+def test_a_place_that_does_not_answer_is_told_soon_and_given_up(monkeypatch):
+    monkeypatch.setattr("gristmill.storage.object._FIRST_S", 0.1)
+    monkeypatch.setattr("gristmill.storage.silence.SILENT_S", 0.02)
+    told = []
+    tell_silence(told.append)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            where = silent.getsockname()[1]
+            with pytest.raises(MachineError) as caught:
+                at(type("Server", (), {"server_port": where})).put("run.json", b"1")
+        address = f"http://127.0.0.1:{where}"
+        assert [
+            f"waiting for s3://bucket/data at {address}, which has not answered" in one for one in told
+        ] == [True]
+        assert f"s3://bucket/data: the store does not answer at {address} (no answer came in time)" in str(
+            caught.value
+        )
+        monkeypatch.setattr("gristmill.storage.object._RETRIES", {"max_retries": 0})
+        with pytest.raises(MachineError, match=rf"{address} \(Connection refused\).*AWS_ENDPOINT_URL"):
+            at(type("Server", (), {"server_port": where})).put("run.json", b"1")
+    finally:
+        tell_silence(lambda said: None)
 
 
 def test_a_put_that_was_answered_503_is_tried_again(forgetful):

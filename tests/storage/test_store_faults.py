@@ -34,7 +34,15 @@ def proxy(bucket, tmp_path, monkeypatch):
 
 @pytest.fixture
 def store(proxy, tmp_path):
-    return ObjectStore(f"s3://bucket/{tmp_path.name}", proxy.options)
+    return answering(proxy, f"s3://bucket/{tmp_path.name}")
+
+
+def answering(proxy, url):
+    """A store that is known to answer: the first request of all is another one."""
+    store = ObjectStore(url, proxy.options)
+    assert store.size("x") is None
+    proxy.asked.clear()
+    return store
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -81,9 +89,10 @@ def test_of_a_large_object_that_is_refused_nothing_is_there(proxy, store):
     ("fault", "said"),
     [
         (("before", 400, "ExpiredToken"), r"ExpiredToken.*give credentials that hold \(AWS_ACCESS_KEY_ID"),
-        (("before", 403, "AccessDenied"), "AccessDenied.*give credentials that hold"),
+        (("before", 403, "AccessDenied"), "may not write there .AccessDenied.*give credentials that may"),
         (("before", 403, "at http://169.254.169.254/latest"), "no credentials were given.*AWS_ACCESS_KEY_ID"),
-        (("before", 507, "XMinioStorageFull"), "make room there"),
+        (("before", 507, "XMinioStorageFull"), "has no room left .*make room there"),
+        (("before", 503, "SlowDown"), "is overrun, or out of order .*wait a while"),
         (("before", 404, "NoSuchBucket"), "there is no such bucket. Create it"),
         (
             ("before", 0, ""),
@@ -91,20 +100,18 @@ def test_of_a_large_object_that_is_refused_nothing_is_there(proxy, store):
         ),
     ],
 )
-def test_what_a_store_refuses_is_told_with_what_to_do(proxy, store, monkeypatch, fault, said):
+def test_what_a_store_refuses_is_told_with_what_to_do(proxy, monkeypatch, fault, said):
     monkeypatch.setattr("gristmill.storage.object._RETRIES", {"max_retries": 0})
+    store = answering(proxy, "s3://bucket/refused")
     proxy.faults = lambda method, path: fault
     with pytest.raises(MachineError, match=said):
         store.put("run.json", b"1")
     assert len(proxy.asked) == (3 if fault[1] == 0 else 1)
 
 
-def test_a_run_whose_credentials_expire_says_so_and_goes_on_with_new_ones(
-    proxy, store, tmp_path, monkeypatch
-):
+def test_a_run_whose_credentials_expire_says_so_and_goes_on_with_new_ones(proxy, store, tmp_path):
     """All that was finished is kept, and of the rest little is asked for twice."""
     fault = ("before", 400, "ExpiredToken")
-    monkeypatch.setattr("gristmill.storage.object._RETRIES", {"max_retries": 0})
     with FakeWeb() as web:
         place = write_list(tmp_path / "list.parquet", [url(web, n) for n in range(24)])
         settings = {"rows.part_rows": "6"}

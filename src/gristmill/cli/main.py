@@ -15,6 +15,7 @@ from gristmill.cli.start import stopped_code, unloaded
 from gristmill.cli.streams import unfailing_streams, unprinted
 from gristmill.spec.command import printable, started_as, to_type
 from gristmill.spec.errors import GristmillError, MachineError
+from gristmill.storage.silence import tell_silence
 
 __all__ = ["cli", "main"]
 
@@ -96,6 +97,7 @@ def main() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     started_as(sys.argv[0])
     unfailing_streams()
+    tell_silence(lambda said: click.echo(f"gristmill: {printable(said)} ...", err=True))
     with printable_streams():
         code = _exit_code()
     if (err := unprinted()) is not None:

@@ -12,7 +12,6 @@ are those of obstore. No option is ever stored.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +29,16 @@ from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
 from gristmill.storage.copies import Copies, short_digest
 from gristmill.storage.files import cache_folder, whole_file
 from gristmill.storage.inside import STATE_BYTES
+from gristmill.storage.refusals import (
+    MAY_PASS,
+    NO_BUCKET,
+    first_line,
+    has_reason,
+    is_gone,
+    is_silent,
+    refusal,
+)
+from gristmill.storage.silence import SILENT_S, told_if_silent
 from gristmill.storage.store import Store, Stored, store_at
 
 __all__ = ["SCHEMES", "ObjectStore"]
@@ -51,10 +60,15 @@ _READ_SOON = (".gristmill/", "fates/")
 _RETRIES: dict[str, Any] = {
     "max_retries": 10,
     "backoff": {"base": 3, "init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15)},
+    "retry_timeout": timedelta(seconds=45),
 }
 """Tells the client to try again where it may ask twice, for half a minute: an overrun store recovers in that."""
+_FIRST_S = 10
+"""So long it tries to get the first answer of all: an address may be wrong, or its server not be there."""
 _PAUSES_S = (0.2, 1.0, 4.0)
 """Before each further try where only we know that it does no harm."""
+_REPEATED_S = 40.0
+"""After so long there is none: the client itself has tried again meanwhile, or waited."""
 _CLIENT_OPTIONS = (
     "allow_http",
     "allow_invalid_certificates",
@@ -66,28 +80,12 @@ _CLIENT_OPTIONS = (
     "user_agent",
 )
 """Keys of options that are the client's, not the store's."""
-_CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,80})</Code>"), re.compile(r"<Message>([^<]{1,300})</Message>")
-_BROKEN_OFF = re.compile(r"HTTP error: (?!.*\bmax_retries\b)|<Code>(?:NoSuchUpload|RequestTimeout)</Code>")
-"""Words by which the client tells of a request that it did not try again, though it may work the next time."""
-_NO_ANSWER = re.compile(r"HTTP error: (.{1,200})")
-_ASKED_AT = re.compile(r"Error performing [A-Z]+ (https?://[^/\s]{1,200})")
-_SYSTEM_SAID = re.compile(r'\bOs \{[^}]*message: "([^"]{1,100})"')
-_INSTANCE = "://169.254.169.254"
-"""Tells a machine in Amazon's cloud its credentials. The client asks there if it was given none."""
-_REFUSED = re.compile(
-    r"Expired|Invalid(?:AccessKeyId|Token)|Signature|AccessDenied|Forbidden|Unauthorized|TimeTooSkewed"
-)
-_FULL = re.compile(r"Quota|StorageFull|InsufficientStorage|Insufficient Storage|507")
-_KEYS = {
-    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
-    "gs": "GOOGLE_SERVICE_ACCOUNT",
-    "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
-}
-_GONE = ("NoSuchBucket", "NoSuchContainer", "ContainerNotFound", "The specified bucket does not exist")
-_NO_BUCKET = "there is no such bucket. Create it, or correct the address."
 _REQUESTS: dict[str, Counter[str]] = {}
 """By the store's address: what was asked of it and not yet told."""
 _COUNTING = Lock()
+_ANSWERED: set[tuple[str, str]] = set()
+"""Buckets, with options, that have answered this process, or the one that started it."""
+_ANYTHING = ".gristmill/probe"
 T = TypeVar("T")
 
 
@@ -143,7 +141,7 @@ class ObjectStore(Store):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.url.startswith("memory:"):
             raise UsageError(f"{self.url} lasts as long as this process: give --workers 0 as well.")
-        return ObjectStore, (self.url, dict(self.options))
+        return _handed_on, (self.url, dict(self.options), self._known in _ANSWERED)
 
     def asked(self) -> dict[str, int]:
         """See :class:`Store`: ``put``, ``get``, ``head``, ``list``, ``delete``, ``bytes_in``, ``bytes_out``."""
@@ -324,7 +322,34 @@ class ObjectStore(Store):
 
     @property
     def _client(self) -> Any:
+        if self._known not in _ANSWERED:
+            self._await_first_answer()
+            _ANSWERED.add(self._known)
         return _client(self.url, tuple(sorted(self.options.items())), os.getpid())
+
+    @property
+    def _known(self) -> tuple[str, str]:
+        return "/".join(self.url.split("/")[:3]), repr(sorted(self.options.items()))
+
+    def _await_first_answer(self) -> None:
+        """Ask for anything, so that a place that is dead is told soon. Any answer will do.
+
+        Raises:
+            MachineError: None came.
+        """
+        if self.url.startswith("memory:"):
+            return
+        where = _endpoint(self.options)
+        said = f"waiting for {self}{f' at {where}' if where else ''}, which has not answered for {SILENT_S:.0f} s"
+        hasty = _client(self.url, tuple(sorted(self.options.items())), os.getpid(), _FIRST_S)
+        self._count("head", 1)
+        try:
+            with told_if_silent(said):
+                self._api.head(hasty, _ANYTHING)
+        except (self._api.exceptions.BaseError, FileNotFoundError) as err:
+            if is_silent(str(err)):
+                told = refusal(self.url.partition(":")[0], "head", str(err))
+                raise MachineError(f"{self}: {told}") from err
 
     @property
     def _api(self) -> Any:
@@ -344,57 +369,54 @@ class ObjectStore(Store):
         try:
             yield
         except FileNotFoundError as err:
-            if any(word in str(err) for word in _GONE):
-                raise MachineError(f"{self}: {_NO_BUCKET}") from err
+            if is_gone(str(err)):
+                raise MachineError(f"{self}: {NO_BUCKET}") from err
             if kind == "put":
-                kind_of = _BrokenOff if _BROKEN_OFF.search(str(err)) else MachineError
-                raise kind_of(f"{self}/{name}: {self._said(err)}") from err
+                raise self._refused(kind, name, err) from err
             raise FileNotFoundError(2, "not in this store", f"{self}/{name}") from err
         except errors.AlreadyExistsError as err:
             raise FileExistsError(17, "in this store already", f"{self}/{name}") from err
         except errors.BaseError as err:
-            if "NoSuchBucket" in str(err):
-                raise MachineError(f"{self}: {_NO_BUCKET}") from err
-            kind_of = _BrokenOff if _BROKEN_OFF.search(str(err)) else MachineError
-            raise kind_of(f"{self}/{name}: {self._said(err)}") from err
+            told = self._with_reason(name, err) if kind == "head" else err
+            if is_gone(str(told)):
+                raise MachineError(f"{self}: {NO_BUCKET}") from err
+            raise self._refused(kind, name, told) from err
 
-    def _said(self, err: Exception) -> str:
-        """Say what a store answered, if it did, and what to do; a signature that it was asked with is not told."""
-        text = str(err)
-        code, message = _CODE.search(text), _MESSAGE.search(text)
-        silent = _NO_ANSWER.search(text)
-        keys = _KEYS.get(self.url.partition(":")[0], "of the store")
-        if _INSTANCE in text:
-            return (
-                f"no credentials were given, and this machine has none of its own. Give them ({keys}; or "
-                "--store-option), then give the same command again."
-            )
-        if silent:
-            where = f" at {asked[1]}" if (asked := _ASKED_AT.search(text)) else ""
-            why = _SYSTEM_SAID.search(text) or silent
-            what = f"the store does not answer{where} ({why[1].strip().rstrip('.')})"
-        elif code:
-            what = f"the store said: {message[1].rstrip('.') if message else 'no'} ({code[1]})"
-        else:
-            what = f"the store said: {_first_line(err).rstrip('. ')}"
-        told = code[1] if code else what
-        if silent:
-            remedy = "check the network and the endpoint"
-        elif _REFUSED.search(told):
-            remedy = f"give credentials that hold ({keys})"
-        elif _FULL.search(told):
-            remedy = "make room there"
-        else:
-            remedy = "put it right"
-        return f"{what}. Nothing finished is lost: {remedy}, then give the same command again."
+    def _with_reason(self, name: str, err: Exception) -> Exception:
+        """Ask for an object's first byte where its head was refused: the answer to that can say why."""
+        if has_reason(str(err)) or MAY_PASS.search(str(err)):
+            return err
+        self._count("get", 1)
+        try:
+            self._api.get_range(self._client, name, start=0, length=1)
+        except (self._api.exceptions.BaseError, FileNotFoundError) as worded:
+            return worded if has_reason(str(worded)) else err
+        return err
+
+    def _refused(self, kind: str, name: str, err: Exception) -> MachineError:
+        """Say in a sentence what a store refused, or that it does not answer."""
+        passing = MAY_PASS.search(str(err)) is not None
+        told = refusal(self.url.partition(":")[0], kind, str(err))
+        return (_BrokenOff if passing else MachineError)(f"{self}/{name}: {told}")
+
+
+def _handed_on(url: str, options: Mapping[str, str], answered: bool) -> ObjectStore:
+    """Make a store that another process had, and may have had an answer of."""
+    store = ObjectStore(url, options)
+    if answered:
+        _ANSWERED.add(store._known)
+    return store
 
 
 def _repeated(ask: Callable[[], T]) -> T:
     """Ask for what does no harm when it is done twice; again where a connection broke off."""
+    until = time.monotonic() + _REPEATED_S
     for pause_s in _PAUSES_S:
         try:
             return ask()
         except _BrokenOff:
+            if time.monotonic() > until:
+                raise
             time.sleep(pause_s)
     return ask()
 
@@ -415,7 +437,7 @@ def _obstore(url: str) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _client(url: str, options: tuple[tuple[str, str], ...], process: int) -> Any:
+def _client(url: str, options: tuple[tuple[str, str], ...], process: int, patience_s: int = 0) -> Any:
     """A client of this process's own: its threads do not outlive a fork."""
     api = _obstore(url)
     scheme = url.partition("://")[0]
@@ -427,16 +449,20 @@ def _client(url: str, options: tuple[tuple[str, str], ...], process: int) -> Any
         of_client.setdefault("allow_http", "true")
     if scheme == "s3":  # one object at a time is deleted, and not all stores know how to delete many
         of_store.setdefault("disable_bulk_delete", "true")
+    retries = _RETRIES
+    if patience_s:
+        retries = {**retries, "retry_timeout": timedelta(seconds=patience_s)}
+        of_client.setdefault("timeout", f"{patience_s}s")
     of_client = {
         key: value == "true" if key.startswith("allow_") else value for key, value in of_client.items()
     }
     try:
         return api.store.from_url(
-            url, config=of_store or None, client_options=of_client or None, retry_config=_RETRIES
+            url, config=of_store or None, client_options=of_client or None, retry_config=retries
         )
     except api.exceptions.BaseError as err:
         raise UsageError(
-            f"{url}: {_first_line(err)} KEYs of --store-option are obstore's, as endpoint, region, access_key_id."
+            f"{url}: {first_line(str(err))} KEYs of --store-option are obstore's, as endpoint, region, access_key_id."
         ) from err
 
 
@@ -460,8 +486,3 @@ def _tag_beside(path: Path) -> Path:
 def _is_beyond(err: Exception) -> bool:
     """Whether a range was asked for that begins where the object has ended."""
     return "416 Range Not Satisfiable" in str(err) or "StartTooLarge" in str(err)
-
-
-def _first_line(err: Exception) -> str:
-    line = str(err).partition("\n")[0]
-    return f"{line.partition('?')[0][:300].rstrip('. ')}."
