@@ -25,8 +25,8 @@ from bench.paths import REPO, fresh, say
 from bench.planning import ANNOTATION_FILES, PARTS, _begun, _planner, _recipe, _records
 from gristmill.ledger.ledger import RECORDS, Ledger
 from gristmill.ledger.run_config import RunConfig
+from gristmill.storage.local import LocalStore
 from gristmill.storage.segments import SEGMENT_LINES
-from gristmill.storage.store import LocalStore
 
 COUNT = 100_000
 GOAL = "10^6: under 60 s, under 2 GB, some thousand requests"

@@ -133,7 +133,7 @@ def test_a_mixture_takes_what_the_records_of_a_part_say(tmp_path, monkeypatch):
                 raise PermissionError(13, "Permission denied", str(part))
             write_whole(path, body)
 
-        patched.setattr("gristmill.storage.store.write_whole", refused)
+        patched.setattr("gristmill.storage.local.write_whole", refused)
         patched.setattr("gristmill.cli.finish.write_metadata_files", lambda folder, recipe: Ledger(folder))
         done = gristmill("mix", tmp_path / "mine.py", "--out", tmp_path / "data", *QUICK)
     assert "cannot be written here" in done.stderr

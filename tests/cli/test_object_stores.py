@@ -7,8 +7,8 @@ import pytest
 from typed import gristmill
 
 from gristmill.ledger.at_work import AT_WORK, AtWork
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import LocalStore
 from gristmill.testing.web import FakeWeb
 
 

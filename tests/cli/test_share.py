@@ -10,7 +10,7 @@ from typed import gristmill
 from gristmill.cli import finish
 from gristmill.ledger.at_work import Announced
 from gristmill.run.driver import run
-from gristmill.storage.store import LocalStore
+from gristmill.storage.local import LocalStore
 from gristmill.testing import archived
 from gristmill.testing.archives import zipped
 from gristmill.testing.web import FakeWeb

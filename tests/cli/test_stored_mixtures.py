@@ -9,8 +9,8 @@ from typed import gristmill
 
 from gristmill.ledger.run_config import RUN_CONFIG
 from gristmill.sources import cc3m
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import LocalStore
 from gristmill.testing.hub import FakeHub
 from gristmill.testing.upstreams.llava_cc3m_595k import write_llava_cc3m
 

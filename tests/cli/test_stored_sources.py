@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from typed import gristmill
 
-from gristmill.storage import stored
+from gristmill.storage import bucket
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import LocalStore
 from gristmill.testing import archived
 from gristmill.testing.archives import zipped
 
@@ -120,36 +120,36 @@ def test_another_object_at_the_same_address_is_refused(store, upstream, tmp_path
 
 
 def test_a_fetch_goes_on_and_never_mixes_two_objects(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(stored, "_PIECE_BYTES", 1000)
+    monkeypatch.setattr(bucket, "_PIECE_BYTES", 1000)
     body = bytes(range(256)) * 20
     store.put("a.bin", body)
-    (file,) = stored.stored_files(f"{store}/a.bin", store)
+    (file,) = bucket.stored_files(f"{store}/a.bin", store)
 
     def stop(have):
         if have >= 2000:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        stored.fetch_stored(file, tmp_path, store, stop)
+        bucket.fetch_stored(file, tmp_path, store, stop)
     (partial,) = tmp_path.glob(".a.bin.*")
     assert 2000 <= partial.stat().st_size < 4000
     asked = store.asked() or ObjectStore(file.home.rpartition("/")[0], {}).asked()
     said = []
-    path = stored.fetch_stored(file, tmp_path, store, said.append)
+    path = bucket.fetch_stored(file, tmp_path, store, said.append)
     assert path.read_bytes() == body
     assert said[0] == 3000
     assert asked["bytes_in"] < len(body)
     assert not list(tmp_path.glob(".a.bin.*"))
-    stored.fetch_stored(file, tmp_path, store, said.append)
+    bucket.fetch_stored(file, tmp_path, store, said.append)
 
     def replaced(have):
         store.put("a.bin", body[::-1])
 
-    with pytest.raises(stored.SourceError, match="is another object"):
-        stored.fetch_stored(file, tmp_path / "again", store, replaced)
+    with pytest.raises(bucket.SourceError, match="is another object"):
+        bucket.fetch_stored(file, tmp_path / "again", store, replaced)
     store.delete("a.bin")
-    with pytest.raises(stored.SourceError, match="is not there any more"):
-        stored.read_stored(file, 0, 10, store)
+    with pytest.raises(bucket.SourceError, match="is not there any more"):
+        bucket.read_stored(file, 0, 10, store)
     assert not (tmp_path / "again" / "a.bin").exists()
 
 

@@ -18,7 +18,7 @@ from gristmill.ledger.at_work import AT_WORK, Announced, AtWork, WorkerAt, at_wo
 from gristmill.spec.errors import Busy, Interrupted, MachineError
 from gristmill.spec.task import Task
 from gristmill.storage.files import whole_file
-from gristmill.storage.store import LocalStore
+from gristmill.storage.local import LocalStore
 from gristmill.testing.memory_store import MemoryStore
 from gristmill.testing.web import FakeWeb
 

@@ -25,8 +25,9 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.totals import total
 from gristmill.run.maintenance.verify import verify
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import LocalStore, Store
+from gristmill.storage.store import Store
 from gristmill.testing.rows_with_pictures import write_m3it
 from gristmill.testing.seaweed import program, seaweed
 

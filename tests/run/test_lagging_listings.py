@@ -15,7 +15,8 @@ from gristmill.ledger.totals import total
 from gristmill.run.driver import run
 from gristmill.run.maintenance.verify import verify
 from gristmill.spec.errors import MachineError
-from gristmill.storage.store import LocalStore, Store
+from gristmill.storage.local import LocalStore
+from gristmill.storage.store import Store
 
 ROWS = 40
 SMALL_PARTS = {"rows.part_rows": "4"}

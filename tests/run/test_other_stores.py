@@ -21,8 +21,9 @@ from gristmill.run.maintenance.verify import verify
 from gristmill.run.planning.planner import Planner
 from gristmill.spec.errors import MachineError, UsageError
 from gristmill.storage.files import write_whole
+from gristmill.storage.local import LocalStore
 from gristmill.storage.segments import BUNDLE
-from gristmill.storage.store import LocalStore, Store
+from gristmill.storage.store import Store
 from gristmill.testing.memory_store import MemoryStore
 from gristmill.viewer.report import report_bytes
 

@@ -14,8 +14,8 @@ from gristmill.run.executors._cluster import Head, most_workers
 from gristmill.run.executors._relay import lacking
 from gristmill.run.workers.messages import WorkerStart
 from gristmill.spec.errors import MachineError
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import LocalStore
 
 
 def test_a_head_that_answers_no_more_is_told_and_one_that_comes_back_is_not(monkeypatch):

@@ -12,8 +12,8 @@ from typed import GRISTMILL, gristmill
 
 from gristmill.ledger.at_work import at_work
 from gristmill.ledger.ledger import Ledger
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import LocalStore
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "many-machines.md"
 ROWS, JOBS = 120, 4

@@ -16,8 +16,8 @@ from gristmill.shards.scattered import ROW, read_rows, read_scattered, write_sca
 from gristmill.shards.webdataset import TarWriter, read_samples
 from gristmill.spec.body import bytes_of, size_of
 from gristmill.spec.errors import DamagedOutput
-from gristmill.storage.store import LocalStore
-from gristmill.storage.stored_file import StoredFile
+from gristmill.storage.local import LocalStore
+from gristmill.storage.store import StoredFile
 
 
 def write(path, sizes, seed=0):

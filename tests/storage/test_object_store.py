@@ -9,9 +9,10 @@ from threading import Thread
 import pytest
 
 from gristmill.spec.errors import MachineError, UsageError
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
 from gristmill.storage.silence import tell_silence
-from gristmill.storage.store import LocalStore, store_at
+from gristmill.storage.store import store_at
 
 pytest.importorskip("obstore")
 

@@ -9,8 +9,8 @@ from store_proxy import StoreProxy
 from gristmill.ledger.ledger import Ledger
 from gristmill.run.driver import run
 from gristmill.spec.errors import MachineError
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import LocalStore
 from gristmill.testing.web import FakeWeb
 
 LARGE = bytes(range(256)) * (44 << 10)

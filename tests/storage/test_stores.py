@@ -5,8 +5,9 @@ import threading
 import pytest
 
 from gristmill.spec.errors import UsageError
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import LocalStore, Store, Stored, store_at
+from gristmill.storage.store import Store, Stored, store_at
 from gristmill.testing.memory_store import MemoryStore
 
 BODY = bytes(range(256)) * 4096

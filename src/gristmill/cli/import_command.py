@@ -22,8 +22,8 @@ from gristmill.cli.options import (
     store_option,
 )
 from gristmill.spec.errors import UsageError
+from gristmill.storage.bucket import is_stored
 from gristmill.storage.store import Place
-from gristmill.storage.stored import is_stored
 
 if TYPE_CHECKING:
     from gristmill.run.begin import Job

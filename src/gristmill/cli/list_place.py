@@ -24,9 +24,9 @@ from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import digest_of
+from gristmill.storage.bucket import fetch_stored, is_stored, stored_files
 from gristmill.storage.files import check_name, check_regular, machine_error, scratch_folder, sha256_file
 from gristmill.storage.store import Place, store_at
-from gristmill.storage.stored import fetch_stored, is_stored, stored_files
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["ListPlace", "found_list", "is_list", "list_recipe", "local_list"]

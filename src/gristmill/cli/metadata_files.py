@@ -17,7 +17,7 @@ from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.seal import broken, seal
 from gristmill.run.inputs.mixture_parts import read_manifest
 from gristmill.run.maintenance.reopen import Dataset
-from gristmill.run.maintenance.stored_media import StoredMedia
+from gristmill.run.maintenance.task_media import TaskMedia
 from gristmill.run.state import layout
 from gristmill.run.state.layout import CARD, METADATA_FILES
 from gristmill.spec.command import for_readers, printable
@@ -63,7 +63,7 @@ def write_metadata_files(place: Place, recipe: Recipe) -> Ledger:
         before = _bytes_of(store, MANIFEST)
         body = manifest_bytes(recipe, config, ledger, _libraries(store, config, ledger, before))
         journals = seal(ledger, {MANIFEST: [body, before]})
-        media = StoredMedia(store, recipe, config).bodies
+        media = TaskMedia(store, recipe, config).bodies
         making: dict[str, Callable[[], bytes]] = {
             MANIFEST: lambda: body,
             CARD: lambda: card_bytes(recipe, config, ledger),

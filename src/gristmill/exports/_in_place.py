@@ -12,8 +12,7 @@ from gristmill.ledger.reading import whole_parts
 from gristmill.ledger.run_config import RunConfig
 from gristmill.shards.extents import whole_again
 from gristmill.spec.errors import DamagedOutput, UsageError
-from gristmill.storage.store import store_at
-from gristmill.storage.stored_file import StoredFile
+from gristmill.storage.store import StoredFile, store_at
 
 __all__ = ["TarShard", "give_name", "said_of_keys", "tar_shards", "whole_shards"]
 

@@ -22,7 +22,7 @@ from gristmill.shards.shape import Shape
 from gristmill.spec.errors import UsageError
 from gristmill.storage.files import write_whole
 from gristmill.storage.inside import open_regular
-from gristmill.storage.stored_file import StoredFile
+from gristmill.storage.store import StoredFile
 
 __all__ = ["EXPORTER", "WIDS_NAME", "unfit_for_coyo_wds", "wids_index"]
 

@@ -12,8 +12,7 @@ from gristmill.shards.webdataset import ShardSample, read_samples
 from gristmill.spec.errors import DamagedOutput, DamagedPart, UsageError
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.inside import is_below
-from gristmill.storage.store import Place, Store, store_at
-from gristmill.storage.stored_file import StoredFile
+from gristmill.storage.store import Place, Store, StoredFile, store_at
 
 __all__ = ["PartShards", "samples_in", "shard_at", "whole_parts"]
 

@@ -23,7 +23,7 @@ from gristmill.shards.webdataset import MAX_NAME_BYTES, TarWriter, member_bytes,
 from gristmill.spec.body import Body, FileBody, bytes_of
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import DamagedOutput
-from gristmill.storage.stored_file import StoredFile
+from gristmill.storage.store import StoredFile
 
 __all__ = [
     "EXTENT",

@@ -26,7 +26,7 @@ import numpy as np
 from gristmill.shards.extents import LargeExtent, renamed, whole_again
 from gristmill.spec.body import FileBody
 from gristmill.spec.errors import DamagedPart, UsageError
-from gristmill.storage.stored_file import StoredFile
+from gristmill.storage.store import StoredFile
 
 __all__ = ["Holder", "read_placed"]
 

@@ -30,7 +30,7 @@ from gristmill.shards.placed import Holder, read_placed
 from gristmill.shards.webdataset import ShardSample, read_stream
 from gristmill.spec.body import bytes_of
 from gristmill.spec.errors import DamagedOutput
-from gristmill.storage.stored_file import StoredFile
+from gristmill.storage.store import StoredFile
 
 __all__ = [
     "ShardOrigin",

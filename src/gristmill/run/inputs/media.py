@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.run_config import InputFile
-from gristmill.run.inputs.stored import as_stored
+from gristmill.run.inputs.bucket import as_stored
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import DamagedSource, RecipeError, UsageError
 from gristmill.spec.recipe import Recipe, Source
@@ -43,10 +43,10 @@ from gristmill.storage.archives import (
     write_catalog,
     write_index,
 )
+from gristmill.storage.bucket import HERE, fetch_stored, is_stored
 from gristmill.storage.files import machine_error
 from gristmill.storage.hub import HubFile, download
 from gristmill.storage.store import Place, Store, store_at
-from gristmill.storage.stored import HERE, fetch_stored, is_stored
 from gristmill.storage.url import fetch, is_url, name_of
 
 __all__ = ["INDEXES", "MediaFiles", "OpenedMedia", "Watch", "fetched_folder", "media_of", "shared_folder"]

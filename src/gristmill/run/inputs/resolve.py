@@ -11,21 +11,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gristmill.ledger.run_config import InputFile, RunConfig
+from gristmill.run.inputs.bucket import stored_here
 from gristmill.run.inputs.local_media import Seen, media_here, put_by_hand
 from gristmill.run.inputs.media import shared_folder
 from gristmill.run.inputs.named_files import check_variant, chosen_of, left_out, typed, with_note
 from gristmill.run.inputs.numbering import arranged
-from gristmill.run.inputs.stored import stored_here
 from gristmill.run.state.layout import MADE, METADATA_FILES
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import ByHandSource, UsageError
 from gristmill.spec.media_source import Download
 from gristmill.spec.recipe import Recipe, Source, SourceRole
 from gristmill.spec.task import digest_of
+from gristmill.storage.bucket import is_stored
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.hub import HUB_URL, HubFile, commit_of, hub_repo, list_files
 from gristmill.storage.store import Place, store_at
-from gristmill.storage.stored import is_stored
 from gristmill.storage.url import is_url, name_of
 
 __all__ = ["ELSEWHERE", "LEFT_OUT", "Resolved", "resolve"]

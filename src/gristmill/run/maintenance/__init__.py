@@ -1,1 +1,1 @@
-"""What is done with a dataset later: ``reopen``, ``verify``, ``clean``; ``stored_media`` for pages."""
+"""What is done with a dataset later: ``reopen``, ``verify``, ``clean``; ``task_media`` for pages."""

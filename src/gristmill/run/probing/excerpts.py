@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 
 from gristmill.ledger.run_config import InputFile
 from gristmill.ledger.words import count_text
-from gristmill.run.inputs.stored import as_stored
+from gristmill.run.inputs.bucket import as_stored
 from gristmill.shards.framing import Framing
 from gristmill.spec.errors import SourceError, UsageError
+from gristmill.storage.bucket import HERE, is_stored, read_stored
 from gristmill.storage.hub import read_range
-from gristmill.storage.stored import HERE, is_stored, read_stored
 from gristmill.storage.url import is_url
 
 __all__ = ["Excerpt", "FarBytes", "drawn", "evenly", "excerpt_of", "shares_of"]
@@ -67,7 +67,7 @@ class FarBytes:
 
     Args:
         file: Which.
-        place: ``REPO@REVISION``, or the address that :class:`gristmill.storage.stored.StoredInput` has.
+        place: ``REPO@REVISION``, or the address that :class:`gristmill.storage.bucket.StoredInput` has.
     """
 
     def __init__(self, file: InputFile, place: str) -> None:

@@ -19,7 +19,7 @@ from gristmill.shards.shape import Shape
 from gristmill.shards.webdataset import TarWriter
 from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.task import Task
-from gristmill.storage.stored_file import StoredFile
+from gristmill.storage.store import StoredFile
 
 __all__ = ["run_gather", "run_refer"]
 

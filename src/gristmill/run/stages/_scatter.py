@@ -31,7 +31,7 @@ from gristmill.spec.errors import DamagedOutput
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo, Task, decided, digest_of
 from gristmill.storage.files import sha256_file
-from gristmill.storage.stored_file import StoredFile
+from gristmill.storage.store import StoredFile
 
 __all__ = ["bodies_of", "run_scatter"]
 

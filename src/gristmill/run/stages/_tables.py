@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gristmill.ledger.run_config import InputFile
-from gristmill.run.inputs.stored import as_stored
+from gristmill.run.inputs.bucket import as_stored
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import DamagedSource, SourceError, UsageError
 from gristmill.spec.step import LocalFile
 from gristmill.spec.task import Task
+from gristmill.storage.bucket import fetch_stored, is_stored, read_stored
 from gristmill.storage.hub import HubFile, download, hub_url, read_range
-from gristmill.storage.stored import fetch_stored, is_stored, read_stored
 from gristmill.storage.url import fetch, is_url
 
 __all__ = ["InputTable", "aux_files", "fetch_input"]

@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.task import digest_of
 from gristmill.storage.files import check_name, sync_folder
+from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import LocalStore, Store, Stored
+from gristmill.storage.store import Store, Stored
 
 __all__ = ["HERE", "StoredInput", "fetch_stored", "is_stored", "read_stored", "stored_files"]
 

@@ -9,8 +9,8 @@ from gristmill.run.inputs.named_files import check_variant, chosen_of, with_note
 from gristmill.run.inputs.numbering import arranged
 from gristmill.spec.errors import UsageError
 from gristmill.spec.recipe import Source
+from gristmill.storage.bucket import StoredInput, stored_files
 from gristmill.storage.store import Store
-from gristmill.storage.stored import StoredInput, stored_files
 
 __all__ = ["as_stored", "stored_here"]
 

@@ -17,10 +17,10 @@ from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import TaskRecord
 from gristmill.storage.store import Store
 
-__all__ = ["StoredMedia"]
+__all__ = ["TaskMedia"]
 
 
-class StoredMedia:
+class TaskMedia:
     """Media of a dataset's tasks: in their spools, as long as those are there, or in media sources.
 
     Args:
