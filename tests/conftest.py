@@ -33,6 +33,11 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "nothing",
     "AWS_ENDPOINT": "http://127.0.0.1:9",
     "AWS_ALLOW_HTTP": "true",
+    "AZURE_STORAGE_ACCOUNT_NAME": "nobody",
+    "AZURE_STORAGE_ACCOUNT_KEY": "bm90aGluZw==",
+    "AZURE_STORAGE_ENDPOINT": "http://127.0.0.1:9",
+    "GOOGLE_BASE_URL": "http://127.0.0.1:9",
+    "GOOGLE_BEARER_TOKEN": "nothing",
 }
 # No test asks anybody beyond this machine, nor do the processes that it starts.
 _GUARD = Path(__file__).with_name("loopback_only")
@@ -149,3 +154,25 @@ def bucket() -> Iterator[dict[str, str]]:
         "region": "us-east-1",
     }
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def google() -> Iterator[dict[str, str]]:
+    """Options of a server that plays Google Cloud Storage in this process, with a bucket."""
+    pytest.importorskip("obstore")
+    from gristmill.testing.gcs import FakeGcs
+
+    with FakeGcs() as server:
+        yield server.options
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Options of Azurite, which Microsoft plays Azure with, with a container."""
+    pytest.importorskip("obstore")
+    from gristmill.testing.azurite import azurite, program
+
+    if program() is None:
+        pytest.skip("needs Azurite: make test-azure")
+    with azurite(tmp_path_factory.mktemp("azurite")) as options:
+        yield options

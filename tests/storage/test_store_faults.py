@@ -69,6 +69,7 @@ def test_what_passes_is_asked_again_and_what_was_put_is_known_as_ours(proxy, sto
         ("partNumber=2", ("before", 0, "")),
         ("?uploadId", ("after", 500, "InternalError")),
         ("?uploadId", ("after", 404, "NoSuchUpload")),
+        ("?uploadId", ("before", 400, "InvalidBlockList")),
     ],
 )
 def test_a_large_object_is_there_whole_whatever_part_of_putting_it_is_spoilt(proxy, store, of, fault):

@@ -13,11 +13,11 @@ from gristmill.testing.memory_store import MemoryStore
 BODY = bytes(range(256)) * 4096
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", "s3", "gs", pytest.param("az", marks=pytest.mark.slow)])
 def store(request, tmp_path, monkeypatch) -> Store:
-    if request.param == "s3":
+    if server := {"s3": "bucket", "gs": "google", "az": "azure"}.get(request.param):
         monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
-        return ObjectStore(f"s3://bucket/{tmp_path.name}", request.getfixturevalue("bucket"))
+        return ObjectStore(f"{request.param}://bucket/{tmp_path.name}", request.getfixturevalue(server))
     return LocalStore(tmp_path / "data") if request.param == "local" else MemoryStore(tmp_path / "work")
 
 

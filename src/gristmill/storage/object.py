@@ -30,6 +30,7 @@ from gristmill.storage.copies import Copies, short_digest
 from gristmill.storage.files import cache_folder, whole_file
 from gristmill.storage.inside import STATE_BYTES
 from gristmill.storage.refusals import (
+    CREDENTIALS,
     MAY_PASS,
     NO_BUCKET,
     first_line,
@@ -80,6 +81,16 @@ _CLIENT_OPTIONS = (
     "user_agent",
 )
 """Keys of options that are the client's, not the store's."""
+_OPTIONS = {
+    "s3": "endpoint, region, access_key_id",
+    "gs": "service_account, bearer_token, base_url",
+    "az": "account_name, account_key, endpoint",
+}
+_ENDPOINTS = {
+    "s3": ("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url", "aws_endpoint_url_s3"),
+    "gs": ("base_url", "google_base_url"),
+    "az": ("endpoint", "azure_endpoint", "azure_storage_endpoint"),
+}
 _REQUESTS: dict[str, Counter[str]] = {}
 """By the store's address: what was asked of it and not yet told."""
 _COUNTING = Lock()
@@ -445,7 +456,7 @@ def _client(url: str, options: tuple[tuple[str, str], ...], process: int, patien
         return api.store.MemoryStore()
     of_client: dict[str, Any] = {key: value for key, value in options if key in _CLIENT_OPTIONS}
     of_store = {key: value for key, value in options if key not in _CLIENT_OPTIONS}
-    if scheme == "s3" and _endpoint(of_store).startswith("http://"):  # a person named it so
+    if scheme == "gs" or _endpoint(scheme, of_store).startswith("http://"):  # a person named it so
         of_client.setdefault("allow_http", "true")
     if scheme == "s3":  # one object at a time is deleted, and not all stores know how to delete many
         of_store.setdefault("disable_bulk_delete", "true")
@@ -462,15 +473,15 @@ def _client(url: str, options: tuple[tuple[str, str], ...], process: int, patien
         )
     except api.exceptions.BaseError as err:
         raise UsageError(
-            f"{url}: {first_line(str(err))} KEYs of --store-option are obstore's, as endpoint, region, access_key_id."
+            f"{url}: {first_line(str(err))} Credentials are {CREDENTIALS[scheme]}; or --store-option KEY=VALUE, with "
+            f"obstore's keys, as {_OPTIONS[scheme]}."
         ) from err
 
 
-def _endpoint(given: Mapping[str, str]) -> str:
-    """Say where requests of S3's protocol go, if not to Amazon."""
-    names = ("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url", "aws_endpoint_url_s3")
+def _endpoint(scheme: str, given: Mapping[str, str]) -> str:
+    """Say where requests go, if not to the cloud itself. Google's may stand in a file of credentials as well."""
     found = {key.lower(): value for key, value in (*os.environ.items(), *given.items())}
-    return next((found[name] for name in names if found.get(name)), "")
+    return next((found[name] for name in _ENDPOINTS[scheme] if found.get(name)), "")
 
 
 def _said_tag(meta: Mapping[str, Any]) -> str:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAY_PASS", "NO_BUCKET", "first_line", "has_reason", "is_gone", "is_silent", "refusal"]
+__all__ = [
+    "CREDENTIALS",
+    "MAY_PASS",
+    "NO_BUCKET",
+    "first_line",
+    "has_reason",
+    "is_gone",
+    "is_silent",
+    "refusal",
+]
 
-_KEYS = {
+CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
-    "gs": "GOOGLE_SERVICE_ACCOUNT",
-    "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
+    "gs": "GOOGLE_SERVICE_ACCOUNT or GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
 }
-_ENDPOINTS = {"s3": "AWS_ENDPOINT_URL", "az": "AZURE_STORAGE_ENDPOINT"}
-_CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,80})</Code>"), re.compile(r"<Message>([^<]{1,300})</Message>")
+"""Variables that hold a store's credentials."""
+_ENDPOINTS = {"s3": "AWS_ENDPOINT_URL", "gs": "GOOGLE_BASE_URL", "az": "AZURE_STORAGE_ENDPOINT"}
+_CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,80})</Code>"), re.compile(r"<Message>([^<\n]{1,300})")
 _STATUS = re.compile(r"status code: (\d{3} [A-Za-z ]{1,40})")
 _REGION = re.compile(r"<Region>([\w-]{1,40})</Region>|expecting '([\w-]{1,40})'")
 _NO_ANSWER = re.compile(r"HTTP error: (.{1,200})")
@@ -24,11 +34,14 @@ _IN_TIME = (
     (re.compile(r"\bTimedOut\b"), "no answer came in time"),
 )
 _INSTANCE = "://169.254.169.254"
-"""Tells a machine in Amazon's cloud its credentials. The client asks there if it was given none."""
+"""Tells a machine in a cloud its credentials. The client asks there if it was given none."""
 _GONE = ("NoSuchBucket", "NoSuchContainer", "ContainerNotFound", "The specified bucket does not exist")
 NO_BUCKET = "there is no such bucket. Create it, or correct the address."
-MAY_PASS = re.compile(r"HTTP error: (?!.*\bmax_retries\b)|<Code>(?:NoSuchUpload|RequestTimeout)</Code>")
-"""Words by which the client tells of a request that it did not try again, though it may work the next time."""
+MAY_PASS = re.compile(
+    r"HTTP error: (?!.*\bmax_retries\b)|<Code>(?:NoSuchUpload|InvalidBlockList|RequestTimeout)</Code>"
+)
+"""Words by which the client tells of a request that it did not try again, though it may work the next time. Azure
+forgets the parts of all that put one object (``InvalidBlockList``) once the first of them has put it."""
 _VERBS = {
     "put": "write",
     "get": "read",
@@ -40,9 +53,14 @@ _REFUSALS = (
     ("Expired|TokenRefreshRequired", "the credentials have expired", "give credentials that hold ({keys})"),
     ("InvalidAccessKeyId", "the store does not know this access key", "give one that it knows ({keys})"),
     (
-        "SignatureDoesNotMatch|AuthenticationFailed",
+        "SignatureDoesNotMatch",
         "the secret key is not that of the access key",
         "give the right one ({keys})",
+    ),
+    (  # Azure, Google
+        "AuthenticationFailed|AuthenticationRequired",
+        "the key or the token is wrong, or has expired",
+        "give one that holds ({keys})",
     ),
     (
         "InvalidToken|InvalidClientTokenId",
@@ -62,7 +80,7 @@ _REFUSALS = (
     ),
     ("Quota|StorageFull|Insufficient ?Storage|507", "the store has no room left", "make room there"),
     (
-        "AccessDenied|Forbidden|Unauthorized|40[13] ",
+        "AccessDenied|Forbidden|Authorization|Unauthorized|40[13] ",
         "these credentials may not {verb} there",
         "have that allowed, or give credentials that may ({keys})",
     ),
@@ -93,7 +111,7 @@ def refusal(scheme: str, kind: str, text: str) -> str:
         kind: Of the request.
         text: What the client tells.
     """
-    keys = _KEYS.get(scheme, "of the store")
+    keys = CREDENTIALS.get(scheme, "of the store")
     if _INSTANCE in text:
         return (
             f"no credentials were given, and this machine has none of its own. Give them ({keys}; or "
