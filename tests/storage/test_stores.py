@@ -13,7 +13,9 @@ from gristmill.testing.memory_store import MemoryStore
 BODY = bytes(range(256)) * 4096
 
 
-@pytest.fixture(params=["local", "memory", "s3", "gs", pytest.param("az", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=["local", "memory", "s3", "gs", pytest.param("az", marks=pytest.mark.slow, id="azure")]
+)
 def store(request, tmp_path, monkeypatch) -> Store:
     if server := {"s3": "bucket", "gs": "google", "az": "azure"}.get(request.param):
         monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))

@@ -350,7 +350,7 @@ class ObjectStore(Store):
         """
         if self.url.startswith("memory:"):
             return
-        where = _endpoint(self.options)
+        where = _endpoint(self.url.partition(":")[0], self.options)
         said = f"waiting for {self}{f' at {where}' if where else ''}, which has not answered for {SILENT_S:.0f} s"
         hasty = _client(self.url, tuple(sorted(self.options.items())), os.getpid(), _FIRST_S)
         self._count("head", 1)

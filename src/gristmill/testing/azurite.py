@@ -53,7 +53,9 @@ def azurite(folder: Path, container: str = "bucket") -> Iterator[dict[str, str]]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    dies_with_us = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
     words = [
+        *dies_with_us,
         *(str(Path(found).absolute()), "--blobHost", "127.0.0.1", "--blobPort", str(port)),
         *("--location", str(folder / "data"), "--silent", "--disableTelemetry", "--skipApiVersionCheck"),
     ]
