@@ -50,6 +50,7 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
     sign = AtWork(name="x", host="elsewhere", pid=1, since=1.0, seen=2.0)
     store.put(f"{AT_WORK}/x.json", msgspec.json.encode(sign))
     assert "elsewhere" not in gristmill("status", out, *words).stdout  # it is complete all the same
+    store.delete(f"{AT_WORK}/x.json")
     counted = json.loads(gristmill("status", pictures, "--json", *words).stdout)
     assert counted["folder"] == pictures
     assert 10 < counted["store_requests"]["put"] < 40
@@ -111,3 +112,25 @@ def test_lists_are_read_from_a_store(web, bucket, stored, tmp_path):
     said = gristmill("crawl", f"{out}/nothing", "--out", tmp_path / "x", *options, code=2).stderr
     assert "there is no such object, and none below it" in said
     assert not (tmp_path / "x").exists()
+
+
+def test_what_lies_here_of_a_dataset_that_is_gone_is_told_and_removed(web, bucket, stored, tmp_path):
+    words, out = stored
+    place = tmp_path / "urls.txt"
+    place.write_text(web.url("/photo/1.jpg?w=64"))
+    for name in ("one", "two"):
+        gristmill("crawl", place, "--out", f"{out}/{name}", *words, "--allow-private-addresses")
+    other, gone = ObjectStore(f"{out}/one", bucket), ObjectStore(f"{out}/two", bucket)
+    for one in list(gone.list()):
+        gone.delete(one.name)
+    (tmp_path / "cache" / "stores" / "odd").mkdir()
+    said = f"{gone}: no dataset is there any more; "
+    assert f"gristmill clean {gone}" in gristmill("status", gone, *words, code=2).stderr
+    assert f"{said}would remove" in gristmill("clean", out, "--dry-run", *words).stdout
+    assert gone.work("").exists()
+    cleaned = gristmill("clean", out, *words).stdout
+    assert said in cleaned
+    assert f"{other}: removed" in cleaned
+    assert other.work("").exists()
+    assert not gone.work("").exists()
+    assert "holds no dataset" in gristmill("clean", gone, *words, code=2).stderr

@@ -49,6 +49,7 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
             datasets = datasets_in(folder)
         except UsageError:
             if not listed or any(part.rows is not None for part in listed):
+                _tell_abandoned(folder)
                 raise
             datasets = []  # all of them wait
         for dataset in datasets:
@@ -82,3 +83,16 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
             return
         time.sleep(5)
         Terminal().clear()
+
+
+def _tell_abandoned(folder: Place) -> None:
+    """Say what lies on this machine of datasets that are gone from a store."""
+    from gristmill.ledger.words import size_text
+    from gristmill.run.maintenance.clean import abandoned
+
+    gone = list(abandoned(folder)) if isinstance(folder, Store) else []
+    if gone:
+        said = size_text(sum(size_bytes for _, size_bytes in gone))
+        click.echo(
+            f"on this machine: {said} of what was there; it goes by: {to_type('clean', folder)}", err=True
+        )

@@ -27,8 +27,9 @@ from typing import Any, TypeVar
 
 from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
 from gristmill.storage.copies import Copies, short_digest
-from gristmill.storage.files import cache_folder, whole_file
+from gristmill.storage.files import cache_folder, whole_file, write_whole
 from gristmill.storage.inside import STATE_BYTES
+from gristmill.storage.leases import Leases
 from gristmill.storage.refusals import (
     CREDENTIALS,
     MAY_PASS,
@@ -96,6 +97,8 @@ _REQUESTS: dict[str, Counter[str]] = {}
 _COUNTING = Lock()
 _ANSWERED: set[tuple[str, str]] = set()
 """Buckets, with options, that have answered this process, or the one that started it."""
+_CACHED, _ADDRESS = "stores", ".address"
+"""The folder of this machine's caches that is for stores, and in a store's own there the file that names it."""
 _ANYTHING = ".gristmill/probe"
 T = TypeVar("T")
 
@@ -320,11 +323,26 @@ class ObjectStore(Store):
     @property
     def _copies(self) -> Copies:
         # of all stores: together they may fill so much
-        return Copies(cache_folder() / "stores" / "fetched", self.url)
+        return Copies(cache_folder() / _CACHED / "fetched", self.url)
 
     def work(self, name: str) -> Path:
         """See :class:`Store`: in a folder of this store's own among the caches of this machine."""
-        return cache_folder() / "stores" / f"{self.title[:40] or 'memory'}-{short_digest(self.url)}" / name
+        return cache_folder() / _CACHED / f"{self.title[:40] or 'memory'}-{short_digest(self.url)}" / name
+
+    def leases(self, name: str) -> Leases:
+        """See :class:`Store`; the folder of what is in the making here says whose it is."""
+        if not (own := self.work(_ADDRESS)).exists():
+            write_whole(own, self.url.encode())
+        return super().leases(name)
+
+    def under_way_here(self) -> Iterator[ObjectStore]:
+        """See :class:`Store`."""
+        for path in sorted((cache_folder() / _CACHED).glob(f"*/{_ADDRESS}")):
+            url = path.read_text(errors="replace")
+            if url == self.url or url.startswith(f"{self.url}/"):
+                found = replace(self, url=url)
+                if found.work(_ADDRESS) == path:
+                    yield found
 
     def _head(self, name: str) -> Mapping[str, Any]:
         with self._asking("head", name):

@@ -185,6 +185,10 @@ class Store(ABC):
         """
         return Leases(self.work(name))
 
+    def under_way_here(self) -> Iterator[Store]:
+        """List the places at or below this one of which something is, or was, in the making on this machine."""
+        return iter(())
+
     def irregular(self, *folders: str) -> Iterator[tuple[str, str]]:
         """Say what lies there and is neither file nor folder: its name, and what it is. An object store has none."""
         return iter(())

@@ -14,7 +14,7 @@ from gristmill.run.state.spent import is_complete, spent
 from gristmill.spec.errors import Busy
 from gristmill.storage.store import Place, Store, store_at
 
-__all__ = ["clean", "is_complete", "lies_here"]
+__all__ = ["abandoned", "clean", "is_complete", "lies_here"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -83,6 +83,28 @@ def lies_here(store: Store) -> tuple[Path, int]:
         for p in folder.rglob("*")
         if p.is_file() and p != own and not p.is_relative_to(lists)
     )
+
+
+def abandoned(place: Store, *, remove: bool = False) -> Iterator[tuple[Store, int]]:
+    """Say what lies on this machine of datasets at or below a place in an object store that are there no more.
+
+    Args:
+        place: Where to look.
+        remove: Remove that, too.
+
+    Returns:
+        Of each its place, and how many bytes.
+    """
+    for store in place.under_way_here():
+        if RunConfig.lies_in(store):
+            continue
+        with store.leases(layout.LEASES) as leases:
+            if leases.take("run"):  # else a command is about to begin it
+                folder = store.work("")
+                files = [path for path in folder.rglob("*") if path.is_file()]
+                yield store, sum(path.lstat().st_size for path in files)
+                if remove:
+                    shutil.rmtree(folder)
 
 
 def _remove(names: list[str], ledger: Ledger) -> None:
