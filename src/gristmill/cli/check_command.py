@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gristmill.cli.options import LocalPath, default_workers, json_option, pairs, workers_option
+from gristmill.cli.brought import brought
+from gristmill.cli.options import (
+    InputPlace,
+    LocalPath,
+    default_workers,
+    json_option,
+    pairs,
+    store_option,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from gristmill.steps.conversations.examine import Examination
@@ -19,11 +28,11 @@ _WOULD = {"keep": "kept as they are", "fix": "would be mended", "drop": "would b
 
 
 @click.command("check")
-@click.argument("file", type=LocalPath(exists=True, dir_okay=False))
+@click.argument("file", type=InputPlace(exists=True, dir_okay=False))
 @click.option(
     "--media",
     multiple=True,
-    type=LocalPath(exists=True),
+    type=InputPlace(exists=True),
     help="A folder that the paths of media are relative to, or an archive that holds them (one part "
     "of a split one stands for all): each medium is looked at.",
 )
@@ -50,10 +59,11 @@ _WOULD = {"keep": "kept as they are", "fix": "would be mended", "drop": "would b
     help="Pixels; pictures with a shorter side are media_tiny.",
 )
 @workers_option
+@store_option
 @json_option
 def command(
-    file: Path,
-    media: tuple[Path, ...],
+    file: Path | str,
+    media: tuple[Path | str, ...],
     out: Path | None,
     rows: str,
     settings: tuple[str, ...],
@@ -66,13 +76,17 @@ def command(
     LLaVA, ShareGPT, Qwen-VL, LLaMA-Factory, swift and OpenAI's messages are read, as JSON or JSON lines. Exit code 3
     where a record would be dropped.
 
+    FILE and --media may be objects in a store (s3://, gs://, az://), --media also a prefix. They are fetched, into
+    GRISTMILL_CACHE, for as long as the command works.
+
     \b
     Example:
       gristmill check llava_v1_5_mix665k.json
       gristmill check train.json --media images --media more.zip --fix train.mended.json
+      gristmill check s3://bucket/train.json --media s3://bucket/images.zip
       gristmill check train.jsonl --set system_turn=fix --set mojibake=drop --json
     """
-    from gristmill.spec.errors import Incomplete
+    from gristmill.spec.errors import Incomplete, UsageError
     from gristmill.steps.conversations.examine import examine
 
     told = sys.stderr.isatty()
@@ -81,16 +95,21 @@ def command(
         if told:
             click.echo(f"\r{number:,} {what} looked at", nl=False, err=True)
 
-    result = examine(
-        file,
-        rows=rows,
-        settings=pairs("--set", settings),
-        media=media,
-        min_side_px=min_side,
-        out=out,
-        processes=default_workers() if workers is None else max(1, workers),
-        tell=tell,
-    )
+    with brought([file, *media]) as found:
+        path, *roots = found
+        if path.is_dir():
+            raise UsageError(f"{file} is a prefix, and a file is expected. Name an object below it.")
+        result = examine(
+            path,
+            rows=rows,
+            settings=pairs("--set", settings),
+            media=roots,
+            min_side_px=min_side,
+            out=out,
+            processes=default_workers() if workers is None else max(1, workers),
+            tell=tell,
+        )
+        result.unused = [(found.get(Path(root), root), example) for root, example in result.unused]
     if told:
         click.echo(err=True)
     if as_json:
@@ -116,7 +135,7 @@ def command(
         )
 
 
-def _print(file: Path, result: Examination, out: Path | None, *, looked: bool) -> None:
+def _print(file: Path | str, result: Examination, out: Path | None, *, looked: bool) -> None:
     """The findings for a person."""
     from gristmill.ledger.words import count_text
     from gristmill.steps.conversations.findings import checks

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gristmill.cli.options import LocalPath, default_workers, json_option, workers_option
+from gristmill.cli.brought import brought
+from gristmill.cli.options import (
+    InputPlace,
+    LocalPath,
+    default_workers,
+    json_option,
+    store_option,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from gristmill.steps.evaluation_sets import Hashed
@@ -19,7 +27,7 @@ __all__ = ["command", "hashed_aloud"]
 
 
 @click.command("hashes")
-@click.argument("place", metavar="SET", type=LocalPath(exists=True))
+@click.argument("place", metavar="SET", type=InputPlace(exists=True))
 @click.option("--out", required=True, type=LocalPath(dir_okay=False), help="The list: a Parquet file.")
 @click.option(
     "--ngram",
@@ -31,9 +39,10 @@ __all__ = ["command", "hashed_aloud"]
 @click.option("--text-column", help="The column with the questions, if it has another name than usual.")
 @click.option("--thumbnails", is_flag=True, help="Also keep a small picture of each, to look at.")
 @workers_option
+@store_option
 @json_option
 def command(
-    place: Path,
+    place: Path | str,
     out: Path,
     ngram: int,
     text_column: str | None,
@@ -46,19 +55,25 @@ def command(
     SET is a folder of pictures, a Parquet file with pictures in its cells, a TSV with Base64 as VLMEvalKit's, or a
     folder of such. The list holds hashes of pictures and of questions' n-grams, so it can be passed on without them.
 
+    SET may be an object, or a prefix, in an object store (s3://, gs://, az://). It is fetched, into GRISTMILL_CACHE,
+    for as long as the command works.
+
     \b
     Example:
       gristmill hashes LMUData/MMBench_DEV_EN.tsv --out lists/mmbench.parquet
       gristmill hashes vizwiz-val --out lists/vizwiz.parquet --thumbnails
     """
-    hashed = hashed_aloud(
-        place,
-        out,
-        n=ngram,
-        thumbnails=thumbnails,
-        text_column=text_column,
-        processes=default_workers() if workers is None else max(1, workers),
-    )
+    with brought([place]) as found:
+        (path,) = found
+        hashed = hashed_aloud(
+            path,
+            out,
+            n=ngram,
+            thumbnails=thumbnails,
+            text_column=text_column,
+            processes=default_workers() if workers is None else max(1, workers),
+            called=str(place),
+        )
     if as_json:
         click.echo(json.dumps({"list": str(out), **dataclasses.asdict(hashed)}, indent=2))
     else:
@@ -66,7 +81,14 @@ def command(
 
 
 def hashed_aloud(
-    place: Path, out: Path, *, n: int, thumbnails: bool, processes: int, text_column: str | None = None
+    place: Path,
+    out: Path,
+    *,
+    n: int,
+    thumbnails: bool,
+    processes: int,
+    text_column: str | None = None,
+    called: str = "",
 ) -> Hashed:
     """Write a hash list, and say on standard error what it holds and what it could not."""
     from gristmill.ledger.words import count_text
@@ -83,10 +105,10 @@ def hashed_aloud(
     )
     if told:
         click.echo(err=True)
+    listed = f"{count_text(hashed.pictures, 'picture')} and {count_text(hashed.questions, 'question')}"
     click.echo(
-        f"{place}: {count_text(hashed.pictures, 'picture')} and {count_text(hashed.questions, 'question')} are known "
-        f"by their hashes. Not compared: {hashed.constant:,} near-constant pictures, {hashed.short:,} questions "
-        f"without {n} words of their own.",
+        f"{called or place}: {listed} are known by their hashes. Not compared: {hashed.constant:,} near-constant "
+        f"pictures, {hashed.short:,} questions without {n} words of their own.",
         err=True,
     )
     for name, why in hashed.unreadable[:5]:

@@ -12,6 +12,7 @@ import click
 from gristmill.cli.evaluation_lists import with_lists
 from gristmill.cli.options import (
     DatasetPlace,
+    InputPlace,
     LocalPath,
     default_workers,
     json_option,
@@ -32,16 +33,8 @@ _FORMS = ("auto", "coyo", "mmc4", "vflan")
 _OF_VILA, _OF_LLAVA = ("form", "images", "keep_damaged"), ("media", "videos", "name", "title", "license")
 
 
-class _InputPlace(LocalPath):
-    """A path on this machine, or an address in an object store, as it is typed."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See ``click.ParamType``."""
-        return value if is_stored(str(value)) else super().convert(value, param, ctx)
-
-
 @click.command("import")
-@click.argument("place", metavar="PLACE", type=_InputPlace())
+@click.argument("place", metavar="PLACE", type=InputPlace())
 @click.option(
     "--from", "format_", type=click.Choice(["vila", "llava"]), required=True, help="What lies there."
 )

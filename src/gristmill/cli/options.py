@@ -22,6 +22,7 @@ from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.mixture import STAGES
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
+from gristmill.storage.bucket import is_stored
 from gristmill.storage.files import check_name
 from gristmill.storage.store import Store, store_at
 
@@ -29,6 +30,7 @@ __all__ = [
     "MOST_ROWS",
     "DatasetPlace",
     "Finite",
+    "InputPlace",
     "LocalPath",
     "circumstances_of",
     "copies_of",
@@ -56,7 +58,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_ROWS = 2**63 - 1
 """What a record and a table can count to."""
-_OBJECTS = r"(s3|gs|az|memory)://"
 _READS_STORE = "gristmill.reads_store"
 _STORE_OPTIONS = "gristmill.store_options"
 _GRACE = "gristmill.grace_s"
@@ -100,7 +101,7 @@ class DatasetPlace(LocalPath):
         text = str(value)
         if text.startswith("file:///"):
             text = f"/{text.removeprefix('file:').lstrip('/')}"
-        if not isinstance(value, Store) and not re.match(_OBJECTS, text):
+        if not isinstance(value, Store) and not is_stored(text):
             if options and ctx and not (self._beside or ctx.meta.get(_READS_STORE)):
                 self.fail(f"{value} is a folder, and --store-option is for an object store.", param, ctx)
             return super().convert(text, param, ctx)
@@ -110,6 +111,14 @@ class DatasetPlace(LocalPath):
             self.fail(str(err), param, ctx)
 
 
+class InputPlace(LocalPath):
+    """A path on this machine, or an address in an object store, which stays a text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        return value if is_stored(str(value)) else super().convert(value, param, ctx)
+
+
 def _store_options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> None:
     """Keep what is typed for the place of the same command."""
     ctx.meta[_STORE_OPTIONS] = pairs("--store-option", values)
@@ -117,7 +126,7 @@ def _store_options(ctx: click.Context, param: click.Parameter, values: tuple[str
 
 def reads_store(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Note, of an eager argument, that it is in an object store: ``--store-option`` is for that one then, too."""
-    if re.match(_OBJECTS, value):
+    if is_stored(value):
         ctx.meta[_READS_STORE] = True
     return value
 

@@ -14,18 +14,21 @@ import click
 from gristmill.cli.list_place import is_list, list_recipe
 from gristmill.cli.options import (
     MOST_ROWS,
-    LocalPath,
+    DatasetPlace,
     copies_of,
     json_option,
     pairs,
     politeness_options,
+    reads_store,
     recipe_loader,
     recipes_of,
     runtime_options,
     stage_option,
+    store_option,
     workers_option,
 )
 from gristmill.spec.errors import UsageError
+from gristmill.storage.store import Place
 
 if TYPE_CHECKING:
     from gristmill.cli.planned_mix import PlannedMix
@@ -36,7 +39,7 @@ _PROBED, _MOST_PROBED = 500, 20_000
 
 
 @click.command("plan")
-@click.argument("name")
+@click.argument("name", is_eager=True, callback=reads_store)
 @click.option(
     "--source", "sources", multiple=True, metavar="KEY=PATH_OR_URL", help="A copy or mirror of a source."
 )
@@ -44,7 +47,7 @@ _PROBED, _MOST_PROBED = 500, 20_000
 @click.option("--only", type=click.IntRange(1, MOST_ROWS), help="As for `gristmill run`.")
 @click.option(
     "--out",
-    type=LocalPath(file_okay=False),
+    type=DatasetPlace(file_okay=False),
     help="Also look at this disk, and what is done.",
 )
 @stage_option
@@ -61,13 +64,14 @@ _PROBED, _MOST_PROBED = 500, 20_000
 @click.option("--url-column", default="url", show_default=True, help="Of a list, as for `gristmill crawl`.")
 @workers_option
 @politeness_options
+@store_option
 @json_option
 def command(
     name: str,
     sources: tuple[str, ...],
     settings: tuple[str, ...],
     only: int | None,
-    out: Path | None,
+    out: Place | None,
     stage: str | None,
     offline: bool,
     probed: int | None,
@@ -102,7 +106,7 @@ def command(
     from gristmill.ledger.words import size_text
     from gristmill.run.planning.plan import media_bytes, plan
 
-    free = shutil.disk_usage(_existing(out)).free if out else None
+    free = shutil.disk_usage(_existing(out)).free if isinstance(out, Path) else None
 
     tell = partial(_tell, free=free, as_json=as_json)
     runtime = runtime_options(**manners)

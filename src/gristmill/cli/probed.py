@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
@@ -18,6 +17,7 @@ from gristmill.run.probing.probe import probe
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import Stopped, UnknownName, UsageError
 from gristmill.spec.recipe import Recipe
+from gristmill.storage.store import Place
 
 __all__ = ["probe_named"]
 
@@ -33,7 +33,7 @@ def probe_named(
     *,
     url_column: str,
     only: int | None,
-    out: Path | None,
+    out: Place | None,
     workers: int | None,
 ) -> tuple[Planned, Probed]:
     """Plan the run of a recipe or a list, and ask for a sample of its media.
@@ -73,7 +73,7 @@ def _probe(
     replaced: Mapping[str, str],
     rows: int,
     only: int | None,
-    folder: Path | None,
+    folder: Place | None,
     workers: int | None,
 ) -> tuple[Planned, Probed]:
     _check_crawls(recipe)

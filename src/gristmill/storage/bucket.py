@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -20,14 +20,16 @@ from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.task import digest_of
 from gristmill.storage.files import check_name, sync_folder
 from gristmill.storage.local import LocalStore
-from gristmill.storage.object import ObjectStore
-from gristmill.storage.store import Store, Stored
+from gristmill.storage.object import SCHEMES, ObjectStore
+from gristmill.storage.store import Store, Stored, store_at
 
-__all__ = ["HERE", "StoredInput", "fetch_stored", "is_stored", "read_stored", "stored_files"]
+__all__ = ["HERE", "StoredInput", "fetch_all", "fetch_stored", "is_stored", "read_stored", "stored_files"]
 
 _PIECE_BYTES = 16 << 20
 _MOST_FILES = 1_000_000
 _WAIT_S = 0.2
+_AT_ONCE = 8
+_RUN = 64
 HERE = LocalStore(Path())
 """Stands for the dataset where none says with which options a store is asked: the environment does."""
 
@@ -54,8 +56,17 @@ class StoredInput:
 
 
 def is_stored(place: str) -> bool:
-    """Say whether a place is an address in an object store."""
-    return re.match(r"(?:s3|gs|az|memory)://", place) is not None
+    """Say whether a place is an address in an object store.
+
+    Raises:
+        UsageError: It would be one in small letters.
+    """
+    scheme, separator, _ = place.partition("://")
+    if not separator or scheme.lower() not in SCHEMES:
+        return False
+    if scheme not in SCHEMES:
+        store_at(place)
+    return True
 
 
 def stored_files(address: str, near: Store) -> list[StoredInput]:
@@ -167,6 +178,40 @@ def fetch_stored(
         partial.replace(path)
         sync_folder(path.parent)
     return path
+
+
+def fetch_all(
+    files: Sequence[StoredInput],
+    folder: Path,
+    near: Store,
+    tell: Callable[[int], None] = lambda have: None,
+) -> None:
+    """Fetch objects to their names below a folder, several at once; what an interrupted call left is gone on with.
+
+    Args:
+        files: Which.
+        folder: See :func:`fetch_stored`.
+        near: See :func:`fetch_stored`.
+        tell: Told how many bytes of them there are, now and then, in this thread; may end it by raising.
+
+    Raises:
+        SourceError: One is another by now, or gone.
+        MachineError: The store refuses.
+        OSError: Disk full and the like.
+    """
+    have = 0
+    for some in _runs(files):
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            for file, _ in zip(
+                some, threads.map(lambda one: fetch_stored(one, folder, near), some), strict=True
+            ):
+                have += file.size_bytes
+                tell(have)
+
+
+def _runs(files: Sequence[StoredInput]) -> Iterator[Sequence[StoredInput]]:
+    """Parts of a long list: what was not begun when something went wrong is not begun any more."""
+    return (files[at : at + _RUN] for at in range(0, len(files), _RUN))
 
 
 def _at(address: str, near: Store) -> ObjectStore:

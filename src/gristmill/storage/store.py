@@ -277,6 +277,8 @@ def store_at(place: Place | str, options: Mapping[str, str] | None = None) -> St
         return LocalStore(Path(f"/{rest.lstrip('/')}"))
     from gristmill.storage.object import SCHEMES, ObjectStore
 
+    if scheme.lower() in SCHEMES and scheme not in SCHEMES:  # the same place must have one name
+        raise UsageError(f"{place}: write it in small letters: {scheme.lower()}:/{rest}")
     if scheme not in SCHEMES:
         raise UsageError(
             f"{place}: there is no store for {scheme}: addresses. Name a folder, or one of "

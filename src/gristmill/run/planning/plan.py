@@ -24,7 +24,7 @@ from gristmill.shards.footers import FOOTER_BYTES
 from gristmill.spec.errors import SourceError
 from gristmill.spec.recipe import Recipe, Source
 from gristmill.spec.step import PrescanStep, ShardStep
-from gristmill.storage.store import store_at
+from gristmill.storage.store import Place, store_at
 
 __all__ = ["Planned", "PlannedMedia", "media_bytes", "plan"]
 
@@ -172,7 +172,7 @@ def plan(
     replaced: Mapping[str, str],
     *,
     only: int | None,
-    folder: Path | None,
+    folder: Place | None,
     offline: bool,
     found: Resolved | None = None,
 ) -> Planned:
@@ -182,7 +182,7 @@ def plan(
         recipe: With its settings.
         replaced: ``--source`` values.
         only: Rows per annotation file.
-        folder: The dataset's folder, to see what is done already.
+        folder: The dataset's folder or store, to see what is done already.
         offline: Use the published figures of sources that lie elsewhere.
         found: The recipe's files, where they are known and need not be looked for.
 
@@ -266,7 +266,7 @@ def _local_media(recipe: Recipe, replaced: Mapping[str, str]) -> Recipe:
     return replace(recipe, sources=tuple(kept))
 
 
-def _media(recipe: Recipe, source: Source, resolved: Resolved | None, folder: Path | None) -> PlannedMedia:
+def _media(recipe: Recipe, source: Source, resolved: Resolved | None, folder: Place | None) -> PlannedMedia:
     """What a media source takes; without having looked, as published."""
     own = tuple(file for file in resolved.media if file.source == source.key) if resolved else ()
     waits = source.key in resolved.waiting if resolved else source.home is None and not recipe.asks_elsewhere
@@ -351,7 +351,7 @@ def _lines(path: Path) -> int | None:
     return round(head.count(b"\n") * size / len(head)) + (not head.endswith(b"\n")) if head else None
 
 
-def _tasks(recipe: Recipe, resolved: Resolved, folder: Path, only: int | None) -> tuple[int, int | None]:
+def _tasks(recipe: Recipe, resolved: Resolved, folder: Place, only: int | None) -> tuple[int, int | None]:
     """Tasks done and, as far as known, left."""
     if not RunConfig.lies_in(folder):
         return 0, len(resolved.inputs)
