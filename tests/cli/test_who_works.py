@@ -100,10 +100,10 @@ def test_in_an_object_store_silence_tells(announced, monkeypatch):
     store, announce = announced
     with announce():
         now = time.time()
-        monkeypatch.setattr(module.time, "time", lambda: now + 300)
+        monkeypatch.setattr(module.time, "time", lambda: now + 40)
         (one,) = at_work(store)
         assert (one.lives, one.gone) == (None, False)
-        monkeypatch.setattr(module.time, "time", lambda: now + 900)
+        monkeypatch.setattr(module.time, "time", lambda: now + 90)
         assert at_work(store)[0].gone
     assert at_work(store) == []
 

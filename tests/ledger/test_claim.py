@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, contextmanager
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import msgspec
 import pytest
@@ -179,3 +180,71 @@ def test_of_many_that_begin_at_once_one_stays(store, tmp_path):
 
 def test_signs_of_earlier_versions_are_of_commands_that_have_begun():
     assert msgspec.json.decode(b'{"name":"x","host":"y","pid":1}', type=AtWork).begun
+
+
+class Late(MemoryStore):
+    """Lists no signs until it is told to."""
+
+    listed = True
+
+    def list(self, folder=""):
+        yield from () if folder == AT_WORK and not Late.listed else super().list(folder)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def leaves(own):
+    try:
+        own.check()
+    except Busy as err:
+        return str(err)
+    return ""
+
+
+@contextmanager
+def at_it(store):
+    """A command that has begun, and what it is known by."""
+    with store.leases(LEASES) as leases, Announced(store, leases, share=None, span=None) as own:
+        own.take_up(claim(own, lambda text: None, nothing))
+        yield own
+
+
+def test_of_two_that_could_not_see_each_other_the_second_leaves_once_it_can(tmp_path, monkeypatch):
+    monkeypatch.setattr(signs, "_LOOKS", 1000)
+    monkeypatch.setattr(Late, "listed", False)
+    store = Late(tmp_path / "one")
+    with at_it(store) as one, at_it(store.from_machine(tmp_path / "two")) as other:
+        first, second = sorted((one, other), key=lambda own: own.sign.name)
+        assert (leaves(first), leaves(second)) == ("", "")
+        monkeypatch.setattr(Late, "listed", True)
+        wait_for(lambda: leaves(second))
+        assert f"at the same time, and works on it: {first.sign.title}" in leaves(second)
+        assert leaves(first) == ""
+
+
+def test_one_whose_sign_comes_back_after_it_was_removed_leaves_all_the_same(store, tmp_path, monkeypatch):
+    """Its put took longer than others wait: what they removed is there again."""
+    monkeypatch.setattr(module, "WATCHED_S", 0.1)
+    monkeypatch.setattr(signs, "WATCHED_S", 0.1)
+    stuck, goes_on = Event(), Event()
+
+    def hold(verb, name):
+        if verb == "put":
+            stuck.set()
+            assert goes_on.wait(20)
+
+    with at_it(store) as own:
+        store.before = hold
+        assert stuck.wait(20)
+        with at_it(store.from_machine(tmp_path / "other")) as other:
+            assert store.size(own.sign.name) is None
+            goes_on.set()
+            wait_for(lambda: store.size(own.sign.name) is not None)
+            wait_for(lambda: leaves(own))
+            assert "another has taken up its work" in leaves(own)
+            assert leaves(other) == ""

@@ -15,9 +15,9 @@ from gristmill.run.stages import _samples as samples
 from gristmill.run.stages._pack import lines_of_slice
 from gristmill.run.stages._row_states import RowState
 from gristmill.run.stages._rows import ROW_COLUMN, PartWriter, tapering_sizes
-from gristmill.run.stages._samples import INDEX_SCHEMA, content_digest, index_table
+from gristmill.run.stages._samples import INDEX_SCHEMA, index_table
 from gristmill.run.state.context import Context, Work
-from gristmill.run.state.indexes import lines_of
+from gristmill.run.state.indexes import content_digest, lines_of
 from gristmill.shards.spool import SpoolEntry
 from gristmill.spec.barrier import Slice
 from gristmill.spec.errors import DamagedOutput

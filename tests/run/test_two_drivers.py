@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from threading import Event, Thread
 
+import pyarrow.parquet as pq
 import pytest
 from small_world import NO_MANIFEST, Watcher, job, url, write_list
 
@@ -14,7 +16,7 @@ from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.run.driver import run
 from gristmill.run.maintenance.verify import verify
-from gristmill.spec.errors import Busy, MachineError
+from gristmill.spec.errors import Busy, DamagedOutput, MachineError
 from gristmill.testing.memory_store import MemoryStore
 
 SMALL_PARTS = {"rows.part_rows": "4"}
@@ -134,3 +136,47 @@ def test_one_that_was_taken_for_gone_and_is_back_leaves_once_it_notices_and_harm
     assert shards(store) == shards(whole)
     assert problems(store) == NO_MANIFEST
     assert not list(store.list(AT_WORK))
+
+
+def test_where_both_worked_and_got_other_answers_none_of_it_is_called_complete(
+    store, other, web, tmp_path, monkeypatch
+):
+    """The first does not notice that it was taken for gone, and the web has changed meanwhile."""
+    monkeypatch.setattr(claims, "WATCHED_S", 0.05)
+    monkeypatch.setattr(claims, "_POLL_S", 0.01)
+    picture, ended = web.pictures.get(0, "jpg", 160).data, []
+    web.put("/both/a.jpg", picture)
+    place = write_list(tmp_path / "both.parquet", [web.url(f"/both/a.jpg?{n}", n) for n in range(24)])
+
+    def takes_over():
+        ended.append(run(job(place, other, settings=SMALL_PARTS), Watcher()).complete)
+        web.put("/both/a.jpg", b"gone", status=404)
+
+    with pytest.raises(
+        Busy, match=r"another command did \d+ tasks at .* other answers.*Give the same command again"
+    ):
+        run(job(place, store, settings=SMALL_PARTS), Meanwhile(takes_over))
+    assert ended == [True]
+    assert run(job(place, other, settings=SMALL_PARTS), Watcher()).complete
+    assert problems(store) == NO_MANIFEST
+    assert Ledger(store).differing == {}
+
+
+def test_an_index_that_another_has_put_over_ones_own_is_not_packed(store, other, place):
+    """Its record says what it must hold; the command says which object to remove."""
+    run(job(place, store, last="samples", settings=SMALL_PARTS), Watcher())
+    index = Ledger(store).stage("samples")[2].output("index")
+
+    class Overwritten(Watcher):
+        def config(self, *_) -> None:
+            table = pq.read_table(BytesIO(store.read(index.path)))
+            rows = table.to_pylist()
+            rows[0]["row"] = 999
+            with other.writing(index.path) as stream:
+                pq.write_table(table.from_pylist(rows, table.schema), stream)
+
+    with pytest.raises(DamagedOutput, match=f"{index.path} is not what its record says.*Remove that object"):
+        run(job(place, store, settings=SMALL_PARTS), Overwritten())
+    store.delete(index.path)
+    assert run(job(place, store, settings=SMALL_PARTS), Watcher()).complete
+    assert problems(store) == NO_MANIFEST

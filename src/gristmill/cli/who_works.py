@@ -28,7 +28,8 @@ def who_works(found: Sequence[AtWork]) -> Iterator[str]:
             said = printable(one.said)[:_LONGEST_SAID]
             yield f"ended with exit code {one.exit_code}: {one.title}; {ago} it said: {said}"
             continue
-        state = "gone" if one.gone else "at work" if one.lives else "at work, if it is not gone"
+        state = "gone" if one.gone else "at work"
+        state += ", if its clock is right" if one.lives is None else ""
         yield f"{state}: {one.title}; {ago} it had {_in_hand(one.tasks)} in hand"
         yield from _workers(one.workers, now)
     if not (gone := [one for one in found if one.gone]):

@@ -49,8 +49,9 @@ WATCHED_S = 4 * RENEWED_S
 """A sign there that stays as it is for so long is of a command that is gone: a store may be away for half of it."""
 _RENEWED_IN_FOLDER_S = 60.0
 """Likewise in a folder, where a lease tells who lives."""
-_SILENT_S = 600.0
-"""So long after its last sign ``status`` takes a command in an object store for gone: clocks differ."""
+_LOOKS = 4
+"""So often, with its first signs, a command there looks whether another has begun that it could not see: some stores
+list late what was put."""
 _LATEST_S = 2.5e11
 _MOST_PID = 1 << 22
 """Linux gives no greater one (proc(5), pid_max)."""
@@ -64,6 +65,10 @@ _LOOKED_S = 1.0
 _REPLACED = (
     "{}: this command could not say for more than a minute that it lives, and another has taken up its work. "
     "Everything finished is kept; give the same command again when that one has ended."
+)
+_AT_ONCE = (
+    "{}: another command has begun at the same time, and works on it: {}. Everything finished is kept; give the same "
+    "command again when that one has ended."
 )
 
 
@@ -128,7 +133,7 @@ class AtWork(msgspec.Struct, frozen=True, kw_only=True):
     def gone(self) -> bool:
         """Say whether nothing more is to be expected of it."""
         ended = self.lives is False or self.exit_code is not None
-        return ended or (self.lives is None and time.time() - self.seen > _SILENT_S)
+        return ended or (self.lives is None and time.time() - self.seen > WATCHED_S)
 
     @property
     def journals(self) -> str:
@@ -165,6 +170,7 @@ class Announced:
         sign: As it was put last.
         in_hand: Tasks under way, by their ids; may be changed as long as this is open.
         workers: Asked, in the thread of this, for those on other machines.
+        rivals: Gives the signs of others that do some of this one's work and do not divide it by leases.
     """
 
     def __init__(
@@ -178,6 +184,7 @@ class Announced:
         self.store, self.leases = store, leases
         self.in_hand: Mapping[str, Task] = {}
         self.workers: Callable[[], Iterable[WorkerAt]] = tuple
+        self.rivals: Callable[[], Iterable[AtWork]] = tuple
         self.sign = AtWork(
             name=f"{AT_WORK}/{_scope(share)}{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}.json",
             host=socket.gethostname(),
@@ -190,8 +197,9 @@ class Announced:
             leases="" if store.local else leases.mark(),
             begun=False,
         )
-        self._putting, self._ended, self._replaced = Lock(), Event(), False
-        self._has_work = False
+        self._putting, self._ended, self._replaced = Lock(), Event(), ""
+        self._has_work, self._said_at = False, _clock()
+        self._looks: list[dict[str, int]] = []
         self._thread = Thread(target=self._renew, name="at work", daemon=True)
 
     def __enter__(self) -> Announced:
@@ -242,6 +250,7 @@ class Announced:
                 if self._is_replaced():
                     return
                 self._put()
+                self._look_around()
 
     def check(self) -> None:
         """See that no other command has taken this one for gone, since it could not say for long that it lives.
@@ -251,16 +260,30 @@ class Announced:
             OSError: As the store says, or an error of ``gristmill.spec.errors``.
         """
         if self._is_replaced():
-            raise Busy(_REPLACED.format(self.store))
+            raise Busy(self._replaced)
 
     def _is_replaced(self) -> bool:
-        silent = self.store.local is None and time.time() - self.sign.seen > WATCHED_S
-        if silent and not self._replaced:
-            self._replaced = self.store.size(self.sign.name) is None
-        return self._replaced
+        """Look whether another has begun, where this one was silent: a long put may have put its sign back."""
+        silent_s = max(time.time() - self.sign.seen, _clock() - self._said_at)
+        if self.store.local is None and silent_s > WATCHED_S and not self._replaced:
+            removed = self.store.size(self.sign.name) is None
+            if removed or any(one.begun for one in self.rivals()):
+                self._replaced = _REPLACED.format(self.store)
+        return bool(self._replaced)
+
+    def _look_around(self) -> None:
+        """Leave, soon after the begin, what another does that has begun at the same time: the first name stays."""
+        if self.store.local is not None or not self.sign.begun or len(self._looks) == _LOOKS:
+            return
+        found = {one.name: one for one in self.rivals() if one.begun and one.name < self.sign.name}
+        for name, beats in (self._looks or [{}])[-1].items():
+            if name in found and found[name].beats != beats:
+                self._replaced = _AT_ONCE.format(self.store, found[name].title)
+        self._looks.append({name: one.beats for name, one in found.items()})
 
     def _put(self, *, begun: bool = False, exit_code: int | None = None, said: str = "") -> None:
         with self._putting:
+            said_at = _clock()
             self.sign = msgspec.structs.replace(
                 self.sign,
                 seen=max(self.sign.since, time.time()),
@@ -272,6 +295,7 @@ class Announced:
                 said=said,
             )
             self.store.put(self.sign.name, msgspec.json.encode(self.sign))
+            self._said_at = said_at
 
     def forget(self, gone: Iterable[AtWork]) -> None:
         """Remove signs of commands that are gone: this one does what they did not."""
@@ -287,6 +311,11 @@ class Announced:
         """Remove what is left of commands that are gone: nothing waits for them any more."""
         others = at_work(self.store, self.leases, of=lambda name: name != self.sign.name)
         self.forget(one for one in others if one.gone)
+
+
+def _clock() -> float:
+    """A clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def by_stage(tasks: Mapping[str, Task]) -> dict[str, int]:

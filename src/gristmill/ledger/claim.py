@@ -3,9 +3,9 @@
 Each command has put its sign before it looks for others' (Dijkstra's flags; of two that begin at once the one whose
 sign has the first name stays, as in Lamport's bakery). So nothing is asked of a store but that it lists what was put.
 No clocks are compared: a sign that changes while we watch is of a command that lives. One that does not is of one
-that is gone, or cannot reach the store: if that comes back, it leaves. What both did until then is waste; outputs
-that one put over the other's, and that are not those of their record, are found by what reads them, and by the same
-command at its start, which does them anew.
+that is gone, or cannot reach the store: if that comes back, it leaves. Where listings lag, two may begin: each looks
+again with its first signs. What both did until then is waste. A task of which both have records that tell of different
+outputs is done anew (``gristmill.run.begin.void_differing``), and an index that is not its record's is not packed.
 
 Commands whose leases lie in one file divide the work by these, as in a folder, and claim nothing.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 
 from gristmill.ledger.at_work import WATCHED_S, Announced, AtWork, at_work
 from gristmill.spec.errors import Busy
@@ -64,12 +65,18 @@ def claim(own: Announced, tell: Callable[[str], None], check: Callable[[], None]
                 seen[one.name] = one, time.monotonic()
                 waiting.append(one)
         if not waiting:
+            own.rivals = partial(_rivals, own)
             own.begin()
             return gone
         if not told:
             told = True
             tell(_WATCHING.format(own.store, waiting[0].title, WATCHED_S))
         time.sleep(_POLL_S)
+
+
+def _rivals(own: Announced) -> list[AtWork]:
+    """Signs of commands that do some of this one's work, and may live on another machine."""
+    return [one for one in _others(own) if one.lives is None]
 
 
 def _others(own: Announced) -> list[AtWork]:

@@ -158,11 +158,20 @@ class _SamePictures(msgspec.Struct):
     largest: list[_Picture]
 
 
+def _made(record: TaskRecord) -> set[tuple[str, str]]:
+    """What a task made, but for what says when it was made, or how."""
+    return {(one.path, one.digest) for one in record.outputs if one.role not in ("sidecar", "fates")}
+
+
 class Ledger:
     """The records of one dataset.
 
     Args:
         place: The dataset's folder (``DIR/NAME``), or store.
+
+    Attributes:
+        records: The last of each task.
+        differing: Tasks that two commands did, with outputs that are not the same: when each was done.
     """
 
     def __init__(self, place: Place) -> None:
@@ -172,6 +181,7 @@ class Ledger:
         self._segments: Mapping[str, Sequence[range]] = {}
         self._listed_at = float("-inf")
         self.records = Records()
+        self.differing: dict[str, set[float]] = {}
         self._totals: tuple[int, Totals] | None = None
         self._void: set[tuple[str, float]] = set()
         self._released: dict[str, float] = {}  # path to finished_at of the record whose output it is
@@ -291,6 +301,8 @@ class Ledger:
         if (record.task_id, record.finished_at) in self._void:
             return False
         known_at = self.records.finished_at(record.task_id)
+        if known_at not in (None, record.finished_at):
+            self._compare(self.records[record.task_id], record)
         if known_at is not None and known_at > record.finished_at:
             return False  # it was taken back and done anew; the line that says so is in a journal still to be read
         if known_at == record.finished_at and self.records[record.task_id] == record:
@@ -298,8 +310,16 @@ class Ledger:
         self.records.keep(record, line)
         return True
 
+    def _compare(self, one: TaskRecord, other: TaskRecord) -> None:
+        """Take note of a task that was done twice; a line that says it was to be may come later."""
+        if _made(one) != _made(other):
+            self.differing.setdefault(one.task_id, set()).update((one.finished_at, other.finished_at))
+
     def _forget(self, task_id: str, finished_at: float) -> None:
         self._void.add((task_id, finished_at))
+        left = self.differing.get(task_id, set()) - {finished_at}
+        if len(left) < 2:
+            self.differing.pop(task_id, None)
         if self.records.finished_at(task_id) == finished_at:
             del self.records[task_id]
 
@@ -312,9 +332,13 @@ class Ledger:
         self._take(record, self._append(record))
 
     def void(self, task_id: str) -> None:
-        """Take a record back, because its outputs are damaged or gone; the task will be done anew."""
-        finished_at = self.records.finished_at(task_id)
-        if finished_at is not None:
+        """Take a record back, because its outputs are damaged or gone; the task will be done anew.
+
+        Of one of :attr:`differing` all records are.
+        """
+        known_at = self.records.finished_at(task_id)
+        known = set() if known_at is None else {known_at}
+        for finished_at in sorted(known | self.differing.get(task_id, set())):
             self._append({"void": task_id, "finished_at": finished_at})
             self._forget(task_id, finished_at)
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.ledger.run_config import RUN_CONFIG, InputFile, RunConfig, refuse_older
+from gristmill.ledger.words import count_text
 from gristmill.run.executors import find
 from gristmill.run.inputs.resolve import Resolved, resolve
 from gristmill.run.planning.pipeline import Pipeline
@@ -25,10 +26,20 @@ from gristmill.spec.errors import Busy, DriftError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
+from gristmill.storage.files import sha256_file
 from gristmill.storage.leases import Leases
 from gristmill.storage.store import Place, Store, store_at
 
-__all__ = ["Job", "begin", "drop_stale", "look_up", "restore", "sweep", "void_without_media"]
+__all__ = [
+    "Job",
+    "begin",
+    "drop_stale",
+    "look_up",
+    "restore",
+    "sweep",
+    "void_differing",
+    "void_without_media",
+]
 
 _BEGIN_S = 30.0
 
@@ -253,17 +264,17 @@ def restore(config: RunConfig, ledger: Ledger) -> list[str]:
         return []
     folders = (*layout.MADE, *layout.INTERMEDIATE)
     sizes = {one.name: one.size_bytes for folder in folders for one in store.list(folder)}
+    told = void_differing(ledger)
     lost = {
         record.task_id: paths
         for record in ledger.records.values()
         if (paths := [shard.path for shard in record.outputs if _is_lost(shard, record, sizes, ledger)])
     }
     if not lost:
-        return []
+        return told
     spare = {path for path in spent(config, ledger) if path not in sizes}
     if released := [path for paths in lost.values() for path in paths if path in spare]:
         ledger.release(released)
-    told = []
     for task_id, paths in lost.items():
         if needed := [path for path in paths if path not in spare]:
             ledger.void(task_id)
@@ -271,6 +282,39 @@ def restore(config: RunConfig, ledger: Ledger) -> list[str]:
                 f"{needed[0]} is gone or has another size than its record says: its task is done anew."
             )
     return told
+
+
+def void_differing(ledger: Ledger) -> list[str]:
+    """Take back what two commands did at once with different answers, and shards that are not their record's.
+
+    In an object store a command that was taken for gone may still work, or two have begun that could not see each
+    other. Which of them put a file last nobody knows.
+
+    Returns:
+        Sentences to tell; none where nothing was done so.
+    """
+    if not ledger.differing:
+        return []
+    tasks = list(ledger.differing)
+    for task_id in tasks:
+        ledger.void(task_id)
+    packed = [
+        record for record in ledger.of("packing") if any(_is_other(ledger, one) for one in record.outputs)
+    ]
+    for record in packed:
+        ledger.void(record.task_id)
+    return [
+        f"another command did {count_text(len(tasks), 'task')} at the same time and got other answers: "
+        f"{'it is' if len(tasks) == 1 else 'they are'} done anew, and so are {count_text(len(packed), 'shard')}."
+    ]
+
+
+def _is_other(ledger: Ledger, made: ShardInfo) -> bool:
+    """Whether a file that can be made anew holds other bytes than its record says."""
+    try:
+        return sha256_file(ledger.store.fetch(made.path)) != made.digest
+    except FileNotFoundError:
+        return True
 
 
 def sweep(store: Store) -> None:

@@ -16,7 +16,16 @@ from gristmill.ledger.claim import claim
 from gristmill.ledger.ledger import Ledger
 from gristmill.ledger.run_config import RunConfig
 from gristmill.ledger.words import count_text
-from gristmill.run.begin import Job, begin, drop_stale, look_up, restore, sweep, void_without_media
+from gristmill.run.begin import (
+    Job,
+    begin,
+    drop_stale,
+    look_up,
+    restore,
+    sweep,
+    void_differing,
+    void_without_media,
+)
 from gristmill.run.executors import Executor, NeighbourDied, Setup, WorkerDied, WorkerStood, find
 from gristmill.run.inputs.resolve import Resolved
 from gristmill.run.inputs.waiting import refuse_while_waiting
@@ -254,6 +263,8 @@ def _work(
                 executor.close()
         _raise_if_unfinished(state, signalled, alone=job.span is None and job.share is None)
         if planner.complete:
+            if said := void_differing(ledger):
+                raise Busy(f"{store}: {said[0]} Give the same command again when that one has ended.")
             drop_stale(planner, ledger)
             sweep(store)  # once more: a killed run's workers may have outlived it by a moment
             announced.complete()

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.fates import fates_table, write_fates
-from gristmill.run.stages._samples import INDEX_SCHEMA, content_digest
+from gristmill.run.stages._samples import INDEX_SCHEMA
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
+from gristmill.run.state.indexes import content_digest
 from gristmill.spec.fate import Fate
 from gristmill.spec.task import Task
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ from gristmill.run.stages._tables import aux_files, fetch_input
 from gristmill.run.stages.samples import RetryDecision
 from gristmill.run.state import layout
 from gristmill.run.state.context import Context, Work
-from gristmill.run.state.indexes import lines_of
+from gristmill.run.state.indexes import content_digest
 from gristmill.shards.lossless import utf8
 from gristmill.shards.samples import encode_sample
 from gristmill.shards.spool import SpoolEntry, SpoolWriter
@@ -45,7 +44,6 @@ from gristmill.storage.store import Store
 __all__ = [
     "INDEX_SCHEMA",
     "apply_step",
-    "content_digest",
     "drop_repeated_keys",
     "index_table",
     "parsed",
@@ -421,14 +419,3 @@ def _index_line(one: RowState, box: MediaWriter) -> dict[str, Any]:
         "ended_at": max(ended for _, ended in asked) if asked else None,
         "media": media,
     }
-
-
-def content_digest(index: pa.Table) -> str:
-    """Over what the samples are, not over where their media happen to lie: the same on every run."""
-    digest = hashlib.sha256()
-    for line in lines_of(index):
-        digest.update(f"{line['position']} {line['row']} {line['reason']}\n".encode())
-        digest.update(line["sample"] or b"")
-        for medium in line["media"]:
-            digest.update(f"{medium['name']} {medium['size']} {medium['crc32']}\n".encode())
-    return digest.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from gristmill.run.state import layout
 from gristmill.shards.spool import SpooledBody, SpoolReader
 from gristmill.spec.barrier import PackedRow
 from gristmill.spec.body import LARGE_BYTES, PIECE_BYTES, Body, bytes_of
-from gristmill.spec.errors import DamagedSource, SourceError
+from gristmill.spec.errors import DamagedOutput, DamagedSource, SourceError
 from gristmill.spec.media_source import MediaSource
 from gristmill.spec.reasons import Reason
 from gristmill.spec.task import ShardInfo
@@ -27,6 +27,7 @@ __all__ = [
     "attempt_of",
     "body_at",
     "body_of",
+    "content_digest",
     "index_at",
     "kept_attempts",
     "lines_of",
@@ -35,6 +36,11 @@ __all__ = [
 ]
 
 _LINES_AT_ONCE = 256
+
+_ANOTHER = (
+    "{} is not what its record says: another command that worked here at the same time has put its own there. Remove "
+    "that object, then give the run's command again: its task is done anew."
+)
 
 Sources: TypeAlias = Callable[[str], Any]
 """Gives a media source by its key."""
@@ -75,19 +81,32 @@ def open_spool(store: Store, index: ShardInfo) -> SpoolReader:
 
 
 def index_at(store: Store, index: ShardInfo) -> Any:
-    """A crawl task's index, as it is now: where its spool was lost, both were written anew."""
+    """A crawl task's index, as it is now: where its spool was lost, both were written anew.
+
+    Raises:
+        DamagedOutput: It is another than its record says, in an object store, where nothing can be locked.
+    """
     path = crawled = store.fetch(index.path, index.digest)
     if (first := layout.first_index(index)) != index.path:
         crawled = store.fetch(first)
     found = (path.stat(), crawled.stat())
-    return _read_index(path, crawled, tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found))
+    versions = tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)
+    table, digest = _read_index(path, crawled, versions)
+    if store.local is None and digest() != index.digest:
+        raise DamagedOutput(_ANOTHER.format(f"{store}/{index.path}"))
+    return table
 
 
 @lru_cache(maxsize=2)
-def _read_index(path: Path, crawled: Path, _versions: tuple[tuple[int, int, int], ...]) -> Any:
-    """Slices of an index go to at most two neighbouring shards."""
+def _read_index(
+    path: Path, crawled: Path, _versions: tuple[tuple[int, int, int], ...]
+) -> tuple[Any, Callable[[], str]]:
+    """Slices of an index go to at most two neighbouring shards. Its digest is made once, where it is asked for."""
     table = pq.read_table(path)
-    return table if path == crawled else _with_places(table, pq.read_table(crawled, columns=["media"]))
+    digest = cache(partial(content_digest, table))
+    if path == crawled:
+        return table, digest
+    return _with_places(table, pq.read_table(crawled, columns=["media"])), digest
 
 
 def _with_places(screened: Any, crawled: Any) -> Any:
@@ -98,6 +117,17 @@ def _with_places(screened: Any, crawled: Any) -> Any:
     ]
     at = screened.schema.get_field_index("media")
     return screened.set_column(at, screened.schema.field(at), pa.array(media, screened.schema.field(at).type))
+
+
+def content_digest(index: Any) -> str:
+    """Over what the samples are, not over where their media happen to lie: the same on every run."""
+    digest = hashlib.sha256()
+    for line in lines_of(index):
+        digest.update(f"{line['position']} {line['row']} {line['reason']}\n".encode())
+        digest.update(line["sample"] or b"")
+        for medium in line["media"]:
+            digest.update(f"{medium['name']} {medium['size']} {medium['crc32']}\n".encode())
+    return digest.hexdigest()
 
 
 def attempt_of(line: dict[str, Any], spool: SpoolReader, sources: Sources) -> PackedRow:
