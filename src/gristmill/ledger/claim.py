@@ -3,9 +3,10 @@
 Each command has put its sign before it looks for others' (Dijkstra's flags; of two that begin at once the one whose
 sign has the first name stays, as in Lamport's bakery). So nothing is asked of a store but that it lists what was put.
 No clocks are compared: a sign that changes while we watch is of a command that lives. One that does not is of one
-that is gone, or cannot reach the store: if that comes back, it leaves. Where listings lag, two may begin: each looks
-again with its first signs. What both did until then is waste. A task of which both have records that tell of different
-outputs is done anew (``gristmill.run.begin.void_differing``), and an index that is not its record's is not packed.
+that is gone, or cannot reach the store: if that comes back, it leaves. Where listings lag, two may begin: each
+looks again with its first signs. What both did until then is waste. A task of which they have records that tell of
+different outputs is done anew (``gristmill.run.begin.void_differing``), and an index that is not its record's is
+not packed.
 
 Commands whose leases lie in one file divide the work by these, as in a folder, and claim nothing.
 """
