@@ -64,7 +64,16 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
     assert "asking again" in again.stderr
     assert f"{pictures}: removed" in gristmill("clean", out, *words).stdout
     gristmill("export", pictures, "--to", "interleaved-parquet", "--out", tmp_path / "export", *words)
-    assert list((tmp_path / "export").glob("*.parquet"))
+    (made,) = (tmp_path / "export").glob("*.parquet")
+    told = gristmill("export", pictures, "--to", "interleaved-parquet", "--out", f"{out}/export", *words)
+    assert f"{out}/export: 1 shard, 5 samples as interleaved-parquet" in told.stdout
+    assert ObjectStore(f"{out}/export", bucket).read(made.name) == made.read_bytes()
+    linked = gristmill("export", pictures, "--to", "energon", "--out", tmp_path / "e", *words, code=2)
+    assert f"Copy it first: aws s3 sync {pictures} pictures" in linked.stderr
+    links = gristmill("export", pictures, "--to", "energon", "--out", f"{out}/e", *words, code=2).stderr
+    assert (
+        f"energon writes into folders alone. Give: gristmill export {pictures} --to energon --out e" in links
+    )
     repeated = json.loads(gristmill("duplicates", pictures, pictures, "--json", *words).stdout)
     assert repeated["datasets"][0]["media"] == 5
     names = " ".join(one.name for one in store.list())
@@ -79,7 +88,7 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
         (("status", "s3://"), "expected SCHEME://BUCKET/PREFIX"),
         (("crawl", "urls.txt", "--out", "x", "--store-option", "region=x"), "is for an object store"),
         (("status", "s3://bucket/x", "--store-option", "region"), "expected KEY=VALUE"),
-        (("check", "s3://bucket/x.json"), "a path on this machine is expected"),
+        (("hashes", ".", "--out", "s3://bucket/x.parquet"), "a path on this machine is expected"),
     ],
 )
 def test_what_needs_a_folder_or_another_address_says_so(typed, said, tmp_path):

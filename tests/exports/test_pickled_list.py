@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.exports._pickled_list import PickledList, part_names, stamp_of
+from gristmill.storage.local import LocalStore
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
@@ -55,11 +56,11 @@ def test_a_stamp_is_found_again_and_is_no_part_of_the_list(tmp_path):
         out.close()
         path = tmp_path / "part.pkl"
         path.write_bytes(stream.getvalue())
-        assert stamp_of(path) == stamp
+        assert stamp_of(LocalStore(tmp_path), path.name) == stamp
         assert pickle.loads(path.read_bytes()) == [{"a": 1}]
     for other in (b"", b"\x80\x03", pickle.dumps([1]), pickle.dumps("text", 3), b"\x80\x03X\xff\xff\xff\xff"):
         path.write_bytes(other)
-        assert stamp_of(path) is None
+        assert stamp_of(LocalStore(tmp_path), path.name) is None
 
 
 def test_only_plain_data_is_written():

@@ -182,7 +182,7 @@ def test_killed_between_any_two_files_it_ends_with_the_same_bytes(tmp_path, monk
             return whole_file(path)
 
         with monkeypatch.context() as patch:
-            patch.setattr("gristmill.exports.vila.whole_file", failing)
+            patch.setattr("gristmill.storage.local.whole_file", failing)
             patch.setattr("gristmill.storage.files.whole_file", failing)
             with pytest.raises(KeyboardInterrupt):
                 parts(tmp_path / "d", infos, out)

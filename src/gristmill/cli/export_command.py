@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +17,10 @@ import click
 from click.core import ParameterSource
 
 from gristmill import exports
-from gristmill.cli.options import DatasetPlace, LocalPath, json_option, store_option
+from gristmill.cli.options import DatasetPlace, json_option, store_option, typed_store_options
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import Incomplete, UsageError
-from gristmill.storage.store import Place
+from gristmill.storage.store import Place, Store, store_at
 
 if TYPE_CHECKING:
     from gristmill.exports import Exported, Exporter, FinishedShards
@@ -111,6 +113,7 @@ Example:
   gristmill export data/coyo-700m --to vila --out playground/data/coyo-700m/pkl02-split
   gristmill export data/mmc4-core --to interleaved-parquet --out mmc4-parquet
   gristmill export data/coyo-700m --to webdataset-index --out data/coyo-700m/index
+  gristmill export s3://bucket/coyo-700m --to hf --out s3://bucket/coyo-700m-hf
   gristmill export --to vila --help
 """
 _HELP = (
@@ -123,14 +126,14 @@ _HELP = (
 
 
 @click.command("export", cls=_Export, help="\n\n".join(_HELP))
-@click.argument("folder", type=DatasetPlace(exists=True, file_okay=False))
+@click.argument("folder", type=DatasetPlace(exists=True, file_okay=False, beside=True))
 @click.option("--to", "format_", type=_Format([*_KNOWN]), required=True, help="Format.")
-@click.option("--out", type=LocalPath(), help="Folder to write into.")
+@click.option("--out", type=DatasetPlace(beside=True), help="Folder to write into, or s3://BUCKET/PREFIX.")
 @store_option
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, folder: Place, format_: str, out: Path | None, as_json: bool, **given: Any
+    ctx: click.Context, /, folder: Place, format_: str, out: Place | None, as_json: bool, **given: Any
 ) -> None:
     """Write a finished dataset in a trainer's own format."""
     from gristmill.exports import or_nothing
@@ -148,19 +151,23 @@ def command(
         raise UsageError(f"{folder} holds {len(datasets)} datasets; name one, for example {datasets[0]}")
     if out is None:
         raise UsageError("name the folder to write into with --out")
+    if typed_store_options() and not isinstance(folder, Store) and not isinstance(out, Store):
+        raise UsageError(f"{folder} and {out} are folders, and --store-option is for an object store.")
+    if isinstance(out, Store):
+        _check_store(exporter, format_, folder, datasets if several else (), out)
     told: list[dict[str, object]] = []
     unfinished: list[str] = []
     try:
-        if several:
+        if several and isinstance(out, Path):
             _write_several(folder, datasets, exporter, format_, out, told, unfinished, quiet=as_json)
         else:
-            with or_nothing(out):
+            with or_nothing(out) if isinstance(out, Path) else nullcontext():
                 done = _written(open_dataset(datasets[0]), exporter, out)
             told.append(_plain(datasets[0], done, format_, out))
             if not as_json:
                 _tell(done, format_, out)
     except OSError as err:
-        raise machine_error(err, out) from err
+        raise machine_error(err, str(out)) from err
     if as_json:
         click.echo(json.dumps(told if several else told[0]))
     empty = [str(one["dataset"]) for one in told if one["left_out"] and not one["samples"]]
@@ -193,7 +200,28 @@ def _with_options(format_: str, given: dict[str, Any]) -> Exporter:
     return replace(exporter, **given)
 
 
-def _written(opened: Dataset, exporter: Exporter, out: Path) -> Exported:
+def _check_store(
+    exporter: Exporter, format_: str, folder: Place, several: Sequence[Place], out: Store
+) -> None:
+    """See that the format can be written into an object store.
+
+    Raises:
+        UsageError: It cannot, with what to type.
+    """
+    if not exporter.to_stores:
+        there = to_type("export", folder, "--to", format_, "--out", out.title)
+        raise UsageError(
+            f"{format_} writes into folders alone. Give: {there}, then copy that with the store's own client, as: "
+            f"{shlex.join(['aws', 's3', 'sync', out.title, str(out)])}"
+        )
+    if several:
+        one = to_type("export", several[0], "--to", format_, "--out", out / store_at(several[0]).title)
+        raise UsageError(
+            f"{folder} holds {len(several)} datasets; into an object store give one at a time: {one}"
+        )
+
+
+def _written(opened: Dataset, exporter: Exporter, out: Place) -> Exported:
     """Write one dataset, and say what must be said of it."""
     from gristmill.cli.metadata_files import bring_up
     from gristmill.exports import finished_shards
@@ -201,7 +229,10 @@ def _written(opened: Dataset, exporter: Exporter, out: Path) -> Exported:
     bring_up(opened)
     shards = finished_shards(opened.folder, opened.config, opened.ledger)
     _check_finished(opened, len(shards.shards), exporter)
-    done = _watched(exporter.export(shards, out), len(shards.shards))
+    export: Callable[[FinishedShards, Any], Iterator[Exported]] = (
+        exporter.export
+    )  # a store, where it takes one
+    done = _watched(export(shards, out), len(shards.shards))
     for note in done.notes:
         click.echo(f"gristmill: {note}", err=True)
     return done
@@ -294,7 +325,7 @@ def _check_finished(opened: Dataset, shards: int, exporter: Exporter) -> None:
     click.echo(f"gristmill: {told} The same command adds the others when they are there.", err=True)
 
 
-def _plain(dataset: Place, done: Exported, format_: str, out: Path) -> dict[str, object]:
+def _plain(dataset: Place, done: Exported, format_: str, out: Place) -> dict[str, object]:
     return {
         "dataset": str(dataset),
         "format": format_,
@@ -309,9 +340,9 @@ def _plain(dataset: Place, done: Exported, format_: str, out: Path) -> dict[str,
     }
 
 
-def _tell(done: Exported, format_: str, out: Path) -> None:
+def _tell(done: Exported, format_: str, out: Place) -> None:
     reader = f", for {done.reader}" if done.reader else ""
-    place = out / done.file if done.file else out
+    place = f"{out}/{done.file}" if done.file else out
     shards, samples = _counted(done.shards, "shard"), _counted(done.samples, "sample")
     click.echo(f"{place}: {shards}, {samples} as {format_}{reader}")
     for clause, count in sorted(done.changed.items()):

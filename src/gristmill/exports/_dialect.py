@@ -27,16 +27,18 @@ from typing import BinaryIO, ClassVar
 import orjson
 
 from gristmill.exports._conversation import MARKS, Conversation, Kind, conversation_of, without_marks
+from gristmill.exports._drain import PUT_MARKS
 from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter, option
 from gristmill.exports._folder import found_whole, whole_folder
 from gristmill.exports._media_folder import MediaFolder
 from gristmill.exports._unfit import Unfit
 from gristmill.exports._whole import account_back, account_of, made_of
-from gristmill.exports._writing import shard_samples
+from gristmill.exports._writing import called, shard_samples
 from gristmill.spec.body import LARGE_BYTES
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
+from gristmill.storage.store import Place, Store
 
 __all__ = ["Dialect", "JsonRows", "Laid", "RowFile", "RowsWritten", "command", "registered"]
 
@@ -159,6 +161,7 @@ class Dialect(FittingExporter):
     loses = "columns, the facts of media and the upstream row"
     needs_all = "One file for all of it can be written when it is."
 
+    to_stores: ClassVar[bool] = True
     trainer: ClassVar[str]
     by_kinds: ClassVar[bool] = True
     array: ClassVar[bool] = False
@@ -239,7 +242,7 @@ class Dialect(FittingExporter):
             done.changed["with media named apart from others of the same name upstream"] += 1
         return paths
 
-    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+    def export(self, dataset: FinishedShards, out: Place) -> Iterator[Exported]:
         """Write all of a dataset; a killed export is gone on with, with ``leave_out`` too where it was without.
 
         Raises:
@@ -252,28 +255,35 @@ class Dialect(FittingExporter):
                 raise UsageError(f"{out} lacks samples that do not fit: it was made with --leave-out.")
             yield account_back(account)
             return
-        with whole_folder(out, of) as (work, account):
+        with whole_folder(out, of) as made:
+            work = made.folder
             done = Exported(form="conversations", reader=self.trainer)
             rows, media = self.folders(dataset)
             laid = Laid(name=registered(dataset.name), root=self._root(out), media=media, files=())
             (work / rows).mkdir(parents=True, exist_ok=True)
             files = _Files(self, dataset, work, rows)
             link = None if self.link is None else Path(self.link)
-            folder = MediaFolder(work / media, work / _INCOMING, self.names, link)
+            folder = MediaFolder(work / media, work / _INCOMING, self.names, link, work / PUT_MARKS / media)
+            made.put(media)  # a kill may have left a folder of frames half there
             with files.opened, self.changing() as change:
                 for number, shard in enumerate(dataset.shards):
                     self._add_shard(dataset, (number, shard), laid, (files, folder, change), done)
+                    made.put("" if files.are_closed else media)
                     yield done
                 if not self.by_kinds and not files.written:
                     files.begin(())
             laid = Laid(name=laid.name, root=laid.root, media=media, files=files.written)
             self._finish(work, laid, dataset, done)
-            account.update(account_of(done))
+            made.account.update(account_of(done))
         yield done
 
-    def _root(self, out: Path) -> str:
+    def _root(self, out: Place) -> str:
+        if self.root is None and isinstance(out, Store):
+            raise UsageError(
+                f"{self.trainer} reads a folder. Say where a copy of {out} will lie for it: --root /data/NAME"
+            )
         if self.root is None:
-            return str(out.resolve())
+            return called(out)
         if not self.root.startswith("/"):
             raise UsageError(f"--root {self.root!r}: expected an absolute path")
         return self.root.rstrip("/")
@@ -410,6 +420,11 @@ class _Files:
         if any("*" in name for name in self._rows):
             self.opened.close()
             self._rows = {}
+
+    @property
+    def are_closed(self) -> bool:
+        """None is being written."""
+        return not self._rows
 
     @property
     def written(self) -> list[RowsWritten]:

@@ -90,6 +90,7 @@ class Exporter(ABC):
 
     Attributes:
         writes, reads, loses: What it writes, which samples it takes, and what is gone in its files, as phrases.
+        to_stores: ``out`` of :meth:`export` may be an object store, too.
         needs_all: What to say where a dataset is not complete; empty where the shards so far may be written.
     """
 
@@ -97,6 +98,7 @@ class Exporter(ABC):
     writes: ClassVar[str]
     reads: ClassVar[str]
     loses: ClassVar[str]
+    to_stores: ClassVar[bool] = False
     needs_all: ClassVar[str] = ""
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from gristmill.ledger.reading import whole_parts
 from gristmill.ledger.run_config import RunConfig
 from gristmill.shards.extents import whole_again
 from gristmill.spec.errors import DamagedOutput, UsageError
-from gristmill.storage.store import StoredFile, store_at
+from gristmill.storage.store import Store, StoredFile, store_at
 
-__all__ = ["TarShard", "give_name", "said_of_keys", "tar_shards", "whole_shards"]
+__all__ = ["TarShard", "copying", "give_name", "said_of_keys", "tar_shards", "whole_shards"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ def tar_shards(dataset: FinishedShards) -> Iterator[TarShard]:
     for file, samples, size_bytes in whole_shards(dataset):
         if (folder := file.store.local) is None:
             raise UsageError(
-                f"{file.store} is no folder, and its shards are to be read where they lie. Copy it first."
+                f"{file.store} is no folder, and links are made to its shards. Copy it first: {copying(file.store)}"
             )
         yield TarShard(path=folder / file.name, samples=samples, size_bytes=size_bytes)
 
@@ -66,6 +67,19 @@ def whole_shards(dataset: FinishedShards) -> Iterator[tuple[StoredFile, int, int
         if held != size_bytes:
             raise DamagedOutput(f"{file} has another size than its record says. {whole_again(str(file))}")
         yield file, samples, size_bytes
+
+
+def copying(store: Store) -> str:
+    """Say what to type to have all of an object store's place in a folder on this machine."""
+    scheme, _, rest = str(store).partition("://")
+    bucket, _, prefix = rest.partition("/")
+    name = store.title
+    if scheme == "gs":
+        return shlex.join(["gcloud", "storage", "rsync", "--recursive", str(store), name])
+    if scheme == "az":
+        words = ["-s", bucket, "--pattern", f"{prefix}/*" if prefix else "*", "-d", "."]
+        return shlex.join(["az", "storage", "blob", "download-batch", *words])
+    return shlex.join(["aws", "s3", "sync", str(store), name])
 
 
 def said_of_keys(dataset: FinishedShards) -> list[str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from gristmill.exports._conversation import Medium
+from gristmill.exports._drain import put_mark
 from gristmill.exports._folder import remove
 from gristmill.exports._unfit import PICTURE_ENDINGS, VIDEO_ENDINGS
 from gristmill.spec.body import Body, pieces_of, size_of
@@ -36,19 +37,22 @@ class MediaFolder:
         names: ``original``: as the annotations have them; where they have none, and for ``key``: the name in the
             shard, in a folder of its shard.
         link: A folder whose files are linked to where they have the same name and the same bytes.
+        marks: Where marks of those lie that were in the folder and went to where they go.
 
     Attributes:
         apart: Media that have another name than upstream, since that has other bytes already.
     """
 
-    def __init__(self, folder: Path, incoming: Path, names: str, link: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, incoming: Path, names: str, link: Path | None = None, marks: Path | None = None
+    ) -> None:
         if names not in NAMES:
             raise UsageError(f"--names {names!r}: expected {' or '.join(NAMES)}")
         self.apart = 0
         if link is not None and not link.is_dir():
             raise UsageError(f"--link {link}: there is no such folder")
         self._folder, self._incoming, self._original = folder, incoming, names == "original"
-        self._link = link
+        self._link, self._marks = link, marks
 
     def put(self, key: str, shard: int, medium: Medium) -> str:
         """Write a medium, unless it is there; returns its path in the folder: of frames that of a folder of theirs.
@@ -86,6 +90,8 @@ class MediaFolder:
     def _is_there(self, name: str, bodies: Sequence[Body]) -> bool:
         """Whether the file has these bytes, written now if there is none; not if it has others or cannot be."""
         (body,) = bodies
+        if (put := self._was_put(name, {"": body})) is not None:
+            return put
         return self._is_or_becomes(
             name, lambda path: _has(path, body), lambda: self._write(self._incoming, name, body)
         )
@@ -105,7 +111,28 @@ class MediaFolder:
             for frame, body in zip(names, bodies, strict=True):
                 self._write(self._incoming / frame, f"{name}/{frame}", body)
 
+        if (put := self._was_put(name, dict(zip(names, bodies, strict=True)))) is not None:
+            return put
         return self._is_or_becomes(name, has, write)
+
+    def _was_put(self, name: str, files: Mapping[str, Body]) -> bool | None:
+        """Whether what went to where it goes under a name is what is wanted; None if nothing did."""
+        marks = self._marks
+        if marks is None or not marks.exists():
+            return None
+        place = marks / name
+        if any(above.is_symlink() for above in place.parents if above.is_relative_to(marks)):
+            return False  # a folder is wanted where a file went
+        if place.is_symlink():
+            there = {"": place}
+        elif place.is_dir():
+            there = {path.name: path for path in place.iterdir()}
+        else:
+            return None
+        return there.keys() == files.keys() and all(
+            there[own].is_symlink() and os.readlink(there[own]) == put_mark(size_of(body), _digest((body,)))
+            for own, body in files.items()
+        )
 
     def _is_or_becomes(self, name: str, has: Callable[[Path], bool], write: Callable[[], None]) -> bool:
         """Whether what is there under a name is what is wanted, written now if nothing is."""

@@ -11,10 +11,10 @@ import io
 import pickle
 import struct
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from gristmill.spec.sample import Json
+from gristmill.storage.store import Store
 
 __all__ = ["PickledList", "part_names", "stamp_of"]
 
@@ -80,13 +80,13 @@ class PickledList:
         return b"%d" % self.count
 
 
-def stamp_of(path: Path) -> str | None:
+def stamp_of(files: Store, name: str) -> str | None:
     """The stamp of a pickle that :class:`PickledList` wrote; None of any other file.
 
     Raises:
         OSError: As the system says.
     """
-    with path.open("rb") as stream:
+    with io.BytesIO(files.read(name, 0, len(_STAMP_HEAD) + 5 + _STAMP_MAX_BYTES)) as stream:
         head = stream.read(len(_STAMP_HEAD) + 4)
         if len(head) < len(_STAMP_HEAD) + 4 or not head.startswith(_STAMP_HEAD):
             return None

@@ -14,11 +14,12 @@ from gristmill.exports._columns import Columns, Row
 from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter
 from gristmill.exports._unfit import Unfit
 from gristmill.exports._whole import made_of, written_whole
-from gristmill.exports._writing import shard_samples
+from gristmill.exports._writing import called, shard_samples
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
 from gristmill.storage.files import write_whole
+from gristmill.storage.store import Place
 
 __all__ = ["RowStore", "batches"]
 
@@ -31,12 +32,15 @@ class RowStore(FittingExporter):
 
     Attributes:
         most_bytes: That a row may have; by default what an Arrow column of plain bytes holds.
+        by_shard: Files of a shard are not read again when those of later ones are written.
     """
 
     reads = "any samples of pictures, videos and text"
     needs_all = "One index for all of it can be written when it is."
 
+    to_stores: ClassVar[bool] = True
     most_bytes: ClassVar[int] = (1 << 31) - (1 << 20)
+    by_shard: ClassVar[bool] = True
 
     @abstractmethod
     def write(
@@ -74,13 +78,14 @@ class RowStore(FittingExporter):
                 f"sample {row.key} has {row.size_bytes:,} bytes, and a row takes {self.most_bytes:,}",
             )
 
-    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+    def export(self, dataset: FinishedShards, out: Place) -> Iterator[Exported]:
         """Write all of a dataset; a killed export is gone on with."""
         yield from written_whole(
             out,
             made_of(self, dataset, _REVISION),
             write=lambda work: self._write(dataset, work),
-            start=lambda _: self.reading(str(out.resolve())),
+            start=lambda _: self.reading(called(out)),
+            by_shard=self.by_shard,
         )
 
     def _write(self, dataset: FinishedShards, work: Path) -> Iterator[Exported]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import ClassVar
 
 from gristmill.exports._dialect import registered
 from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter, option
 from gristmill.exports._pickled_list import PickledList
 from gristmill.exports._unfit import VIDEO_ENDINGS, Unfit
 from gristmill.exports._vila_items import MOST_PICTURES, Form, ItemMaker, form_of
-from gristmill.exports._writing import shard_samples
+from gristmill.exports._writing import called, shard_samples
 from gristmill.shards.not_finite import put_back
 from gristmill.spec.errors import UsageError
 from gristmill.spec.part_names import is_frames
 from gristmill.spec.task import ShardInfo, digest_of
+from gristmill.storage.store import Place
 
 __all__ = ["ASKED_FOR", "VilaPickles", "account_of", "entry_of", "holds_conversations", "loader_of"]
 
@@ -34,10 +35,10 @@ The registry of the same commit has the first as ``coyo``, so that a script as i
 _SPREAD = f"with {MOST_PICTURES} of their pictures, spread evenly"
 
 
-def entry_of(dataset: FinishedShards, loader: str, out: Path) -> str:
+def entry_of(dataset: FinishedShards, loader: str, out: Place) -> str:
     """The line by which VILA's release finds the folder under the name that its scripts ask for."""
     name = ASKED_FOR.get(dataset.name) or registered(dataset.name)
-    where = {"dataset_name": name, "dataset_type": loader, "data_path": str(out.resolve())}
+    where = {"dataset_name": name, "dataset_type": loader, "data_path": called(out)}
     said = ", ".join(f"{key}={json.dumps(value)}" for key, value in where.items())
     return (
         "# in llava/data/datasets_mixture.py of VILA's release (143c773), instead of an entry of this name\n"
@@ -50,6 +51,7 @@ class VilaPickles(FittingExporter):
     """Pickled lists of plain dicts."""
 
     loses = "what the loader does not read, such as columns and the facts of pictures"
+    to_stores: ClassVar[bool] = True
 
     spread_images: bool = option(
         False,

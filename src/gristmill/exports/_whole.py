@@ -11,6 +11,7 @@ from gristmill.exports._exporter import Exported, Exporter, FinishedShards
 from gristmill.exports._folder import found_whole, whole_folder
 from gristmill.spec.sample import Json
 from gristmill.spec.task import digest_of
+from gristmill.storage.store import Place
 
 __all__ = ["account_back", "account_of", "made_of", "written_whole"]
 
@@ -36,11 +37,13 @@ def made_of(
 
 
 def written_whole(
-    out: Path,
+    out: Place,
     made_of: Mapping[str, Json],
     write: Callable[[Path], Iterator[Exported]],
     start: Callable[[Exported], str],
     keep: Collection[str] = (),
+    *,
+    by_shard: bool = True,
 ) -> Iterator[Exported]:
     """Write a folder, unless it is there and was made of the same.
 
@@ -50,6 +53,7 @@ def written_whole(
         write: Writes all into a folder, and yields the same account after each shard.
         start: The command that starts training on it, by its account: of the place where it lies now.
         keep: Hidden files and folders that belong to it.
+        by_shard: What was written of a shard is not read again: into an object store it may go at once.
 
     Yields:
         The account, after each shard and at the end.
@@ -61,10 +65,12 @@ def written_whole(
         done = account_back(found)
     else:
         done = Exported()
-        with whole_folder(out, made_of, keep) as (work, account):
-            for done in write(work):
+        with whole_folder(out, made_of, keep) as work:
+            for done in write(work.folder):
+                if by_shard:
+                    work.put()
                 yield done
-            account.update(account_of(done))
+            work.account.update(account_of(done))
     done.start = start(done)
     yield done
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from gristmill.exports._exporter import FinishedShards
 from gristmill.ledger.features import shape_of
@@ -18,10 +19,10 @@ from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import DamagedOutput, DamagedPart, Incomplete, UsageError
 from gristmill.spec.task import ShardInfo
-from gristmill.storage.files import sha256_file, sweep_temporaries
-from gristmill.storage.store import Place, store_at
+from gristmill.storage.files import sha256_file, sweep_temporaries, whole_file
+from gristmill.storage.store import Place, Store, store_at
 
-__all__ = ["check_folder", "finished_shards", "or_nothing", "shard_samples"]
+__all__ = ["called", "check_folder", "finished_shards", "or_nothing", "shard_samples", "written"]
 
 _TEMPORARY = ".tmp-"
 
@@ -87,7 +88,26 @@ def or_nothing(out: Path) -> Iterator[None]:
         raise
 
 
-def check_folder(out: Path, names: Sequence[str] | set[str], why: str) -> None:
+def called(out: Place) -> str:
+    """Say where a folder is, for who reads it from elsewhere."""
+    return str(out.resolve() if isinstance(out, Path) else out)
+
+
+@contextmanager
+def written(files: Store, name: str) -> Iterator[BinaryIO]:
+    """Open a stream whose bytes become that file if the block ends well; what a killed one left is swept later."""
+    if files.local is not None:
+        with files.writing(name) as stream:
+            yield stream
+        return
+    path = files.work(name)
+    with whole_file(path) as stream:
+        yield stream
+    files.put(name, path)
+    path.unlink()
+
+
+def check_folder(out: Place, names: Sequence[str] | set[str], why: str) -> None:
     """Make the folder to write into, sweep it, and refuse it if it holds anything that is not to be there.
 
     Args:
@@ -98,11 +118,15 @@ def check_folder(out: Path, names: Sequence[str] | set[str], why: str) -> None:
     Raises:
         UsageError: Something else lies there.
     """
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file. Name a folder with --out.")
-    out.mkdir(parents=True, exist_ok=True)
-    sweep_temporaries(out)
-    strange = sorted(path.name for path in out.iterdir() if path.name not in names)
+    if isinstance(out, Store):
+        sweep_temporaries(out.work(""))
+        strange = [one.name for one in out.list() if one.name not in names]
+    else:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file. Name a folder with --out.")
+        out.mkdir(parents=True, exist_ok=True)
+        sweep_temporaries(out)
+        strange = sorted(path.name for path in out.iterdir() if path.name not in names)
     if not strange:
         return
     if _TEMPORARY in strange[0]:

@@ -11,24 +11,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gristmill.exports._exporter import Exported, FinishedShards, FittingExporter
 from gristmill.exports._row_groups import PICTURE, RowGroups
 from gristmill.exports._unfit import Unfit
-from gristmill.exports._writing import check_folder, shard_samples
+from gristmill.exports._writing import check_folder, shard_samples, written
+from gristmill.shards.footers import read_footer
 from gristmill.shards.lossless import dumps, utf8
 from gristmill.shards.not_finite import put_back
-from gristmill.spec.errors import UsageError
+from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo
-from gristmill.storage.files import whole_file
-from gristmill.storage.store import Place
+from gristmill.storage.store import Place, Store, store_at
 
 __all__ = ["EXPORTER", "InterleavedParquet"]
 
@@ -58,30 +56,33 @@ class InterleavedParquet(FittingExporter):
     writes = "NNNNN.parquet, one a shard"
     reads = "documents and captions"
     loses = "who speaks, so that conversations do not fit"
+    to_stores: ClassVar[bool] = True
 
-    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+    def export(self, dataset: FinishedShards, out: Place) -> Iterator[Exported]:
         """Write a file for each shard."""
         names = [f"{number:05d}.parquet" for number in range(len(dataset.shards))]
         check_folder(out, names, "it would be read as one dataset with these")
-        done = Exported(form="interleaved")
+        files, done = store_at(out), Exported(form="interleaved")
         for name, shard in zip(names, dataset.shards, strict=True):
-            path = out / name
             stamp = json.dumps({"shard": shard.digest, "leave_out": self.leave_out})
-            if path.exists():
-                found, count = _made_of(path)
+            if (size := files.size(name)) is not None:
+                found, count = _made_of(files, name, size)
                 if found != stamp:
                     raise UsageError(
-                        f"{path} was made of another dataset or with other options. Name an empty folder with --out."
+                        f"{files}/{name} was made of another dataset or with other options. Name an empty "
+                        "folder with --out."
                     )
             else:
-                count = self._write(path, stamp, dataset.folder, shard, done)
+                count = self._write((files, name), stamp, dataset.folder, shard, done)
             done.shards += 1
             done.samples += count
             done.left_out += shard.samples - count
             yield done
 
-    def _write(self, path: Path, stamp: str, folder: Place, shard: ShardInfo, done: Exported) -> int:
-        with whole_file(path) as stream, _Writer(stream, stamp) as writer:
+    def _write(
+        self, file: tuple[Store, str], stamp: str, folder: Place, shard: ShardInfo, done: Exported
+    ) -> int:
+        with written(*file) as stream, _Writer(stream, stamp) as writer:
             for sample in shard_samples(folder, shard):
                 try:
                     writer.add_document(_row(sample.key, put_back(sample.parts["json"]), sample.parts))
@@ -177,18 +178,18 @@ class _Writer(RowGroups):
         self.close(whole=kind is None)
 
 
-def _made_of(path: Path) -> tuple[str | None, int]:
+def _made_of(files: Store, name: str, size_bytes: int) -> tuple[str | None, int]:
     """Read what a file of :class:`_Writer` was made of, and its rows; None of any other file.
 
     Raises:
         OSError: As the system says.
     """
     try:
-        with pq.ParquetFile(path) as file:
-            found = (file.schema_arrow.metadata or {}).get(_MADE_OF)
-            return (None if found is None else found.decode("utf-8", "replace")), file.metadata.num_rows
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        footer = read_footer(name, size_bytes, lambda start, stop: files.read(name, start, stop - start))
+        found = (footer.schema.to_arrow_schema().metadata or {}).get(_MADE_OF)
+    except (SourceError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None, 0
+    return (None if found is None else found.decode("utf-8", "replace")), footer.num_rows
 
 
 EXPORTER = InterleavedParquet()

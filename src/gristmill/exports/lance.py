@@ -36,6 +36,7 @@ class Lance(RowStore):
     loses = "nothing; media have no names but those that json says"
 
     most_bytes: ClassVar[int] = 1 << 40
+    by_shard: ClassVar[bool] = False
 
     def write(
         self, folder: Path, before: Sequence[Json], rows: Iterator[Row], columns: Columns

@@ -10,11 +10,11 @@ from gristmill.exports._exporter import Exported, Exporter, FinishedShards
 from gristmill.exports._pickled_list import PickledList, part_names, stamp_of
 from gristmill.exports._vila import VilaPickles, account_of, entry_of, holds_conversations
 from gristmill.exports._vila_tree import PICKLES, join_tree, part_folder, pickle_folder
-from gristmill.exports._writing import check_folder
+from gristmill.exports._writing import check_folder, written
 from gristmill.exports.vila_conversations import REGISTRY, VilaConversations
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
-from gristmill.storage.files import whole_file, write_whole
+from gristmill.storage.store import Place, Store, store_at
 
 __all__ = ["EXPORTER", "Vila"]
 
@@ -55,7 +55,7 @@ class Vila(VilaPickles):
         """See :func:`join_tree`."""
         return join_tree(datasets, out)
 
-    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+    def export(self, dataset: FinishedShards, out: Place) -> Iterator[Exported]:
         """Write a pickle and its count for each shard, in the form that its samples' turns ask for.
 
         A killed export goes on and ends with the same bytes. What upstream had as conversations, or VILA's
@@ -67,32 +67,34 @@ class Vila(VilaPickles):
         maker = self.maker_for(dataset)
         names = {name for number in range(len(dataset.shards)) for name in part_names(number)}
         check_folder(out, names, "VILA's loader counts what lies in the folder")
-        done = account_of(maker.form)
+        files, done = store_at(out), account_of(maker.form)
         done.start = entry_of(dataset, maker.form, out)
         for number, shard in enumerate(dataset.shards):
             pickle_name, count_name = part_names(number)
             stamp = self.stamp(maker, [shard])
-            if not (out / count_name).exists():  # written last, so it says that the pickle is whole
-                with whole_file(out / pickle_name) as stream:
+            if files.size(count_name) is None:  # written last, so it says that the pickle is whole
+                with written(files, pickle_name) as stream:
                     items = PickledList(stream, stamp)
                     self.add_shard(items, dataset, shard, maker, done)
                     items.close()
-                write_whole(out / count_name, items.count_text())
+                files.put(count_name, items.count_text())
                 count = items.count
             else:
-                count = _count_of(out, pickle_name, count_name, self.stamps(maker, [shard]))
+                count = _count_of(files, pickle_name, count_name, self.stamps(maker, [shard]))
             done.shards += 1
             done.samples += count
             done.left_out += shard.samples - count
             yield done
 
 
-def _count_of(out: Path, pickle_name: str, count_name: str, stamps: Sequence[str]) -> int:
+def _count_of(files: Store, pickle_name: str, count_name: str, stamps: Sequence[str]) -> int:
     """The count of a part written before, which must be of the same shard and manner."""
-    text = (out / count_name).read_text(errors="replace").strip()
-    if not (out / pickle_name).exists() or stamp_of(out / pickle_name) not in stamps or not text.isdigit():
+    text = files.read(count_name).decode(errors="replace").strip()
+    there = files.size(pickle_name) is not None
+    if not there or stamp_of(files, pickle_name) not in stamps or not text.isdigit():
         raise UsageError(
-            f"{out / pickle_name} was made of another dataset or with other options. Name an empty folder with --out."
+            f"{files}/{pickle_name} was made of another dataset or with other options. Name an empty folder with "
+            "--out."
         )
     return int(text)
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from gristmill.exports._exporter import Exported, FinishedShards, option
 from gristmill.exports._pickled_list import PickledList, stamp_of
 from gristmill.exports._vila import VilaPickles, account_of, entry_of, loader_of
-from gristmill.exports._writing import check_folder
+from gristmill.exports._writing import check_folder, written
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UsageError
-from gristmill.storage.files import whole_file
+from gristmill.storage.store import Place, store_at
 
 __all__ = ["EXPORTER", "VilaUnsharded"]
 
@@ -51,7 +50,7 @@ class VilaUnsharded(VilaPickles):
         command = to_type("export", dataset.folder, "--to", "vila", "--out", "DIR")
         return f"{why}: not written. For itself: {command}"
 
-    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+    def export(self, dataset: FinishedShards, out: Place) -> Iterator[Exported]:
         """Write one pickle of all shards; other pickles may lie beside it."""
         name = self.name
         if name is None:
@@ -66,20 +65,21 @@ class VilaUnsharded(VilaPickles):
                 f"{dataset.folder} is for VILA's {maker.form} loader, which reads parts with counts only. Export it "
                 "with --to vila."
             )
-        path = out / f"{name}.pkl"
-        neighbours = {entry.name for entry in out.glob("*.pkl")} if out.is_dir() else set()
-        check_folder(out, {*neighbours, path.name}, _RULE)
-        done, stamp = account_of(maker.form, path.name), self.stamp(maker, dataset.shards)
+        files, file = store_at(out), f"{name}.pkl"
+        neighbours = {one.name for one in files.list() if "/" not in one.name and one.name.endswith(".pkl")}
+        check_folder(out, {*neighbours, file}, _RULE)
+        done, stamp = account_of(maker.form, file), self.stamp(maker, dataset.shards)
         done.start = entry_of(dataset, maker.form, out)
-        if path.exists() and stamp_of(path) != stamp:
+        there = files.size(file) is not None
+        if there and stamp_of(files, file) != stamp:
             raise UsageError(
-                f"{path} is there and was made of something else. Remove it, or choose another --name."
+                f"{files}/{file} is there and was made of something else. Remove it, or choose another --name."
             )
-        if path.exists() and not self.leave_out:
+        if there and not self.leave_out:
             done.shards, done.samples = len(dataset.shards), dataset.samples
             yield done
             return
-        with whole_file(path) as stream:
+        with written(files, file) as stream:
             items = PickledList(stream, stamp)
             for shard in dataset.shards:
                 self.add_shard(items, dataset, shard, maker, done)

@@ -12,17 +12,16 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 import orjson
 
 from gristmill.exports._exporter import Exported, Exporter, FinishedShards
-from gristmill.exports._in_place import said_of_keys, whole_shards
+from gristmill.exports._in_place import copying, said_of_keys, whole_shards
 from gristmill.shards.shape import Shape
 from gristmill.spec.errors import UsageError
-from gristmill.storage.files import write_whole
 from gristmill.storage.inside import open_regular
-from gristmill.storage.store import StoredFile
+from gristmill.storage.store import Place, Store, StoredFile, store_at
 
 __all__ = ["EXPORTER", "WIDS_NAME", "unfit_for_coyo_wds", "wids_index"]
 
@@ -74,8 +73,9 @@ class WebdatasetIndex(Exporter):
     writes = "wids-meta.json"
     reads = "any samples"
     loses = "nothing"
+    to_stores: ClassVar[bool] = True
 
-    def export(self, dataset: FinishedShards, out: Path) -> Iterator[Exported]:
+    def export(self, dataset: FinishedShards, out: Place) -> Iterator[Exported]:
         """Write the index into ``out``, the shards' own folder or another; always anew.
 
         Raises:
@@ -90,18 +90,21 @@ class WebdatasetIndex(Exporter):
             done.shards, done.samples = done.shards + 1, done.samples + samples
             yield done
         done.notes += [f"wids fetches these shards by `{way}`, which trainers must have." for way in ways]
-        out.mkdir(parents=True, exist_ok=True)
         shards = ((url, samples, size_bytes, md5) for url, md5, samples, size_bytes in entries)
-        write_whole(out / WIDS_NAME, wids_index(dataset.name, shards))
+        store_at(out).put(WIDS_NAME, wids_index(dataset.name, shards))
         if why := unfit_for_coyo_wds(dataset.shape()):
             done.notes.append(f"wids reads these samples; VILA's loader type coyo-wds stops at them: {why}.")
         yield done
 
 
-def _named(file: StoredFile, out: Path) -> tuple[str, str | None]:
+def _named(file: StoredFile, out: Place) -> tuple[str, str | None]:
     """Name of a shard in the index, and its MD5; of one in an object store none: all of it would be fetched."""
     if (folder := file.store.local) is None:
         return str(file), None
+    if isinstance(out, Store):
+        raise UsageError(
+            f"{file.store} is on this machine: its index is for who reads it here. Name a folder with --out."
+        )
     path = folder / file.name
     with open_regular(path) as stream:
         md5 = hashlib.file_digest(stream, "md5").hexdigest()
@@ -116,7 +119,9 @@ def _fetched_by(file: StoredFile) -> str:
     """
     scheme = str(file).partition("://")[0]
     if scheme not in _FETCHED_BY:
-        raise UsageError(f"{file.store}: wids reads shards in s3:// and gs:// alone. Copy them first.")
+        raise UsageError(
+            f"{file.store}: wids reads shards in s3:// and gs:// alone. Copy them first: {copying(file.store)}"
+        )
     return _FETCHED_BY[scheme]
 
 
