@@ -135,6 +135,7 @@ def test_what_lies_here_of_a_dataset_that_is_gone_is_told_and_removed(web, bucke
     (tmp_path / "cache" / "stores" / "odd").mkdir()
     said = f"{gone}: no dataset is there any more; "
     assert f"gristmill clean {gone}" in gristmill("status", gone, *words, code=2).stderr
+    assert "on this machine" not in gristmill("status", other, *words).stdout.split("report.html")[1]
     assert f"{said}would remove" in gristmill("clean", out, "--dry-run", *words).stdout
     assert gone.work("").exists()
     cleaned = gristmill("clean", out, *words).stdout

@@ -14,7 +14,12 @@ from gristmill.storage.object import ObjectStore
 from gristmill.testing.hub import FakeHub
 from gristmill.testing.upstreams.llava_cc3m_595k import write_llava_cc3m
 
-PARTS = {"a-sums": 'prefix="p-"', "b-text": "weight=1.5", "c-one": ""}
+PARTS = {
+    "a-sums": 'prefix="p-", where=("upstream.n >= 4",)',
+    "b-text": 'weight=1.5, cap=120, subset="random"',
+    "c-one": "",
+}
+SHUFFLE = 'seed=3, shards=8, duplicates="drop"'
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def made(store, folder="shards"):
 
 def test_parts_in_a_store_are_mixed_as_those_in_a_folder(parts, words, bucket, tmp_path):
     folder, store = parts
-    mixture = write_mixture(tmp_path / "small.py", PARTS)
+    mixture = write_mixture(tmp_path / "small.py", PARTS, SHUFFLE)
     gristmill("mix", mixture, "--out", folder)
     gristmill("mix", mixture, "--out", store, *words)
     assert made(store / "small") == made(LocalStore(folder / "small")) != {}

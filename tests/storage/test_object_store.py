@@ -5,6 +5,7 @@ import pickle
 import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -184,6 +185,16 @@ def test_what_was_fetched_longest_ago_goes_where_it_is_too_much(monkeypatch):
     assert store.fetch("0.bin").read_bytes() == bytes(400)
     with first:
         assert len(first.read()) == 400
+
+
+def test_on_a_small_disk_copies_take_no_more_than_they_leave(monkeypatch):
+    monkeypatch.setattr("gristmill.storage.copies._IN_USE_S", -1.0)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=500))
+    store = ObjectStore("memory://small-disk")
+    for n in range(4):
+        store.put(f"{n}.bin", bytes(400))
+    paths = [store.fetch(f"{n}.bin") for n in range(4)]
+    assert [path.exists() for path in paths] == [False, False, False, True]
 
 
 def test_requests_and_bytes_are_counted():

@@ -15,15 +15,15 @@ from gristmill.storage.files import sha256_file
 __all__ = ["Copies", "short_digest"]
 
 _KEPT_BYTES = 8 << 30
-"""So much of them stays."""
+"""So much of them stays; on a disk with less room no more than is free beside them, for what is under way."""
 _IN_USE_S = 300.0
 """A copy that was asked for within that time stays: who asked may not have opened it yet."""
 _HASHED_BYTES = 8 << 20
 """To hash more takes longer than to ask."""
 _MARK = ".digest"
 """Beside a copy: its digest, as a record gives it."""
-_ADDED: Counter[Path] = Counter()
-"""By folder: bytes that this process has added since it looked last whether they are too many."""
+_LEFT: Counter[Path] = Counter()
+"""By folder: bytes that this process may add before it looks whether they are too many."""
 
 
 class Copies:
@@ -84,16 +84,17 @@ class Copies:
 
     def added(self, size_bytes: int) -> None:
         """Take note of a copy that was added; those asked for longest ago go where they are more than stays."""
-        first = self._folder not in _ADDED
-        _ADDED[self._folder] += size_bytes
-        if _ADDED[self._folder] < _KEPT_BYTES // 16 and not first:
+        _LEFT[self._folder] -= size_bytes
+        if _LEFT[self._folder] > 0:
             return
-        _ADDED[self._folder] = 0
         found = []
         for place in self._folder.glob("*/*"):
             with suppress(OSError):
                 found.append((place.stat().st_mtime, sum(p.stat().st_size for p in place.iterdir()), place))
-        excess = sum(size for _, size, _ in found) - _KEPT_BYTES
+        held = sum(size for _, size, _ in found)
+        most = min(_KEPT_BYTES, (held + shutil.disk_usage(self._folder).free) // 2)
+        _LEFT[self._folder] = most // 16
+        excess = held - most
         for at, size, place in sorted(found):
             if excess <= 0 or time.time() - at < _IN_USE_S:
                 return

@@ -75,13 +75,13 @@ def _copies(store: Store, recorded: set[str] | None) -> Iterator[Path]:
 def lies_here(store: Store) -> tuple[Path, int]:
     """Say where on this machine lies what is under way of a dataset in an object store, and how many bytes that are.
 
-    A list that was fetched stays there as long as the dataset does, and is not counted.
+    A list that was fetched stays there as long as the dataset does, and is not counted, nor what says whose folder it is.
     """
     folder, own, lists = store.work(""), store.work(layout.LEASES), store.work(layout.LISTS)
     return folder, sum(
         p.lstat().st_size
         for p in folder.rglob("*")
-        if p.is_file() and p != own and not p.is_relative_to(lists)
+        if p.is_file() and p != own and p.parent != folder and not p.is_relative_to(lists)
     )
 
 
