@@ -75,7 +75,7 @@ def _copies(store: Store, recorded: set[str] | None) -> Iterator[Path]:
 def lies_here(store: Store) -> tuple[Path, int]:
     """Say where on this machine lies what is under way of a dataset in an object store, and how many bytes that are.
 
-    A list that was fetched stays there as long as the dataset does, and is not counted, nor what says whose folder it is.
+    A list that was fetched stays there as long as the dataset does, and is not counted.
     """
     folder, own, lists = store.work(""), store.work(layout.LEASES), store.work(layout.LISTS)
     return folder, sum(
