@@ -25,7 +25,7 @@ from gristmill.run.planning.planner import Planner
 from gristmill.run.stages.pack import PackDecision, PackStage
 from gristmill.run.stages.rows import Rows
 from gristmill.spec.recipe import Recipe
-from gristmill.spec.task import ShardInfo, Task, TaskRecord, decided, digest_of
+from gristmill.spec.task import Account, ShardInfo, Task, TaskRecord, decided, digest_of
 
 RECORDS = 100_000
 ANNOTATION_FILES = 360
@@ -130,10 +130,10 @@ def _records(planner: Planner, count: int = RECORDS) -> Iterator[TaskRecord]:
         task = planner.pop()
         if task is None:
             raise RuntimeError("planning: the planner has no more tasks: raise ANNOTATION_FILES")
-        yield _record(task, rng, hosts)
+        yield _record(task, rng, hosts, planner.stage(task).account)
 
 
-def _record(task: Task, rng: random.Random, hosts: list[str]) -> TaskRecord:
+def _record(task: Task, rng: random.Random, hosts: list[str], account: Account) -> TaskRecord:
     samples_in, kept, dropped, outputs = _outcome(task)
     failing = rng.sample(hosts, FAILING_HOSTS) if task.stage not in {Rows.name, PackStage.name} else []
     return TaskRecord(
@@ -143,6 +143,7 @@ def _record(task: Task, rng: random.Random, hosts: list[str]) -> TaskRecord:
         outputs=outputs,
         samples_in=samples_in,
         kept=kept,
+        account=account,
         dropped=dropped,
         hosts={host: rng.randint(2, 60) for host in failing},
         facts={"bytes_in": 186_000 * samples_in, "requests": samples_in},

@@ -126,4 +126,5 @@ def command(
             workers=default_workers(on) if workers is None else workers,
             on=on,
         )
+        del opened, planner  # the run reads the records anew: they may be many
         run_and_tell(job, as_json=as_json)

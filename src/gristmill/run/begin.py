@@ -28,6 +28,7 @@ from gristmill.spec.sample import Json
 from gristmill.spec.task import ShardInfo, Task, TaskRecord
 from gristmill.storage.files import sha256_file
 from gristmill.storage.leases import Leases
+from gristmill.storage.seen import Seen
 from gristmill.storage.store import Place, Store, store_at
 
 __all__ = [
@@ -263,16 +264,17 @@ def restore(config: RunConfig, ledger: Ledger) -> list[str]:
     if not ledger.records:
         return []
     folders = (*layout.MADE, *layout.INTERMEDIATE)
-    sizes = {one.name: one.size_bytes for folder in folders for one in store.list(folder)}
+    there = Seen((one.name, one.size_bytes) for folder in folders for one in store.list(folder))
     told = void_differing(ledger)
     lost = {
         record.task_id: paths
         for record in ledger.records.values()
-        if (paths := [shard.path for shard in record.outputs if _is_lost(shard, record, sizes, ledger)])
+        if (paths := [shard.path for shard in record.outputs if _is_lost(shard, record, there, ledger)])
     }
     if not lost:
         return told
-    spare = {path for path in spent(config, ledger) if path not in sizes}
+    gone = {path for paths in lost.values() for path in paths if store.size(path) is None}
+    spare = gone.intersection(spent(config, ledger))
     if released := [path for paths in lost.values() for path in paths if path in spare]:
         ledger.release(released)
     for task_id, paths in lost.items():
@@ -350,8 +352,8 @@ def drop_stale(planner: Planner, ledger: Ledger) -> None:
                 ledger.store.delete(shard.path)
 
 
-def _is_lost(shard: ShardInfo, record: TaskRecord, sizes: Mapping[str, int], ledger: Ledger) -> bool:
-    if ledger.is_released(record, shard) or sizes.get(shard.path) == shard.size_bytes:
+def _is_lost(shard: ShardInfo, record: TaskRecord, there: Seen, ledger: Ledger) -> bool:
+    if ledger.is_released(record, shard) or (shard.path, shard.size_bytes) in there:
         return False
     return (
         ledger.store.size(shard.path) != shard.size_bytes

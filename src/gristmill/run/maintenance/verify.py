@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import groupby
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ from gristmill.spec.errors import DamagedOutput, DamagedPart
 from gristmill.spec.part_names import FRAMES, frame_names, is_frames
 from gristmill.spec.sample import is_numbered
 from gristmill.spec.task import ShardInfo, TaskRecord
+from gristmill.storage.seen import Seen
 from gristmill.storage.store import Store
 
 __all__ = ["Verified", "verify"]
@@ -281,25 +283,14 @@ def _check_keys(hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]], resul
 def _check_others(ledger: Ledger, result: Verified, complete: bool) -> None:
     """The fates are whole, and nothing else lies among them and the shards: readers of a folder get all of it."""
     store = ledger.store
-    sizes = {one.name: one.size_bytes for folder in INTERMEDIATE for one in store.list(folder)}
-    for record in ledger.records.values():
-        fates = record.output("fates")
-        if fates is not None and record.account != "packing":
-            before = len(result.problems) - len(result.foreign)
-            _check_file(ledger.store, fates, result)
-            if len(result.problems) - len(result.foreign) > before:
-                result.damaged.append(record.task_id)
-        for shard in record.outputs:
-            if shard.path.startswith(f"{STATE}/") and not ledger.is_released(record, shard):
-                _check_intermediate(store, shard, sizes, result)
-    known = {shard.path for record in ledger.records.values() for shard in record.outputs}
+    known = Seen(_checked(ledger, result))
     strange = dict(store.irregular(*MADE))
     for place, kind in sorted(strange.items()):
         if place not in known:
             result.problems.append((place, f"is {kind}, which no run puts there. Remove it"))
             result.foreign.append(place)
     for made in MADE:
-        for name in dict.fromkeys(one.name.split("/")[1] for one in store.list(made)):
+        for name, _ in groupby(one.name.split("/")[1] for one in store.list(made)):
             place = f"{made}/{name}"
             if place in known or place in strange or name in _EXPORTED:
                 continue
@@ -318,9 +309,26 @@ def _check_others(ledger: Ledger, result: Verified, complete: bool) -> None:
         )
 
 
-def _check_intermediate(store: Store, shard: ShardInfo, sizes: Mapping[str, int], result: Verified) -> None:
+def _checked(ledger: Ledger, result: Verified) -> Iterator[str]:
+    """Check the fates, and what only Gristmill reads; gives the path of each output of each record."""
+    store = ledger.store
+    there = Seen((one.name, one.size_bytes) for folder in INTERMEDIATE for one in store.list(folder))
+    for record in ledger.records.values():
+        fates = record.output("fates")
+        if fates is not None and record.account != "packing":
+            before = len(result.problems) - len(result.foreign)
+            _check_file(store, fates, result)
+            if len(result.problems) - len(result.foreign) > before:
+                result.damaged.append(record.task_id)
+        for shard in record.outputs:
+            if shard.path.startswith(f"{STATE}/") and not ledger.is_released(record, shard):
+                _check_intermediate(store, shard, there, result)
+            yield shard.path
+
+
+def _check_intermediate(store: Store, shard: ShardInfo, there: Seen, result: Verified) -> None:
     """A file that only Gristmill reads is there, in its size; what it holds is checked when it is read."""
-    if sizes.get(shard.path) != shard.size_bytes and store.size(shard.path) != shard.size_bytes:
+    if (shard.path, shard.size_bytes) not in there and store.size(shard.path) != shard.size_bytes:
         said = "is gone or has another size than its record says; the run's command makes it anew if it is needed"
         result.remarks.append((shard.path, said))
 
