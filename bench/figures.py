@@ -183,8 +183,9 @@ def plan(_files: Sequence[Path], options: Options) -> list[Figure]:
 
 def machines(_files: Sequence[Path], _options: Options) -> list[Figure]:
     from bench.machines import machines as run
+    from bench.many_records import many_records
 
-    return run()
+    return [*run(), *many_records()]
 
 
 def check(_files: Sequence[Path], options: Options) -> list[Figure]:
