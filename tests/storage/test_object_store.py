@@ -3,8 +3,9 @@
 import hashlib
 import pickle
 import socket
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from types import SimpleNamespace
 
 import pytest
@@ -36,9 +37,32 @@ class Forgetful(BaseHTTPRequestHandler):
         self.answer(*self.server.answers.pop(0) if self.server.answers else ())
 
     def do_GET(self):
+        if self.path.endswith("/slow"):
+            self.drip(self.server.slow, self.headers.get("Range"))
+            return
         self.answer(*self.server.gets.pop(0) if self.server.gets else (404,))
 
     do_HEAD = do_GET
+
+    def drip(self, body, asked):
+        """Some bytes now and then, of which a request in time gets a part."""
+        self.server.ranges.append(asked)
+        first, last = (asked or f"bytes=0-{len(body) - 1}").removeprefix("bytes=").split("-")
+        wanted = body[int(first) : int(last or len(body) - 1) + 1]
+        where = f"bytes {first}-{int(first) + len(wanted) - 1}/{len(body)}"
+        self.send_response(206 if asked else 200)
+        for name, value in {
+            "Content-Length": len(wanted),
+            "ETag": '"1"',
+            "Last-Modified": "Wed, 02 Dec 2026 10:00:00 GMT",
+            **({"Content-Range": where} if asked else {}),
+        }.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        with suppress(OSError):
+            for start in range(0, len(wanted), 600):
+                self.wfile.write(wanted[start : start + 600])
+                self.server.over.wait(0.12)
 
     def do_DELETE(self):
         self.answer(204)
@@ -52,9 +76,11 @@ def forgetful():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Forgetful)
     server.puts, server.answers, server.gets = [], [], []
     server.daemon_threads = True
+    server.ranges, server.over = [], Event()
     thread = Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server
+    server.over.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -122,8 +148,8 @@ def test_why_a_head_was_refused_is_asked_for(forgetful):
 
 
 def test_a_place_that_does_not_answer_is_told_soon_and_given_up(monkeypatch):
-    monkeypatch.setattr("gristmill.storage.object._FIRST_S", 0.1)
-    monkeypatch.setattr("gristmill.storage.silence.SILENT_S", 0.02)
+    monkeypatch.setattr("gristmill.storage.object._FIRST_S", (0.1, 0.1))
+    monkeypatch.setattr("gristmill.storage.silence._SILENT_S", 0.02)
     told = []
     tell_silence(told.append)
     try:
@@ -143,6 +169,18 @@ def test_a_place_that_does_not_answer_is_told_soon_and_given_up(monkeypatch):
             at(type("Server", (), {"server_port": where})).put("run.json", b"1")
     finally:
         tell_silence(lambda said: None)
+
+
+@pytest.mark.slow
+def test_a_body_may_take_its_time_and_what_has_come_is_gone_on_with(forgetful, monkeypatch):
+    monkeypatch.setattr("gristmill.storage.object._SOON_S", (0.1, 0.1))
+    monkeypatch.setattr("gristmill.storage.object._BODIES_S", (0.4, 5))
+    body = bytes(range(256)) * 12
+    assert at(forgetful).size("x") is None
+    forgetful.slow = body
+    assert at(forgetful).fetch("slow").read_bytes() == body
+    assert at(forgetful).read("slow", 100, 2000) == body[100:2100]
+    assert len(forgetful.ranges) > 2  # what was cut off was asked for from there on
 
 
 def test_a_put_that_was_answered_503_is_tried_again(forgetful):

@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache
@@ -40,7 +40,7 @@ from gristmill.storage.refusals import (
     is_silent,
     refusal,
 )
-from gristmill.storage.silence import SILENT_S, told_if_silent
+from gristmill.storage.silence import told_if_silent
 from gristmill.storage.store import Store, Stored, store_at
 
 __all__ = ["SCHEMES", "ObjectStore"]
@@ -55,6 +55,8 @@ _MOST_PARTS = 9_000
 _PARTS_AT_ONCE = 1
 """So much is in memory, and under way within the client's 30 seconds for a request. Other tasks put theirs beside."""
 _LISTED_AT_ONCE = 1000
+_SMALL_BYTES = 1 << 20
+"""So much takes no time to be put, as far as it is said what is waited for."""
 _NEAR_BYTES = 16 << 10
 """Ranges of one file with less than that between them are one request."""
 _READ_SOON = (".gristmill/", "fates/")
@@ -62,11 +64,14 @@ _READ_SOON = (".gristmill/", "fates/")
 _RETRIES: dict[str, Any] = {
     "max_retries": 10,
     "backoff": {"base": 3, "init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15)},
-    "retry_timeout": timedelta(seconds=45),
 }
 """Tells the client to try again where it may ask twice, for half a minute: an overrun store recovers in that."""
-_FIRST_S = 10
-"""So long it tries to get the first answer of all: an address may be wrong, or its server not be there."""
+_FIRST_S = 10, 10
+"""So long a request may take, and after so long it is not tried again. The first of all: an address may be wrong."""
+_SOON_S = 30, 45
+"""Likewise one that is answered at once."""
+_BODIES_S = 120, 600
+"""Likewise one with a body of any size: what has come of it is gone on with."""
 _PAUSES_S = (0.2, 1.0, 4.0)
 """Before each further try where only we know that it does no harm."""
 _REPEATED_S = 40.0
@@ -172,7 +177,8 @@ class ObjectStore(Store):
         if path := (digest and copies.with_digest(name, digest)) or self._kept(name):
             return path
         with self._asking("get", name):
-            got = self._api.get(self._client, name)
+            with self._heard():
+                got = self._api.get(self._carrier, name)
             path = copies.path(name, _said_tag(got.meta))
             self._count("bytes_in", got.meta["size"])
             with whole_file(path) as stream:
@@ -200,7 +206,7 @@ class ObjectStore(Store):
         with self._asking("get", name, 1 + apart):
             try:
                 found = self._api.get_ranges(
-                    self._client, name, starts=starts, ends=ends, coalesce=_NEAR_BYTES
+                    self._carrier, name, starts=starts, ends=ends, coalesce=_NEAR_BYTES
                 )
             except self._api.exceptions.GenericError as err:
                 if not _is_beyond(err):
@@ -215,7 +221,8 @@ class ObjectStore(Store):
             return b""
         with self._asking("get", name):
             if start == 0 and size is None:
-                got = self._api.get(self._client, name)
+                with self._heard():
+                    got = self._api.get(self._client, name)
                 if got.meta["size"] > STATE_BYTES:
                     said = f"is larger than the {STATE_BYTES:,} bytes that such a file may have."
                     raise DamagedOutput(f"{self}/{name} {said}")
@@ -223,7 +230,7 @@ class ObjectStore(Store):
             else:
                 wanted = {"offset": start} if size is None else (start, start + size)
                 try:
-                    body = bytes(self._api.get(self._client, name, options={"range": wanted}).bytes())
+                    body = bytes(self._api.get(self._carrier, name, options={"range": wanted}).bytes())
                 except self._api.exceptions.GenericError as err:
                     if not _is_beyond(err):
                         raise
@@ -238,9 +245,10 @@ class ObjectStore(Store):
         parted = size > part
 
         def put() -> str:
-            with self._asking("put", name, 2 + -(-size // part) if parted else 1):
+            soon = self._heard() if size < _SMALL_BYTES else nullcontext()
+            with self._asking("put", name, 2 + -(-size // part) if parted else 1), soon:
                 done = self._api.put(
-                    self._client,
+                    self._client if size < _SMALL_BYTES else self._carrier,
                     name,
                     body,
                     use_multipart=parted,
@@ -271,7 +279,7 @@ class ObjectStore(Store):
         """See :class:`Store`: one is there, and it may be ours, put by a try whose answer was lost."""
 
         def put() -> None:
-            with self._asking("put", name):
+            with self._asking("put", name), self._heard():
                 self._api.put(self._client, name, body, mode="create", use_multipart=False)
 
         try:
@@ -287,9 +295,18 @@ class ObjectStore(Store):
         """See :class:`Store`."""
         with self._asking("list", folder):
             found = self._api.list(self._client, folder or None, chunk_size=_LISTED_AT_ONCE)
-            for number, chunk in enumerate(found):
+            for number, chunk in enumerate(self._each_heard(found)):
                 self._count("list", int(number > 0))
                 yield from (Stored(one["path"], one["size"], _said_tag(one)) for one in chunk)
+
+    def _each_heard(self, found: Iterable[Any]) -> Iterator[Any]:
+        chunks = iter(found)
+        while True:
+            with self._heard():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
 
     def below(self, name: str) -> tuple[str, ...]:
         """See :class:`Store`: a request for what lies just below, and one for each folder there."""
@@ -314,7 +331,7 @@ class ObjectStore(Store):
         """See :class:`Store`."""
 
         def delete() -> None:
-            with suppress(FileNotFoundError), self._asking("delete", name):
+            with suppress(FileNotFoundError), self._asking("delete", name), self._heard():
                 self._api.delete(self._client, name)
 
         _repeated(delete)
@@ -345,7 +362,7 @@ class ObjectStore(Store):
                     yield found
 
     def _head(self, name: str) -> Mapping[str, Any]:
-        with self._asking("head", name):
+        with self._asking("head", name), self._heard():
             found: Mapping[str, Any] = self._api.head(self._client, name)
             return found
 
@@ -354,7 +371,15 @@ class ObjectStore(Store):
         if self._known not in _ANSWERED:
             self._await_first_answer()
             _ANSWERED.add(self._known)
-        return _client(self.url, tuple(sorted(self.options.items())), os.getpid())
+        return self._of(_SOON_S)
+
+    @property
+    def _carrier(self) -> Any:
+        """A client for bodies, which may take their time."""
+        return self._client if self.url.startswith("memory:") else self._of(_BODIES_S)
+
+    def _of(self, patience_s: tuple[float, float]) -> Any:
+        return _client(self.url, tuple(sorted(self.options.items())), os.getpid(), patience_s)
 
     @property
     def _known(self) -> tuple[str, str]:
@@ -368,17 +393,22 @@ class ObjectStore(Store):
         """
         if self.url.startswith("memory:"):
             return
-        where = _endpoint(self.url.partition(":")[0], self.options)
-        said = f"waiting for {self}{f' at {where}' if where else ''}, which has not answered for {SILENT_S:.0f} s"
-        hasty = _client(self.url, tuple(sorted(self.options.items())), os.getpid(), _FIRST_S)
         self._count("head", 1)
         try:
-            with told_if_silent(said):
-                self._api.head(hasty, _ANYTHING)
+            with self._heard():
+                self._api.head(self._of(_FIRST_S), _ANYTHING)
         except (self._api.exceptions.BaseError, FileNotFoundError) as err:
             if is_silent(str(err)):
                 told = refusal(self.url.partition(":")[0], "head", str(err))
                 raise MachineError(f"{self}: {told}") from err
+
+    def _heard(self) -> AbstractContextManager[None]:
+        """Have it told what is waited for, if a request that is answered at once is not."""
+        return told_if_silent(self._waited_for)
+
+    def _waited_for(self) -> str:
+        where = _endpoint(self.url.partition(":")[0], self.options)
+        return f"waiting for {self}{f' at {where}' if where else ''}, which has not answered"
 
     @property
     def _api(self) -> Any:
@@ -393,6 +423,7 @@ class ObjectStore(Store):
             FileExistsError: It is.
             MachineError: Anything else, with what to do.
         """
+        _ = self._client  # which awaits the first answer of all, before anything is asked for
         self._count(kind, count)
         errors = self._api.exceptions
         try:
@@ -465,8 +496,10 @@ def _obstore(url: str) -> Any:
     return api
 
 
-@lru_cache(maxsize=16)
-def _client(url: str, options: tuple[tuple[str, str], ...], process: int, patience_s: int = 0) -> Any:
+@lru_cache(maxsize=48)
+def _client(
+    url: str, options: tuple[tuple[str, str], ...], process: int, patience_s: tuple[float, float]
+) -> Any:
     """A client of this process's own: its threads do not outlive a fork."""
     api = _obstore(url)
     scheme = url.partition("://")[0]
@@ -478,16 +511,16 @@ def _client(url: str, options: tuple[tuple[str, str], ...], process: int, patien
         of_client.setdefault("allow_http", "true")
     if scheme == "s3":  # one object at a time is deleted, and not all stores know how to delete many
         of_store.setdefault("disable_bulk_delete", "true")
-    retries = _RETRIES
-    if patience_s:
-        retries = {**retries, "retry_timeout": timedelta(seconds=patience_s)}
-        of_client.setdefault("timeout", f"{patience_s}s")
+    of_client.setdefault("timeout", f"{patience_s[0]}s")
     of_client = {
         key: value == "true" if key.startswith("allow_") else value for key, value in of_client.items()
     }
     try:
         return api.store.from_url(
-            url, config=of_store or None, client_options=of_client or None, retry_config=retries
+            url,
+            config=of_store or None,
+            client_options=of_client,
+            retry_config={**_RETRIES, "retry_timeout": timedelta(seconds=patience_s[1])},
         )
     except api.exceptions.BaseError as err:
         raise UsageError(

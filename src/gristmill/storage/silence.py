@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["SILENT_S", "tell_silence", "told_if_silent"]
+__all__ = ["tell_silence", "told_if_silent"]
 
-SILENT_S = 3.0
+_SILENT_S = 3.0
 """After so long it is said."""
-_tell: list[Callable[[str], None]] = [lambda said: None]
+_tell: list[Callable[[str], None]] = []
+"""Nobody in a worker: the command that it works for asks as well."""
+_WAITS: dict[object, tuple[float, Callable[[], str]]] = {}
+"""What is waited for, and when that is to be said; a dictionary's own steps need no lock."""
+_BEGUN = threading.Event()
 
 
 def tell_silence(tell: Callable[[str], None]) -> None:
     """Name who is told, in words that come without a stop."""
-    _tell[0] = tell
+    if not _tell:
+        threading.Thread(target=_watch, name="silence", daemon=True).start()
+    _tell[:] = [tell]
 
 
 @contextmanager
-def told_if_silent(said: str) -> Iterator[None]:
-    """Tell it if the block has not ended after some seconds."""
-    from threading import Timer
-
-    timer = Timer(SILENT_S, lambda: _tell[0](said))
-    timer.daemon = True
-    timer.start()
+def told_if_silent(said: Callable[[], str]) -> Iterator[None]:
+    """Tell what is waited for, and for how long, if the block has not ended after some seconds."""
+    wait = object()
+    if _tell:
+        _WAITS[wait] = time.monotonic() + _SILENT_S, said
+        _BEGUN.set()
     try:
         yield
     finally:
-        timer.cancel()
+        _WAITS.pop(wait, None)
+
+
+def _watch() -> None:
+    while True:
+        waits = list(_WAITS.items())
+        if not waits:
+            _BEGUN.wait()
+            _BEGUN.clear()
+            continue
+        time.sleep(max(0.0, min(due for _, (due, _) in waits) - time.monotonic()))
+        for wait, (due, said) in waits:
+            if time.monotonic() >= due and _WAITS.pop(wait, None) is not None:
+                _tell[0](f"{said()} for {_SILENT_S:.0f} s")
