@@ -194,7 +194,9 @@ def test_shards_in_a_store_are_named_by_their_addresses_where_a_loader_takes_the
         assert sum(one["nsamples"] for one in listed) == 30
         assert not any("md5sum" in one for one in listed)
         said = gristmill("export", dataset, "--to", "energon", "--out", tmp_path / "e", *words, code=2)
-        assert "is no folder, and its shards are to be read where they lie" in said.stderr
+        assert (
+            "is no folder, and links are made to its shards. Copy it first: aws s3 sync s3://" in said.stderr
+        )
 
 
 def test_samples_that_are_large_are_copied_one_by_one(parts, words, tmp_path, monkeypatch):

@@ -1,9 +1,10 @@
 """Object stores over their own protocol: S3 as moto plays it, on loopback, and one that knows no conditions."""
 
+import errno
 import hashlib
 import pickle
 import socket
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from gristmill.spec.errors import MachineError, UsageError
+from gristmill.storage.files import machine_error
 from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
 from gristmill.storage.silence import tell_silence
@@ -233,6 +235,22 @@ def test_on_a_small_disk_copies_take_no_more_than_they_leave(monkeypatch):
         store.put(f"{n}.bin", bytes(400))
     paths = [store.fetch(f"{n}.bin") for n in range(4)]
     assert [path.exists() for path in paths] == [False, False, False, True]
+
+
+def test_a_full_disk_here_is_told_with_what_to_type(monkeypatch, tmp_path):
+    @contextmanager
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+        yield
+
+    monkeypatch.setattr("gristmill.storage.object.whole_file", full)
+    store = ObjectStore("memory://full-disk")
+    store.put("x", b"1")
+    with pytest.raises(OSError, match="No space") as caught:
+        store.fetch("x")
+    said = str(machine_error(caught.value))
+    assert said.startswith(f"{tmp_path / 'cache'}: ")
+    assert "GRISTMILL_CACHE=DIR" in said
 
 
 def test_requests_and_bytes_are_counted():

@@ -26,6 +26,7 @@ import numpy as np
 from gristmill.shards.extents import LargeExtent, renamed, whole_again
 from gristmill.spec.body import FileBody
 from gristmill.spec.errors import DamagedPart, UsageError
+from gristmill.storage.files import naming
 from gristmill.storage.store import StoredFile
 
 __all__ = ["Holder", "read_placed"]
@@ -248,7 +249,7 @@ def _copied(file: StoredFile, offset: int, size: int) -> Iterator[Path]:
             if time.time() - left.stat().st_mtime > _LEFT_S:
                 left.unlink()
     try:
-        with path.open("wb") as stream:
+        with naming(path), path.open("wb") as stream:
             for start in range(offset, offset + size, _WINDOW_BYTES):
                 stop = min(start + _WINDOW_BYTES, offset + size)
                 piece = file.read(start, stop - start)

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.task import digest_of
-from gristmill.storage.files import check_name, sync_folder
+from gristmill.storage.files import check_name, naming, sync_folder
 from gristmill.storage.local import LocalStore
 from gristmill.storage.object import SCHEMES, ObjectStore
 from gristmill.storage.store import Store, Stored, store_at
@@ -169,7 +169,8 @@ def fetch_stored(
             os.ftruncate(fd, have := 0)
         while have < file.size_bytes:
             body = read_stored(file, have, min(file.size_bytes, have + _PIECE_BYTES), near)
-            _write(fd, body, have)
+            with naming(path):
+                _write(fd, body, have)
             have += len(body)
             tell(have)
         if not file.size_bytes:

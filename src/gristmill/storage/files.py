@@ -26,6 +26,7 @@ __all__ = [
     "check_regular",
     "fingerprint_file",
     "machine_error",
+    "naming",
     "new_temporary",
     "scratch_folder",
     "sha256_file",
@@ -90,6 +91,21 @@ def machine_error(err: OSError, path: Path | str | None = None) -> GristmillErro
     return MachineError(
         f"{where}: {what}. Nothing finished is lost: {remedy}, then give the same command again."
     )
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a place in what the system says of it: of a write that finds no room it names none.
+
+    Raises:
+        OSError: As the block does.
+    """
+    try:
+        yield
+    except OSError as err:
+        if err.filename is None:
+            err.filename = str(path)
+        raise
 
 
 def check_name(path: Path | str) -> None:

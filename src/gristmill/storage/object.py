@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
 from gristmill.storage.copies import Copies, short_digest
-from gristmill.storage.files import cache_folder, whole_file, write_whole
+from gristmill.storage.files import cache_folder, naming, whole_file, write_whole
 from gristmill.storage.inside import STATE_BYTES
 from gristmill.storage.leases import Leases
 from gristmill.storage.refusals import (
@@ -181,7 +181,7 @@ class ObjectStore(Store):
                 got = self._api.get(self._carrier, name)
             path = copies.path(name, _said_tag(got.meta))
             self._count("bytes_in", got.meta["size"])
-            with whole_file(path) as stream:
+            with naming(cache_folder()), whole_file(path) as stream:
                 for chunk in got.stream(min_chunk_size=1 << 20):
                     stream.write(chunk)
         copies.added(got.meta["size"])
