@@ -100,6 +100,27 @@ def test_the_time_left_of_a_share_is_for_what_falls_to_it(tmp_path):
     opened.ledger.close()
 
 
+def test_the_time_before_the_first_task_asks_says_nothing_of_the_rate(tmp_path):
+    """A list is read, shards of others are waited for: a share would seem to need days."""
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    with FakeWeb() as web:
+        urls.write_text("\n".join(web.url(f"/fault/404/{n}") for n in range(9)))
+        words = ("crawl", urls, "--out", out, "--allow-private-addresses", "--workers", "0")
+        gristmill(*words, "--set", "rows.part_rows=3", "--share", "1/2")
+    opened = open_dataset(out)
+    built = loader_of(opened, opened.config.settings)()
+    tally = RunTally()
+    tally.config(
+        opened.config, opened.ledger, planner=Planner(built, opened.config, opened.ledger, share=(2, 2))
+    )
+    tally.since -= 10_000
+    said = Progress(task_id="1", stage=Samples.name, done=0, total=3, reasons={}, bytes_in=0)
+    tally.under_way(said)
+    tally.since -= 10
+    tally.under_way(replace(said, done=2))
+    assert tally.rate() == pytest.approx(2 / 10, rel=0.1)
+
+
 def test_what_other_runs_do_counts_and_says_nothing_of_the_rate(tmp_path):
     urls, out = tmp_path / "urls.txt", tmp_path / "out"
     with FakeWeb() as web:

@@ -41,7 +41,8 @@ class RunTally:
         self._again: frozenset[str] = frozenset()  # what is asked for again in this round
         self.verb, self.none = "crawled", "nothing asked yet"
         self.since = time.monotonic()
-        """When this run began, by the monotonic clock; :meth:`rate` is counted from it."""
+        """When this run began to ask, by the monotonic clock; :meth:`rate` is counted from it."""
+        self._asks = False
 
     def config(
         self, config: RunConfig, ledger: Ledger, least: float = 0.0, planner: Planner | None = None
@@ -77,6 +78,11 @@ class RunTally:
 
     def under_way(self, progress: Progress) -> None:
         """Take in how far a task is; what it begins with is not this run's work."""
+        if not self._asks and self._planner and self._accounts.get(progress.stage) == "making":
+            self._asks, self.since = (
+                True,
+                time.monotonic(),
+            )  # what came before, as reading a list, tells no rate
         self.running[progress.task_id] = progress
         self._before.setdefault(progress.task_id, progress.done)
 
