@@ -4,11 +4,16 @@ import json
 
 import msgspec
 import pytest
+from click import BadParameter
 from typed import gristmill
 
+from gristmill.cli.list_place import local_list
+from gristmill.cli.options import DatasetPlace, LocalPath, pairs
 from gristmill.ledger.at_work import AT_WORK, AtWork
+from gristmill.spec.errors import UsageError
 from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
+from gristmill.storage.store import store_at
 from gristmill.testing.web import FakeWeb
 
 
@@ -144,3 +149,17 @@ def test_what_lies_here_of_a_dataset_that_is_gone_is_told_and_removed(web, bucke
     assert other.work("").exists()
     assert not gone.work("").exists()
     assert "holds no dataset" in gristmill("clean", gone, *words, code=2).stderr
+
+
+def test_a_file_url_is_a_path_wherever_a_path_is_taken(tmp_path):
+    for url in (f"file://{tmp_path}/a%20b", f"file://localhost{tmp_path}/a b", f"FILE:{tmp_path}/a b"):
+        assert store_at(url) == LocalStore(tmp_path / "a b")
+        assert pairs("--source", [f"k={url}"]) == {"k": str(tmp_path / "a b")}
+        assert DatasetPlace().convert(url, None, None) == tmp_path / "a b"
+    (tmp_path / "a b").write_text("x")
+    assert local_list(f"file://{tmp_path}/a%20b") == local_list(str(tmp_path / "a b"))
+    for ask in (store_at, local_list, lambda url: pairs("--source", [f"k={url}"])):
+        with pytest.raises(UsageError, match=r"names a machine, data.*file:///data/x"):
+            ask("file://data/x")
+    with pytest.raises(BadParameter, match="names a machine"):
+        LocalPath().convert("file://data/x", None, None)

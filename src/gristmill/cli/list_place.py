@@ -25,7 +25,14 @@ from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import digest_of
 from gristmill.storage.bucket import fetch_stored, is_stored, stored_files
-from gristmill.storage.files import check_name, check_regular, machine_error, scratch_folder, sha256_file
+from gristmill.storage.files import (
+    check_name,
+    check_regular,
+    machine_error,
+    path_of,
+    scratch_folder,
+    sha256_file,
+)
 from gristmill.storage.store import Place, store_at
 from gristmill.storage.url import fetch, is_url, name_of
 
@@ -66,6 +73,7 @@ def local_list(urls: str) -> ListPlace | None:
     Raises:
         UsageError: It cannot be read where it is, or is not there.
     """
+    urls = path_of(urls)
     if found := _HUB.fullmatch(urls):
         repo, revision, within = found.groups()
         return ListPlace(path=f"hf://datasets/{repo}@{revision or 'main'}", patterns=_patterns(within))

@@ -23,7 +23,7 @@ from gristmill.spec.mixture import STAGES
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
 from gristmill.storage.bucket import is_stored
-from gristmill.storage.files import check_name
+from gristmill.storage.files import check_name, path_of
 from gristmill.storage.store import Store, store_at
 
 __all__ = [
@@ -74,6 +74,7 @@ class LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See ``click.ParamType``."""
+        value = _path_of(value, param, ctx)
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(value)):
             self.fail(
                 f"{value} is a URL, and a path on this machine is expected. Mount it, or copy it.", param, ctx
@@ -82,6 +83,14 @@ class LocalPath(click.Path):
         path: Any = super().convert(value, param, ctx)
         # Arrow takes a relative path whose first name holds a colon for a URI
         return path.absolute() if ":" in str(path) else path
+
+
+def _path_of(value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    """A path that was typed as a ``file://`` URL, or what was typed."""
+    try:
+        return path_of(value) if isinstance(value, str) else value
+    except UsageError as err:
+        raise click.BadParameter(str(err), ctx, param) from err
 
 
 class DatasetPlace(LocalPath):
@@ -99,8 +108,6 @@ class DatasetPlace(LocalPath):
         """See ``click.ParamType``."""
         options = ctx.meta.get(_STORE_OPTIONS, {}) if ctx else {}
         text = str(value)
-        if text.startswith("file:///"):
-            text = f"/{text.removeprefix('file:').lstrip('/')}"
         if not isinstance(value, Store) and not is_stored(text):
             if options and ctx and not (self._beside or ctx.meta.get(_READS_STORE)):
                 self.fail(f"{value} is a folder, and --store-option is for an object store.", param, ctx)
@@ -388,6 +395,7 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
         if not equals or not key or (option == "--source" and not text):
             raise UsageError(f"{option} {value}: expected KEY=VALUE")
         again = option == "--source" and key in found  # a media source may lie in several places
+        text = path_of(text) if option == "--source" else text
         found[key] = f"{found[key]}{os.pathsep}{text}" if again else text
     return found
 

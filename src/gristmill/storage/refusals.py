@@ -80,7 +80,7 @@ _REFUSALS = (
     ),
     ("Quota|StorageFull|Insufficient ?Storage|507", "the store has no room left", "make room there"),
     (
-        "AccessDenied|Forbidden|Authorization|Unauthorized|40[13] ",
+        "AccessDenied|Forbidden|Authorization|Unauthorized|not authorized|40[13] ",
         "these credentials may not {verb} there",
         "have that allowed, or give credentials that may ({keys})",
     ),

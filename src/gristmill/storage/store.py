@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, TypeAlias
 
 from gristmill.spec.errors import UsageError
+from gristmill.storage.files import path_of
 from gristmill.storage.inside import is_below
 from gristmill.storage.leases import Leases
 
@@ -273,8 +274,8 @@ def store_at(place: Place | str, options: Mapping[str, str] | None = None) -> St
     scheme, separator, rest = str(place).partition(":/")
     if not separator or not scheme.isalnum() or Path(place).exists():
         return LocalStore(Path(place))
-    if scheme == "file" and rest.startswith("/"):
-        return LocalStore(Path(f"/{rest.lstrip('/')}"))
+    if (path := path_of(str(place))) != str(place):
+        return LocalStore(Path(path))
     from gristmill.storage.object import SCHEMES, ObjectStore
 
     if scheme.lower() in SCHEMES and scheme not in SCHEMES:  # the same place must have one name
