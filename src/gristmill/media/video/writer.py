@@ -76,10 +76,11 @@ class Mp4Writer:
         self._rest: Samples | None = self._first_block
 
     def _encoder(self, size_px: tuple[int, int], rate: Fraction) -> Any:
+        # with AVX-512 what mbtree sums up of narrow pictures differs from run to run, and so do the bytes
         options = {
             "preset": self._settings.preset,
             "crf": str(self._settings.crf),
-            "x264-params": f"bframes=0:keyint={KEY_EVERY}:rc-lookahead=10:sync-lookahead=0:force-cfr=0",
+            "x264-params": f"bframes=0:keyint={KEY_EVERY}:rc-lookahead=10:sync-lookahead=0:force-cfr=0:mbtree=0",
         }
         stream = self._out.add_stream("libx264", rate=rate.limit_denominator(1 << 20), options=options)
         stream.width, stream.height = size_px
