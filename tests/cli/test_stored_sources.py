@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from typed import gristmill
 
+from gristmill.run.inputs import bucket as bucket_inputs
 from gristmill.storage import bucket
 from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
@@ -96,6 +97,41 @@ def test_sources_in_a_store_give_the_bytes_of_those_here(rows, pictures, store, 
     assert "all as recorded" in gristmill("verify", made).stdout
     run(f"{store}/{rows}", f"{store}/{pictures}", made)  # what is complete fetches nothing
     assert not list((tmp_path / "cache").rglob("pictures.zip"))
+
+
+def test_a_prefix_of_loose_pictures_is_a_media_source(store, upstream, tmp_path):
+    loose = tmp_path / "loose"
+    for n in range(ROWS):
+        store.put(f"loose/images/{n:05d}.png", _picture() + bytes([n]))
+        (loose / "images").mkdir(parents=True, exist_ok=True)
+        (loose / f"images/{n:05d}.png").write_bytes(_picture() + bytes([n]))
+    store.put("loose/LICENSE", b"no pictures")
+    own = tmp_path / "own/a.jsonl"
+    run(own, loose, tmp_path / "here")
+    run(own, f"{store}/loose/", tmp_path / "out")
+    made = tmp_path / "out" / "toy-zip"
+    assert shards(LocalStore(made)) == shards(LocalStore(tmp_path / "here/toy-zip")) != {}
+    (kept,) = (tmp_path / "out/sources/pictures").glob("*")
+    assert sorted(path.name for path in kept.iterdir()) == ["loose"]
+    assert "sources: removed" in gristmill("clean", tmp_path / "out").stdout
+    run(own, f"{store}/loose", tmp_path / "out")  # complete: nothing is fetched
+    store.put("loose/images/00000.png", _picture())
+    assert "pictures/loose" in run(own, f"{store}/loose", tmp_path / "out", code=2).stderr
+
+
+def test_a_prefix_of_loose_pictures_that_changed_is_told(store, upstream, tmp_path, monkeypatch):
+    for n in range(ROWS):
+        store.put(f"loose/images/{n:05d}.png", _picture() + bytes([n]))
+    listed = bucket_inputs.stored_files
+
+    def changed(address, near):
+        found = listed(address, near)
+        store.put("loose/images/00003.png", b"another")
+        return found
+
+    monkeypatch.setattr(bucket_inputs, "stored_files", changed)
+    said = run(tmp_path / "own/a.jsonl", f"{store}/loose", tmp_path / "out", code=1).stderr
+    assert "holds other objects than those that were found there" in said
 
 
 def test_store_options_hold_for_sources_beside_a_dataset_in_a_store(

@@ -24,7 +24,16 @@ from gristmill.storage.archives import Archive, Refusal, kind_of, members_in, pa
 from gristmill.storage.files import check_name, check_regular, fingerprint_file, machine_error
 from gristmill.storage.url import name_of
 
-__all__ = ["Seen", "expected", "is_fetched", "media_among", "media_here", "put_by_hand", "to_fetch"]
+__all__ = [
+    "Seen",
+    "expected",
+    "holds_loose",
+    "is_fetched",
+    "media_among",
+    "media_here",
+    "put_by_hand",
+    "to_fetch",
+]
 
 _ARCHIVE = re.compile(
     r".+\.(?:zip|tar|tgz|tar\.gz|z\d\d)(?:[._-]?(?:part[._-]?)?(?:\d{1,6}|[a-z]{2,4}))?", re.IGNORECASE
@@ -172,6 +181,21 @@ def media_among(source: Source, names: Sequence[str]) -> list[str]:
     else:
         found = [name for name in names if _ARCHIVE.fullmatch(name.rpartition("/")[2])]
     return [name for name in found if _is_expected(source, name)] or found
+
+
+def holds_loose(source: Source, names: Sequence[str]) -> bool:
+    """Say whether the files below a place are a media source's members themselves, as far as names tell.
+
+    Not where an archive is named for it. By its layouts, or without any where there is no archive.
+    """
+    if source.format in ("folder", "parquet"):
+        return False
+    archives = [name for name in names if _ARCHIVE.fullmatch(name.rpartition("/")[2])]
+    if any(_is_expected(source, name) for name in archives):
+        return False
+    if source.layouts:
+        return any(layout.fits(name) for layout in source.layouts for name in names)
+    return not archives
 
 
 def _in_folder(source: Source, folder: Path, tree: Tree) -> list[tuple[str, Path]]:

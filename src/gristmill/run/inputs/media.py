@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.ledger.run_config import InputFile
-from gristmill.run.inputs.bucket import as_stored
+from gristmill.run.inputs.bucket import as_stored, fetch_loose, is_loose
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import DamagedSource, RecipeError, UsageError
 from gristmill.spec.recipe import Recipe, Source
@@ -205,7 +205,10 @@ class MediaFiles:
                 f"--source {self.source.key}=PATH"
             )
         if is_stored(self.home):
-            fetch_stored(as_stored(file, self.home), self.folder, self.near, tell)
+            if is_loose(file):
+                fetch_loose(file, self.home, self.folder, self.near, tell)
+            else:
+                fetch_stored(as_stored(file, self.home), self.folder, self.near, tell)
             return
         if is_url(self.home):
             url = next(one for one in self.home.split() if name_of(one) == file.name)
