@@ -174,3 +174,10 @@ def test_who_reads_folders_is_told_where_one_will_lie(tmp_path):
     dataset = made(tmp_path / "set", CHAT)
     with pytest.raises(UsageError, match="--root /data/NAME"):
         export("llava", dataset, MemoryStore(tmp_path / "own"))
+
+
+def test_streaming_is_told_of_a_place_far_away(tmp_path):
+    done = export("mds", made(tmp_path / "set", CHAT), MemoryStore(tmp_path / "own"))
+    assert "remote='memory://', local='mds-cache'" in done.start
+    here = export("mds", made(tmp_path / "same", CHAT), tmp_path / "out").start
+    assert f"local={str(tmp_path / 'out')!r}" in here

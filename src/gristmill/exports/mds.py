@@ -74,7 +74,8 @@ class Mds(RowStore):
 
     def reading(self, out: str) -> str:
         """See :class:`RowStore`."""
-        return f"from streaming import StreamingDataset\ndataset = StreamingDataset(local={out!r}, batch_size=32)"
+        place = f"remote={out!r}, local='mds-cache'" if "://" in out else f"local={out!r}"
+        return f"from streaming import StreamingDataset\ndataset = StreamingDataset({place}, batch_size=32)"
 
     def finish(self, folder: Path, files: Sequence[Json], columns: Columns, dataset: FinishedShards) -> None:
         """Write ``index.json``."""
