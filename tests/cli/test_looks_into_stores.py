@@ -96,6 +96,9 @@ def test_a_plan_counts_what_is_done_there(store, words, tmp_path):
         code=None,
     )
     assert "3 done, at least 0 to do" in gristmill("plan", place, "--out", f"{store}/made", *words).stdout
+    store.put("urls.txt", place)
+    told = gristmill("plan", f"{store}/urls.txt", "--out", f"{store}/made", *words, code=2).stderr
+    assert f"gristmill status {store}/made" in told
 
 
 @pytest.mark.parametrize(

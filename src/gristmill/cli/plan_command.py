@@ -28,6 +28,7 @@ from gristmill.cli.options import (
     workers_option,
 )
 from gristmill.spec.errors import UsageError
+from gristmill.storage.bucket import is_stored
 from gristmill.storage.store import Place
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def command(
     from gristmill import mixtures
     from gristmill.cli.many import for_each
     from gristmill.cli.planned_mix import plan_mixture
+    from gristmill.ledger.run_config import RunConfig
     from gristmill.ledger.words import size_text
     from gristmill.run.planning.plan import media_bytes, plan
 
@@ -145,6 +147,11 @@ def command(
         return
 
     if is_list(name):
+        if out is not None and is_stored(name) and RunConfig.lies_in(out):
+            raise UsageError(
+                f"{out} was begun with a copy of a list; one in a store is not compared with it."
+                f"\nWhat is done there, and what is left: gristmill status {out}"
+            )
         crawl = list_recipe(name, url_column, pairs("--set", settings))
         tell(plan(crawl, pairs("--source", sources), only=only, folder=out, offline=False))
         return
