@@ -5,6 +5,7 @@ import hashlib
 import pickle
 import socket
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from types import SimpleNamespace
@@ -306,3 +307,34 @@ def test_what_was_put_to_be_read_soon_is_not_fetched_by_the_machine_that_put_it(
     store.delete(spool)
     assert not list((tmp_path / "cache").rglob("1.spool"))
     assert not [path for path in own.parent.iterdir() if path.is_file()]
+
+
+def test_a_copy_of_what_was_there_before_is_not_given_for_a_new_record(monkeypatch, tmp_path):
+    store = ObjectStore("memory://older-copy")
+    put = partial(_put_by, monkeypatch, tmp_path, store)
+    put("another", b"fetched")
+    assert store.fetch(_INDEX).read_bytes() == b"fetched"
+    put("another", b"by its record")
+    store.settle(_INDEX, "of the record")
+    assert store.fetch(_INDEX, "of the record").read_bytes() == b"by its record"
+
+
+def test_a_copy_keeps_the_digest_of_its_own_record(monkeypatch, tmp_path):
+    store = ObjectStore("memory://own-copy")
+    put = partial(_put_by, monkeypatch, tmp_path, store)
+    put("cache", b"first")
+    store.settle(_INDEX, "of the first record")
+    put("another", b"second")
+    store.settle(_INDEX, "of the second record")
+    assert store.fetch(_INDEX, "of the second record").read_bytes() == b"second"
+
+
+_INDEX = ".gristmill/crawled/1.index"
+
+
+def _put_by(monkeypatch, tmp_path, store, machine, body):
+    """Put the index from a machine, which is a folder of copies."""
+    with monkeypatch.context() as there:
+        there.setenv("GRISTMILL_CACHE", str(tmp_path / machine))
+        with store.writing(_INDEX) as stream:
+            stream.write(body)

@@ -21,7 +21,7 @@ _IN_USE_S = 300.0
 _HASHED_BYTES = 8 << 20
 """To hash more takes longer than to ask."""
 _MARK = ".digest"
-"""Beside a copy: its digest, as a record gives it."""
+"""Beside a copy of what this machine put: its digest, as a record gives it; empty before there is a record."""
 _LEFT: Counter[Path] = Counter()
 """By folder: bytes that this process may add before it looks whether they are too many."""
 
@@ -62,16 +62,20 @@ class Copies:
             for place in self._of(name).iterdir():
                 path, mark = place / name.rpartition("/")[2], place / _MARK
                 small = path.stat().st_size <= _HASHED_BYTES
-                if mark.read_text() == digest if mark.exists() else small and sha256_file(path) == digest:
+                marked = mark.read_text() if mark.exists() else ""
+                if marked == digest if marked else small and sha256_file(path) == digest:
                     os.utime(place)
                     return path
         return None
 
     def mark(self, name: str, digest: str) -> None:
-        """Note which digest a record gives for what this machine put last under a name, where it has a copy of it."""
+        """Note which digest a record gives for what :meth:`link` kept under a name; other copies stay unmarked."""
         with suppress(OSError):
-            for place in self._of(name).iterdir():
-                (place / _MARK).write_text(digest)
+            for mark in self._of(name).glob(f"*/{_MARK}"):
+                if (
+                    not mark.read_text()
+                ):  # it may be of an earlier record, and another machine put what came after
+                    mark.write_text(digest)
 
     def link(self, name: str, tag: str, path: Path) -> None:
         """Keep a file that was put as an object, and is not changed any more, as its only copy; if that can be."""
@@ -80,6 +84,7 @@ class Copies:
         with suppress(OSError):
             copy.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, copy)
+            (copy.parent / _MARK).touch()
             self.added(path.stat().st_size)
 
     def added(self, size_bytes: int) -> None:
