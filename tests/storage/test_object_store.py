@@ -254,6 +254,16 @@ def test_a_full_disk_here_is_told_with_what_to_type(monkeypatch, tmp_path):
     assert "GRISTMILL_CACHE=DIR" in said
 
 
+def test_a_folder_of_copies_that_cannot_be_made_is_not_an_object_that_is_not_there(monkeypatch):
+    store = ObjectStore("memory://no-folder")
+    store.put("x", b"1")
+    monkeypatch.setenv("GRISTMILL_CACHE", "/proc/none")  # where the system makes no folder
+    with pytest.raises(MachineError, match=r"/proc/none.*GRISTMILL_CACHE=DIR"):
+        store.fetch("x")
+    with pytest.raises(FileNotFoundError, match="not in this store"):
+        store.fetch("y")
+
+
 def test_requests_and_bytes_are_counted():
     store = ObjectStore("memory://counted")
     store.put("a", b"12")

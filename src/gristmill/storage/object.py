@@ -181,9 +181,17 @@ class ObjectStore(Store):
                 got = self._api.get(self._carrier, name)
             path = copies.path(name, _said_tag(got.meta))
             self._count("bytes_in", got.meta["size"])
-            with naming(cache_folder()), whole_file(path) as stream:
-                for chunk in got.stream(min_chunk_size=1 << 20):
-                    stream.write(chunk)
+            try:
+                with naming(cache_folder()), whole_file(path) as stream:
+                    for chunk in got.stream(min_chunk_size=1 << 20):
+                        stream.write(chunk)
+            except FileNotFoundError as err:
+                if err.errno is None:  # the store's, which the client raises without a number
+                    raise
+                raise MachineError(
+                    f"{path.parent} is not there, or was removed: copies of what is in {self} are kept there. Name "
+                    "another folder with GRISTMILL_CACHE=DIR, or give the same command again."
+                ) from err
         copies.added(got.meta["size"])
         return path
 
