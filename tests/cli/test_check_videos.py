@@ -7,6 +7,7 @@ import tarfile
 import pytest
 from typed import gristmill
 
+from gristmill.spec.extras import install
 from gristmill.testing.videos import MadeVideo, made_video
 
 
@@ -19,7 +20,7 @@ def test_plan_says_what_a_run_of_videos_lacks(monkeypatch):
     said = gristmill("plan", "vatex", "--offline").stdout
     assert "will not begin" not in said
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    lacking = "Videos need PyAV, which is not installed. Type: pip install 'gristmill[video]'"
+    lacking = f"Videos need PyAV, which is not installed. Type: {install('video')}"
     assert gristmill("plan", "vatex", "--offline").stdout == f"{said}A run will not begin yet: {lacking}\n"
     stages = gristmill("plan", "vila-v1.5", "--stage", "sft").stdout
     waiting = next(line for line in stages.splitlines() if line.endswith(f": will not begin yet: {lacking}"))
@@ -135,4 +136,4 @@ def test_without_the_library_videos_are_only_seen_to_be_there(root, tmp_path, mo
     codes = {code: count for code, (count, _, _) in found_in(done).items()}
     assert codes == {"media_other": 2, "media_empty": 1, "video_missing": 2, "video_unreadable": 1}
     assert "7 videos were only seen to be there" in done.stderr
-    assert "pip install 'gristmill[video]'" in done.stderr
+    assert install("video") in done.stderr

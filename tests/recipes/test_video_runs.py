@@ -10,6 +10,7 @@ from typed import gristmill
 
 from gristmill.recipes._main_branch import VILA
 from gristmill.shards.webdataset import read_samples
+from gristmill.spec.extras import install
 from gristmill.testing.hub import FakeHub
 from gristmill.testing.upstreams.youcook2 import LIST, VIDEOS, write_youcook2
 from gristmill.testing.videos import MadeVideo, counters_in, made_video
@@ -141,4 +142,4 @@ def test_the_demo_leaves_out_what_wants_a_library_that_is_not_there(missing, mon
     if missing:
         monkeypatch.setattr(base, "find_spec", lambda name: None if name == missing else name)
     said = upstreams()["youcook2"].missing
-    assert said == ("pip install 'gristmill[video]'" if missing else "")
+    assert said == (install("video") if missing else "")

@@ -15,6 +15,7 @@ from gristmill.run.stages._spooled import Spooled, pieces_in
 from gristmill.shards.samples import sample_parts
 from gristmill.spec.cut import Cut
 from gristmill.spec.errors import UsageError
+from gristmill.spec.extras import install
 from gristmill.spec.fate import Fate
 from gristmill.spec.locator import Frames, Locator, Member
 from gristmill.spec.reasons import Reason
@@ -258,4 +259,4 @@ def test_settings_that_cannot_be(settings, said):
 def test_without_the_library_it_says_what_to_type(monkeypatch):
     assert Clip().missing() == ""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'gristmill[video]'" in Clip().missing()
+    assert install("video") in Clip().missing()

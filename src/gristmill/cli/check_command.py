@@ -19,6 +19,7 @@ from gristmill.cli.options import (
     store_option,
     workers_option,
 )
+from gristmill.spec.extras import install
 
 if TYPE_CHECKING:
     from gristmill.steps.conversations.examine import Examination
@@ -123,8 +124,7 @@ def command(
             else "videos were only seen to be there"
         )
         click.echo(
-            f"{result.undecoded:,} {were}. To have them decoded to the last frame: "
-            "pip install 'gristmill[video]'",
+            f"{result.undecoded:,} {were}. To have them decoded to the last frame: {install('video')}",
             err=True,
         )
     if any(one.action == "drop" for one in result.found):

@@ -57,7 +57,7 @@ _OF_VILA, _OF_LLAVA = ("form", "images", "keep_damaged"), ("media", "videos", "n
     metavar="PATH",
     help="llava: folder or archive of what records name; may be given again. Default: beside PLACE.",
 )
-@click.option("--videos", is_flag=True, help="llava: records may name videos. Needs gristmill[video].")
+@click.option("--videos", is_flag=True, help="llava: records may name videos. Needs the extra `video`.")
 @click.option("--name", help="llava: of the dataset (conversations).")
 @click.option("--title", help="llava: for the card.")
 @click.option("--license", help="llava: for the card, as an SPDX name or your own words.")

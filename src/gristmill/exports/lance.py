@@ -20,6 +20,7 @@ from gristmill.exports._columns import Columns, Row
 from gristmill.exports._exporter import FinishedShards
 from gristmill.exports._row_store import RowStore, batches
 from gristmill.spec.errors import UsageError
+from gristmill.spec.extras import install
 from gristmill.spec.sample import Json
 
 __all__ = ["EXPORTER", "Lance"]
@@ -78,7 +79,7 @@ def _library() -> Any:
         import lance
     except ImportError as err:
         raise UsageError(
-            "A Lance dataset is written by its own library. Install it: pip install 'gristmill[lance]'"
+            f"A Lance dataset is written by its own library. Install it: {install('lance')}"
         ) from err
     return lance
 

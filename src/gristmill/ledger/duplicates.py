@@ -25,6 +25,7 @@ from gristmill.ledger.manifest import shards_of
 from gristmill.ledger.reading import samples_in
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.errors import UsageError
+from gristmill.spec.extras import install
 from gristmill.storage.store import Place, store_at
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def _compared(
         import duckdb
     except ModuleNotFoundError as err:
         raise UsageError(
-            "duplicates are found by DuckDB, which is not installed: pip install 'gristmill[duckdb]'"
+            f"duplicates are found by DuckDB, which is not installed: {install('duckdb')}"
         ) from err
     names = _names(folders)
     media = scratch / "media.parquet"

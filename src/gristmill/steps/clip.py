@@ -15,6 +15,7 @@ from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.body import LARGE_BYTES
 from gristmill.spec.cut import Cut
 from gristmill.spec.errors import UsageError
+from gristmill.spec.extras import install
 from gristmill.spec.reasons import NO_VIDEO, SITE, WEB, Reason
 from gristmill.spec.sample import Drop, MediaRef, Outcome, Sample
 from gristmill.spec.step import MediaContext, Needs, permission, runtime_option
@@ -131,7 +132,7 @@ class Clip(Media):
         except UsageError as err:
             return str(err)
         if self.ask_sites and find_spec("yt_dlp") is None:
-            return "Video sites are asked by yt-dlp, which is missing here: pip install 'gristmill[video]'"
+            return f"Video sites are asked by yt-dlp, which is missing here: {install('video')}"
         return ""
 
     def video_settings(self) -> VideoSettings:

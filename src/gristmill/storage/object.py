@@ -26,6 +26,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
+from gristmill.spec.extras import install
 from gristmill.storage.copies import Copies, short_digest
 from gristmill.storage.files import cache_folder, naming, whole_file, write_whole
 from gristmill.storage.inside import STATE_BYTES
@@ -500,7 +501,7 @@ def _obstore(url: str) -> Any:
         import_module("obstore.store")
         import_module("obstore.exceptions")
     except ImportError as err:
-        raise UsageError(f"{url} needs obstore. Give: pip install 'gristmill[cloud]'") from err
+        raise UsageError(f"{url} needs obstore. Give: {install('cloud')}") from err
     return api
 
 

@@ -21,6 +21,7 @@ from gristmill.crawl.sites.refusals import Said, reason_of
 from gristmill.crawl.sites.settings import SiteSettings
 from gristmill.media.errors import Undecodable
 from gristmill.spec.errors import MachineError, Stopped, UsageError
+from gristmill.spec.extras import install
 from gristmill.spec.reasons import Reason
 from gristmill.storage.files import write_whole
 
@@ -116,7 +117,7 @@ async def ask(
         return told
     if told is None:
         if "No module named" in said:
-            raise MachineError("yt-dlp is missing, which asks video sites: pip install 'gristmill[video]'")
+            raise MachineError(f"yt-dlp is missing, which asks video sites: {install('video')}")
         return SiteRefusal(reason=Reason.SITE_REFUSED, detail=clean(f"yt-dlp ended without a word: {said}"))
     if "files" in told:
         return await _whole(told, folder, settings, join)

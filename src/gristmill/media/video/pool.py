@@ -21,6 +21,7 @@ from gristmill.media.video.settings import VideoSettings
 from gristmill.spec.body import FileBody
 from gristmill.spec.cut import Cut
 from gristmill.spec.errors import MachineError, UsageError
+from gristmill.spec.extras import install
 from gristmill.spec.reasons import Reason
 
 __all__ = ["VideoPool", "has_video", "require_video"]
@@ -43,7 +44,7 @@ def require_video() -> None:
         UsageError: It is not; the message says how it comes.
     """
     if not has_video():
-        raise UsageError("Videos need PyAV, which is not installed. Type: pip install 'gristmill[video]'")
+        raise UsageError(f"Videos need PyAV, which is not installed. Type: {install('video')}")
 
 
 class VideoPool(ChildPool):

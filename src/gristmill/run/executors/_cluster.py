@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gristmill.spec.errors import MachineError, UsageError
+from gristmill.spec.extras import install
 
 __all__ = ["Head", "connected", "most_workers"]
 
@@ -63,7 +64,7 @@ def connected() -> Any:
             warnings.simplefilter("ignore")
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
     except ImportError as err:
-        raise UsageError("--on ray needs Ray. Give: pip install 'gristmill[ray]'") from err
+        raise UsageError(f"--on ray needs Ray. Give: {install('ray')}") from err
     except (OSError, OverflowError, RuntimeError, ValueError) as err:
         raise MachineError(
             f"no Ray cluster answers at {_ADDRESS}={address}: {str(err).strip().splitlines()[0].rstrip('.')}. "

@@ -28,6 +28,7 @@ from gristmill.run.state.layout import CARD, INTERMEDIATE, MADE, METADATA_FILES
 from gristmill.shards.webdataset import ShardSample
 from gristmill.spec.body import LARGE_BYTES, Body, FileBody, bytes_of
 from gristmill.spec.errors import DamagedOutput, DamagedPart
+from gristmill.spec.extras import install
 from gristmill.spec.part_names import FRAMES, frame_names, is_frames
 from gristmill.spec.sample import is_numbered
 from gristmill.spec.task import ShardInfo, TaskRecord
@@ -99,7 +100,7 @@ def verify(
                 result.damaged.append(record.task_id)
             tell(result)
     if decode and result.videos and not has_video():
-        said = f"{result.videos:,} videos were only seen to be there. To decode them: pip install 'gristmill[video]'"
+        said = f"{result.videos:,} videos were only seen to be there. To decode them: {install('video')}"
         result.remarks.append((".", said))
     _check_keys(hashes, result)
     _check_others(ledger, result, complete)

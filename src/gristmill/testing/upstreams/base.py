@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from gristmill.spec.extras import install
 from gristmill.testing.web import FakeWeb
 
 __all__ = ["Play", "Upstream"]
@@ -40,4 +41,4 @@ class Upstream:
         """Say how to have what it wants; empty where nothing is missing."""
         if not self.module or find_spec(self.module) is not None:
             return ""
-        return f"pip install 'gristmill[{self.extra}]'"
+        return install(self.extra)
