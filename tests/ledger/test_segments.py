@@ -234,6 +234,26 @@ def test_what_many_short_processes_left_is_read_in_few_requests(monkeypatch, tmp
     assert any("altered" in what for _, what in seal.broken(store, ()))
 
 
+@pytest.mark.parametrize(
+    "first_line",
+    [b"", b"{}\n", b"[1]\n", b'{"bundle":1}\n', b'{"bundle":{"x":"1"}}\n', b'{"bundle":{"x":-1}}\n'],
+)
+def test_a_bundle_whose_first_line_was_altered_is_told(tmp_path, first_line):
+    store = MemoryStore(tmp_path)
+    for number in range(5):
+        work_shortly(store, number)
+    ledger = Ledger(store)
+    seal.seal(ledger, {})
+    apart = {name: store.read(name) for name in names(store)}
+    segments.bundle(store, list(store.list(RECORDS)))
+    (bundle,) = {*names(store)} - apart.keys()
+    assert list(seal.broken(store, ())) == []
+    store.put(bundle, first_line + store.read(bundle).partition(b"\n")[2])
+    told = [what for _, what in seal.broken(store, ())]
+    assert told
+    assert all(f"the first line of {bundle} was altered" in what for what in told)
+
+
 def test_lines_of_commands_at_work_are_theirs_to_merge(few, tmp_path):
     store = MemoryStore(tmp_path)
     working = Ledger(store)

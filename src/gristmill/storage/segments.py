@@ -171,7 +171,16 @@ def bundled_in(store: Store, name: str) -> Iterator[tuple[str, int, int]]:
                 start = stream.tell()
                 line = stream.readline()
                 start += len(line)
-                for each, size in orjson.loads(line)["bundle"].items():
+                for each, size in _sizes_in(line, name).items():
                     yield each, start, size
                     left += [start] if _BUNDLE.fullmatch(each) else []
                     start += size
+
+
+def _sizes_in(line: bytes, name: str) -> dict[str, int]:
+    """Read the first line of a bundle: the sizes of its files, by their names."""
+    with suppress(orjson.JSONDecodeError):
+        match orjson.loads(line):
+            case {"bundle": dict(sizes)} if all(type(one) is int and one >= 0 for one in sizes.values()):
+                return sizes
+    raise ValueError(f"the first line of {name} was altered")
