@@ -1,16 +1,18 @@
 """Commands on datasets in an object store."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
 from click import BadParameter
 from typed import gristmill
 
-from gristmill.cli.list_place import local_list
-from gristmill.cli.options import DatasetPlace, LocalPath, pairs
+from gristmill.cli.list_place import is_list, local_list
+from gristmill.cli.options import DatasetPlace, InputPlace, LocalPath, pairs, recipe_loader
 from gristmill.ledger.at_work import AT_WORK, AtWork
-from gristmill.spec.errors import UsageError
+from gristmill.mixtures import find
+from gristmill.spec.errors import RecipeError, UsageError
 from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
 from gristmill.storage.store import store_at
@@ -149,6 +151,71 @@ def test_what_lies_here_of_a_dataset_that_is_gone_is_told_and_removed(web, bucke
     assert other.work("").exists()
     assert not gone.work("").exists()
     assert "holds no dataset" in gristmill("clean", gone, *words, code=2).stderr
+
+
+def test_an_address_is_no_path_whatever_lies_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:/bucket/x").mkdir(parents=True)
+    (tmp_path / "ftp:/bucket").mkdir(parents=True)
+    for address in ("s3://bucket/x", Path("s3://bucket/x")):
+        assert store_at(address) == ObjectStore("s3://bucket/x")
+    assert LocalStore(tmp_path).at("s3://bucket/x") == ObjectStore("s3://bucket/x")
+    assert DatasetPlace(exists=True).convert("s3://bucket/x", None, None) == ObjectStore("s3://bucket/x")
+    assert local_list("s3://bucket/x") is None
+    for refuse in (
+        lambda: store_at("ftp://bucket"),
+        lambda: local_list("ftp://bucket"),
+        lambda: recipe_loader("s3://bucket/x.toml"),
+        lambda: find("s3://bucket/x.toml"),
+    ):
+        with pytest.raises(UsageError, match=r"\bURL\b|no store for ftp"):
+            refuse()
+
+
+@pytest.mark.parametrize("typed", ["s3:/bucket/x", "s3:bucket/x", "S3:/bucket/x", "s3//bucket/x"])
+def test_an_address_that_lacks_a_slash_is_refused_everywhere(typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:/bucket/x").mkdir(parents=True)
+    (tmp_path / "s3/bucket/x").mkdir(parents=True)
+    for take in (
+        store_at,
+        LocalStore(tmp_path).at,
+        ObjectStore("s3://bucket/y").at,
+        local_list,
+        is_list,
+        lambda place: pairs("--source", [f"k={place}"]),
+        lambda place: DatasetPlace().convert(place, None, None),
+        lambda place: InputPlace(exists=True).convert(place, None, None),
+        lambda place: LocalPath().convert(place, None, None),
+    ):
+        with pytest.raises((UsageError, BadParameter), match=r"did you mean s3://bucket/x\? .* \./"):
+            take(typed)
+
+
+def test_a_folder_with_such_a_name_is_taken_when_it_is_written_as_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    there = tmp_path / "s3:/x"
+    there.mkdir(parents=True)
+    assert store_at("./s3:/x") == LocalStore(there)
+    assert DatasetPlace().convert("./s3:/x", None, None) == there
+    assert local_list("./s3:/x") == local_list(str(there))
+    assert store_at("s3") == ObjectStore("s3://bucket/y").at("s3") == LocalStore(Path("s3"))
+
+
+def test_a_mixture_file_names_addresses_as_they_are(tmp_path):
+    file = tmp_path / "mine.toml"
+    parts = "".join(
+        f'[[part]]\n{kind} = "s3://bucket/{kind}"\n' for kind in ("folder", "list", "conversations")
+    )
+    file.write_text(f'{parts}media = "s3://bucket/media/"')
+    folder, crawled, talks = find(str(file)).parts
+    assert folder.folder == "s3://bucket/folder"
+    assert crawled.command[:2] == ("crawl", "s3://bucket/list")
+    assert talks.command[:2] == ("import", "s3://bucket/conversations")
+    assert talks.command[5] == "s3://bucket/media/"
+    file.write_text('[[part]]\nfolder = "s3:/bucket/x"')
+    with pytest.raises(RecipeError, match="did you mean s3://bucket/x"):
+        find(str(file))
 
 
 def test_a_file_url_is_a_path_wherever_a_path_is_taken(tmp_path):

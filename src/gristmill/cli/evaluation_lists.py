@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gristmill.cli.options import default_workers
+from gristmill.spec.place import path_here
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.store import Place
 
@@ -34,7 +35,7 @@ def with_lists(recipe: Recipe, settings: Mapping[str, str], folder: Place) -> di
     """
     if not (typed := settings.get(_AGAINST)):
         return dict(settings)
-    place = Path(typed).absolute()
+    place = Path(path_here(typed)).absolute()
     files = _files(place)
     if files and _are_lists(files):
         return {**settings, _AGAINST: str(place)}

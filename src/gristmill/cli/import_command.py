@@ -23,8 +23,8 @@ from gristmill.cli.options import (
     store_option,
 )
 from gristmill.spec.errors import UsageError
+from gristmill.spec.place import is_address, path_of
 from gristmill.storage.bucket import is_stored
-from gristmill.storage.files import path_of
 from gristmill.storage.store import Place
 
 if TYPE_CHECKING:
@@ -121,7 +121,9 @@ def _pickles(place: Path, out: Place, given: Mapping[str, Any]) -> Job:
 
 def _conversations(place: Path | str, out: Place, given: Mapping[str, Any]) -> Job:
     named = [path_of(path) for path in given["media"]]
-    missing = [path for path in named if not is_stored(path) and not Path(path).exists()]
+    missing = [
+        path for path in named if not is_stored(path) and (is_address(path) or not Path(path).exists())
+    ]
     if missing:
         raise UsageError(f"--media {missing[0]}: there is no such file or folder.")
     words = {name: given[name] for name in ("name", "title", "license") if given[name] is not None}

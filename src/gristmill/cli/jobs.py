@@ -8,6 +8,7 @@ from pathlib import Path
 from gristmill.cli.evaluation_lists import with_lists
 from gristmill.cli.options import circumstances_of, default_workers, recipe_loader
 from gristmill.run.begin import Job
+from gristmill.spec.place import path_here
 from gristmill.storage.store import Place
 
 __all__ = ["recipe_job"]
@@ -50,7 +51,7 @@ def recipe_job(
     settings = with_lists(recipe, settings, folder)
     return Job(
         load=recipe_loader(name, None, {**settings, **own}),
-        reference=str(Path(name).resolve()) if name.endswith((".py", ".toml")) else name,
+        reference=str(Path(path_here(name)).resolve()) if name.endswith((".py", ".toml")) else name,
         folder=folder,
         settings=settings,
         runtime=own,

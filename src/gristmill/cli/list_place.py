@@ -22,17 +22,11 @@ from gristmill.ledger.words import size_text
 from gristmill.run.state import layout
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
+from gristmill.spec.place import is_address, path_of
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.task import digest_of
 from gristmill.storage.bucket import fetch_stored, is_stored, stored_files
-from gristmill.storage.files import (
-    check_name,
-    check_regular,
-    machine_error,
-    path_of,
-    scratch_folder,
-    sha256_file,
-)
+from gristmill.storage.files import check_name, check_regular, machine_error, scratch_folder, sha256_file
 from gristmill.storage.store import Place, store_at
 from gristmill.storage.url import fetch, is_url, name_of
 
@@ -79,9 +73,9 @@ def local_list(urls: str) -> ListPlace | None:
         return ListPlace(path=f"hf://datasets/{repo}@{revision or 'main'}", patterns=_patterns(within))
     if is_url(urls) or _PIPES.fullmatch(urls) or is_stored(urls):
         return None
-    if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", urls):
+    if is_address(urls):
         name = urls.rstrip("/").rpartition("/")[2]
-        copy = _COPY.get(scheme[1], "")
+        copy = _COPY.get(urls.partition("://")[0], "")
         way = f"Copy it first: {copy} {urls} {name}" if copy else "Mount it, or copy it"
         raise UsageError(
             f"{urls} is a URL of a kind that is not read; a path, https://, hf://datasets/, s3://, gs:// and az:// "
@@ -100,8 +94,10 @@ def is_list(name: str) -> bool:
     """Say whether a name stands for a list, and not for a recipe."""
     from gristmill import recipes
 
-    known = name.endswith(".py") or name in {*recipes.names(), *recipes.groups()}
-    return not known and ("://" in name or name == "-" or Path(name).exists())
+    if name.endswith(".py") or name in {*recipes.names(), *recipes.groups()}:
+        return False
+    name = path_of(name)
+    return is_address(name) or name == "-" or Path(name).exists()
 
 
 def list_recipe(name: str, url_column: str, settings: Mapping[str, str]) -> Recipe:

@@ -24,6 +24,7 @@ from gristmill.cli.options import (
 )
 from gristmill.cli.share_option import share_option
 from gristmill.spec.errors import Busy, DriftError, Incomplete
+from gristmill.spec.place import path_here
 from gristmill.spec.recipe import Recipe
 from gristmill.storage.store import Place
 
@@ -158,7 +159,7 @@ def mix(
     parts = without_left_out(load().steps[-1], mixture, parts, folder)
     job = Job(
         load=load,
-        reference=str(Path(name).resolve()) if name.endswith((".py", ".toml")) else name,
+        reference=str(Path(path_here(name)).resolve()) if name.endswith((".py", ".toml")) else name,
         folder=folder,
         settings=settings,
         span=span,

@@ -20,10 +20,11 @@ from gristmill.ledger.words import count_text
 from gristmill.spec.command import to_type
 from gristmill.spec.errors import UnknownName, UsageError
 from gristmill.spec.mixture import STAGES
+from gristmill.spec.place import is_address, path_here, path_of
 from gristmill.spec.recipe import Recipe
 from gristmill.spec.step import Step
 from gristmill.storage.bucket import is_stored
-from gristmill.storage.files import check_name, path_of
+from gristmill.storage.files import check_name
 from gristmill.storage.store import Store, store_at
 
 __all__ = [
@@ -74,23 +75,14 @@ class LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See ``click.ParamType``."""
-        value = _path_of(value, param, ctx)
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(value)):
-            self.fail(
-                f"{value} is a URL, and a path on this machine is expected. Mount it, or copy it.", param, ctx
-            )
+        try:
+            value = path_here(value) if isinstance(value, str) else value
+        except UsageError as err:
+            self.fail(str(err), param, ctx)
         check_name(value)
         path: Any = super().convert(value, param, ctx)
         # Arrow takes a relative path whose first name holds a colon for a URI
         return path.absolute() if ":" in str(path) else path
-
-
-def _path_of(value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-    """A path that was typed as a ``file://`` URL, or what was typed."""
-    try:
-        return path_of(value) if isinstance(value, str) else value
-    except UsageError as err:
-        raise click.BadParameter(str(err), ctx, param) from err
 
 
 class DatasetPlace(LocalPath):
@@ -396,6 +388,8 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"{option} {value}: expected KEY=VALUE")
         again = option == "--source" and key in found  # a media source may lie in several places
         text = path_of(text) if option == "--source" else text
+        if again and is_address(text) != is_address(found[key]):
+            raise UsageError(f"{option} {value}: {key} lies on this machine, or at one address, not both.")
         found[key] = f"{found[key]}{os.pathsep}{text}" if again else text
     return found
 
@@ -433,7 +427,7 @@ def copies_of(
     for key, place in replaced.items():
         if key not in known:
             raise UnknownName("source", key, tuple(known))
-        if known[key] != "media" and Path(place).is_file():
+        if known[key] != "media" and not is_address(place) and Path(place).is_file():
             raise UsageError(
                 f"--source {key}={place}: that is one file, and {name} stands for {len(members)} recipes. Give the "
                 f"folder that holds all their files, or run one of them: {to_type('run', members[0])} ..."
@@ -478,7 +472,7 @@ def recipe_loader(
     from gristmill import mixtures, recipes
 
     if reference.endswith((".py", ".toml")):
-        reference = str(Path(reference).resolve())
+        reference = str(Path(path_here(reference)).resolve())
     if mixtures.is_mixture(reference):
         return partial(mixtures.load, reference, settings)
     return partial(recipes.load, reference, arguments, settings)

@@ -59,11 +59,13 @@ def find(reference: str) -> Mixture:
     Raises:
         UnknownName: No such mixture or file.
         RecipeError: The file has no ``MIXTURE``, or it contradicts itself.
+        UsageError: It is an address.
     """
     if reference.endswith(_TOML):
         from gristmill.mixtures._toml import read_toml
+        from gristmill.spec.place import path_here
 
-        return read_toml(Path(reference))
+        return read_toml(Path(path_here(reference)))
     return find_in(sys.modules[__name__], reference, Mixture)
 
 

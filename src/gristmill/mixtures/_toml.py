@@ -39,6 +39,7 @@ from typing import Any
 from gristmill.mixtures import is_mixture
 from gristmill.spec.errors import RecipeError, UnknownName, UsageError
 from gristmill.spec.mixture import Mixture, Part
+from gristmill.spec.place import is_address, path_of
 from gristmill.steps.shuffle import Shuffle
 
 __all__ = ["read_toml"]
@@ -139,11 +140,11 @@ def _part(said: Mapping[str, Any], number: int, folder: Path, against: str) -> P
     kind = kinds[0]
     _known(said, {*_SHARED, kind, *(("media",) if kind == "conversations" else ())}, where)
     named = _text(said, kind, "")
-    place = os.path.normpath(folder.absolute() / named)
+    place = _place(folder, named)
     options = _texts(said, "options", where)
     if against and kind != "folder":
         every = "*." if kind == "recipe" and is_mixture(named) else ""
-        kept_out = os.path.normpath(folder.absolute() / against)
+        kept_out = _place(folder, against)
         options = [*options, "--set", f"{every}decontaminate.against={kept_out}"]
     common: dict[str, Any] = {
         "name": _text(said, "name", _name(kind, place if kind == "folder" else named)),
@@ -162,12 +163,17 @@ def _part(said: Mapping[str, Any], number: int, folder: Path, against: str) -> P
         case "folder":
             return Part(**common, folder=place)
         case "list":
-            address = named if "://" in named else place
-            return Part(**common, command=("crawl", address, "--name", common["name"], *options))
+            return Part(**common, command=("crawl", place, "--name", common["name"], *options))
         case _:
-            media = os.path.normpath(folder.absolute() / _text(said, "media", "."))
+            media = _place(folder, _text(said, "media", "."))
             words = ("import", place, "--from", "llava", "--media", media, "--name", common["name"])
             return Part(**common, command=(*words, *options))
+
+
+def _place(folder: Path, named: str) -> str:
+    """What a file names: an address, or a path from where the file lies."""
+    path = path_of(named)
+    return path if is_address(path) else os.path.normpath(folder.absolute() / path)
 
 
 def _name(kind: str, named: str) -> str:

@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote
 
 from gristmill.spec.errors import GristmillError, MachineError, UsageError
+from gristmill.spec.place import path_here
 from gristmill.storage.inside import kind_of
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "machine_error",
     "naming",
     "new_temporary",
-    "path_of",
     "scratch_folder",
     "sha256_file",
     "sweep_temporaries",
@@ -65,26 +64,14 @@ _MACHINE: dict[int, str] = {
 
 
 def cache_folder() -> Path:
-    """Say where on this machine lies what is under way for places that are no folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GRISTMILL_CACHE") or Path(home) / "gristmill")
-
-
-def path_of(place: str) -> str:
-    """Give the path that a ``file://`` URL stands for; any other place as it is.
+    """Say where on this machine lies what is under way for places that are no folder.
 
     Raises:
-        UsageError: The URL names another machine.
+        UsageError: ``GRISTMILL_CACHE`` is an address.
     """
-    scheme, separator, rest = place.partition(":/")
-    if not separator or scheme.lower() != "file":
-        return place
-    host, _, path = rest[1:].partition("/") if rest.startswith("/") else ("", "", rest)
-    if host not in ("", "localhost"):
-        raise UsageError(
-            f"{place} names a machine, {host}. A path on this one has three slashes: file:///{host}/{path}"
-        )
-    return f"/{unquote(path).lstrip('/')}"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    named = os.environ.get("GRISTMILL_CACHE")
+    return Path(path_here(named) if named else Path(home) / "gristmill")
 
 
 def machine_error(err: OSError, path: Path | str | None = None) -> GristmillError:

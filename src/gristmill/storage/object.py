@@ -155,7 +155,7 @@ class ObjectStore(Store):
 
     def at(self, place: str) -> Store:
         """See :class:`Store`."""
-        same = place.partition("://")[0] == self.url.partition("://")[0]
+        same = place.startswith(f"{self.url.partition('://')[0]}://")
         return replace(self, url=place) if same else store_at(place)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ share it. Elsewhere records are small files of their own, and leases hold for th
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 from abc import ABC, abstractmethod
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, TypeAlias
 
 from gristmill.spec.errors import UsageError
-from gristmill.storage.files import path_of
+from gristmill.spec.place import is_address, path_of
 from gristmill.storage.inside import is_below
 from gristmill.storage.leases import Leases
 
@@ -257,6 +258,9 @@ Place: TypeAlias = Path | Store
 """A store, or the folder that is one."""
 
 
+_COLLAPSED = re.compile(r"^(?!file:)([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
+
+
 def store_at(place: Place | str, options: Mapping[str, str] | None = None) -> Store:
     """Give the store that a place is: a path, ``file://`` and a path, or the address of an object store.
 
@@ -265,25 +269,26 @@ def store_at(place: Place | str, options: Mapping[str, str] | None = None) -> St
         options: Of an object store or its client, by obstore's names.
 
     Raises:
-        UsageError: It is an address of something that no store is made for.
+        UsageError: It is an address of something that no store is made for, or looks like one.
     """
     if isinstance(place, Store):
         return place
     from gristmill.storage.local import LocalStore
 
-    scheme, separator, rest = str(place).partition(":/")
-    if not separator or not scheme.isalnum() or Path(place).exists():
-        return LocalStore(Path(place))
-    if (path := path_of(str(place))) != str(place):
-        return LocalStore(Path(path))
+    if isinstance(place, Path):  # an address that was made a path has lost one of its slashes
+        place = _COLLAPSED.sub(r"\1://", str(place))
+    place = path_of(place)
+    if not is_address(place):
+        # a relative path whose first name ends in a colon would be taken for an address later
+        return LocalStore(Path(place).absolute() if ":" in place else Path(place))
+    scheme, _, rest = place.partition("://")
     from gristmill.storage.object import SCHEMES, ObjectStore
 
     if scheme.lower() in SCHEMES and scheme not in SCHEMES:  # the same place must have one name
-        raise UsageError(f"{place}: write it in small letters: {scheme.lower()}:/{rest}")
+        raise UsageError(f"{place}: write it in small letters: {scheme.lower()}://{rest}")
     if scheme not in SCHEMES:
         raise UsageError(
             f"{place}: there is no store for {scheme}: addresses. Name a folder, or one of "
             f"{', '.join(f'{known}://BUCKET/PREFIX' for known in SCHEMES if known != 'memory')}."
         )
-    url = f"{scheme}://{rest}" if isinstance(place, Path) else place  # a path has lost one of its slashes
-    return ObjectStore(url, options or {})
+    return ObjectStore(place, options or {})

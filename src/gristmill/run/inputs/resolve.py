@@ -20,6 +20,7 @@ from gristmill.run.state.layout import MADE, METADATA_FILES
 from gristmill.spec.command import naming_source
 from gristmill.spec.errors import ByHandSource, UsageError
 from gristmill.spec.media_source import Download
+from gristmill.spec.place import is_address
 from gristmill.spec.recipe import Recipe, Source, SourceRole
 from gristmill.spec.task import digest_of
 from gristmill.storage.bucket import is_stored
@@ -115,7 +116,7 @@ def resolve(recipe: Recipe, replaced: Mapping[str, str], folder: Place | None = 
             )
             sources[source.key] = remotes[source.key]
             found += stored
-        elif place is not None and "://" in place and not Path(place).exists():
+        elif place is not None and (is_address(place) or ("://" in place and not Path(place).exists())):
             raise UsageError(
                 f"--source {source.key}={place}: a folder or a file on this machine is expected, or "
                 "hf://datasets/OWNER/NAME@REVISION, or an object store (s3://, gs://, az://). Mount it, or copy it."
@@ -187,7 +188,7 @@ def _pinned(key: str, repo: str, revision: str, folder: Place | None) -> str:
 
 def _beside(place: str | None) -> str | None:
     """Where the aux files of a source are looked for whose copy lies at ``place``."""
-    return str(Path(place).parent) if place and Path(place).is_file() else place
+    return str(Path(place).parent) if place and not is_address(place) and Path(place).is_file() else place
 
 
 def _hub_of(source: Source, place: str | None) -> tuple[str, str] | None:
