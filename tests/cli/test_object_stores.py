@@ -77,6 +77,14 @@ def test_a_crawl_is_made_looked_at_checked_asked_again_cleaned_and_exported_ther
     assert ObjectStore(f"{out}/export", bucket).read(made.name) == made.read_bytes()
     linked = gristmill("export", pictures, "--to", "energon", "--out", tmp_path / "e", *words, code=2)
     assert f"Copy it first: aws s3 sync {pictures} pictures" in linked.stderr
+    for file in store.list():  # as that command does
+        copied = tmp_path / "copied" / file.name
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_bytes(store.read(file.name))
+    assert (
+        "1 shard"
+        in gristmill("export", tmp_path / "copied", "--to", "energon", "--out", tmp_path / "e").stdout
+    )
     links = gristmill("export", pictures, "--to", "energon", "--out", f"{out}/e", *words, code=2).stderr
     assert (
         f"energon writes into folders alone. Give: gristmill export {pictures} --to energon --out e" in links

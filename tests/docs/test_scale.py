@@ -96,6 +96,21 @@ def test_what_breaks_first_follows_from_the_constants():
         )
 
 
+def test_what_to_type_first_follows_from_the_constants():
+    of, opening = constants(), PAGE.partition("\n## ")[0]
+    a_node = of["K"] * 1000 / of["P"]
+    assert f"A node has {of['K']:.0f} cores" in opening
+    for said in (
+        f"| 1 | the name service: {a_node:,.0f} pictures a second",
+        f"| 10 | hosts that many rows name: {10 * of['K'] * of['B']:,.0f} connections to one |",
+        f"`--per-host 1`: {10 * of['K']:,.0f} connections (at 100 nodes {100 * of['K']:,.0f})",
+        f"| 100 | a single driver, from {of['T'] / of['Z'] / a_node:.0f} nodes on",
+        f"address translation: {100 * a_node * of['S'] / 1e9:,.0f} GB/s",
+        f"{1000 * a_node / of['T'] * of['Q']:,.0f} requests a second, of {of['W']:,.0f} that S3 gives a prefix",
+    ):
+        assert said in opening
+
+
 def test_sentences_follow_from_the_constants():
     of, text = constants(), " ".join(PAGE.split())
     a_node = of["K"] * 1000 / of["P"]
