@@ -22,9 +22,8 @@ def test_an_executor_that_there_is_none_of_is_refused_before_anything_is_done(tm
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cluster_that_nobody_named_is_asked_for(tmp_path, monkeypatch):
+def test_a_cluster_that_nobody_named_is_asked_for_before_the_list_is(tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/1.jpg\n")
     words = ("crawl", "urls.txt", "--out", "out", "--contact", "me@example.org", "--on", "ray")
     said = gristmill(*words, "--workers", "1000", code=2, cwd=tmp_path).stderr
     assert "nothing says where the cluster is. Give RAY_ADDRESS=HOST:6379" in said

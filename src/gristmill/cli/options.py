@@ -207,15 +207,16 @@ def stage_option(function: F) -> F:
 
 
 def _executor(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """A name of an executor, looked up before anything else is done.
+    """A name of an executor, which is looked up, and says whether it can work, before anything else is done.
 
     Raises:
         UnknownName: There is no such executor.
+        UsageError, MachineError: It cannot work.
     """
     if value != "local":
         from gristmill.run import executors
 
-        executors.find(value, 1)
+        executors.find(value, 1).check()
     return value
 
 

@@ -57,6 +57,14 @@ class Setup:
 class Executor(ABC):
     """Says where tasks run. It moves descriptions, never media; tasks may finish in any order."""
 
+    @staticmethod
+    def check() -> None:  # noqa: B027 - most have nothing to find out
+        """Refuse within seconds, before anything is read or fetched, what can be known to fail.
+
+        Raises:
+            UsageError, MachineError: What is missing, and what to type.
+        """
+
     @abstractmethod
     def __init__(self, setup: Setup) -> None:
         """Be ready for tasks."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import Any
 
 from gristmill import __version__
 from gristmill.ledger.at_work import WorkerAt, by_stage
-from gristmill.run.executors._cluster import Head, connected, most_workers
+from gristmill.run.executors._cluster import Head, connected, most_workers, named
 from gristmill.run.executors._executor import Setup
 from gristmill.run.executors._liveness import standstill_s
 from gristmill.run.executors._placement import Place
@@ -39,12 +40,19 @@ _CUT_OFF_S = UNHEARD_S + 5.0
 """So long after a worker was last heard its tasks may be given to another, if it is lost and may yet live."""
 _TOLD_S = 30.0
 """So long after no worker was ready, a person is told."""
+_ADDRESS = re.compile(r"\bip=([^\s,)]+)")
+"""Of a node, in what Ray says."""
 _STILLBORN = 3
 """Workers that may be lost in a row before they are ready, beyond one each."""
 
 
 class OnRay(Pool["_Relayed"]):
     """Workers on a Ray cluster: so many as are asked for, or as it has processors; each once there is room for it."""
+
+    @staticmethod
+    def check() -> None:
+        """See :class:`Executor`."""
+        named()
 
     def __init__(self, setup: Setup) -> None:
         needs = [stage.needs for stage in Pipeline(setup.start.load())]
@@ -210,6 +218,13 @@ class _Relayed(Worker):
         except self._ray.exceptions.RayError as err:
             if isinstance(cause := getattr(err, "cause", None), MachineError):
                 raise cause from None
+            if "No module named 'gristmill" in str(err):
+                at = _ADDRESS.search(str(err))
+                raise MachineError(
+                    f"{f'node {at[1]}' if at else 'a node'} of the Ray cluster has no Gristmill, or another version "
+                    f"of it, in the Python that Ray runs in. Install {__version__} there, with the extra `ray`, as on "
+                    "this machine; then give the same command again."
+                ) from None
             last = str(err).strip().splitlines()[-1:]
             self.ending = Ending(f"was lost with its actor ({''.join(last)})", blameless=True)
             self.pending, self._gone_at = None, self._heard_at + _CUT_OFF_S
