@@ -5,10 +5,13 @@ import signal
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from small_world import Process, tree_of, url, wait_for, write_list
+
+from gristmill.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("ray")]
 
@@ -123,4 +126,33 @@ def test_a_worker_that_is_killed_is_replaced_and_a_node_too_small_is_told(add, w
         code, said = process.end(120)
     assert code == 0, said
     assert "was killed by SIGKILL; it is tried again" in said
+    assert tree_of(tmp_path / "out") == expected
+
+
+def test_a_node_that_comes_late_gets_work_and_what_sigterm_stops_goes_on(add, world, web, tmp_path):
+    place, expected = world
+    add()
+    web.latency_s = 1  # half a minute for one worker: a node takes some seconds to begin
+    port = urlsplit(web.url("/")).port
+
+    def asking() -> int:
+        each = (worker.net_connections() for worker in workers_alive())
+        return sum(any(one.raddr and one.raddr.port == port for one in opened) for opened in each)
+
+    with Process(place, tmp_path / "out", workers=2, on="ray", settings=SLOWLY) as process:
+        wait_for(lambda: asking() == 1, 90)
+        add()
+        wait_for(lambda: asking() == 2, 90)
+        there = workers_alive()
+        process.popen.terminate()
+        code, said = process.end(30)
+        assert code == 128 + signal.SIGTERM, said
+        assert "stopping: what is under way has up to 10 s to end" in said
+        assert not psutil.wait_procs(there, 15)[1]
+    web.latency_s = 0
+    kept = len(Ledger(tmp_path / "out").records)
+    with Process(place, tmp_path / "out", workers=2, on="ray", settings=SLOWLY) as process:
+        code, said = process.end(120)
+    assert code == 0, said
+    assert kept
     assert tree_of(tmp_path / "out") == expected

@@ -57,8 +57,8 @@ class Setup:
 class Executor(ABC):
     """Says where tasks run. It moves descriptions, never media; tasks may finish in any order."""
 
-    @staticmethod
-    def check() -> None:  # noqa: B027 - most have nothing to find out
+    @staticmethod  # noqa: B027 - most have nothing to find out
+    def check() -> None:
         """Refuse within seconds, before anything is read or fetched, what can be known to fail.
 
         Raises:

@@ -222,7 +222,7 @@ class _Relayed(Worker):
                 at = _ADDRESS.search(str(err))
                 raise MachineError(
                     f"{f'node {at[1]}' if at else 'a node'} of the Ray cluster has no Gristmill, or another version "
-                    f"of it, in the Python that Ray runs in. Install {__version__} there, with the extra `ray`, as on "
+                    f"of it, in the Python that Ray runs in. Install {__version__} there with the extra `ray`, as on "
                     "this machine; then give the same command again."
                 ) from None
             last = str(err).strip().splitlines()[-1:]
