@@ -8,6 +8,7 @@ import runpy
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -176,3 +177,28 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         pytest.skip("needs Azurite: make test-azure")
     with azurite(tmp_path_factory.mktemp("azurite")) as options:
         yield options
+
+
+@pytest.fixture(params=["here", pytest.param("served", marks=pytest.mark.slow)])
+def either_bucket(request, tmp_path, monkeypatch) -> dict[str, str]:
+    """Options of ``bucket``, or where obstore keeps objects in a folder: a third of the time, and no request.
+
+    Whoever does not give its endpoint does not get there.
+    """
+    if request.param == "served":
+        return request.getfixturevalue("bucket")
+    store, endpoint = pytest.importorskip("obstore.store"), "http://127.0.0.1:9"
+
+    def here(url: str, config: dict[str, str] | None = None, **_: object) -> object:
+        given = (config or {}).get("endpoint", os.environ.get("AWS_ENDPOINT_URL"))
+        assert given == endpoint, url
+        parts = urlsplit(url)
+        return store.LocalStore(tmp_path / "buckets" / parts.netloc / parts.path.strip("/"), mkdir=True)
+
+    monkeypatch.setattr(store, "from_url", here)
+    return {
+        "endpoint": endpoint,
+        "access_key_id": "own",
+        "secret_access_key": "own",
+        "region": "us-east-1",
+    }

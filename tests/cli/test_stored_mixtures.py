@@ -23,17 +23,17 @@ SHUFFLE = 'seed=3, shards=8, duplicates="drop"'
 
 
 @pytest.fixture
-def words(bucket, tmp_path, monkeypatch):
+def words(either_bucket, tmp_path, monkeypatch):
     """Words that name the server."""
     monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
-    return [word for key, value in bucket.items() for word in ("--store-option", f"{key}={value}")]
+    return [word for key, value in either_bucket.items() for word in ("--store-option", f"{key}={value}")]
 
 
 @pytest.fixture
-def parts(bucket, tmp_path):
+def parts(either_bucket, tmp_path):
     """Finished datasets in a folder, and copies of them in a store."""
     folder = write_parts(tmp_path / "data", {"a-sums": (3, 23), "b-text": (2, 101), "c-one": (1, 7)})
-    store = ObjectStore(f"s3://bucket/{tmp_path.name}", bucket)
+    store = ObjectStore(f"s3://bucket/{tmp_path.name}", either_bucket)
     for one in LocalStore(folder).list():
         store.put(one.name, folder / one.name)
     return folder, store
@@ -43,7 +43,7 @@ def made(store, folder="shards"):
     return {one.name: store.read(one.name) for one in store.list(folder) if "_stats" not in one.name}
 
 
-def test_parts_in_a_store_are_mixed_as_those_in_a_folder(parts, words, bucket, tmp_path):
+def test_parts_in_a_store_are_mixed_as_those_in_a_folder(parts, words, either_bucket, tmp_path):
     folder, store = parts
     mixture = write_mixture(tmp_path / "small.py", PARTS, SHUFFLE)
     gristmill("mix", mixture, "--out", folder)
@@ -52,7 +52,7 @@ def test_parts_in_a_store_are_mixed_as_those_in_a_folder(parts, words, bucket, t
     assert not list((store / "small").list(".gristmill/scattered"))
     begun = (store / "small").read(RUN_CONFIG).decode()
     assert f'"path": "{store}/a-sums/shards/00000.tar"' in begun
-    assert not [value for value in bucket.values() if f'"{value}"' in begun]
+    assert not [value for value in either_bucket.values() if f'"{value}"' in begun]
     assert "all as recorded" in gristmill("verify", store / "small", *words).stdout
     counted = json.loads(gristmill("status", store / "small", "--json", *words).stdout)
     assert counted["store_requests"]["get"] < 60
@@ -119,8 +119,8 @@ MIXTURE = Mixture(
 """
 
 
-def test_a_mixture_is_run_there_looked_at_and_gone_on_with(bucket, words, tmp_path):
-    store = ObjectStore(f"s3://bucket/{tmp_path.name}", bucket)
+def test_a_mixture_is_run_there_looked_at_and_gone_on_with(either_bucket, words, tmp_path):
+    store = ObjectStore(f"s3://bucket/{tmp_path.name}", either_bucket)
     records = [
         {
             "id": f"r{n}",
@@ -154,8 +154,8 @@ def test_a_mixture_is_run_there_looked_at_and_gone_on_with(bucket, words, tmp_pa
     assert len(json.loads((tmp_path / "export" / "train.json").read_text())) == 21
 
 
-def test_a_training_with_stages_is_run_there(bucket, words, tmp_path):
-    store = ObjectStore(f"s3://bucket/{tmp_path.name}", bucket)
+def test_a_training_with_stages_is_run_there(either_bucket, words, tmp_path):
+    store = ObjectStore(f"s3://bucket/{tmp_path.name}", either_bucket)
     write_llava_cc3m(tmp_path / "upstream", 20)
     with FakeHub({cc3m.REPOSITORY: tmp_path / "upstream"}, revision=cc3m.REVISION) as hub:
         stage = ("run", "vila-v1.5", "--stage", "align", "--workers", 0)
