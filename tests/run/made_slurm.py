@@ -116,7 +116,7 @@ class Slurm:
             if one.get("ArrayTaskId", "").isdecimal()
         }
 
-    def ends(self, job: str, tasks: int, timeout_s: float = 120) -> dict[str, tuple[str, int]]:
+    def ends(self, job: str, tasks: int, timeout_s: float = 250) -> dict[str, tuple[str, int]]:
         """Wait until all tasks of a job array have ended: state and exit code of each."""
         going = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED"}
 
@@ -147,7 +147,7 @@ def _free_ports() -> list[int]:
         return [each.getsockname()[1] for each in (one, two)]
 
 
-def _wait_for(condition, timeout_s: float = 30) -> None:
+def _wait_for(condition, timeout_s: float = 200) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

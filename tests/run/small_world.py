@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -125,8 +126,8 @@ class Process:
         self.end()
         assert not psutil.wait_procs(tree, 10)[1]
 
-    def end(self, timeout_s: float = 60) -> tuple[int, str]:
-        """Wait for it: exit code and what it said."""
+    def end(self, timeout_s: float | None = None) -> tuple[int, str]:
+        """Wait for it: exit code and what it said. One that hangs meets the limit of the whole test."""
         try:
             _, said = self.popen.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -149,7 +150,8 @@ class Process:
                 stream.close()
 
 
-def wait_for(condition, timeout_s: float = 30) -> None:
+def wait_for(condition, timeout_s: float = math.inf) -> None:
+    """Wait as long as it takes: a busy machine starts a process in a minute. The limit of the test ends a hang."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

@@ -159,10 +159,12 @@ def test_a_worker_that_is_killed_costs_its_task_only(small, web, tmp_path):
 
     def kill() -> None:
         wait_for(lambda: web.hits.total() >= 30)
+        web.latency_s = 600  # nor does it end meanwhile, however long it takes to find it
         for child in psutil.Process().children():
             if "gristmill.run.workers.worker" in " ".join(child.cmdline()):
                 child.kill()
                 killed.append(child.pid)
+        web.latency_s = 0
 
     killer = threading.Thread(target=kill)
     killer.start()
