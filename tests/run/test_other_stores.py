@@ -19,6 +19,7 @@ from gristmill.run.maintenance.clean import clean, lies_here
 from gristmill.run.maintenance.reopen import add_round, open_dataset, planner_of
 from gristmill.run.maintenance.verify import verify
 from gristmill.run.planning.planner import Planner
+from gristmill.run.workers.messages import WorkerStart
 from gristmill.spec.errors import MachineError, UsageError
 from gristmill.storage.files import write_whole
 from gristmill.storage.local import LocalStore
@@ -266,3 +267,14 @@ def test_what_lies_on_this_machine_of_a_store_is_counted_and_cleaned(place, tmp_
     write_whole(store.work(".gristmill/lists/list.csv"), b"the list, which is not cleaned away")
     assert lies_here(store)[1] == 0
     assert problems(store) == NO_MANIFEST
+
+
+def test_what_is_made_on_another_machine_is_let_go_of_there(place, tmp_path, monkeypatch):
+    store = MemoryStore(tmp_path / "command")
+    node, context = store.from_machine(tmp_path / "node"), WorkerStart.context
+    monkeypatch.setattr(
+        WorkerStart, "context", lambda start, *given: context(replace(start, store=node), *given)
+    )
+    run_in(store, place, last="samples")
+    assert node.calls["put"] > 0
+    assert [path for path in tmp_path.rglob("work/**/*.spool") if path.is_file()] == []

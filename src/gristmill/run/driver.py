@@ -405,9 +405,6 @@ def _commit(state: Running, event: Finished) -> None:
         return
     del state.tasks[task.id]
     state.leases.release(task.id)
-    for shard in record.outputs:
-        if shard.role in ("index", "spool"):
-            state.ledger.store.settle(shard.path, shard.digest)
     state.watcher.committed(record)
     state.planner.absorb(record)
     if (name := state.planner.spent(record)) is not None:

@@ -6,19 +6,16 @@ what it holds: each piece that is read is followed by a look at the object, so t
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.task import digest_of
-from gristmill.storage.files import check_name, naming, sync_folder
+from gristmill.storage.files import alone, check_name, naming, sync_folder
 from gristmill.storage.local import LocalStore
 from gristmill.storage.object import SCHEMES, ObjectStore
 from gristmill.storage.store import Store, Stored, store_at
@@ -27,7 +24,6 @@ __all__ = ["HERE", "StoredInput", "fetch_all", "fetch_stored", "is_stored", "rea
 
 _PIECE_BYTES = 16 << 20
 _MOST_FILES = 1_000_000
-_WAIT_S = 0.2
 _AT_ONCE = 8
 _RUN = 64
 HERE = LocalStore(Path())
@@ -159,8 +155,7 @@ def fetch_stored(
     """
     path = folder / file.name
     partial = path.with_name(f".{path.name}.{file.digest[:16]}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(partial, lambda: tell(0)) as fd:
+    with alone(partial, lambda: tell(0)) as fd:
         if path.is_file() and path.stat().st_size == file.size_bytes:  # by who had the lock before
             partial.unlink(missing_ok=True)
             return path
@@ -232,21 +227,3 @@ def _write(fd: int, body: bytes, at: int) -> None:
     while rest:
         written = os.pwrite(fd, rest, at)
         rest, at = rest[written:], at + written
-
-
-@contextmanager
-def _alone(path: Path, check: Callable[[], None]) -> Iterator[int]:
-    """Hold a file that is being fetched, among all that see the file system; others wait."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                check()
-                time.sleep(_WAIT_S)
-            else:
-                break
-        yield fd
-    finally:
-        os.close(fd)

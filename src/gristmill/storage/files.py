@@ -11,7 +11,7 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from gristmill.spec.place import path_here
 from gristmill.storage.inside import kind_of
 
 __all__ = [
+    "alone",
     "cache_folder",
     "check_name",
     "check_regular",
@@ -46,6 +47,7 @@ _ELSEWHERE_S = 3600.0
 """A half-written file of another machine, whose locks may not show here, is left alone for so long."""
 
 _SYSTEMS = ("/proc", "/sys")
+_WAIT_S = 0.2
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _OF_DISKS = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -224,6 +226,31 @@ def sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def alone(path: Path, check: Callable[[], object]) -> Iterator[int]:
+    """Hold the lock of a file, among the threads and processes of all machines that share the file system.
+
+    Args:
+        path: Is made if missing, as is its folder.
+        check: Called now and then while others hold it; may end the wait by raising.
+
+    Raises:
+        OSError: As the system says.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            check()
+            time.sleep(_WAIT_S)
+        yield fd
     finally:
         os.close(fd)
 

@@ -97,7 +97,7 @@ class Store(ABC):
         """
 
     def settle(self, name: str, digest: str = "") -> None:
-        """Let go of a file in the making: it was put, and a record speaks of it, by that digest."""
+        """Let go of a file in the making: it was put, as were all of its task, whose record names that digest."""
         self.work(name).unlink(missing_ok=True)
 
     def __truediv__(self, name: str) -> Store:

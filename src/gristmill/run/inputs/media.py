@@ -12,9 +12,6 @@ may want the same at once: one makes it, the others wait.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,7 +41,7 @@ from gristmill.storage.archives import (
     write_index,
 )
 from gristmill.storage.bucket import HERE, fetch_stored, is_stored
-from gristmill.storage.files import machine_error
+from gristmill.storage.files import alone, machine_error
 from gristmill.storage.hub import HubFile, download
 from gristmill.storage.store import Place, Store, store_at
 from gristmill.storage.url import fetch, is_url, name_of
@@ -53,7 +50,6 @@ __all__ = ["INDEXES", "MediaFiles", "OpenedMedia", "Watch", "fetched_folder", "m
 
 INDEXES = ".indexes"
 _AT_ONCE = 4
-_WAIT_S = 0.2
 
 
 def shared_folder(place: Place) -> Path:
@@ -379,28 +375,13 @@ def media_of(
 
 @contextmanager
 def _alone(path: Path, check: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock, among the threads and processes of this machine and those that share the file system.
+    """Hold a lock; what the system refuses meanwhile is a sentence.
 
     Raises:
-        OSError: As the system says.
+        MachineError: The system refuses.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        try:
-            while not _locked(fd):
-                check()
-                time.sleep(_WAIT_S)
+        with alone(path, check):
             yield
-        finally:
-            os.close(fd)
     except OSError as err:
         raise machine_error(err, path) from err
-
-
-def _locked(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -94,7 +94,11 @@ def outcome_of(recipe: Recipe, task: Task, context: Context) -> Finished | Faile
     try:
         if context.stop.is_set():
             raise Stopped("the run was asked to stop")
-        return Finished(task, run_task(recipe, task, context))
+        record = run_task(recipe, task, context)
+        for shard in record.outputs:  # here, where they were made: the command may be on another machine
+            if shard.role in ("index", "spool"):
+                context.store.settle(shard.path, shard.digest)
+        return Finished(task, record)
     except GristmillError as err:
         return Failed(task, _portable(err))
     except OSError as err:
