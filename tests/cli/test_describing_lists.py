@@ -85,6 +85,38 @@ def test_a_field_that_a_struct_has_not(tmp_path):
     assert "there is no 'image.url' (--url-column): 'image' is struct<href: string>." in said
 
 
+@pytest.mark.parametrize("name", ["list.jsonl", "list.parquet", "list.csv"])
+def test_columns_of_text_are_named_where_none_becomes_the_captions(tmp_path, name):
+    path = tmp_path / name
+    row = {"url": URL, "licence": "CC0", "width": "7", "TEXT": "a cat", "page": URL}
+    if name == "list.parquet":
+        row |= {"width": 7, "page": None, "bytes": b"x"}
+    refused(tmp_path, [row], "--hash-column", "licence", name=name)
+    planned = gristmill("plan", path)
+    assert "Columns of text: TEXT, licence. A crawl" in planned.stderr
+    assert "--caption-column TEXT;" in planned.stderr
+    assert "Columns of text" not in gristmill("plan", path, "--url-column", "TEXT", "--json").stdout
+    path.with_name("urls.txt").write_text(URL)
+    assert "Columns" not in gristmill("plan", path.with_name("urls.txt")).stderr
+
+
+def test_a_crawl_without_captions_says_so_once_and_one_with_them_does_not(tmp_path):
+    with FakeWeb() as web:
+        path = tmp_path / "list.jsonl"
+        path.write_text(json.dumps({"url": web.url("/photo/1.jpg?w=64"), "text": "a cat", "by": "me"}))
+        without = ("crawl", path, "--out", tmp_path / "a", "--drop-column", "by", *QUICK)
+        told = gristmill(*without).stderr
+        assert "Every .txt will be empty" in told
+        assert "Columns of text: text. For captions give --caption-column text now" in told
+        assert "Every .txt" not in gristmill(*without).stderr
+        assert (
+            "Every"
+            not in gristmill(
+                "crawl", path, "--out", tmp_path / "b", "--caption-column", "text", *QUICK
+            ).stderr
+        )
+
+
 def test_what_lies_beside_the_lists_of_a_folder_and_a_sample_of_each_caption(tmp_path):
     urls, out = tmp_path / "urls", tmp_path / "out"
     urls.mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import click
 
 from gristmill.cli.evaluation_lists import with_lists
 from gristmill.cli.framing import framing_options, framing_settings
-from gristmill.cli.list_check import Described, check_list
+from gristmill.cli.list_check import Described, check_list, text_columns
 from gristmill.cli.list_place import ListPlace, found_list, local_list
 from gristmill.cli.options import (
     DatasetPlace,
@@ -128,6 +130,7 @@ def command(urls: str, out: Place, **given: Any) -> None:
 
 def _crawl(place: ListPlace, out: Place, given: dict[str, Any], workers: int, ready: list[Launched]) -> None:
     from gristmill.cli.finish import run_and_tell
+    from gristmill.ledger.run_config import RunConfig
     from gristmill.run.begin import Job
     from gristmill.run.inputs.resolve import resolve
     from gristmill.steps.rows import TakeRows
@@ -156,6 +159,8 @@ def _crawl(place: ListPlace, out: Place, given: dict[str, Any], workers: int, re
             suppress(SourceError) if len(resolved.inputs) > 1 else nullcontext()
         ):  # of many the run says which is damaged
             check_list(path, framing, said)
+            if not said.caption_column and not RunConfig.lies_in(out):
+                _tell_captions(text_columns(path, framing, said), given["drop_columns"])
     runtime = runtime_options(
         given["contact"],
         given["allow_private_addresses"],
@@ -180,6 +185,16 @@ def _crawl(place: ListPlace, out: Place, given: dict[str, Any], workers: int, re
         resolved=resolved,
     )
     run_and_tell(job, as_json=given["as_json"], ready=ready)
+
+
+def _tell_captions(columns: Sequence[str], dropped: Sequence[str]) -> None:
+    """Say which columns may be captions, where none was named."""
+    if columns := [name for name in columns if name not in dropped]:
+        click.echo(
+            f"Every .txt will be empty, since no column was named for it. Columns of text: {', '.join(columns)}. For "
+            f"captions give {shlex.join(['--caption-column', columns[0]])} now; a folder that is begun takes none.",
+            err=True,
+        )
 
 
 def _picture_settings(given: dict[str, Any]) -> dict[str, str]:

@@ -15,11 +15,13 @@ from gristmill.spec.columns import column_of, value_at
 from gristmill.spec.errors import UsageError
 from gristmill.spec.sample import Json
 
-__all__ = ["Described", "check_list"]
+__all__ = ["Described", "check_list", "text_columns"]
 
 _ROWS = 100
 _ADDRESSES = 20
 _SHOWN = 3
+_USUAL = ("caption", "text", "alt", "alt_text", "title", "description", "prompt")
+"""Names by which captions go, the likeliest first."""
 _CAPTIONS = (
     "Say what becomes of them: --captions first, joined (all, a line each), or each (a sample of each)"
 )
@@ -62,6 +64,52 @@ def check_list(path: Path, framing: Framing, said: Described) -> None:
         _check_captions(path, [value_at(row, said.caption_column) for row in rows], said)
     if said.hash_column:
         _check_checksums(path, [value_at(row, said.hash_column) for row in rows], said)
+
+
+def text_columns(path: Path, framing: Framing, said: Described) -> list[str]:
+    """Name the columns that may hold captions, the likeliest first: those of text that no option names.
+
+    Of Parquet the types tell, else the first rows: neither addresses nor numbers are text there.
+
+    Raises:
+        UsageError, SourceError: It cannot be read.
+    """
+    from gristmill.shards.column_kinds import is_kind, is_list, types_of
+
+    if framing.format_of(path) == "txt":
+        return []
+    if framing.format_of(path) == "parquet":
+        inner = {name: kind.value_type if is_list(kind) else kind for name, kind in types_of(path).items()}
+        found = [
+            name
+            for name, kind in inner.items()
+            if is_kind(kind, "string or binary")
+            and not is_kind(kind, "integer")
+            and "binary" not in str(kind)
+        ]
+    else:
+        rows = _first_rows(path, framing, said)
+        found = [name for name in dict.fromkeys(key for row in rows for key in row) if _is_text(name, rows)]
+    named = {column_of(column, found) for column in said.named.values()}
+    usual = [name for word in _USUAL for name in found if name.lower() == word]
+    return [name for name in dict.fromkeys([*usual, *found]) if name not in named]
+
+
+def _is_text(name: str, rows: Sequence[Mapping[str, Json]]) -> bool:
+    values = [row.get(name) for row in rows]
+    texts = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    return any(
+        isinstance(text, str) and text.strip() and not _is_number(text) and not _is_address(text)
+        for text in texts
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_names(path: Path, framing: Framing, named: Mapping[str, str]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +30,8 @@ from gristmill.cli.options import (
     store_option,
     workers_option,
 )
-from gristmill.spec.errors import UsageError
+from gristmill.spec.errors import SourceError, UsageError
+from gristmill.spec.place import is_address
 from gristmill.storage.bucket import is_stored
 from gristmill.storage.store import Place
 
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from gristmill.cli.planned_mix import PlannedMix
     from gristmill.run.planning.plan import Planned
     from gristmill.run.probing.findings import Probed
+    from gristmill.spec.recipe import Recipe
 
 _PROBED, _MOST_PROBED = 500, 20_000
 
@@ -154,6 +159,7 @@ def command(
             )
         crawl = list_recipe(name, url_column, pairs("--set", settings))
         tell(plan(crawl, pairs("--source", sources), only=only, folder=out, offline=False))
+        _tell_captions(crawl, pairs("--source", sources), out, url_column)
         return
 
     planned: list[Planned] = []
@@ -176,6 +182,26 @@ def command(
             f"of about {size_text(sum(one.shard_bytes or 0 for one in planned))}; one after another, so that only "
             "one recipe's annotations lie on disk"
         )
+
+
+def _tell_captions(crawl: Recipe, replaced: Mapping[str, str], out: Place | None, url_column: str) -> None:
+    """Say which columns of a list may be captions, where it lies on this machine."""
+    from gristmill.cli.list_check import Described, text_columns
+    from gristmill.run.inputs.resolve import resolve
+    from gristmill.steps.rows import TakeRows
+
+    if any(is_address(source.path or "") for source in crawl.sources):
+        return
+    inputs = resolve(crawl, replaced, out).inputs
+    framing = next(step.framing for step in crawl.steps if isinstance(step, TakeRows))
+    for path in [Path(file.path) for file in inputs if file.path][:1]:
+        with suppress(SourceError, UsageError):  # the crawl says what is wrong with it
+            if columns := text_columns(path, framing, Described(url_column=url_column)):
+                click.echo(
+                    f"Columns of text: {', '.join(columns)}. A crawl makes one of them its captions by "
+                    f"{shlex.join(['--caption-column', columns[0]])}; without, every .txt is empty.",
+                    err=True,
+                )
 
 
 def _tell(
