@@ -128,7 +128,8 @@ class _Journals:
         self._segments: dict[str, list[tuple[str, range]]] = {}  # by their journals' stems
         self._bundled: dict[str, tuple[str, int, int]] = {}  # file to its bundle, and where in that it is
         self._split: tuple[str, list[bytes]] = "", []
-        self._pauses_s = list(LAGS_S)
+        # in a folder what is there is listed at once
+        self._pauses_s = [pause_s for pause_s in LAGS_S if not (store.local and pause_s)]
 
     def digest(self, name: str, size: int) -> str:
         """SHA-256 of a file's first ``size`` bytes; of a line that is in a segment by now, of that line.
