@@ -154,6 +154,7 @@ def assert_vila_reads(folder: Path, samples: int) -> None:
     assert total == samples
 
 
+@pytest.mark.slow
 def test_coyo_from_the_hub_with_tasks(tmp_path: Path, web: FakeWeb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gristmill.cli.progress._LOG_EVERY_S", 0.0)
     write_coyo(tmp_path / "up", web, files=2, rows=300)

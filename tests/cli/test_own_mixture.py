@@ -87,6 +87,7 @@ def test_conditions_caps_and_subsets(base):
     gristmill("verify", base / "out" / "own")
 
 
+@pytest.mark.slow
 def test_the_same_again_with_workers_and_another_seed(base, tmp_path):
     gristmill("run", base / "own.toml", "--out", tmp_path, "--have", f"mine={base}/out/mine", "--workers", 1)
     digest = [

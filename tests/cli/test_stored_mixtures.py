@@ -58,6 +58,7 @@ def test_parts_in_a_store_are_mixed_as_those_in_a_folder(parts, words, either_bu
     assert counted["store_requests"]["get"] < 60
 
 
+@pytest.mark.slow
 def test_an_index_over_parts_in_a_store_is_read_through_it(parts, words, tmp_path, monkeypatch):
     monkeypatch.setattr("gristmill.shards.placed._REQUEST_BYTES", 0)  # so that ranges are the cheaper
     folder, store = parts

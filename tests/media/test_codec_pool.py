@@ -75,6 +75,7 @@ def fake(body, tmp_path_factory):
         yield pool
 
 
+@pytest.mark.slow
 def test_same_as_in_process_from_many_threads(body):
     bodies = [
         saved(photo(150 + 40 * n, 160, n), kind) for n, kind in enumerate(["JPEG", "PNG", "WEBP", "GIF"] * 3)

@@ -48,6 +48,7 @@ def test_odd_sizes_keep_their_place(quality, sides):
         assert abs(drift) < 0.07
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [1.1, 1.6, 1.9, 2.1, 2.4, 2.8, 3.2, 3.7, 4.5, 6, 8, 11])
 def test_at_no_ratio_is_it_farther_from_lanczos_than_area(ratio):
     """Between 1.35 and 1.5, where nothing is blurred, it may be: photographs have less detail than these."""

@@ -270,6 +270,7 @@ def test_without_the_setting_a_recipe_is_what_it_was(training, tmp_path):
     assert not reasons
 
 
+@pytest.mark.slow
 def test_all_changes_are_found_of_a_few_photographs_and_no_other_picture_is(tmp_path):
     folder = tmp_path / "bench"
     folder.mkdir()

@@ -74,7 +74,8 @@ def asked(web) -> list[str]:
     return [request.address for request in list(web.log)]
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_other_hosts_are_asked_long_before_the_long_one_ends(undisturbed, held_web, tmp_path, workers):
     ended, _ = run_here(tmp_path / "list.parquet", tmp_path / "out", settings=SETTINGS, workers=workers)
     assert ended.complete

@@ -263,6 +263,7 @@ RECIPE = replace(plain, name="shuffled", steps=(*plain.steps[:-1], Shuffle(seed=
 """
 
 
+@pytest.mark.slow
 def test_a_shuffle_takes_what_the_blocklist_left(web, place, dropped, tmp_path):
     settings = {key: value for key, value in {**SETTINGS, **DROP}.items() if not key.startswith("pack.")}
     arguments = {"path": str(place), "url_column": "url", "caption_column": "text"}

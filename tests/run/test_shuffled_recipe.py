@@ -66,6 +66,7 @@ def test_shares_divide_the_crawl_and_the_last_shuffles(small, web, tmp_path):
     assert set(web.hits.values()) == {1}
 
 
+@pytest.mark.slow
 def test_the_same_bytes_in_workers_and_after_cleaning(small, web, tmp_path):
     run_shuffled(small.place, tmp_path / "a", FOUR)
     run_shuffled(small.place, tmp_path / "b", FOUR, workers=2)

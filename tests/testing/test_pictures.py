@@ -34,6 +34,7 @@ def fetch(web: FakeWeb, path: str) -> tuple[str, bytes]:
         return response.headers["Content-Type"], response.read()
 
 
+@pytest.mark.slow
 def test_photographs_are_many_different_and_always_the_same(web: FakeWeb) -> None:
     bodies = [fetch(web, f"/photo/{n:04d}.jpg")[1] for n in range(60)]
     assert len(set(bodies)) == 60

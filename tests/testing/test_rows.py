@@ -77,6 +77,7 @@ def test_urls_and_texts_repeat_a_little(table: pa.Table) -> None:
     assert pc.count_distinct(table["text"]).as_py() > 1000
 
 
+@pytest.mark.slow
 def test_hashes_and_sizes_are_mostly_those_of_what_is_served(web: FakeWeb, table: pa.Table) -> None:
     photos = table.filter(pc.match_substring(table["url"], "/photo/")).slice(0, 200).to_pylist()
     near, sized = 0, 0

@@ -291,6 +291,7 @@ def test_no_two_members_share_bytes(tmp_path):
     assert still_good(tmp_path / "a.zip")
 
 
+@pytest.mark.slow
 def test_zip64_is_read(tmp_path):
     """Sizes and places in the extra field; a directory behind a record of its own; more than 65,535 members."""
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
