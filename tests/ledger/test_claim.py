@@ -182,6 +182,14 @@ def test_signs_of_earlier_versions_are_of_commands_that_have_begun():
     assert msgspec.json.decode(b'{"name":"x","host":"y","pid":1}', type=AtWork).begun
 
 
+def test_however_many_signs_there_are_the_last_is_read(store):
+    for number in range(10_001):
+        store.put(f"{AT_WORK}/share-1-2.{number:05d}.json", b"")
+    sign = AtWork(name="x", host="node03", pid=1, since=1.0, seen=2.0)
+    store.put(f"{AT_WORK}/share-2-2.last.json", msgspec.json.encode(sign))
+    assert [one.host for one in at_work(store, of=lambda name: "share-2-2" in name)] == ["node03"]
+
+
 class Late(MemoryStore):
     """Lists no signs until it is told to."""
 

@@ -55,8 +55,6 @@ list late what was put."""
 _LATEST_S = 2.5e11
 _MOST_PID = 1 << 22
 """Linux gives no greater one (proc(5), pid_max)."""
-_MOST = 10_000
-"""Commands that are looked at; more files than that no run leaves there."""
 _ENDING_S = 2.0
 _LONGEST = 60
 _LONGEST_SAID = 200
@@ -387,9 +385,7 @@ def processes_here() -> str:
 
 
 def _read(store: Store, of: Callable[[str], bool]) -> Iterator[AtWork]:
-    for number, stored in enumerate(store.list(AT_WORK)):
-        if number == _MOST:
-            return
+    for stored in store.list(AT_WORK):  # however many: one that is passed over has its tasks done twice
         if not stored.name.endswith(
             ".json"
         ):  # one that is being written, and is not to be taken from whoever does
