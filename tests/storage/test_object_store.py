@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gristmill.spec.errors import MachineError, UsageError
+from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
 from gristmill.storage.files import machine_error
 from gristmill.storage.local import LocalStore
 from gristmill.storage.object import ObjectStore
@@ -262,6 +262,17 @@ def test_a_folder_of_copies_that_cannot_be_made_is_not_an_object_that_is_not_the
         store.fetch("x")
     with pytest.raises(FileNotFoundError, match="not in this store"):
         store.fetch("y")
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_the_rest_of_a_file_is_no_more_than_memory_should_hold(monkeypatch, start):
+    monkeypatch.setattr("gristmill.storage.object.STATE_BYTES", 8)
+    store = ObjectStore("memory://rest")
+    store.put("x", bytes(start) + b"12345678")
+    assert store.read("x", 2) == b"12345678"[2 - start :]
+    store.put("x", bytes(start) + b"123456789")
+    with pytest.raises(DamagedOutput, match="memory://rest/x is larger"):
+        store.read("x", start)
 
 
 def test_requests_and_bytes_are_counted():

@@ -106,6 +106,7 @@ _ANSWERED: set[tuple[str, str]] = set()
 _CACHED, _ADDRESS = "stores", ".address"
 """The folder of this machine's caches that is for stores, and in a store's own there the file that names it."""
 _ANYTHING = ".gristmill/probe"
+_TOO_LARGE = f"is larger than the {STATE_BYTES:,} bytes that such a file may have."
 T = TypeVar("T")
 
 
@@ -233,11 +234,10 @@ class ObjectStore(Store):
                 with self._heard():
                     got = self._api.get(self._client, name)
                 if got.meta["size"] > STATE_BYTES:
-                    said = f"is larger than the {STATE_BYTES:,} bytes that such a file may have."
-                    raise DamagedOutput(f"{self}/{name} {said}")
+                    raise DamagedOutput(f"{self}/{name} {_TOO_LARGE}")
                 body = bytes(got.bytes())
             else:
-                wanted = {"offset": start} if size is None else (start, start + size)
+                wanted = start, start + (STATE_BYTES + 1 if size is None else size)
                 try:
                     body = bytes(self._api.get(self._carrier, name, options={"range": wanted}).bytes())
                 except self._api.exceptions.GenericError as err:
@@ -245,6 +245,8 @@ class ObjectStore(Store):
                         raise
                     body = b""
         self._count("bytes_in", len(body))
+        if size is None and len(body) > STATE_BYTES:
+            raise DamagedOutput(f"{self}/{name} {_TOO_LARGE}")
         return body
 
     def put(self, name: str, body: bytes | Path) -> None:
