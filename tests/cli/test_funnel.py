@@ -76,6 +76,17 @@ def test_nothing_done_yet(made: Made) -> None:
     assert funnel_json(Totals(), made.config)["complete"] is False
 
 
+def test_what_is_under_way_stands_below_the_numbers_that_lack_it(
+    made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_status(made.folder, made.config, made.ledger, as_json=False)
+    assert "not counted above" not in capsys.readouterr().out
+    print_status(made.folder, made.config, made.ledger, as_json=False, begun=(22, 1094))
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    at = lines.index("  not counted above: 1,094 media finished in 22 crawl tasks under way or interrupted")
+    assert lines[at - 1].endswith("in the shards")
+
+
 def test_narrow_terminals_keep_the_numbers(made: Made) -> None:
     totals = total(made.ledger.records.values())
     text = said(made, totals, width=60)

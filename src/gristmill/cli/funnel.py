@@ -49,6 +49,7 @@ def print_status(
     as_json: bool,
     options: Sequence[str] = (),
     more: Mapping[str, Json] | None = None,
+    begun: tuple[int, int] = (0, 0),
 ) -> None:
     """Print the funnel of one dataset to stdout; as one line of JSON if asked.
 
@@ -59,6 +60,7 @@ def print_status(
         as_json: Print it so.
         options: By which this command allowed what is stored nowhere.
         more: Said too, of JSON.
+        begun: Crawl tasks under way or interrupted, and the media finished in them, which the funnel does not count.
     """
     totals = ledger.totals()
     if as_json:
@@ -77,6 +79,7 @@ def print_status(
             config,
             shards=(len(shards), sum(shard.size_bytes for shard in shards)),
             parts=parts_account(config, ledger),
+            begun=begun,
         )
     )
     report = f"{folder}/report.html" if ledger.store.size("report.html") is not None else ""
@@ -123,17 +126,20 @@ def render_funnel(
     *,
     shards: tuple[int, int] | None = None,
     parts: Sequence[PartAccount] = (),
+    begun: tuple[int, int] = (0, 0),
 ) -> RenderableType:
     """The funnel, losses by reason and host, and the rate.
 
     Args:
         shards: Number of finished shards and their bytes.
         parts: Of a mixture, what each part gave.
+        begun: See :func:`print_status`.
     """
     levels = funnel(totals, config)
     return Group(
         _head(levels, config),
         _levels(levels),
+        *_begun(*begun),
         *_parts(parts),
         *_reasons(levels),
         *_images(documents(totals, levels)),
@@ -169,6 +175,13 @@ def _levels(levels: Funnel) -> Table:
             "", Text(f"{level.count:,}", "bold"), level.title, Text(lost), Text(", ".join(why), "dim")
         )
     return table
+
+
+def _begun(tasks: int, media: int) -> Iterator[RenderableType]:
+    """What is done of crawl tasks whose records are not written: a zero above may stand for much."""
+    if tasks:
+        where = f"{count_text(tasks, 'crawl task')} under way or interrupted"
+        yield Text(f"  not counted above: {media:,} media finished in {where}")
 
 
 def _parts(parts: Sequence[PartAccount]) -> Iterator[RenderableType]:

@@ -39,7 +39,7 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
     from gristmill.ledger.at_work import at_work
     from gristmill.ledger.part_state import state_of
     from gristmill.ledger.run_config import datasets_in
-    from gristmill.ledger.words import count_text, size_text
+    from gristmill.ledger.words import size_text
     from gristmill.run.maintenance.clean import is_complete, lies_here
     from gristmill.run.maintenance.reopen import open_dataset, under_way
 
@@ -58,15 +58,11 @@ def command(folder: Place, watch: bool, as_json: bool) -> None:
             if any(one.gone for one in working) and is_complete(opened.config, opened.ledger):
                 working = [one for one in working if not one.gone]  # nothing waits for them
             more = {"commands": who_works_json(working)}
-            print_status(dataset, opened.config, opened.ledger, as_json=as_json, more=more)
+            begun = (0, 0) if as_json else under_way(opened)
+            print_status(dataset, opened.config, opened.ledger, as_json=as_json, more=more, begun=begun)
             bring_up(opened)
             for line in () if as_json else who_works(working):
                 click.echo(line)
-            tasks, media = under_way(opened)
-            if tasks and not as_json:
-                click.echo(
-                    f"under way or interrupted: {count_text(tasks, 'crawl task')}, {media:,} media finished in them"
-                )
             if opened.ledger.store.local is None and not as_json:
                 here, size_bytes = lies_here(opened.ledger.store)
                 if size_bytes:
