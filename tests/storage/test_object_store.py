@@ -140,6 +140,20 @@ def test_each_refusal_has_a_sentence(forgetful, status, code, said):
     assert len(str(caught.value)) < 300
 
 
+def test_what_azure_calls_a_conflict_is_not_always_that_another_was_first(forgetful):
+    endpoint = f"http://127.0.0.1:{forgetful.server_port}/own"
+    store = ObjectStore(
+        "az://bucket/data", {"account_name": "own", "account_key": "a2V5", "endpoint": endpoint}
+    )
+    forgetful.answers = [
+        (409, b"<Error><Code>BlobAlreadyExists</Code></Error>"),
+        (409, b"<Error><Code>ContainerBeingDeleted</Code></Error>"),
+    ]
+    assert not store.put_if_absent("run.json", b"1")
+    with pytest.raises(MachineError, match="ContainerBeingDeleted"):
+        store.put_if_absent("run.json", b"1")
+
+
 def test_why_a_head_was_refused_is_asked_for(forgetful):
     assert at(forgetful).size("run.json") is None
     forgetful.gets = [(403, b""), (403, b"<Error><Code>AccessDenied</Code></Error>")]

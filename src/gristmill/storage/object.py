@@ -105,6 +105,7 @@ _ANSWERED: set[tuple[str, str]] = set()
 """Buckets, with options, that have answered this process, or the one that started it."""
 _CACHED, _ADDRESS = "stores", ".address"
 """The folder of this machine's caches that is for stores, and in a store's own there the file that names it."""
+_OTHER_CONFLICTS = "ContainerBeingDeleted", "ContainerDisabled", "AccountBeingCreated"
 _ANYTHING = ".gristmill/probe"
 _TOO_LARGE = f"is larger than the {STATE_BYTES:,} bytes that such a file may have."
 T = TypeVar("T")
@@ -446,6 +447,8 @@ class ObjectStore(Store):
                 raise self._refused(kind, name, err) from err
             raise FileNotFoundError(2, "not in this store", f"{self}/{name}") from err
         except errors.AlreadyExistsError as err:
+            if _is_other_conflict(str(err)):
+                raise self._refused(kind, name, err) from err
             raise FileExistsError(17, "in this store already", f"{self}/{name}") from err
         except errors.BaseError as err:
             told = self._with_reason(name, err) if kind == "head" else err
@@ -559,3 +562,8 @@ def _tag_beside(path: Path) -> Path:
 def _is_beyond(err: Exception) -> bool:
     """Whether a range was asked for that begins where the object has ended."""
     return "416 Range Not Satisfiable" in str(err) or "StartTooLarge" in str(err)
+
+
+def _is_other_conflict(text: str) -> bool:
+    """Whether Azure refused for another reason than that the object is there: the client takes each 409 for that."""
+    return "409 Conflict" in text and any(f"<Code>{code}" in text for code in _OTHER_CONFLICTS)
