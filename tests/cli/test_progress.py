@@ -146,7 +146,7 @@ def test_what_an_interrupted_run_finished_counts_from_the_beginning(tmp_path, mo
         tally = RunTally()
         tally.config(RunConfig.read(out), Ledger(out))
         assert tally.sentence() == "3 of 4 crawled, 0/s, 0% kept; http_404 3"
-        assert "1 crawl task, 3 media finished" in gristmill("status", out).stdout
+        assert "3 media finished in 1 crawl task" in gristmill("status", out).stdout
         monkeypatch.setattr(Lines, "progress", lambda lines, progress: told.append(progress))
         gristmill(*words, code=3)
     assert told[0].done == 3  # a task says what it begins with

@@ -30,6 +30,7 @@ from gristmill.cli.options import (
     store_option,
     workers_option,
 )
+from gristmill.spec.command import to_type
 from gristmill.spec.errors import SourceError, UsageError
 from gristmill.spec.place import is_address
 from gristmill.storage.bucket import is_stored
@@ -155,7 +156,7 @@ def command(
         if out is not None and is_stored(name) and RunConfig.lies_in(out):
             raise UsageError(
                 f"{out} was begun with a copy of a list; one in a store is not compared with it."
-                f"\nWhat is done there, and what is left: gristmill status {out}"
+                f"\nWhat is done there, and what is left: {to_type('status', out)}"
             )
         crawl = list_recipe(name, url_column, pairs("--set", settings))
         tell(plan(crawl, pairs("--source", sources), only=only, folder=out, offline=False))
