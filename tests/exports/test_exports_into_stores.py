@@ -11,7 +11,7 @@ from gristmill.exports import Medium
 from gristmill.exports._drain import Drain
 from gristmill.exports._folder import MADE_OF
 from gristmill.exports._media_folder import MediaFolder
-from gristmill.spec.errors import DamagedOutput, UsageError
+from gristmill.spec.errors import DamagedOutput, MachineError, UsageError
 from gristmill.testing.memory_store import MemoryStore
 
 CHAT = [[conversation(n + s, ["What?", f"A {n}"], n % 2) for n in range(4)] for s in (0, 10, 20)]
@@ -125,6 +125,53 @@ def test_another_machine_begins_anew_and_leaves_nothing_of_the_first(tmp_path):
     store.put("media/left.jpg", b"of a first attempt")
     export("llava", dataset, store.from_machine(tmp_path / "other"), root="/x")
     assert held(store) == names_and_bytes(tmp_path / "out")
+
+
+@pytest.mark.parametrize("emptied", ["all", "all but what is coming"])
+def test_one_that_is_killed_does_not_count_on_what_a_person_removed(emptied, tmp_path):
+    dataset, store = made(tmp_path / "set", CHAT), MemoryStore(tmp_path / "own")
+    export("mds", dataset, tmp_path / "out")
+    done = 0
+
+    def die(verb, name):
+        nonlocal done
+        done += verb == "put"
+        if done > 3:
+            raise Killed
+
+    store.before = die
+    with pytest.raises(Killed):
+        export("mds", dataset, store)
+    store.before = lambda verb, name: None
+    for name in held(store):
+        if emptied == "all" or "coming" not in name:
+            store.delete(name)
+    if emptied != "all":
+        with pytest.raises(MachineError, match="gone again"):
+            export("mds", dataset, store)
+    export("mds", dataset, store)
+    assert held(store) == names_and_bytes(tmp_path / "out")
+
+
+def test_a_clean_up_that_is_cut_off_does_not_lock_the_place(tmp_path):
+    dataset, store = made(tmp_path / "set", CHAT), MemoryStore(tmp_path / "own")
+    (tmp_path / "set" / dataset.shards[2].path).write_bytes(b"damaged")
+    deleted = 0
+
+    def die(verb, name):
+        nonlocal deleted
+        deleted += verb == "delete"
+        if deleted > 1:
+            raise Killed
+
+    store.before = die
+    with pytest.raises(Killed):
+        export("llava", dataset, store, root="/x")
+    store.before = lambda verb, name: None
+    assert held(store)
+    with pytest.raises(DamagedOutput):
+        export("llava", dataset, store, root="/x")
+    assert held(store) == {}
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path):

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -167,6 +168,7 @@ def test_two_writers_see_each_other_by_refreshing(tmp_path):
 
 _COMMITS = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_journals import record
@@ -229,6 +231,26 @@ def test_void_and_release_hold_in_whatever_order_journals_are_read(tmp_path, nam
     assert ledger.records == {done.task_id: again, kept.task_id: kept}
     assert ledger.is_released(kept, kept.outputs[0])
     assert not ledger.is_released(again, again.outputs[0])
+
+
+@pytest.mark.parametrize("names", list(itertools.permutations(("1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"))))
+def test_records_of_two_that_differ_are_no_longer_told_once_both_are_taken_back(tmp_path, names):
+    one = record(0)
+    theirs, anew = (
+        record(0, outputs=(replace(one.outputs[0], digest=str(n) * 64),), finished_at=1.8e9 + n)
+        for n in (1, 2)
+    )
+    commit(tmp_path, one, name=names[0])
+    commit(tmp_path, theirs, name=names[1])
+    ledger = Ledger(tmp_path)
+    assert set(ledger.differing) == {one.task_id}
+    ledger.void(one.task_id)
+    ledger.close()
+    rename_journal(tmp_path, names[2])
+    commit(tmp_path, anew, name=names[3])
+    again = Ledger(tmp_path)
+    assert again.differing == {}
+    assert again.records == {one.task_id: anew}
 
 
 def test_what_is_made_anew_is_no_longer_released(tmp_path):

@@ -165,7 +165,7 @@ def test_why_a_head_was_refused_is_asked_for(forgetful):
 
 
 def test_a_place_that_does_not_answer_is_told_soon_and_given_up(monkeypatch):
-    monkeypatch.setattr("gristmill.storage.object._FIRST_S", (0.1, 0.1))
+    monkeypatch.setattr("gristmill.storage.object._FIRST_S", (1.5, 1.5))
     monkeypatch.setattr("gristmill.storage.silence._SILENT_S", 0.02)
     told = []
     tell_silence(told.append)

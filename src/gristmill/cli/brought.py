@@ -10,7 +10,7 @@ import click
 
 from gristmill.cli.options import typed_store_options
 from gristmill.ledger.words import size_text
-from gristmill.spec.errors import SourceError, UsageError
+from gristmill.spec.errors import GristmillError, UsageError
 from gristmill.storage.bucket import fetch_all, stored_files
 from gristmill.storage.copies import short_digest
 from gristmill.storage.files import cache_folder, machine_error, scratch_folder
@@ -48,7 +48,7 @@ def brought(places: Sequence[Path | str]) -> Iterator[dict[Path, str]]:
             }
             try:
                 yield found
-            except (SourceError, UsageError) as err:
+            except GristmillError as err:
                 err.args = (_with_addresses(str(err), found), *err.args[1:])
                 raise
     except OSError as err:

@@ -200,6 +200,18 @@ def _with_options(format_: str, given: dict[str, Any]) -> Exporter:
     return replace(exporter, **given)
 
 
+def _uploading(out: Store) -> str:
+    """Say what to type to put a folder of this machine there."""
+    scheme, _, rest = str(out).partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if scheme == "gs":
+        return shlex.join(["gcloud", "storage", "rsync", "--recursive", out.title, str(out)])
+    if scheme == "az":
+        words = ["-s", out.title, "-d", bucket, *(["--destination-path", prefix] if prefix else [])]
+        return shlex.join(["az", "storage", "blob", "upload-batch", *words])
+    return shlex.join(["aws", "s3", "sync", out.title, str(out)])
+
+
 def _check_store(
     exporter: Exporter, format_: str, folder: Place, several: Sequence[Place], out: Store
 ) -> None:
@@ -212,7 +224,7 @@ def _check_store(
         there = to_type("export", folder, "--to", format_, "--out", out.title)
         raise UsageError(
             f"{format_} writes into folders alone. Give: {there}, then copy that with the store's own client, as: "
-            f"{shlex.join(['aws', 's3', 'sync', out.title, str(out)])}"
+            f"{_uploading(out)}"
         )
     if several:
         one = to_type("export", several[0], "--to", format_, "--out", out / store_at(several[0]).title)

@@ -60,11 +60,19 @@ class Drain:
         self._store.put(self._name(path), path)
         return put_mark(path.stat().st_size, sha256_file(path))
 
-    def remove_others(self, keep: Sequence[str]) -> None:
-        """Remove from the store what was not put from this folder, but by an earlier attempt; ``keep`` stays."""
-        own = {*keep, *(path.relative_to(self._marks).as_posix() for path in _files(self._marks))}
-        for other in [one.name for one in self._store.list() if one.name not in own]:
+    def remove_others(self, keep: Sequence[str]) -> Sequence[str]:
+        """Remove from the store what was not put from this folder, but by an earlier attempt; ``keep`` stays.
+
+        Returns:
+            Names of what was put and is not there any more.
+        """
+        own = {path.relative_to(self._marks).as_posix() for path in _files(self._marks)}
+        there = {one.name for one in self._store.list()}
+        for other in sorted(there - own - {*keep}):
             self._store.delete(other)
+        return [
+            name for name in sorted(own - there) if self._store.size(name) is None
+        ]  # listings may lag behind
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()

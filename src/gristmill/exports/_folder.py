@@ -13,6 +13,7 @@ import ctypes
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import socket
 from collections.abc import Collection, Iterator, Mapping
@@ -33,6 +34,8 @@ MADE_OF = ".gristmill.json"
 _BEGUN = ".begun.json"
 _COMING = ".gristmill.coming.json"
 """In an object store, until all is there: what is being made."""
+_TOKEN = ".token"
+"""On this machine: what the file that says what is coming says, too, as long as nobody else has begun there."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -153,7 +156,11 @@ def whole_folder(out: Place, made_of: Mapping[str, Json], keep: Collection[str] 
 @contextmanager
 def _stored(store: Store, folder: Path, made_of: Mapping[str, Json]) -> Iterator[Work]:
     """The same for a store: what is made in a folder of this machine goes there file by file."""
-    store.put(_COMING, json.dumps({"made_of": made_of}).encode())
+    token = folder / _TOKEN
+    if not token.exists() or _read_stored(store, _COMING).get("token") != token.read_text():
+        _empty(folder, but=_BEGUN)  # what it says that it put may be gone, or another's
+        token.write_text(secrets.token_hex(8))
+    store.put(_COMING, json.dumps({"made_of": made_of, "token": token.read_text()}).encode())
     made = Work(folder, drain=(drain := Drain(folder, store)))
     try:
         yield made
@@ -161,11 +168,20 @@ def _stored(store: Store, folder: Path, made_of: Mapping[str, Json]) -> Iterator
         raise
     except GristmillError:
         shutil.rmtree(folder)
-        for one in list(store.list()):
-            store.delete(one.name)
+        with suppress(
+            MachineError
+        ):  # then the first error is told, and what is left is an unfinished export's
+            for name in [one.name for one in store.list() if one.name != _COMING]:
+                store.delete(name)
+            store.delete(_COMING)
         raise
     drain.put()
-    drain.remove_others([_COMING])
+    if gone := drain.remove_others([_COMING]):
+        _empty(folder)
+        raise MachineError(
+            f"{store}: {len(gone):,} files that this export put are gone again, {gone[0]} for one. Give the same "
+            "command again: it makes all of them anew."
+        )
     store.put(MADE_OF, json.dumps({"made_of": made_of, "account": made.account}).encode())
     store.delete(_COMING)
     shutil.rmtree(folder)
@@ -204,9 +220,10 @@ def _read_stored(store: Store, name: str) -> dict[str, Json]:
     return found if isinstance(found, dict) else {}
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Path, but: str = "") -> None:
     for path in folder.iterdir():
-        remove(path)
+        if path.name != but:
+            remove(path)
 
 
 def _sync(fd: int) -> None:

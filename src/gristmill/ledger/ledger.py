@@ -320,6 +320,8 @@ class Ledger:
         left = self.differing.get(task_id, set()) - {finished_at}
         if len(left) < 2:
             self.differing.pop(task_id, None)
+        else:
+            self.differing[task_id] = left
         if self.records.finished_at(task_id) == finished_at:
             del self.records[task_id]
 

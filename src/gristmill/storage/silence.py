@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 __all__ = ["tell_silence", "told_if_silent"]
 
@@ -48,4 +48,5 @@ def _watch() -> None:
         time.sleep(max(0.0, min(due for _, (due, _) in waits) - time.monotonic()))
         for wait, (due, said) in waits:
             if time.monotonic() >= due and _WAITS.pop(wait, None) is not None:
-                _tell[0](f"{said()} for {_SILENT_S:.0f} s")
+                with suppress(OSError, ValueError):  # nobody reads it any more
+                    _tell[0](f"{said()} for {_SILENT_S:.0f} s")
