@@ -272,3 +272,18 @@ def test_what_a_stranger_put_there_is_passed_over_or_shown_without_what_a_termin
     said = "\n".join(who_works([one]))
     assert "gone: process 1 on \\x1b[2J" in said
     assert "\x1b" not in said
+
+
+def test_what_a_killed_command_left_of_its_sign_goes_with_the_next(tmp_path):
+    """It is named as this machine names what it writes, and nobody holds it."""
+    folder = tmp_path / "out"
+    (tmp_path / "urls.txt").write_text("nothing://127.0.0.1/1.jpg\n")
+    gristmill("crawl", tmp_path / "urls.txt", "--out", folder, code=None)
+    with whole_file(folder / AT_WORK / "vm-1-2.json") as stream:
+        stream.write(b"{")
+        (half,) = (folder / AT_WORK).glob(".vm-1-2.json.tmp-*")
+        name = half.name
+    left = folder / AT_WORK / name
+    left.write_bytes(b"{")
+    gristmill("crawl", tmp_path / "urls.txt", "--out", folder, code=None)
+    assert not left.exists()

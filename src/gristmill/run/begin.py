@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from gristmill.ledger.at_work import AT_WORK
 from gristmill.ledger.ledger import STATE, Ledger
 from gristmill.ledger.run_config import RUN_CONFIG, InputFile, RunConfig, refuse_older
 from gristmill.ledger.words import count_text
@@ -321,7 +322,7 @@ def _is_other(ledger: Ledger, made: ShardInfo) -> bool:
 
 def sweep(store: Store) -> None:
     """Remove what processes that are gone left half-written."""
-    store.sweep("", *layout.MADE, STATE, *layout.INTERMEDIATE)
+    store.sweep("", *layout.MADE, STATE, AT_WORK, *layout.INTERMEDIATE)
 
 
 def void_without_media(planner: Planner, ledger: Ledger) -> int:
