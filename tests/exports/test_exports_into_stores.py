@@ -127,22 +127,27 @@ def test_another_machine_begins_anew_and_leaves_nothing_of_the_first(tmp_path):
     assert held(store) == names_and_bytes(tmp_path / "out")
 
 
-@pytest.mark.parametrize("emptied", ["all", "all but what is coming"])
-def test_one_that_is_killed_does_not_count_on_what_a_person_removed(emptied, tmp_path):
-    dataset, store = made(tmp_path / "set", CHAT), MemoryStore(tmp_path / "own")
-    export("mds", dataset, tmp_path / "out")
-    done = 0
+def killed_after(most, of, to, dataset, store, **options):
+    """An export that ends with one call more than so many of a kind."""
+    calls = 0
 
     def die(verb, name):
-        nonlocal done
-        done += verb == "put"
-        if done > 3:
+        nonlocal calls
+        calls += verb == of
+        if calls > most:
             raise Killed
 
     store.before = die
     with pytest.raises(Killed):
-        export("mds", dataset, store)
+        export(to, dataset, store, **options)
     store.before = lambda verb, name: None
+
+
+@pytest.mark.parametrize("emptied", ["all", "all but what is coming"])
+def test_one_that_is_killed_does_not_count_on_what_a_person_removed(emptied, tmp_path):
+    dataset, store = made(tmp_path / "set", CHAT), MemoryStore(tmp_path / "own")
+    export("mds", dataset, tmp_path / "out")
+    killed_after(3, "put", "mds", dataset, store)
     for name in held(store):
         if emptied == "all" or "coming" not in name:
             store.delete(name)
@@ -156,18 +161,7 @@ def test_one_that_is_killed_does_not_count_on_what_a_person_removed(emptied, tmp
 def test_a_clean_up_that_is_cut_off_does_not_lock_the_place(tmp_path):
     dataset, store = made(tmp_path / "set", CHAT), MemoryStore(tmp_path / "own")
     (tmp_path / "set" / dataset.shards[2].path).write_bytes(b"damaged")
-    deleted = 0
-
-    def die(verb, name):
-        nonlocal deleted
-        deleted += verb == "delete"
-        if deleted > 1:
-            raise Killed
-
-    store.before = die
-    with pytest.raises(Killed):
-        export("llava", dataset, store, root="/x")
-    store.before = lambda verb, name: None
+    killed_after(1, "delete", "llava", dataset, store, root="/x")
     assert held(store)
     with pytest.raises(DamagedOutput):
         export("llava", dataset, store, root="/x")

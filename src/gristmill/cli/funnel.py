@@ -178,7 +178,7 @@ def _levels(levels: Funnel) -> Table:
 
 
 def _begun(tasks: int, media: int) -> Iterator[RenderableType]:
-    """What is done of crawl tasks whose records are not written: a zero above may stand for much."""
+    """Tell what is done in crawl tasks whose records are not written: a zero above may stand for much."""
     if tasks:
         where = f"{count_text(tasks, 'crawl task')} under way or interrupted"
         yield Text(f"  not counted above: {media:,} media finished in {where}")

@@ -159,7 +159,7 @@ class _SamePictures(msgspec.Struct):
 
 
 def _made(record: TaskRecord) -> set[tuple[str, str]]:
-    """What a task made, but for what says when it was made, or how."""
+    """Give what a task made, without the files that say when or how."""
     return {(one.path, one.digest) for one in record.outputs if one.role not in ("sidecar", "fates")}
 
 

@@ -313,7 +313,7 @@ def void_differing(ledger: Ledger) -> list[str]:
 
 
 def _is_other(ledger: Ledger, made: ShardInfo) -> bool:
-    """Whether a file that can be made anew holds other bytes than its record says."""
+    """Say whether a file that can be made anew holds other bytes than its record says."""
     try:
         return sha256_file(ledger.store.fetch(made.path)) != made.digest
     except FileNotFoundError:

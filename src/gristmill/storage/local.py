@@ -20,7 +20,7 @@ __all__ = ["LocalStore"]
 
 _COPY_BYTES = 1 << 20
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""What a file system says that has no hard links."""
+"""Tells of a file system that has no hard links."""
 
 
 @dataclass(frozen=True)

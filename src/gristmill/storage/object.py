@@ -565,5 +565,5 @@ def _is_beyond(err: Exception) -> bool:
 
 
 def _is_other_conflict(text: str) -> bool:
-    """Whether Azure refused for another reason than that the object is there: the client takes each 409 for that."""
+    """Say whether Azure refused otherwise than because the object is there, for which the client takes each 409."""
     return "409 Conflict" in text and any(f"<Code>{code}" in text for code in _OTHER_CONFLICTS)

@@ -1,4 +1,4 @@
-"""What went wrong with a request to an object store, in a sentence: what, what the store said, what to do."""
+"""Says what went wrong with a request to an object store, what the store said, and what to do."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def refusal(scheme: str, kind: str, text: str) -> str:
 
 
 def _said(text: str) -> str:
-    """What a store said, in short: its code and its message, or the status, or the client's first line."""
+    """Say in short what a store said: its code and its message, or the status, or the client's first line."""
     code, message, status = _CODE.search(text), _MESSAGE.search(text), _STATUS.search(text)
     if code is not None:
         return f"{code[1]}: {message[1].partition('. ')[0].rstrip('. ')}" if message else code[1]

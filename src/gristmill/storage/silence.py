@@ -14,7 +14,7 @@ _SILENT_S = 3.0
 _tell: list[Callable[[str], None]] = []
 """Nobody in a worker: the command that it works for asks as well."""
 _WAITS: dict[object, tuple[float, Callable[[], str]]] = {}
-"""What is waited for, and when that is to be said; a dictionary's own steps need no lock."""
+"""Holds what is waited for, and when that is to be said. A dictionary's own steps need no lock."""
 _BEGUN = threading.Event()
 
 

@@ -24,7 +24,7 @@ __all__ = ["azurite", "program"]
 
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""Of the account that each Azurite has; they are published with it, and open nothing else."""
+"""Opens the account that each Azurite has. It is published with it, and opens nothing else."""
 _VERSION = "2021-08-06"
 _UP_S = 60.0
 

@@ -36,7 +36,7 @@ _ONE_TRY = ("RAY_gcs_server_port_wait_time_s", "1")
 """Ray tries twenty times to connect; one takes 40 s where nothing comes back."""
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-"""What each client of gRPC says first, and an empty frame of settings; a server answers with one of its own."""
+"""Opens a connection as clients of gRPC do, with empty settings. A server answers with its own."""
 _HTTP2_FRAME, _HTTP2_SETTINGS = 9, b"\4"
 
 

@@ -41,7 +41,7 @@ _CUT_OFF_S = UNHEARD_S + 5.0
 _TOLD_S = 30.0
 """So long after no worker was ready, a person is told."""
 _ADDRESS = re.compile(r"\bip=([^\s,)]+)")
-"""Of a node, in what Ray says."""
+"""Finds a node's address in what Ray says."""
 _STILLBORN = 3
 """Workers that may be lost in a row before they are ready, beyond one each."""
 

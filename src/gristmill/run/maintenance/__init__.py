@@ -1,1 +1,1 @@
-"""What is done with a dataset later: ``reopen``, ``verify``, ``clean``; ``task_media`` for pages."""
+"""Holds what is done with a dataset later: ``reopen``, ``verify``, ``clean``; ``task_media`` for pages."""
